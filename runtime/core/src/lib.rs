@@ -1,0 +1,14 @@
+//! The pure part of Pelton: what happens to a message, decided without touching anything.
+//!
+//! Owns the words (message, delivery, lane, claim, outcome, letter), the four ports, the state
+//! machine of one delivery and the pipeline that runs many of them in batches. It must not know
+//! of brokers, databases, WebAssembly, threads or clocks: time comes in as an argument, and so
+//! does every random number. Nothing here can fail; enums say all there is to say.
+
+pub mod message;
+pub mod outcome;
+pub mod points;
+pub mod ports;
+
+pub use message::{Delivery, Header, Identity, Lane, Message, Position, Receipt, Time};
+pub use outcome::{Cause, Failure, FaultKind, Letter, Outcome};

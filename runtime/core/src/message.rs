@@ -1,0 +1,104 @@
+//! What travels: messages, their identity to the ledger, and the lane they keep their order in.
+
+use std::sync::Arc;
+
+/// One broker header. Names may repeat and values may be any bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The name, as the producer wrote it.
+    pub name: String,
+    /// The value, untouched.
+    pub value: Vec<u8>,
+}
+
+/// What was published. Immutable from the receipt on, and shared by reference from then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The broker's identity of the message; the same on every redelivery.
+    pub id: String,
+    /// The pipeline that delivers it.
+    pub pipeline: Arc<str>,
+    /// Where it was published: queue, topic, stream or list.
+    pub origin: Arc<str>,
+    /// The ordering key, if the broker has one.
+    pub key: Option<Vec<u8>>,
+    /// The headers, in the producer's order.
+    pub headers: Vec<Header>,
+    /// The body. The runtime never parses it unless the deduplication key is a JSON pointer.
+    pub body: Vec<u8>,
+    /// When it was published, in milliseconds since the Unix epoch.
+    pub published_at_ms: Option<u64>,
+    /// True when an operator replays it.
+    pub replayed: bool,
+}
+
+impl Message {
+    /// Bytes this message counts for against `max_in_flight_bytes`: everything of variable length.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|h| h.name.len() + h.value.len()).sum();
+        self.id.len() + self.key.as_ref().map_or(0, Vec::len) + headers + self.body.len()
+    }
+}
+
+/// What identifies a message to the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Identity {
+    /// Digest of the deduplication key (first 16 bytes of its SHA-256): a row of the ledger.
+    Key([u8; 16]),
+    /// The place in a source that numbers its messages; completed ones are kept as ranges.
+    Position(Position),
+}
+
+/// An offset in one partition of a source. For the embedded queue the partition is the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    /// The partition, as numbered by the source for as long as it is open.
+    pub partition: u32,
+    /// The offset in it. Never reused; may have gaps.
+    pub offset: u64,
+}
+
+/// Deliveries of one lane are handled in the order of their receipt, one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lane(pub u64);
+
+/// A source's own name for one receipt; what `settle` and `extend` take. A redelivery has a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Receipt(pub u64);
+
+/// One receipt of one message, as a source yields it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The token to settle it with.
+    pub receipt: Receipt,
+    /// The message itself.
+    pub message: Arc<Message>,
+    /// The lane, where the source promises order for this message.
+    pub lane: Option<Lane>,
+    /// Its place, where the source numbers its messages and the place is the message's identity.
+    /// `None` when the producer chose the id: then two messages may carry the same one.
+    pub position: Option<Position>,
+    /// Handler starts the broker knows of before this one; 0 when it does not count.
+    pub attempts: u32,
+    /// When the lease ends, where the source has leases.
+    pub lease_until: Option<Time>,
+}
+
+/// Monotonic time in milliseconds since an origin the driver chooses. Never wall time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// This moment plus `ms` milliseconds, saturating.
+    #[must_use]
+    pub fn plus(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to this moment; 0 when it is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}

@@ -1,0 +1,37 @@
+//! Named points of the hot path, where a test build can end the process.
+//!
+//! Without the feature `crash-points` a point is nothing at all; with it, it calls the hook the
+//! binary has set. The crash suite kills the worker at every one of them.
+
+/// Every point there is, in the order a message meets them.
+pub const NAMES: &[&str] = &[
+    "received",
+    "before-claim",
+    "claimed",
+    "handled",
+    "before-commit",
+    "in-transaction",
+    "committed",
+    "settled",
+];
+
+#[cfg(feature = "crash-points")]
+static HOOK: std::sync::OnceLock<fn(&'static str)> = std::sync::OnceLock::new();
+
+/// Sets what a point does. Once, at start; later calls are ignored.
+#[cfg(feature = "crash-points")]
+pub fn on_reach(hook: fn(&'static str)) {
+    HOOK.get_or_init(|| hook);
+}
+
+/// Marks that the point `name` is reached.
+#[inline(always)]
+pub fn reach(name: &'static str) {
+    debug_assert!(NAMES.contains(&name), "a point that is not in NAMES");
+    #[cfg(feature = "crash-points")]
+    if let Some(hook) = HOOK.get() {
+        hook(name);
+    }
+    #[cfg(not(feature = "crash-points"))]
+    let _unused = name;
+}

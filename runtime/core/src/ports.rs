@@ -1,0 +1,205 @@
+//! The four ports. Adapters implement them, the driver calls them, the core never does.
+//!
+//! Every call takes a batch and gives one result per item, in the order of the batch. Nothing
+//! blocks the calling thread: an adapter that must block does so on a thread of its own. A future
+//! that is dropped may or may not have had its effect; callers treat it as unknown.
+
+use crate::message::{Delivery, Identity, Lane, Message, Receipt};
+use crate::outcome::{Letter, Outcome};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// The answer of a port, later.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What the engine needs to know of an adapter's error; the words stay in the adapter's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// May work later: disk full, broker away. Retried with backoff; nothing is settled.
+    Transient,
+    /// Cannot work again in this process (a failed sync, a corrupt file): the worker stops.
+    Permanent,
+    /// The lease or the claim is no longer ours: nothing is settled, nothing is retried.
+    Lost,
+}
+
+/// What a source can do, as data. The contract suite and the core are steered by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Length of a lease in milliseconds; `None` when deliveries stay ours while the process lives.
+    pub lease_ms: Option<u64>,
+    /// Deliveries can be given back with a delay that the source keeps, over a restart too.
+    pub native_delay: bool,
+    /// The source itself holds back a lane while an earlier delivery of it was given back.
+    pub lane_order: bool,
+    /// Settled by a position that moves on (a watermark) instead of one by one.
+    pub cumulative: bool,
+    /// Its rows are in the ledger's database: completing, publishing and releasing settle in the
+    /// same transaction, by the `settle` field of their items.
+    pub shares_ledger: bool,
+}
+
+/// How a delivery ended, as told to its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settle {
+    /// Done with: never deliver it again.
+    Ack,
+    /// Deliver it again, not before this many milliseconds from now.
+    RetryLater {
+        /// The wait.
+        delay_ms: u64,
+    },
+    /// Deliver it again at once, in order; it was not started.
+    GiveBack,
+}
+
+/// What is waiting in a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lag {
+    /// Messages not yet settled, those in flight and delayed included.
+    pub unsettled: u64,
+}
+
+/// Where messages come from. One per pipeline, owned by its driver task.
+pub trait Source: Send + Sync {
+    /// Constant for the life of the source. Called once, at start.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Waits for at least one delivery and returns at most `max`, whose weights add up to at most
+    /// `max_bytes` (the first one always fits: the caller asks only when the largest allowed
+    /// message would). At most one call is under way. Returns an empty list when the source was
+    /// closed, or after a transient error it has logged; the caller asks again.
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>>;
+
+    /// Tells the broker how deliveries ended. `Lost` for a receipt whose lease has ended.
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>>;
+
+    /// Renews leases from now on. Called only when `lease_ms` is given. `Lost` when it is too late.
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>>;
+
+    /// What is waiting. Called when nothing is in flight, and by `--until-empty`.
+    fn lag(&self) -> Later<'_, Result<Lag, Class>>;
+
+    /// Ends a waiting `receive` and gives back what the broker thinks we hold. Called once, last.
+    fn close(&self) -> Later<'_, ()>;
+}
+
+/// The right to complete one message, of one incarnation of the process. Void after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Claim {
+    /// The chunk it was claimed with. Numbered by the ledger, never reused by one process.
+    pub chunk: u64,
+    /// The place in that chunk's list of items.
+    pub index: u32,
+}
+
+/// One message about to be started.
+#[derive(Debug, Clone)]
+pub struct ClaimItem {
+    /// What the ledger knows it by.
+    pub identity: Identity,
+    /// The message, for its id (a redelivery is told from a second message with the same key).
+    pub message: Arc<Message>,
+    /// Attempts the broker knows of; the larger count is used.
+    pub attempts: u32,
+}
+
+/// The ledger's answer to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Ours to start. The start is already counted, durably against the death of the process.
+    Fresh {
+        /// The token for complete, release or publish.
+        claim: Claim,
+        /// This start's number, 1 for the first.
+        attempt: u32,
+        /// True when the start before this one ended with the process.
+        crashed: bool,
+    },
+    /// Completed before, under the same key: acknowledge, do not run.
+    Duplicate,
+    /// The same message already has a dead letter (its ack was lost): acknowledge, do not run.
+    Lettered,
+    /// The last start died with the process, and this claim was not made with `alone`: nothing
+    /// was counted. Claim it again alone, when no other suspect of the process is running.
+    Suspect,
+}
+
+/// Completes one claim.
+#[derive(Debug, Clone, Copy)]
+pub struct Completion {
+    /// The live claim.
+    pub claim: Claim,
+    /// What is completed.
+    pub identity: Identity,
+    /// The delivery to acknowledge in the same transaction, where source and ledger share one.
+    pub settle: Option<Receipt>,
+}
+
+/// Ends one claim without completing it.
+#[derive(Debug, Clone, Copy)]
+pub struct Release {
+    /// The live claim.
+    pub claim: Claim,
+    /// What is released.
+    pub identity: Identity,
+    /// False for a start that does not count (handed back, interrupted).
+    pub counts: bool,
+    /// How to settle the delivery in the same transaction, where source and ledger share one.
+    pub settle: Option<(Receipt, Settle)>,
+}
+
+/// The dedup record of a pipeline, and the count of its attempts.
+pub trait Ledger: Send + Sync {
+    /// Claims the messages of one chunk, right before it starts, and counts the start of each
+    /// `Fresh` one. Durable against the death of the process when it returns, not against the
+    /// loss of power. `alone` says that these may be suspects: the chunk then has one item.
+    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, Class>>;
+
+    /// Completes claims. On disk when it returns. `Lost` for a claim that is not live.
+    fn complete(&self, batch: Vec<Completion>) -> Later<'_, Vec<Result<(), Class>>>;
+
+    /// Ends claims that did not complete. On disk when it returns, with what they settle.
+    fn release(&self, batch: Vec<Release>) -> Later<'_, Vec<Result<(), Class>>>;
+}
+
+/// Where messages go that were given up on.
+pub trait DeadLetters: Send + Sync {
+    /// Writes letters. Each is durable when its result is `Ok`; before that its original stays.
+    /// Ends the claim, frees the key, and (with `settle`) removes the original in one transaction.
+    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>>;
+}
+
+/// One message for a handler.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// The message.
+    pub message: Arc<Message>,
+    /// The number of this start, 1 for the first.
+    pub attempt: u32,
+    /// Its lane: after a failure in a lane, what follows it in the chunk is not started.
+    pub lane: Option<Lane>,
+}
+
+/// Takes outcomes as they are known: the place in the chunk and what happened to it. Each place
+/// is reported exactly once, in any order.
+pub type Report = Box<dyn FnMut(Vec<(usize, Outcome)>) + Send>;
+
+/// Runs messages. It has no error of its own: whatever goes wrong is an outcome of a message.
+pub trait Handler: Send + Sync {
+    /// Digest of the component, as `sha256:...`.
+    fn digest(&self) -> Arc<str>;
+
+    /// The most messages that may be in one chunk.
+    fn max_chunk(&self) -> usize;
+
+    /// Handles a chunk, one message after another in its order (or all at once, for a batch
+    /// handler). When one message takes long, what is done is reported early and what has not
+    /// started is reported as `NotStarted`, so that nobody waits for it. Resolves when every
+    /// message has been reported. Runs on threads of its own.
+    fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()>;
+
+    /// Ends what runs now; it is reported as `Interrupted`. For the end of a drain.
+    fn interrupt(&self);
+}
