@@ -5,10 +5,18 @@
 //! of brokers, databases, WebAssembly, threads or clocks: time comes in as an argument, and so
 //! does every random number. Nothing here can fail; enums say all there is to say.
 
+pub mod delivery;
+pub mod lanes;
+pub mod leases;
 pub mod message;
 pub mod outcome;
+pub mod pipeline;
 pub mod points;
 pub mod ports;
+pub mod retry;
+pub mod sizing;
+pub mod watermark;
 
 pub use message::{Delivery, Header, Identity, Lane, Message, Position, Receipt, Time};
 pub use outcome::{Cause, Failure, FaultKind, Letter, Outcome};
+pub use retry::RetryPolicy;

@@ -180,6 +180,9 @@ pub struct Work {
     pub attempt: u32,
     /// Its lane: after a failure in a lane, what follows it in the chunk is not started.
     pub lane: Option<Lane>,
+    /// For the services the handler calls: the same on every attempt, redelivery and replay of
+    /// this message. Printable ASCII.
+    pub idempotency_key: String,
 }
 
 /// Takes outcomes as they are known: the place in the chunk and what happened to it. Each place

@@ -1,0 +1,522 @@
+//! One delivery's life: `step(state, event) -> (state, action)`.
+//!
+//! The invariants that this table, and the pipeline around it, keep (architecture, section 4):
+//!
+//! 1. The ledger completes, effects with it, before the broker is acknowledged.
+//! 2. A dead letter is durable before the original is acknowledged.
+//! 3. Nothing is settled by a holder whose lease has ended; completing needs a live claim.
+//! 4. A watermark never passes a received offset that is not settled.
+//! 5. Every delivery ends settled, or with its lease expired. Dropping one means redelivery.
+//! 6. Attempts are bounded, and counted durably before the handler starts.
+//! 7. A claim of a failed attempt is released, or expires.
+//! 8. Within a lane, no message starts before the one ahead of it has succeeded or is settled.
+//! 9. Work in flight is bounded by count and by bytes, whatever the backlog.
+//!
+//! A late answer cannot overwrite a newer state: every pair of state and event is named below, and
+//! the pairs that mean nothing change nothing.
+
+use crate::outcome::{Cause, Failure, Outcome};
+use crate::ports::{Claim, Class, Settle, Verdict};
+
+/// Where a delivery is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Held here, not started: waits for a worker, its lane or its key.
+    Admitted,
+    /// The ledger was asked for the claim.
+    Claiming,
+    /// A handler has it.
+    Handling {
+        /// The live claim.
+        claim: Claim,
+        /// The number of this start.
+        attempt: u32,
+    },
+    /// The ledger was asked to complete it.
+    Completing {
+        /// The live claim.
+        claim: Claim,
+    },
+    /// Its dead letter is being written.
+    Publishing {
+        /// The live claim; none for a message that was never claimed.
+        claim: Option<Claim>,
+        /// What the letter says.
+        why: Why,
+    },
+    /// Its claim is being released, and then this.
+    Releasing {
+        /// The live claim.
+        claim: Claim,
+        /// Whether the start counts.
+        counts: bool,
+        /// What follows.
+        then: Then,
+    },
+    /// A retry that waits here, because the broker cannot hold it.
+    Waiting,
+    /// The broker is being told.
+    Settling(Settle),
+    /// Settled, or no longer ours.
+    Gone,
+}
+
+/// Why a message is given up on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// The cause.
+    pub cause: Cause,
+    /// How the last attempt ended.
+    pub failure: Failure,
+    /// In words.
+    pub reason: String,
+    /// Handler starts.
+    pub attempts: u32,
+}
+
+/// What follows the release of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Another attempt after this many milliseconds.
+    Retry(u64),
+    /// Back among the admitted; it was not started.
+    Requeue,
+    /// Back among the admitted, to be run in a chunk of its own.
+    RequeueAlone,
+    /// Back to the broker; it was not started.
+    GiveBack,
+    /// Nothing: the lease has ended, so the broker delivers it again by itself.
+    Forget,
+}
+
+/// What happened to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// It cannot be handled: the deduplication key is not in it.
+    Invalid(String),
+    /// A worker is free for it.
+    Start,
+    /// The ledger's answer to the claim.
+    Claimed(Verdict),
+    /// The ledger could not answer the claim.
+    ClaimFailed,
+    /// An earlier message of its lane in the same chunk cannot start now, so neither can this one.
+    LaneStopped,
+    /// What the handler did, and the wait that the policy asks for if that is a retry.
+    Handled(Outcome),
+    /// The answer to complete, publish or release.
+    Stored(Result<(), Class>),
+    /// The broker's answer.
+    Settled(Result<(), Class>),
+    /// Its lease has ended.
+    LeaseEnded,
+    /// The wait is over.
+    Due,
+    /// Another delivery with its key was completed.
+    TwinCompleted,
+    /// Another delivery with its key waits for a retry at the broker.
+    TwinDelayed(u64),
+    /// It is to go back to the broker unstarted, after this many milliseconds.
+    HandBack(u64),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Ask the ledger.
+    Claim,
+    /// Give it to the handler.
+    Handle,
+    /// Complete it, and acknowledge in the same transaction if so said.
+    Complete {
+        /// Acknowledge in the same transaction.
+        settle: bool,
+    },
+    /// Write its letter, and acknowledge in the same transaction if so said.
+    Publish {
+        /// Acknowledge in the same transaction.
+        settle: bool,
+    },
+    /// Release its claim, and settle in the same transaction if so said.
+    Release {
+        /// How to settle in the same transaction.
+        settle: Option<Settle>,
+    },
+    /// Tell the broker.
+    Settle(Settle),
+    /// Do the same again after a pause: the store or the broker was in trouble.
+    Again,
+    /// Hold it here for this many milliseconds.
+    Wait(u64),
+    /// Put it back among the admitted, at its old place.
+    Requeue {
+        /// In a chunk of its own.
+        alone: bool,
+    },
+    /// Put it among the suspects: it runs when no other suspect of the process does.
+    Suspect,
+    /// Forget it: it is settled, or the broker delivers it again.
+    Forget,
+    /// Stop the worker: the store cannot promise anything any more.
+    Stop,
+}
+
+/// What the table needs to know besides state and event.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// Handler starts in all.
+    pub max_attempts: u32,
+    /// Whether source and ledger share one transaction.
+    pub shares_ledger: bool,
+    /// Whether the broker can hold a retry.
+    pub native_delay: bool,
+    /// Whether the lease is still ours.
+    pub lease_live: bool,
+    /// The policy's wait for this attempt, in milliseconds.
+    pub delay_ms: u64,
+    /// Whether we are draining.
+    pub draining: bool,
+}
+
+/// The table.
+#[must_use]
+pub fn step(state: State, event: Event, cx: &Context) -> (State, Action) {
+    match state {
+        State::Admitted => admitted(event),
+        State::Claiming => claiming(event, cx),
+        State::Handling { claim, attempt } => handling(claim, attempt, event, cx),
+        State::Completing { claim } => completing(claim, event, cx),
+        State::Publishing { claim, why } => publishing(claim, why, event, cx),
+        State::Releasing {
+            claim,
+            counts,
+            then,
+        } => releasing(claim, counts, then, event, cx),
+        State::Waiting => waiting(event),
+        State::Settling(how) => settling(how, event),
+        State::Gone => (State::Gone, Action::None),
+    }
+}
+
+fn admitted(event: Event) -> (State, Action) {
+    match event {
+        Event::Start => (State::Claiming, Action::Claim),
+        Event::Invalid(reason) => {
+            let why = Why {
+                cause: Cause::Invalid,
+                failure: Failure::Invalid,
+                reason,
+                attempts: 0,
+            };
+            (
+                State::Publishing { claim: None, why },
+                Action::Publish { settle: true },
+            )
+        }
+        Event::LeaseEnded => (State::Gone, Action::Forget),
+        Event::TwinCompleted => settle(Settle::Ack),
+        Event::TwinDelayed(delay_ms) => settle(Settle::RetryLater { delay_ms }),
+        Event::HandBack(delay_ms) => settle(back(delay_ms)),
+        Event::Claimed(_)
+        | Event::ClaimFailed
+        | Event::LaneStopped
+        | Event::Handled(_)
+        | Event::Stored(_)
+        | Event::Settled(_)
+        | Event::Due => (State::Admitted, Action::None),
+    }
+}
+
+fn claiming(event: Event, cx: &Context) -> (State, Action) {
+    match event {
+        Event::Claimed(Verdict::Fresh { claim, .. }) if !cx.lease_live => {
+            let then = Then::Forget;
+            (
+                State::Releasing {
+                    claim,
+                    counts: false,
+                    then,
+                },
+                Action::Release { settle: None },
+            )
+        }
+        Event::Claimed(Verdict::Fresh {
+            claim,
+            attempt,
+            crashed,
+        }) if attempt > cx.max_attempts => publish(Some(claim), used_up(attempt - 1, crashed), cx),
+        Event::Claimed(Verdict::Fresh { claim, attempt, .. }) => {
+            (State::Handling { claim, attempt }, Action::Handle)
+        }
+        Event::Claimed(Verdict::Duplicate | Verdict::Lettered) if cx.lease_live => {
+            settle(Settle::Ack)
+        }
+        Event::Claimed(Verdict::Duplicate | Verdict::Lettered) => (State::Gone, Action::Forget),
+        Event::Claimed(Verdict::Suspect) => (State::Admitted, Action::Suspect),
+        Event::ClaimFailed => (State::Admitted, Action::Requeue { alone: false }),
+        Event::Invalid(_)
+        | Event::Start
+        | Event::LaneStopped
+        | Event::Handled(_)
+        | Event::Stored(_)
+        | Event::Settled(_)
+        | Event::LeaseEnded
+        | Event::Due
+        | Event::TwinCompleted
+        | Event::TwinDelayed(_)
+        | Event::HandBack(_) => (State::Claiming, Action::None),
+    }
+}
+
+fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (State, Action) {
+    let outcome = match event {
+        Event::Handled(outcome) => outcome,
+        Event::LaneStopped => Outcome::NotStarted,
+        Event::Invalid(_)
+        | Event::Start
+        | Event::Claimed(_)
+        | Event::ClaimFailed
+        | Event::Stored(_)
+        | Event::Settled(_)
+        | Event::LeaseEnded
+        | Event::Due
+        | Event::TwinCompleted
+        | Event::TwinDelayed(_)
+        | Event::HandBack(_) => return (State::Handling { claim, attempt }, Action::None),
+    };
+    match outcome {
+        Outcome::Ok => {
+            let settle = cx.shares_ledger && cx.lease_live;
+            (State::Completing { claim }, Action::Complete { settle })
+        }
+        Outcome::Reject { reason } => {
+            let why = Why {
+                cause: Cause::Rejected,
+                failure: Failure::Reject,
+                reason,
+                attempts: attempt,
+            };
+            publish(Some(claim), why, cx)
+        }
+        Outcome::Retry { reason, after_ms } => {
+            let delay_ms = cx.delay_ms.max(after_ms.unwrap_or(0));
+            failed(claim, attempt, Failure::Retry, reason, delay_ms, cx)
+        }
+        Outcome::Fault { kind, reason } => {
+            failed(claim, attempt, kind.into(), reason, cx.delay_ms, cx)
+        }
+        Outcome::BatchFault => release(claim, false, Then::RequeueAlone, cx),
+        Outcome::NotStarted if cx.draining => release(claim, false, Then::GiveBack, cx),
+        Outcome::NotStarted => release(claim, false, Then::Requeue, cx),
+        Outcome::Interrupted => release(claim, false, Then::GiveBack, cx),
+    }
+}
+
+fn completing(claim: Claim, event: Event, cx: &Context) -> (State, Action) {
+    match event {
+        Event::Stored(result) => stored(State::Completing { claim }, result, cx),
+        Event::Invalid(_)
+        | Event::Start
+        | Event::Claimed(_)
+        | Event::ClaimFailed
+        | Event::LaneStopped
+        | Event::Handled(_)
+        | Event::Settled(_)
+        | Event::LeaseEnded
+        | Event::Due
+        | Event::TwinCompleted
+        | Event::TwinDelayed(_)
+        | Event::HandBack(_) => (State::Completing { claim }, Action::None),
+    }
+}
+
+fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (State, Action) {
+    match event {
+        Event::Stored(result) => stored(State::Publishing { claim, why }, result, cx),
+        Event::Invalid(_)
+        | Event::Start
+        | Event::Claimed(_)
+        | Event::ClaimFailed
+        | Event::LaneStopped
+        | Event::Handled(_)
+        | Event::Settled(_)
+        | Event::LeaseEnded
+        | Event::Due
+        | Event::TwinCompleted
+        | Event::TwinDelayed(_)
+        | Event::HandBack(_) => (State::Publishing { claim, why }, Action::None),
+    }
+}
+
+/// What is durable now may be told to the broker; where it was told in the same transaction, or
+/// is no longer ours, there is nothing left to do.
+fn stored(state: State, result: Result<(), Class>, cx: &Context) -> (State, Action) {
+    match result {
+        Ok(()) if cx.shares_ledger || !cx.lease_live => (State::Gone, Action::Forget),
+        Ok(()) => settle(Settle::Ack),
+        Err(Class::Lost) => (State::Gone, Action::Forget),
+        Err(Class::Transient) => (state, Action::Again),
+        Err(Class::Permanent) => (state, Action::Stop),
+    }
+}
+
+fn releasing(
+    claim: Claim,
+    counts: bool,
+    then: Then,
+    event: Event,
+    cx: &Context,
+) -> (State, Action) {
+    let state = State::Releasing {
+        claim,
+        counts,
+        then,
+    };
+    let result = match event {
+        Event::Stored(result) => result,
+        Event::Invalid(_)
+        | Event::Start
+        | Event::Claimed(_)
+        | Event::ClaimFailed
+        | Event::LaneStopped
+        | Event::Handled(_)
+        | Event::Settled(_)
+        | Event::LeaseEnded
+        | Event::Due
+        | Event::TwinCompleted
+        | Event::TwinDelayed(_)
+        | Event::HandBack(_) => return (state, Action::None),
+    };
+    match (result, then) {
+        (Err(Class::Transient), _) => (state, Action::Again),
+        (Err(Class::Permanent), _) => (state, Action::Stop),
+        (Err(Class::Lost), _) | (Ok(()), Then::Forget) => (State::Gone, Action::Forget),
+        (Ok(()), _) if !cx.lease_live => (State::Gone, Action::Forget),
+        (Ok(()), Then::Requeue) => (State::Admitted, Action::Requeue { alone: false }),
+        (Ok(()), Then::RequeueAlone) => (State::Admitted, Action::Requeue { alone: true }),
+        (Ok(()), Then::Retry(delay_ms)) if !cx.native_delay => {
+            (State::Waiting, Action::Wait(delay_ms))
+        }
+        (Ok(()), Then::Retry(_) | Then::GiveBack) if cx.shares_ledger => {
+            (State::Gone, Action::Forget)
+        }
+        (Ok(()), Then::Retry(delay_ms)) => settle(Settle::RetryLater { delay_ms }),
+        (Ok(()), Then::GiveBack) => settle(Settle::GiveBack),
+    }
+}
+
+fn waiting(event: Event) -> (State, Action) {
+    match event {
+        Event::Due => (State::Admitted, Action::Requeue { alone: false }),
+        Event::LeaseEnded => (State::Gone, Action::Forget),
+        Event::HandBack(delay_ms) => settle(back(delay_ms)),
+        Event::Invalid(_)
+        | Event::Start
+        | Event::Claimed(_)
+        | Event::ClaimFailed
+        | Event::LaneStopped
+        | Event::Handled(_)
+        | Event::Stored(_)
+        | Event::Settled(_)
+        | Event::TwinCompleted
+        | Event::TwinDelayed(_) => (State::Waiting, Action::None),
+    }
+}
+
+fn settling(how: Settle, event: Event) -> (State, Action) {
+    match event {
+        Event::Settled(Ok(()) | Err(Class::Lost)) => (State::Gone, Action::Forget),
+        Event::Settled(Err(Class::Transient)) => (State::Settling(how), Action::Again),
+        Event::Settled(Err(Class::Permanent)) => (State::Settling(how), Action::Stop),
+        Event::Invalid(_)
+        | Event::Start
+        | Event::Claimed(_)
+        | Event::ClaimFailed
+        | Event::LaneStopped
+        | Event::Handled(_)
+        | Event::Stored(_)
+        | Event::LeaseEnded
+        | Event::Due
+        | Event::TwinCompleted
+        | Event::TwinDelayed(_)
+        | Event::HandBack(_) => (State::Settling(how), Action::None),
+    }
+}
+
+fn settle(how: Settle) -> (State, Action) {
+    (State::Settling(how), Action::Settle(how))
+}
+
+fn back(delay_ms: u64) -> Settle {
+    if delay_ms == 0 {
+        Settle::GiveBack
+    } else {
+        Settle::RetryLater { delay_ms }
+    }
+}
+
+fn publish(claim: Option<Claim>, why: Why, cx: &Context) -> (State, Action) {
+    let settle = cx.shares_ledger && cx.lease_live;
+    (State::Publishing { claim, why }, Action::Publish { settle })
+}
+
+fn used_up(attempts: u32, crashed: bool) -> Why {
+    let (cause, failure, reason) = if crashed {
+        (
+            Cause::CrashLoop,
+            Failure::Crash,
+            "the process died while the handler had this message",
+        )
+    } else {
+        (
+            Cause::RetriesExhausted,
+            Failure::Retry,
+            "its attempts were used up before this start",
+        )
+    };
+    Why {
+        cause,
+        failure,
+        reason: reason.to_owned(),
+        attempts,
+    }
+}
+
+fn failed(
+    claim: Claim,
+    attempt: u32,
+    failure: Failure,
+    reason: String,
+    delay_ms: u64,
+    cx: &Context,
+) -> (State, Action) {
+    if attempt >= cx.max_attempts {
+        let why = Why {
+            cause: Cause::RetriesExhausted,
+            failure,
+            reason,
+            attempts: attempt,
+        };
+        return publish(Some(claim), why, cx);
+    }
+    release(claim, true, Then::Retry(delay_ms), cx)
+}
+
+fn release(claim: Claim, counts: bool, then: Then, cx: &Context) -> (State, Action) {
+    let settle = match then {
+        _ if !cx.shares_ledger || !cx.lease_live => None,
+        Then::Retry(delay_ms) if cx.native_delay => Some(Settle::RetryLater { delay_ms }),
+        Then::GiveBack => Some(Settle::GiveBack),
+        Then::Retry(_) | Then::Requeue | Then::RequeueAlone | Then::Forget => None,
+    };
+    (
+        State::Releasing {
+            claim,
+            counts,
+            then,
+        },
+        Action::Release { settle },
+    )
+}

@@ -1,0 +1,258 @@
+//! Chunks: what a worker takes at once, from the claim to its last outcome.
+
+use super::entry::Place;
+use super::turns::Turn;
+use super::{Command, Pipeline};
+use crate::delivery::{Event, State};
+use crate::lanes::Slot;
+use crate::message::Lane;
+use crate::outcome::Outcome;
+use crate::ports::{ClaimItem, Class, Verdict, Work};
+
+/// Messages that were claimed together and run on one instance, one after another.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Until the claim is answered the order of its items, then that of its work. A place that
+    /// was reported is empty, so that a second report finds nothing.
+    slots: Vec<Option<Slot>>,
+    started: usize,
+    /// The worker is free; only late reports could still come.
+    finished: bool,
+}
+
+impl Pipeline {
+    /// Gives every free worker a chunk, as long as something is ready.
+    pub(super) fn form_chunks(&mut self) {
+        while !self.draining && self.now >= self.paused_until && !self.lanes.is_blocked() {
+            let free = self.free_workers();
+            if free == 0 {
+                return;
+            }
+            let size = self.sizing.next(self.lanes.len(), free);
+            let slots = self.take_chunk(size);
+            if !slots.is_empty() {
+                self.claim(slots, false);
+            }
+        }
+    }
+
+    pub(super) fn free_workers(&self) -> usize {
+        let busy = self.chunks.values().filter(|c| !c.finished).count();
+        self.rules.concurrency.saturating_sub(busy)
+    }
+
+    fn take_chunk(&mut self, size: usize) -> Vec<Slot> {
+        let mut slots = Vec::with_capacity(size);
+        while slots.len() < size {
+            let Some(next) = self.lanes.peek() else { break };
+            let alone = self.entries.get(next).is_some_and(|e| e.alone);
+            if alone && !slots.is_empty() {
+                break;
+            }
+            self.lanes.take();
+            if self.takes_key(next) {
+                slots.push(next);
+            }
+            if alone {
+                break;
+            }
+        }
+        self.lanes.seal();
+        slots
+    }
+
+    /// Takes the key of a message, or leaves the message to wait for the one that has it.
+    fn takes_key(&mut self, slot: Slot) -> bool {
+        let unique = !self.tracks_redelivery();
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return false;
+        };
+        let Some(identity) = entry.identity else {
+            return false;
+        };
+        entry.place = Place::Taken;
+        if unique && entry.position.is_some() && matches!(identity, crate::Identity::Position(_)) {
+            return true;
+        }
+        if let Some(twins) = self.keys.get_mut(&identity) {
+            entry.place = Place::Twin;
+            twins.push(slot);
+            return false;
+        }
+        self.keys.insert(identity, Vec::new());
+        true
+    }
+
+    pub(super) fn claim(&mut self, slots: Vec<Slot>, alone: bool) {
+        self.next_chunk += 1;
+        let mut items = Vec::with_capacity(slots.len());
+        for slot in &slots {
+            self.feed(*slot, Event::Start);
+            let Some(entry) = self.entries.get(*slot) else {
+                continue;
+            };
+            let Some(identity) = entry.identity else {
+                continue;
+            };
+            let message = entry.message.clone();
+            items.push(ClaimItem {
+                identity,
+                message,
+                attempts: entry.broker_attempts,
+            });
+        }
+        let slots = slots.into_iter().map(Some).collect();
+        self.chunks.insert(
+            self.next_chunk,
+            Chunk {
+                slots,
+                started: 0,
+                finished: false,
+            },
+        );
+        self.out.command(Command::Claim {
+            chunk: self.next_chunk,
+            items,
+            alone,
+        });
+    }
+
+    pub(super) fn claimed(&mut self, chunk: u64, verdicts: Result<Vec<Verdict>, Class>) {
+        let Some(taken) = self.chunks.remove(&chunk) else {
+            return;
+        };
+        let slots: Vec<Slot> = taken.slots.into_iter().flatten().collect();
+        let verdicts = match verdicts {
+            Ok(verdicts) if verdicts.len() == slots.len() => verdicts,
+            Ok(_) | Err(Class::Permanent) => return self.stop(),
+            Err(Class::Transient | Class::Lost) => {
+                self.pause();
+                slots
+                    .iter()
+                    .rev()
+                    .for_each(|s| self.feed(*s, Event::ClaimFailed));
+                return;
+            }
+        };
+        self.trouble = 0;
+        let (granted, work) = self.grant(&slots, &verdicts);
+        if work.is_empty() {
+            return;
+        }
+        let started = work.len();
+        self.chunks.insert(
+            chunk,
+            Chunk {
+                slots: granted,
+                started,
+                finished: false,
+            },
+        );
+        self.out.command(Command::Handle { chunk, work });
+    }
+
+    /// The work of a chunk: what was granted and may start. When a message of a lane may not start
+    /// now, neither may what follows it in its lane (invariant 8).
+    fn grant(&mut self, slots: &[Slot], verdicts: &[Verdict]) -> (Vec<Option<Slot>>, Vec<Work>) {
+        let mut granted = Vec::with_capacity(slots.len());
+        let mut work = Vec::with_capacity(slots.len());
+        let mut stopped: Vec<Lane> = Vec::new();
+        for (slot, verdict) in slots.iter().zip(verdicts) {
+            self.feed(*slot, Event::Claimed(*verdict));
+            let Some(entry) = self.entries.get(*slot) else {
+                continue;
+            };
+            let lane = entry.lane;
+            let State::Handling { attempt, .. } = entry.state else {
+                if !matches!(verdict, Verdict::Duplicate | Verdict::Lettered) {
+                    stopped.extend(lane);
+                }
+                continue;
+            };
+            if lane.is_some_and(|l| stopped.contains(&l)) {
+                self.feed(*slot, Event::LaneStopped);
+                continue;
+            }
+            let message = entry.message.clone();
+            let key = entry.key.as_deref().unwrap_or(&message.id);
+            let idempotency_key = format!("{}:{key}", message.pipeline);
+            work.push(Work {
+                message,
+                attempt,
+                lane,
+                idempotency_key,
+            });
+            granted.push(Some(*slot));
+        }
+        (granted, work)
+    }
+
+    pub(super) fn handled(&mut self, chunk: u64, outcomes: Vec<(usize, Outcome)>) {
+        for (place, outcome) in outcomes {
+            let slot = self
+                .chunks
+                .get_mut(&chunk)
+                .and_then(|c| c.slots.get_mut(place)?.take());
+            if let Some(slot) = slot {
+                self.feed(slot, Event::Handled(outcome));
+            }
+        }
+        self.forget_chunk(chunk);
+    }
+
+    /// The worker is free. What it did not report is an attempt that failed: a handler that keeps
+    /// its word reports everything.
+    pub(super) fn finished(&mut self, chunk: u64, micros: u64) {
+        let Some(done) = self.chunks.get_mut(&chunk) else {
+            return;
+        };
+        done.finished = true;
+        self.sizing.observe(done.started, micros);
+        let lost: Vec<usize> = done
+            .slots
+            .iter()
+            .enumerate()
+            .filter_map(|(i, s)| s.map(|_| i))
+            .collect();
+        let outcome = || Outcome::Fault {
+            kind: crate::FaultKind::Trap,
+            reason: "the handler ended without an outcome for this message".to_owned(),
+        };
+        self.handled(chunk, lost.into_iter().map(|i| (i, outcome())).collect());
+    }
+
+    fn forget_chunk(&mut self, chunk: u64) {
+        let over = |c: &Chunk| c.finished && c.slots.iter().all(Option::is_none);
+        if self.chunks.get(&chunk).is_some_and(over) {
+            self.chunks.remove(&chunk);
+        }
+    }
+
+    /// Starts a suspect when its turn has come and a worker is free.
+    pub(super) fn start_suspect(&mut self) {
+        if self.suspects.is_empty() || self.draining {
+            if self.turn == Turn::Granted {
+                self.give_turn();
+            }
+            return;
+        }
+        match self.turn {
+            Turn::None => {
+                self.turn = Turn::Asked;
+                self.out.command(Command::TakeSuspectTurn);
+            }
+            Turn::Granted if self.free_workers() > 0 && self.now >= self.paused_until => {
+                let Some(slot) = self.suspects.pop_front() else {
+                    return;
+                };
+                if self.takes_key(slot) {
+                    self.turn = Turn::Held(slot);
+                    self.claim(vec![slot], true);
+                } else {
+                    self.give_turn();
+                }
+            }
+            Turn::Asked | Turn::Granted | Turn::Held(_) => {}
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! All deliveries of one pipeline: what to do next, in batches.
+//!
+//! The driver feeds `Input`s as they arrive, then calls `flush` once and performs the `Command`s.
+//! Every command of a port is answered by exactly one input that carries its batch's number.
+
+mod chunks;
+mod entry;
+mod outbox;
+mod perform;
+mod receive;
+mod turns;
+
+use crate::delivery::{Event, State};
+use crate::lanes::{Lanes, Slot};
+use crate::leases::Leases;
+use crate::message::{Delivery, Identity, Lane, Receipt, Time};
+use crate::outcome::{Letter, Outcome};
+use crate::ports::{Capabilities, ClaimItem, Class, Completion, Release, Settle, Verdict, Work};
+use crate::retry::RetryPolicy;
+use crate::sizing::Sizing;
+use crate::watermark::Watermark;
+use chunks::Chunk;
+use entry::Entries;
+use outbox::Outbox;
+use receive::Fence;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use turns::{Timer, Turn};
+
+/// What a pipeline is told at its start. Checked by the configuration.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// When to retry and when to give up.
+    pub retry: RetryPolicy,
+    /// The most deliveries held at once.
+    pub max_in_flight: usize,
+    /// The most bytes held at once; at least `max_message_bytes`.
+    pub max_in_flight_bytes: usize,
+    /// The largest weight a message can have.
+    pub max_message_bytes: usize,
+    /// Chunks with a handler at once.
+    pub concurrency: usize,
+    /// The most messages in a chunk.
+    pub max_chunk: usize,
+    /// Whether a completed key is a duplicate from then on.
+    pub dedup: bool,
+    /// What the source can do.
+    pub source: Capabilities,
+    /// Digest of the handler, for letters.
+    pub handler: Arc<str>,
+}
+
+/// What a message is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// To the ledger.
+    pub identity: Identity,
+    /// Its deduplication key in printable form, where that is not its id: for the idempotency key.
+    pub key: Option<Box<str>>,
+}
+
+/// What has happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The source answered: each delivery with what the ledger knows it by, or why it is invalid.
+    Received(Result<Vec<(Delivery, Result<Known, String>)>, Class>),
+    /// The ledger answered a claim, one verdict per item.
+    Claimed {
+        /// The chunk.
+        chunk: u64,
+        /// The verdicts, or the class of the error.
+        verdicts: Result<Vec<Verdict>, Class>,
+    },
+    /// The handler reported outcomes, by their place in the chunk's work.
+    Handled {
+        /// The chunk.
+        chunk: u64,
+        /// Place and outcome.
+        outcomes: Vec<(usize, Outcome)>,
+    },
+    /// The handler is done with the chunk: its worker is free.
+    Finished {
+        /// The chunk.
+        chunk: u64,
+        /// How long the handler had it, in microseconds.
+        micros: u64,
+    },
+    /// The answer to `Complete`, `Release` or `Publish`.
+    Stored {
+        /// The batch.
+        batch: u64,
+        /// One result per item.
+        results: Vec<Result<(), Class>>,
+    },
+    /// The answer to `Settle`.
+    Settled {
+        /// The batch.
+        batch: u64,
+        /// One result per item.
+        results: Vec<Result<(), Class>>,
+    },
+    /// The answer to `Extend`: until when each lease now runs.
+    Extended {
+        /// The batch.
+        batch: u64,
+        /// One result per item.
+        results: Vec<Result<Time, Class>>,
+    },
+    /// The turn of this pipeline's suspect has come.
+    SuspectTurn,
+    /// Stop receiving; finish what runs, hand back the rest.
+    Drain,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Command {
+    /// Ask the source for more.
+    Receive {
+        /// At most so many.
+        max: usize,
+        /// Of at most this weight together.
+        max_bytes: usize,
+    },
+    /// Ask the ledger for the claims of a chunk.
+    Claim {
+        /// The chunk.
+        chunk: u64,
+        /// Its messages.
+        items: Vec<ClaimItem>,
+        /// One suspect, alone.
+        alone: bool,
+    },
+    /// Give a chunk to the handler.
+    Handle {
+        /// The chunk.
+        chunk: u64,
+        /// Its messages that were granted.
+        work: Vec<Work>,
+    },
+    /// Complete claims.
+    Complete {
+        /// The batch.
+        batch: u64,
+        /// Its items.
+        items: Vec<Completion>,
+    },
+    /// Release claims.
+    Release {
+        /// The batch.
+        batch: u64,
+        /// Its items.
+        items: Vec<Release>,
+    },
+    /// Write dead letters.
+    Publish {
+        /// The batch.
+        batch: u64,
+        /// Its items.
+        items: Vec<Letter>,
+    },
+    /// Tell the broker.
+    Settle {
+        /// The batch.
+        batch: u64,
+        /// Its items.
+        items: Vec<(Receipt, Settle)>,
+    },
+    /// Renew leases.
+    Extend {
+        /// The batch.
+        batch: u64,
+        /// Its items.
+        items: Vec<Receipt>,
+    },
+    /// Ask for the turn to run a suspect: one at a time in the process.
+    TakeSuspectTurn,
+    /// Give the turn on.
+    GiveSuspectTurn,
+    /// Nothing can be promised any more: end the worker.
+    Stop,
+}
+
+/// What has been done since the start, for the live line and the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages completed.
+    pub handled: u64,
+    /// Deliveries acknowledged unhandled, because their key was completed before.
+    pub duplicates: u64,
+    /// Failed attempts that will be tried again.
+    pub retries: u64,
+    /// Dead letters written.
+    pub dead_letters: u64,
+    /// Deliveries held now.
+    pub in_flight: u64,
+}
+
+/// The deliveries of one pipeline. Owned by one task; takes no lock and never waits.
+#[derive(Debug)]
+pub struct Pipeline {
+    rules: Rules,
+    now: Time,
+    random: u64,
+    draws: u64,
+    orders: u64,
+    entries: Entries,
+    lanes: Lanes,
+    keys: BTreeMap<Identity, Vec<Slot>>,
+    held: BTreeMap<Identity, Slot>,
+    fences: BTreeMap<Lane, Fence>,
+    chunks: BTreeMap<u64, Chunk>,
+    next_chunk: u64,
+    sizing: Sizing,
+    leases: Option<Leases>,
+    marks: BTreeMap<u32, Watermark>,
+    timers: BTreeMap<(Time, u64), Timer>,
+    suspects: VecDeque<Slot>,
+    turn: Turn,
+    receiving: Option<u64>,
+    receives: u64,
+    paused_until: Time,
+    trouble: u32,
+    draining: bool,
+    stopped: bool,
+    out: Outbox,
+    counts: Counts,
+}
+
+impl Pipeline {
+    /// An empty pipeline. `random` seeds jitter; the caller draws it.
+    #[must_use]
+    pub fn new(rules: Rules, random: u64) -> Self {
+        Self {
+            sizing: Sizing::new(rules.max_chunk),
+            leases: rules.source.lease_ms.map(Leases::new),
+            rules,
+            now: Time::default(),
+            random,
+            draws: 0,
+            orders: 0,
+            entries: Entries::default(),
+            lanes: Lanes::default(),
+            keys: BTreeMap::new(),
+            held: BTreeMap::new(),
+            fences: BTreeMap::new(),
+            chunks: BTreeMap::new(),
+            next_chunk: 0,
+            marks: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            suspects: VecDeque::new(),
+            turn: Turn::None,
+            receiving: None,
+            receives: 0,
+            paused_until: Time::default(),
+            trouble: 0,
+            draining: false,
+            stopped: false,
+            out: Outbox::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes in what has happened, at `now`.
+    pub fn apply(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Received(answer) => self.received(answer),
+            Input::Claimed { chunk, verdicts } => self.claimed(chunk, verdicts),
+            Input::Handled { chunk, outcomes } => self.handled(chunk, outcomes),
+            Input::Finished { chunk, micros } => self.finished(chunk, micros),
+            Input::Stored { batch, results } => self.answered(batch, results, Event::Stored),
+            Input::Settled { batch, results } => self.answered(batch, results, Event::Settled),
+            Input::Extended { batch, results } => self.extended(batch, results),
+            Input::SuspectTurn => self.turn = Turn::Granted,
+            Input::Drain => self.drain(),
+        }
+    }
+
+    /// Decides what to do now. Called once after the inputs at hand have been applied, and when
+    /// the time of `next_wake` has come.
+    pub fn flush(&mut self, now: Time) -> Vec<Command> {
+        self.now = self.now.max(now);
+        self.fire_timers();
+        self.turn_leases();
+        if !self.stopped {
+            self.start_suspect();
+            self.form_chunks();
+            self.request();
+        }
+        self.counts.in_flight = self.entries.len() as u64;
+        self.out.take()
+    }
+
+    /// When `flush` is wanted next, if nothing happens before.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Time> {
+        let timer = self.timers.first_key_value().map(|((at, _), _)| *at);
+        let lease = self.leases.as_ref().and_then(Leases::next);
+        timer.into_iter().chain(lease).min()
+    }
+
+    /// True when nothing is held and no answer but that of `Receive` is awaited.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.entries.len() == 0 && self.chunks.is_empty() && self.out.is_quiet()
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Bytes held now.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.entries.weight()
+    }
+
+    /// The state of what is held, for inspection; in no order.
+    pub fn states(&self) -> impl Iterator<Item = (&Arc<crate::Message>, &State)> {
+        self.entries.iter().map(|e| (&e.message, &e.state))
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.draws += 1;
+        crate::retry::scatter(self.random, self.draws)
+    }
+}

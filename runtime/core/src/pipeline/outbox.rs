@@ -1,0 +1,107 @@
+//! Commands in the making: one batch of each kind a flush.
+
+use super::Command;
+use crate::lanes::Slot;
+use crate::message::Receipt;
+use crate::outcome::Letter;
+use crate::ports::{Completion, Release, Settle};
+use std::collections::BTreeMap;
+
+/// Whom an answer is for. A commit of a watermark is for no delivery.
+pub type Asker = Option<Slot>;
+
+#[derive(Debug, Default)]
+pub struct Outbox {
+    complete: Vec<(Asker, Completion)>,
+    release: Vec<(Asker, Release)>,
+    publish: Vec<(Asker, Letter)>,
+    settle: Vec<(Asker, (Receipt, Settle))>,
+    extend: Vec<(Asker, Receipt)>,
+    other: Vec<Command>,
+    asked: BTreeMap<u64, Vec<Asker>>,
+    batches: u64,
+}
+
+impl Outbox {
+    pub fn complete(&mut self, slot: Slot, item: Completion) {
+        self.complete.push((Some(slot), item));
+    }
+
+    pub fn release(&mut self, slot: Slot, item: Release) {
+        self.release.push((Some(slot), item));
+    }
+
+    pub fn publish(&mut self, slot: Slot, item: Letter) {
+        self.publish.push((Some(slot), item));
+    }
+
+    pub fn settle(&mut self, asker: Asker, receipt: Receipt, how: Settle) {
+        self.settle.push((asker, (receipt, how)));
+    }
+
+    pub fn extend(&mut self, slot: Slot, receipt: Receipt) {
+        self.extend.push((Some(slot), receipt));
+    }
+
+    pub fn command(&mut self, command: Command) {
+        self.other.push(command);
+    }
+
+    /// Whom the batch's results are for, in order. None when it was answered before.
+    pub fn answered(&mut self, batch: u64) -> Option<Vec<Asker>> {
+        self.asked.remove(&batch)
+    }
+
+    /// True when no answer is awaited and nothing is to be sent.
+    pub fn is_quiet(&self) -> bool {
+        self.asked.is_empty() && self.settle.is_empty()
+    }
+
+    /// The commands of this flush. Releases come before settles, so that a broker which shares the
+    /// ledger's transaction learns of a failed message before it gets back what follows it.
+    pub fn take(&mut self) -> Vec<Command> {
+        let mut commands = Vec::with_capacity(self.other.len() + 5);
+        let complete = std::mem::take(&mut self.complete);
+        self.batch(complete, &mut commands, |batch, items| Command::Complete {
+            batch,
+            items,
+        });
+        let release = std::mem::take(&mut self.release);
+        self.batch(release, &mut commands, |batch, items| Command::Release {
+            batch,
+            items,
+        });
+        let publish = std::mem::take(&mut self.publish);
+        self.batch(publish, &mut commands, |batch, items| Command::Publish {
+            batch,
+            items,
+        });
+        let settle = std::mem::take(&mut self.settle);
+        self.batch(settle, &mut commands, |batch, items| Command::Settle {
+            batch,
+            items,
+        });
+        let extend = std::mem::take(&mut self.extend);
+        self.batch(extend, &mut commands, |batch, items| Command::Extend {
+            batch,
+            items,
+        });
+        commands.append(&mut self.other);
+        commands
+    }
+
+    fn batch<T>(
+        &mut self,
+        pairs: Vec<(Asker, T)>,
+        commands: &mut Vec<Command>,
+        make: impl Fn(u64, Vec<T>) -> Command,
+    ) {
+        if pairs.is_empty() {
+            return;
+        }
+        let (askers, items) = pairs.into_iter().unzip();
+        self.batches += 1;
+        self.asked.insert(self.batches, askers);
+        commands.push(make(self.batches, items));
+    }
+}

@@ -1,0 +1,355 @@
+//! One event of one delivery: through the table, and what the table says.
+
+use super::Pipeline;
+use super::entry::{Ended, Entry, Place};
+use super::turns::{Timer, Turn};
+use crate::delivery::{Action, Context, Event, State, Then, step};
+use crate::lanes::Slot;
+use crate::outcome::{Letter, Outcome};
+use crate::ports::{Class, Completion, Release, Settle};
+
+impl Pipeline {
+    pub(super) fn feed(&mut self, slot: Slot, event: Event) {
+        let Some(cx) = self.context(slot, &event) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return;
+        };
+        let before = std::mem::replace(&mut entry.state, State::Gone);
+        if event == Event::Stored(Ok(())) {
+            entry.ended = self.counts.stored(&before, cx.native_delay);
+        } else if matches!(before, State::Claiming | State::Admitted)
+            && matches!(
+                event,
+                Event::TwinCompleted | Event::Claimed(crate::ports::Verdict::Duplicate)
+            )
+        {
+            self.counts.duplicates += 1;
+        }
+        let (state, action) = step(before, event, &cx);
+        entry.state = state;
+        self.perform(slot, action);
+        self.pass_turn_on(slot);
+    }
+
+    /// Answers of a batch, each to the delivery that asked.
+    pub(super) fn answered(
+        &mut self,
+        batch: u64,
+        results: Vec<Result<(), Class>>,
+        event: fn(Result<(), Class>) -> Event,
+    ) {
+        let Some(askers) = self.out.answered(batch) else {
+            return;
+        };
+        if results.iter().any(Result::is_ok) {
+            self.trouble = 0;
+        }
+        for (asker, result) in askers.into_iter().zip(results) {
+            match asker {
+                Some(slot) => self.feed(slot, event(result)),
+                None if result == Err(Class::Permanent) => self.stop(),
+                // A watermark that was not committed is overtaken by the next one; until then a
+                // crash only means redelivery of what the ledger knows.
+                None => {}
+            }
+        }
+        self.lift_fences();
+    }
+
+    fn context(&mut self, slot: Slot, event: &Event) -> Option<Context> {
+        let entry = self.entries.get(slot)?;
+        let (lease_live, laned, state) = (entry.lease_live, entry.lane.is_some(), &entry.state);
+        let failed_attempt = match (state, event) {
+            (
+                State::Handling { attempt, .. },
+                Event::Handled(Outcome::Retry { .. } | Outcome::Fault { .. }),
+            ) => Some(*attempt),
+            _ => None,
+        };
+        let delay_ms = failed_attempt.map_or(0, |n| {
+            let random = self.draw();
+            self.rules.retry.delay_ms(n, random)
+        });
+        let source = self.rules.source;
+        Some(Context {
+            max_attempts: self.rules.retry.max_attempts,
+            shares_ledger: source.shares_ledger,
+            // A lane may wait at the broker only if the broker keeps its order meanwhile.
+            native_delay: source.native_delay && (!laned || source.lane_order),
+            lease_live,
+            delay_ms,
+            draining: self.draining,
+        })
+    }
+
+    fn perform(&mut self, slot: Slot, action: Action) {
+        match action {
+            Action::None | Action::Claim | Action::Handle => {}
+            Action::Complete { .. } | Action::Publish { .. } | Action::Release { .. } => {
+                self.issue(slot, &action);
+            }
+            Action::Settle(how) => self.tell_broker(slot, how),
+            Action::Again => {
+                let wait = self.backoff_ms();
+                self.at(wait, Timer::Again(slot));
+            }
+            Action::Wait(ms) => {
+                let due = self.at(ms, Timer::Due(slot));
+                if let Some(entry) = self.entries.get_mut(slot) {
+                    entry.due = Some(due);
+                }
+                if self.draining {
+                    self.feed(slot, Event::HandBack(ms));
+                }
+            }
+            Action::Requeue { alone } => self.requeue(slot, alone),
+            Action::Suspect => {
+                self.free_key(slot);
+                if let Some(entry) = self.entries.get_mut(slot) {
+                    entry.place = Place::Suspect;
+                }
+                self.suspects.push_back(slot);
+                if self.draining {
+                    self.suspects.pop_back();
+                    self.feed(slot, Event::HandBack(0));
+                }
+            }
+            Action::Forget => self.forget(slot),
+            Action::Stop => self.stop(),
+        }
+    }
+
+    fn issue(&mut self, slot: Slot, action: &Action) {
+        let handler = self.rules.handler.clone();
+        let Some(entry) = self.entries.get(slot) else {
+            return;
+        };
+        let receipt = |settle: bool| settle.then_some(entry.receipt);
+        match (&entry.state, action, entry.identity) {
+            (State::Completing { claim }, Action::Complete { settle }, Some(identity)) => {
+                let item = Completion {
+                    claim: *claim,
+                    identity,
+                    settle: receipt(*settle),
+                };
+                self.out.complete(slot, item);
+            }
+            (
+                State::Releasing { claim, counts, .. },
+                Action::Release { settle },
+                Some(identity),
+            ) => {
+                let settle = settle.map(|how| (entry.receipt, how));
+                self.out.release(
+                    slot,
+                    Release {
+                        claim: *claim,
+                        identity,
+                        counts: *counts,
+                        settle,
+                    },
+                );
+            }
+            (State::Publishing { claim, why }, Action::Publish { settle }, identity) => {
+                let letter = Letter {
+                    message: entry.message.clone(),
+                    identity,
+                    claim: *claim,
+                    settle: receipt(*settle && self.rules.source.shares_ledger),
+                    cause: why.cause,
+                    failure: why.failure,
+                    reason: why.reason.clone(),
+                    attempts: why.attempts,
+                    handler,
+                };
+                self.out.publish(slot, letter);
+            }
+            _ => {}
+        }
+    }
+
+    /// Does again what could not be done, with the lease as it is now.
+    pub(super) fn reissue(&mut self, slot: Slot) {
+        let Some(cx) = self.context(slot, &Event::Due) else {
+            return;
+        };
+        let Some(entry) = self.entries.get(slot) else {
+            return;
+        };
+        let settle = cx.shares_ledger && cx.lease_live;
+        let action = match &entry.state {
+            State::Completing { .. } => Action::Complete { settle },
+            State::Publishing { .. } => Action::Publish { settle },
+            State::Releasing { then, .. } => {
+                let how = match then {
+                    Then::Retry(delay_ms) if cx.native_delay => Some(Settle::RetryLater {
+                        delay_ms: *delay_ms,
+                    }),
+                    Then::GiveBack => Some(Settle::GiveBack),
+                    _ => None,
+                };
+                Action::Release {
+                    settle: how.filter(|_| settle),
+                }
+            }
+            State::Settling(how) => Action::Settle(*how),
+            _ => return,
+        };
+        self.perform(slot, action);
+    }
+
+    /// Settles one by one, or by the watermark (invariant 4): then only an ack is told, and only
+    /// as far as everything received before it is settled too.
+    fn tell_broker(&mut self, slot: Slot, how: Settle) {
+        let Some(entry) = self.entries.get(slot) else {
+            return;
+        };
+        let position = entry.position.filter(|_| self.rules.source.cumulative);
+        let Some(position) = position else {
+            return self.out.settle(Some(slot), entry.receipt, how);
+        };
+        if how == Settle::Ack {
+            let mark = self.marks.entry(position.partition).or_default();
+            if let Some(receipt) = mark.settled(position.offset) {
+                self.out.settle(None, receipt, Settle::Ack);
+            }
+        }
+        self.feed(slot, Event::Settled(Ok(())));
+    }
+
+    fn requeue(&mut self, slot: Slot, alone: bool) {
+        self.free_key(slot);
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return;
+        };
+        entry.due = None;
+        entry.alone |= alone;
+        let (lane, order) = (entry.lane, entry.order);
+        if self.draining || lane.is_some_and(|l| self.is_fenced(l, slot)) {
+            return self.feed(slot, Event::HandBack(0));
+        }
+        if let Some(entry) = self.entries.get_mut(slot) {
+            entry.place = Place::Lanes;
+        }
+        self.lanes.put_back(lane, order, slot);
+    }
+
+    /// Hands back a delivery that the lanes do not know (any more).
+    pub(super) fn hand_back(&mut self, slot: Slot, delay_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(slot) {
+            entry.place = Place::Out;
+        }
+        self.feed(slot, Event::HandBack(delay_ms));
+    }
+
+    fn forget(&mut self, slot: Slot) {
+        self.free_key(slot);
+        let Some(entry) = self.entries.remove(slot) else {
+            return;
+        };
+        if let Some(leases) = &mut self.leases {
+            leases.drop(slot);
+        }
+        if let Some(identity) = entry.identity
+            && self.held.get(&identity) == Some(&slot)
+        {
+            self.held.remove(&identity);
+        }
+        self.leave(slot, &entry);
+    }
+
+    /// Takes a delivery out of wherever it was kept, and lets its lane go on or go back.
+    fn leave(&mut self, slot: Slot, entry: &Entry) {
+        match entry.place {
+            Place::Lanes => self.lanes.remove(entry.lane, entry.order, slot),
+            Place::Suspect => self.suspects.retain(|s| *s != slot),
+            Place::Twin => self
+                .keys
+                .values_mut()
+                .for_each(|twins| twins.retain(|s| *s != slot)),
+            Place::Taken | Place::Out => {}
+        }
+        if let (Some(lane), Ended::Delayed(_)) = (entry.lane, entry.ended)
+            && self.rules.source.lane_order
+        {
+            self.fence(lane, entry.message.clone());
+        }
+        if !matches!(entry.place, Place::Lanes | Place::Out) {
+            self.lanes.ended(entry.lane);
+        }
+        self.lift_fences();
+    }
+
+    /// Gives a key free, and its twins the verdict. A twin that is let go takes its old place in
+    /// its lane and asks the ledger itself.
+    fn free_key(&mut self, slot: Slot) {
+        let Some(entry) = self.entries.get(slot) else {
+            return;
+        };
+        let (Place::Taken, Some(identity)) = (entry.place, entry.identity) else {
+            return;
+        };
+        let ended = entry.ended;
+        let Some(twins) = self.keys.remove(&identity) else {
+            return;
+        };
+        for twin in twins.into_iter().rev() {
+            match ended {
+                Ended::Completed if self.rules.dedup => self.feed(twin, Event::TwinCompleted),
+                Ended::Delayed(ms) if self.rules.source.native_delay => {
+                    if let Some(entry) = self.entries.get_mut(twin) {
+                        entry.ended = Ended::Delayed(ms);
+                    }
+                    self.feed(twin, Event::TwinDelayed(ms));
+                }
+                Ended::Completed | Ended::Delayed(_) | Ended::Free => self.requeue(twin, false),
+            }
+        }
+    }
+
+    /// A suspect's start is resolved, durably: the next one of the process may run.
+    fn pass_turn_on(&mut self, slot: Slot) {
+        if self.turn != Turn::Held(slot) {
+            return;
+        }
+        let resolved = self.entries.get(slot).is_none_or(|e| {
+            matches!(
+                e.state,
+                State::Admitted | State::Waiting | State::Settling(_) | State::Gone
+            )
+        });
+        if resolved {
+            self.give_turn();
+        }
+    }
+}
+
+impl super::Counts {
+    /// Counts what is durable now, and says what it means for others with the same key.
+    fn stored(&mut self, before: &State, native_delay: bool) -> Ended {
+        match before {
+            State::Completing { .. } => {
+                self.handled += 1;
+                Ended::Completed
+            }
+            State::Publishing { .. } => {
+                self.dead_letters += 1;
+                Ended::Free
+            }
+            State::Releasing {
+                then: Then::Retry(ms),
+                ..
+            } => {
+                self.retries += 1;
+                if native_delay {
+                    Ended::Delayed(*ms)
+                } else {
+                    Ended::Free
+                }
+            }
+            _ => Ended::Free,
+        }
+    }
+}

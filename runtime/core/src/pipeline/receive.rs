@@ -1,0 +1,180 @@
+//! Admission: what is taken from the source, and how much.
+
+use super::entry::{Ended, Entry, Place};
+use super::{Command, Known, Pipeline};
+use crate::delivery::{Event, State};
+use crate::lanes::Slot;
+use crate::message::{Delivery, Identity, Lane, Message};
+use crate::ports::Class;
+use std::sync::Arc;
+
+/// Asked for again only when this part of the room is free, so that a full pipeline does not
+/// fetch message by message.
+const ROOM: usize = 4;
+
+/// A lane closed here while its head is at the broker.
+#[derive(Debug)]
+pub struct Fence {
+    /// The receive that was under way, which may bring what follows the head. 0 for none.
+    asked: u64,
+    head: Arc<Message>,
+}
+
+impl Pipeline {
+    /// Asks the source for as much as there is room for (invariant 9).
+    pub(super) fn request(&mut self) {
+        let room = self.rules.max_in_flight.saturating_sub(self.entries.len());
+        let bytes = self
+            .rules
+            .max_in_flight_bytes
+            .saturating_sub(self.entries.weight());
+        let enough = room >= self.rules.max_in_flight.div_ceil(ROOM)
+            && bytes >= self.rules.max_message_bytes;
+        if self.receiving.is_some() || self.draining || !enough || self.now < self.paused_until {
+            return;
+        }
+        self.receives += 1;
+        self.receiving = Some(self.receives);
+        self.out.command(Command::Receive {
+            max: room,
+            max_bytes: bytes,
+        });
+    }
+
+    pub(super) fn received(
+        &mut self,
+        answer: Result<Vec<(Delivery, Result<Known, String>)>, Class>,
+    ) {
+        self.receiving = None;
+        match answer {
+            Ok(deliveries) => deliveries.into_iter().for_each(|(d, i)| self.admit(d, i)),
+            Err(Class::Permanent) => self.stop(),
+            Err(Class::Transient | Class::Lost) => self.pause(),
+        }
+        self.lift_fences();
+    }
+
+    fn admit(&mut self, delivery: Delivery, known: Result<Known, String>) {
+        if let (Some(position), true) = (delivery.position, self.rules.source.cumulative) {
+            let mark = self.marks.entry(position.partition).or_default();
+            mark.received(position.offset, delivery.receipt);
+        }
+        let (known, invalid) = match known {
+            Ok(known) => (Some(known), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        if self.replaces_receipt(known.as_ref().map(|k| k.identity), &delivery) {
+            return;
+        }
+        let lane = delivery.lane;
+        let slot = self.hold(delivery, known);
+        if let Some(reason) = invalid {
+            self.feed(slot, Event::Invalid(reason));
+        } else if self.draining || lane.is_some_and(|l| self.is_fenced(l, slot)) {
+            self.hand_back(slot, 0);
+        } else {
+            self.enqueue(slot);
+        }
+    }
+
+    /// A redelivery of what is still ours to settle: the newer receipt replaces the older one.
+    /// When the older one is being settled already, the new one is held like any other, and meets
+    /// the verdict of the first.
+    fn replaces_receipt(&mut self, identity: Option<Identity>, delivery: &Delivery) -> bool {
+        let Some(slot) = identity.and_then(|i| self.held.get(&i)).copied() else {
+            return false;
+        };
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return false;
+        };
+        let ours = matches!(
+            entry.state,
+            State::Admitted | State::Claiming | State::Handling { .. } | State::Waiting
+        );
+        if !ours || entry.message.id != delivery.message.id {
+            return false;
+        }
+        entry.receipt = delivery.receipt;
+        entry.lease_live = true;
+        if let (Some(leases), Some(until)) = (&mut self.leases, delivery.lease_until) {
+            leases.hold(slot, until);
+        }
+        true
+    }
+
+    fn hold(&mut self, delivery: Delivery, known: Option<Known>) -> Slot {
+        let (identity, key) = known.map_or((None, None), |k| (Some(k.identity), k.key));
+        self.orders += 1;
+        let slot = self.entries.insert(Entry {
+            receipt: delivery.receipt,
+            weight: delivery.message.weight(),
+            message: delivery.message,
+            lane: delivery.lane,
+            position: delivery.position,
+            identity,
+            key,
+            broker_attempts: delivery.attempts,
+            order: self.orders,
+            state: State::Admitted,
+            lease_live: true,
+            alone: false,
+            place: Place::Out,
+            ended: Ended::Free,
+            due: None,
+        });
+        if let (Some(leases), Some(until)) = (&mut self.leases, delivery.lease_until) {
+            leases.hold(slot, until);
+        }
+        if let (Some(identity), true) = (identity, self.tracks_redelivery()) {
+            self.held.insert(identity, slot);
+        }
+        slot
+    }
+
+    /// Only brokers with leases or positions deliver again what is still held.
+    pub(super) fn tracks_redelivery(&self) -> bool {
+        self.rules.source.lease_ms.is_some() || self.rules.source.cumulative
+    }
+
+    pub(super) fn enqueue(&mut self, slot: Slot) {
+        if let Some(entry) = self.entries.get_mut(slot) {
+            entry.place = Place::Lanes;
+            self.lanes.push(entry.lane, entry.order, slot);
+        }
+    }
+
+    /// A lane whose head went back to the broker for a retry: what follows it goes back too, and
+    /// so does what a receive that is under way may still bring (the broker did not know yet).
+    pub(super) fn fence(&mut self, lane: Lane, head: Arc<Message>) {
+        let asked = self.receiving.unwrap_or(0);
+        self.fences.entry(lane).or_insert(Fence { asked, head });
+        for slot in self.lanes.withdraw(lane) {
+            self.hand_back(slot, 0);
+        }
+    }
+
+    /// The head itself comes through: the broker keeps the lane's order, so what follows it now
+    /// may follow it here.
+    pub(super) fn is_fenced(&mut self, lane: Lane, slot: Slot) -> bool {
+        let Some(fence) = self.fences.get(&lane) else {
+            return false;
+        };
+        let head = self
+            .entries
+            .get(slot)
+            .is_some_and(|e| e.message.id == fence.head.id);
+        if head && !self.lanes.is_out(lane) {
+            self.fences.remove(&lane);
+            return false;
+        }
+        true
+    }
+
+    /// Lifts the fences that no late delivery can come through any more.
+    pub(super) fn lift_fences(&mut self) {
+        let receiving = self.receiving;
+        let lanes = &self.lanes;
+        self.fences
+            .retain(|lane, f| receiving == Some(f.asked) || lanes.is_out(*lane));
+    }
+}

@@ -1,0 +1,150 @@
+//! What time and trouble bring: timers, leases, pauses, the turn of suspects, the drain.
+
+use super::entry::Place;
+use super::{Command, Pipeline};
+use crate::delivery::{Event, State};
+use crate::lanes::Slot;
+use crate::leases::Turned;
+use crate::message::Time;
+use crate::ports::Class;
+
+/// The longest pause after trouble, in milliseconds.
+const LONGEST_PAUSE_MS: u64 = 5_000;
+
+/// What is to happen at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// The wait of a retry held here is over.
+    Due(Slot),
+    /// Ask the store or the broker again.
+    Again(Slot),
+    /// Go on after a pause.
+    Resume,
+}
+
+/// The right to run a suspect: one of the process has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    None,
+    Asked,
+    Granted,
+    Held(Slot),
+}
+
+impl Pipeline {
+    pub(super) fn at(&mut self, wait_ms: u64, timer: Timer) -> Time {
+        let at = self.now.plus(wait_ms);
+        self.orders += 1;
+        self.timers.insert((at, self.orders), timer);
+        at
+    }
+
+    pub(super) fn fire_timers(&mut self) {
+        while let Some(first) = self.timers.first_entry()
+            && first.key().0 <= self.now
+        {
+            let ((at, _), timer) = first.remove_entry();
+            match timer {
+                Timer::Due(slot) => self.due(slot, at),
+                Timer::Again(slot) => self.reissue(slot),
+                Timer::Resume => {}
+            }
+        }
+    }
+
+    /// The place may have been taken by another delivery since: its due time tells.
+    fn due(&mut self, slot: Slot, at: Time) {
+        if self.entries.get(slot).is_some_and(|e| e.due == Some(at)) {
+            self.feed(slot, Event::Due);
+        }
+    }
+
+    pub(super) fn turn_leases(&mut self) {
+        let Some(leases) = &mut self.leases else {
+            return;
+        };
+        let Turned { ended, extend } = leases.turn(self.now);
+        for slot in ended {
+            self.lease_ended(slot);
+        }
+        for slot in extend {
+            let Some(entry) = self.entries.get(slot) else {
+                continue;
+            };
+            if !matches!(entry.state, State::Settling(_) | State::Gone) {
+                self.out.extend(slot, entry.receipt);
+            }
+        }
+    }
+
+    fn lease_ended(&mut self, slot: Slot) {
+        if let Some(entry) = self.entries.get_mut(slot) {
+            entry.lease_live = false;
+            self.feed(slot, Event::LeaseEnded);
+        }
+    }
+
+    pub(super) fn extended(&mut self, batch: u64, results: Vec<Result<Time, Class>>) {
+        let Some(askers) = self.out.answered(batch) else {
+            return;
+        };
+        for (slot, result) in askers.into_iter().flatten().zip(results) {
+            let Some(leases) = &mut self.leases else {
+                return;
+            };
+            match result {
+                Ok(until) if self.entries.get(slot).is_some() => leases.hold(slot, until),
+                Ok(_) => {}
+                Err(Class::Lost) => {
+                    leases.drop(slot);
+                    self.lease_ended(slot);
+                }
+                Err(Class::Transient) => leases.not_extended(slot),
+                Err(Class::Permanent) => self.stop(),
+            }
+        }
+    }
+
+    /// Nothing is started or asked for until a while has passed; longer each time in a row.
+    pub(super) fn pause(&mut self) {
+        let wait = self.backoff_ms();
+        self.paused_until = self.at(wait, Timer::Resume);
+    }
+
+    pub(super) fn backoff_ms(&mut self) -> u64 {
+        self.trouble = (self.trouble + 1).min(16);
+        (50u64 << self.trouble).min(LONGEST_PAUSE_MS)
+    }
+
+    pub(super) fn stop(&mut self) {
+        if !self.stopped {
+            self.stopped = true;
+            self.out.command(Command::Stop);
+        }
+    }
+
+    pub(super) fn give_turn(&mut self) {
+        self.turn = Turn::None;
+        self.out.command(Command::GiveSuspectTurn);
+    }
+
+    /// Hands back what was not started, in the order of its receipt, and retries that wait here
+    /// with the rest of their wait. What runs now goes on.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        self.lanes.withdraw_all();
+        self.suspects.clear();
+        self.keys.values_mut().for_each(Vec::clear);
+        for slot in self.entries.slots() {
+            let Some(entry) = self.entries.get(slot) else {
+                continue;
+            };
+            let rest = entry.due.map_or(0, |due| due.since(self.now));
+            match entry.state {
+                State::Admitted if entry.place == Place::Lanes => self.hand_back(slot, 0),
+                State::Admitted | State::Waiting => self.feed(slot, Event::HandBack(rest)),
+                _ => {}
+            }
+        }
+    }
+}
