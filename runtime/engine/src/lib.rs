@@ -1,1 +1,21 @@
-//! Under construction.
+//! The driver: performs what the core decides, in batches, and decides nothing itself.
+//!
+//! One task per pipeline owns that pipeline's state. It wakes, takes everything that has arrived
+//! (receipts, verdicts, outcomes, answers, timers, control), steps the core once, and starts the
+//! resulting commands as futures on the ports; each sends its answer back to the task. It knows the
+//! ports only: no broker, no database, no WebAssembly. What a deduplication key is, it knows,
+//! because every source needs it and the core parses nothing.
+
+#![forbid(unsafe_code)]
+
+mod dedup;
+mod driver;
+mod perform;
+mod pointer;
+mod stats;
+mod worker;
+
+pub use dedup::{DedupKey, Digest};
+pub use driver::{PipelineSpec, Ports, Stopped};
+pub use stats::{PipelineStats, Snapshot};
+pub use worker::{Control, Phase, run};

@@ -1,0 +1,51 @@
+//! Numbers of a running pipeline, for the live line and the log.
+
+use pelton_core::pipeline::Counts;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Written by the pipeline's task, read by anyone, without a lock.
+#[derive(Debug, Default)]
+pub struct PipelineStats {
+    handled: AtomicU64,
+    duplicates: AtomicU64,
+    retries: AtomicU64,
+    dead_letters: AtomicU64,
+    in_flight: AtomicU64,
+}
+
+/// The numbers at one moment, since the start of this worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Messages completed.
+    pub handled: u64,
+    /// Deliveries that were duplicates.
+    pub duplicates: u64,
+    /// Failed attempts that will be tried again.
+    pub retries: u64,
+    /// Dead letters written.
+    pub dead_letters: u64,
+    /// Deliveries held now.
+    pub in_flight: u64,
+}
+
+impl PipelineStats {
+    pub(crate) fn set(&self, counts: Counts) {
+        self.handled.store(counts.handled, Relaxed);
+        self.duplicates.store(counts.duplicates, Relaxed);
+        self.retries.store(counts.retries, Relaxed);
+        self.dead_letters.store(counts.dead_letters, Relaxed);
+        self.in_flight.store(counts.in_flight, Relaxed);
+    }
+
+    /// The numbers now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            handled: self.handled.load(Relaxed),
+            duplicates: self.duplicates.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            dead_letters: self.dead_letters.load(Relaxed),
+            in_flight: self.in_flight.load(Relaxed),
+        }
+    }
+}
