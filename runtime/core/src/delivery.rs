@@ -189,11 +189,7 @@ pub fn step(state: State, event: Event, cx: &Context) -> (State, Action) {
         State::Handling { claim, attempt } => handling(claim, attempt, event, cx),
         State::Completing { claim } => completing(claim, event, cx),
         State::Publishing { claim, why } => publishing(claim, why, event, cx),
-        State::Releasing {
-            claim,
-            counts,
-            then,
-        } => releasing(claim, counts, then, event, cx),
+        State::Releasing { claim, counts, then } => releasing(claim, counts, then, event, cx),
         State::Waiting => waiting(event),
         State::Settling(how) => settling(how, event),
         State::Gone => (State::Gone, Action::None),
@@ -204,16 +200,8 @@ fn admitted(event: Event) -> (State, Action) {
     match event {
         Event::Start => (State::Claiming, Action::Claim),
         Event::Invalid(reason) => {
-            let why = Why {
-                cause: Cause::Invalid,
-                failure: Failure::Invalid,
-                reason,
-                attempts: 0,
-            };
-            (
-                State::Publishing { claim: None, why },
-                Action::Publish { settle: true },
-            )
+            let why = Why { cause: Cause::Invalid, failure: Failure::Invalid, reason, attempts: 0 };
+            (State::Publishing { claim: None, why }, Action::Publish { settle: true })
         }
         Event::LeaseEnded => (State::Gone, Action::Forget),
         Event::TwinCompleted => settle(Settle::Ack),
@@ -233,26 +221,15 @@ fn claiming(event: Event, cx: &Context) -> (State, Action) {
     match event {
         Event::Claimed(Verdict::Fresh { claim, .. }) if !cx.lease_live => {
             let then = Then::Forget;
-            (
-                State::Releasing {
-                    claim,
-                    counts: false,
-                    then,
-                },
-                Action::Release { settle: None },
-            )
+            (State::Releasing { claim, counts: false, then }, Action::Release { settle: None })
         }
-        Event::Claimed(Verdict::Fresh {
-            claim,
-            attempt,
-            crashed,
-        }) if attempt > cx.max_attempts => publish(Some(claim), used_up(attempt - 1, crashed), cx),
+        Event::Claimed(Verdict::Fresh { claim, attempt, crashed }) if attempt > cx.max_attempts => {
+            publish(Some(claim), used_up(attempt - 1, crashed), cx)
+        }
         Event::Claimed(Verdict::Fresh { claim, attempt, .. }) => {
             (State::Handling { claim, attempt }, Action::Handle)
         }
-        Event::Claimed(Verdict::Duplicate | Verdict::Lettered) if cx.lease_live => {
-            settle(Settle::Ack)
-        }
+        Event::Claimed(Verdict::Duplicate | Verdict::Lettered) if cx.lease_live => settle(Settle::Ack),
         Event::Claimed(Verdict::Duplicate | Verdict::Lettered) => (State::Gone, Action::Forget),
         Event::Claimed(Verdict::Suspect) => (State::Admitted, Action::Suspect),
         Event::ClaimFailed => (State::Admitted, Action::Requeue { alone: false }),
@@ -292,21 +269,14 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (State, A
             (State::Completing { claim }, Action::Complete { settle })
         }
         Outcome::Reject { reason } => {
-            let why = Why {
-                cause: Cause::Rejected,
-                failure: Failure::Reject,
-                reason,
-                attempts: attempt,
-            };
+            let why = Why { cause: Cause::Rejected, failure: Failure::Reject, reason, attempts: attempt };
             publish(Some(claim), why, cx)
         }
         Outcome::Retry { reason, after_ms } => {
             let delay_ms = cx.delay_ms.max(after_ms.unwrap_or(0));
             failed(claim, attempt, Failure::Retry, reason, delay_ms, cx)
         }
-        Outcome::Fault { kind, reason } => {
-            failed(claim, attempt, kind.into(), reason, cx.delay_ms, cx)
-        }
+        Outcome::Fault { kind, reason } => failed(claim, attempt, kind.into(), reason, cx.delay_ms, cx),
         Outcome::BatchFault => release(claim, false, Then::RequeueAlone, cx),
         Outcome::NotStarted if cx.draining => release(claim, false, Then::GiveBack, cx),
         Outcome::NotStarted => release(claim, false, Then::Requeue, cx),
@@ -362,18 +332,8 @@ fn stored(state: State, result: Result<(), Class>, cx: &Context) -> (State, Acti
     }
 }
 
-fn releasing(
-    claim: Claim,
-    counts: bool,
-    then: Then,
-    event: Event,
-    cx: &Context,
-) -> (State, Action) {
-    let state = State::Releasing {
-        claim,
-        counts,
-        then,
-    };
+fn releasing(claim: Claim, counts: bool, then: Then, event: Event, cx: &Context) -> (State, Action) {
+    let state = State::Releasing { claim, counts, then };
     let result = match event {
         Event::Stored(result) => result,
         Event::Invalid(_)
@@ -396,12 +356,8 @@ fn releasing(
         (Ok(()), _) if !cx.lease_live => (State::Gone, Action::Forget),
         (Ok(()), Then::Requeue) => (State::Admitted, Action::Requeue { alone: false }),
         (Ok(()), Then::RequeueAlone) => (State::Admitted, Action::Requeue { alone: true }),
-        (Ok(()), Then::Retry(delay_ms)) if !cx.native_delay => {
-            (State::Waiting, Action::Wait(delay_ms))
-        }
-        (Ok(()), Then::Retry(_) | Then::GiveBack) if cx.shares_ledger => {
-            (State::Gone, Action::Forget)
-        }
+        (Ok(()), Then::Retry(delay_ms)) if !cx.native_delay => (State::Waiting, Action::Wait(delay_ms)),
+        (Ok(()), Then::Retry(_) | Then::GiveBack) if cx.shares_ledger => (State::Gone, Action::Forget),
         (Ok(()), Then::Retry(delay_ms)) => settle(Settle::RetryLater { delay_ms }),
         (Ok(()), Then::GiveBack) => settle(Settle::GiveBack),
     }
@@ -450,11 +406,7 @@ fn settle(how: Settle) -> (State, Action) {
 }
 
 fn back(delay_ms: u64) -> Settle {
-    if delay_ms == 0 {
-        Settle::GiveBack
-    } else {
-        Settle::RetryLater { delay_ms }
-    }
+    if delay_ms == 0 { Settle::GiveBack } else { Settle::RetryLater { delay_ms } }
 }
 
 fn publish(claim: Option<Claim>, why: Why, cx: &Context) -> (State, Action) {
@@ -464,24 +416,11 @@ fn publish(claim: Option<Claim>, why: Why, cx: &Context) -> (State, Action) {
 
 fn used_up(attempts: u32, crashed: bool) -> Why {
     let (cause, failure, reason) = if crashed {
-        (
-            Cause::CrashLoop,
-            Failure::Crash,
-            "the process died while the handler had this message",
-        )
+        (Cause::CrashLoop, Failure::Crash, "the process died while the handler had this message")
     } else {
-        (
-            Cause::RetriesExhausted,
-            Failure::Retry,
-            "its attempts were used up before this start",
-        )
+        (Cause::RetriesExhausted, Failure::Retry, "its attempts were used up before this start")
     };
-    Why {
-        cause,
-        failure,
-        reason: reason.to_owned(),
-        attempts,
-    }
+    Why { cause, failure, reason: reason.to_owned(), attempts }
 }
 
 fn failed(
@@ -493,12 +432,7 @@ fn failed(
     cx: &Context,
 ) -> (State, Action) {
     if attempt >= cx.max_attempts {
-        let why = Why {
-            cause: Cause::RetriesExhausted,
-            failure,
-            reason,
-            attempts: attempt,
-        };
+        let why = Why { cause: Cause::RetriesExhausted, failure, reason, attempts: attempt };
         return publish(Some(claim), why, cx);
     }
     release(claim, true, Then::Retry(delay_ms), cx)
@@ -511,12 +445,5 @@ fn release(claim: Claim, counts: bool, then: Then, cx: &Context) -> (State, Acti
         Then::GiveBack => Some(Settle::GiveBack),
         Then::Retry(_) | Then::Requeue | Then::RequeueAlone | Then::Forget => None,
     };
-    (
-        State::Releasing {
-            claim,
-            counts,
-            then,
-        },
-        Action::Release { settle },
-    )
+    (State::Releasing { claim, counts, then }, Action::Release { settle })
 }

@@ -98,12 +98,7 @@ impl Lanes {
     pub fn peek(&self) -> Option<Slot> {
         match self.ready.front()? {
             Ready::Free(slot) => Some(*slot),
-            Ready::Lane(lane) => self
-                .lanes
-                .get(lane)?
-                .waiting
-                .first_key_value()
-                .map(|(_, s)| *s),
+            Ready::Lane(lane) => self.lanes.get(lane)?.waiting.first_key_value().map(|(_, s)| *s),
         }
     }
 
@@ -181,13 +176,7 @@ impl Lanes {
     pub fn withdraw_all(&mut self) -> Vec<Slot> {
         let mut slots = Vec::with_capacity(self.waiting);
         let ready = std::mem::take(&mut self.ready);
-        slots.extend(ready.iter().filter_map(|r| {
-            if let Ready::Free(s) = r {
-                Some(*s)
-            } else {
-                None
-            }
-        }));
+        slots.extend(ready.iter().filter_map(|r| if let Ready::Free(s) = r { Some(*s) } else { None }));
         for queue in self.lanes.values_mut() {
             slots.extend(std::mem::take(&mut queue.waiting).into_values());
         }

@@ -27,12 +27,7 @@ impl Leases {
     #[must_use]
     pub fn new(length_ms: u64) -> Self {
         let (until, by_end, extending) = Default::default();
-        Self {
-            length_ms,
-            until,
-            by_end,
-            extending,
-        }
+        Self { length_ms, until, by_end, extending }
     }
 
     /// A lease that ends at `until`; replaces an older one of the same delivery.
@@ -77,10 +72,7 @@ impl Leases {
     pub fn next(&self) -> Option<Time> {
         let ends = self.by_end.first().map(|(until, _)| *until);
         let third = self.length_ms - self.length_ms / 3;
-        let due = self
-            .by_end
-            .iter()
-            .find(|(_, slot)| !self.extending.contains(slot));
+        let due = self.by_end.iter().find(|(_, slot)| !self.extending.contains(slot));
         let extend = due.map(|(until, _)| Time(until.0.saturating_sub(third)));
         ends.into_iter().chain(extend).min()
     }

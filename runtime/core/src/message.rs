@@ -36,11 +36,7 @@ impl Message {
     /// Bytes this message counts for against `max_in_flight_bytes`: everything of variable length.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|h| h.name.len() + h.value.len())
-            .sum();
+        let headers: usize = self.headers.iter().map(|h| h.name.len() + h.value.len()).sum();
         self.id.len() + self.key.as_ref().map_or(0, Vec::len) + headers + self.body.len()
     }
 }

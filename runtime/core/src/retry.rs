@@ -51,13 +51,8 @@ pub fn scatter(seed: u64, index: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const POLICY: RetryPolicy = RetryPolicy {
-        max_attempts: 5,
-        initial_ms: 1_000,
-        max_ms: 300_000,
-        multiplier: 2.0,
-        jitter: 0.2,
-    };
+    const POLICY: RetryPolicy =
+        RetryPolicy { max_attempts: 5, initial_ms: 1_000, max_ms: 300_000, multiplier: 2.0, jitter: 0.2 };
 
     #[test]
     fn grows_by_the_multiplier_up_to_the_cap() {
@@ -69,9 +64,7 @@ mod tests {
 
     #[test]
     fn jitter_stays_within_its_share_and_reaches_both_sides() {
-        let waits: Vec<u64> = (0..1_000)
-            .map(|i| POLICY.delay_ms(2, scatter(7, i)))
-            .collect();
+        let waits: Vec<u64> = (0..1_000).map(|i| POLICY.delay_ms(2, scatter(7, i))).collect();
         assert!(waits.iter().all(|w| (1_600..=2_400).contains(w)));
         assert!(waits.iter().any(|w| *w < 1_700) && waits.iter().any(|w| *w > 2_300));
         assert_eq!(POLICY.delay_ms(2, 1), POLICY.delay_ms(2, 1));

@@ -16,10 +16,7 @@ impl Sizing {
     /// Starts careful: as if a message took half a millisecond.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self {
-            average_ns: 500_000,
-            max: max.max(1),
-        }
+        Self { average_ns: 500_000, max: max.max(1) }
     }
 
     /// `count` messages were handled in `micros` microseconds, one after another.

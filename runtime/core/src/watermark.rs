@@ -47,9 +47,7 @@ mod tests {
     #[test]
     fn never_passes_an_unsettled_offset_and_jumps_gaps() {
         let mut mark = Watermark::default();
-        [3, 7, 8]
-            .into_iter()
-            .for_each(|o| mark.received(o, Receipt(o)));
+        [3, 7, 8].into_iter().for_each(|o| mark.received(o, Receipt(o)));
         assert_eq!(mark.settled(7), None);
         assert_eq!(mark.settled(3), Some(Receipt(7)));
         assert_eq!(mark.settled(3), None);

@@ -47,10 +47,7 @@ impl DedupKey {
             return (!name.is_empty()).then(|| Self::Header(name.to_owned()));
         }
         let text = text.strip_prefix("json:")?;
-        Some(Self::Json {
-            text: text.to_owned(),
-            pointer: Pointer::parse(text)?,
-        })
+        Some(Self::Json { text: text.to_owned(), pointer: Pointer::parse(text)? })
     }
 
     /// Whether a completed key makes later messages with it duplicates.
@@ -65,8 +62,7 @@ impl DedupKey {
             Self::MessageId | Self::Off => Cow::Borrowed(&message.id),
             Self::Header(name) => {
                 let header = message.headers.iter().find(|h| h.name == *name);
-                let header =
-                    header.ok_or_else(|| missing(&format!("header:{name}"), "no such header"))?;
+                let header = header.ok_or_else(|| missing(&format!("header:{name}"), "no such header"))?;
                 String::from_utf8_lossy(&header.value)
             }
             Self::Json { text, pointer } => {
@@ -123,10 +119,7 @@ mod tests {
     /// Any function serves: the tests only compare.
     fn digest(bytes: &[u8]) -> [u8; 16] {
         let mut out = [0; 16];
-        bytes
-            .iter()
-            .enumerate()
-            .for_each(|(i, b)| out[i % 16] ^= b.rotate_left(i as u32));
+        bytes.iter().enumerate().for_each(|(i, b)| out[i % 16] ^= b.rotate_left(i as u32));
         out
     }
 
@@ -136,10 +129,7 @@ mod tests {
             pipeline: "orders".into(),
             origin: "orders".into(),
             key: None,
-            headers: vec![Header {
-                name: "k".into(),
-                value: b"v".to_vec(),
-            }],
+            headers: vec![Header { name: "k".into(), value: b"v".to_vec() }],
             body: br#"{"n":7}"#.to_vec(),
             published_at_ms: None,
             replayed: false,
@@ -156,23 +146,10 @@ mod tests {
 
     #[test]
     fn an_id_is_a_position_where_the_source_numbers_it() {
-        let position = Position {
-            partition: 1,
-            offset: 9,
-        };
-        let known = DedupKey::MessageId
-            .known(&delivery("orders/9", Some(position)), digest)
-            .unwrap();
-        assert_eq!(
-            known,
-            Known {
-                identity: Identity::Position(position),
-                key: None
-            }
-        );
-        let known = DedupKey::MessageId
-            .known(&delivery("a", None), digest)
-            .unwrap();
+        let position = Position { partition: 1, offset: 9 };
+        let known = DedupKey::MessageId.known(&delivery("orders/9", Some(position)), digest).unwrap();
+        assert_eq!(known, Known { identity: Identity::Position(position), key: None });
+        let known = DedupKey::MessageId.known(&delivery("a", None), digest).unwrap();
         assert_eq!(known.identity, Identity::Key(digest(b"a")));
     }
 
@@ -180,10 +157,7 @@ mod tests {
     fn keys_come_from_headers_bodies_and_pointers() {
         let all = [("header:k", "v"), ("json:/n", "7")];
         for (policy, key) in all {
-            let known = DedupKey::parse(policy)
-                .unwrap()
-                .known(&delivery("a", None), digest)
-                .unwrap();
+            let known = DedupKey::parse(policy).unwrap().known(&delivery("a", None), digest).unwrap();
             assert_eq!(known.identity, Identity::Key(digest(key.as_bytes())));
             assert_eq!(known.key.as_deref(), Some(key));
         }
@@ -193,22 +167,14 @@ mod tests {
 
     #[test]
     fn odd_ids_are_handed_on_as_digests() {
-        let known = DedupKey::MessageId
-            .known(&delivery("a\nb", None), digest)
-            .unwrap();
+        let known = DedupKey::MessageId.known(&delivery("a\nb", None), digest).unwrap();
         assert!(known.key.unwrap().starts_with("sha256-"));
     }
 
     #[test]
     fn a_missing_key_says_which_and_what_to_do() {
-        let why = DedupKey::parse("header:x")
-            .unwrap()
-            .known(&delivery("a", None), digest)
-            .unwrap_err();
-        assert!(
-            why.contains("`header:x`") && why.contains("replay"),
-            "{why}"
-        );
+        let why = DedupKey::parse("header:x").unwrap().known(&delivery("a", None), digest).unwrap_err();
+        assert!(why.contains("`header:x`") && why.contains("replay"), "{why}");
         assert_eq!(DedupKey::parse("jsn:/a"), None);
         assert_eq!(DedupKey::parse("json:a"), None);
     }

@@ -100,14 +100,7 @@ impl Driver {
         let (answers, arrivals) = mpsc::unbounded_channel();
         let dedup = Arc::new(spec.dedup);
         let origin = Instant::now();
-        let performer = Performer {
-            ports,
-            dedup,
-            digest: spec.digest,
-            suspects,
-            origin,
-            answers,
-        };
+        let performer = Performer { ports, dedup, digest: spec.digest, suspects, origin, answers };
         Self {
             pipeline: Pipeline::new(rules, random),
             performer,
@@ -131,9 +124,7 @@ impl Driver {
                 Next::Continue => {}
                 Next::Done => break,
                 Next::Stopped => {
-                    return Err(Stopped {
-                        pipeline: self.name,
-                    });
+                    return Err(Stopped { pipeline: self.name });
                 }
             }
             self.wait(&mut arrived).await;
@@ -211,13 +202,9 @@ impl Driver {
     /// Waits for anything: an answer, a timer, a signal.
     async fn wait(&mut self, arrived: &mut Vec<Arrival>) {
         let origin = self.performer.origin;
-        let timer = self
-            .pipeline
-            .next_wake()
-            .map(|at| origin + Duration::from_millis(at.0));
-        let look = self
-            .look_again
-            .filter(|_| self.control.until_empty && !self.asked_unsettled && !self.draining);
+        let timer = self.pipeline.next_wake().map(|at| origin + Duration::from_millis(at.0));
+        let look =
+            self.look_again.filter(|_| self.control.until_empty && !self.asked_unsettled && !self.draining);
         let wake = timer.into_iter().chain(self.deadline).chain(look).min();
         let asleep = async {
             match wake {

@@ -36,14 +36,8 @@ impl Performer {
     pub fn start(&self, command: Command) {
         let me = self.clone();
         match command {
-            Command::Receive { max, max_bytes } => {
-                spawn(async move { me.receive(max, max_bytes).await })
-            }
-            Command::Claim {
-                chunk,
-                items,
-                alone,
-            } => spawn(async move {
+            Command::Receive { max, max_bytes } => spawn(async move { me.receive(max, max_bytes).await }),
+            Command::Claim { chunk, items, alone } => spawn(async move {
                 let verdicts = me.ports.ledger.claim(items, alone).await;
                 me.answer(Input::Claimed { chunk, verdicts });
             }),

@@ -41,10 +41,7 @@ pub async fn run(
     let suspects = Arc::new(Semaphore::new(1));
     let mut tasks = JoinSet::new();
     for (number, (spec, ports, stats)) in (0u64..).zip(pipelines) {
-        let control = Control {
-            phase: stopping.clone(),
-            ..control.clone()
-        };
+        let control = Control { phase: stopping.clone(), ..control.clone() };
         let seed = scatter(random, number);
         let driver = Driver::new(spec, ports, control, suspects.clone(), seed, stats);
         tasks.spawn(driver.run());

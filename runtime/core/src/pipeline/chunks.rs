@@ -95,26 +95,11 @@ impl Pipeline {
                 continue;
             };
             let message = entry.message.clone();
-            items.push(ClaimItem {
-                identity,
-                message,
-                attempts: entry.broker_attempts,
-            });
+            items.push(ClaimItem { identity, message, attempts: entry.broker_attempts });
         }
         let slots = slots.into_iter().map(Some).collect();
-        self.chunks.insert(
-            self.next_chunk,
-            Chunk {
-                slots,
-                started: 0,
-                finished: false,
-            },
-        );
-        self.out.command(Command::Claim {
-            chunk: self.next_chunk,
-            items,
-            alone,
-        });
+        self.chunks.insert(self.next_chunk, Chunk { slots, started: 0, finished: false });
+        self.out.command(Command::Claim { chunk: self.next_chunk, items, alone });
     }
 
     pub(super) fn claimed(&mut self, chunk: u64, verdicts: Result<Vec<Verdict>, Class>) {
@@ -127,10 +112,7 @@ impl Pipeline {
             Ok(_) | Err(Class::Permanent) => return self.stop(),
             Err(Class::Transient | Class::Lost) => {
                 self.pause();
-                slots
-                    .iter()
-                    .rev()
-                    .for_each(|s| self.feed(*s, Event::ClaimFailed));
+                slots.iter().rev().for_each(|s| self.feed(*s, Event::ClaimFailed));
                 return;
             }
         };
@@ -140,14 +122,7 @@ impl Pipeline {
             return;
         }
         let started = work.len();
-        self.chunks.insert(
-            chunk,
-            Chunk {
-                slots: granted,
-                started,
-                finished: false,
-            },
-        );
+        self.chunks.insert(chunk, Chunk { slots: granted, started, finished: false });
         self.out.command(Command::Handle { chunk, work });
     }
 
@@ -176,12 +151,7 @@ impl Pipeline {
             let message = entry.message.clone();
             let key = entry.key.as_deref().unwrap_or(&message.id);
             let idempotency_key = format!("{}:{key}", message.pipeline);
-            work.push(Work {
-                message,
-                attempt,
-                lane,
-                idempotency_key,
-            });
+            work.push(Work { message, attempt, lane, idempotency_key });
             granted.push(Some(*slot));
         }
         (granted, work)
@@ -189,10 +159,7 @@ impl Pipeline {
 
     pub(super) fn handled(&mut self, chunk: u64, outcomes: Vec<(usize, Outcome)>) {
         for (place, outcome) in outcomes {
-            let slot = self
-                .chunks
-                .get_mut(&chunk)
-                .and_then(|c| c.slots.get_mut(place)?.take());
+            let slot = self.chunks.get_mut(&chunk).and_then(|c| c.slots.get_mut(place)?.take());
             if let Some(slot) = slot {
                 self.feed(slot, Event::Handled(outcome));
             }
@@ -208,12 +175,7 @@ impl Pipeline {
         };
         done.finished = true;
         self.sizing.observe(done.started, micros);
-        let lost: Vec<usize> = done
-            .slots
-            .iter()
-            .enumerate()
-            .filter_map(|(i, s)| s.map(|_| i))
-            .collect();
+        let lost: Vec<usize> = done.slots.iter().enumerate().filter_map(|(i, s)| s.map(|_| i)).collect();
         let outcome = || Outcome::Fault {
             kind: crate::FaultKind::Trap,
             reason: "the handler ended without an outcome for this message".to_owned(),

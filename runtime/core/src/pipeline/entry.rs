@@ -113,9 +113,8 @@ impl Entries {
     /// The slots of what is held, in the order of receipt.
     pub fn slots(&self) -> Vec<Slot> {
         let places = self.places.iter().zip(0u32..);
-        let mut slots: Vec<(u64, Slot)> = places
-            .filter_map(|((uses, e), index)| Some((e.as_ref()?.order, slot(*uses, index))))
-            .collect();
+        let mut slots: Vec<(u64, Slot)> =
+            places.filter_map(|((uses, e), index)| Some((e.as_ref()?.order, slot(*uses, index)))).collect();
         slots.sort_unstable();
         slots.into_iter().map(|(_, slot)| slot).collect()
     }

@@ -62,30 +62,15 @@ impl Outbox {
     pub fn take(&mut self) -> Vec<Command> {
         let mut commands = Vec::with_capacity(self.other.len() + 5);
         let complete = std::mem::take(&mut self.complete);
-        self.batch(complete, &mut commands, |batch, items| Command::Complete {
-            batch,
-            items,
-        });
+        self.batch(complete, &mut commands, |batch, items| Command::Complete { batch, items });
         let release = std::mem::take(&mut self.release);
-        self.batch(release, &mut commands, |batch, items| Command::Release {
-            batch,
-            items,
-        });
+        self.batch(release, &mut commands, |batch, items| Command::Release { batch, items });
         let publish = std::mem::take(&mut self.publish);
-        self.batch(publish, &mut commands, |batch, items| Command::Publish {
-            batch,
-            items,
-        });
+        self.batch(publish, &mut commands, |batch, items| Command::Publish { batch, items });
         let settle = std::mem::take(&mut self.settle);
-        self.batch(settle, &mut commands, |batch, items| Command::Settle {
-            batch,
-            items,
-        });
+        self.batch(settle, &mut commands, |batch, items| Command::Settle { batch, items });
         let extend = std::mem::take(&mut self.extend);
-        self.batch(extend, &mut commands, |batch, items| Command::Extend {
-            batch,
-            items,
-        });
+        self.batch(extend, &mut commands, |batch, items| Command::Extend { batch, items });
         commands.append(&mut self.other);
         commands
     }

@@ -20,10 +20,7 @@ impl Pipeline {
         if event == Event::Stored(Ok(())) {
             entry.ended = self.counts.stored(&before, cx.native_delay);
         } else if matches!(before, State::Claiming | State::Admitted)
-            && matches!(
-                event,
-                Event::TwinCompleted | Event::Claimed(crate::ports::Verdict::Duplicate)
-            )
+            && matches!(event, Event::TwinCompleted | Event::Claimed(crate::ports::Verdict::Duplicate))
         {
             self.counts.duplicates += 1;
         }
@@ -129,28 +126,12 @@ impl Pipeline {
         let receipt = |settle: bool| settle.then_some(entry.receipt);
         match (&entry.state, action, entry.identity) {
             (State::Completing { claim }, Action::Complete { settle }, Some(identity)) => {
-                let item = Completion {
-                    claim: *claim,
-                    identity,
-                    settle: receipt(*settle),
-                };
+                let item = Completion { claim: *claim, identity, settle: receipt(*settle) };
                 self.out.complete(slot, item);
             }
-            (
-                State::Releasing { claim, counts, .. },
-                Action::Release { settle },
-                Some(identity),
-            ) => {
+            (State::Releasing { claim, counts, .. }, Action::Release { settle }, Some(identity)) => {
                 let settle = settle.map(|how| (entry.receipt, how));
-                self.out.release(
-                    slot,
-                    Release {
-                        claim: *claim,
-                        identity,
-                        counts: *counts,
-                        settle,
-                    },
-                );
+                self.out.release(slot, Release { claim: *claim, identity, counts: *counts, settle });
             }
             (State::Publishing { claim, why }, Action::Publish { settle }, identity) => {
                 let letter = Letter {
@@ -184,15 +165,13 @@ impl Pipeline {
             State::Publishing { .. } => Action::Publish { settle },
             State::Releasing { then, .. } => {
                 let how = match then {
-                    Then::Retry(delay_ms) if cx.native_delay => Some(Settle::RetryLater {
-                        delay_ms: *delay_ms,
-                    }),
+                    Then::Retry(delay_ms) if cx.native_delay => {
+                        Some(Settle::RetryLater { delay_ms: *delay_ms })
+                    }
                     Then::GiveBack => Some(Settle::GiveBack),
                     _ => None,
                 };
-                Action::Release {
-                    settle: how.filter(|_| settle),
-                }
+                Action::Release { settle: how.filter(|_| settle) }
             }
             State::Settling(how) => Action::Settle(*how),
             _ => return,
@@ -265,10 +244,7 @@ impl Pipeline {
         match entry.place {
             Place::Lanes => self.lanes.remove(entry.lane, entry.order, slot),
             Place::Suspect => self.suspects.retain(|s| *s != slot),
-            Place::Twin => self
-                .keys
-                .values_mut()
-                .for_each(|twins| twins.retain(|s| *s != slot)),
+            Place::Twin => self.keys.values_mut().for_each(|twins| twins.retain(|s| *s != slot)),
             Place::Taken | Place::Out => {}
         }
         if let (Some(lane), Ended::Delayed(_)) = (entry.lane, entry.ended)
@@ -315,10 +291,7 @@ impl Pipeline {
             return;
         }
         let resolved = self.entries.get(slot).is_none_or(|e| {
-            matches!(
-                e.state,
-                State::Admitted | State::Waiting | State::Settling(_) | State::Gone
-            )
+            matches!(e.state, State::Admitted | State::Waiting | State::Settling(_) | State::Gone)
         });
         if resolved {
             self.give_turn();
@@ -338,16 +311,9 @@ impl super::Counts {
                 self.dead_letters += 1;
                 Ended::Free
             }
-            State::Releasing {
-                then: Then::Retry(ms),
-                ..
-            } => {
+            State::Releasing { then: Then::Retry(ms), .. } => {
                 self.retries += 1;
-                if native_delay {
-                    Ended::Delayed(*ms)
-                } else {
-                    Ended::Free
-                }
+                if native_delay { Ended::Delayed(*ms) } else { Ended::Free }
             }
             _ => Ended::Free,
         }

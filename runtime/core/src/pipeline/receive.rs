@@ -24,27 +24,18 @@ impl Pipeline {
     /// Asks the source for as much as there is room for (invariant 9).
     pub(super) fn request(&mut self) {
         let room = self.rules.max_in_flight.saturating_sub(self.entries.len());
-        let bytes = self
-            .rules
-            .max_in_flight_bytes
-            .saturating_sub(self.entries.weight());
-        let enough = room >= self.rules.max_in_flight.div_ceil(ROOM)
-            && bytes >= self.rules.max_message_bytes;
+        let bytes = self.rules.max_in_flight_bytes.saturating_sub(self.entries.weight());
+        let enough =
+            room >= self.rules.max_in_flight.div_ceil(ROOM) && bytes >= self.rules.max_message_bytes;
         if self.receiving.is_some() || self.draining || !enough || self.now < self.paused_until {
             return;
         }
         self.receives += 1;
         self.receiving = Some(self.receives);
-        self.out.command(Command::Receive {
-            max: room,
-            max_bytes: bytes,
-        });
+        self.out.command(Command::Receive { max: room, max_bytes: bytes });
     }
 
-    pub(super) fn received(
-        &mut self,
-        answer: Result<Vec<(Delivery, Result<Known, String>)>, Class>,
-    ) {
+    pub(super) fn received(&mut self, answer: Result<Vec<(Delivery, Result<Known, String>)>, Class>) {
         self.receiving = None;
         match answer {
             Ok(deliveries) => deliveries.into_iter().for_each(|(d, i)| self.admit(d, i)),
@@ -159,10 +150,7 @@ impl Pipeline {
         let Some(fence) = self.fences.get(&lane) else {
             return false;
         };
-        let head = self
-            .entries
-            .get(slot)
-            .is_some_and(|e| e.message.id == fence.head.id);
+        let head = self.entries.get(slot).is_some_and(|e| e.message.id == fence.head.id);
         if head && !self.lanes.is_out(lane) {
             self.fences.remove(&lane);
             return false;
@@ -174,7 +162,6 @@ impl Pipeline {
     pub(super) fn lift_fences(&mut self) {
         let receiving = self.receiving;
         let lanes = &self.lanes;
-        self.fences
-            .retain(|lane, f| receiving == Some(f.asked) || lanes.is_out(*lane));
+        self.fences.retain(|lane, f| receiving == Some(f.asked) || lanes.is_out(*lane));
     }
 }
