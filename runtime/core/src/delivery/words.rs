@@ -1,0 +1,166 @@
+//! The words of one delivery's life: its states, what happens to it, what is to be done.
+
+use crate::outcome::{Cause, Failure, Outcome};
+use crate::ports::{Claim, Class, Settle, Verdict};
+
+/// Where a delivery is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Held here, not started: waits for a worker, its lane or its key.
+    Admitted,
+    /// The ledger was asked for the claim.
+    Claiming,
+    /// A handler has it.
+    Handling {
+        /// The live claim.
+        claim: Claim,
+        /// The number of this start.
+        attempt: u32,
+    },
+    /// The ledger was asked to complete it.
+    Completing {
+        /// The live claim.
+        claim: Claim,
+    },
+    /// Its dead letter is being written.
+    Publishing {
+        /// The live claim; none for a message that was never claimed.
+        claim: Option<Claim>,
+        /// What the letter says.
+        why: Why,
+    },
+    /// Its claim is being released, and then this.
+    Releasing {
+        /// The live claim.
+        claim: Claim,
+        /// Whether the start counts.
+        counts: bool,
+        /// What follows.
+        then: Then,
+    },
+    /// A retry that waits here, because the broker cannot hold it.
+    Waiting,
+    /// The broker is being told.
+    Settling(Settle),
+    /// Settled, or no longer ours.
+    Gone,
+}
+
+/// Why a message is given up on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// The cause.
+    pub cause: Cause,
+    /// How the last attempt ended.
+    pub failure: Failure,
+    /// In words.
+    pub reason: String,
+    /// Handler starts.
+    pub attempts: u32,
+}
+
+/// What follows the release of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Another attempt after this many milliseconds.
+    Retry(u64),
+    /// Back among the admitted; it was not started.
+    Requeue,
+    /// Back among the admitted, to be run in a chunk of its own.
+    RequeueAlone,
+    /// Back to the broker; it was not started.
+    GiveBack,
+    /// Nothing: the lease has ended, so the broker delivers it again by itself.
+    Forget,
+}
+
+/// What happened to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// It cannot be handled: the deduplication key is not in it.
+    Invalid(String),
+    /// A worker is free for it.
+    Start,
+    /// The ledger's answer to the claim.
+    Claimed(Verdict),
+    /// The ledger could not answer the claim.
+    ClaimFailed,
+    /// An earlier message of its lane in the same chunk cannot start now, so neither can this one.
+    LaneStopped,
+    /// What the handler did, and the wait that the policy asks for if that is a retry.
+    Handled(Outcome),
+    /// The answer to complete, publish or release.
+    Stored(Result<(), Class>),
+    /// The broker's answer.
+    Settled(Result<(), Class>),
+    /// Its lease has ended.
+    LeaseEnded,
+    /// The wait is over.
+    Due,
+    /// Another delivery with its key was completed.
+    TwinCompleted,
+    /// Another delivery with its key waits for a retry at the broker.
+    TwinDelayed(u64),
+    /// It is to go back to the broker unstarted, after this many milliseconds.
+    HandBack(u64),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Ask the ledger.
+    Claim,
+    /// Give it to the handler.
+    Handle,
+    /// Complete it, and acknowledge in the same transaction if so said.
+    Complete {
+        /// Acknowledge in the same transaction.
+        settle: bool,
+    },
+    /// Write its letter, and acknowledge in the same transaction if so said.
+    Publish {
+        /// Acknowledge in the same transaction.
+        settle: bool,
+    },
+    /// Release its claim, and settle in the same transaction if so said.
+    Release {
+        /// How to settle in the same transaction.
+        settle: Option<Settle>,
+    },
+    /// Tell the broker.
+    Settle(Settle),
+    /// Do the same again after a pause: the store or the broker was in trouble.
+    Again,
+    /// Hold it here for this many milliseconds.
+    Wait(u64),
+    /// Put it back among the admitted, at its old place.
+    Requeue {
+        /// In a chunk of its own.
+        alone: bool,
+    },
+    /// Put it among the suspects: it runs when no other suspect of the process does.
+    Suspect,
+    /// Forget it: it is settled, or the broker delivers it again.
+    Forget,
+    /// Stop the worker: the store cannot promise anything any more.
+    Stop,
+}
+
+/// What the table needs to know besides state and event.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// Handler starts in all.
+    pub max_attempts: u32,
+    /// Whether source and ledger share one transaction.
+    pub shares_ledger: bool,
+    /// Whether the broker can hold a retry.
+    pub native_delay: bool,
+    /// Whether the lease is still ours.
+    pub lease_live: bool,
+    /// The policy's wait for this attempt, in milliseconds.
+    pub delay_ms: u64,
+    /// Whether we are draining.
+    pub draining: bool,
+}
