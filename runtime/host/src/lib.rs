@@ -1,1 +1,28 @@
-//! Under construction.
+//! The sandbox: loads WebAssembly components, and handles messages with them.
+//!
+//! This crate owns everything that knows wasmtime: the engine's settings, what guests may import,
+//! their limits of time, memory, handles and output, the threads they run on, and the words in
+//! which their failures are told. It implements the port `Handler` of `pelton-core`.
+//!
+//! It must not know of sources, ledgers, retries or configuration files. A guest's failure is an
+//! outcome here, never an error of the host; and no guest can stop, stall or fill the process.
+#![forbid(unsafe_code)]
+
+mod engine;
+mod error;
+mod guest;
+mod host;
+mod load;
+mod options;
+mod run;
+#[cfg(test)]
+mod testing;
+
+pub use error::{HostError, LoadError};
+pub use guest::output::{LogLevel, LogLine, LogSink, TracingSink};
+pub use host::Host;
+pub use load::compile::compile_into_cache;
+pub use load::inspect::{ComponentInfo, World, inspect};
+pub use load::worker::{WORKER_ARGUMENTS, WORKER_COMMAND, compile_worker};
+pub use options::{CompileBudget, HandlerSpec, HostOptions, Isolation};
+pub use run::handler::WasmHandler;

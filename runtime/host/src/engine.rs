@@ -1,0 +1,93 @@
+//! wasmtime's settings: one place for what guests may use and what the pool holds.
+
+use crate::error::HostError;
+use crate::guest::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use crate::guest::reason::FRAMES;
+use crate::load::cache::CodeCache;
+use crate::options::HostOptions;
+use std::num::NonZeroUsize;
+use wasmparser::WasmFeatures;
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, WasmBacktraceDetails};
+
+/// Native stack that WebAssembly frames may fill. Deeper recursion is a trap.
+const WASM_STACK: usize = 1 << 20;
+/// Native stack of a call; what is above `WASM_STACK` is for the host's functions.
+const CALL_STACK: usize = 2 << 20;
+/// Memory that stays with a free slot, so that the next instance in it starts without page faults.
+const KEEP_MEMORY: usize = 512 << 10;
+/// The same for tables.
+const KEEP_TABLE: usize = 64 << 10;
+/// Memories beyond which the address space of the process would be used up, at 4 GiB each.
+const MAX_MEMORIES: u32 = 16_384;
+
+/// The WebAssembly features that handlers may use: version 3 without garbage collection,
+/// exceptions, threads and 64-bit memories. The engine is built with the same.
+pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM3
+    .difference(WasmFeatures::GC_TYPES)
+    .difference(WasmFeatures::EXCEPTIONS)
+    .difference(WasmFeatures::THREADS)
+    .difference(WasmFeatures::MEMORY64)
+    .union(WasmFeatures::COMPONENT_MODEL);
+
+/// An engine that compiles and runs.
+pub(crate) fn running(options: &HostOptions, cache: Option<&CodeCache>) -> Result<Engine, HostError> {
+    let mut config = config(cache);
+    config.allocation_strategy(pool(options));
+    Engine::new(&config).map_err(|error| HostError::Engine(format!("{error:#}")))
+}
+
+/// An engine that only compiles; it reserves no address space, and its code fits the other.
+pub(crate) fn compiling(cache: Option<&CodeCache>) -> Result<Engine, HostError> {
+    Engine::new(&config(cache)).map_err(|error| HostError::Engine(format!("{error:#}")))
+}
+
+fn config(cache: Option<&CodeCache>) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_memory64(false)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(CALL_STACK)
+        // A guest's own debug information is as hostile as the guest: names only.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES))
+        .cache(cache.map(CodeCache::inner));
+    config
+}
+
+fn pool(options: &HostOptions) -> PoolingAllocationConfig {
+    let instances = options.max_instances.max(1);
+    let memories = instances.saturating_mul(2).min(MAX_MEMORIES).max(MEMORIES);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(16).max(CORE_INSTANCES))
+        .total_memories(memories)
+        .total_tables(instances.saturating_mul(4).max(TABLES))
+        .total_stacks(instances.saturating_add(64))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_module(TABLES)
+        .max_core_instance_size(4 << 20)
+        .max_component_instance_size(8 << 20)
+        .max_memory_size(options.max_memory)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEEP_MEMORY)
+        .table_keep_resident(KEEP_TABLE)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_validated_is_what_the_engine_compiles() {
+        let engine = config(None).get_wasm_features();
+        assert_eq!(engine, FEATURES, "more in one: {:?}", engine.symmetric_difference(FEATURES));
+    }
+}

@@ -1,0 +1,173 @@
+//! What can go wrong before a message is handled, in the reader's words.
+
+use std::path::PathBuf;
+
+/// The host could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The folder for compiled code cannot be used.
+    #[error("the folder for compiled handlers, {}, cannot be used: {reason}", path.display())]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// wasmtime refused its settings, mostly for lack of address space.
+    #[error(
+        "the sandbox cannot be set up: {0}; if the address space is limited (`ulimit -v`), lift the limit or lower the pipelines' concurrency"
+    )]
+    Engine(String),
+    /// Threads could not be started.
+    #[error("threads for handlers cannot be started: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+/// A component cannot be used as a handler.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No such file.
+    #[error("{} does not exist; build the handler, or correct the path", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder, a device, a pipe.
+    #[error("{} is {what}, not a file; name the component's .wasm file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// It exists and cannot be read.
+    #[error("{} cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
+    /// More bytes than `max_component_bytes`.
+    #[error(
+        "is larger than {max} bytes; raise `max_component_bytes` if this is a component of a script language"
+    )]
+    TooLarge {
+        /// The limit, in bytes.
+        max: usize,
+    },
+    /// Not WebAssembly at all.
+    #[error("is not WebAssembly: {0}")]
+    NotWasm(&'static str),
+    /// A core module.
+    #[error(
+        "is a core WebAssembly module, not a component; build it for the target `wasm32-wasip2`, or convert it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// The pin in the configuration is malformed.
+    #[error("the digest `{0}` is malformed; write `sha256:` and 64 hexadecimal digits")]
+    BadPin(String),
+    /// The file is not the pinned one.
+    #[error(
+        "has the digest {found}, but the configuration pins {expected}; if the new file is meant, change `digest`"
+    )]
+    Pin {
+        /// What was asked for.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+    /// Not valid, or it uses features that the sandbox does not have.
+    #[error("is not a valid component: {0}")]
+    Invalid(String),
+    /// Valid, but it would take unbounded effort.
+    #[error("is too complex: {count} {what}, at most {max} are compiled")]
+    TooComplex {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much.
+        count: u64,
+        /// How much is allowed.
+        max: u64,
+    },
+    /// It does not export a handler.
+    #[error(
+        "exports {}, needs `pelton:handler/message-handler@0.1.0` or `pelton:handler/batch-handler@0.1.0`{hint}",
+        listed(exports)
+    )]
+    WrongWorld {
+        /// What it exports instead.
+        exports: Vec<String>,
+        /// What may be the cause; starts with `; ` or is empty.
+        hint: &'static str,
+    },
+    /// It exports the right name with another shape.
+    #[error(
+        "exports `{interface}` with another signature: {reason}; build it against this version's wit/handler.wit"
+    )]
+    WrongType {
+        /// The interface.
+        interface: &'static str,
+        /// What differs.
+        reason: String,
+    },
+    /// It imports what its pipeline was not given.
+    #[error("imports {}, which {} not granted; handlers get WASI 0.2 without files and network, and `wasi:logging/logging@0.1.0-draft`", listed(imports), if imports.len() == 1 { "was" } else { "were" })]
+    NotGranted {
+        /// The imports.
+        imports: Vec<String>,
+    },
+    /// It imports a granted interface in a shape that the host does not have.
+    #[error("cannot be linked: {0}")]
+    Link(String),
+    /// The compiler refused it, or gave up.
+    #[error("cannot be compiled: {0}")]
+    Compile(String),
+    /// Its instance cannot be made, so no message could be handled.
+    #[error("cannot be started: {0}")]
+    Start(String),
+    /// The pipeline asks for more than the process was set up for.
+    #[error(
+        "its memory limit of {asked} bytes is above the {max} bytes that this process was started with; restart it"
+    )]
+    Limits {
+        /// The pipeline's limit.
+        asked: usize,
+        /// The process's limit.
+        max: usize,
+    },
+}
+
+/// Names in backticks, shortened to the first few.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    if names.is_empty() {
+        return "nothing".to_owned();
+    }
+    let mut shown: Vec<String> = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect();
+    if names.len() > SHOWN {
+        shown.push(format!("{} more", names.len() - SHOWN));
+    }
+    shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_import_is_named() {
+        let one = LoadError::NotGranted { imports: vec!["wasi:http/outgoing-handler@0.2.0".to_owned()] };
+        let text = one.to_string();
+        assert!(text.contains("`wasi:http/outgoing-handler@0.2.0`, which was not granted"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_world_says_what_is_needed() {
+        let error = LoadError::WrongWorld { exports: vec!["wasi:cli/run@0.2.3".to_owned()], hint: "" };
+        assert_eq!(
+            error.to_string(),
+            "exports `wasi:cli/run@0.2.3`, needs `pelton:handler/message-handler@0.1.0` or `pelton:handler/batch-handler@0.1.0`"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Limits of one instance's memories and tables, summed over all of them.
+
+use wasmtime::ResourceLimiter;
+
+/// Table elements of one instance. Script interpreters need about 30,000.
+pub(crate) const TABLE_ELEMENTS: usize = 100_000;
+/// Core instances of one component. Script languages link some 20 libraries.
+pub(crate) const CORE_INSTANCES: u32 = 64;
+/// Tables of one component.
+pub(crate) const TABLES: u32 = 32;
+/// Linear memories of one component.
+pub(crate) const MEMORIES: u32 = 4;
+/// Bytes that one call may make the host allocate for strings and lists.
+pub(crate) const HOSTCALL_BYTES: usize = 4 << 20;
+/// Handles that may live at once, and resources behind them.
+pub(crate) const HANDLES: usize = 4096;
+/// Bytes of one request for random bytes.
+pub(crate) const RANDOM_BYTES: u64 = 64 << 10;
+
+/// Counts what one store has, and remembers the last refusal.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    memory_max: usize,
+    memory: usize,
+    table: usize,
+    /// The growth that was allowed last, to be taken back if it fails.
+    last: (usize, usize),
+    refused: Option<Refusal>,
+}
+
+/// A growth that was not allowed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Refusal {
+    /// To so many bytes in all, of so many.
+    Memory(usize, usize),
+    /// To so many elements in all, of so many.
+    Table(usize, usize),
+}
+
+impl Limiter {
+    pub(crate) fn new(memory_max: usize) -> Self {
+        Self { memory_max, memory: 0, table: 0, last: (0, 0), refused: None }
+    }
+
+    /// A new message begins: what was refused before does not explain what follows.
+    pub(crate) fn forget(&mut self) {
+        self.refused = None;
+    }
+
+    pub(crate) fn refused(&self) -> Option<Refusal> {
+        self.refused
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory(asked, max) => {
+                write!(f, "growth to {asked} bytes of memory was refused, the limit is {max} bytes")
+            }
+            Self::Table(asked, max) => {
+                write!(f, "growth to {asked} table elements was refused, the limit is {max}")
+            }
+        }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = (self.memory - current).saturating_add(desired);
+        let max = maximum.map_or(self.memory_max, |own| self.memory_max.min(self.memory - current + own));
+        if total > max {
+            self.refused = Some(Refusal::Memory(total, max));
+            return Ok(false);
+        }
+        self.last = (self.memory, self.table);
+        self.memory = total;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.refused = Some(Refusal::Memory(self.memory, self.last.0));
+        (self.memory, self.table) = self.last;
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = (self.table - current).saturating_add(desired);
+        let max = maximum
+            .map_or(TABLE_ELEMENTS, |own| TABLE_ELEMENTS.min((self.table - current).saturating_add(own)));
+        if total > max {
+            self.refused = Some(Refusal::Table(total, max));
+            return Ok(false);
+        }
+        self.last = (self.memory, self.table);
+        self.table = total;
+        Ok(true)
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.refused = Some(Refusal::Table(self.table, self.last.1));
+        (self.memory, self.table) = self.last;
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+}

@@ -1,0 +1,9 @@
+//! What a guest sees of the host, and what the host keeps of a guest.
+
+pub(crate) mod bindings;
+pub(crate) mod limits;
+pub(crate) mod link;
+pub(crate) mod output;
+pub(crate) mod reason;
+pub(crate) mod state;
+pub(crate) mod text;

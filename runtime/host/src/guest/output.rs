@@ -1,0 +1,310 @@
+//! What guests print, as log lines: split, escaped, bounded per message and per pipeline.
+
+use crate::guest::text;
+use pelton_core::ports::Work;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of one line; longer ones are continued on further lines.
+const LINE_BYTES: usize = 4096;
+/// What a line counts for at least, since each becomes a whole log record.
+const LINE_COST: usize = 32;
+/// What was dropped is said at most this often for each pipeline.
+const SAY_EVERY: Duration = Duration::from_secs(1);
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// One line of a guest's output, safe to print.
+#[derive(Debug, Clone, Copy)]
+pub struct LogLine<'a> {
+    /// The pipeline.
+    pub pipeline: &'a str,
+    /// The message that was handled; empty while the handler starts.
+    pub message_id: &'a str,
+    /// Its level: `Info` for the standard streams.
+    pub level: LogLevel,
+    /// `stdout`, `stderr`, `log` for `wasi:logging`, or `host` for what the host says of the guest.
+    pub stream: &'static str,
+    /// The text, at most 4 KiB before escaping.
+    pub text: &'a str,
+}
+
+/// Where lines go. Called on guest threads, once a line; must not block for long.
+pub trait LogSink: Send + Sync {
+    /// Takes one line.
+    fn line(&self, line: &LogLine<'_>);
+}
+
+/// Makes each line an event of `tracing` with the target `guest`.
+#[derive(Debug, Clone, Copy)]
+pub struct TracingSink;
+
+impl LogSink for TracingSink {
+    fn line(&self, line: &LogLine<'_>) {
+        macro_rules! event {
+            ($level:ident) => {
+                tracing::event!(
+                    target: "guest",
+                    tracing::Level::$level,
+                    pipeline = line.pipeline,
+                    message_id = line.message_id,
+                    stream = line.stream,
+                    "{}",
+                    line.text
+                )
+            };
+        }
+        match line.level {
+            LogLevel::Trace => event!(TRACE),
+            LogLevel::Debug => event!(DEBUG),
+            LogLevel::Info => event!(INFO),
+            LogLevel::Warn => event!(WARN),
+            LogLevel::Error => event!(ERROR),
+        }
+    }
+}
+
+/// A standard stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+/// The output of one pipeline: its rate, and what was dropped.
+pub(crate) struct PipelineLog {
+    pipeline: Arc<str>,
+    sink: Arc<dyn LogSink>,
+    per_message: usize,
+    bucket: Mutex<Bucket>,
+}
+
+struct Bucket {
+    per_second: usize,
+    tokens: usize,
+    filled: Instant,
+    dropped: u64,
+    said: Option<Instant>,
+}
+
+/// The output of one instance.
+pub(crate) struct Output {
+    log: Arc<PipelineLog>,
+    /// Set by the first write of a message, so that quiet messages cost no lock.
+    used: AtomicBool,
+    /// The message being handled: its place in the chunk, and how many share the call.
+    first: AtomicUsize,
+    count: AtomicUsize,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    work: Option<Arc<[Work]>>,
+    spent: usize,
+    dropped: u64,
+    lines: [Vec<u8>; 2],
+    /// Reused for escaping.
+    scratch: String,
+}
+
+impl PipelineLog {
+    pub(crate) fn new(
+        pipeline: &str,
+        sink: Arc<dyn LogSink>,
+        per_message: usize,
+        per_second: usize,
+    ) -> Arc<Self> {
+        let bucket =
+            Bucket { per_second, tokens: per_second, filled: Instant::now(), dropped: 0, said: None };
+        Arc::new(Self { pipeline: pipeline.into(), sink, per_message, bucket: Mutex::new(bucket) })
+    }
+
+    /// Whether `cost` bytes fit the rate now; counts `bytes` as dropped if not.
+    fn admit(&self, cost: usize, bytes: usize) -> bool {
+        let mut bucket = lock(&self.bucket);
+        bucket.refill(Instant::now());
+        if bucket.tokens < cost {
+            bucket.dropped += bytes as u64;
+            return false;
+        }
+        bucket.tokens -= cost;
+        true
+    }
+
+    /// Adds to what was dropped, and says it if that was not done within the last second.
+    fn settle(&self, message_id: &str, dropped: u64) {
+        let now = Instant::now();
+        let total = {
+            let mut bucket = lock(&self.bucket);
+            bucket.dropped += dropped;
+            let due = bucket.said.is_none_or(|said| now.duration_since(said) >= SAY_EVERY);
+            if bucket.dropped == 0 || !due {
+                return;
+            }
+            bucket.said = Some(now);
+            std::mem::take(&mut bucket.dropped)
+        };
+        let text = format!(
+            "{total} bytes of output dropped: a message may write {} bytes, and the pipeline a bounded number per second",
+            self.per_message
+        );
+        self.sink.line(&LogLine {
+            pipeline: &self.pipeline,
+            message_id,
+            level: LogLevel::Warn,
+            stream: "host",
+            text: &text,
+        });
+    }
+}
+
+impl Bucket {
+    fn refill(&mut self, now: Instant) {
+        let passed = now.duration_since(self.filled).as_micros();
+        let more = passed.saturating_mul(self.per_second as u128) / 1_000_000;
+        if more > 0 {
+            let more = usize::try_from(more).unwrap_or(usize::MAX);
+            self.tokens = self.tokens.saturating_add(more).min(self.per_second);
+            self.filled = now;
+        }
+    }
+}
+
+impl Output {
+    pub(crate) fn new(log: &Arc<PipelineLog>) -> Arc<Self> {
+        Arc::new(Self {
+            log: Arc::clone(log),
+            used: AtomicBool::new(false),
+            first: AtomicUsize::new(0),
+            count: AtomicUsize::new(1),
+            inner: Mutex::new(Inner {
+                work: None,
+                spent: 0,
+                dropped: 0,
+                lines: [Vec::new(), Vec::new()],
+                scratch: String::new(),
+            }),
+        })
+    }
+
+    /// A chunk begins.
+    pub(crate) fn assign(&self, work: Arc<[Work]>) {
+        lock(&self.inner).work = Some(work);
+    }
+
+    /// A call begins, with `count` messages from place `first` on.
+    pub(crate) fn begin(&self, first: usize, count: usize) {
+        self.first.store(first, Relaxed);
+        self.count.store(count, Relaxed);
+    }
+
+    /// A call has ended, however: unfinished lines are flushed and the quota is new.
+    pub(crate) fn end(&self) {
+        if !self.used.swap(false, Relaxed) {
+            return;
+        }
+        let inner = &mut *lock(&self.inner);
+        for stream in [Stream::Out, Stream::Err] {
+            self.flush(inner, stream);
+        }
+        inner.spent = 0;
+        let dropped = std::mem::take(&mut inner.dropped);
+        self.log.settle(&self.subject(inner), dropped);
+    }
+
+    /// Takes bytes of a standard stream.
+    pub(crate) fn write(&self, stream: Stream, mut bytes: &[u8]) {
+        self.used.store(true, Relaxed);
+        let inner = &mut *lock(&self.inner);
+        while !bytes.is_empty() {
+            let room = LINE_BYTES - inner.lines[stream as usize].len();
+            let part = &bytes[..bytes.len().min(room)];
+            let (taken, ended) = match part.iter().position(|b| *b == b'\n') {
+                Some(at) => (at, true),
+                None => (part.len(), part.len() == room),
+            };
+            inner.lines[stream as usize].extend_from_slice(&part[..taken]);
+            let newline = usize::from(taken < part.len());
+            bytes = &bytes[taken + newline..];
+            if ended {
+                self.flush(inner, stream);
+            }
+        }
+    }
+
+    /// Takes one record of `wasi:logging`.
+    pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
+        self.used.store(true, Relaxed);
+        let inner = &mut *lock(&self.inner);
+        for line in message.lines() {
+            let line = if context.is_empty() {
+                std::borrow::Cow::Borrowed(line)
+            } else {
+                format!("{}: {line}", text::clean(context, 64)).into()
+            };
+            for piece in line.as_bytes().chunks(LINE_BYTES) {
+                self.emit(inner, level, "log", piece);
+            }
+        }
+    }
+
+    fn flush(&self, inner: &mut Inner, stream: Stream) {
+        let mut line = std::mem::take(&mut inner.lines[stream as usize]);
+        let text = line.strip_suffix(b"\r").unwrap_or(&line);
+        if !text.is_empty() {
+            let name = if stream == Stream::Out { "stdout" } else { "stderr" };
+            self.emit(inner, LogLevel::Info, name, text);
+        }
+        line.clear();
+        inner.lines[stream as usize] = line;
+    }
+
+    fn emit(&self, inner: &mut Inner, level: LogLevel, stream: &'static str, bytes: &[u8]) {
+        let cost = (bytes.len() + 1).max(LINE_COST);
+        let quota = self.log.per_message.saturating_mul(self.count.load(Relaxed));
+        if inner.spent.saturating_add(cost) > quota {
+            inner.dropped += bytes.len() as u64;
+            return;
+        }
+        inner.spent += cost;
+        if !self.log.admit(cost, bytes.len()) {
+            return;
+        }
+        let mut text = std::mem::take(&mut inner.scratch);
+        text.clear();
+        text::escape_into(&mut text, bytes, false);
+        self.log.sink.line(&LogLine {
+            pipeline: &self.log.pipeline,
+            message_id: &self.subject(inner),
+            level,
+            stream,
+            text: &text,
+        });
+        inner.scratch = text;
+    }
+
+    /// The id of the message, or of the first one of a batch.
+    fn subject<'a>(&self, inner: &'a Inner) -> std::borrow::Cow<'a, str> {
+        let first = self.first.load(Relaxed);
+        let id = inner.work.as_ref().and_then(|work| work.get(first)).map_or("", |work| &work.message.id);
+        match self.count.load(Relaxed) {
+            0 | 1 => id.into(),
+            n => format!("{id} and {} more", n - 1).into(),
+        }
+    }
+}
+
+/// A panic while a lock was held leaves bytes behind, never a broken structure.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,8 @@
+//! From a file to a compiled component: read once, checked, compiled within a budget.
+
+pub(crate) mod cache;
+pub(crate) mod compile;
+pub(crate) mod inspect;
+pub(crate) mod read;
+pub(crate) mod validate;
+pub(crate) mod worker;

@@ -1,0 +1,153 @@
+//! Whether bytes are a valid component that can be compiled with bounded effort.
+
+use crate::engine::FEATURES;
+use crate::error::LoadError;
+use wasmparser::{Encoding, Parser, Payload, Validator};
+
+/// Bytes of one function's code. Interpreters' main loops have up to some hundred thousand.
+const MAX_BODY: u64 = 2 << 20;
+/// Functions of all modules together. Script languages have about 40,000.
+const MAX_FUNCTIONS: u64 = 200_000;
+/// Types, imports, exports and the like, of all modules and components together.
+const MAX_ITEMS: u64 = 200_000;
+/// Modules and components inside one another or side by side.
+const MAX_PARTS: u64 = 500;
+/// Components inside one another.
+const MAX_DEPTH: u64 = 20;
+
+/// What the outermost component imports and exports.
+#[derive(Debug, Default)]
+pub(crate) struct Surface {
+    /// Names of imports that are more than types.
+    pub(crate) imports: Vec<String>,
+    /// Names of exports.
+    pub(crate) exports: Vec<String>,
+}
+
+/// Running totals over everything inside.
+#[derive(Default)]
+struct Totals {
+    depth: u64,
+    parts: u64,
+    functions: u64,
+    items: u64,
+}
+
+/// Tells text, core modules and damaged files from components.
+pub(crate) fn is_component(bytes: &[u8]) -> Result<(), LoadError> {
+    const MAGIC: &[u8] = b"\0asm";
+    match (bytes.strip_prefix(MAGIC), bytes) {
+        (_, []) => Err(LoadError::NotWasm("the file is empty; build it again")),
+        (Some([0x0d, 0, 1, 0, ..]), _) => Ok(()),
+        (Some([1, 0, 0, 0, ..]), _) => Err(LoadError::CoreModule),
+        (Some(_), _) => Err(LoadError::NotWasm(
+            "its version is unknown, or the file is cut short; build it again with current tools",
+        )),
+        (None, text) if text.trim_ascii_start().starts_with(b"(") => {
+            Err(LoadError::NotWasm("it is WebAssembly text; assemble it with `wasm-tools parse`"))
+        }
+        (None, text) if std::str::from_utf8(text).is_ok() => {
+            Err(LoadError::NotWasm("it is a text file; name the compiled component, not its source"))
+        }
+        (None, _) => Err(LoadError::NotWasm("it is some other kind of file; name a component")),
+    }
+}
+
+/// Counts first, since counting is cheap, then validates everything.
+pub(crate) fn component(bytes: &[u8]) -> Result<Surface, LoadError> {
+    let surface = count(bytes)?;
+    Validator::new_with_features(FEATURES).validate_all(bytes).map_err(|error| invalid(&error))?;
+    Ok(surface)
+}
+
+fn count(bytes: &[u8]) -> Result<Surface, LoadError> {
+    let mut totals = Totals::default();
+    let mut surface = Surface::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(|error| invalid(&error))?;
+        if totals.depth == 1 {
+            surface.add(&payload).map_err(|error| invalid(&error))?;
+        }
+        totals.add(&payload)?;
+    }
+    Ok(surface)
+}
+
+impl Surface {
+    fn add(&mut self, payload: &Payload<'_>) -> wasmparser::Result<()> {
+        match payload {
+            Payload::ComponentImportSection(section) => {
+                for import in section.clone() {
+                    let import = import?;
+                    if !matches!(import.ty, wasmparser::ComponentTypeRef::Type(_)) {
+                        self.imports.push(import.name.name.to_owned());
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section.clone() {
+                    self.exports.push(export?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Totals {
+    fn add(&mut self, payload: &Payload<'_>) -> Result<(), LoadError> {
+        match payload {
+            Payload::Version { encoding, .. } => {
+                self.depth += 1;
+                self.parts += 1;
+                at_most("nested components", self.depth, MAX_DEPTH)?;
+                at_most("modules and components", self.parts, MAX_PARTS)?;
+                debug_assert!(*encoding == Encoding::Component || self.depth > 1);
+            }
+            Payload::End(_) => self.depth = self.depth.saturating_sub(1),
+            Payload::CodeSectionEntry(body) => {
+                let range = body.range();
+                at_most("bytes of code in one function", (range.end - range.start) as u64, MAX_BODY)?;
+            }
+            Payload::FunctionSection(section) => self.functions += u64::from(section.count()),
+            other => self.items += items(other),
+        }
+        at_most("functions", self.functions, MAX_FUNCTIONS)?;
+        at_most("types, imports and exports", self.items, MAX_ITEMS)
+    }
+}
+
+/// Entries of a section.
+fn items(payload: &Payload<'_>) -> u64 {
+    u64::from(match payload {
+        Payload::TypeSection(section) => section.count(),
+        Payload::ImportSection(section) => section.count(),
+        Payload::ExportSection(section) => section.count(),
+        Payload::GlobalSection(section) => section.count(),
+        Payload::TableSection(section) => section.count(),
+        Payload::MemorySection(section) => section.count(),
+        Payload::ElementSection(section) => section.count(),
+        Payload::DataSection(section) => section.count(),
+        Payload::InstanceSection(section) => section.count(),
+        Payload::CoreTypeSection(section) => section.count(),
+        Payload::ComponentInstanceSection(section) => section.count(),
+        Payload::ComponentAliasSection(section) => section.count(),
+        Payload::ComponentTypeSection(section) => section.count(),
+        Payload::ComponentCanonicalSection(section) => section.count(),
+        Payload::ComponentImportSection(section) => section.count(),
+        Payload::ComponentExportSection(section) => section.count(),
+        _ => 0,
+    })
+}
+
+fn at_most(what: &'static str, count: u64, max: u64) -> Result<(), LoadError> {
+    if count > max {
+        return Err(LoadError::TooComplex { what, count, max });
+    }
+    Ok(())
+}
+
+fn invalid(error: &wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::Invalid(crate::guest::text::clean(&error.to_string(), 512))
+}

@@ -1,0 +1,109 @@
+//! What the host and each handler are given: limits, folders, budgets. All have defaults.
+
+use crate::guest::output::LogSink;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One mebibyte.
+const MIB: usize = 1 << 20;
+
+/// Settings of the whole process.
+#[derive(Clone)]
+pub struct HostOptions {
+    /// Where compiled code is kept; made with mode 0700 and used by nobody else. `None` compiles
+    /// every time.
+    pub cache_dir: Option<PathBuf>,
+    /// The largest component file, in bytes.
+    pub max_component_bytes: usize,
+    /// Instances that may exist at once, over all pipelines. Idle ones make room when it is reached.
+    pub max_instances: u32,
+    /// The largest memory limit of any pipeline, in bytes; at most 4 GiB.
+    pub max_memory: usize,
+    /// What compiling one component may cost.
+    pub compile: CompileBudget,
+    /// The program that compiles in a process of its own: it is started with `compile-worker` and
+    /// [`crate::WORKER_ARGUMENTS`] more arguments. `None` compiles in this process, where the budget cannot be kept.
+    pub compile_worker: Option<PathBuf>,
+    /// Threads of each of the two guest pools; the number of processors when `None`.
+    pub guest_threads: Option<usize>,
+    /// Where guests' output goes; `None` makes `tracing` events with the target `guest`.
+    pub log_sink: Option<Arc<dyn LogSink>>,
+}
+
+impl Default for HostOptions {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            max_component_bytes: 32 * MIB,
+            max_instances: 256,
+            max_memory: 1024 * MIB,
+            compile: CompileBudget::default(),
+            compile_worker: None,
+            guest_threads: None,
+            log_sink: None,
+        }
+    }
+}
+
+/// What compiling one component may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompileBudget {
+    /// Real time.
+    pub wall: Duration,
+    /// Address space of the compiling process, in bytes.
+    pub memory: u64,
+}
+
+impl Default for CompileBudget {
+    fn default() -> Self {
+        Self { wall: Duration::from_secs(120), memory: 4 << 30 }
+    }
+}
+
+/// Settings of one pipeline's handler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandlerSpec {
+    /// The component's expected digest, `sha256:` and 64 hexadecimal digits.
+    pub digest: Option<String>,
+    /// Wall time of one message (of one call, for a batch handler). Kept to about 10 ms.
+    pub timeout: Duration,
+    /// Linear memory of one instance, in bytes: the sum over all its memories.
+    pub memory: usize,
+    /// Whether messages share instances.
+    pub isolation: Isolation,
+    /// Chunks that the engine runs side by side; as many instances are kept warm.
+    pub concurrency: usize,
+    /// The most messages in one chunk.
+    pub max_chunk: usize,
+    /// Output that one message may write, in bytes; the rest is dropped and counted.
+    pub log_bytes_per_message: usize,
+    /// Output of the pipeline, in bytes per second; the rest is dropped and counted.
+    pub log_bytes_per_second: usize,
+}
+
+impl Default for HandlerSpec {
+    fn default() -> Self {
+        Self {
+            digest: None,
+            timeout: Duration::from_secs(30),
+            memory: 128 * MIB,
+            isolation: Isolation::Reuse,
+            concurrency: 4,
+            max_chunk: 256,
+            log_bytes_per_message: 64 << 10,
+            log_bytes_per_second: 10 * MIB,
+        }
+    }
+}
+
+/// Which messages share an instance. Pipelines never do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// Instances stay warm over many chunks.
+    Reuse,
+    /// A fresh instance for each chunk.
+    Batch,
+    /// A fresh instance for each message; a batch handler then gets batches of one.
+    Message,
+}

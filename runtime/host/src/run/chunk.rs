@@ -1,0 +1,150 @@
+//! One chunk: its messages, one call after another, and the instance they run on.
+
+use crate::guest::reason::Stop;
+use crate::options::Isolation;
+use crate::run::book::Book;
+use crate::run::clock::Ticking;
+use crate::run::control::Control;
+use crate::run::handler::Shared;
+use crate::run::instance::{Answers, Instance, outcome};
+use crate::run::watch::watch;
+use pelton_core::outcome::{FaultKind, Outcome};
+use pelton_core::ports::{Report, Work};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Calls after which an instance is replaced, so that what a handler leaks stays bounded.
+const MAX_CALLS: u32 = 10_000;
+/// How long to wait for room for an instance before the messages are handed back.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A chunk that is being handled.
+pub(crate) struct Chunk {
+    handler: Arc<Shared>,
+    control: Arc<Control>,
+    work: Arc<[Work]>,
+    book: Book,
+    _ticking: Ticking,
+}
+
+impl Chunk {
+    pub(crate) fn new(
+        handler: Arc<Shared>,
+        control: Arc<Control>,
+        work: Arc<[Work]>,
+        report: Report,
+        ticking: Ticking,
+    ) -> Self {
+        Self { book: Book::new(Arc::clone(&work), report), handler, control, work, _ticking: ticking }
+    }
+
+    /// Runs to the end; everything is reported when it resolves.
+    pub(crate) async fn run(mut self) {
+        let isolation = self.handler.isolation;
+        let mut instance = match isolation {
+            Isolation::Reuse => self.handler.idle.take(),
+            Isolation::Batch | Isolation::Message => None,
+        };
+        if let Some(warm) = &mut instance {
+            warm.assign(&self.work, &self.control);
+        }
+        let step = if self.handler.maker.takes_batches() && isolation != Isolation::Message {
+            self.work.len()
+        } else {
+            1
+        };
+        while !self.control.interrupted()
+            && let Some(range) = self.book.next(step)
+        {
+            self.handle(&mut instance, range).await;
+            if isolation == Isolation::Message || instance.as_ref().is_some_and(|i| i.calls >= MAX_CALLS) {
+                instance = None;
+            }
+        }
+        if let Some(warm) =
+            instance.filter(|_| isolation == Isolation::Reuse && !self.control.interrupted())
+        {
+            self.handler.idle.put(warm);
+        }
+        if self.book.next(step).is_some() {
+            self.book.give_up();
+        }
+        self.handler.note_slow(self.control.is_slow());
+    }
+
+    /// One call, from an instance to outcomes. `instance` is left empty unless it stays usable.
+    async fn handle(&mut self, instance: &mut Option<Instance>, range: Range<usize>) {
+        loop {
+            self.control.begin();
+            let call = attempt(&self.handler, &self.control, &self.work, instance, range.clone());
+            let (book, handler) = (&mut self.book, &self.handler);
+            let ended = watch(&self.control, call, || {
+                book.cut();
+                handler.note_slow(true);
+            });
+            let stop = match ended.await.and_then(|answers| answers) {
+                Ok(answers) => return self.settle(answers, range.len(), instance),
+                Err(stop) => stop,
+            };
+            *instance = None;
+            if !matches!(stop, Stop::NoRoom) {
+                return self.fail(&stop, range.len());
+            }
+            if !self.handler.maker.room.wait(PATIENCE).await {
+                return self.book.give_up();
+            }
+        }
+    }
+
+    fn settle(&mut self, answers: Answers, asked: usize, instance: &mut Option<Instance>) {
+        match answers {
+            Answers::One(answer) => self.book.settle(outcome(answer)),
+            Answers::Many(answers) if answers.len() == asked => {
+                answers.into_iter().for_each(|answer| self.book.settle(outcome(answer)));
+            }
+            Answers::Many(answers) => {
+                *instance = None;
+                let reason =
+                    format!("the batch handler gave {} results for {asked} messages", answers.len());
+                self.fail(&Stop::Fault(FaultKind::Trap, reason), asked);
+            }
+        }
+    }
+
+    /// A fault of a batch is nobody's own: each of its messages is to be run alone.
+    fn fail(&mut self, stop: &Stop, asked: usize) {
+        match stop {
+            Stop::Fault(..) if asked > 1 => self.book.settle_all(&Outcome::BatchFault),
+            _ => self.book.settle_all(&stop.outcome()),
+        }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.handler.leave(&self.control);
+    }
+}
+
+/// Makes an instance if there is none, and calls it.
+async fn attempt(
+    handler: &Shared,
+    control: &Arc<Control>,
+    work: &Arc<[Work]>,
+    slot: &mut Option<Instance>,
+    range: Range<usize>,
+) -> Result<Answers, Stop> {
+    let timeout = control.timeout();
+    let instance = match slot {
+        Some(instance) => instance,
+        None => {
+            let made = handler.maker.make(control).await;
+            let mut made = made.map_err(|failed| Stop::of_start(&failed.error, failed.refused, timeout))?;
+            made.assign(work, control);
+            slot.insert(made)
+        }
+    };
+    let answered = instance.call(work, range).await;
+    answered.map_err(|error| Stop::of_call(&error, instance.refused(), timeout))
+}

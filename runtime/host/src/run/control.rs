@@ -1,0 +1,133 @@
+//! What the outside and the inside of a running chunk tell each other.
+//!
+//! While a guest runs, its store is borrowed by the call; so its deadline, and whether it is slow
+//! or to be ended, are kept here. Nothing here is touched more than once a message unless the
+//! guest runs long enough to meet the clock.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// Meetings with the clock after which a message is slow. The first is 5 to 10 ms after its
+/// start, each further one 5 ms later.
+const SLOW_TICKS: u32 = 2;
+/// Waiting in a host call for this long makes a message slow.
+const SLOW_WAIT: Duration = Duration::from_millis(15);
+/// No deadline yet.
+const UNSET: u64 = 0;
+
+/// The time of the message is over.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the time limit has passed")]
+pub(crate) struct Overdue;
+
+/// The chunk is to end now.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted;
+
+/// Shared by the guest's store, the chunk's future and the handler.
+#[derive(Debug)]
+pub(crate) struct Control {
+    timeout: Duration,
+    born: Instant,
+    /// Start of the message in nanoseconds since `born`, as first noticed; `UNSET` before.
+    noticed: AtomicU64,
+    ticks: AtomicU32,
+    yielded: AtomicBool,
+    slow: AtomicBool,
+    interrupted: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Control {
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            born: Instant::now(),
+            noticed: AtomicU64::new(UNSET),
+            ticks: AtomicU32::new(0),
+            yielded: AtomicBool::new(false),
+            slow: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A message begins. Its clock starts when somebody first looks, at most 10 ms from now:
+    /// reading the time for each message would cost more than the rest of this.
+    pub(crate) fn begin(&self) {
+        self.noticed.store(UNSET, Ordering::Relaxed);
+        self.ticks.store(0, Ordering::Relaxed);
+    }
+
+    /// When the message must have ended.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.start() + self.timeout
+    }
+
+    /// When waiting makes the message slow.
+    pub(crate) fn slow_at(&self) -> Instant {
+        self.start() + SLOW_WAIT
+    }
+
+    fn start(&self) -> Instant {
+        let mut since = self.noticed.load(Ordering::Relaxed);
+        if since == UNSET {
+            since = u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
+            self.noticed.store(since, Ordering::Relaxed);
+        }
+        self.born + Duration::from_nanos(since)
+    }
+
+    /// Called from the guest's thread at each tick of the clock that meets a running guest.
+    pub(crate) fn tick(&self) -> Result<(), wasmtime::Error> {
+        if self.interrupted() {
+            return Err(Interrupted.into());
+        }
+        if Instant::now() >= self.deadline() {
+            return Err(Overdue.into());
+        }
+        if self.ticks.fetch_add(1, Ordering::Relaxed) + 1 >= SLOW_TICKS {
+            self.mark_slow();
+        }
+        self.yielded.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the guest was suspended by the clock, and not by a host call, since last asked.
+    pub(crate) fn take_yielded(&self) -> bool {
+        self.yielded.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn mark_slow(&self) {
+        self.slow.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// The chunk waits; `interrupt` wakes it.
+    pub(crate) fn park(&self, waker: &Waker) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    /// Ends the chunk at the next tick, or at once if it waits.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::SeqCst);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

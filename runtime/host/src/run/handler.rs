@@ -1,0 +1,117 @@
+//! A loaded component as the port that the engine knows.
+
+use crate::host::Sandbox;
+use crate::load::inspect::ComponentInfo;
+use crate::options::{HandlerSpec, Isolation};
+use crate::run::chunk::Chunk;
+use crate::run::control::Control;
+use crate::run::instance::Maker;
+use crate::run::room::Idle;
+use pelton_core::ports::{Handler, Later, Report, Work};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// One version of one pipeline's handler. Its instances are its own, and end with it.
+pub struct WasmHandler {
+    sandbox: Arc<Sandbox>,
+    shared: Arc<Shared>,
+    digest: Arc<str>,
+    info: ComponentInfo,
+    max_chunk: usize,
+    timeout: Duration,
+}
+
+/// What the chunks of one handler share.
+pub(crate) struct Shared {
+    pub(crate) maker: Maker,
+    pub(crate) idle: Arc<Idle>,
+    pub(crate) isolation: Isolation,
+    /// The last chunk had a slow message, so the next one begins on the slow pool.
+    slow: AtomicBool,
+    running: Mutex<Vec<Arc<Control>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(maker: Maker, spec: &HandlerSpec) -> Arc<Self> {
+        Arc::new(Self {
+            idle: maker.room.list(spec.concurrency),
+            maker,
+            isolation: spec.isolation,
+            slow: AtomicBool::new(false),
+            running: Mutex::new(Vec::new()),
+        })
+    }
+
+    pub(crate) fn note_slow(&self, slow: bool) {
+        self.slow.store(slow, Relaxed);
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<Arc<Control>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A chunk has ended.
+    pub(crate) fn leave(&self, control: &Arc<Control>) {
+        self.running().retain(|other| !Arc::ptr_eq(other, control));
+    }
+}
+
+impl WasmHandler {
+    pub(crate) fn new(
+        sandbox: Arc<Sandbox>,
+        shared: Arc<Shared>,
+        info: ComponentInfo,
+        spec: &HandlerSpec,
+    ) -> Self {
+        Self {
+            sandbox,
+            shared,
+            digest: info.digest.as_str().into(),
+            info,
+            max_chunk: spec.max_chunk.max(1),
+            timeout: spec.timeout,
+        }
+    }
+
+    /// What the component is and wants.
+    #[must_use]
+    pub fn info(&self) -> &ComponentInfo {
+        &self.info
+    }
+}
+
+impl Handler for WasmHandler {
+    fn digest(&self) -> Arc<str> {
+        Arc::clone(&self.digest)
+    }
+
+    fn max_chunk(&self) -> usize {
+        self.max_chunk
+    }
+
+    fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()> {
+        let control = Arc::new(Control::new(self.timeout));
+        self.shared.running().push(Arc::clone(&control));
+        let ticking = self.sandbox.clock.enter();
+        let chunk =
+            Chunk::new(Arc::clone(&self.shared), Arc::clone(&control), work.into(), report, ticking);
+        let (done, ended) = oneshot::channel::<()>();
+        let task = Box::pin(async move {
+            chunk.run().await;
+            drop(done);
+        });
+        let begins_slow = self.shared.slow.load(Relaxed);
+        self.sandbox.pools.spawn(control, task, begins_slow);
+        // An error means that the chunk is gone, and it has reported everything by then.
+        Box::pin(async move { drop(ended.await) })
+    }
+
+    fn interrupt(&self) {
+        for control in self.shared.running().iter() {
+            control.interrupt();
+        }
+        self.shared.idle.clear();
+    }
+}

@@ -1,0 +1,24 @@
+//! Made-up messages for unit tests.
+
+use pelton_core::message::Message;
+use pelton_core::ports::Work;
+use std::sync::Arc;
+
+/// A message with this id and nothing else.
+pub(crate) fn work(id: &str) -> Work {
+    Work {
+        message: Arc::new(Message {
+            id: id.to_owned(),
+            pipeline: "p".into(),
+            origin: "q".into(),
+            key: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+            published_at_ms: None,
+            replayed: false,
+        }),
+        attempt: 1,
+        lane: None,
+        idempotency_key: id.to_owned(),
+    }
+}
