@@ -21,9 +21,9 @@ fn handle(message: Message) -> Result<(), Failure> {
     }
     let found = hex(&digest(&message.body, rounds));
     match message.header("sha256") {
-        Some(expected) if !expected.eq_ignore_ascii_case(&found) => Err(Failure::reject(format!(
-            "damaged on the way: sha256 is {found}, {expected} was announced"
-        ))),
+        Some(expected) if !expected.eq_ignore_ascii_case(&found) => {
+            Err(Failure::reject(format!("damaged on the way: sha256 is {found}, {expected} was announced")))
+        }
         _ => {
             eprintln!("{} bytes, sha256 {found}", message.body.len());
             Ok(())

@@ -29,8 +29,7 @@ fn a_negative_amount_is_rejected() {
 #[test]
 fn a_gateway_that_is_down_is_tried_again_until_it_is_up() {
     let body = r#"{"id": 3, "customer": "ada", "amount_cents": 1, "gateway_down_for": 2}"#;
-    let expected =
-        Failure::retry("order 3: the payment gateway is down").after(Duration::from_millis(50));
+    let expected = Failure::retry("order 3: the payment gateway is down").after(Duration::from_millis(50));
     assert_eq!(answer(body, 2), Err(expected));
     assert_eq!(answer(body, 3), Ok(()));
 }

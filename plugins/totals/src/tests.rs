@@ -20,16 +20,10 @@ fn payments_are_added_up_by_account() {
 #[test]
 fn a_bad_payment_fails_alone_but_for_those_behind_it_in_its_key() {
     let good = r#"{"account": "a", "cents": 1}"#;
-    let results = handle(vec![
-        payment("k1", good),
-        payment("k1", "{}"),
-        payment("k1", good),
-        payment("k2", good),
-    ]);
-    let rejected: Vec<_> = results
-        .iter()
-        .map(|result| result.as_ref().map_err(|failure| failure.is_reject()))
-        .collect();
+    let results =
+        handle(vec![payment("k1", good), payment("k1", "{}"), payment("k1", good), payment("k2", good)]);
+    let rejected: Vec<_> =
+        results.iter().map(|result| result.as_ref().map_err(|failure| failure.is_reject())).collect();
     assert_eq!(rejected, [Ok(&()), Err(true), Err(false), Ok(&())]);
 }
 

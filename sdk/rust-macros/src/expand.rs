@@ -82,14 +82,12 @@ fn check(form: Form, function: &ItemFn) -> Result<()> {
         return Err(form.error(signature, "a handler takes one argument"));
     };
     match (form, is_vec(&argument.ty)) {
-        (Form::Message, true) => Err(form.error(
-            &argument.ty,
-            "for many messages at a time use #[pelton_sdk::batch_handler]",
-        )),
-        (Form::Batch, false) => Err(form.error(
-            &argument.ty,
-            "for one message at a time use #[pelton_sdk::handler]",
-        )),
+        (Form::Message, true) => {
+            Err(form.error(&argument.ty, "for many messages at a time use #[pelton_sdk::batch_handler]"))
+        }
+        (Form::Batch, false) => {
+            Err(form.error(&argument.ty, "for one message at a time use #[pelton_sdk::handler]"))
+        }
         _ => Ok(()),
     }
 }
@@ -169,8 +167,7 @@ mod tests {
 
     #[test]
     fn the_function_is_kept_and_exported() {
-        let function =
-            quote! { pub fn work(m: Message) -> Result<(), Failure> { drop(m); Ok(()) } };
+        let function = quote! { pub fn work(m: Message) -> Result<(), Failure> { drop(m); Ok(()) } };
         let text = expanded(Form::Message, function.clone());
         assert!(text.starts_with(&function.to_string()));
         assert!(text.contains("target_family"));

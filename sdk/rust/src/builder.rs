@@ -79,10 +79,7 @@ impl MessageBuilder {
 
     /// One more header, behind those already there.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        self.message.headers.push(Header {
-            name: name.into(),
-            value: value.into(),
-        });
+        self.message.headers.push(Header { name: name.into(), value: value.into() });
         self
     }
 
@@ -135,10 +132,7 @@ mod tests {
             origin: "orders.v1".into(),
             idempotency_key: "k-9".into(),
             key: Some(b"customer-1".to_vec()),
-            headers: vec![Header {
-                name: "tenant".into(),
-                value: b"north".to_vec(),
-            }],
+            headers: vec![Header { name: "tenant".into(), value: b"north".to_vec() }],
             body: b"hello".to_vec(),
             attempt: 3,
             published_at_ms: Some(5),

@@ -53,17 +53,12 @@ pub enum Failure {
 impl Failure {
     /// Worth another try, because of `reason`.
     pub fn retry(reason: impl Into<String>) -> Self {
-        Self::Retry {
-            reason: reason.into(),
-            after: None,
-        }
+        Self::Retry { reason: reason.into(), after: None }
     }
 
     /// Will never succeed, because of `reason`.
     pub fn reject(reason: impl Into<String>) -> Self {
-        Self::Reject {
-            reason: reason.into(),
-        }
+        Self::Reject { reason: reason.into() }
     }
 
     /// Try again no sooner than `wait` from now. A reject is not tried again, so it stays as it is.
@@ -217,13 +212,7 @@ mod tests {
     fn only_a_retry_waits() {
         let wait = Duration::from_secs(3);
         let retry = Failure::retry("busy").after(wait);
-        assert_eq!(
-            retry,
-            Failure::Retry {
-                reason: "busy".into(),
-                after: Some(wait)
-            }
-        );
+        assert_eq!(retry, Failure::Retry { reason: "busy".into(), after: Some(wait) });
         let reject = Failure::reject("malformed");
         assert_eq!(reject.clone().after(wait), reject);
         assert_eq!(reject.after_ms(), None);

@@ -100,17 +100,13 @@ impl Message {
     /// do for brokers. See [`Message::header_bytes`] for binary values.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.header_bytes(name)
-            .and_then(|value| std::str::from_utf8(value).ok())
+        self.header_bytes(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
     /// The value of the first header of this name. All of them are in [`Message::headers`].
     #[must_use]
     pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.headers
-            .iter()
-            .find(|header| header.name == name)
-            .map(|header| header.value.as_slice())
+        self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_slice())
     }
 
     /// When it was published, if the broker says so and the time can be expressed here.

@@ -60,14 +60,8 @@ pub fn handle_batch(
     let asked = messages.len();
     let results = handler(messages.into_iter().map(Message::from).collect());
     let answered = results.len();
-    assert!(
-        answered == asked,
-        "the batch handler answered {answered} results for {asked} messages"
-    );
-    results
-        .into_iter()
-        .map(|result| result.map_err(types::Failure::from))
-        .collect()
+    assert!(answered == asked, "the batch handler answered {answered} results for {asked} messages");
+    results.into_iter().map(|result| result.map_err(types::Failure::from)).collect()
 }
 
 /// Makes a panic one line on standard error, before it traps. The usual report names a thread and
@@ -104,10 +98,7 @@ impl From<types::Message> for Message {
 
 impl From<types::Header> for Header {
     fn from(header: types::Header) -> Self {
-        Self {
-            name: header.name,
-            value: header.value,
-        }
+        Self { name: header.name, value: header.value }
     }
 }
 
