@@ -43,7 +43,6 @@ pub struct Message {
 
 impl Message {
     /// Starts a message for a test: an empty body, attempt 1, and made-up names.
-    #[must_use]
     pub fn builder() -> MessageBuilder {
         MessageBuilder::new()
     }
