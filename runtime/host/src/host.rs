@@ -2,26 +2,27 @@
 
 use crate::engine;
 use crate::error::{HostError, LoadError};
-use crate::guest::bindings::{many, one};
 use crate::guest::link;
 use crate::guest::output::{LogSink, PipelineLog, TracingSink};
 use crate::guest::reason::Stop;
 use crate::guest::state::State;
+use crate::guest::text;
 use crate::load::inspect::{self, ComponentInfo, World};
 use crate::load::{cache::CodeCache, compile, read};
 use crate::options::{HandlerSpec, HostOptions, Isolation};
 use crate::run::clock::Clock;
 use crate::run::control::Control;
 use crate::run::handler::{Shared, WasmHandler};
-use crate::run::instance::{Instance, Maker, Template};
+use crate::run::instance::{Instance, Maker, NotMade, Template};
 use crate::run::pools::Pools;
 use crate::run::room::Room;
 use crate::run::watch::watch;
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 
 /// What a component may take to start, at load.
 const START: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
@@ -38,6 +39,8 @@ pub(crate) struct Sandbox {
     pub(crate) clock: Arc<Clock>,
     pub(crate) pools: Pools,
     linker: Linker<State>,
+    /// Of the components in use, by digest.
+    templates: Mutex<HashMap<String, Weak<Template>>>,
     room: Arc<Room>,
     sink: Arc<dyn LogSink>,
 }
@@ -58,6 +61,7 @@ impl Host {
             engine,
             cache,
             linker,
+            templates: Mutex::default(),
             room,
             options,
         })))
@@ -86,12 +90,11 @@ impl Host {
         if spec.memory > sandbox.options.max_memory {
             return Err(LoadError::Limits { asked: spec.memory, max: sandbox.options.max_memory });
         }
-        let info =
-            inspect::inspect_pinned(bytes, sandbox.options.max_component_bytes, spec.digest.as_deref())?;
-        let component = compile::component(sandbox, bytes, &info.digest)?;
+        let max = sandbox.options.max_component_bytes;
+        let info = inspect::inspect_pinned(bytes, max, spec.digest.as_deref())?;
         let maker = Maker {
             engine: sandbox.engine.clone(),
-            template: sandbox.template(&component, &info)?,
+            template: sandbox.template(bytes, &info)?,
             log: PipelineLog::new(
                 pipeline,
                 Arc::clone(&sandbox.sink),
@@ -102,7 +105,7 @@ impl Host {
             room: Arc::clone(&sandbox.room),
         };
         let shared = Shared::new(maker, spec);
-        let instance = sandbox.trial(&shared, spec.timeout.clamp(START.0, START.1))?;
+        let instance = sandbox.trial(&shared, info.world, spec.timeout.clamp(START.0, START.1))?;
         if spec.isolation == Isolation::Reuse {
             shared.idle.put(instance);
         }
@@ -111,55 +114,74 @@ impl Host {
 }
 
 impl Sandbox {
-    /// Checks the component's types against the contract and the granted functions.
-    fn template(&self, component: &Component, info: &ComponentInfo) -> Result<Template, LoadError> {
-        let linked = self.linker.instantiate_pre(component);
-        let linked = linked.map_err(|error| LoadError::Link(format!("{error:#}")))?;
-        let template = match info.world {
-            World::Message => one::HandlerPre::new(linked).map(Template::One),
-            World::Batch => many::BatchPre::new(linked).map(Template::Many),
-        };
-        template.map_err(|error| LoadError::WrongType {
-            interface: info.world.interface(),
-            reason: format!("{error:#}"),
-        })
+    /// The compiled and linked component; the one that another pipeline uses, if there is one.
+    fn template(&self, bytes: &[u8], info: &ComponentInfo) -> Result<Arc<Template>, LoadError> {
+        if let Some(known) = self.templates().get(&info.digest).and_then(Weak::upgrade) {
+            return Ok(known);
+        }
+        let component = compile::component(self, bytes, &info.digest)?;
+        let linked = self.linker.instantiate_pre(&component);
+        let linked = linked.map_err(|error| LoadError::Link(text::clean(&format!("{error:#}"), 1024)))?;
+        let template = Template::new(linked, info.world).map_err(|error| mistyped(info.world, &error))?;
+        let template = Arc::new(template);
+        let mut templates = self.templates();
+        templates.retain(|_, template| template.strong_count() > 0);
+        templates.insert(info.digest.clone(), Arc::downgrade(&template));
+        Ok(template)
     }
 
-    /// Makes the first instance.
-    fn trial(&self, shared: &Arc<Shared>, timeout: Duration) -> Result<Instance, LoadError> {
+    fn templates(&self) -> MutexGuard<'_, HashMap<String, Weak<Template>>> {
+        self.templates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the first instance, on a guest thread: the component's start is guest code too.
+    fn trial(&self, shared: &Arc<Shared>, world: World, timeout: Duration) -> Result<Instance, LoadError> {
         let (answer, answered) = mpsc::channel();
         let control = Arc::new(Control::new(timeout));
         let ticking = self.clock.enter();
-        let (watched, shared, room) = (Arc::clone(&control), Arc::clone(shared), Arc::clone(&self.room));
+        let (watched, shared) = (Arc::clone(&control), Arc::clone(shared));
+        let instances = self.options.max_instances;
         let task = async move {
-            let mut made = first(&shared, &watched).await;
-            if matches!(made, Err(Stop::NoRoom)) && room.wait(timeout).await {
-                made = first(&shared, &watched).await;
-            }
+            let made = first(&shared, &watched, world, instances).await;
             drop(ticking);
             // The caller waits below; it cannot be gone.
             drop(answer.send(made));
         };
         self.pools.spawn(control, Box::pin(task), false);
-        match answered.recv() {
-            Ok(Ok(instance)) => Ok(instance),
-            Ok(Err(Stop::Fault(_, reason))) => Err(LoadError::Start(reason)),
-            Ok(Err(Stop::NoRoom)) => Err(LoadError::Start(format!(
-                "there is no room for another instance beside {}; lower the pipelines' concurrency",
-                self.options.max_instances
-            ))),
-            Ok(Err(Stop::Interrupted)) | Err(_) => {
-                Err(LoadError::Start("the worker is shutting down".to_owned()))
+        let gone = |_| LoadError::Start("the worker is shutting down".to_owned());
+        answered.recv().map_err(gone)?
+    }
+}
+
+/// A first instance, when there is room for it.
+async fn first(
+    shared: &Shared,
+    control: &Arc<Control>,
+    world: World,
+    instances: u32,
+) -> Result<Instance, LoadError> {
+    loop {
+        control.begin();
+        let stop = match watch(control, shared.maker.make(control), || ()).await {
+            Ok(Ok(instance)) => return Ok(instance),
+            Ok(Err(NotMade::Type(error))) => return Err(mistyped(world, &error)),
+            Ok(Err(failed)) => Stop::of_start(&failed, control.timeout()),
+            Err(stop) => stop,
+        };
+        match stop {
+            Stop::Fault(_, reason) => return Err(LoadError::Start(reason)),
+            Stop::NoRoom if shared.maker.room.wait(control.timeout()).await => {}
+            Stop::NoRoom | Stop::Interrupted => {
+                return Err(LoadError::Start(format!(
+                    "there is no room for it beside {instances} instances; lower the pipelines' concurrency"
+                )));
             }
         }
     }
 }
 
-/// One try at a first instance.
-async fn first(shared: &Shared, control: &Arc<Control>) -> Result<Instance, Stop> {
-    control.begin();
-    let made = watch(control, shared.maker.make(control), || ()).await?;
-    made.map_err(|failed| Stop::of_start(&failed.error, failed.refused, control.timeout()))
+fn mistyped(world: World, error: &wasmtime::Error) -> LoadError {
+    LoadError::WrongType { interface: world.interface(), reason: text::clean(&format!("{error:#}"), 1024) }
 }
 
 impl Drop for Sandbox {

@@ -202,6 +202,11 @@ impl Output {
         lock(&self.inner).work = Some(work);
     }
 
+    /// The chunk has ended.
+    pub(crate) fn release(&self) {
+        lock(&self.inner).work = None;
+    }
+
     /// A call begins, with `count` messages from place `first` on.
     pub(crate) fn begin(&self, first: usize, count: usize) {
         self.first.store(first, Relaxed);
@@ -226,6 +231,11 @@ impl Output {
     pub(crate) fn write(&self, stream: Stream, mut bytes: &[u8]) {
         self.used.store(true, Relaxed);
         let inner = &mut *lock(&self.inner);
+        if inner.spent.saturating_add(LINE_COST) > self.quota() {
+            // A flood is not even looked at.
+            inner.dropped += bytes.len() as u64;
+            return;
+        }
         while !bytes.is_empty() {
             let room = LINE_BYTES - inner.lines[stream as usize].len();
             let part = &bytes[..bytes.len().min(room)];
@@ -271,13 +281,12 @@ impl Output {
 
     fn emit(&self, inner: &mut Inner, level: LogLevel, stream: &'static str, bytes: &[u8]) {
         let cost = (bytes.len() + 1).max(LINE_COST);
-        let quota = self.log.per_message.saturating_mul(self.count.load(Relaxed));
-        if inner.spent.saturating_add(cost) > quota {
-            inner.dropped += bytes.len() as u64;
+        if inner.spent.saturating_add(cost) > self.quota() {
+            inner.dropped += bytes.len() as u64 + 1;
             return;
         }
         inner.spent += cost;
-        if !self.log.admit(cost, bytes.len()) {
+        if !self.log.admit(cost, bytes.len() + 1) {
             return;
         }
         let mut text = std::mem::take(&mut inner.scratch);
@@ -291,6 +300,11 @@ impl Output {
             text: &text,
         });
         inner.scratch = text;
+    }
+
+    /// Bytes that the call may print.
+    fn quota(&self) -> usize {
+        self.log.per_message.saturating_mul(self.count.load(Relaxed))
     }
 
     /// The id of the message, or of the first one of a batch.

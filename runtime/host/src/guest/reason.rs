@@ -3,6 +3,7 @@
 use crate::guest::limits::Refusal;
 use crate::guest::text;
 use crate::run::control::{Interrupted, Overdue};
+use crate::run::instance::NotMade;
 use pelton_core::outcome::{FaultKind, Outcome};
 use std::fmt::Write;
 use std::time::Duration;
@@ -51,8 +52,12 @@ impl Stop {
         }
     }
 
-    /// From the error of an instantiation.
-    pub(crate) fn of_start(error: &wasmtime::Error, refused: Option<Refusal>, timeout: Duration) -> Self {
+    /// From what kept an instance from being made.
+    pub(crate) fn of_start(failed: &NotMade, timeout: Duration) -> Self {
+        let (error, refused) = match failed {
+            NotMade::Start(error, refused) => (error, *refused),
+            NotMade::Type(error) => (error, None),
+        };
         match Self::of_call(error, refused, timeout) {
             Self::Fault(FaultKind::Trap | FaultKind::Memory, reason) => {
                 Self::Fault(FaultKind::Instantiate, reason)

@@ -140,7 +140,7 @@ async fn attempt(
         Some(instance) => instance,
         None => {
             let made = handler.maker.make(control).await;
-            let mut made = made.map_err(|failed| Stop::of_start(&failed.error, failed.refused, timeout))?;
+            let mut made = made.map_err(|failed| Stop::of_start(&failed, timeout))?;
             made.assign(work, control);
             slot.insert(made)
         }

@@ -6,6 +6,7 @@ use crate::guest::output::{Output, PipelineLog};
 use crate::guest::reason::REASON_BYTES;
 use crate::guest::state::{self, State};
 use crate::guest::text;
+use crate::load::inspect::World;
 use crate::run::control::Control;
 use crate::run::room::Room;
 use pelton_core::outcome::Outcome;
@@ -13,21 +14,28 @@ use pelton_core::ports::Work;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
+use wasmtime::component::{self, InstancePre};
 use wasmtime::{Engine, Store};
 
 /// Ticks of the clock that a call may meet before it first has to yield.
 const FIRST_TICKS: u64 = 2;
 
-/// A component ready to be instantiated, by its world.
-pub(crate) enum Template {
-    One(one::HandlerPre<State>),
-    Many(many::BatchPre<State>),
+/// A component ready to be instantiated, by its world. Pipelines with the same component share it.
+pub(crate) struct Template {
+    linked: InstancePre<State>,
+    exports: Indices,
+}
+
+/// Where the handler is among the exports.
+pub(crate) enum Indices {
+    One(one::HandlerIndices),
+    Many(many::BatchIndices),
 }
 
 /// What is needed to make an instance.
 pub(crate) struct Maker {
     pub(crate) engine: Engine,
-    pub(crate) template: Template,
+    pub(crate) template: Arc<Template>,
     pub(crate) log: Arc<PipelineLog>,
     pub(crate) memory: usize,
     pub(crate) room: Arc<Room>,
@@ -55,9 +63,29 @@ enum Exports {
 struct Freed(Arc<Room>);
 
 /// Why there is no instance.
-pub(crate) struct NotMade {
-    pub(crate) error: wasmtime::Error,
-    pub(crate) refused: Option<Refusal>,
+pub(crate) enum NotMade {
+    /// It did not start.
+    Start(wasmtime::Error, Option<Refusal>),
+    /// Its handler has another signature.
+    Type(wasmtime::Error),
+}
+
+impl Template {
+    /// Finds the handler; its signature is compared when an instance is made.
+    pub(crate) fn new(linked: InstancePre<State>, world: World) -> wasmtime::Result<Self> {
+        let exports = match world {
+            World::Message => Indices::One(one::HandlerIndices::new(&linked)?),
+            World::Batch => Indices::Many(many::BatchIndices::new(&linked)?),
+        };
+        Ok(Self { linked, exports })
+    }
+
+    fn load(&self, store: &mut Store<State>, instance: &component::Instance) -> wasmtime::Result<Exports> {
+        match &self.exports {
+            Indices::One(indices) => indices.load(store, instance).map(Exports::One),
+            Indices::Many(indices) => indices.load(store, instance).map(Exports::Many),
+        }
+    }
 }
 
 impl Maker {
@@ -65,30 +93,27 @@ impl Maker {
     pub(crate) async fn make(&self, control: &Arc<Control>) -> Result<Instance, NotMade> {
         let mut store = state::store(&self.engine, &self.log, self.memory, Arc::clone(control));
         store.set_epoch_deadline(FIRST_TICKS);
-        let exports = match &self.template {
-            Template::One(template) => template.instantiate_async(&mut store).await.map(Exports::One),
-            Template::Many(template) => template.instantiate_async(&mut store).await.map(Exports::Many),
-        };
-        match exports {
-            Ok(exports) => Ok(Instance {
-                output: Arc::clone(&store.data().output),
-                store,
-                exports,
-                calls: 0,
-                idle_since: Instant::now(),
-                _freed: Freed(Arc::clone(&self.room)),
-            }),
+        let instance = match self.template.linked.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
             Err(error) => {
                 store.data().output.end();
-                let refused = store.data().limits.refused();
-                Err(NotMade { error, refused })
+                return Err(NotMade::Start(error, store.data().limits.refused()));
             }
-        }
+        };
+        let exports = self.template.load(&mut store, &instance).map_err(NotMade::Type)?;
+        Ok(Instance {
+            output: Arc::clone(&store.data().output),
+            store,
+            exports,
+            calls: 0,
+            idle_since: Instant::now(),
+            _freed: Freed(Arc::clone(&self.room)),
+        })
     }
 
     /// Whether a call takes a whole batch.
     pub(crate) fn takes_batches(&self) -> bool {
-        matches!(self.template, Template::Many(_))
+        matches!(self.template.exports, Indices::Many(_))
     }
 }
 
@@ -125,6 +150,12 @@ impl Instance {
         };
         self.output.end();
         Ok(answers)
+    }
+
+    /// The chunk has ended; its messages are not held until the next one.
+    pub(crate) fn release(&mut self) {
+        self.output.release();
+        self.idle_since = Instant::now();
     }
 
     /// The growth that was refused to the last call.

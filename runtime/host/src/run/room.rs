@@ -91,7 +91,7 @@ impl Idle {
 
     /// Keeps an instance for the next chunk.
     pub(crate) fn put(&self, mut instance: Instance) {
-        instance.idle_since = Instant::now();
+        instance.release();
         let mut list = lock(&self.list);
         let surplus = if list.len() < self.keep {
             list.push(instance);
