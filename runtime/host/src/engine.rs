@@ -59,7 +59,7 @@ fn config(cache: Option<&CodeCache>) -> Config {
 
 fn pool(options: &HostOptions) -> PoolingAllocationConfig {
     let instances = options.max_instances.max(1);
-    let memories = instances.saturating_mul(2).min(MAX_MEMORIES).max(MEMORIES);
+    let memories = instances.saturating_mul(2).clamp(MEMORIES, MAX_MEMORIES);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(16).max(CORE_INSTANCES))

@@ -118,7 +118,9 @@ mod tests {
     use crate::testing::work;
     use std::sync::Mutex;
 
-    fn book(lanes: &[Option<u64>]) -> (Book, Arc<Mutex<Vec<(usize, Outcome)>>>) {
+    type Seen = Arc<Mutex<Vec<(usize, Outcome)>>>;
+
+    fn book(lanes: &[Option<u64>]) -> (Book, Seen) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
         let work: Vec<Work> = lanes.iter().map(|lane| Work { lane: lane.map(Lane), ..work("m") }).collect();

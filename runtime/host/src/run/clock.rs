@@ -51,7 +51,7 @@ impl Clock {
         Ticking(Arc::clone(self))
     }
 
-    /// An instance went idle: it must be looked at later.
+    /// Ends the thread.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, SeqCst);
         self.unpark();
@@ -74,7 +74,7 @@ impl Clock {
             if quiet > LINGER {
                 self.park(room);
             } else {
-                std::thread::sleep(TICK);
+                std::thread::park_timeout(TICK);
                 engine.increment_epoch();
             }
         }
