@@ -23,31 +23,19 @@ pub enum HostError {
     Threads(#[from] std::io::Error),
 }
 
-/// A component cannot be used as a handler.
+/// A component cannot be used as a handler. Each text goes on where the file's name stops:
+/// `plugins/orders.wasm` *does not exist*.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No such file.
-    #[error("{} does not exist; build the handler, or correct the path", path.display())]
-    Missing {
-        /// The path.
-        path: PathBuf,
-    },
+    #[error("does not exist; build the handler, or correct the path")]
+    Missing,
     /// A folder, a device, a pipe.
-    #[error("{} is {what}, not a file; name the component's .wasm file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-    },
-    /// It exists and cannot be read.
-    #[error("{} cannot be read: {reason}", path.display())]
-    Unreadable {
-        /// The path.
-        path: PathBuf,
-        /// The system's reason.
-        reason: String,
-    },
+    #[error("is {0}, not a file; name the component's .wasm file")]
+    NotAFile(&'static str),
+    /// It exists and cannot be read: the system's reason.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
     /// More bytes than `max_component_bytes`.
     #[error(
         "is larger than {max} bytes; raise `max_component_bytes` if this is a component of a script language"

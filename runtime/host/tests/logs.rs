@@ -26,6 +26,7 @@ fn a_flood_is_cut_for_each_message_and_what_is_dropped_is_said() {
     let (host, lines) = listening();
     let handler = load(&host, chaos(), &spec());
     assert_eq!([one(&handler, "f"), one(&handler, "f1")], [Outcome::Ok, Outcome::Ok]);
+    assert_eq!(handler.output_dropped(), 2 * ((1 << 20) - (64 << 10)));
     let lines = lines.take();
     for id in ["id-f", "id-f1"] {
         let printed: usize = lines

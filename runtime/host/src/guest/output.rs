@@ -94,6 +94,7 @@ struct Bucket {
     tokens: usize,
     filled: Instant,
     dropped: u64,
+    dropped_in_all: u64,
     said: Option<Instant>,
 }
 
@@ -124,8 +125,14 @@ impl PipelineLog {
         per_message: usize,
         per_second: usize,
     ) -> Arc<Self> {
-        let bucket =
-            Bucket { per_second, tokens: per_second, filled: Instant::now(), dropped: 0, said: None };
+        let bucket = Bucket {
+            per_second,
+            tokens: per_second,
+            filled: Instant::now(),
+            dropped: 0,
+            dropped_in_all: 0,
+            said: None,
+        };
         Arc::new(Self { pipeline: pipeline.into(), sink, per_message, bucket: Mutex::new(bucket) })
     }
 
@@ -141,6 +148,12 @@ impl PipelineLog {
         true
     }
 
+    /// Bytes dropped so far.
+    pub(crate) fn dropped(&self) -> u64 {
+        let bucket = lock(&self.bucket);
+        bucket.dropped_in_all + bucket.dropped
+    }
+
     /// Adds to what was dropped, and says it if that was not done within the last second.
     fn settle(&self, message_id: &str, dropped: u64) {
         let now = Instant::now();
@@ -152,8 +165,12 @@ impl PipelineLog {
                 return;
             }
             bucket.said = Some(now);
-            std::mem::take(&mut bucket.dropped)
+            bucket.take_dropped()
         };
+        self.say_dropped(message_id, total);
+    }
+
+    fn say_dropped(&self, message_id: &str, total: u64) {
         let text = format!(
             "{total} bytes of output dropped: a message may write {} bytes, and the pipeline a bounded number per second",
             self.per_message
@@ -168,7 +185,21 @@ impl PipelineLog {
     }
 }
 
+impl Drop for PipelineLog {
+    fn drop(&mut self) {
+        let rest = lock(&self.bucket).take_dropped();
+        if rest > 0 {
+            self.say_dropped("", rest);
+        }
+    }
+}
+
 impl Bucket {
+    fn take_dropped(&mut self) -> u64 {
+        self.dropped_in_all += self.dropped;
+        std::mem::take(&mut self.dropped)
+    }
+
     fn refill(&mut self, now: Instant) {
         let passed = now.duration_since(self.filled).as_micros();
         let more = passed.saturating_mul(self.per_second as u128) / 1_000_000;

@@ -9,14 +9,14 @@ use std::path::Path;
 /// The bytes of the file at `path`, at most `max`.
 pub(crate) fn component(path: &Path, max: usize) -> Result<Vec<u8>, LoadError> {
     // Looked at before it is opened: opening a pipe would wait for its writer.
-    let before = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    let before = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
     if !before.is_file() {
-        return Err(LoadError::NotAFile { path: path.to_owned(), what: kind(before.file_type()) });
+        return Err(LoadError::NotAFile(kind(before.file_type())));
     }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
     let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0).min(max));
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if bytes.len() > max {
         return Err(LoadError::TooLarge { max });
     }
@@ -35,14 +35,12 @@ fn kind(file: FileType) -> &'static str {
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> LoadError {
-    let path = path.to_owned();
+fn unreadable(error: &std::io::Error) -> LoadError {
     match error.kind() {
-        ErrorKind::NotFound => LoadError::Missing { path },
-        ErrorKind::PermissionDenied => LoadError::Unreadable {
-            path,
-            reason: format!("{error}; make it readable for the user that runs the worker"),
-        },
-        _ => LoadError::Unreadable { path, reason: error.to_string() },
+        ErrorKind::NotFound => LoadError::Missing,
+        ErrorKind::PermissionDenied => {
+            LoadError::Unreadable(format!("{error}; make it readable for the user that runs the worker"))
+        }
+        _ => LoadError::Unreadable(error.to_string()),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::engine::FEATURES;
 use crate::error::LoadError;
-use wasmparser::{Encoding, Parser, Payload, Validator};
+use wasmparser::{Parser, Payload, Validator};
 
 /// Bytes of one function's code. Interpreters' main loops have up to some hundred thousand.
 const MAX_BODY: u64 = 2 << 20;
@@ -98,12 +98,11 @@ impl Surface {
 impl Totals {
     fn add(&mut self, payload: &Payload<'_>) -> Result<(), LoadError> {
         match payload {
-            Payload::Version { encoding, .. } => {
+            Payload::Version { .. } => {
                 self.depth += 1;
                 self.parts += 1;
                 at_most("nested components", self.depth, MAX_DEPTH)?;
                 at_most("modules and components", self.parts, MAX_PARTS)?;
-                debug_assert!(*encoding == Encoding::Component || self.depth > 1);
             }
             Payload::End(_) => self.depth = self.depth.saturating_sub(1),
             Payload::CodeSectionEntry(body) => {

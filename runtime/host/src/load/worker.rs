@@ -33,7 +33,9 @@ pub(crate) fn run(
     options: &HostOptions,
 ) -> Result<(), LoadError> {
     let budget = options.compile;
+    // Hostile input is parsed there, so it gets nothing of ours, the environment's secrets least.
     let mut child = Command::new(program)
+        .env_clear()
         .arg(WORKER_COMMAND)
         .arg(dir)
         .args([

@@ -80,6 +80,12 @@ impl WasmHandler {
     pub fn info(&self) -> &ComponentInfo {
         &self.info
     }
+
+    /// Bytes of output that were dropped so far, over the quota or over the rate.
+    #[must_use]
+    pub fn output_dropped(&self) -> u64 {
+        self.shared.maker.log.dropped()
+    }
 }
 
 impl Handler for WasmHandler {
