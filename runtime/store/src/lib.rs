@@ -1,1 +1,249 @@
-//! Under construction.
+//! Everything durable that Pelton owns: the embedded queue, the ledger, dead letters and counters,
+//! in one SQLite database per data directory.
+//!
+//! One thread writes and commits in groups, so that one sync serves all pipelines, and completing a
+//! message, removing it from its queue and counting it are one transaction. Reads have connections
+//! of their own. The process that runs pipelines owns the directory; short commands of other
+//! processes write beside it, one transaction each. This crate must not know of handlers, of other
+//! brokers or of configuration.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod commands;
+mod db;
+mod error;
+mod ledger;
+mod letters;
+mod queue;
+mod status;
+mod wake;
+mod writer;
+
+pub use clock::{SystemClock, WallClock};
+pub use error::StoreError;
+pub use ledger::show::LedgerEntry;
+pub use ledger::{PipelineOptions, PipelineStore};
+pub use letters::{LetterFilter, StoredLetter};
+pub use queue::EmbeddedSource;
+pub use queue::send::{NewMessage, SendError};
+pub use status::PipelineStatus;
+
+use db::{Gate, Owner};
+use ledger::{Pipeline, recovery};
+use queue::Queue;
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wake::Waker;
+use writer::Writer;
+
+/// The version of the linked SQLite.
+#[must_use]
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
+/// First 16 bytes of a key's SHA-256: what the ledger keeps of it, whatever its length.
+#[must_use]
+pub fn key_digest(text: &[u8]) -> [u8; 16] {
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&Sha256::digest(text)[..16]);
+    digest
+}
+
+/// Settings of a store.
+#[derive(Clone)]
+pub struct Options {
+    /// The largest body that `send` takes, in bytes.
+    pub max_message_bytes: usize,
+    /// Wall time; the system's unless a test gives another.
+    pub clock: Arc<dyn WallClock>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_message_bytes: 1 << 20, clock: Arc::new(SystemClock) }
+    }
+}
+
+/// A data directory that is open. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    options: Options,
+    gate: Gate,
+    /// For short commands and set-up; the hot path has connections of its own.
+    db: Mutex<Connection>,
+    queues: Mutex<HashMap<String, Arc<Queue>>>,
+    running: Option<Running>,
+}
+
+/// What only the owner has. The lock is released last.
+struct Running {
+    writer: Arc<Writer>,
+    waker: Waker,
+    _owner: Owner,
+}
+
+impl Store {
+    /// Opens a directory to run pipelines in. Blocks; checks the file, brings it to this version,
+    /// and turns what a dead process had started into suspects.
+    pub fn open_owner(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        db::make_dir(dir)?;
+        let owner = Owner::take(dir)?;
+        let connection = db::open(dir, true)?;
+        let gate = Gate::open(dir)?;
+        gate.begin(&connection, PATIENCE)?;
+        let now = options.clock.now_ms();
+        let suspects = recovery::recover(&connection)?;
+        writer::rebase(&connection, now)?;
+        connection.execute_batch("COMMIT")?;
+        if suspects > 0 {
+            tracing::warn!(
+                suspects,
+                "the last worker died while it handled messages: they run again, one at a time"
+            );
+        }
+        let started = |source| StoreError::Open { path: dir.to_owned(), source };
+        let writer = Writer::start(db::connect(&db::file(dir))?, Gate::open(dir)?, options.clock.clone());
+        let writer = Arc::new(writer.map_err(started)?);
+        let waker = Waker::start(db::connect(&db::file(dir))?, options.clock.clone(), writer.clone());
+        let running = Running { writer, waker: waker.map_err(started)?, _owner: owner };
+        Ok(Self::new(dir, options, gate, connection, Some(running)))
+    }
+
+    /// Opens a directory for short commands, beside a worker or without one. Blocks; makes the
+    /// database if there is none yet.
+    pub fn open_beside(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        db::make_dir(dir)?;
+        let connection = db::open(dir, false)?;
+        let gate = Gate::open(dir)?;
+        Ok(Self::new(dir, options, gate, connection, None))
+    }
+
+    fn new(dir: &Path, options: Options, gate: Gate, db: Connection, running: Option<Running>) -> Self {
+        let (db, queues) = (Mutex::new(db), Mutex::default());
+        Self { inner: Arc::new(Inner { dir: dir.to_owned(), options, gate, db, queues, running }) }
+    }
+
+    /// The process that runs pipelines in a directory now, if one does.
+    #[must_use]
+    pub fn owner_of(dir: &Path) -> Option<u32> {
+        Owner::of(dir)
+    }
+
+    /// The ledger and the dead letters of a pipeline. Of the owner only.
+    pub fn pipeline(&self, name: &str, options: PipelineOptions) -> Result<PipelineStore, StoreError> {
+        let running = self.running()?;
+        let letters_to = match &options.dead_letter_queue {
+            Some(queue) => Some(self.open_queue(queue)?),
+            None => None,
+        };
+        let db = self.db();
+        let sql = "INSERT INTO pipelines(name, handler) VALUES (?1, ?2)
+                   ON CONFLICT DO UPDATE SET handler = excluded.handler RETURNING id";
+        let id =
+            self.write(&db, |db| Ok(db.query_row(sql, [name, &*options.handler_digest], |r| r.get(0))?))?;
+        let pipeline = Pipeline::load(&db, id, name, options.dedup, letters_to)?;
+        running.writer.keep(id, options.expires_after_ms);
+        Ok(PipelineStore { pipeline: Arc::new(pipeline), writer: running.writer.clone() })
+    }
+
+    /// An embedded queue as the source of a pipeline. Of the owner only, and once per queue.
+    pub fn queue(&self, pipeline: &PipelineStore, queue: &str) -> Result<EmbeddedSource, StoreError> {
+        let running = self.running()?;
+        let queue = self.open_queue(queue)?;
+        queue.load(&self.db())?;
+        running.waker.watch(queue.clone());
+        // Set once: a pipeline has one source.
+        let source = pipeline.pipeline.source.get_or_init(|| queue.clone()).clone();
+        Ok(EmbeddedSource {
+            queue: source,
+            pipeline: pipeline.pipeline.clone(),
+            writer: running.writer.clone(),
+            clock: self.inner.options.clock.clone(),
+            reader: Arc::new(Mutex::new(db::connect(&db::file(&self.inner.dir))?)),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Why the store refuses everything, if it does: after an error that leaves the disk's state
+    /// unknown.
+    #[must_use]
+    pub fn failed(&self) -> Option<String> {
+        self.inner.running.as_ref().and_then(|r| r.writer.failed())
+    }
+
+    /// Ends the writer after what it has been given, and folds the log into the database. Blocks.
+    pub fn close(&self) {
+        if let Some(running) = &self.inner.running {
+            running.waker.stop();
+            running.writer.stop();
+        }
+    }
+
+    fn running(&self) -> Result<&Running, StoreError> {
+        let missing = || StoreError::Stopped("this process does not own the data directory".to_owned());
+        self.inner.running.as_ref().ok_or_else(missing)
+    }
+
+    fn db(&self) -> MutexGuard<'_, Connection> {
+        self.inner.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A write transaction of this process's short commands: synced when it returns.
+    fn write<T>(
+        &self,
+        db: &Connection,
+        body: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.inner.gate.begin(db, PATIENCE)?;
+        let done = body(db).and_then(|value| Ok(db.execute_batch("COMMIT").map(|()| value)?));
+        if done.is_err() && !db.is_autocommit() {
+            db.execute_batch("ROLLBACK")?;
+        }
+        done
+    }
+
+    fn open_queue(&self, name: &str) -> Result<Arc<Queue>, StoreError> {
+        let mut queues = self.inner.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.get(name) {
+            return Ok(queue.clone());
+        }
+        let queue = Arc::new(Queue::new(self.queue_id(name)?, name));
+        queues.insert(name.to_owned(), queue.clone());
+        Ok(queue)
+    }
+
+    fn queue_id(&self, name: &str) -> Result<i64, StoreError> {
+        let db = self.db();
+        let found = db.query_row("SELECT id FROM queues WHERE name = ?1", [name], |r| r.get(0));
+        match found {
+            Err(rusqlite::Error::QueryReturnedNoRows) => self.write(&db, |db| {
+                let sql = "INSERT INTO queues(name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name RETURNING id";
+                Ok(db.query_row(sql, [name], |r| r.get(0))?)
+            }),
+            other => Ok(other?),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.waker.stop();
+            running.writer.stop();
+        }
+    }
+}
+
+/// How long a transaction waits for those of other processes.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

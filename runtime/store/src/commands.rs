@@ -1,0 +1,123 @@
+//! What short commands do: send, list and replay letters, look at the ledger, count.
+
+use crate::ledger::show::{self, LedgerEntry};
+use crate::letters::{self, Kept, LetterFilter, StoredLetter};
+use crate::queue::send::{self, NewMessage, SendError};
+use crate::status::{self, PipelineStatus};
+use crate::{Store, StoreError};
+use pelton_core::Identity;
+use rusqlite::OptionalExtension;
+
+impl Store {
+    /// Sends a batch in one transaction; on disk when it returns. Blocks. What is refused (too
+    /// large, an odd id) is refused alone.
+    pub fn send(
+        &self,
+        queue: &str,
+        batch: &[NewMessage],
+    ) -> Result<Vec<Result<String, SendError>>, StoreError> {
+        let id = self.queue_id(queue)?;
+        let (max, now) = (self.inner.options.max_message_bytes, self.inner.options.clock.now_ms());
+        let db = self.db();
+        self.write(&db, |db| send::send(db, (id, queue), batch, max, now))
+    }
+
+    /// Letters of a pipeline that match, oldest first. `queue` is where they go, when that is an
+    /// embedded queue.
+    pub fn letters(
+        &self,
+        pipeline: &str,
+        queue: Option<&str>,
+        filter: &LetterFilter,
+    ) -> Result<Vec<StoredLetter>, StoreError> {
+        let Some(kept) = self.kept(pipeline, queue)? else { return Ok(Vec::new()) };
+        Ok(letters::list(&self.db(), kept, filter)?)
+    }
+
+    /// Puts letters back into the queues they came from, with their own ids, and removes them, in
+    /// one transaction; their ledger entries are opened again. Each comes with its deduplication key,
+    /// where that is not its id. Returns how many: another command may have taken some first.
+    pub fn replay(
+        &self,
+        pipeline: &str,
+        queue: Option<&str>,
+        letters: &[(StoredLetter, Option<String>)],
+    ) -> Result<usize, StoreError> {
+        let (Some(kept), Some(id)) = (self.kept(pipeline, queue)?, self.pipeline_id(pipeline)?) else {
+            return Ok(0);
+        };
+        let now = self.inner.options.clock.now_ms();
+        let db = self.db();
+        self.write(&db, |db| {
+            let mut replayed = 0;
+            for (letter, key) in letters {
+                if letters::replay(db, kept, letter, now)? {
+                    let key = key.as_ref().unwrap_or(&letter.message_id);
+                    show::forget(db, id, Identity::Key(crate::key_digest(key.as_bytes())))?;
+                    replayed += 1;
+                }
+            }
+            Ok(replayed)
+        })
+    }
+
+    /// Removes letters for good; how many there were.
+    pub fn purge(&self, pipeline: &str, queue: Option<&str>, ids: &[u64]) -> Result<usize, StoreError> {
+        let Some(kept) = self.kept(pipeline, queue)? else { return Ok(0) };
+        let db = self.db();
+        self.write(&db, |db| Ok(letters::purge(db, kept, ids)?))
+    }
+
+    /// What the ledger knows of a key.
+    pub fn ledger_show(
+        &self,
+        pipeline: &str,
+        queue: &str,
+        key: &str,
+    ) -> Result<Option<LedgerEntry>, StoreError> {
+        let Some(id) = self.pipeline_id(pipeline)? else { return Ok(None) };
+        let db = self.db();
+        for identity in show::identities(&db, queue, key)? {
+            if let Some(entry) = show::show(&db, id, identity)? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Forgets a key, so that a message with it is handled again. Whether anything was known. A
+    /// running worker must not be there: it knows completed positions by heart.
+    pub fn ledger_forget(&self, pipeline: &str, queue: &str, key: &str) -> Result<bool, StoreError> {
+        let Some(id) = self.pipeline_id(pipeline)? else { return Ok(false) };
+        let db = self.db();
+        self.write(&db, |db| {
+            let mut gone = false;
+            for identity in show::identities(db, queue, key)? {
+                gone |= show::forget(db, id, identity)?;
+            }
+            Ok(gone)
+        })
+    }
+
+    /// How a pipeline stands.
+    pub fn status(
+        &self,
+        pipeline: &str,
+        queue: &str,
+        letters: Option<&str>,
+    ) -> Result<PipelineStatus, StoreError> {
+        let now = self.inner.options.clock.now_ms();
+        Ok(status::read(&self.db(), pipeline, queue, letters, now)?)
+    }
+
+    fn pipeline_id(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT id FROM pipelines WHERE name = ?1";
+        Ok(self.db().query_row(sql, [name], |r| r.get(0)).optional()?)
+    }
+
+    fn kept(&self, pipeline: &str, queue: Option<&str>) -> Result<Option<Kept>, StoreError> {
+        let Some(queue) = queue else { return Ok(self.pipeline_id(pipeline)?.map(Kept::Table)) };
+        let sql = "SELECT id FROM queues WHERE name = ?1";
+        Ok(self.db().query_row(sql, [queue], |r| r.get(0)).optional()?.map(Kept::Queue))
+    }
+}

@@ -1,0 +1,49 @@
+//! One `pelton run` owns a data directory.
+
+use super::private_file;
+use crate::error::StoreError;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+/// Ownership of a data directory; ends with the process, however it ends.
+#[derive(Debug)]
+pub struct Owner {
+    _lock: File,
+}
+
+impl Owner {
+    /// Takes the directory, or says who has it.
+    pub fn take(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("pelton.lock");
+        let mut file = private_file(&path)?;
+        let open = |source| StoreError::Open { path: path.clone(), source };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let pid = read_pid(&mut file).map_or_else(|| "unknown".to_owned(), |p| p.to_string());
+                return Err(StoreError::Owned { dir: dir.to_owned(), pid });
+            }
+            Err(std::fs::TryLockError::Error(source)) => return Err(open(source)),
+        }
+        file.set_len(0).map_err(open)?;
+        writeln!(file, "{}", std::process::id()).map_err(open)?;
+        Ok(Self { _lock: file })
+    }
+
+    /// The process that owns the directory now, if one does.
+    pub fn of(dir: &Path) -> Option<u32> {
+        let mut file = File::open(dir.join("pelton.lock")).ok()?;
+        match file.try_lock_shared() {
+            Ok(()) => None,
+            Err(_) => read_pid(&mut file),
+        }
+    }
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}

@@ -1,0 +1,75 @@
+//! The tables, and how an older file becomes a newer one.
+
+use rusqlite::Connection;
+
+/// Marks the file as ours (`PRAGMA application_id`): "Pltn".
+pub const APPLICATION_ID: i64 = 0x506c_746e;
+
+/// One step per schema version, in order. A step that was released is never changed.
+pub const STEPS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+CREATE TABLE pipelines(
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, handler TEXT NOT NULL DEFAULT '',
+    handled INTEGER NOT NULL DEFAULT 0, duplicates INTEGER NOT NULL DEFAULT 0,
+    retries INTEGER NOT NULL DEFAULT 0, rejected INTEGER NOT NULL DEFAULT 0,
+    exhausted INTEGER NOT NULL DEFAULT 0, crash_loop INTEGER NOT NULL DEFAULT 0,
+    invalid INTEGER NOT NULL DEFAULT 0, letters INTEGER NOT NULL DEFAULT 0);
+
+-- depth counts the rows of `messages`, in the same transactions, so that nobody has to.
+CREATE TABLE queues(
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    next_seq INTEGER NOT NULL DEFAULT 1, depth INTEGER NOT NULL DEFAULT 0);
+
+-- id is queue << 40 | seq: one integer key, dense per queue. message_id is the producer's; without
+-- one the id is `queue/seq`. visible_at and delayed_at are milliseconds since the epoch, 0 for now;
+-- blocks says that the lane waits for this row (a retry), not only the row itself (a delayed send).
+CREATE TABLE messages(
+    id INTEGER PRIMARY KEY, message_id TEXT, key BLOB, headers BLOB, body BLOB NOT NULL,
+    published_at INTEGER NOT NULL, visible_at INTEGER NOT NULL DEFAULT 0,
+    delayed_at INTEGER NOT NULL DEFAULT 0, blocks INTEGER NOT NULL DEFAULT 0,
+    replayed INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX messages_delayed ON messages(id >> 40, visible_at, id) WHERE visible_at > 0;
+CREATE INDEX messages_keyed ON messages(key, id) WHERE key IS NOT NULL;
+
+-- Completed keys, in the order of completion, so that expiry takes the first rows.
+CREATE TABLE entries(
+    id INTEGER PRIMARY KEY, pipeline INTEGER NOT NULL, key BLOB NOT NULL,
+    completed_at INTEGER NOT NULL, UNIQUE(pipeline, key));
+
+-- Completed positions, from first to last.
+CREATE TABLE ranges(
+    pipeline INTEGER NOT NULL, partition INTEGER NOT NULL, first INTEGER NOT NULL,
+    last INTEGER NOT NULL, PRIMARY KEY(pipeline, partition, first)) WITHOUT ROWID;
+
+-- Messages that failed or crashed at least once and have not ended.
+CREATE TABLE attempts(
+    pipeline INTEGER NOT NULL, identity BLOB NOT NULL, attempts INTEGER NOT NULL,
+    suspect INTEGER NOT NULL, lettered BLOB, PRIMARY KEY(pipeline, identity)) WITHOUT ROWID;
+
+-- What has been started and has not ended: one row per chunk.
+CREATE TABLE started(
+    chunk INTEGER PRIMARY KEY, pipeline INTEGER NOT NULL, count INTEGER NOT NULL, items BLOB NOT NULL);
+
+CREATE TABLE letters(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline INTEGER NOT NULL, message_id TEXT NOT NULL,
+    cause TEXT NOT NULL, failure TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL,
+    handler TEXT NOT NULL, origin TEXT NOT NULL, key BLOB, headers BLOB, body BLOB NOT NULL,
+    published_at INTEGER, failed_at INTEGER NOT NULL);
+CREATE INDEX letters_by_pipeline ON letters(pipeline, id);
+";
+
+/// Brings the file to the newest version, in one transaction that other processes wait for.
+pub fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
+    let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = tx.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    let done = usize::try_from(version).unwrap_or(0);
+    for step in STEPS.iter().skip(done) {
+        tx.execute_batch(step)?;
+    }
+    if done < STEPS.len() {
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", STEPS.len() as i64)?;
+    }
+    tx.commit()
+}

@@ -1,0 +1,161 @@
+//! The ledger of one pipeline: what lives in memory of it, and the port.
+
+pub mod identity;
+pub mod ranges;
+pub mod recovery;
+pub mod show;
+
+use crate::queue::Queue;
+use crate::writer::{Change, Op, Writer};
+use identity::Item;
+use pelton_core::ports::{
+    Claim, ClaimItem, Class, Completion, DeadLetters, Later, Ledger, Release, Verdict,
+};
+use pelton_core::{Identity, Letter};
+use ranges::Ranges;
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use tokio::sync::oneshot;
+
+/// What a pipeline's ledger is told at its start.
+#[derive(Debug, Clone)]
+pub struct PipelineOptions {
+    /// Whether a completed key is a duplicate from then on.
+    pub dedup: bool,
+    /// How long a completed key is kept, in milliseconds.
+    pub expires_after_ms: u64,
+    /// The embedded queue that letters go to; none keeps them in the database's own table.
+    pub dead_letter_queue: Option<String>,
+    /// Digest of the handler, for `status`.
+    pub handler_digest: Arc<str>,
+}
+
+/// One pipeline, as the writer sees it.
+pub struct Pipeline {
+    pub id: i64,
+    pub name: Arc<str>,
+    pub dedup: bool,
+    pub letters_to: Option<Arc<Queue>>,
+    pub source: OnceLock<Arc<Queue>>,
+    state: Mutex<State>,
+}
+
+/// Written by the writer thread only.
+#[derive(Default)]
+pub struct State {
+    /// Chunks with claims that have not ended; the place of an ended one is empty.
+    pub live: HashMap<u64, Vec<Option<Item>>>,
+    pub ranges: HashMap<u32, Ranges>,
+    /// Rows of `attempts`: none, as usual, spares every lookup.
+    pub attempt_rows: u64,
+}
+
+impl Pipeline {
+    pub fn load(
+        db: &Connection,
+        id: i64,
+        name: &str,
+        dedup: bool,
+        letters_to: Option<Arc<Queue>>,
+    ) -> rusqlite::Result<Self> {
+        let pipeline = Self {
+            id,
+            name: name.into(),
+            dedup,
+            letters_to,
+            source: OnceLock::new(),
+            state: Mutex::default(),
+        };
+        pipeline.reload(db)?;
+        Ok(pipeline)
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held; if something did, the maps are still maps.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Reads what memory holds of the tables: at the start, and after a group that failed.
+    pub fn reload(&self, db: &Connection) -> rusqlite::Result<()> {
+        let mut state = self.state();
+        state.ranges.clear();
+        let mut rows =
+            db.prepare_cached("SELECT partition, first, last FROM ranges WHERE pipeline = ?1")?;
+        let mut rows = rows.query([self.id])?;
+        while let Some(row) = rows.next()? {
+            let (first, last): (i64, i64) = (row.get(1)?, row.get(2)?);
+            state.ranges.entry(row.get(0)?).or_default().load(first as u64, last as u64);
+        }
+        let count = "SELECT count(*) FROM attempts WHERE pipeline = ?1";
+        let count: i64 = db.query_row(count, [self.id], |r| r.get(0))?;
+        state.attempt_rows = count as u64;
+        Ok(())
+    }
+
+    /// Ends a claim, once.
+    pub fn take(&self, claim: Claim) -> Option<Item> {
+        let mut state = self.state();
+        state.live.get_mut(&claim.chunk)?.get_mut(claim.index as usize)?.take()
+    }
+
+    /// What a claim would end.
+    pub fn completed(&self, identity: Identity) -> bool {
+        let Identity::Position(p) = identity else { return false };
+        self.state().ranges.get(&p.partition).is_some_and(|r| r.contains(p.offset))
+    }
+}
+
+/// The ledger and the dead letters of one pipeline.
+#[derive(Clone)]
+pub struct PipelineStore {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) writer: Arc<Writer>,
+}
+
+impl PipelineStore {
+    fn change(&self, changes: Vec<Change>) -> Later<'_, Vec<Result<(), Class>>> {
+        change(&self.writer, &self.pipeline, changes)
+    }
+}
+
+/// Hands changes to the writer and waits for their fate.
+pub fn change(
+    writer: &Writer,
+    pipeline: &Arc<Pipeline>,
+    changes: Vec<Change>,
+) -> Later<'static, Vec<Result<(), Class>>> {
+    let count = changes.len();
+    let (answer, answered) = oneshot::channel();
+    writer.send(Op::Change { pipeline: pipeline.clone(), changes, answer });
+    Box::pin(async move {
+        match answered.await {
+            Ok(results) if results.len() == count => results,
+            // One answer for all: the group failed as a whole.
+            Ok(results) => vec![results.first().copied().unwrap_or(Err(Class::Permanent)); count],
+            Err(_) => vec![Err(Class::Permanent); count],
+        }
+    })
+}
+
+impl Ledger for PipelineStore {
+    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, Class>> {
+        let (answer, answered) = oneshot::channel();
+        self.writer.send(Op::Claim { pipeline: self.pipeline.clone(), items, alone, answer });
+        Box::pin(async move { answered.await.unwrap_or(Err(Class::Permanent)) })
+    }
+
+    fn complete(&self, batch: Vec<Completion>) -> Later<'_, Vec<Result<(), Class>>> {
+        self.change(batch.into_iter().map(Change::Complete).collect())
+    }
+
+    fn release(&self, batch: Vec<Release>) -> Later<'_, Vec<Result<(), Class>>> {
+        self.change(batch.into_iter().map(Change::Release).collect())
+    }
+}
+
+impl DeadLetters for PipelineStore {
+    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
+        self.change(batch.into_iter().map(|l| Change::Publish(Box::new(l))).collect())
+    }
+}

@@ -1,0 +1,72 @@
+//! Completed positions of one partition, as ranges that merge.
+
+use std::collections::BTreeMap;
+
+/// Disjoint, non-adjacent ranges: first to last, both included.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Ranges(BTreeMap<u64, u64>);
+
+/// What a table of ranges needs to follow: the firsts that went, and the range that came.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Merged {
+    pub gone: Vec<u64>,
+    pub first: u64,
+    pub last: u64,
+}
+
+impl Ranges {
+    /// Loads a range as it was stored.
+    pub fn load(&mut self, first: u64, last: u64) {
+        self.0.insert(first, last);
+    }
+
+    /// Whether the offset is in one.
+    pub fn contains(&self, offset: u64) -> bool {
+        self.0.range(..=offset).next_back().is_some_and(|(_, last)| *last >= offset)
+    }
+
+    /// Adds a run. What it touches or overlaps becomes one range with it.
+    pub fn add(&mut self, first: u64, last: u64) -> Merged {
+        let (mut first, mut last) = (first, last);
+        let mut gone = Vec::new();
+        if let Some((f, l)) = self.0.range(..=first).next_back()
+            && *l >= first.saturating_sub(1)
+        {
+            (first, last) = (*f, last.max(*l));
+        }
+        while let Some((f, l)) = self.0.range(first..=last.saturating_add(1)).next() {
+            let (f, l) = (*f, *l);
+            self.0.remove(&f);
+            if f != first {
+                gone.push(f);
+            }
+            last = last.max(l);
+        }
+        self.0.insert(first, last);
+        Merged { gone, first, last }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn says_what_a_plain_set_says(steps in prop::collection::vec((0u64..60, 0u64..6), 0..60)) {
+            let (mut ranges, mut set, mut table) = (Ranges::default(), BTreeSet::new(), BTreeMap::new());
+            for (first, length) in steps {
+                set.extend(first..=first + length);
+                let merged = ranges.add(first, first + length);
+                merged.gone.iter().for_each(|f| assert!(table.remove(f).is_some()));
+                table.insert(merged.first, merged.last);
+                prop_assert!((0..70).all(|o| ranges.contains(o) == set.contains(&o)));
+                prop_assert_eq!(&ranges.0, &table);
+                let apart = ranges.0.iter().zip(ranges.0.iter().skip(1)).all(|(a, b)| a.1 + 1 < *b.0);
+                prop_assert!(apart);
+            }
+        }
+    }
+}

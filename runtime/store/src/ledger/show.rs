@@ -1,0 +1,90 @@
+//! What the ledger knows of one key, and forgetting it.
+
+use super::identity::encode;
+use crate::key_digest;
+use pelton_core::{Identity, Position};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// What the ledger knows of a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Completed: a message with it is a duplicate.
+    pub completed: bool,
+    /// When, in milliseconds since the epoch; not kept for messages known by their position.
+    pub completed_at_ms: Option<u64>,
+    /// Failed attempts so far, of one that is not completed.
+    pub attempts: u32,
+    /// Its last attempt ended with the process.
+    pub suspect: bool,
+}
+
+/// A key as an operator writes it: a key's text, which `queue/number` may be too.
+pub fn identities(db: &Connection, queue: &str, text: &str) -> rusqlite::Result<Vec<Identity>> {
+    let mut all = vec![Identity::Key(key_digest(text.as_bytes()))];
+    let number = text.strip_prefix(queue).and_then(|rest| rest.strip_prefix('/'));
+    if let Some(offset) = number.and_then(|n| n.parse().ok()) {
+        let sql = "SELECT id FROM queues WHERE name = ?1";
+        let partition: Option<u32> = db.query_row(sql, [queue], |r| r.get(0)).optional()?;
+        all.extend(partition.map(|partition| Identity::Position(Position { partition, offset })));
+    }
+    Ok(all)
+}
+
+pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<Option<LedgerEntry>> {
+    let mut entry = LedgerEntry::default();
+    let completed: Option<Option<i64>> = match identity {
+        Identity::Key(key) => {
+            let sql = "SELECT completed_at FROM entries WHERE pipeline = ?1 AND key = ?2";
+            db.query_row(sql, params![pipeline, key.as_slice()], |r| r.get(0)).optional()?
+        }
+        Identity::Position(p) => {
+            let sql = "SELECT NULL FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";
+            db.query_row(sql, params![pipeline, p.partition, p.offset as i64], |r| r.get(0)).optional()?
+        }
+    };
+    if let Some(at) = completed {
+        entry.completed = true;
+        entry.completed_at_ms = at.map(|at| at as u64);
+    }
+    let sql = "SELECT attempts, suspect FROM attempts WHERE pipeline = ?1 AND identity = ?2";
+    let past = db.query_row(sql, params![pipeline, encode(identity)], |r| Ok((r.get(0)?, r.get(1)?)));
+    if let Some((attempts, suspect)) = past.optional()? {
+        (entry.attempts, entry.suspect) = (attempts, suspect);
+    } else if !entry.completed {
+        return Ok(None);
+    }
+    Ok(Some(entry))
+}
+
+/// Removes what is known, so that a message with the key is handled again. A position is taken
+/// out of its range.
+pub fn forget(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<bool> {
+    let mut gone = db.execute(
+        "DELETE FROM attempts WHERE pipeline = ?1 AND identity = ?2",
+        params![pipeline, encode(identity)],
+    )?;
+    match identity {
+        Identity::Key(key) => {
+            let sql = "DELETE FROM entries WHERE pipeline = ?1 AND key = ?2";
+            gone += db.execute(sql, params![pipeline, key.as_slice()])?;
+        }
+        Identity::Position(p) => gone += usize::from(split(db, pipeline, p)?),
+    }
+    Ok(gone > 0)
+}
+
+fn split(db: &Connection, pipeline: i64, p: Position) -> rusqlite::Result<bool> {
+    let offset = p.offset as i64;
+    let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3
+               RETURNING first, last";
+    let row = params![pipeline, p.partition, offset];
+    let found: Option<(i64, i64)> = db.query_row(sql, row, |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+    let Some((first, last)) = found else { return Ok(false) };
+    let sql = "INSERT INTO ranges(pipeline, partition, first, last) VALUES (?1, ?2, ?3, ?4)";
+    for (first, last) in [(first, offset - 1), (offset + 1, last)] {
+        if first <= last {
+            db.execute(sql, params![pipeline, p.partition, first, last])?;
+        }
+    }
+    Ok(true)
+}

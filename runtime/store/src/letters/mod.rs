@@ -1,0 +1,95 @@
+//! Dead letters: written by the writer, listed, replayed and removed by short commands.
+
+mod queued;
+mod stored;
+
+pub use queued::headers;
+pub use stored::{LetterFilter, StoredLetter};
+
+use crate::queue::rows::{self, NewRow, encode_headers};
+use pelton_core::Letter;
+use rusqlite::{Connection, params};
+
+/// Where a pipeline's letters are.
+#[derive(Debug, Clone, Copy)]
+pub enum Kept {
+    /// In the table, by the pipeline's number.
+    Table(i64),
+    /// As messages of an embedded queue, by its number.
+    Queue(i64),
+}
+
+/// Writes a letter into the table.
+pub fn insert(db: &Connection, pipeline: i64, letter: &Letter, now: u64) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO letters(pipeline, message_id, cause, failure, reason, attempts, handler, origin,
+               key, headers, body, published_at, failed_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let m = &letter.message;
+    db.prepare_cached(sql)?.execute(params![
+        pipeline,
+        m.id,
+        letter.cause.as_str(),
+        letter.failure.as_str(),
+        letter.reason,
+        letter.attempts,
+        &*letter.handler,
+        &*m.origin,
+        m.key,
+        encode_headers(&m.headers),
+        m.body,
+        m.published_at_ms.map(|at| at as i64),
+        now as i64
+    ])?;
+    Ok(())
+}
+
+/// Letters that match, oldest first.
+pub fn list(db: &Connection, kept: Kept, filter: &LetterFilter) -> rusqlite::Result<Vec<StoredLetter>> {
+    match kept {
+        Kept::Table(pipeline) => stored::list(db, pipeline, filter),
+        Kept::Queue(queue) => queued::list(db, queue, filter),
+    }
+}
+
+/// Removes letters; how many there were.
+pub fn purge(db: &Connection, kept: Kept, ids: &[u64]) -> rusqlite::Result<usize> {
+    let mut gone = 0;
+    for id in ids {
+        gone += match kept {
+            Kept::Table(pipeline) => {
+                let sql = "DELETE FROM letters WHERE pipeline = ?1 AND id = ?2";
+                let gone = db.prepare_cached(sql)?.execute(params![pipeline, *id as i64])?;
+                let sql = "UPDATE pipelines SET letters = letters - ?2 WHERE id = ?1";
+                db.prepare_cached(sql)?.execute(params![pipeline, gone as i64])?;
+                gone
+            }
+            Kept::Queue(queue) => {
+                let row = rows::id(queue, *id);
+                rows::delete(db, row, row)?
+            }
+        };
+    }
+    Ok(gone)
+}
+
+/// Puts a letter back where it came from, with its own id, and removes it, inside one transaction
+/// of the caller's. False when it is not there any more.
+pub fn replay(db: &Connection, kept: Kept, letter: &StoredLetter, now: u64) -> rusqlite::Result<bool> {
+    if purge(db, kept, &[letter.id])? == 0 {
+        return Ok(false);
+    }
+    let sql = "INSERT INTO queues(name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name RETURNING id";
+    let queue = db.query_row(sql, [&letter.origin], |r| r.get(0))?;
+    let row = NewRow {
+        message_id: Some(&letter.message_id),
+        key: letter.key.as_deref(),
+        headers: &letter.headers,
+        body: &letter.body,
+        published_at: letter.published_at_ms.unwrap_or(now),
+        visible_at: 0,
+        delayed_at: 0,
+        replayed: true,
+    };
+    rows::insert(db, queue, &row)?;
+    Ok(true)
+}

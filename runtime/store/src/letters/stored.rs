@@ -1,0 +1,81 @@
+//! Letters in the table of the database.
+
+use crate::queue::rows::decode_headers;
+use pelton_core::Header;
+use rusqlite::{Connection, Row, params};
+
+/// A letter, wherever it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredLetter {
+    /// Its number, for commands.
+    pub id: u64,
+    /// The id of the message.
+    pub message_id: String,
+    /// Why it was given up on (a word of `Cause`).
+    pub cause: String,
+    /// How the last attempt ended (a word of `Failure`).
+    pub failure: String,
+    /// In words.
+    pub reason: String,
+    /// Handler starts.
+    pub attempts: u32,
+    /// Digest of the handler.
+    pub handler: String,
+    /// Where the message was published, and where a replay puts it.
+    pub origin: String,
+    /// The ordering key.
+    pub key: Option<Vec<u8>>,
+    /// The message's own headers.
+    pub headers: Vec<Header>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// When it was published, in milliseconds since the epoch.
+    pub published_at_ms: Option<u64>,
+    /// When the letter was written, in milliseconds since the epoch.
+    pub failed_at_ms: u64,
+}
+
+/// Which letters are meant.
+#[derive(Debug, Clone, Default)]
+pub struct LetterFilter {
+    /// Only this one.
+    pub id: Option<u64>,
+    /// Only those of this cause.
+    pub cause: Option<String>,
+    /// Only those after this number: for paging.
+    pub after: u64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+pub fn list(db: &Connection, pipeline: i64, filter: &LetterFilter) -> rusqlite::Result<Vec<StoredLetter>> {
+    let sql =
+        "SELECT id, message_id, cause, failure, reason, attempts, handler, origin, key, headers, body,
+               published_at, failed_at FROM letters
+               WHERE pipeline = ?1 AND id > ?2 AND (?3 IS NULL OR id = ?3) AND (?4 IS NULL OR cause = ?4)
+               ORDER BY id LIMIT ?5";
+    let id = filter.id.map(|id| id as i64);
+    let wanted = params![pipeline, filter.after as i64, id, filter.cause, filter.limit as i64];
+    let mut statement = db.prepare_cached(sql)?;
+    let letters = statement.query_map(wanted, letter)?;
+    letters.collect()
+}
+
+fn letter(row: &Row<'_>) -> rusqlite::Result<StoredLetter> {
+    let headers = row.get_ref(9)?.as_blob_or_null()?;
+    Ok(StoredLetter {
+        id: row.get::<_, i64>(0)? as u64,
+        message_id: row.get(1)?,
+        cause: row.get(2)?,
+        failure: row.get(3)?,
+        reason: row.get(4)?,
+        attempts: row.get(5)?,
+        handler: row.get(6)?,
+        origin: row.get(7)?,
+        key: row.get(8)?,
+        headers: headers.map(decode_headers).unwrap_or_default(),
+        body: row.get(10)?,
+        published_at_ms: row.get::<_, Option<i64>>(11)?.map(|at| at as u64),
+        failed_at_ms: row.get::<_, i64>(12)? as u64,
+    })
+}

@@ -1,0 +1,188 @@
+//! The embedded queue, as a source.
+
+mod read;
+pub mod rows;
+mod sched;
+pub mod send;
+
+use crate::clock::WallClock;
+use crate::error::StoreError;
+use crate::ledger::Pipeline;
+use crate::writer::{Change, Op, Writer};
+use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::{Delivery, Receipt};
+use rusqlite::Connection;
+use sched::Sched;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+pub use crate::writer::Effect;
+
+/// A queue of the database. Its memory is used only by the process that owns the directory.
+pub struct Queue {
+    pub id: i64,
+    pub name: Arc<str>,
+    sched: Mutex<Sched>,
+    wake: Notify,
+}
+
+impl Queue {
+    pub fn new(id: i64, name: &str) -> Self {
+        Self { id, name: name.into(), sched: Mutex::default(), wake: Notify::new() }
+    }
+
+    fn sched(&self) -> MutexGuard<'_, Sched> {
+        self.sched.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What a committed group did to a delivery.
+    pub fn follow(&self, effect: Effect) {
+        let mut sched = self.sched();
+        match effect {
+            Effect::Gone(receipt) => sched.gone(receipt.0),
+            Effect::Delayed(receipt) => sched.delayed(receipt.0),
+            Effect::Back(receipt) => sched.back(receipt.0),
+            Effect::Arrived => {}
+        }
+        let ready = sched.has_ready() || !matches!(effect, Effect::Gone(_));
+        drop(sched);
+        if ready {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Somebody wrote to the database: perhaps to this queue, perhaps with a wait that is over.
+    pub fn look_again(&self) {
+        self.sched().due = (0, 0);
+        self.wake.notify_one();
+    }
+
+    /// Reads what waits for a retry: those rows close their lanes.
+    pub fn load(&self, db: &Connection) -> rusqlite::Result<()> {
+        let (first, past) = rows::bounds(self.id);
+        let sql = "SELECT id, key FROM messages WHERE visible_at > 0 AND blocks = 1
+                   AND key IS NOT NULL AND id >= ?1 AND id < ?2";
+        let mut rows = db.prepare_cached(sql)?;
+        let mut rows = rows.query([first, past])?;
+        let mut sched = self.sched();
+        sched.cursor = first as u64;
+        while let Some(row) = rows.next()? {
+            let (id, key): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            sched.blocked(id as u64, &key);
+        }
+        Ok(())
+    }
+}
+
+/// One pipeline's hold on an embedded queue.
+pub struct EmbeddedSource {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) clock: Arc<dyn WallClock>,
+    pub(crate) reader: Arc<Mutex<Connection>>,
+    pub(crate) closed: AtomicBool,
+}
+
+/// The longest sleep before looking at the disk again, whatever was or was not announced.
+const LONGEST: Duration = Duration::from_secs(60);
+
+impl EmbeddedSource {
+    /// Reads on a thread that may block.
+    async fn read(&self, max: usize, max_bytes: usize) -> Result<read::Batch, StoreError> {
+        let (queue, pipeline) = (self.queue.clone(), self.pipeline.name.clone());
+        let (reader, now) = (self.reader.clone(), self.clock.now_ms());
+        let read = tokio::task::spawn_blocking(move || {
+            let db = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            read::batch(&db, &queue, &pipeline, &read::Ask { max, max_bytes, now })
+        });
+        match read.await {
+            Ok(batch) => Ok(batch?),
+            Err(ended) => Err(StoreError::Stopped(ended.to_string())),
+        }
+    }
+
+    async fn wait_for_some(&self, max: usize, max_bytes: usize) -> Result<Vec<Delivery>, Class> {
+        loop {
+            if let Some(why) = self.writer.failed() {
+                tracing::debug!(why, "no more is received");
+                return Err(Class::Permanent);
+            }
+            let batch = self.read(max, max_bytes).await.map_err(|error| {
+                tracing::warn!(%error, queue = %self.queue.name, "the queue cannot be read; trying again");
+                error.class()
+            })?;
+            if !batch.deliveries.is_empty() || self.closed.load(Ordering::Acquire) {
+                return Ok(batch.deliveries);
+            }
+            let now = self.clock.now_ms();
+            let until_due = batch.next_due.map(|at| Duration::from_millis(at.saturating_sub(now)));
+            let wait = until_due.unwrap_or(LONGEST).min(LONGEST);
+            tokio::select! {
+                () = self.queue.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return Ok(Vec::new());
+            }
+        }
+    }
+}
+
+impl Source for EmbeddedSource {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            lease_ms: None,
+            native_delay: true,
+            lane_order: true,
+            cumulative: false,
+            shares_ledger: true,
+        }
+    }
+
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+        Box::pin(self.wait_for_some(max, max_bytes))
+    }
+
+    /// Giving back needs no disk: the lease is in memory.
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+        if batch.iter().all(|(_, how)| *how == Settle::GiveBack) {
+            let count = batch.len();
+            batch.into_iter().for_each(|(receipt, _)| self.queue.follow(Effect::Back(receipt)));
+            return Box::pin(std::future::ready(vec![Ok(()); count]));
+        }
+        let changes = batch.into_iter().map(|(receipt, how)| Change::Settle(receipt, how)).collect();
+        crate::ledger::change(&self.writer, &self.pipeline, changes)
+    }
+
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
+    }
+
+    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+        let (reader, queue) = (self.reader.clone(), self.queue.id);
+        let read = tokio::task::spawn_blocking(move || {
+            let db = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            db.query_row("SELECT depth FROM queues WHERE id = ?1", [queue], |r| r.get::<_, i64>(0))
+        });
+        Box::pin(async move {
+            match read.await {
+                Ok(Ok(depth)) => Ok(Lag { unsettled: depth.max(0) as u64 }),
+                _ => Err(Class::Transient),
+            }
+        })
+    }
+
+    fn close(&self) -> Later<'_, ()> {
+        self.closed.store(true, Ordering::Release);
+        self.queue.wake.notify_one();
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Asks the writer to measure waits from now: the wall clock went back.
+pub fn rebase(writer: &Writer) {
+    writer.send(Op::Rebase);
+}

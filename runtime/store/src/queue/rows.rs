@@ -1,0 +1,161 @@
+//! Rows of `messages`: how they are written, read and removed.
+
+use pelton_core::{Header, Message};
+use rusqlite::{Connection, Row, params};
+use std::sync::Arc;
+
+/// Bits of a row's id that number the message in its queue.
+const SEQ_BITS: u32 = 40;
+
+/// The row of a message.
+pub fn id(queue: i64, seq: u64) -> u64 {
+    (queue as u64) << SEQ_BITS | seq
+}
+
+/// The queue of a row.
+pub fn queue_of(id: u64) -> i64 {
+    (id >> SEQ_BITS) as i64
+}
+
+/// The number of a row's message in its queue.
+pub fn seq_of(id: u64) -> u64 {
+    id & ((1 << SEQ_BITS) - 1)
+}
+
+/// First id of a queue, and the first that is past it.
+pub fn bounds(queue: i64) -> (i64, i64) {
+    (id(queue, 0) as i64, id(queue + 1, 0) as i64)
+}
+
+/// A message to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRow<'m> {
+    pub message_id: Option<&'m str>,
+    pub key: Option<&'m [u8]>,
+    pub headers: &'m [Header],
+    pub body: &'m [u8],
+    pub published_at: u64,
+    pub visible_at: u64,
+    pub delayed_at: u64,
+    pub replayed: bool,
+}
+
+impl<'m> NewRow<'m> {
+    /// A message that keeps its id wherever it goes.
+    pub fn of(message: &'m Message, now: u64) -> Self {
+        Self {
+            message_id: Some(&message.id),
+            key: message.key.as_deref(),
+            headers: &message.headers,
+            body: &message.body,
+            published_at: message.published_at_ms.unwrap_or(now),
+            visible_at: 0,
+            delayed_at: 0,
+            replayed: false,
+        }
+    }
+}
+
+/// Writes a row and returns its number in the queue.
+pub fn insert(db: &Connection, queue: i64, row: &NewRow<'_>) -> rusqlite::Result<u64> {
+    let next = "UPDATE queues SET next_seq = next_seq + 1, depth = depth + 1 WHERE id = ?1
+                RETURNING next_seq - 1";
+    let seq: i64 = db.prepare_cached(next)?.query_row([queue], |r| r.get(0))?;
+    put(db, id(queue, seq as u64), row)?;
+    Ok(seq as u64)
+}
+
+/// Writes a row whose number was taken before.
+pub fn put(db: &Connection, id: u64, row: &NewRow<'_>) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO messages(id, message_id, key, headers, body, published_at, visible_at,
+               delayed_at, replayed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    db.prepare_cached(sql)?.execute(params![
+        id as i64,
+        row.message_id,
+        row.key,
+        encode_headers(row.headers),
+        row.body,
+        row.published_at as i64,
+        row.visible_at as i64,
+        row.delayed_at as i64,
+        row.replayed
+    ])?;
+    Ok(())
+}
+
+/// Removes rows `first` to `last`, all of one queue.
+pub fn delete(db: &Connection, first: u64, last: u64) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM messages WHERE id BETWEEN ?1 AND ?2";
+    let gone = db.prepare_cached(sql)?.execute(params![first as i64, last as i64])?;
+    let sql = "UPDATE queues SET depth = depth - ?2 WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![queue_of(first), gone as i64])?;
+    Ok(gone)
+}
+
+/// The columns that `message` reads, in its order.
+pub const COLUMNS: &str = "id, message_id, key, headers, body, published_at, replayed, visible_at, blocks";
+
+/// The message of a row of `COLUMNS`.
+pub fn message(row: &Row<'_>, pipeline: &Arc<str>, queue: &Arc<str>) -> rusqlite::Result<Message> {
+    let id: i64 = row.get(0)?;
+    let given: Option<String> = row.get(1)?;
+    let headers = row.get_ref(3)?.as_blob_or_null()?;
+    Ok(Message {
+        id: given.unwrap_or_else(|| format!("{queue}/{}", seq_of(id as u64))),
+        pipeline: pipeline.clone(),
+        origin: queue.clone(),
+        key: row.get(2)?,
+        headers: headers.map(decode_headers).unwrap_or_default(),
+        body: row.get(4)?,
+        published_at_ms: Some(row.get::<_, i64>(5)? as u64),
+        replayed: row.get(6)?,
+    })
+}
+
+/// Lengths and bytes, one header after another. None for no header: the usual case takes no room.
+pub fn encode_headers(headers: &[Header]) -> Option<Vec<u8>> {
+    if headers.is_empty() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    for part in headers.iter().flat_map(|h| [h.name.as_bytes(), &h.value]) {
+        bytes.extend((part.len() as u32).to_le_bytes());
+        bytes.extend(part);
+    }
+    Some(bytes)
+}
+
+/// The inverse.
+pub fn decode_headers(mut bytes: &[u8]) -> Vec<Header> {
+    let mut parts = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let length = (u32::from_le_bytes(*length) as usize).min(rest.len());
+        let (part, rest) = rest.split_at(length);
+        parts.push(part);
+        bytes = rest;
+    }
+    let header = |pair: &[&[u8]]| Header {
+        name: String::from_utf8_lossy(pair[0]).into_owned(),
+        value: pair[1].to_vec(),
+    };
+    parts.chunks_exact(2).map(header).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_come_back_with_any_bytes() {
+        let header = |n: &str, v: &[u8]| Header { name: n.into(), value: v.to_vec() };
+        let headers = vec![header("a", b""), header("a", &[0, 255]), header("", b"x")];
+        let bytes = encode_headers(&headers).unwrap_or_default();
+        assert_eq!(decode_headers(&bytes), headers);
+        assert_eq!(encode_headers(&[]), None);
+    }
+
+    #[test]
+    fn ids_hold_queue_and_number() {
+        assert_eq!((queue_of(id(7, 9)), seq_of(id(7, 9))), (7, 9));
+    }
+}

@@ -1,0 +1,246 @@
+//! What of a queue may be delivered now: cursor, leases, lanes. In memory, for the owner only.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+/// Deliveries of one lane that may be out at once, so that a hot key cannot fill a worker.
+pub const PER_LANE: usize = 64;
+
+/// Rows are named by their id.
+type Id = u64;
+
+#[derive(Debug, Default)]
+pub struct Sched {
+    /// The next row of the fresh scan.
+    pub cursor: Id,
+    /// Where the scan of due rows has come to: when, and which row.
+    pub due: (u64, Id),
+    /// Rows that are out, with their key.
+    leased: HashMap<Id, Option<Box<[u8]>>>,
+    /// Rows without a key that were given back: delivered again first.
+    offered: BTreeSet<Id>,
+    lanes: HashMap<Box<[u8]>, Lane>,
+    /// Lanes with parked rows that may be delivered.
+    open: VecDeque<Box<[u8]>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    out: usize,
+    /// Rows from here on, and before the cursor, wait for the lane.
+    parked: Option<Id>,
+    /// Rows that wait on disk for a retry: nothing of the lane passes them.
+    blocked: BTreeSet<Id>,
+    queued: bool,
+}
+
+impl Lane {
+    fn is_open(&self) -> bool {
+        self.blocked.is_empty() && self.out < PER_LANE
+    }
+
+    fn park(&mut self, id: Id) {
+        self.parked = Some(self.parked.map_or(id, |p| p.min(id)));
+    }
+}
+
+impl Sched {
+    /// Whether a row is out.
+    pub fn is_leased(&self, id: Id) -> bool {
+        self.leased.contains_key(&id)
+    }
+
+    /// A row that waits for a retry, found at the start.
+    pub fn blocked(&mut self, id: Id, key: &[u8]) {
+        self.lane(key).blocked.insert(id);
+    }
+
+    /// Takes a row that the fresh scan met, or leaves it to its lane.
+    pub fn take_fresh(&mut self, id: Id, key: Option<&[u8]>) -> bool {
+        if let Some(key) = key {
+            let lane = self.lane(key);
+            if !lane.is_open() || lane.parked.is_some() {
+                lane.park(id);
+                return false;
+            }
+        }
+        self.lease(id, key);
+        true
+    }
+
+    /// Takes a row whose wait is over. One that was sent with a delay joins its lane only now.
+    pub fn take_due(&mut self, id: Id, key: Option<&[u8]>) -> bool {
+        if self.is_leased(id) {
+            return false;
+        }
+        if let Some(key) = key {
+            let lane = self.lane(key);
+            lane.blocked.remove(&id);
+            if !lane.is_open() || lane.parked.is_some_and(|p| p < id) {
+                lane.park(id);
+                self.open(key);
+                return false;
+            }
+        }
+        self.lease(id, key);
+        if let Some(key) = key {
+            self.open(key);
+        }
+        true
+    }
+
+    /// Takes a parked row of an open lane. False when the lane has closed meanwhile.
+    pub fn take_parked(&mut self, id: Id, key: &[u8]) -> bool {
+        let lane = self.lane(key);
+        if !lane.is_open() {
+            lane.park(id);
+            return false;
+        }
+        self.lease(id, Some(key));
+        true
+    }
+
+    /// Rows that were given back.
+    pub fn offered(&mut self, max: usize) -> Vec<Id> {
+        (0..max).map_while(|_| self.offered.pop_first()).collect()
+    }
+
+    /// Takes a row that was given back.
+    pub fn take_offered(&mut self, id: Id) {
+        self.lease(id, None);
+    }
+
+    /// Puts back what did not fit.
+    pub fn offer(&mut self, id: Id) {
+        self.offered.insert(id);
+    }
+
+    /// The next lane with parked rows that may be delivered: its key, its first row, and how many.
+    /// The rows are taken to be delivered all: say `park` for the rest.
+    pub fn next_open(&mut self) -> Option<(Box<[u8]>, Id, usize)> {
+        while let Some(key) = self.open.pop_front() {
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            lane.queued = false;
+            if let (true, Some(first)) = (lane.is_open(), lane.parked.take()) {
+                let room = PER_LANE - lane.out;
+                return Some((key, first, room));
+            }
+        }
+        None
+    }
+
+    /// Leaves rows of a lane, from `id` on, for later.
+    pub fn park(&mut self, key: &[u8], id: Id) {
+        self.lane(key).park(id);
+        self.open(key);
+    }
+
+    /// A lane was read up to the cursor.
+    pub fn caught_up(&mut self, key: &[u8]) {
+        self.open(key);
+    }
+
+    /// A row is settled.
+    pub fn gone(&mut self, id: Id) {
+        self.end(id);
+    }
+
+    /// A row waits on disk for its retry: so does its lane.
+    pub fn delayed(&mut self, id: Id) {
+        // A short wait may be over already, and the scan of due rows past it.
+        self.due = (0, 0);
+        if let Some(key) = self.end(id) {
+            self.lane(&key).blocked.insert(id);
+        }
+    }
+
+    /// A row is to be delivered again, before what follows it.
+    pub fn back(&mut self, id: Id) {
+        if !self.is_leased(id) {
+            return;
+        }
+        match self.end(id) {
+            Some(key) => self.park(&key, id),
+            None => self.offer(id),
+        }
+    }
+
+    /// Whether something could be delivered without looking at the disk for more.
+    pub fn has_ready(&self) -> bool {
+        !self.offered.is_empty() || !self.open.is_empty()
+    }
+
+    fn lane(&mut self, key: &[u8]) -> &mut Lane {
+        if !self.lanes.contains_key(key) {
+            self.lanes.insert(key.into(), Lane::default());
+        }
+        self.lanes.entry(key.into()).or_default()
+    }
+
+    fn lease(&mut self, id: Id, key: Option<&[u8]>) {
+        if let Some(key) = key {
+            self.lane(key).out += 1;
+        }
+        self.leased.insert(id, key.map(Into::into));
+    }
+
+    /// Ends a lease; the row's key, if it has one.
+    fn end(&mut self, id: Id) -> Option<Box<[u8]>> {
+        let key = self.leased.remove(&id)??;
+        let lane = self.lanes.get_mut(&key)?;
+        lane.out = lane.out.saturating_sub(1);
+        self.open(&key);
+        Some(key)
+    }
+
+    /// Notes that a lane may have something to deliver, and forgets one that has nothing at all.
+    fn open(&mut self, key: &[u8]) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        if lane.parked.is_some() {
+            if lane.is_open() && !lane.queued {
+                lane.queued = true;
+                self.open.push_back(key.into());
+            }
+        } else if lane.out == 0 && lane.blocked.is_empty() {
+            self.lanes.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &[u8] = b"a";
+
+    #[test]
+    fn a_lane_waits_for_its_retry_and_goes_on_in_order() {
+        let mut sched = Sched::default();
+        assert!(sched.take_fresh(1, Some(A)));
+        assert!(sched.take_fresh(2, Some(A)));
+        sched.delayed(1);
+        sched.back(2);
+        assert!(!sched.take_fresh(3, Some(A)));
+        assert_eq!(sched.next_open(), None);
+        assert!(sched.take_due(1, Some(A)));
+        assert_eq!(sched.next_open(), Some((A.into(), 2, PER_LANE - 1)));
+    }
+
+    #[test]
+    fn a_hot_lane_leaves_room_for_others() {
+        let mut sched = Sched::default();
+        let taken = (0..1_000).filter(|id| sched.take_fresh(*id, Some(A))).count();
+        assert_eq!(taken, PER_LANE);
+        assert!(sched.take_fresh(1_000, Some(b"b")));
+        assert_eq!(sched.next_open(), None);
+        sched.gone(0);
+        assert_eq!(sched.next_open(), Some((A.into(), PER_LANE as u64, 1)));
+    }
+
+    #[test]
+    fn a_lane_with_nothing_is_forgotten() {
+        let mut sched = Sched::default();
+        assert!(sched.take_fresh(1, Some(A)));
+        sched.gone(1);
+        assert!(sched.lanes.is_empty() && sched.leased.is_empty());
+    }
+}

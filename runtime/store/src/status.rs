@@ -1,0 +1,65 @@
+//! How a pipeline stands, for any process.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// Numbers of one pipeline. `queued + delayed + in_flight` is what is in its queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PipelineStatus {
+    /// Ready, or held by a worker and not started.
+    pub queued: u64,
+    /// Waiting for a time: sent with a delay, or for a retry.
+    pub delayed: u64,
+    /// Started and not ended.
+    pub in_flight: u64,
+    /// Messages completed, since the data directory was made; so the counts below.
+    pub handled: u64,
+    /// Deliveries acknowledged unhandled, because their key was completed before.
+    pub duplicates: u64,
+    /// Failed attempts that were given another.
+    pub retries: u64,
+    /// Dead letters held now.
+    pub dead_letters: u64,
+    /// Dead letters ever written, by cause, in the order of `Cause::WORDS`.
+    pub letters_written: [u64; 4],
+    /// Digest of the handler of the last run; empty before the first.
+    pub handler: String,
+}
+
+pub fn read(
+    db: &Connection,
+    pipeline: &str,
+    queue: &str,
+    letters: Option<&str>,
+    now: u64,
+) -> rusqlite::Result<PipelineStatus> {
+    let mut status = PipelineStatus::default();
+    let sql = "SELECT id, handler, handled, duplicates, retries, letters, rejected, exhausted, crash_loop, invalid
+               FROM pipelines WHERE name = ?1";
+    let id = db
+        .query_row(sql, [pipeline], |r| {
+            let number = |i| r.get::<_, i64>(i).map(|n| n.max(0) as u64);
+            status.handler = r.get(1)?;
+            (status.handled, status.duplicates, status.retries) = (number(2)?, number(3)?, number(4)?);
+            status.dead_letters = number(5)?;
+            status.letters_written = [number(6)?, number(7)?, number(8)?, number(9)?];
+            r.get::<_, i64>(0)
+        })
+        .optional()?;
+    let depth = |name: &str| {
+        let sql = "SELECT id, depth FROM queues WHERE name = ?1";
+        db.query_row(sql, [name], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?.max(0) as u64)))
+            .optional()
+    };
+    if let Some(letters) = letters {
+        status.dead_letters = depth(letters)?.map_or(0, |(_, depth)| depth);
+    }
+    let Some((queue, depth)) = depth(queue)? else { return Ok(status) };
+    let started = "SELECT coalesce(sum(count), 0) FROM started WHERE pipeline = ?1";
+    let started: i64 = db.query_row(started, [id], |r| r.get(0))?;
+    let delayed = "SELECT count(*) FROM messages WHERE id >> 40 = ?1 AND visible_at > ?2";
+    let delayed: i64 = db.query_row(delayed, params![queue, now as i64], |r| r.get(0))?;
+    status.delayed = (delayed as u64).min(depth);
+    status.in_flight = (started as u64).min(depth - status.delayed);
+    status.queued = depth - status.delayed - status.in_flight;
+    Ok(status)
+}

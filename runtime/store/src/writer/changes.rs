@@ -1,0 +1,166 @@
+//! Changes of one group: each whole, in the order they came.
+
+use super::Change;
+use super::claims::mark;
+use super::tally::{Effect, Tally};
+use crate::ledger::Pipeline;
+use crate::ledger::identity::encode;
+use crate::letters;
+use crate::queue::rows::{self, NewRow};
+use pelton_core::ports::{Claim, Class, Completion, Release, Settle};
+use pelton_core::{Cause, Identity, Letter, Receipt};
+use rusqlite::{Connection, params};
+use std::sync::Arc;
+
+pub struct Changes<'g> {
+    pub db: &'g Connection,
+    pub pipeline: &'g Arc<Pipeline>,
+    pub tally: &'g mut Tally,
+    /// Wall time of the group, in milliseconds.
+    pub now: u64,
+}
+
+impl Changes<'_> {
+    pub fn apply(&mut self, change: Change) -> rusqlite::Result<Result<(), Class>> {
+        match change {
+            Change::Complete(item) => self.complete(item),
+            Change::Release(item) => self.release(item),
+            Change::Publish(letter) => self.publish(&letter),
+            Change::Settle(receipt, how) => {
+                if how == Settle::Ack {
+                    self.tally.counts(self.pipeline).duplicates += 1;
+                }
+                self.settle(receipt, how)?;
+                Ok(Ok(()))
+            }
+        }
+    }
+
+    /// Ends a claim; a late or repeated answer finds none.
+    fn take(&mut self, claim: Claim) -> Option<u32> {
+        let (identity, attempt) = self.pipeline.take(claim)?;
+        self.tally.taken(self.pipeline, claim, (identity, attempt));
+        Some(attempt)
+    }
+
+    fn complete(&mut self, item: Completion) -> rusqlite::Result<Result<(), Class>> {
+        if self.take(item.claim).is_none() {
+            return Ok(Err(Class::Lost));
+        }
+        match item.identity {
+            Identity::Position(position) => self.tally.completed(self.pipeline, position),
+            Identity::Key(key) if self.pipeline.dedup => {
+                let sql = "INSERT INTO entries(pipeline, key, completed_at) VALUES (?1, ?2, ?3)
+                           ON CONFLICT DO NOTHING";
+                let row = params![self.pipeline.id, key.as_slice(), self.now as i64];
+                self.db.prepare_cached(sql)?.execute(row)?;
+            }
+            Identity::Key(_) => {}
+        }
+        self.forget_attempts(item.identity)?;
+        self.tally.counts(self.pipeline).handled += 1;
+        if let Some(receipt) = item.settle {
+            self.settle(receipt, Settle::Ack)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn release(&mut self, item: Release) -> rusqlite::Result<Result<(), Class>> {
+        let Some(attempt) = self.take(item.claim) else { return Ok(Err(Class::Lost)) };
+        if item.counts {
+            self.set_attempts(item.identity, attempt, None)?;
+            self.tally.counts(self.pipeline).retries += 1;
+        }
+        if let Some((receipt, how)) = item.settle {
+            self.settle(receipt, how)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn publish(&mut self, letter: &Letter) -> rusqlite::Result<Result<(), Class>> {
+        if let Some(claim) = letter.claim
+            && self.take(claim).is_none()
+        {
+            return Ok(Err(Class::Lost));
+        }
+        match &self.pipeline.letters_to {
+            None => {
+                letters::insert(self.db, self.pipeline.id, letter, self.now)?;
+                self.tally.counts(self.pipeline).letters += 1;
+            }
+            Some(queue) => {
+                let headers = letters::headers(&self.pipeline.name, letter, self.now);
+                let row = NewRow { headers: &headers, ..NewRow::of(&letter.message, self.now) };
+                rows::insert(self.db, queue.id, &row)?;
+                self.tally.effect(queue, Effect::Arrived);
+            }
+        }
+        let counts = self.tally.counts(self.pipeline);
+        match letter.cause {
+            Cause::Rejected => counts.rejected += 1,
+            Cause::RetriesExhausted => counts.exhausted += 1,
+            Cause::CrashLoop => counts.crash_loop += 1,
+            Cause::Invalid => counts.invalid += 1,
+        }
+        match (letter.identity, letter.settle) {
+            (Some(identity), None) => {
+                self.set_attempts(identity, 0, Some(mark(&letter.message.id)))?;
+            }
+            (Some(identity), Some(_)) => self.forget_attempts(identity)?,
+            (None, _) => {}
+        }
+        if let Some(receipt) = letter.settle {
+            self.settle(receipt, Settle::Ack)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn settle(&mut self, receipt: Receipt, how: Settle) -> rusqlite::Result<()> {
+        let Some(queue) = self.pipeline.source.get() else { return Ok(()) };
+        let effect = match how {
+            Settle::Ack => {
+                self.tally.delete(receipt.0);
+                Effect::Gone(receipt)
+            }
+            Settle::GiveBack => Effect::Back(receipt),
+            Settle::RetryLater { delay_ms } => {
+                let sql = "UPDATE messages SET visible_at = ?2, delayed_at = ?3, blocks = 1 WHERE id = ?1";
+                let until = self.now.saturating_add(delay_ms).max(1);
+                let row = params![receipt.0 as i64, until as i64, self.now as i64];
+                self.db.prepare_cached(sql)?.execute(row)?;
+                Effect::Delayed(receipt)
+            }
+        };
+        self.tally.effect(queue, effect);
+        Ok(())
+    }
+
+    fn set_attempts(
+        &mut self,
+        identity: Identity,
+        attempts: u32,
+        lettered: Option<Vec<u8>>,
+    ) -> rusqlite::Result<()> {
+        let row = params![self.pipeline.id, encode(identity), attempts, lettered];
+        let update = "UPDATE attempts SET attempts = ?3, suspect = 0, lettered = ?4
+                      WHERE pipeline = ?1 AND identity = ?2";
+        if self.db.prepare_cached(update)?.execute(row)? == 0 {
+            let insert = "INSERT INTO attempts(pipeline, identity, attempts, suspect, lettered)
+                          VALUES (?1, ?2, ?3, 0, ?4)";
+            self.db.prepare_cached(insert)?.execute(row)?;
+            self.pipeline.state().attempt_rows += 1;
+        }
+        Ok(())
+    }
+
+    fn forget_attempts(&mut self, identity: Identity) -> rusqlite::Result<()> {
+        if self.pipeline.state().attempt_rows == 0 {
+            return Ok(());
+        }
+        let sql = "DELETE FROM attempts WHERE pipeline = ?1 AND identity = ?2";
+        let row = params![self.pipeline.id, encode(identity)];
+        let gone = self.db.prepare_cached(sql)?.execute(row)? as u64;
+        self.pipeline.state().attempt_rows -= gone;
+        Ok(())
+    }
+}

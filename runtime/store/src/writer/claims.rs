@@ -1,0 +1,98 @@
+//! Claims: looked up, counted, recorded as one row per chunk.
+
+use crate::ledger::Pipeline;
+use crate::ledger::identity::{Item, encode, encode_items};
+use pelton_core::Identity;
+use pelton_core::ports::{Claim, ClaimItem, Verdict};
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+/// Verdicts that hold once the group has committed.
+pub struct Claimed {
+    chunk: u64,
+    verdicts: Vec<Verdict>,
+    items: Vec<Option<Item>>,
+}
+
+impl Claimed {
+    /// Makes the claims live.
+    pub fn take_effect(self, pipeline: &Pipeline) -> Vec<Verdict> {
+        if self.items.iter().any(Option::is_some) {
+            pipeline.state().live.insert(self.chunk, self.items);
+        }
+        self.verdicts
+    }
+}
+
+/// What `attempts` knows of a message.
+struct Past {
+    attempts: u32,
+    suspect: bool,
+    lettered: Option<Vec<u8>>,
+}
+
+pub fn claim(
+    db: &Connection,
+    pipeline: &Pipeline,
+    chunk: u64,
+    items: &[ClaimItem],
+    alone: bool,
+) -> rusqlite::Result<Claimed> {
+    let looks = pipeline.state().attempt_rows > 0;
+    let mut verdicts = Vec::with_capacity(items.len());
+    let mut started = Vec::with_capacity(items.len());
+    for (index, item) in (0u32..).zip(items) {
+        let past = if looks { past(db, pipeline.id, item.identity)? } else { None };
+        let verdict = if pipeline.dedup && is_completed(db, pipeline, item.identity)? {
+            Verdict::Duplicate
+        } else {
+            judge(past, item, alone, Claim { chunk, index })
+        };
+        started.push(match verdict {
+            Verdict::Fresh { attempt, .. } => Some((item.identity, attempt)),
+            _ => None,
+        });
+        verdicts.push(verdict);
+    }
+    let count = started.iter().flatten().count();
+    if count > 0 {
+        let sql = "INSERT INTO started(chunk, pipeline, count, items) VALUES (?1, ?2, ?3, ?4)";
+        let record = encode_items(started.iter().flatten().copied());
+        db.prepare_cached(sql)?.execute(params![chunk as i64, pipeline.id, count as i64, record])?;
+    }
+    Ok(Claimed { chunk, verdicts, items: started })
+}
+
+fn judge(past: Option<Past>, item: &ClaimItem, alone: bool, claim: Claim) -> Verdict {
+    let (known, suspect, lettered) = match past {
+        Some(p) => (p.attempts, p.suspect, p.lettered),
+        None => (0, false, None),
+    };
+    if lettered.is_some_and(|l| l == mark(&item.message.id)) {
+        return Verdict::Lettered;
+    }
+    if suspect && !alone {
+        return Verdict::Suspect;
+    }
+    Verdict::Fresh { claim, attempt: known.max(item.attempts) + 1, crashed: suspect }
+}
+
+/// What is left of a message that has a letter: enough to know it again.
+pub fn mark(message_id: &str) -> Vec<u8> {
+    Sha256::digest(message_id.as_bytes())[..16].to_vec()
+}
+
+fn is_completed(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::Result<bool> {
+    let Identity::Key(key) = identity else { return Ok(pipeline.completed(identity)) };
+    let sql = "SELECT 1 FROM entries WHERE pipeline = ?1 AND key = ?2";
+    let found =
+        db.prepare_cached(sql)?.query_row(params![pipeline.id, key.as_slice()], |_| Ok(())).optional()?;
+    Ok(found.is_some())
+}
+
+fn past(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<Option<Past>> {
+    let sql = "SELECT attempts, suspect, lettered FROM attempts WHERE pipeline = ?1 AND identity = ?2";
+    let row =
+        |r: &rusqlite::Row<'_>| Ok(Past { attempts: r.get(0)?, suspect: r.get(1)?, lettered: r.get(2)? });
+    db.prepare_cached(sql)?.query_row(params![pipeline, encode(identity)], row).optional()
+}

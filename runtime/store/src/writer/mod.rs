@@ -1,0 +1,322 @@
+//! The one thread that writes: takes what has arrived, commits it as a group, answers.
+
+mod changes;
+mod claims;
+mod prune;
+mod tally;
+
+pub use tally::Effect;
+
+use crate::clock::WallClock;
+use crate::db::Gate;
+use crate::error::StoreError;
+use crate::ledger::Pipeline;
+use pelton_core::ports::{ClaimItem, Class, Completion, Release, Settle, Verdict};
+use pelton_core::{Letter, Receipt, points};
+use rusqlite::Connection;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Operations that one transaction takes at most; what waits longer joins the next.
+const GROUP: usize = 512;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One change, whole in one transaction.
+pub enum Change {
+    Complete(Completion),
+    Release(Release),
+    Publish(Box<Letter>),
+    Settle(Receipt, Settle),
+}
+
+type Answer<T> = oneshot::Sender<T>;
+
+/// What the thread is asked.
+pub enum Op {
+    Claim {
+        pipeline: Arc<Pipeline>,
+        items: Vec<ClaimItem>,
+        alone: bool,
+        answer: Answer<Result<Vec<Verdict>, Class>>,
+    },
+    Change {
+        pipeline: Arc<Pipeline>,
+        changes: Vec<Change>,
+        answer: Answer<Vec<Result<(), Class>>>,
+    },
+    /// A pipeline keeps its completed keys for so many milliseconds.
+    Keep {
+        pipeline: i64,
+        ms: u64,
+    },
+    /// The wall clock went back: waits are measured anew from now.
+    Rebase,
+    Stop,
+}
+
+/// The thread's handle.
+pub struct Writer {
+    ops: Sender<Op>,
+    shared: Arc<Shared>,
+    thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+struct Shared {
+    failed: OnceLock<String>,
+    stopping: AtomicBool,
+}
+
+impl Writer {
+    /// Starts it on a connection of its own.
+    pub fn start(db: Connection, gate: Gate, clock: Arc<dyn WallClock>) -> std::io::Result<Self> {
+        let (ops, arrived) = channel();
+        let shared = Arc::new(Shared { failed: OnceLock::new(), stopping: AtomicBool::new(false) });
+        let loop_ = Loop {
+            db,
+            gate,
+            clock,
+            next_chunk: 1,
+            shared: shared.clone(),
+            full: true,
+            prune: prune::Pruner::default(),
+        };
+        let thread = std::thread::Builder::new().name("store-writer".to_owned());
+        let thread = thread.spawn(move || loop_.run(&arrived))?;
+        Ok(Self { ops, shared, thread: std::sync::Mutex::new(Some(thread)) })
+    }
+
+    /// Hands an operation over. When the thread has ended its answer's channel closes.
+    pub fn send(&self, op: Op) {
+        if self.ops.send(op).is_err() {
+            tracing::debug!("the writer has ended");
+        }
+    }
+
+    /// Tells how long a pipeline keeps its completed keys.
+    pub fn keep(&self, pipeline: i64, ms: u64) {
+        self.send(Op::Keep { pipeline, ms });
+    }
+
+    /// Why it refuses everything, if it does.
+    pub fn failed(&self) -> Option<String> {
+        self.shared.failed.get().cloned()
+    }
+
+    /// Ends it after what has been handed over.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.send(Op::Stop);
+        let thread = self.thread.lock().ok().and_then(|mut t| t.take());
+        if thread.is_some_and(|t| t.join().is_err()) {
+            tracing::error!("the writer thread panicked");
+        }
+    }
+}
+
+struct Loop {
+    db: Connection,
+    gate: Gate,
+    clock: Arc<dyn WallClock>,
+    next_chunk: u64,
+    shared: Arc<Shared>,
+    /// Whether commits are synced now (`PRAGMA synchronous`).
+    full: bool,
+    prune: prune::Pruner,
+}
+
+type ClaimOp = (Arc<Pipeline>, Vec<ClaimItem>, bool, Answer<Result<Vec<Verdict>, Class>>);
+type ChangeOp = (Arc<Pipeline>, Vec<Change>, Answer<Vec<Result<(), Class>>>);
+
+impl Loop {
+    fn run(mut self, arrived: &Receiver<Op>) {
+        loop {
+            let first = match arrived.recv_timeout(prune::PERIOD) {
+                Ok(op) => op,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.tidy();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let (mut claims, mut changes, mut stop, mut rebase) = (Vec::new(), Vec::new(), false, false);
+            for op in std::iter::once(first).chain(arrived.try_iter().take(GROUP)) {
+                match op {
+                    Op::Claim { pipeline, items, alone, answer } => {
+                        claims.push((pipeline, items, alone, answer))
+                    }
+                    Op::Change { pipeline, changes: c, answer } => changes.push((pipeline, c, answer)),
+                    Op::Keep { pipeline, ms } => self.prune.keep(pipeline, ms),
+                    Op::Rebase => rebase = true,
+                    Op::Stop => stop = true,
+                }
+            }
+            // Claims first: they need no sync, and handlers start while the rest is being synced.
+            if !claims.is_empty() {
+                self.claim_group(claims);
+            }
+            if !changes.is_empty() {
+                self.change_group(changes);
+            }
+            if rebase {
+                self.rebase();
+            }
+            if stop {
+                break;
+            }
+            self.gate.stand_back();
+        }
+        if self.shared.failed.get().is_none()
+            && let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        {
+            tracing::debug!(%error, "the log could not be folded in at the end; the next start does it");
+        }
+    }
+
+    fn claim_group(&mut self, ops: Vec<ClaimOp>) {
+        points::reach("before-claim");
+        let mut staged = Vec::with_capacity(ops.len());
+        let done = self.transaction(false, |me| {
+            for (pipeline, items, alone, _) in &ops {
+                let chunk = me.next_chunk;
+                me.next_chunk += 1;
+                staged.push(claims::claim(&me.db, pipeline, chunk, items, *alone)?);
+            }
+            Ok(())
+        });
+        points::reach("claimed");
+        match done {
+            Ok(()) => {
+                for ((pipeline, _, _, answer), claimed) in ops.into_iter().zip(staged) {
+                    let verdicts = claimed.take_effect(&pipeline);
+                    reply(answer, Ok(verdicts));
+                }
+            }
+            Err(class) => ops.into_iter().for_each(|(_, _, _, answer)| reply(answer, Err(class))),
+        }
+    }
+
+    fn change_group(&mut self, ops: Vec<ChangeOp>) {
+        points::reach("before-commit");
+        let now = self.clock.now_ms();
+        let mut ops = ops;
+        let mut tally = tally::Tally::default();
+        let mut results = Vec::with_capacity(ops.len());
+        let done = self.transaction(true, |me| {
+            for (pipeline, changes, _) in &mut ops {
+                let changes = std::mem::take(changes);
+                let mut group = changes::Changes { db: &me.db, pipeline, tally: &mut tally, now };
+                let result: Result<Vec<_>, _> = changes.into_iter().map(|c| group.apply(c)).collect();
+                results.push(result?);
+            }
+            tally.write(&me.db)?;
+            points::reach("in-transaction");
+            Ok(())
+        });
+        match done {
+            Ok(()) => {
+                points::reach("committed");
+                tally.take_effect();
+                for ((_, _, answer), results) in ops.into_iter().zip(results) {
+                    reply(answer, results);
+                }
+            }
+            Err(class) => {
+                self.undo(tally);
+                for (_, _, answer) in ops {
+                    // The length is lost with the changes; the port repeats the class for each item.
+                    reply(answer, vec![Err(class)]);
+                }
+            }
+        }
+    }
+
+    /// Nothing of a group has happened: memory goes back to what the tables say.
+    fn undo(&self, tally: tally::Tally) {
+        let pipelines = tally.pipelines();
+        tally.undo();
+        for pipeline in pipelines {
+            if let Err(error) = pipeline.reload(&self.db) {
+                tracing::debug!(%error, "the ledger cannot be read after a failed commit");
+            }
+        }
+    }
+
+    /// Runs and commits a transaction; with `full`, synced to disk. After an error nothing of it
+    /// has happened; after one that leaves the disk's state unknown, nothing is done ever again.
+    fn transaction(
+        &mut self,
+        full: bool,
+        body: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
+    ) -> Result<(), Class> {
+        if self.shared.failed.get().is_some() {
+            return Err(Class::Permanent);
+        }
+        let done = self.try_transaction(full, body);
+        let Err(error) = done else { return Ok(()) };
+        let class = error.class();
+        if !self.db.is_autocommit()
+            && let Err(error) = self.db.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a failed transaction could not be rolled back");
+        }
+        if class == Class::Permanent {
+            tracing::error!(%error, "the store stops: what is on disk is unknown after this, so nothing more is promised. Messages in work come back at the next start");
+            drop(self.shared.failed.set(error.to_string()));
+        } else {
+            tracing::warn!(%error, "the store could not commit; it tries again. Intake pauses until it can: free the disk, or end who holds the database");
+        }
+        Err(class)
+    }
+
+    fn try_transaction(
+        &mut self,
+        full: bool,
+        body: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        if self.full != full {
+            self.db.pragma_update(None, "synchronous", if full { "FULL" } else { "NORMAL" })?;
+            self.full = full;
+        }
+        self.gate.begin(&self.db, PATIENCE)?;
+        body(self)?;
+        self.db.execute_batch("COMMIT")?;
+        Ok(())
+    }
+
+    fn tidy(&mut self) {
+        if self.shared.failed.get().is_some() {
+            return;
+        }
+        let now = self.clock.now_ms();
+        if let Some(step) = self.prune.step(now) {
+            let pruned = self.transaction(false, |me| me.prune.run(&me.db, step));
+            if pruned.is_err() {
+                tracing::debug!("expired ledger entries stay until the store can write again");
+            }
+        }
+    }
+
+    fn rebase(&mut self) {
+        let now = self.clock.now_ms();
+        let done = self.transaction(true, |me| rebase(&me.db, now));
+        if done.is_ok() {
+            tracing::warn!("the wall clock went back: waits in the queue are measured from now");
+        }
+    }
+}
+
+/// After the clock went back, a wait that was set "later than now" would be longer than asked for.
+pub fn rebase(db: &Connection, now: u64) -> rusqlite::Result<()> {
+    let sql = "UPDATE messages SET visible_at = ?1 + (visible_at - delayed_at), delayed_at = ?1
+               WHERE visible_at > 0 AND delayed_at > ?1";
+    db.execute(sql, [now as i64]).map(drop)
+}
+
+fn reply<T>(answer: Answer<T>, result: T) {
+    if answer.send(result).is_err() {
+        tracing::debug!("nobody waits for the answer any more");
+    }
+}
