@@ -1,1 +1,57 @@
-fn main() {}
+//! The benchmarks: ours against what one would write or use instead, as ratios.
+//!
+//! Owns the rows of docs/benchmarks.md: loads, the other sides, the order of the runs and the
+//! table. It uses the crates as the worker does, through their public words; nothing of it is part
+//! of the product. It must not assert wall time: a number here is for people, on a machine that is
+//! described beside it. A row whose delivered set is not the produced set says VOID.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod book;
+mod calls;
+mod ledger;
+mod load;
+mod machine;
+mod memory;
+mod ours;
+mod plain;
+mod queue;
+mod report;
+mod sample;
+mod start;
+mod work;
+mod worker;
+
+use anyhow::{Context, Result};
+use args::Setup;
+use report::Row;
+
+/// A row of the command line, and what measures it.
+type Measure = fn(&Setup) -> Result<Vec<Row>>;
+
+const MEASURES: [(&[&str], Measure); 6] = [
+    (&["P8"], queue::rows),
+    (&["P9"], calls::warm),
+    (&["P10", "modes"], calls::modes),
+    (&["P12"], start::rows),
+    (&["P13"], memory::rows),
+    (&["P15"], ledger::rows),
+];
+
+fn main() -> Result<()> {
+    let setup = Setup::parse(std::env::args().skip(1))?;
+    std::fs::create_dir_all(&setup.work_dir)?;
+    let machine = machine::description();
+    let mut rows = Vec::new();
+    for (names, measure) in MEASURES {
+        if names.iter().any(|name| setup.wants(name)) {
+            eprintln!("measuring {}", names.join(", "));
+            let measured = measure(&setup).with_context(|| format!("row {}", names.join(", ")))?;
+            measured.iter().for_each(|row| eprintln!("{}", row.line()));
+            rows.extend(measured);
+        }
+    }
+    println!("{machine}\n- runs of each side: {}\n\n{}", setup.runs, report::table(&rows));
+    Ok(())
+}

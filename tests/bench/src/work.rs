@@ -1,9 +1,9 @@
 //! The work of one message. Compiled twice from this file: natively, and into the component.
 
 /// Rounds of the hash that take about 5 us natively on a body of 1 KB.
-const HASH_ROUNDS: usize = 5;
+const HASH_ROUNDS: usize = 4;
 /// Rounds of parsing and writing that take about 100 us natively on a body of 1 KB.
-const JSON_ROUNDS: usize = 16;
+const JSON_ROUNDS: usize = 8;
 
 /// Does what the first byte of a body asks for: `h` hashes, `j` parses and writes the rest as JSON,
 /// anything else is no work. The result is for `black_box`.
