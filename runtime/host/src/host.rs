@@ -19,6 +19,7 @@ use crate::run::room::Room;
 use crate::run::watch::watch;
 use std::collections::HashMap;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 use wasmtime::Engine;
@@ -162,7 +163,7 @@ async fn first(
 ) -> Result<Instance, LoadError> {
     loop {
         control.begin();
-        let stop = match watch(control, shared.maker.make(control), || ()).await {
+        let stop = match watch(control, pin!(shared.maker.make(control)), || ()).await {
             Ok(Ok(instance)) => return Ok(instance),
             Ok(Err(NotMade::Type(error))) => return Err(mistyped(world, &error)),
             Ok(Err(failed)) => Stop::of_start(&failed, control.timeout()),

@@ -6,16 +6,18 @@ mod common;
 
 use common::*;
 use pelton_core::outcome::Outcome;
+use pelton_core::ports::Work;
 use pelton_host::{HandlerSpec, Host, HostOptions, Isolation, WasmHandler};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Nanoseconds of one message of a kilobyte, in chunks of 256.
 fn message_ns(handler: &WasmHandler, chunks: u32) -> u128 {
     let body = "a".repeat(1024);
-    let work: Vec<_> = (0..256).map(|_| work(&body)).collect();
+    let work: Vec<_> = (0..256).map(|_| plain(&body)).collect();
     block_on(async {
         let mut best = u128::MAX;
-        for _ in 0..5 {
+        for _ in 0..50 {
             let start = Instant::now();
             for _ in 0..chunks {
                 let outcomes = handle(handler, work.clone()).await;
@@ -27,23 +29,43 @@ fn message_ns(handler: &WasmHandler, chunks: u32) -> u128 {
     })
 }
 
+/// A message with neither key nor headers.
+fn plain(body: &str) -> Work {
+    let mut work = work(body);
+    let message = Arc::make_mut(&mut work.message);
+    message.id = "orders/1234567".to_owned();
+    (message.key, message.headers) = (None, Vec::new());
+    work.idempotency_key = "orders/1234567".to_owned();
+    work
+}
+
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-#[test]
-#[ignore = "measures"]
-fn calls() {
+/// Both kinds of handler in one isolation.
+fn both(isolation: Isolation) {
     let host = host();
     let quiet = quiet(1, "");
     for (name, bytes) in [("no imports", &quiet[..]), ("WASI", chaos())] {
-        for isolation in [Isolation::Reuse, Isolation::Batch, Isolation::Message] {
-            let handler = load(&host, bytes, &HandlerSpec { isolation, ..HandlerSpec::default() });
-            println!("{name}, {isolation:?}: {} ns a message", message_ns(&handler, 40));
-        }
+        let handler = load(&host, bytes, &HandlerSpec { isolation, ..HandlerSpec::default() });
+        println!("{name}, {isolation:?}: {} ns a message", message_ns(&handler, 10));
     }
+}
+
+#[test]
+#[ignore = "measures"]
+fn warm() {
+    both(Isolation::Reuse);
+}
+
+#[test]
+#[ignore = "measures"]
+fn fresh() {
+    both(Isolation::Batch);
+    both(Isolation::Message);
 }
 
 #[test]
@@ -72,7 +94,7 @@ fn a_file() {
         return;
     };
     let cache = tempfile::tempdir().unwrap();
-    let spec = HandlerSpec { memory: 512 << 20, ..HandlerSpec::default() };
+    let spec = HandlerSpec::default();
     for run in ["never compiled", "compiled before"] {
         let start = Instant::now();
         let options = HostOptions { cache_dir: Some(cache.path().to_owned()), ..options() };

@@ -11,6 +11,7 @@ use crate::run::watch::watch;
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::ports::{Report, Work};
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,13 +78,16 @@ impl Chunk {
     async fn handle(&mut self, instance: &mut Option<Instance>, range: Range<usize>) {
         loop {
             self.control.begin();
-            let call = attempt(&self.handler, &self.control, &self.work, instance, range.clone());
-            let (book, handler) = (&mut self.book, &self.handler);
-            let ended = watch(&self.control, call, || {
-                book.cut();
-                handler.note_slow(true);
-            });
-            let stop = match ended.await.and_then(|answers| answers) {
+            let ended = {
+                let call = pin!(attempt(&self.handler, &self.control, &self.work, instance, range.clone()));
+                let (book, handler) = (&mut self.book, &self.handler);
+                let cut = || {
+                    book.cut();
+                    handler.note_slow(true);
+                };
+                watch(&self.control, call, cut).await
+            };
+            let stop = match ended.and_then(|answers| answers) {
                 Ok(answers) => return self.settle(answers, range.len(), instance),
                 Err(stop) => stop,
             };

@@ -2,7 +2,7 @@
 
 use crate::guest::reason::Stop;
 use crate::run::control::Control;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::time::Sleep;
@@ -12,12 +12,13 @@ use tokio::time::Sleep;
 ///
 /// A call that never waits costs nothing here. The timer of one that does is made when it first
 /// waits; one that spins meets the clock instead, so that the guest's frames are known.
-pub(crate) async fn watch<T>(
+///
+/// The call is pinned by the caller, since its future has kilobytes that would be copied here.
+pub(crate) async fn watch<F: Future>(
     control: &Control,
-    call: impl Future<Output = T>,
+    mut call: Pin<&mut F>,
     mut cut: impl FnMut(),
-) -> Result<T, Stop> {
-    let mut call = pin!(call);
+) -> Result<F::Output, Stop> {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     std::future::poll_fn(move |cx| {
         if let Poll::Ready(value) = call.as_mut().poll(cx) {
