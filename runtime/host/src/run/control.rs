@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Meetings with the clock after which a message is slow. The first is 5 to 10 ms after its
 /// start, each further one 5 ms later.
-const SLOW_TICKS: u32 = 2;
+const SLOW_TICKS: u32 = 3;
 /// Waiting in a host call for this long makes a message slow.
-const SLOW_WAIT: Duration = Duration::from_millis(15);
+const SLOW_WAIT: Duration = Duration::from_millis(20);
 /// No deadline yet.
 const UNSET: u64 = 0;
 
