@@ -5,12 +5,12 @@ mod common;
 
 use common::*;
 use pelton_core::outcome::Outcome;
-use pelton_core::ports::Handler;
-use pelton_host::HandlerSpec;
+use pelton_core::ports::{Handler, Later};
+use pelton_host::{HandlerSpec, WasmHandler};
 use std::time::{Duration, Instant};
 
 /// Chunks of the neighbour that end within `time`.
-fn chunks_in(neighbour: &pelton_host::WasmHandler, time: Duration) -> usize {
+fn chunks_in(neighbour: &WasmHandler, time: Duration) -> usize {
     let start = Instant::now();
     let mut chunks = 0;
     while start.elapsed() < time {
@@ -21,30 +21,39 @@ fn chunks_in(neighbour: &pelton_host::WasmHandler, time: Duration) -> usize {
     chunks
 }
 
+/// Four guests that spin and four that sleep, all known to be slow.
+fn occupy(bad: &WasmHandler) -> Vec<Later<'static, ()>> {
+    let (sender, cuts) = std::sync::mpsc::channel();
+    let start = |body: &str| {
+        let sender = sender.clone();
+        // The second message is handed back when the first is known to be slow.
+        bad.handle(chunk(&[body, "a"]), Box::new(move |outcomes| drop(sender.send(outcomes.len()))))
+    };
+    let stuck: Vec<_> = ["l", "l", "l", "l", "s", "s", "s", "s"].map(start).into();
+    for _ in 0..stuck.len() {
+        assert_eq!(cuts.recv_timeout(Duration::from_secs(20)).unwrap(), 1);
+    }
+    stuck
+}
+
 #[test]
 fn a_neighbour_goes_on_while_four_guests_spin_and_four_sleep() {
     let host = host();
     let long = HandlerSpec { timeout: Duration::from_secs(600), concurrency: 8, ..spec() };
     let bad = host.load_bytes("bad", chaos(), &long).unwrap();
     let good = load(&host, chaos(), &HandlerSpec { timeout: Duration::from_secs(10), ..spec() });
-    let alone = chunks_in(&good, Duration::from_secs(1));
-    let (sender, cuts) = std::sync::mpsc::channel();
-    let stuck: Vec<_> = ["l", "l", "l", "l", "s", "s", "s", "s"]
-        .map(|body| {
-            let sender = sender.clone();
-            // The second message is handed back when the first is known to be slow.
-            bad.handle(chunk(&[body, "a"]), Box::new(move |outcomes| sender.send(outcomes.len()).unwrap()))
-        })
-        .into();
-    for _ in 0..stuck.len() {
-        assert_eq!(cuts.recv_timeout(Duration::from_secs(20)).unwrap(), 1);
+    let window = Duration::from_millis(400);
+    // By turns, and the best of each: the machine may be busy with other things now and then.
+    let (mut alone, mut beside) = (0, 0);
+    for _ in 0..4 {
+        alone = alone.max(chunks_in(&good, window));
+        let stuck = occupy(&bad);
+        beside = beside.max(chunks_in(&good, window));
+        bad.interrupt();
+        stuck.into_iter().for_each(block_on);
     }
-    let beside = chunks_in(&good, Duration::from_secs(1));
-    println!("chunks in a second: {alone} alone, {beside} beside four spinning guests");
-    bad.interrupt();
-    stuck.into_iter().for_each(block_on);
-    // The machine of a test may be busy with other things; the measured ratio is near one.
-    assert!(beside * 2 > alone, "{alone} chunks alone, {beside} beside");
+    println!("chunks in {window:?}: {alone} alone, {beside} beside four spinning guests");
+    assert!(beside * 4 > alone * 3, "{alone} chunks alone, {beside} beside");
 }
 
 #[test]
