@@ -1,2 +1,58 @@
-//! Under construction.
-fn main() {}
+//! The `pelton` binary: configuration, commands, telemetry. It wires the other crates together and
+//! is the only one that knows them all.
+
+#![forbid(unsafe_code)]
+#![allow(missing_docs, reason = "a binary has no public items")]
+
+mod cli;
+mod commands;
+mod config;
+#[cfg(feature = "crash-points")]
+mod crash;
+mod exit;
+mod telemetry;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(code) = compile_worker() {
+        return code;
+    }
+    exit::on_panic();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // When nobody reads what is printed, there is nobody to tell.
+            drop(error.print());
+            return if wrong { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match perform(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => exit::report(&fail),
+    }
+}
+
+fn perform(cli: &Cli) -> exit::Outcome {
+    let file = &cli.config;
+    match &cli.command {
+        Command::Run(args) => commands::run::run(file, args),
+        Command::Check => commands::check::check(file),
+        Command::Send(args) => commands::send::send(file, args),
+        Command::Dlq(command) => commands::dlq::dlq(file, command),
+        Command::Ledger(command) => commands::ledger::ledger(file, command),
+        Command::Status { json } => commands::status::status(file, *json),
+        Command::Completions { shell } => commands::completions(*shell),
+    }
+}
+
+/// The hidden command by which the worker starts itself to compile a component in a process of its
+/// own.
+fn compile_worker() -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    let hidden = arguments.next().is_some_and(|first| first == pelton_host::WORKER_COMMAND);
+    hidden.then(|| pelton_host::compile_worker(&arguments.collect::<Vec<_>>()))
+}

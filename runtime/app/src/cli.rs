@@ -1,0 +1,203 @@
+//! The command line. Its words and codes are a contract.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done (no such letter, a message that is too large); \
+64 wrong usage; 70 an internal fault; 78 bad configuration, or a data directory that another `pelton run` owns.";
+
+/// Runs message handlers: sandboxed WebAssembly components, with retries, deduplication and dead
+/// letters taken care of.
+#[derive(Debug, Parser)]
+#[command(name = "pelton", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The configuration.
+    #[arg(long, global = true, default_value = "pelton.toml", env = "PELTON_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the pipelines until told to stop.
+    ///
+    /// Ends on SIGTERM or SIGINT: what runs is finished, the rest handed back; a second signal ends
+    /// at once. Logs go to standard error.
+    #[command(
+        after_help = "Example:\n  pelton run --config pelton.toml\n  pelton run --until-empty > counts.json"
+    )]
+    Run(RunArgs),
+    /// Check the configuration and the handlers, and report everything that is wrong.
+    #[command(after_help = "Example:\n  pelton check --config pelton.toml")]
+    Check,
+    /// Send messages to a pipeline's queue. They are on disk when the command returns.
+    #[command(
+        after_help = "Example:\n  pelton send orders --body '{\"id\":7}' --key customer-3\n  generate | pelton send orders --lines -"
+    )]
+    Send(SendArgs),
+    /// Look at dead letters, replay or remove them.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pelton dlq list orders --cause retries-exhausted\n  pelton dlq replay orders --all --rate 10/s"
+    )]
+    Dlq(DlqCommand),
+    /// Ask what the ledger knows of a deduplication key.
+    #[command(subcommand, after_help = "Example:\n  pelton ledger show orders order-7")]
+    Ledger(LedgerCommand),
+    /// Show how the pipelines stand, whether a worker runs or not.
+    #[command(
+        after_help = "Example:\n  pelton status\n  pelton status --json | jq .pipelines.orders.queued"
+    )]
+    Status {
+        /// One JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print completions for a shell.
+    #[command(after_help = "Example:\n  pelton completions bash > /etc/bash_completion.d/pelton")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// End when no message is left, scheduled retries included, and print the counts as JSON.
+    #[arg(long)]
+    pub until_empty: bool,
+    /// How logs are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The body, as text. Without one of the three, it is read from standard input.
+    #[arg(long, value_name = "TEXT", group = "what")]
+    pub body: Option<String>,
+    /// The body, as the bytes of a file.
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub file: Option<PathBuf>,
+    /// One message for each line of a file; `-` is standard input. Empty lines are left out.
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub lines: Option<PathBuf>,
+    /// The ordering key: messages with the same key are handled in order, one at a time.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// A header; may be repeated.
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+    /// The message's id: a second message with it is a duplicate. Without, the queue gives one.
+    #[arg(long, value_name = "ID", conflicts_with = "lines")]
+    pub id: Option<String>,
+    /// Wait so long before it is delivered.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub delay: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DlqCommand {
+    /// List dead letters, oldest first.
+    #[command(
+        after_help = "Example:\n  pelton dlq list orders\n  pelton dlq list orders --cause rejected --json"
+    )]
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one dead letter whole.
+    #[command(after_help = "Example:\n  pelton dlq show orders --id 3")]
+    Show {
+        #[command(flatten)]
+        which: Which,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put dead letters back into the queue, with their own ids; they are removed from the letters.
+    #[command(
+        after_help = "Example:\n  pelton dlq replay orders --id 3\n  pelton dlq replay orders --all --cause retries-exhausted --rate 5/s"
+    )]
+    Replay {
+        #[command(flatten)]
+        which: Which,
+        /// At most so many a second, such as 5/s.
+        #[arg(long, value_name = "N/s", value_parser = rate)]
+        rate: Option<f64>,
+    },
+    /// Remove dead letters for good.
+    #[command(after_help = "Example:\n  pelton dlq purge orders --all --cause rejected")]
+    Purge {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// Which letters are meant.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The letter with this number.
+    #[arg(long, value_name = "N")]
+    pub id: Option<u64>,
+    /// All of them (of `--cause`, if that is given).
+    #[arg(long, conflicts_with = "id")]
+    pub all: bool,
+    /// Only those of this cause.
+    #[arg(long, value_name = "CAUSE", value_parser = clap::builder::PossibleValuesParser::new(pelton_core::Cause::WORDS))]
+    pub cause: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Show whether a key was completed, or how often it was tried.
+    #[command(
+        after_help = "Example:\n  pelton ledger show orders order-7\n  pelton ledger show orders orders/12"
+    )]
+    Show {
+        /// The pipeline.
+        pipeline: String,
+        /// The deduplication key, as `dlq list --json` shows it; by default the message's id.
+        key: String,
+    },
+    /// Forget a key, so that a message with it is handled again.
+    #[command(after_help = "Example:\n  pelton ledger forget orders order-7")]
+    Forget {
+        /// The pipeline.
+        pipeline: String,
+        /// The deduplication key.
+        key: String,
+    },
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let wanted = || format!("must be {}", crate::config::units::DURATION);
+    crate::config::units::duration(text).ok_or_else(wanted)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text).parse().ok();
+    number
+        .filter(|n: &f64| n.is_finite() && *n > 0.0)
+        .ok_or_else(|| "must be a number a second, such as 5/s".to_owned())
+}

@@ -1,0 +1,55 @@
+//! The commands, one file each.
+
+pub mod check;
+pub mod dlq;
+pub mod ledger;
+mod letter;
+pub mod run;
+pub mod send;
+pub mod status;
+mod table;
+
+use crate::cli::Cli;
+use crate::config::{self, Config, PipelineConfig};
+use crate::exit::{CONFIG, Fail, Outcome};
+use clap::CommandFactory;
+use pelton_store::{Options, Store, StoreError};
+use std::path::Path;
+
+/// Prints completions.
+pub fn completions(shell: clap_complete::Shell) -> Outcome {
+    clap_complete::generate(shell, &mut Cli::command(), "pelton", &mut std::io::stdout());
+    Ok(())
+}
+
+fn load(file: &Path) -> Result<Config, Fail> {
+    config::load(file).map_err(|invalid| Fail::new(CONFIG, invalid))
+}
+
+fn find<'c>(config: &'c Config, name: &str) -> Result<&'c PipelineConfig, Fail> {
+    config.pipelines.iter().find(|p| p.name == name).ok_or_else(|| {
+        let names: Vec<&str> = config.pipelines.iter().map(|p| p.name.as_str()).collect();
+        Fail::usage(format!("there is no pipeline `{name}`; the configuration has {}", names.join(", ")))
+    })
+}
+
+fn options(config: &Config) -> Options {
+    Options { max_message_bytes: config.max_message_bytes, ..Options::default() }
+}
+
+/// The store, beside a worker that may be running.
+fn open_beside(config: &Config) -> Result<Store, Fail> {
+    Store::open_beside(&config.data_dir, options(config)).map_err(store_fail)
+}
+
+/// What the reader can mend is a matter of configuration; a failing disk is not.
+fn store_fail(error: StoreError) -> Fail {
+    let code = match error {
+        StoreError::Owned { .. }
+        | StoreError::Open { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Damaged { .. } => CONFIG,
+        _ => crate::exit::INTERNAL,
+    };
+    Fail::new(code, error)
+}

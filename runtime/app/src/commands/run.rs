@@ -1,0 +1,170 @@
+//! `pelton run`: the life of a worker.
+
+use super::{load, options, status, store_fail};
+use crate::cli::RunArgs;
+use crate::config::{Config, Invalid, PipelineConfig, Problem};
+use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
+use crate::telemetry::{live_line, logs, progress};
+use indicatif::ProgressBar;
+use pelton_core::ports::Handler;
+use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
+use pelton_host::{Host, HostOptions, WasmHandler};
+use pelton_store::{PipelineOptions, Store, StoreError, key_digest};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Room that headers, key and id may take beside the largest body.
+const BESIDE_BODY: usize = 70 << 10;
+/// Instances at once, over all pipelines; address space is reserved for each.
+const MAX_INSTANCES: usize = 4_096;
+
+/// Runs until told to stop, or until nothing is left.
+pub fn run(file: &Path, args: &RunArgs) -> Outcome {
+    #[cfg(feature = "crash-points")]
+    crate::crash::arm();
+    let seen = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+    let bar = if seen { progress::spinner() } else { ProgressBar::hidden() };
+    logs::start(args.log_format, bar.clone());
+    let config = load(file)?;
+    let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
+    let host = host(&config)?;
+    let handlers = load_handlers(file, &config, &host)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
+    let ended = runtime.block_on(work(&config, &store, handlers, args, bar.clone()));
+    bar.finish_and_clear();
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let counts = args.until_empty.then(|| status::read(&config, &store)).transpose();
+    store.close();
+    ended?;
+    if let Some(all) = counts? {
+        writeln!(std::io::stdout(), "{}", status::to_json(&all, Some(std::process::id())))?;
+    }
+    Ok(())
+}
+
+fn host(config: &Config) -> Result<Host, Fail> {
+    let concurrency: usize = config.pipelines.iter().map(|p| p.handler.spec.concurrency).sum();
+    let instances = (concurrency + config.pipelines.len()).min(MAX_INSTANCES);
+    let host = Host::new(HostOptions {
+        cache_dir: Some(config.data_dir.join("compiled")),
+        max_component_bytes: config.max_component_bytes,
+        max_instances: u32::try_from(instances).unwrap_or(u32::MAX),
+        max_memory: config.pipelines.iter().map(|p| p.handler.spec.memory).max().unwrap_or(0),
+        compile_worker: Some(std::env::current_exe()?),
+        ..HostOptions::default()
+    });
+    host.map_err(|error| Fail::new(CONFIG, error))
+}
+
+/// Loads all components; reports all that cannot be.
+fn load_handlers(file: &Path, config: &Config, host: &Host) -> Result<Vec<Arc<WasmHandler>>, Fail> {
+    let mut problems = Vec::new();
+    let mut handlers = Vec::new();
+    for pipeline in &config.pipelines {
+        let path = &pipeline.handler.component;
+        match host.load(&pipeline.name, path, &pipeline.handler.spec) {
+            Ok(handler) => handlers.push(handler),
+            Err(error) => problems.push(Problem {
+                path: format!("pipelines.{}.handler.component", pipeline.name),
+                what: format!("{} {error}", path.display()),
+            }),
+        }
+    }
+    if problems.is_empty() {
+        Ok(handlers)
+    } else {
+        Err(Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }))
+    }
+}
+
+async fn work(
+    config: &Config,
+    store: &Store,
+    handlers: Vec<Arc<WasmHandler>>,
+    args: &RunArgs,
+    bar: ProgressBar,
+) -> Outcome {
+    let (phase, phases) = watch::channel(Phase::Running);
+    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let control =
+        Control { phase: phases, until_empty: args.until_empty, shutdown_timeout: config.shutdown_timeout };
+    let mut pipelines = Vec::new();
+    for (pipeline, handler) in config.pipelines.iter().zip(handlers) {
+        tracing::info!(pipeline = %pipeline.name, queue = %pipeline.queue, handler = %handler.digest(), "started");
+        let ports = ports(store, pipeline, handler).map_err(store_fail)?;
+        pipelines.push((spec(config, pipeline), ports, Arc::new(PipelineStats::default())));
+    }
+    let stats: Vec<_> = pipelines.iter().map(|(_, _, stats)| stats.clone()).collect();
+    let listening = tokio::spawn(listen(signals, phase));
+    let line = (!bar.is_hidden())
+        .then(|| tokio::spawn(live_line::keep(bar, config.clone(), store.clone(), stats)));
+    let random = RandomState::new().hash_one(std::process::id());
+    let ended = pelton_engine::run(pipelines, control, random).await;
+    listening.abort();
+    if let Some(line) = line {
+        line.abort();
+    }
+    ended.map_err(|stopped| {
+        let why = store.failed().unwrap_or_else(|| "see the log".to_owned());
+        Fail::new(INTERNAL, anyhow::anyhow!(
+            "the worker stopped, because the store failed in pipeline {}: {why}. Nothing that was confirmed is lost; check the disk, then start again",
+            stopped.pipeline
+        ))
+    })?;
+    tracing::info!("ended: what ran was finished, the rest handed back");
+    Ok(())
+}
+
+fn ports(store: &Store, pipeline: &PipelineConfig, handler: Arc<WasmHandler>) -> Result<Ports, StoreError> {
+    let ledger = store.pipeline(
+        &pipeline.name,
+        PipelineOptions {
+            dedup: pipeline.dedup.dedups(),
+            expires_after_ms: u64::try_from(pipeline.expires_after.as_millis()).unwrap_or(u64::MAX),
+            dead_letter_queue: pipeline.dead_letter_queue.clone(),
+            handler_digest: handler.digest(),
+        },
+    )?;
+    let source = store.queue(&ledger, &pipeline.queue)?;
+    let ledger = Arc::new(ledger);
+    Ok(Ports { source: Arc::new(source), letters: ledger.clone(), ledger, handler })
+}
+
+fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
+    PipelineSpec {
+        name: pipeline.name.as_str().into(),
+        max_in_flight: pipeline.max_in_flight,
+        max_in_flight_bytes: pipeline.max_in_flight_bytes,
+        max_message_bytes: (config.max_message_bytes + BESIDE_BODY).min(pipeline.max_in_flight_bytes),
+        concurrency: pipeline.handler.spec.concurrency,
+        retry: pipeline.retry,
+        dedup: pipeline.dedup.clone(),
+        digest: key_digest,
+    }
+}
+
+/// The first signal drains, the second ends.
+async fn listen((mut term, mut int): (Signal, Signal), phase: watch::Sender<Phase>) {
+    let mut draining = false;
+    loop {
+        let number = tokio::select! {
+            _ = term.recv() => 15,
+            _ = int.recv() => 2,
+        };
+        if draining {
+            tracing::warn!("a second signal: ending now; what was in work comes back at the next start");
+            end_now(128 + number);
+        }
+        draining = true;
+        tracing::info!(
+            "draining: finishing what runs, handing back the rest; a second signal ends at once"
+        );
+        phase.send_replace(Phase::Draining);
+    }
+}

@@ -1,0 +1,234 @@
+//! What the program works with: every value there, in its own type, within its bounds.
+
+use super::section::{Problems, Section};
+use pelton_core::RetryPolicy;
+use pelton_engine::DedupKey;
+use pelton_host::{HandlerSpec, Isolation};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub shutdown_timeout: Duration,
+    pub max_message_bytes: usize,
+    pub max_component_bytes: usize,
+    pub pipelines: Vec<PipelineConfig>,
+}
+
+/// One pipeline.
+#[derive(Debug, Clone)]
+pub struct PipelineConfig {
+    pub name: String,
+    pub queue: String,
+    pub max_in_flight: usize,
+    pub max_in_flight_bytes: usize,
+    pub handler: HandlerConfig,
+    pub retry: RetryPolicy,
+    pub dedup: DedupKey,
+    pub expires_after: Duration,
+    /// The embedded queue for dead letters; none keeps them in `data_dir`.
+    pub dead_letter_queue: Option<String>,
+}
+
+/// Its handler.
+#[derive(Debug, Clone)]
+pub struct HandlerConfig {
+    pub component: PathBuf,
+    pub spec: HandlerSpec,
+}
+
+const MIB: usize = 1 << 20;
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Takes a file apart. Problems are noted; what is returned then is of no use.
+pub fn config(root: Section<'_>, base: &Path) -> Config {
+    let data_dir = root.text("data_dir").unwrap_or_else(|| "data".to_owned());
+    if data_dir.is_empty() {
+        root.problem("data_dir", "is empty; write a folder such as \"data\"");
+    }
+    let max_message_bytes = root.size("max_message_bytes", MIB);
+    if !(1..=256 * MIB).contains(&max_message_bytes) {
+        root.problem("max_message_bytes", "must be from 1 byte to 256MiB");
+    }
+    let sections = root.sections("pipelines");
+    if sections.is_empty() {
+        root.problem(
+            "pipelines",
+            "is missing: write at least one `[pipelines.NAME.handler]` with its `component`",
+        );
+    }
+    let pipelines: Vec<PipelineConfig> =
+        sections.into_iter().map(|(name, s)| pipeline(name, s, base, max_message_bytes)).collect();
+    one_reader_each(&pipelines, root.problems);
+    let config = Config {
+        data_dir: base.join(data_dir),
+        shutdown_timeout: root.duration("shutdown_timeout", Duration::from_secs(30)),
+        max_message_bytes,
+        max_component_bytes: root.size("max_component_bytes", 32 * MIB),
+        pipelines,
+    };
+    root.finish();
+    config
+}
+
+fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: usize) -> PipelineConfig {
+    if !is_name(&name) {
+        let path = section.path.clone();
+        section
+            .problems
+            .note(&path, "is no name for a pipeline: use 1 to 64 of a-z, A-Z, 0-9, `-` and `_`");
+    }
+    let queue = source(&section, &name);
+    let max_in_flight_bytes = section.size("max_in_flight_bytes", 64 * MIB);
+    if max_in_flight_bytes < max_message_bytes {
+        let what = format!(
+            "is {max_in_flight_bytes} bytes, less than `max_message_bytes` ({max_message_bytes}): the largest message would never fit"
+        );
+        section.problem("max_in_flight_bytes", what);
+    }
+    let (dedup, expires_after) = dedup(section.section("dedup"));
+    let pipeline = PipelineConfig {
+        max_in_flight: section.number("max_in_flight", 1..=1_000_000, 1_000) as usize,
+        max_in_flight_bytes,
+        handler: handler(section.section("handler"), base),
+        retry: retry(section.section("retry")),
+        dedup,
+        expires_after,
+        dead_letter_queue: dead_letter(&section, &queue),
+        name,
+        queue,
+    };
+    section.finish();
+    pipeline
+}
+
+/// The queue's name; only the embedded queue is there so far.
+fn source(pipeline: &Section<'_>, name: &str) -> String {
+    let section = pipeline.section("source");
+    let kind = section.text("type");
+    let given = pipeline.has("source");
+    match kind.as_deref() {
+        Some("embedded") => {}
+        None if !given => {}
+        None => section.problem("type", "is missing; write type = \"embedded\""),
+        Some(other) => {
+            let what = format!("is `{other}`, which this version has not; the one it has is \"embedded\"");
+            section.problem("type", what);
+        }
+    }
+    let queue = section.text("queue").unwrap_or_else(|| name.to_owned());
+    if given && !is_name(&queue) {
+        section.problem("queue", format!("is `{queue}`, must be 1 to 64 of a-z, A-Z, 0-9, `-` and `_`"));
+    }
+    section.finish();
+    queue
+}
+
+fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
+    let defaults = HandlerSpec::default();
+    let component = section.text("component").filter(|c| !c.is_empty());
+    if component.is_none() && !section.has("component") {
+        section.problem(
+            "component",
+            "is missing; write the path of the handler's component, such as \"plugins/orders.wasm\"",
+        );
+    }
+    let digest = section.text("digest");
+    let is_digest = |d: &str| {
+        d.strip_prefix("sha256:").is_some_and(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    if digest.as_deref().is_some_and(|d| !is_digest(d)) {
+        section.problem(
+            "digest",
+            "must be `sha256:` and 64 hexadecimal digits; `pelton check` prints a component's",
+        );
+    }
+    let timeout = section.duration("timeout", defaults.timeout);
+    if timeout < Duration::from_millis(1) || timeout > DAY {
+        section.problem("timeout", "must be from 1ms to 1d");
+    }
+    let memory = section.size("memory", defaults.memory);
+    if !(64 << 10..=4096 * MIB).contains(&memory) {
+        section.problem("memory", "must be from 64KiB to 4GiB");
+    }
+    let isolations =
+        [("reuse", Isolation::Reuse), ("batch", Isolation::Batch), ("message", Isolation::Message)];
+    let spec = HandlerSpec {
+        digest: digest.map(|d| d.to_ascii_lowercase()),
+        timeout,
+        memory,
+        isolation: section.word("isolation", &isolations, defaults.isolation),
+        concurrency: section.number("concurrency", 1..=1_024, defaults.concurrency as u64) as usize,
+        max_chunk: section.number("max_batch", 1..=10_000, defaults.max_chunk as u64) as usize,
+        log_bytes_per_second: section.size("log_rate", defaults.log_bytes_per_second),
+        ..defaults
+    };
+    section.finish();
+    HandlerConfig { component: base.join(component.unwrap_or_default()), spec }
+}
+
+fn retry(section: Section<'_>) -> RetryPolicy {
+    let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    let policy = RetryPolicy {
+        max_attempts: section.number("max_attempts", 1..=1_000, 5) as u32,
+        initial_ms: millis(section.duration("initial_interval", Duration::from_secs(1))),
+        max_ms: millis(section.duration("max_interval", Duration::from_secs(300))),
+        multiplier: section.real("multiplier", 1.0..=100.0, 2.0),
+        jitter: section.real("jitter", 0.0..=1.0, 0.2),
+    };
+    if policy.max_ms < policy.initial_ms {
+        section.problem("max_interval", "is shorter than `initial_interval`; make it at least as long");
+    }
+    section.finish();
+    policy
+}
+
+fn dedup(section: Section<'_>) -> (DedupKey, Duration) {
+    let text = section.text("key").unwrap_or_else(|| "message-id".to_owned());
+    let key = DedupKey::parse(&text);
+    if key.is_none() {
+        let words = "`message-id`, `header:NAME`, `json:/pointer`, `body` or `off`";
+        section.problem("key", format!("is `{text}`, must be {words}"));
+    }
+    let expires_after = section.duration("expires_after", 14 * DAY);
+    if expires_after < Duration::from_secs(1) {
+        section.problem("expires_after", "must be at least 1s; `key = \"off\"` turns deduplication off");
+    }
+    section.finish();
+    (key.unwrap_or(DedupKey::MessageId), expires_after)
+}
+
+fn dead_letter(pipeline: &Section<'_>, queue: &str) -> Option<String> {
+    let section = pipeline.section("dead_letter");
+    let target = section.text("queue");
+    if target.as_deref() == Some(queue) {
+        section.problem("queue", "is the queue that the pipeline reads: its dead letters would come back for ever; name another, or leave it out");
+    } else if target.as_deref().is_some_and(|t| !is_name(t)) {
+        section.problem("queue", "must be 1 to 64 of a-z, A-Z, 0-9, `-` and `_`");
+    }
+    section.finish();
+    target
+}
+
+/// Leases of the embedded queue are in memory, one pipeline's own.
+fn one_reader_each(pipelines: &[PipelineConfig], problems: &Problems) {
+    let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
+    for pipeline in pipelines {
+        if let Some(first) = readers.insert(&pipeline.queue, &pipeline.name) {
+            let path = format!("pipelines.{}.source.queue", pipeline.name);
+            let what = format!(
+                "is `{}`, which the pipeline `{first}` reads already; give each a queue of its own",
+                pipeline.queue
+            );
+            problems.note(&path, what);
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}

@@ -1,0 +1,74 @@
+//! The configuration: read, checked as a whole, and without options from then on.
+
+mod checked;
+mod env;
+mod section;
+pub mod units;
+
+pub use checked::{Config, PipelineConfig};
+pub use section::{Problem, Problems};
+
+use std::path::{Path, PathBuf};
+
+/// A configuration that cannot be used.
+#[derive(Debug)]
+pub struct Invalid {
+    /// The file.
+    pub file: PathBuf,
+    /// All that is wrong with it.
+    pub problems: Vec<Problem>,
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.problems.len();
+        let problems = if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") };
+        write!(f, "{}: {problems}", self.file.display())?;
+        for problem in &self.problems {
+            match problem.path.as_str() {
+                "" => write!(f, "\n  {}", problem.what)?,
+                path => write!(f, "\n  {path}: {}", problem.what)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// Reads and checks a file. Paths in it are relative to the folder it is in.
+pub fn load(file: &Path) -> Result<Config, Invalid> {
+    let invalid = |what: String| Invalid {
+        file: file.to_owned(),
+        problems: vec![Problem { path: String::new(), what }],
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        invalid(format!("cannot be read: {error}. Name another with --config, or see examples/pelton.toml"))
+    })?;
+    let base = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    parse(&text, base, &|name| std::env::var(name).ok())
+        .map_err(|problems| Invalid { file: file.to_owned(), problems })
+}
+
+/// Checks a text. Pure: the environment is a function, and no file is looked at.
+pub fn parse(
+    text: &str,
+    base: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<Problem>> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let at = error.span().map(|span| place(text, span.start)).unwrap_or_default();
+        vec![Problem { path: String::new(), what: format!("{at}is not TOML: {}", error.message()) }]
+    })?;
+    let problems = Problems::default();
+    let config = checked::config(section::Section::new("", table, env, &problems), base);
+    let problems = problems.into_all();
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+fn place(text: &str, offset: usize) -> String {
+    let before = &text[..offset.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+    format!("line {line}, column {column}: ")
+}

@@ -1,0 +1,215 @@
+//! One table of the file: takes values out by name, and notes every problem instead of stopping.
+
+use super::env::{Lookup, expand};
+use super::units;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use toml::{Table, Value};
+
+/// Something that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `pipelines.orders.handler.timeout`; empty for the file as a whole.
+    pub path: String,
+    /// What is wrong, and what to write instead.
+    pub what: String,
+}
+
+/// Problems found so far; shared by all sections.
+#[derive(Debug, Default)]
+pub struct Problems(RefCell<Vec<Problem>>);
+
+impl Problems {
+    pub fn note(&self, path: &str, what: impl Into<String>) {
+        self.0.borrow_mut().push(Problem { path: path.to_owned(), what: what.into() });
+    }
+
+    pub fn into_all(self) -> Vec<Problem> {
+        self.0.into_inner()
+    }
+}
+
+/// A table, by its path.
+pub struct Section<'c> {
+    pub path: String,
+    table: Table,
+    known: RefCell<BTreeSet<&'static str>>,
+    env: Lookup<'c>,
+    pub problems: &'c Problems,
+}
+
+impl<'c> Section<'c> {
+    pub fn new(path: &str, table: Table, env: Lookup<'c>, problems: &'c Problems) -> Self {
+        Self { path: path.to_owned(), table, known: RefCell::default(), env, problems }
+    }
+
+    /// The path of a key.
+    pub fn at(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Notes a problem with a key.
+    pub fn problem(&self, key: &str, what: impl Into<String>) {
+        self.problems.note(&self.at(key), what);
+    }
+
+    fn get(&self, key: &'static str) -> Option<&Value> {
+        self.known.borrow_mut().insert(key);
+        self.table.get(key)
+    }
+
+    /// Whether the key is there at all.
+    pub fn has(&self, key: &'static str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// A table below this one; an empty one when it is left out.
+    pub fn section(&self, key: &'static str) -> Section<'c> {
+        let table = match self.get(key) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table.clone(),
+            Some(other) => {
+                self.problem(
+                    key,
+                    format!("is {}, must be a table: write `[{}]`", kind(other), self.at(key)),
+                );
+                Table::new()
+            }
+        };
+        Section::new(&self.at(key), table, self.env, self.problems)
+    }
+
+    /// The tables below a key, by their names.
+    pub fn sections(&self, key: &'static str) -> Vec<(String, Section<'c>)> {
+        let section = self.section(key);
+        let mut all = Vec::new();
+        for (name, value) in &section.table {
+            match value {
+                Value::Table(table) => {
+                    let path = section.at(name);
+                    all.push((name.clone(), Section::new(&path, table.clone(), self.env, self.problems)));
+                }
+                other => section.problem(name, format!("is {}, must be a table", kind(other))),
+            }
+        }
+        all
+    }
+
+    /// A text, with its references put in.
+    pub fn text(&self, key: &'static str) -> Option<String> {
+        match self.get(key)? {
+            Value::String(text) => match expand(text, self.env) {
+                Ok(text) => Some(text),
+                Err(why) => {
+                    self.problem(key, why);
+                    None
+                }
+            },
+            other => {
+                self.problem(key, format!("is {}, must be a text in quotes", kind(other)));
+                None
+            }
+        }
+    }
+
+    /// A value that is written as text, or as a bare number.
+    fn parsed<T>(&self, key: &'static str, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let text = match self.get(key)? {
+            Value::Integer(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
+            Value::String(_) => self.text(key)?,
+            other => {
+                self.problem(key, format!("is {}, must be {wanted}", kind(other)));
+                return None;
+            }
+        };
+        let value = parse(&text);
+        if value.is_none() {
+            self.problem(key, format!("is `{text}`, must be {wanted}"));
+        }
+        value
+    }
+
+    pub fn duration(&self, key: &'static str, default: Duration) -> Duration {
+        self.parsed(key, units::DURATION, units::duration).unwrap_or(default)
+    }
+
+    pub fn size(&self, key: &'static str, default: usize) -> usize {
+        self.parsed(key, units::SIZE, units::size).unwrap_or(default)
+    }
+
+    /// A whole number within bounds.
+    pub fn number(&self, key: &'static str, bounds: std::ops::RangeInclusive<u64>, default: u64) -> u64 {
+        let wanted = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        let parse = |text: &str| text.parse().ok().filter(|n| bounds.contains(n));
+        self.parsed(key, &wanted, parse).unwrap_or(default)
+    }
+
+    /// A number within bounds.
+    pub fn real(&self, key: &'static str, bounds: std::ops::RangeInclusive<f64>, default: f64) -> f64 {
+        let wanted = format!("a number from {:?} to {:?}", bounds.start(), bounds.end());
+        let parse = |text: &str| text.parse().ok().filter(|n| bounds.contains(n));
+        self.parsed(key, &wanted, parse).unwrap_or(default)
+    }
+
+    /// One of some words.
+    pub fn word<T: Copy>(&self, key: &'static str, words: &[(&str, T)], default: T) -> T {
+        let list: Vec<String> = words.iter().map(|(w, _)| format!("\"{w}\"")).collect();
+        let parse = |text: &str| words.iter().find(|(w, _)| *w == text).map(|(_, v)| *v);
+        self.parsed(key, &list.join(", "), parse).unwrap_or(default)
+    }
+
+    /// Notes the keys that nobody asked for. Last.
+    pub fn finish(self) {
+        let known = self.known.borrow();
+        for key in self.table.keys().filter(|k| !known.contains(k.as_str())) {
+            let near = known.iter().filter(|k| distance(k, key) <= 2).min_by_key(|k| distance(k, key));
+            let what = match near {
+                Some(near) => format!("is not known here; did you mean `{near}`?"),
+                None => {
+                    let list: Vec<&str> = known.iter().copied().collect();
+                    format!("is not known here; the keys are {}", list.join(", "))
+                }
+            };
+            self.problems.note(&self.at(key), what);
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    }
+}
+
+/// Edits between two words (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let changed = corner + usize::from(x != *y);
+            let next = changed.min(row[j].min(row[j + 1]) + 1);
+            corner = std::mem::replace(&mut row[j + 1], next);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn distances() {
+        assert_eq!(super::distance("timeout", "timout"), 1);
+        assert_eq!(super::distance("memory", "memroy"), 2);
+        assert_eq!(super::distance("", "abc"), 3);
+    }
+}

@@ -1,0 +1,6 @@
+//! What the program says while it works.
+
+pub mod live_line;
+pub mod logs;
+pub mod progress;
+pub mod time;
