@@ -79,9 +79,7 @@ fn resident(setup: &Setup, count: usize) -> Result<Resident> {
 fn measure(worker: &Worker, running: &mut Child, count: usize) -> Result<Resident> {
     wait_for(worker, running, count - 1..count)?;
     let idle = rss_kib(running.id())?;
-    for pipeline in 0..count - 1 {
-        worker.send(pipeline, ORDER)?;
-    }
+    worker.send_to(0..count - 1, ORDER)?;
     wait_for(worker, running, 0..count)?;
     Ok(Resident { idle, used: rss_kib(running.id())? })
 }
