@@ -32,7 +32,7 @@ enum Ready {
 impl Lanes {
     /// Messages that wait, in lanes or free.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.waiting
     }
 
@@ -230,6 +230,6 @@ mod tests {
         lanes.push(A, 1, 1);
         lanes.push(A, 2, 2);
         assert_eq!(lanes.withdraw(Lane(1)), [1, 2]);
-        assert_eq!((lanes.len(), chunk(&mut lanes, 9)), (1, vec![0]));
+        assert_eq!((lanes.waiting(), chunk(&mut lanes, 9)), (1, vec![0]));
     }
 }

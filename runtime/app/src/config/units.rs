@@ -35,7 +35,7 @@ pub fn size(text: &str) -> Option<usize> {
         _ => return None,
     };
     let bytes = number * factor;
-    (bytes.is_finite() && bytes >= 0.0 && bytes < 1e15).then_some(bytes as usize)
+    (0.0..1e15).contains(&bytes).then_some(bytes as usize)
 }
 
 fn split(text: &str) -> Option<(f64, &str)> {

@@ -28,7 +28,7 @@ impl Pipeline {
             if free == 0 {
                 return;
             }
-            let size = self.sizing.next(self.lanes.len(), free);
+            let size = self.sizing.next(self.lanes.waiting(), free);
             let slots = self.take_chunk(size);
             if !slots.is_empty() {
                 self.claim(slots, false);

@@ -59,11 +59,14 @@ pub struct Known {
     pub key: Option<Box<str>>,
 }
 
+/// A delivery with what its message is known by, or why it has no deduplication key.
+pub type Read = (Delivery, Result<Known, String>);
+
 /// What has happened.
 #[derive(Debug)]
 pub enum Input {
     /// The source answered: each delivery with what the ledger knows it by, or why it is invalid.
-    Received(Result<Vec<(Delivery, Result<Known, String>)>, Class>),
+    Received(Result<Vec<Read>, Class>),
     /// The ledger answered a claim, one verdict per item.
     Claimed {
         /// The chunk.

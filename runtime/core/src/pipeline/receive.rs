@@ -1,7 +1,7 @@
 //! Admission: what is taken from the source, and how much.
 
 use super::entry::{Ended, Entry, Place};
-use super::{Command, Known, Pipeline};
+use super::{Command, Known, Pipeline, Read};
 use crate::delivery::{Event, State};
 use crate::lanes::Slot;
 use crate::message::{Delivery, Identity, Lane, Message};
@@ -35,7 +35,7 @@ impl Pipeline {
         self.out.command(Command::Receive { max: room, max_bytes: bytes });
     }
 
-    pub(super) fn received(&mut self, answer: Result<Vec<(Delivery, Result<Known, String>)>, Class>) {
+    pub(super) fn received(&mut self, answer: Result<Vec<Read>, Class>) {
         self.receiving = None;
         match answer {
             Ok(deliveries) => deliveries.into_iter().for_each(|(d, i)| self.admit(d, i)),
