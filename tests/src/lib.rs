@@ -1,1 +1,10 @@
-//! Under construction.
+//! Support for the suites that need more than one crate: the contract that every source must keep,
+//! and what starts, feeds, watches and kills the real binary.
+//!
+//! The books of the crash suite are kept here, apart from the code they check: they read the database
+//! with SQL of their own and know nothing of the store's. Nothing here decides anything for Pelton,
+//! and nothing of Pelton may import it. A test that cannot go on panics: `expect` says on what.
+
+#![forbid(unsafe_code)]
+
+pub mod contract;

@@ -1,0 +1,136 @@
+//! The embedded queue, on real files.
+
+use pelton_core::ports::{Capabilities, Later, Source};
+use pelton_store::{LetterFilter, NewMessage, Options, PipelineOptions, Store};
+use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const PIPELINE: &str = "orders";
+/// Another name than the pipeline's, so that one is not taken for the other.
+const QUEUE: &str = "orders-queue";
+
+/// How embedded queues are made.
+pub struct Embedded;
+
+impl Subject for Embedded {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn description(&self) -> Description {
+        Description {
+            source: Capabilities {
+                lease_ms: None,
+                native_delay: true,
+                lane_order: true,
+                cumulative: false,
+                shares_ledger: true,
+            },
+            survives_restart: true,
+            binary: true,
+            headers: true,
+            keys: true,
+            empty_keys: true,
+            explicit_ids: true,
+            delayed_send: true,
+            lanes_are_independent: true,
+            exact_lag: true,
+            max_body: 1 << 20,
+            wakes_within: Duration::from_millis(100),
+            delay_slack: Duration::from_secs(1),
+        }
+    }
+
+    fn fresh(&self) -> Later<'_, Box<dyn Fixture>> {
+        Box::pin(async { Box::new(Queue::open(folder())) as Box<dyn Fixture> })
+    }
+}
+
+struct Queue {
+    open: Option<(Store, Ports)>,
+    /// Last, so that it is removed when nothing uses it any more.
+    dir: TempDir,
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder can be made")
+}
+
+impl Queue {
+    fn open(dir: TempDir) -> Self {
+        Self { open: Some(open(dir.path())), dir }
+    }
+}
+
+fn open(dir: &Path) -> (Store, Ports) {
+    let store = Store::open_owner(dir, Options::default()).expect("the folder is nobody else's");
+    let options = PipelineOptions {
+        dedup: true,
+        expires_after_ms: 86_400_000,
+        dead_letter_queue: None,
+        handler_digest: "sha256:none".into(),
+    };
+    let pipeline = store.pipeline(PIPELINE, options).expect("the pipeline opens");
+    let source: Arc<dyn Source> = Arc::new(store.queue(&pipeline, QUEUE).expect("the queue opens"));
+    let pipeline = Arc::new(pipeline);
+    (store, Ports { source, ledger: pipeline.clone(), letters: pipeline })
+}
+
+impl Fixture for Queue {
+    fn ports(&self) -> Ports {
+        self.open.as_ref().expect("it is open between calls").1.clone()
+    }
+
+    fn send(&self, batch: Vec<Outgoing>) -> Later<'_, Vec<String>> {
+        Box::pin(async move {
+            let beside = Store::open_beside(self.dir.path(), Options::default()).expect("it opens beside");
+            let message = |m: Outgoing| NewMessage {
+                id: m.id,
+                key: m.key,
+                headers: m.headers,
+                body: m.body,
+                delay_ms: m.delay_ms,
+            };
+            let batch: Vec<NewMessage> = batch.into_iter().map(message).collect();
+            let sent = beside.send(QUEUE, &batch).expect("the batch is sent");
+            sent.into_iter().map(|id| id.expect("the message is taken")).collect()
+        })
+    }
+
+    fn lettered(&self) -> Later<'_, Vec<String>> {
+        Box::pin(async {
+            let beside = Store::open_beside(self.dir.path(), Options::default()).expect("it opens beside");
+            let filter = LetterFilter { limit: 1_000, ..LetterFilter::default() };
+            let letters = beside.letters(PIPELINE, None, &filter).expect("letters are listed");
+            letters.into_iter().map(|letter| letter.message_id).collect()
+        })
+    }
+
+    fn restart(&mut self) -> Later<'_, ()> {
+        Box::pin(async {
+            if let Some((store, ports)) = self.open.take() {
+                ports.source.close().await;
+                store.close();
+            }
+            self.open = Some(open(self.dir.path()));
+        })
+    }
+
+    /// The files as they are now are what a killed process would leave behind: copied away while all
+    /// is open, with what only the log has, and without the orderly end.
+    fn crash(&mut self) -> Later<'_, ()> {
+        Box::pin(async {
+            let dir = folder();
+            for name in ["pelton.db", "pelton.db-wal"] {
+                let from = self.dir.path().join(name);
+                if from.exists() {
+                    std::fs::copy(&from, dir.path().join(name)).expect("the file is copied");
+                }
+            }
+            *self = Self::open(dir);
+        })
+    }
+}

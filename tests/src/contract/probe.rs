@@ -1,0 +1,213 @@
+//! What cases work with: a source under test, and short ways to say what a driver does.
+
+use super::{Description, Fixture, Outgoing, Ports};
+use pelton_core::outcome::{Cause, Failure};
+use pelton_core::ports::{Claim, ClaimItem, Class, Completion, Release, Settle, Verdict};
+use pelton_core::{Delivery, Identity, Letter};
+use pelton_store::key_digest;
+use std::collections::BTreeSet;
+
+/// Bytes that one receive may bring, unless a case is about that.
+const ROOM: usize = 64 << 20;
+
+/// A source with its ledger, and its description.
+pub struct Probe {
+    fixture: Box<dyn Fixture>,
+    /// What it can do.
+    pub can: Description,
+    /// The ports, as they are open now.
+    pub ports: Ports,
+}
+
+impl Probe {
+    /// Looks at a fixture.
+    #[must_use]
+    pub fn new(fixture: Box<dyn Fixture>, can: Description) -> Self {
+        let ports = fixture.ports();
+        Self { fixture, can, ports }
+    }
+
+    /// Sends as another process does; the messages' ids.
+    pub async fn send(&self, batch: Vec<Outgoing>) -> Vec<String> {
+        let count = batch.len();
+        let ids = self.fixture.send(batch).await;
+        assert_eq!(ids.len(), count, "one id for each message sent");
+        ids
+    }
+
+    /// Sends plain messages with these numbers as their bodies.
+    pub async fn send_numbers(&self, numbers: impl Iterator<Item = usize>) -> Vec<String> {
+        let plain = |n: usize| Outgoing { body: n.to_string().into_bytes(), ..Outgoing::default() };
+        self.send(numbers.map(plain).collect()).await
+    }
+
+    /// One receive; it waits for at least one message.
+    pub async fn receive(&self, max: usize, max_bytes: usize) -> Vec<Delivery> {
+        loop {
+            match self.ports.source.receive(max, max_bytes).await {
+                Ok(batch) if batch.is_empty() => {}
+                Ok(batch) => return batch,
+                Err(Class::Transient) => {}
+                Err(class) => panic!("the source cannot be received from: {class:?}"),
+            }
+        }
+    }
+
+    /// Receives until `count` messages are held.
+    pub async fn take(&self, count: usize) -> Vec<Delivery> {
+        let mut held = Vec::new();
+        while held.len() < count {
+            held.extend(self.receive(count - held.len(), ROOM).await);
+        }
+        held
+    }
+
+    /// Receives one message.
+    pub async fn take_one(&self) -> Delivery {
+        self.take(1).await.remove(0)
+    }
+
+    /// Receives and settles as `how` says until `count` messages are acknowledged; their bodies, in
+    /// the order of their acknowledgement. Once a message of a lane goes back, what follows it in
+    /// the same batch goes back too, as a driver does it.
+    pub async fn work_off(&self, count: usize, mut how: impl FnMut(&Delivery) -> Settle) -> Vec<String> {
+        let mut done = Vec::new();
+        while done.len() < count {
+            let mut stopped = BTreeSet::new();
+            for delivery in self.receive(count, ROOM).await {
+                let waits = delivery.lane.is_some_and(|lane| stopped.contains(&lane));
+                let how = if waits { Settle::GiveBack } else { how(&delivery) };
+                match how {
+                    Settle::Ack => done.push(text(&delivery)),
+                    Settle::RetryLater { .. } | Settle::GiveBack => stopped.extend(delivery.lane),
+                }
+                self.settle(&delivery, how).await;
+            }
+        }
+        done
+    }
+
+    /// Settles one delivery, which must succeed.
+    pub async fn settle(&self, delivery: &Delivery, how: Settle) {
+        let results = self.ports.source.settle(vec![(delivery.receipt, how)]).await;
+        assert_eq!(results, [Ok(())], "{how:?} of {}", delivery.message.id);
+    }
+
+    /// Settles many in one call.
+    pub async fn settle_all(&self, deliveries: &[Delivery], how: Settle) {
+        let batch = deliveries.iter().map(|d| (d.receipt, how)).collect();
+        let results = self.ports.source.settle(batch).await;
+        assert_eq!(results, vec![Ok(()); deliveries.len()]);
+    }
+
+    /// Sees that nothing is left to deliver: what is sent now comes alone.
+    pub async fn nothing_is_left(&self) {
+        let sent = self.send_numbers(std::iter::once(usize::MAX)).await;
+        let found: Vec<String> =
+            self.receive(100, ROOM).await.into_iter().map(|d| d.message.id.clone()).collect();
+        assert_eq!(found, sent, "a message came that was not expected any more");
+    }
+
+    /// Claims deliveries as one chunk.
+    pub async fn claim(&self, deliveries: &[&Delivery], alone: bool) -> Vec<Verdict> {
+        let item = |d: &&Delivery| ClaimItem {
+            identity: identity(d),
+            message: d.message.clone(),
+            attempts: d.attempts,
+        };
+        let verdicts = self.ports.ledger.claim(deliveries.iter().map(item).collect(), alone).await;
+        let verdicts = verdicts.expect("the ledger answers");
+        assert_eq!(verdicts.len(), deliveries.len(), "one verdict for each item");
+        verdicts
+    }
+
+    /// Claims one delivery that must be granted: the claim, the number of its start, and whether the
+    /// start before died.
+    pub async fn start(&self, delivery: &Delivery, alone: bool) -> (Claim, u32, bool) {
+        match self.claim(&[delivery], alone).await[0] {
+            Verdict::Fresh { claim, attempt, crashed } => (claim, attempt, crashed),
+            other => panic!("{} was to be granted, and is {other:?}", delivery.message.id),
+        }
+    }
+
+    /// Completes a claim; with `settle`, the delivery is acknowledged too, in the same transaction
+    /// where that is possible.
+    pub async fn complete(&self, d: &Delivery, claim: Claim, settle: bool) -> Result<(), Class> {
+        let shared = self.can.source.shares_ledger && settle;
+        let item = Completion { claim, identity: identity(d), settle: shared.then_some(d.receipt) };
+        let result = self.ports.ledger.complete(vec![item]).await[0];
+        if settle && !shared && result.is_ok() {
+            self.settle(d, Settle::Ack).await;
+        }
+        result
+    }
+
+    /// Releases a claim.
+    pub async fn release(
+        &self,
+        d: &Delivery,
+        claim: Claim,
+        counts: bool,
+        settle: Option<Settle>,
+    ) -> Result<(), Class> {
+        let settle = settle.map(|how| (d.receipt, how));
+        self.ports.ledger.release(vec![Release { claim, identity: identity(d), counts, settle }]).await[0]
+    }
+
+    /// Writes a letter for a delivery; with `settle`, in one transaction with its removal.
+    pub async fn publish(&self, d: &Delivery, claim: Option<Claim>, settle: bool) -> Result<(), Class> {
+        let (cause, failure) = match claim {
+            Some(_) => (Cause::Rejected, Failure::Reject),
+            None => (Cause::Invalid, Failure::Invalid),
+        };
+        let letter = Letter {
+            message: d.message.clone(),
+            identity: claim.map(|_| identity(d)),
+            claim,
+            settle: settle.then_some(d.receipt),
+            cause,
+            failure,
+            reason: "because the case says so".to_owned(),
+            attempts: 1,
+            handler: "sha256:none".into(),
+        };
+        self.ports.letters.publish(vec![letter]).await[0]
+    }
+
+    /// The ids of the messages that have a letter.
+    pub async fn lettered(&self) -> Vec<String> {
+        self.fixture.lettered().await
+    }
+
+    /// Ends everything in order, and opens it again.
+    pub async fn restart(&mut self) {
+        self.fixture.restart().await;
+        self.ports = self.fixture.ports();
+    }
+
+    /// Ends everything as `kill -9` does, and opens it again.
+    pub async fn crash(&mut self) {
+        self.fixture.crash().await;
+        self.ports = self.fixture.ports();
+    }
+}
+
+/// What the ledger knows a delivery by, when its id is its deduplication key.
+fn identity(delivery: &Delivery) -> Identity {
+    match delivery.position {
+        Some(position) => Identity::Position(position),
+        None => Identity::Key(key_digest(delivery.message.id.as_bytes())),
+    }
+}
+
+/// A delivery's body, as text.
+#[must_use]
+pub fn text(delivery: &Delivery) -> String {
+    String::from_utf8_lossy(&delivery.message.body).into_owned()
+}
+
+/// The ids of deliveries, sorted.
+#[must_use]
+pub fn ids(deliveries: &[Delivery]) -> BTreeSet<String> {
+    deliveries.iter().map(|d| d.message.id.clone()).collect()
+}
