@@ -7,11 +7,10 @@ use crate::ours::{self, Dedup, NAME, Ours};
 use crate::report::{Goal, Row};
 use crate::sample::alternate;
 use anyhow::{Context, Result};
-use pelton_store::{Options, PipelineOptions, Store};
+use pelton_store::{Options, PipelineOptions, Store, SystemClock, WallClock};
 use rusqlite::{Connection, params};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const DATABASE: &str = "pelton.db";
 
@@ -76,7 +75,7 @@ fn insert(file: &Path, entries: u64) -> Result<()> {
     db.execute_batch(
         "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000;",
     )?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let now = SystemClock.now_ms();
     db.execute(
         "INSERT INTO entries (pipeline, key, completed_at)
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)

@@ -6,12 +6,15 @@ use crate::sample::Samples;
 use crate::worker::{Worker, name};
 use anyhow::{Context, Result, ensure};
 use std::process::Child;
-use std::thread::sleep;
+use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 const ORDER: &str = r#"{"id":1,"customer":"Ada","amount_cents":100}"#;
 /// How long a thousand pipelines may take to start, or to handle a message each.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often the worker's status is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Resident memory of a worker in KiB: started and idle, and after a message for each pipeline.
 struct Resident {
@@ -99,7 +102,7 @@ fn wait_for(worker: &Worker, running: &mut Child, pipelines: std::ops::Range<usi
             start.elapsed() < PATIENCE,
             "not all of {pipelines:?} have handled their message: {status}"
         );
-        sleep(Duration::from_millis(100));
+        park_timeout(LOOK_AGAIN);
     }
 }
 

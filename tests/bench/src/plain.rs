@@ -7,9 +7,10 @@ use crate::book::Set;
 use crate::load::{Load, number};
 use crate::work;
 use anyhow::Result;
+use pelton_store::{SystemClock, WallClock};
 use rusqlite::{Connection, params};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Messages claimed at once, as many as are in one of our chunks.
 const BATCH: usize = 256;
@@ -67,7 +68,7 @@ pub fn drain(file: &Path) -> Result<(Set, Duration)> {
 }
 
 fn claim(db: &Connection) -> Result<Vec<(i64, Vec<u8>)>> {
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let now = i64::try_from(SystemClock.now_ms())?;
     let mut update = db.prepare_cached(CLAIM)?;
     let rows = update
         .query_map(params![now + LEASE_MS, now, BATCH as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
