@@ -166,7 +166,13 @@ impl Driver {
 
     fn take_in(&mut self, now: pelton_core::Time, arrival: Arrival) {
         match arrival {
-            Arrival::Input(input) => self.pipeline.apply(now, input),
+            Arrival::Input(input) => {
+                // Something was settled: the source may be empty now.
+                if matches!(input, Input::Stored { .. } | Input::Settled { .. }) {
+                    self.look_again = None;
+                }
+                self.pipeline.apply(now, input);
+            }
             Arrival::Turn(permit) => {
                 self.turn = Some(permit);
                 self.pipeline.apply(now, Input::SuspectTurn);
@@ -203,8 +209,8 @@ impl Driver {
     async fn wait(&mut self, arrived: &mut Vec<Arrival>) {
         let origin = self.performer.origin;
         let timer = self.pipeline.next_wake().map(|at| origin + Duration::from_millis(at.0));
-        let look =
-            self.look_again.filter(|_| self.control.until_empty && !self.asked_unsettled && !self.draining);
+        let looks = self.control.until_empty && !self.asked_unsettled && !self.draining;
+        let look = self.look_again.filter(|_| looks && self.pipeline.is_idle());
         let wake = timer.into_iter().chain(self.deadline).chain(look).min();
         let asleep = async {
             match wake {

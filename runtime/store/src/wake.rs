@@ -4,6 +4,7 @@ use crate::clock::WallClock;
 use crate::queue::{Queue, rebase};
 use crate::writer::Writer;
 use rusqlite::Connection;
+use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,7 +28,7 @@ impl Waker {
         let (stop, stopped) = channel();
         let watched = queues.clone();
         let mut wall = clock.now_ms();
-        let mut version = data_version(&db);
+        let (mut version, mut ends) = (data_version(&db), ends(&db));
         let look = move || {
             while matches!(stopped.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
                 let (now, found) = (clock.now_ms(), data_version(&db));
@@ -37,8 +38,7 @@ impl Waker {
                 wall = now;
                 if found != version {
                     version = found;
-                    let queues = watched.lock().unwrap_or_else(PoisonError::into_inner);
-                    queues.iter().for_each(|q| q.look_again());
+                    ends = wake(&db, &ends, &watched);
                 }
             }
         };
@@ -54,6 +54,27 @@ impl Waker {
     pub fn stop(&self) {
         drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
+}
+
+/// Where each queue ends. The worker's own commits change the data version too, and mostly no
+/// queue's end.
+type Ends = HashMap<i64, i64>;
+
+/// Wakes the queues that have grown.
+fn wake(db: &Connection, before: &Ends, watched: &Mutex<Vec<Arc<Queue>>>) -> Ends {
+    let ends = ends(db);
+    let queues = watched.lock().unwrap_or_else(PoisonError::into_inner);
+    queues.iter().filter(|q| ends.get(&q.id) != before.get(&q.id)).for_each(|q| q.look_again());
+    ends
+}
+
+/// Empty when it cannot be read: then everything has changed at the next look.
+fn ends(db: &Connection) -> Ends {
+    let read = || -> rusqlite::Result<Ends> {
+        let mut statement = db.prepare_cached("SELECT id, next_seq FROM queues")?;
+        statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect()
+    };
+    read().unwrap_or_default()
 }
 
 fn data_version(db: &Connection) -> Option<i64> {

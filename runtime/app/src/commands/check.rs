@@ -1,19 +1,21 @@
 //! `pelton check`: everything that is wrong, at once.
 
-use super::load;
 use super::table;
-use crate::config::{Config, Invalid, Problem};
+use crate::config::{self, Config, Invalid, Problem};
 use crate::exit::{CONFIG, Fail, Outcome};
 use std::path::Path;
 
 /// Checks the file, then every component as far as that goes without compiling it.
 pub fn check(file: &Path) -> Outcome {
-    let config = load(file)?;
-    let mut problems = Vec::new();
+    let (config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::new(CONFIG, invalid))?;
     let mut rows = Vec::new();
     for pipeline in &config.pipelines {
         let spec = &pipeline.handler.spec;
         let path = &pipeline.handler.component;
+        let key = format!("pipelines.{}.handler.component", pipeline.name);
+        if problems.iter().any(|p| p.path == key) {
+            continue;
+        }
         match pelton_host::inspect_file(path, config.max_component_bytes, spec.digest.as_deref()) {
             Ok(info) => rows.push(vec![
                 pipeline.name.clone(),
@@ -23,10 +25,7 @@ pub fn check(file: &Path) -> Outcome {
                 format!("{} x {} MiB", spec.concurrency, spec.memory >> 20),
                 info.digest,
             ]),
-            Err(error) => problems.push(Problem {
-                path: format!("pipelines.{}.handler.component", pipeline.name),
-                what: format!("{} {error}", path.display()),
-            }),
+            Err(error) => problems.push(Problem { path: key, what: format!("{} {error}", path.display()) }),
         }
     }
     if !problems.is_empty() {

@@ -38,6 +38,12 @@ impl std::error::Error for Invalid {}
 
 /// Reads and checks a file. Paths in it are relative to the folder it is in.
 pub fn load(file: &Path) -> Result<Config, Invalid> {
+    let (config, problems) = load_loose(file)?;
+    if problems.is_empty() { Ok(config) } else { Err(Invalid { file: file.to_owned(), problems }) }
+}
+
+/// The same, with what could be understood beside what could not: for a check that goes on.
+pub fn load_loose(file: &Path) -> Result<(Config, Vec<Problem>), Invalid> {
     let invalid = |what: String| Invalid {
         file: file.to_owned(),
         problems: vec![Problem { path: String::new(), what }],
@@ -46,24 +52,23 @@ pub fn load(file: &Path) -> Result<Config, Invalid> {
         invalid(format!("cannot be read: {error}. Name another with --config, or see examples/pelton.toml"))
     })?;
     let base = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    parse(&text, base, &|name| std::env::var(name).ok())
-        .map_err(|problems| Invalid { file: file.to_owned(), problems })
+    parse(&text, base, &|name| std::env::var(name).ok()).map_err(invalid)
 }
 
-/// Checks a text. Pure: the environment is a function, and no file is looked at.
+/// Checks a text. Pure: the environment is a function, and no file is looked at. `Err` is a text
+/// that is no TOML at all.
 pub fn parse(
     text: &str,
     base: &Path,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Config, Vec<Problem>> {
+) -> Result<(Config, Vec<Problem>), String> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let at = error.span().map(|span| place(text, span.start)).unwrap_or_default();
-        vec![Problem { path: String::new(), what: format!("{at}is not TOML: {}", error.message()) }]
+        format!("{at}is not TOML: {}", error.message())
     })?;
     let problems = Problems::default();
     let config = checked::config(section::Section::new("", table, env, &problems), base);
-    let problems = problems.into_all();
-    if problems.is_empty() { Ok(config) } else { Err(problems) }
+    Ok((config, problems.into_all()))
 }
 
 fn place(text: &str, offset: usize) -> String {

@@ -37,16 +37,20 @@ impl Queue {
         self.sched.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// What a committed group did to a delivery.
-    pub fn follow(&self, effect: Effect) {
+    /// What a committed group did to deliveries.
+    pub fn follow(&self, effects: impl Iterator<Item = Effect>) {
         let mut sched = self.sched();
-        match effect {
-            Effect::Gone(receipt) => sched.gone(receipt.0),
-            Effect::Delayed(receipt) => sched.delayed(receipt.0),
-            Effect::Back(receipt) => sched.back(receipt.0),
-            Effect::Arrived => {}
+        let mut ready = false;
+        for effect in effects {
+            ready |= !matches!(effect, Effect::Gone(_));
+            match effect {
+                Effect::Gone(receipt) => sched.gone(receipt.0),
+                Effect::Delayed(receipt) => sched.delayed(receipt.0),
+                Effect::Back(receipt) => sched.back(receipt.0),
+                Effect::Arrived => {}
+            }
         }
-        let ready = sched.has_ready() || !matches!(effect, Effect::Gone(_));
+        ready |= sched.has_ready();
         drop(sched);
         if ready {
             self.wake.notify_one();
@@ -150,7 +154,7 @@ impl Source for EmbeddedSource {
     fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
         if batch.iter().all(|(_, how)| *how == Settle::GiveBack) {
             let count = batch.len();
-            batch.into_iter().for_each(|(receipt, _)| self.queue.follow(Effect::Back(receipt)));
+            self.queue.follow(batch.into_iter().map(|(receipt, _)| Effect::Back(receipt)));
             return Box::pin(std::future::ready(vec![Ok(()); count]));
         }
         let changes = batch.into_iter().map(|(receipt, how)| Change::Settle(receipt, how)).collect();

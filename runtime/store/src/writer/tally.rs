@@ -39,7 +39,8 @@ pub struct Counts {
 pub struct Tally {
     pipelines: BTreeMap<i64, Of>,
     deleted: Vec<u64>,
-    effects: Vec<(Arc<Queue>, Effect)>,
+    /// By queue: a group touches few.
+    effects: Vec<(Arc<Queue>, Vec<Effect>)>,
 }
 
 /// What a group does to one pipeline.
@@ -77,7 +78,10 @@ impl Tally {
     }
 
     pub fn effect(&mut self, queue: &Arc<Queue>, effect: Effect) {
-        self.effects.push((queue.clone(), effect));
+        match self.effects.iter_mut().find(|(q, _)| q.id == queue.id) {
+            Some((_, effects)) => effects.push(effect),
+            None => self.effects.push((queue.clone(), vec![effect])),
+        }
     }
 
     /// The statements that one group needs once.
@@ -104,8 +108,8 @@ impl Tally {
                 }
             }
         }
-        for (queue, effect) in self.effects {
-            queue.follow(effect);
+        for (queue, effects) in self.effects {
+            queue.follow(effects.into_iter());
         }
     }
 
