@@ -7,4 +7,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod binary;
+pub mod books;
+pub mod components;
 pub mod contract;
+pub mod log;
+pub mod site;
+pub mod wait;
+pub mod worker;

@@ -1,0 +1,79 @@
+//! Handlers: the example plugins, compiled from source by the project's script, and small ones in
+//! text format.
+
+use crate::binary::root;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// The component of an example plugin (`orders`, `chaos`, ...), built if it is not there yet.
+///
+/// # Panics
+/// When the script cannot build it.
+#[must_use]
+pub fn plugin(name: &str) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let path = folder().join(format!("{name}.wasm"));
+    let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !path.exists() {
+        let built = Command::new(root().join("script/build-plugins")).status();
+        assert!(built.expect("the script can be started").success(), "script/build-plugins failed");
+    }
+    assert!(path.exists(), "script/build-plugins makes no {}", path.display());
+    path
+}
+
+/// As in `script/env`.
+fn folder() -> PathBuf {
+    let of = |name| std::env::var_os(name).map(PathBuf::from);
+    let cache = || {
+        let home = || of("HOME").expect("there is a home folder").join(".cache");
+        of("PELTON_CACHE").unwrap_or_else(|| of("XDG_CACHE_HOME").unwrap_or_else(home).join("pelton"))
+    };
+    of("PELTON_PLUGINS_DIR").unwrap_or_else(|| cache().join("plugins"))
+}
+
+/// A core module in text as a component of a world of `wit/` (`handler` or `batch`).
+///
+/// # Panics
+/// When the text is no such module.
+#[must_use]
+pub fn from_text(world: &str, text: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(text).expect("the module is well formed");
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(root().join("wit")).expect("wit/ is well formed");
+    let world = resolve.select_world(&[package], Some(world)).expect("wit/ has the world");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("it is a module");
+    let mut encoder =
+        ComponentEncoder::default().validate(true).module(&module).expect("it fits the world");
+    encoder.encode().expect("it can be made a component")
+}
+
+/// A component that accepts the first call of each instance and rejects the later ones: what
+/// messages share an instance shows in their letters.
+#[must_use]
+pub fn only_the_first(into: &Path) -> PathBuf {
+    const TEXT: &str = r#"(module
+      (memory (export "memory") 40)
+      (global $calls (mut i32) (i32.const 0))
+      (global $next (mut i32) (i32.const 4096))
+      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get 3)))
+        (local.get $at))
+      (data (i32.const 1024) "not the first")
+      (func (export "pelton:handler/message-handler@0.1.0#handle") (param i32) (result i32)
+        (global.set $next (i32.const 4096))
+        (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (i32.store8 (i32.const 512) (i32.gt_u (global.get $calls) (i32.const 1)))
+        (i32.store8 (i32.const 520) (i32.const 1))
+        (i32.store (i32.const 528) (i32.const 1024))
+        (i32.store (i32.const 532) (i32.const 13))
+        (i32.const 512)))"#;
+    let path = into.join("only-the-first.wasm");
+    std::fs::write(&path, from_text("handler", TEXT)).expect("the component is written");
+    path
+}
