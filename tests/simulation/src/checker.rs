@@ -1,0 +1,165 @@
+//! The nine invariants, checked from what is seen: what was delivered, started, written, told.
+
+use crate::world::{AtBroker, Shape, World};
+use pelton_core::Receipt;
+use pelton_core::message::Identity;
+use pelton_core::ports::{Claim, Settle};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An invariant, by its number, and what broke it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub invariant: u8,
+    pub what: String,
+}
+
+/// What one life of the process holds, as seen from outside.
+#[derive(Debug, Default)]
+pub struct Checker {
+    /// Deliveries that were handed in and not ended: by receipt, until when they are ours.
+    held: BTreeMap<Receipt, u64>,
+    /// Messages with a handler, by identity.
+    running: BTreeMap<Identity, usize>,
+    /// Messages that have succeeded in their chunk and wait to be completed.
+    succeeded: BTreeSet<usize>,
+    /// Offsets received in this life.
+    received: BTreeSet<usize>,
+    /// Starts, over all lives.
+    starts: BTreeMap<usize, u32>,
+    pub found: Vec<Violation>,
+}
+
+impl Checker {
+    fn broken(&mut self, invariant: u8, what: String) {
+        self.found.push(Violation { invariant, what });
+    }
+
+    pub fn died(&mut self) {
+        self.held.clear();
+        self.running.clear();
+        self.succeeded.clear();
+        self.received.clear();
+    }
+
+    /// A delivery reaches the core.
+    pub fn delivered(&mut self, world: &World, receipt: Receipt, until: u64, now: u64) {
+        let n = world.of(receipt);
+        self.held.retain(|r, end| *end > now && world.of(*r) != n);
+        self.held.insert(receipt, until);
+        self.received.insert(n);
+        let Shape { max_in_flight, max_bytes, .. } = world.shape;
+        let bytes: usize = self.held.keys().map(|r| world.sent[world.of(*r)].message.weight()).sum();
+        if self.held.len() > max_in_flight {
+            self.broken(9, format!("{} deliveries are held, {max_in_flight} may be", self.held.len()));
+        }
+        if bytes > max_bytes && self.held.len() > 1 {
+            self.broken(9, format!("{bytes} bytes are held, {max_bytes} may be"));
+        }
+    }
+
+    /// A delivery is no longer the core's.
+    pub fn ended(&mut self, receipt: Receipt) {
+        self.held.remove(&receipt);
+    }
+
+    /// A lease was renewed.
+    pub fn renewed(&mut self, receipt: Receipt, until: u64) {
+        if let Some(end) = self.held.get_mut(&receipt) {
+            *end = until;
+        }
+    }
+
+    /// A handler starts on a message.
+    pub fn started(&mut self, world: &World, n: usize, attempt: u32) {
+        let sent = &world.sent[n];
+        if !world.live.values().any(|(i, a)| *i == sent.identity && *a == attempt) {
+            self.broken(6, format!("m{n} starts its attempt {attempt}, which nobody has counted"));
+        }
+        if attempt > world.shape.max_attempts {
+            self.broken(6, format!("m{n} starts its attempt {attempt} of {}", world.shape.max_attempts));
+        }
+        *self.starts.entry(n).or_default() += 1;
+        if let Some(other) = self.running.insert(sent.identity, n) {
+            self.broken(8, format!("m{n} starts while m{other} with its key has a handler"));
+        }
+        let Some(lane) = sent.lane else { return };
+        let ahead = (0..n).find(|m| {
+            world.sent[*m].lane == Some(lane) && !self.is_over(world, *m) && !self.succeeded.contains(m)
+        });
+        if let Some(ahead) = ahead {
+            self.broken(8, format!("m{n} starts before m{ahead} of its lane is over"));
+        }
+    }
+
+    /// Completed or given up on, or a duplicate of something completed.
+    fn is_over(&self, world: &World, n: usize) -> bool {
+        let key_done = world.shape.dedup && world.completed.contains(&world.sent[n].identity);
+        key_done
+            || world.effects.contains(&n)
+            || world.letters.contains(&n)
+            || world.broker[n] == AtBroker::Gone
+    }
+
+    /// A handler is done with a message.
+    pub fn stopped(&mut self, world: &World, n: usize, ok: bool) {
+        self.running.remove(&world.sent[n].identity);
+        if ok {
+            self.succeeded.insert(n);
+        }
+    }
+
+    /// The core tells the broker: at the moment it decides to.
+    pub fn told(&mut self, world: &World, receipt: Receipt, how: Settle, now: u64) {
+        let n = world.of(receipt);
+        if !world.shape.caps.cumulative && self.held.get(&receipt).is_none_or(|until| *until <= now) {
+            self.broken(3, format!("m{n} is settled with a lease that has ended"));
+        }
+        if how != Settle::Ack {
+            return;
+        }
+        if world.shape.caps.cumulative {
+            let open = self.received.iter().find(|m| **m <= n && !self.is_over(world, **m)).copied();
+            if let Some(open) = open {
+                self.broken(4, format!("the watermark passes m{open} on its way to m{n}"));
+            }
+        } else if !self.is_over(world, n) {
+            let given_up = self.running.is_empty() && !self.succeeded.contains(&n);
+            let invariant = if given_up { 2 } else { 1 };
+            self.broken(invariant, format!("m{n} is acknowledged, and neither completed nor a letter"));
+        }
+    }
+
+    /// The ledger is asked to end a claim that is not live.
+    pub fn ends_claim(&mut self, world: &World, claim: Claim, done: bool) {
+        if done && !world.live.contains_key(&claim) && claim.chunk == 0 {
+            self.broken(3, format!("{claim:?} was never given"));
+        }
+    }
+
+    /// Everything has come to rest, with nothing failing any more.
+    pub fn at_rest(&mut self, world: &World) {
+        if world.unsettled() > 0 {
+            let open: Vec<usize> = (0..world.sent.len()).filter(|n| !self.is_over(world, *n)).collect();
+            self.broken(5, format!("{} are unsettled at the end: {open:?}", world.unsettled()));
+        }
+        if let Some((claim, of)) = world.live.first_key_value() {
+            self.broken(7, format!("{claim:?} of {of:?} lives on at the end"));
+        }
+        let lost = (0..world.sent.len()).find(|n| !self.is_over(world, *n) || self.vanished(world, *n));
+        if let Some(lost) = lost {
+            self.broken(5, format!("m{lost} has neither effect nor letter"));
+        }
+        let mut keys = BTreeSet::new();
+        let twice =
+            world.effects.iter().find(|n| world.shape.dedup && !keys.insert(world.sent[**n].identity));
+        if let Some(twice) = twice {
+            self.broken(1, format!("the key of m{twice} took effect twice"));
+        }
+    }
+
+    /// Acknowledged without a trace.
+    fn vanished(&self, world: &World, n: usize) -> bool {
+        let duplicate = world.shape.dedup && world.completed.contains(&world.sent[n].identity);
+        !world.effects.contains(&n) && !world.letters.contains(&n) && !duplicate
+    }
+}

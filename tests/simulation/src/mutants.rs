@@ -1,0 +1,39 @@
+//! Cores that break one invariant each, to show that the checker sees it.
+
+/// How the core's commands, or what it is told, are tampered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// 1: the broker is told before the ledger.
+    AcksBeforeCompleting,
+    /// 2: a letter is never written, and its original acknowledged.
+    LosesLetters,
+    /// 3: leases are not looked at.
+    IgnoresLeases,
+    /// 4: the newest receipt is committed, whatever is open before it.
+    CommitsTooFar,
+    /// 5: a delivery is dropped.
+    DropsDeliveries,
+    /// 6: starts are not counted.
+    DoesNotCount,
+    /// 7: claims of failed attempts stay.
+    NeverReleases,
+    /// 8: lanes are not kept.
+    IgnoresLanes,
+    /// 9: twice as much is asked for as there is room.
+    IgnoresLimits,
+}
+
+impl Mutant {
+    /// All of them; the place is the invariant's number less one.
+    pub const ALL: [Self; 9] = [
+        Self::AcksBeforeCompleting,
+        Self::LosesLetters,
+        Self::IgnoresLeases,
+        Self::CommitsTooFar,
+        Self::DropsDeliveries,
+        Self::DoesNotCount,
+        Self::NeverReleases,
+        Self::IgnoresLanes,
+        Self::IgnoresLimits,
+    ];
+}

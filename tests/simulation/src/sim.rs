@@ -1,0 +1,468 @@
+//! One schedule: the loop that the engine is, with chance in place of threads.
+
+use crate::checker::{Checker, Violation};
+use crate::mutants::Mutant;
+use crate::random::Random;
+use crate::world::{Will, World};
+use pelton_core::message::{Delivery, Time};
+use pelton_core::outcome::{FaultKind, Outcome};
+use pelton_core::pipeline::{Command, Input, Known, Pipeline, Rules};
+use pelton_core::ports::{Claim, ClaimItem, Class, Settle, Verdict, Work};
+use pelton_core::{Receipt, RetryPolicy};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How long things fail, in steps; then nothing fails any more but what the messages bring.
+const TROUBLE: u64 = 400;
+/// By then everything must have come to rest.
+const BOUND: u64 = 20_000;
+
+enum Job {
+    Perform(Command),
+    /// An answer, and the deliveries that end with it.
+    Tell(Input, Vec<Receipt>),
+    /// A chunk, with what is left of it.
+    Run {
+        chunk: u64,
+        left: VecDeque<(usize, Work)>,
+        stopped: Vec<pelton_core::Lane>,
+    },
+}
+
+struct Sim {
+    random: Random,
+    world: World,
+    checker: Checker,
+    mutant: Option<Mutant>,
+    pipeline: Pipeline,
+    jobs: BTreeMap<(u64, u64), Job>,
+    claims: BTreeMap<Claim, usize>,
+    now: u64,
+    numbers: u64,
+    calm: bool,
+    draining: bool,
+    trace: bool,
+}
+
+/// Runs the schedule of a seed; what was broken, first things first.
+pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
+    let mut random = Random::new(seed);
+    let world = World::new(&mut random);
+    let pipeline = fresh(&world, &mut random);
+    let mut sim = Sim {
+        random,
+        world,
+        checker: Checker::default(),
+        mutant,
+        pipeline,
+        jobs: BTreeMap::new(),
+        claims: BTreeMap::new(),
+        now: 0,
+        numbers: 0,
+        calm: false,
+        draining: false,
+        trace,
+    };
+    sim.live();
+    sim.checker.found
+}
+
+fn fresh(world: &World, random: &mut Random) -> Pipeline {
+    let shape = &world.shape;
+    let retry = RetryPolicy {
+        max_attempts: shape.max_attempts,
+        initial_ms: 20,
+        max_ms: 200,
+        multiplier: 2.0,
+        jitter: 0.5,
+    };
+    let rules = Rules {
+        retry,
+        max_in_flight: shape.max_in_flight,
+        max_in_flight_bytes: shape.max_bytes,
+        max_message_bytes: 160,
+        concurrency: shape.concurrency,
+        max_chunk: 8,
+        dedup: shape.dedup,
+        source: shape.caps,
+        handler: "sha256:0".into(),
+    };
+    Pipeline::new(rules, random.next())
+}
+
+impl Sim {
+    fn live(&mut self) {
+        for step in 0..BOUND {
+            self.calm = step > TROUBLE;
+            self.flush();
+            if self.calm && self.world.unsettled() == 0 && self.pipeline.is_idle() {
+                break;
+            }
+            self.advance();
+            self.trouble();
+            self.work_off();
+            if !self.checker.found.is_empty() {
+                return;
+            }
+        }
+        self.checker.at_rest(&self.world);
+    }
+
+    /// To the next thing that happens; now and then a leap.
+    fn advance(&mut self) {
+        let job = self.jobs.first_key_value().map(|((at, _), _)| *at);
+        let wake = self.pipeline.next_wake().map(|t| t.0);
+        let next = job.into_iter().chain(wake).min().unwrap_or(self.now + 10);
+        self.now = self.now.max(next);
+        if !self.calm && self.random.once_in(60) {
+            self.now += 100 + self.random.below(400);
+        }
+    }
+
+    fn trouble(&mut self) {
+        if self.draining && self.pipeline.is_idle() {
+            self.say("drained");
+            self.die();
+        } else if !self.calm && self.random.once_in(70) {
+            self.say("the process dies");
+            self.die();
+        } else if !self.calm && !self.draining && self.random.once_in(150) {
+            self.say("drain");
+            self.draining = true;
+            self.pipeline.apply(Time(self.now), Input::Drain);
+        }
+    }
+
+    fn die(&mut self) {
+        self.jobs.clear();
+        self.claims.clear();
+        self.world.died();
+        self.checker.died();
+        self.draining = false;
+        self.pipeline = fresh(&self.world, &mut self.random);
+    }
+
+    fn work_off(&mut self) {
+        while let Some(first) = self.jobs.first_entry()
+            && first.key().0 <= self.now
+        {
+            match first.remove() {
+                Job::Perform(command) => self.perform(command),
+                Job::Tell(input, ended) => {
+                    ended.into_iter().for_each(|r| self.checker.ended(r));
+                    self.tell(input);
+                }
+                Job::Run { chunk, left, stopped } => self.run_one(chunk, left, stopped),
+            }
+            if self.random.once_in(3) {
+                break;
+            }
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        if self.trace {
+            self.say(&format!("{input:?}"));
+        }
+        if let Input::Received(Ok(deliveries)) = &input {
+            for (delivery, _) in deliveries {
+                let until = delivery.lease_until.map_or(u64::MAX, |t| t.0);
+                self.checker.delivered(&self.world, delivery.receipt, until, self.now);
+            }
+        }
+        self.pipeline.apply(Time(self.now), input);
+    }
+
+    fn say(&self, what: &str) {
+        if self.trace {
+            println!("{:>7} {what}", self.now);
+        }
+    }
+
+    fn at(&mut self, longest: u64, job: Job) {
+        self.numbers += 1;
+        let at = self.now + self.random.below(longest + 1);
+        self.jobs.insert((at, self.numbers), job);
+    }
+
+    fn flush(&mut self) {
+        for command in self.pipeline.flush(Time(self.now)) {
+            if self.trace {
+                self.say(&format!("  {command:?}"));
+            }
+            let command = self.tamper(command);
+            if let Command::Settle { items, .. } = &command {
+                for (receipt, how) in items {
+                    self.checker.told(&self.world, *receipt, *how, self.now);
+                }
+            }
+            self.at(15, Job::Perform(command));
+        }
+    }
+
+    fn fails(&mut self) -> bool {
+        !self.calm && self.random.once_in(15)
+    }
+
+    fn perform(&mut self, command: Command) {
+        match command {
+            Command::Receive { max, max_bytes } => self.receive(max, max_bytes),
+            Command::Claim { chunk, items, alone } => self.claim(chunk, items, alone),
+            Command::Handle { chunk, work } => {
+                let left = work.into_iter().enumerate().collect();
+                self.at(5, Job::Run { chunk, left, stopped: Vec::new() });
+            }
+            Command::Complete { batch, items } => {
+                let items = items
+                    .into_iter()
+                    .map(|i| (Change::Complete, Some(i.claim), i.settle.map(|r| (r, Settle::Ack)), None));
+                self.store(batch, items.collect());
+            }
+            Command::Release { batch, items } => {
+                let items =
+                    items.into_iter().map(|i| (Change::Release(i.counts), Some(i.claim), i.settle, None));
+                self.store(batch, items.collect());
+            }
+            Command::Publish { batch, items } => {
+                let items = items.into_iter().map(|l| {
+                    (
+                        Change::Publish,
+                        l.claim,
+                        l.settle.map(|r| (r, Settle::Ack)),
+                        Some(number(&l.message.id)),
+                    )
+                });
+                self.store(batch, items.collect());
+            }
+            Command::Settle { batch, items } => self.settle(batch, items),
+            Command::Extend { batch, items } => {
+                let until = self.now + self.world.shape.caps.lease_ms.unwrap_or(0);
+                let results: Vec<_> =
+                    items.iter().map(|r| self.world.extend(*r, self.now).map(|()| Time(until))).collect();
+                for (receipt, result) in items.iter().zip(&results) {
+                    if result.is_ok() {
+                        self.checker.renewed(*receipt, until);
+                    }
+                }
+                self.at(20, Job::Tell(Input::Extended { batch, results }, Vec::new()));
+            }
+            Command::TakeSuspectTurn => self.at(30, Job::Tell(Input::SuspectTurn, Vec::new())),
+            Command::GiveSuspectTurn | Command::Stop => {}
+        }
+    }
+
+    fn receive(&mut self, max: usize, max_bytes: usize) {
+        if self.fails() {
+            return self.at(20, Job::Tell(Input::Received(Err(Class::Transient)), Vec::new()));
+        }
+        let (max, max_bytes) = if self.mutant == Some(Mutant::IgnoresLimits) {
+            (max * 2, max_bytes * 2)
+        } else {
+            (max, max_bytes)
+        };
+        let mut deliveries = self.world.receive(self.now, max, max_bytes, &mut self.random);
+        if deliveries.is_empty() && !self.draining {
+            self.numbers += 1;
+            let later = (self.now + 10, self.numbers);
+            self.jobs.insert(later, Job::Perform(Command::Receive { max, max_bytes }));
+            return;
+        }
+        if self.mutant == Some(Mutant::DropsDeliveries) && self.random.once_in(3) {
+            deliveries.pop();
+        }
+        let known = |d: &Delivery| Known {
+            identity: self.world.sent[self.world.of(d.receipt)].identity,
+            key: None,
+        };
+        let mut read: Vec<_> = deliveries
+            .into_iter()
+            .map(|d| {
+                let k = known(&d);
+                (d, Ok(k))
+            })
+            .collect();
+        if self.mutant == Some(Mutant::IgnoresLanes) {
+            read.iter_mut().for_each(|(d, _)| d.lane = None);
+        }
+        if self.mutant == Some(Mutant::IgnoresLeases) {
+            read.iter_mut().for_each(|(d, _)| d.lease_until = d.lease_until.map(|_| Time(u64::MAX / 2)));
+            for (delivery, _) in &read {
+                // The checker knows when the lease really ends.
+                let until = self.now + self.world.shape.caps.lease_ms.unwrap_or(u64::MAX / 4);
+                self.checker.delivered(&self.world, delivery.receipt, until, self.now);
+            }
+            return self.pipeline.apply(Time(self.now), Input::Received(Ok(read)));
+        }
+        self.at(20, Job::Tell(Input::Received(Ok(read)), Vec::new()));
+    }
+
+    fn claim(&mut self, chunk: u64, items: Vec<ClaimItem>, alone: bool) {
+        if self.fails() {
+            let verdicts = Err(Class::Transient);
+            return self.at(10, Job::Tell(Input::Claimed { chunk, verdicts }, Vec::new()));
+        }
+        let asked: Vec<_> = items.iter().map(|i| (i.identity, i.message.id.clone())).collect();
+        let counts = self.mutant != Some(Mutant::DoesNotCount);
+        let verdicts = self.world.claim(&asked, alone, counts);
+        let mut ended = Vec::new();
+        for (item, verdict) in items.iter().zip(&verdicts) {
+            let n = number(&item.message.id);
+            match verdict {
+                Verdict::Fresh { claim, .. } => drop(self.claims.insert(*claim, n)),
+                Verdict::Duplicate | Verdict::Lettered if self.world.shape.caps.cumulative => ended.push(n),
+                _ => {}
+            }
+        }
+        let ended = ended.into_iter().filter_map(|n| self.receipt(n)).collect();
+        self.at(20, Job::Tell(Input::Claimed { chunk, verdicts: Ok(verdicts) }, ended));
+    }
+
+    fn receipt(&self, n: usize) -> Option<Receipt> {
+        match self.world.broker[n] {
+            crate::world::AtBroker::Out(receipt, _) => Some(receipt),
+            _ => None,
+        }
+    }
+
+    /// Runs the next message of a chunk, as a handler does: in order, and nothing of a lane after
+    /// a failure in it.
+    fn run_one(
+        &mut self,
+        chunk: u64,
+        mut left: VecDeque<(usize, Work)>,
+        mut stopped: Vec<pelton_core::Lane>,
+    ) {
+        let Some((place, work)) = left.pop_front() else {
+            let micros = self.random.below(20_000);
+            return self.at(5, Job::Tell(Input::Finished { chunk, micros }, Vec::new()));
+        };
+        let n = number(&work.message.id);
+        let cut = !self.calm && self.random.once_in(10);
+        let outcome = if cut || work.lane.is_some_and(|l| stopped.contains(&l)) {
+            Outcome::NotStarted
+        } else {
+            self.checker.started(&self.world, n, work.attempt);
+            let will = &self.world.sent[n].will;
+            let will = will[(work.attempt as usize - 1).min(will.len() - 1)];
+            if will == Will::Kill {
+                self.say(&format!("m{n} kills the process"));
+                return self.die();
+            }
+            self.checker.stopped(&self.world, n, will == Will::Ok);
+            outcome(will)
+        };
+        if outcome != Outcome::Ok {
+            stopped.extend(work.lane);
+        }
+        self.at(10, Job::Tell(Input::Handled { chunk, outcomes: vec![(place, outcome)] }, Vec::new()));
+        self.at(10, Job::Run { chunk, left, stopped });
+    }
+
+    fn store(&mut self, batch: u64, items: Vec<Stored>) {
+        let (mut results, mut ended) = (Vec::new(), Vec::new());
+        for (change, claim, settle, letter) in items {
+            if self.fails() {
+                results.push(Err(Class::Transient));
+                continue;
+            }
+            let n = letter.or_else(|| claim.and_then(|c| self.claims.get(&c).copied())).unwrap_or(0);
+            let result = match change {
+                Change::Complete => claim.map_or(Err(Class::Lost), |c| self.world.complete(n, c)),
+                Change::Release(counts) => {
+                    claim.map_or(Err(Class::Lost), |c| self.world.release(c, counts))
+                }
+                Change::Publish => self.world.publish(n, claim),
+            };
+            let over = !matches!(change, Change::Release(_));
+            if let (Ok(()), Some((receipt, how))) = (result, settle) {
+                self.checker.told(&self.world, receipt, how, self.now);
+                // The same transaction: it cannot be lost.
+                drop(self.world.settle(receipt, how, self.now));
+                ended.push(receipt);
+            } else if over && self.world.shape.caps.cumulative {
+                ended.extend(self.receipt(n));
+            }
+            results.push(result);
+        }
+        self.at(20, Job::Tell(Input::Stored { batch, results }, ended));
+    }
+
+    fn settle(&mut self, batch: u64, items: Vec<(Receipt, Settle)>) {
+        let (mut results, mut ended) = (Vec::new(), Vec::new());
+        for (receipt, how) in items {
+            if self.fails() {
+                results.push(Err(Class::Transient));
+                continue;
+            }
+            results.push(self.world.settle(receipt, how, self.now));
+            if !self.world.shape.caps.cumulative {
+                ended.push(receipt);
+            }
+        }
+        self.at(20, Job::Tell(Input::Settled { batch, results }, ended));
+    }
+
+    /// What a mutant makes of a command.
+    fn tamper(&mut self, command: Command) -> Command {
+        match (self.mutant, command) {
+            (Some(Mutant::AcksBeforeCompleting), Command::Complete { batch, items }) => {
+                for item in &items {
+                    let n = self.claims.get(&item.claim).copied();
+                    if let Some(receipt) = n.and_then(|n| self.receipt(n)) {
+                        self.checker.told(&self.world, receipt, Settle::Ack, self.now);
+                    }
+                }
+                Command::Complete { batch, items }
+            }
+            (Some(Mutant::LosesLetters), Command::Publish { batch, items }) => {
+                for letter in &items {
+                    if let Some(receipt) = self.receipt(number(&letter.message.id)) {
+                        self.checker.told(&self.world, receipt, Settle::Ack, self.now);
+                    }
+                }
+                Command::Publish { batch, items }
+            }
+            (Some(Mutant::CommitsTooFar), Command::Complete { batch, items })
+                if self.world.shape.caps.cumulative =>
+            {
+                let newest = (0..self.world.sent.len()).rev().find_map(|n| self.receipt(n));
+                if let Some(receipt) = newest {
+                    self.checker.told(&self.world, receipt, Settle::Ack, self.now);
+                }
+                Command::Complete { batch, items }
+            }
+            (Some(Mutant::NeverReleases), Command::Release { batch, items }) => {
+                let results = vec![Ok(()); items.len()];
+                let ended: Vec<Receipt> = items.iter().filter_map(|i| i.settle).map(|(r, _)| r).collect();
+                for (receipt, how) in items.iter().filter_map(|i| i.settle) {
+                    drop(self.world.settle(receipt, how, self.now));
+                }
+                self.at(20, Job::Tell(Input::Stored { batch, results }, ended));
+                Command::GiveSuspectTurn
+            }
+            (_, command) => command,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Complete,
+    Release(bool),
+    Publish,
+}
+
+type Stored = (Change, Option<Claim>, Option<(Receipt, Settle)>, Option<usize>);
+
+fn outcome(will: Will) -> Outcome {
+    match will {
+        Will::Ok => Outcome::Ok,
+        Will::Retry => Outcome::Retry { reason: "later".to_owned(), after_ms: Some(30) },
+        Will::Reject => Outcome::Reject { reason: "never".to_owned() },
+        Will::Trap | Will::Kill => Outcome::Fault { kind: FaultKind::Trap, reason: "trap".to_owned() },
+    }
+}
+
+/// Messages are named by their number.
+fn number(id: &str) -> usize {
+    id[1..].parse().unwrap_or(0)
+}

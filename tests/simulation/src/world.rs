@@ -1,0 +1,319 @@
+//! The made-up world: what brokers, ledger and letters hold, over all lives of the process.
+
+use crate::random::Random;
+use pelton_core::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
+use pelton_core::ports::{Capabilities, Claim, Class, Settle, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a handler will do with a message, attempt by attempt; the last goes on for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Will {
+    Ok,
+    Retry,
+    Reject,
+    Trap,
+    /// Kills the process.
+    Kill,
+}
+
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub message: Arc<Message>,
+    pub identity: Identity,
+    pub lane: Option<Lane>,
+    pub will: Vec<Will>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtBroker {
+    /// May be delivered from then on.
+    Ready(u64),
+    /// Out, until then (for ever without leases).
+    Out(Receipt, u64),
+    Gone,
+}
+
+/// One shape of a world.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    pub caps: Capabilities,
+    pub max_attempts: u32,
+    pub max_in_flight: usize,
+    pub max_bytes: usize,
+    pub concurrency: usize,
+    pub dedup: bool,
+}
+
+#[derive(Debug)]
+pub struct World {
+    pub shape: Shape,
+    pub sent: Vec<Sent>,
+    pub broker: Vec<AtBroker>,
+    /// Where a cumulative source goes on, and what was committed.
+    pub cursor: usize,
+    pub committed: usize,
+    pub completed: BTreeSet<Identity>,
+    pub attempts: BTreeMap<Identity, (u32, bool)>,
+    pub lettered: BTreeMap<Identity, String>,
+    pub letters: Vec<usize>,
+    pub effects: Vec<usize>,
+    /// Claims that live, and what they are of; void after a death.
+    pub live: BTreeMap<Claim, (Identity, u32)>,
+    chunks: u64,
+    receipts: u64,
+}
+
+impl World {
+    pub fn new(random: &mut Random) -> Self {
+        let shape = shape(random);
+        let count = 3 + random.below(25) as usize;
+        let lanes = 1 + random.below(5);
+        let laned = shape.caps.lane_order || shape.caps.cumulative;
+        let sent: Vec<Sent> = (0..count)
+            .map(|n| {
+                let lane = (laned && !random.once_in(3)).then(|| Lane(random.below(lanes)));
+                let twin = n > 0 && random.once_in(6);
+                let key = if twin { random.below(n as u64) } else { n as u64 };
+                one(random, &shape, n, key, lane)
+            })
+            .collect();
+        Self {
+            broker: vec![AtBroker::Ready(0); sent.len()],
+            shape,
+            sent,
+            cursor: 0,
+            committed: 0,
+            completed: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            lettered: BTreeMap::new(),
+            letters: Vec::new(),
+            effects: Vec::new(),
+            live: BTreeMap::new(),
+            chunks: 0,
+            receipts: 0,
+        }
+    }
+
+    /// The message of a receipt.
+    pub fn of(&self, receipt: Receipt) -> usize {
+        (receipt.0 >> 32) as usize
+    }
+
+    pub fn receive(
+        &mut self,
+        now: u64,
+        max: usize,
+        max_bytes: usize,
+        random: &mut Random,
+    ) -> Vec<Delivery> {
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        let start = if self.shape.caps.cumulative { self.cursor } else { 0 };
+        let mut closed: BTreeSet<Lane> = BTreeSet::new();
+        for n in start..self.sent.len() {
+            if all.len() >= max || random.once_in(6) {
+                break;
+            }
+            let free = match self.broker[n] {
+                AtBroker::Ready(at) => at <= now,
+                AtBroker::Out(_, until) => until <= now,
+                AtBroker::Gone => false,
+            };
+            let lane = self.sent[n].lane;
+            let shut = lane.is_some_and(|l| closed.contains(&l));
+            let weight = self.sent[n].message.weight();
+            let fits = bytes + weight <= max_bytes || all.is_empty();
+            if (self.shape.caps.cumulative || free) && !shut && fits {
+                bytes += weight;
+                all.push(self.deliver(n, now));
+            } else if !free && !matches!(self.broker[n], AtBroker::Out(..) | AtBroker::Gone) || !fits {
+                // A message that waits closes its lane: so a source keeps its order.
+                closed.extend(lane);
+                if self.shape.caps.cumulative {
+                    break;
+                }
+            }
+        }
+        all
+    }
+
+    fn deliver(&mut self, n: usize, now: u64) -> Delivery {
+        self.receipts += 1;
+        let receipt = Receipt((n as u64) << 32 | self.receipts);
+        let until = self.shape.caps.lease_ms.map_or(u64::MAX, |ms| now + ms);
+        self.broker[n] = AtBroker::Out(receipt, until);
+        self.cursor = n + 1;
+        let position = Position { partition: 0, offset: n as u64 * 3 };
+        let numbered = self.sent[n].identity == Identity::Position(position);
+        Delivery {
+            receipt,
+            message: self.sent[n].message.clone(),
+            lane: self.sent[n].lane,
+            position: (numbered || self.shape.caps.cumulative).then_some(position),
+            attempts: 0,
+            lease_until: self.shape.caps.lease_ms.map(|_| Time(until)),
+        }
+    }
+
+    pub fn claim(&mut self, items: &[(Identity, String)], alone: bool, counts: bool) -> Vec<Verdict> {
+        self.chunks += 1;
+        let mut verdicts = Vec::new();
+        for (index, (identity, id)) in (0u32..).zip(items) {
+            let (attempts, suspect) = self.attempts.get(identity).copied().unwrap_or((0, false));
+            verdicts.push(if self.shape.dedup && self.completed.contains(identity) {
+                Verdict::Duplicate
+            } else if self.lettered.get(identity) == Some(id) {
+                Verdict::Lettered
+            } else if suspect && !alone {
+                Verdict::Suspect
+            } else {
+                let claim = Claim { chunk: self.chunks, index };
+                if counts {
+                    self.live.insert(claim, (*identity, attempts + 1));
+                }
+                Verdict::Fresh { claim, attempt: attempts + 1, crashed: suspect }
+            });
+        }
+        verdicts
+    }
+
+    pub fn complete(&mut self, n: usize, claim: Claim) -> Result<(), Class> {
+        let (identity, _) = self.live.remove(&claim).ok_or(Class::Lost)?;
+        self.completed.insert(identity);
+        self.attempts.remove(&identity);
+        self.effects.push(n);
+        Ok(())
+    }
+
+    pub fn release(&mut self, claim: Claim, counts: bool) -> Result<(), Class> {
+        let (identity, attempt) = self.live.remove(&claim).ok_or(Class::Lost)?;
+        if counts {
+            self.attempts.insert(identity, (attempt, false));
+        }
+        Ok(())
+    }
+
+    pub fn publish(&mut self, n: usize, claim: Option<Claim>) -> Result<(), Class> {
+        if let Some(claim) = claim {
+            let (identity, _) = self.live.remove(&claim).ok_or(Class::Lost)?;
+            self.attempts.remove(&identity);
+            if !self.shape.caps.shares_ledger {
+                self.lettered.insert(identity, self.sent[n].message.id.clone());
+            }
+        }
+        self.letters.push(n);
+        Ok(())
+    }
+
+    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: u64) -> Result<(), Class> {
+        let n = self.of(receipt);
+        if self.shape.caps.cumulative {
+            self.committed = self.committed.max(n + 1);
+            return Ok(());
+        }
+        match self.broker[n] {
+            AtBroker::Out(held, until) if held == receipt && until > now => {}
+            _ => return Err(Class::Lost),
+        }
+        self.broker[n] = match how {
+            Settle::Ack => AtBroker::Gone,
+            Settle::GiveBack => AtBroker::Ready(now),
+            Settle::RetryLater { delay_ms } => AtBroker::Ready(now + delay_ms),
+        };
+        Ok(())
+    }
+
+    pub fn extend(&mut self, receipt: Receipt, now: u64) -> Result<(), Class> {
+        let n = self.of(receipt);
+        let ms = self.shape.caps.lease_ms.unwrap_or(0);
+        match &mut self.broker[n] {
+            AtBroker::Out(held, until) if *held == receipt && *until > now => {
+                *until = now + ms;
+                Ok(())
+            }
+            _ => Err(Class::Lost),
+        }
+    }
+
+    /// The process has died: claims are void, what they were of is suspect, leases of the process
+    /// are gone, those of a broker run on.
+    pub fn died(&mut self) {
+        for (identity, attempt) in std::mem::take(&mut self.live).into_values() {
+            if !self.completed.contains(&identity) {
+                let known = self.attempts.get(&identity).map_or(0, |(n, _)| *n);
+                self.attempts.insert(identity, (known.max(attempt), true));
+            }
+        }
+        self.cursor = self.committed;
+        for place in &mut self.broker {
+            if let (AtBroker::Out(..), None) = (*place, self.shape.caps.lease_ms) {
+                *place = AtBroker::Ready(0);
+            }
+        }
+    }
+
+    /// What is left at the broker.
+    pub fn unsettled(&self) -> usize {
+        if self.shape.caps.cumulative {
+            return self.sent.len() - self.committed;
+        }
+        self.broker.iter().filter(|p| **p != AtBroker::Gone).count()
+    }
+}
+
+fn shape(random: &mut Random) -> Shape {
+    let caps = |lease, native_delay, lane_order, cumulative, shares_ledger| Capabilities {
+        lease_ms: lease,
+        native_delay,
+        lane_order,
+        cumulative,
+        shares_ledger,
+    };
+    let caps = match random.below(5) {
+        0 => caps(None, true, true, false, true),
+        1 => caps(Some(300), true, false, false, false),
+        2 => caps(Some(300), true, true, false, false),
+        3 => caps(None, false, false, true, false),
+        _ => caps(Some(300), false, false, false, false),
+    };
+    let max_in_flight = 1 + random.below(12) as usize;
+    Shape {
+        caps,
+        max_attempts: 1 + random.below(4) as u32,
+        max_in_flight,
+        max_bytes: 200 + random.below(400) as usize,
+        concurrency: 1 + random.below(3) as usize,
+        dedup: caps.cumulative || !random.once_in(5),
+    }
+}
+
+fn one(random: &mut Random, shape: &Shape, n: usize, key: u64, lane: Option<Lane>) -> Sent {
+    let attempts = 1 + random.below(3);
+    let will = |random: &mut Random| match random.below(12) {
+        0 | 1 => Will::Retry,
+        2 => Will::Reject,
+        3 => Will::Trap,
+        4 if random.once_in(6) => Will::Kill,
+        _ => Will::Ok,
+    };
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&key.to_le_bytes());
+    let position = Identity::Position(Position { partition: 0, offset: n as u64 * 3 });
+    let numbered =
+        shape.caps.cumulative || (shape.caps.shares_ledger && key == n as u64 && random.once_in(2));
+    Sent {
+        message: Arc::new(Message {
+            id: format!("m{n}"),
+            pipeline: "p".into(),
+            origin: "q".into(),
+            key: None,
+            headers: Vec::new(),
+            body: vec![0; random.below(150) as usize],
+            published_at_ms: None,
+            replayed: false,
+        }),
+        identity: if numbered { position } else { Identity::Key(bytes) },
+        lane,
+        will: (0..attempts).map(|_| will(random)).collect(),
+    }
+}
