@@ -72,6 +72,9 @@ fn claiming(event: Event, cx: &Context) -> (State, Action) {
         }
         Event::Claimed(Verdict::Duplicate | Verdict::Lettered) if cx.lease_live => settle(Settle::Ack),
         Event::Claimed(Verdict::Duplicate | Verdict::Lettered) => (State::Gone, Action::Forget),
+        Event::Claimed(Verdict::Suspect) | Event::ClaimFailed if !cx.lease_live => {
+            (State::Gone, Action::Forget)
+        }
         Event::Claimed(Verdict::Suspect) => (State::Admitted, Action::Suspect),
         Event::ClaimFailed => (State::Admitted, Action::Requeue { alone: false }),
         Event::Invalid(_)

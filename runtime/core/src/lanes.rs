@@ -128,6 +128,12 @@ impl Lanes {
         }
     }
 
+    /// Counts a message as out that was never taken: it leaves, and its lane waits until it has.
+    pub fn hold(&mut self, lane: Lane) {
+        self.lanes.entry(lane).or_default().out += 1;
+        self.ready.retain(|r| *r != Ready::Lane(lane));
+    }
+
     /// True while messages of the lane are out.
     #[must_use]
     pub fn is_out(&self, lane: Lane) -> bool {

@@ -62,9 +62,9 @@ impl Checker {
         self.held.remove(&receipt);
     }
 
-    /// A lease was renewed.
-    pub fn renewed(&mut self, receipt: Receipt, until: u64) {
-        if let Some(end) = self.held.get_mut(&receipt) {
+    /// The core learns that a lease was renewed; one that had ended for it stays so.
+    pub fn renewed(&mut self, receipt: Receipt, until: u64, now: u64) {
+        if let Some(end) = self.held.get_mut(&receipt).filter(|end| **end > now) {
             *end = until;
         }
     }

@@ -36,6 +36,8 @@ struct Sim {
     pipeline: Pipeline,
     jobs: BTreeMap<(u64, u64), Job>,
     claims: BTreeMap<Claim, usize>,
+    /// Leases that were renewed, until the core learns of it.
+    renewals: BTreeMap<u64, Vec<(Receipt, u64)>>,
     now: u64,
     numbers: u64,
     calm: bool,
@@ -56,6 +58,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         pipeline,
         jobs: BTreeMap::new(),
         claims: BTreeMap::new(),
+        renewals: BTreeMap::new(),
         now: 0,
         numbers: 0,
         calm: false,
@@ -169,6 +172,11 @@ impl Sim {
                 self.checker.delivered(&self.world, delivery.receipt, until, self.now);
             }
         }
+        if let Input::Extended { batch, .. } = &input {
+            for (receipt, until) in self.renewals.remove(batch).unwrap_or_default() {
+                self.checker.renewed(receipt, until, self.now);
+            }
+        }
         self.pipeline.apply(Time(self.now), input);
     }
 
@@ -238,11 +246,8 @@ impl Sim {
                 let until = self.now + self.world.shape.caps.lease_ms.unwrap_or(0);
                 let results: Vec<_> =
                     items.iter().map(|r| self.world.extend(*r, self.now).map(|()| Time(until))).collect();
-                for (receipt, result) in items.iter().zip(&results) {
-                    if result.is_ok() {
-                        self.checker.renewed(*receipt, until);
-                    }
-                }
+                let renewed = items.iter().zip(&results).filter(|(_, r)| r.is_ok());
+                self.renewals.insert(batch, renewed.map(|(receipt, _)| (*receipt, until)).collect());
                 self.at(20, Job::Tell(Input::Extended { batch, results }, Vec::new()));
             }
             Command::TakeSuspectTurn => self.at(30, Job::Tell(Input::SuspectTurn, Vec::new())),
@@ -333,7 +338,11 @@ impl Sim {
     ) {
         let Some((place, work)) = left.pop_front() else {
             let micros = self.random.below(20_000);
-            return self.at(5, Job::Tell(Input::Finished { chunk, micros }, Vec::new()));
+            // After the last report, however long that takes.
+            let at = (self.now + 11 + self.random.below(5), self.numbers + 1);
+            self.numbers += 1;
+            self.jobs.insert(at, Job::Tell(Input::Finished { chunk, micros }, Vec::new()));
+            return;
         };
         let n = number(&work.message.id);
         let cut = !self.calm && self.random.once_in(10);
@@ -375,8 +384,8 @@ impl Sim {
             let over = !matches!(change, Change::Release(_));
             if let (Ok(()), Some((receipt, how))) = (result, settle) {
                 self.checker.told(&self.world, receipt, how, self.now);
-                // The same transaction: it cannot be lost.
-                drop(self.world.settle(receipt, how, self.now));
+                // The same transaction: it is not lost alone.
+                assert_eq!(self.world.settle(receipt, how, self.now), Ok(()));
                 ended.push(receipt);
             } else if over && self.world.shape.caps.cumulative {
                 ended.extend(self.receipt(n));
@@ -434,7 +443,7 @@ impl Sim {
                 let results = vec![Ok(()); items.len()];
                 let ended: Vec<Receipt> = items.iter().filter_map(|i| i.settle).map(|(r, _)| r).collect();
                 for (receipt, how) in items.iter().filter_map(|i| i.settle) {
-                    drop(self.world.settle(receipt, how, self.now));
+                    assert_eq!(self.world.settle(receipt, how, self.now), Ok(()));
                 }
                 self.at(20, Job::Tell(Input::Stored { batch, results }, ended));
                 Command::GiveSuspectTurn

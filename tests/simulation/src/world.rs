@@ -58,6 +58,8 @@ pub struct World {
     pub lettered: BTreeMap<Identity, String>,
     pub letters: Vec<usize>,
     pub effects: Vec<usize>,
+    /// Messages that a dead process had out: their lane waits until their lease has ended.
+    orphans: BTreeSet<usize>,
     /// Claims that live, and what they are of; void after a death.
     pub live: BTreeMap<Claim, (Identity, u32)>,
     chunks: u64,
@@ -89,6 +91,7 @@ impl World {
             lettered: BTreeMap::new(),
             letters: Vec::new(),
             effects: Vec::new(),
+            orphans: BTreeSet::new(),
             live: BTreeMap::new(),
             chunks: 0,
             receipts: 0,
@@ -126,7 +129,7 @@ impl World {
             if (self.shape.caps.cumulative || free) && !shut && fits {
                 bytes += weight;
                 all.push(self.deliver(n, now));
-            } else if !free && !matches!(self.broker[n], AtBroker::Out(..) | AtBroker::Gone) || !fits {
+            } else if self.waits(n, free) || !fits {
                 // A message that waits closes its lane: so a source keeps its order.
                 closed.extend(lane);
                 if self.shape.caps.cumulative {
@@ -137,12 +140,22 @@ impl World {
         all
     }
 
+    /// Whether nothing of its lane may pass a message that is not delivered now.
+    fn waits(&self, n: usize, free: bool) -> bool {
+        match self.broker[n] {
+            AtBroker::Ready(_) => !free,
+            AtBroker::Out(..) => self.orphans.contains(&n),
+            AtBroker::Gone => false,
+        }
+    }
+
     fn deliver(&mut self, n: usize, now: u64) -> Delivery {
         self.receipts += 1;
         let receipt = Receipt((n as u64) << 32 | self.receipts);
         let until = self.shape.caps.lease_ms.map_or(u64::MAX, |ms| now + ms);
         self.broker[n] = AtBroker::Out(receipt, until);
         self.cursor = n + 1;
+        self.orphans.remove(&n);
         let position = Position { partition: 0, offset: n as u64 * 3 };
         let numbered = self.sent[n].identity == Identity::Position(position);
         Delivery {
@@ -245,9 +258,11 @@ impl World {
             }
         }
         self.cursor = self.committed;
-        for place in &mut self.broker {
-            if let (AtBroker::Out(..), None) = (*place, self.shape.caps.lease_ms) {
-                *place = AtBroker::Ready(0);
+        for (n, place) in self.broker.iter_mut().enumerate() {
+            match (*place, self.shape.caps.lease_ms) {
+                (AtBroker::Out(..), None) => *place = AtBroker::Ready(0),
+                (AtBroker::Out(..), Some(_)) => drop(self.orphans.insert(n)),
+                _ => {}
             }
         }
     }

@@ -190,23 +190,23 @@ impl Pipeline {
         }
     }
 
-    /// Starts a suspect when its turn has come and a worker is free.
+    /// Starts a suspect when its turn has come and a worker is free. One that follows others of its
+    /// lane waits for them first.
     pub(super) fn start_suspect(&mut self) {
-        if self.suspects.is_empty() || self.draining {
+        let next = self.suspects.iter().position(|s| self.entries.leads_lane(*s));
+        let Some(next) = next.filter(|_| !self.draining) else {
             if self.turn == Turn::Granted {
                 self.give_turn();
             }
             return;
-        }
+        };
         match self.turn {
             Turn::None => {
                 self.turn = Turn::Asked;
                 self.out.command(Command::TakeSuspectTurn);
             }
             Turn::Granted if self.free_workers() > 0 && self.now >= self.paused_until => {
-                let Some(slot) = self.suspects.pop_front() else {
-                    return;
-                };
+                let Some(slot) = self.suspects.remove(next) else { return };
                 if self.takes_key(slot) {
                     self.turn = Turn::Held(slot);
                     self.claim(vec![slot], true);

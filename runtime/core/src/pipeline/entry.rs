@@ -41,6 +41,8 @@ pub enum Place {
     Suspect,
     /// Taken by a chunk, or waits for its retry here: its lane waits for it.
     Taken,
+    /// On its way back to the broker: its lane waits until it is there.
+    Leaving,
     /// Nowhere: its lane does not count it.
     Out,
 }
@@ -108,6 +110,22 @@ impl Entries {
 
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.places.iter().filter_map(|(_, e)| e.as_ref())
+    }
+
+    /// Deliveries of a lane that wait for the turn of suspects, or for another with their key; in
+    /// the order of receipt.
+    pub fn waiting_aside(&self, lane: Lane) -> Vec<Slot> {
+        let aside = |slot: &Slot| {
+            let entry = self.get(*slot);
+            entry.is_some_and(|e| e.lane == Some(lane) && matches!(e.place, Place::Twin | Place::Suspect))
+        };
+        self.slots().into_iter().filter(aside).collect()
+    }
+
+    /// Whether nothing of its lane was received before it and is still held.
+    pub fn leads_lane(&self, slot: Slot) -> bool {
+        let Some(entry) = self.get(slot) else { return false };
+        entry.lane.is_none() || !self.iter().any(|e| e.lane == entry.lane && e.order < entry.order)
     }
 
     /// The slots of what is held, in the order of receipt.

@@ -217,6 +217,10 @@ pub struct Pipeline {
     sizing: Sizing,
     leases: Option<Leases>,
     marks: BTreeMap<u32, Watermark>,
+    /// The last receipt of each partition that its watermark has passed.
+    passed: BTreeMap<u32, Receipt>,
+    /// A commit of a watermark failed, and is to be repeated.
+    recommit: bool,
     timers: BTreeMap<(Time, u64), Timer>,
     suspects: VecDeque<Slot>,
     turn: Turn,
@@ -250,6 +254,8 @@ impl Pipeline {
             chunks: BTreeMap::new(),
             next_chunk: 0,
             marks: BTreeMap::new(),
+            passed: BTreeMap::new(),
+            recommit: false,
             timers: BTreeMap::new(),
             suspects: VecDeque::new(),
             turn: Turn::None,
@@ -267,6 +273,8 @@ impl Pipeline {
     /// Takes in what has happened, at `now`.
     pub fn apply(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
+        // What has ended meanwhile must not be settled by what arrives now (invariant 3).
+        self.turn_leases();
         match input {
             Input::Received(answer) => self.received(answer),
             Input::Claimed { chunk, verdicts } => self.claimed(chunk, verdicts),
@@ -284,8 +292,8 @@ impl Pipeline {
     /// the time of `next_wake` has come.
     pub fn flush(&mut self, now: Time) -> Vec<Command> {
         self.now = self.now.max(now);
-        self.fire_timers();
         self.turn_leases();
+        self.fire_timers();
         if !self.stopped {
             self.start_suspect();
             self.form_chunks();
@@ -306,7 +314,7 @@ impl Pipeline {
     /// True when nothing is held and no answer but that of `Receive` is awaited.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.entries.len() == 0 && self.chunks.is_empty() && self.out.is_quiet()
+        self.entries.len() == 0 && self.chunks.is_empty() && self.out.is_quiet() && !self.recommit
     }
 
     /// Counts since the start.

@@ -47,8 +47,11 @@ impl Pipeline {
             match asker {
                 Some(slot) => self.feed(slot, event(result)),
                 None if result == Err(Class::Permanent) => self.stop(),
-                // A watermark that was not committed is overtaken by the next one; until then a
-                // crash only means redelivery of what the ledger knows.
+                None if result.is_err() && !self.recommit => {
+                    self.recommit = true;
+                    let wait = self.backoff_ms();
+                    self.at(wait, Timer::Recommit);
+                }
                 None => {}
             }
         }
@@ -173,6 +176,8 @@ impl Pipeline {
                 };
                 Action::Release { settle: how.filter(|_| settle) }
             }
+            // Its lease may have ended during the pause: then it is the broker's again.
+            State::Settling(_) if !cx.lease_live => Action::Forget,
             State::Settling(how) => Action::Settle(*how),
             _ => return,
         };
@@ -192,6 +197,7 @@ impl Pipeline {
         if how == Settle::Ack {
             let mark = self.marks.entry(position.partition).or_default();
             if let Some(receipt) = mark.settled(position.offset) {
+                self.passed.insert(position.partition, receipt);
                 self.out.settle(None, receipt, Settle::Ack);
             }
         }
@@ -218,7 +224,8 @@ impl Pipeline {
     /// Hands back a delivery that the lanes do not know (any more).
     pub(super) fn hand_back(&mut self, slot: Slot, delay_ms: u64) {
         if let Some(entry) = self.entries.get_mut(slot) {
-            entry.place = Place::Out;
+            entry.place = if entry.lane.is_some() { Place::Leaving } else { Place::Out };
+            entry.lane.into_iter().for_each(|l| self.lanes.hold(l));
         }
         self.feed(slot, Event::HandBack(delay_ms));
     }
@@ -245,7 +252,7 @@ impl Pipeline {
             Place::Lanes => self.lanes.remove(entry.lane, entry.order, slot),
             Place::Suspect => self.suspects.retain(|s| *s != slot),
             Place::Twin => self.keys.values_mut().for_each(|twins| twins.retain(|s| *s != slot)),
-            Place::Taken | Place::Out => {}
+            Place::Taken | Place::Leaving | Place::Out => {}
         }
         if let (Some(lane), Ended::Delayed(_)) = (entry.lane, entry.ended)
             && self.rules.source.lane_order

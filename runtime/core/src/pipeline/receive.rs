@@ -50,6 +50,10 @@ impl Pipeline {
             let mark = self.marks.entry(position.partition).or_default();
             mark.received(position.offset, delivery.receipt);
         }
+        // Too late on its way here: the broker delivers it again.
+        if delivery.lease_until.is_some_and(|until| until <= self.now) {
+            return;
+        }
         let (known, invalid) = match known {
             Ok(known) => (Some(known), None),
             Err(reason) => (None, Some(reason)),
@@ -141,6 +145,10 @@ impl Pipeline {
         self.fences.entry(lane).or_insert(Fence { asked, head });
         for slot in self.lanes.withdraw(lane) {
             self.hand_back(slot, 0);
+        }
+        // Those that wait for a turn or a verdict are counted by the lane already.
+        for slot in self.entries.waiting_aside(lane) {
+            self.feed(slot, Event::HandBack(0));
         }
     }
 

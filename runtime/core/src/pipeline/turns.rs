@@ -18,6 +18,8 @@ pub enum Timer {
     Due(Slot),
     /// Ask the store or the broker again.
     Again(Slot),
+    /// Commit the watermarks again.
+    Recommit,
     /// Go on after a pause.
     Resume,
 }
@@ -47,8 +49,17 @@ impl Pipeline {
             match timer {
                 Timer::Due(slot) => self.due(slot, at),
                 Timer::Again(slot) => self.reissue(slot),
+                Timer::Recommit => self.recommit(),
                 Timer::Resume => {}
             }
+        }
+    }
+
+    /// Repeats the newest commit of each partition: never an older one (invariant 4).
+    fn recommit(&mut self) {
+        self.recommit = false;
+        for receipt in self.passed.values() {
+            self.out.settle(None, *receipt, crate::ports::Settle::Ack);
         }
     }
 
