@@ -45,20 +45,31 @@ impl Pipeline {
         let mut slots = Vec::with_capacity(size);
         while slots.len() < size {
             let Some(next) = self.lanes.peek() else { break };
-            let alone = self.entries.get(next).is_some_and(|e| e.alone);
-            if alone && !slots.is_empty() {
+            let (alone, suspect) = self.entries.get(next).map_or((false, false), |e| (e.alone, e.suspect));
+            if (alone || suspect) && !slots.is_empty() {
                 break;
             }
             self.lanes.take();
-            if self.takes_key(next) {
+            if suspect {
+                self.set_aside(next);
+            } else if self.takes_key(next) {
                 slots.push(next);
             }
-            if alone {
+            if alone || suspect {
                 break;
             }
         }
         self.lanes.seal();
         slots
+    }
+
+    /// A suspect that leads its lane waits for the turn of suspects, and its lane for it.
+    fn set_aside(&mut self, slot: Slot) {
+        if let Some(entry) = self.entries.get_mut(slot) {
+            entry.place = Place::Suspect;
+            entry.suspect = false;
+            self.suspects.push_back(slot);
+        }
     }
 
     /// Takes the key of a message, or leaves the message to wait for the one that has it.
@@ -190,23 +201,21 @@ impl Pipeline {
         }
     }
 
-    /// Starts a suspect when its turn has come and a worker is free. One that follows others of its
-    /// lane waits for them first.
+    /// Starts a suspect when its turn has come and a worker is free.
     pub(super) fn start_suspect(&mut self) {
-        let next = self.suspects.iter().position(|s| self.entries.leads_lane(*s));
-        let Some(next) = next.filter(|_| !self.draining) else {
+        if self.suspects.is_empty() || self.draining {
             if self.turn == Turn::Granted {
                 self.give_turn();
             }
             return;
-        };
+        }
         match self.turn {
             Turn::None => {
                 self.turn = Turn::Asked;
                 self.out.command(Command::TakeSuspectTurn);
             }
             Turn::Granted if self.free_workers() > 0 && self.now >= self.paused_until => {
-                let Some(slot) = self.suspects.remove(next) else { return };
+                let Some(slot) = self.suspects.pop_front() else { return };
                 if self.takes_key(slot) {
                     self.turn = Turn::Held(slot);
                     self.claim(vec![slot], true);

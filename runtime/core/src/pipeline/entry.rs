@@ -24,6 +24,8 @@ pub struct Entry {
     pub lease_live: bool,
     /// To be run in a chunk of its own: its batch failed as a whole.
     pub alone: bool,
+    /// Its last start ended with the process: to be run when no other suspect is.
+    pub suspect: bool,
     pub place: Place,
     pub ended: Ended,
     /// When its wait is over, while it waits here.
@@ -120,12 +122,6 @@ impl Entries {
             entry.is_some_and(|e| e.lane == Some(lane) && matches!(e.place, Place::Twin | Place::Suspect))
         };
         self.slots().into_iter().filter(aside).collect()
-    }
-
-    /// Whether nothing of its lane was received before it and is still held.
-    pub fn leads_lane(&self, slot: Slot) -> bool {
-        let Some(entry) = self.get(slot) else { return false };
-        entry.lane.is_none() || !self.iter().any(|e| e.lane == entry.lane && e.order < entry.order)
     }
 
     /// The slots of what is held, in the order of receipt.

@@ -106,15 +106,10 @@ impl Pipeline {
             }
             Action::Requeue { alone } => self.requeue(slot, alone),
             Action::Suspect => {
-                self.free_key(slot);
                 if let Some(entry) = self.entries.get_mut(slot) {
-                    entry.place = Place::Suspect;
+                    entry.suspect = true;
                 }
-                self.suspects.push_back(slot);
-                if self.draining {
-                    self.suspects.pop_back();
-                    self.feed(slot, Event::HandBack(0));
-                }
+                self.requeue(slot, false);
             }
             Action::Forget => self.forget(slot),
             Action::Stop => self.stop(),

@@ -113,6 +113,7 @@ impl Pipeline {
             state: State::Admitted,
             lease_live: true,
             alone: false,
+            suspect: false,
             place: Place::Out,
             ended: Ended::Free,
             due: None,
