@@ -29,13 +29,13 @@ pub use queue::EmbeddedSource;
 pub use queue::send::{NewMessage, SendError};
 pub use status::PipelineStatus;
 
-use db::{Gate, Owner};
+use db::{Gate, Log, Owner, Readers};
 use ledger::{Pipeline, recovery};
 use queue::Queue;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wake::Waker;
@@ -77,11 +77,11 @@ pub struct Store {
 }
 
 struct Inner {
-    dir: PathBuf,
     options: Options,
     gate: Gate,
     /// For short commands and set-up; the hot path has connections of its own.
     db: Mutex<Connection>,
+    log: Mutex<Log>,
     queues: Mutex<HashMap<String, Arc<Queue>>>,
     running: Option<Running>,
 }
@@ -90,6 +90,7 @@ struct Inner {
 struct Running {
     writer: Arc<Writer>,
     waker: Waker,
+    readers: Readers,
     _owner: Owner,
 }
 
@@ -97,6 +98,15 @@ impl Store {
     /// Opens a directory to run pipelines in. Blocks; checks the file, brings it to this version,
     /// and turns what a dead process had started into suspects.
     pub fn open_owner(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        Self::open_writing_with(dir, options, db::connect)
+    }
+
+    /// `connect` makes the writer's connection: a test gives it a limit of pages.
+    fn open_writing_with(
+        dir: &Path,
+        options: Options,
+        connect: impl FnOnce(&Path) -> Result<Connection, StoreError>,
+    ) -> Result<Self, StoreError> {
         db::make_dir(dir)?;
         let owner = Owner::take(dir)?;
         let connection = db::open(dir, true)?;
@@ -113,11 +123,14 @@ impl Store {
             );
         }
         let started = |source| StoreError::Open { path: dir.to_owned(), source };
-        let writer = Writer::start(db::connect(&db::file(dir))?, Gate::open(dir)?, options.clock.clone());
+        let mut writing = connect(&db::file(dir))?;
+        let log = Log::take_over(&mut writing)?;
+        let writer = Writer::start(writing, log, Gate::open(dir)?, options.clock.clone());
         let writer = Arc::new(writer.map_err(started)?);
         let waker = Waker::start(db::connect(&db::file(dir))?, options.clock.clone(), writer.clone());
-        let running = Running { writer, waker: waker.map_err(started)?, _owner: owner };
-        Ok(Self::new(dir, options, gate, connection, Some(running)))
+        let waker = waker.map_err(started)?;
+        let running = Running { writer, waker, readers: Readers::open(dir)?, _owner: owner };
+        Self::new(options, gate, connection, Some(running))
     }
 
     /// Opens a directory for short commands, beside a worker or without one. Blocks; makes the
@@ -126,12 +139,18 @@ impl Store {
         db::make_dir(dir)?;
         let connection = db::open(dir, false)?;
         let gate = Gate::open(dir)?;
-        Ok(Self::new(dir, options, gate, connection, None))
+        Self::new(options, gate, connection, None)
     }
 
-    fn new(dir: &Path, options: Options, gate: Gate, db: Connection, running: Option<Running>) -> Self {
+    fn new(
+        options: Options,
+        gate: Gate,
+        mut db: Connection,
+        running: Option<Running>,
+    ) -> Result<Self, StoreError> {
+        let log = Mutex::new(Log::take_over(&mut db)?);
         let (db, queues) = (Mutex::new(db), Mutex::default());
-        Self { inner: Arc::new(Inner { dir: dir.to_owned(), options, gate, db, queues, running }) }
+        Ok(Self { inner: Arc::new(Inner { options, gate, db, log, queues, running }) })
     }
 
     /// The process that runs pipelines in a directory now, if one does.
@@ -170,7 +189,7 @@ impl Store {
             pipeline: pipeline.pipeline.clone(),
             writer: running.writer.clone(),
             clock: self.inner.options.clock.clone(),
-            reader: Arc::new(Mutex::new(db::connect(&db::file(&self.inner.dir))?)),
+            reader: running.readers.of(queue.id),
             closed: AtomicBool::new(false),
         })
     }
@@ -210,7 +229,9 @@ impl Store {
         if done.is_err() && !db.is_autocommit() {
             db.execute_batch("ROLLBACK")?;
         }
-        done
+        let value = done?;
+        self.inner.log.lock().unwrap_or_else(PoisonError::into_inner).tend(db)?;
+        Ok(value)
     }
 
     fn open_queue(&self, name: &str) -> Result<Arc<Queue>, StoreError> {

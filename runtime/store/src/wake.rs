@@ -1,8 +1,8 @@
 //! Notices what other processes write: a message they send starts within a tick.
 
 use crate::clock::WallClock;
-use crate::queue::{Queue, rebase};
-use crate::writer::Writer;
+use crate::queue::Queue;
+use crate::writer::{Op, Writer};
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -33,7 +33,8 @@ impl Waker {
             while matches!(stopped.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
                 let (now, found) = (clock.now_ms(), data_version(&db));
                 if now + JUMP_MS < wall {
-                    rebase(&writer);
+                    let queues = watched.lock().unwrap_or_else(PoisonError::into_inner);
+                    writer.send(Op::Rebase(queues.clone()));
                 }
                 wall = now;
                 if found != version {

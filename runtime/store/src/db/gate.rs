@@ -4,7 +4,7 @@
 //! and a `pelton send` that polls for the lock may never find it free. So whoever waits holds a
 //! shared file lock meanwhile; the worker looks at it after each group and stands back for a moment.
 
-use super::private_file;
+use super::{BUSY, private_file};
 use crate::error::StoreError;
 use rusqlite::{Connection, ErrorCode};
 use std::fs::File;
@@ -28,6 +28,14 @@ impl Gate {
 
     /// Begins a write transaction; waits for others at most `patience`.
     pub fn begin(&self, db: &Connection, patience: Duration) -> Result<(), StoreError> {
+        // SQLite's own wait is longer and longer naps, in which it would not say that it waits.
+        db.busy_timeout(Duration::ZERO)?;
+        let begun = self.wait_to_begin(db, patience);
+        db.busy_timeout(BUSY)?;
+        begun
+    }
+
+    fn wait_to_begin(&self, db: &Connection, patience: Duration) -> Result<(), StoreError> {
         let since = Instant::now();
         let mut announced = false;
         let begun = loop {
@@ -65,7 +73,8 @@ impl Gate {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "nothing tells when another process ends its transaction")]
-fn pause() {
+/// A moment, for what no process tells another: that it has let go of a lock.
+#[allow(clippy::disallowed_methods, reason = "nothing tells when another process lets go of a lock")]
+pub fn pause() {
     std::thread::sleep(POLL);
 }

@@ -1,10 +1,15 @@
 //! One `pelton run` owns a data directory.
 
+use super::gate::pause;
 use super::private_file;
 use crate::error::StoreError;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Longer than somebody looks who only wants to know the owner.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// Ownership of a data directory; ends with the process, however it ends.
 #[derive(Debug)]
@@ -18,13 +23,18 @@ impl Owner {
         let path = dir.join("pelton.lock");
         let mut file = private_file(&path)?;
         let open = |source| StoreError::Open { path: path.clone(), source };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                let pid = read_pid(&mut file).map_or_else(|| "unknown".to_owned(), |p| p.to_string());
-                return Err(StoreError::Owned { dir: dir.to_owned(), pid });
+        let since = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // `of` looks by locking, for a moment.
+                Err(TryLockError::WouldBlock) if since.elapsed() < GLANCE => pause(),
+                Err(TryLockError::WouldBlock) => {
+                    let pid = read_pid(&mut file).map_or_else(|| "unknown".to_owned(), |p| p.to_string());
+                    return Err(StoreError::Owned { dir: dir.to_owned(), pid });
+                }
+                Err(TryLockError::Error(source)) => return Err(open(source)),
             }
-            Err(std::fs::TryLockError::Error(source)) => return Err(open(source)),
         }
         file.set_len(0).map_err(open)?;
         writeln!(file, "{}", std::process::id()).map_err(open)?;

@@ -2,13 +2,18 @@
 
 mod gate;
 mod lock;
+mod log;
+mod readers;
 pub mod schema;
 
 use crate::error::StoreError;
 pub use gate::Gate;
 pub use lock::Owner;
-use rusqlite::{Connection, OpenFlags};
+pub use log::Log;
+pub use readers::Readers;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Older versions can damage a write-ahead log when it is reset.
 const SQLITE_FLOOR: (i32, &str) = (3_051_003, "3.51.3");
@@ -16,6 +21,12 @@ const SQLITE_FLOOR: (i32, &str) = (3_051_003, "3.51.3");
 /// Files up to this size are checked whole at the owner's start; larger ones would take minutes,
 /// and are checked in their pages as they are read.
 const CHECKED_WHOLE: u64 = 64 << 20;
+
+/// Pages that a connection that writes keeps in memory, at most.
+const WRITER_CACHE_KIB: u32 = 64 << 10;
+
+/// How long a statement waits for a lock of another process.
+pub const BUSY: Duration = Duration::from_secs(10);
 
 /// The database file of a data directory.
 pub fn file(dir: &Path) -> PathBuf {
@@ -44,21 +55,16 @@ pub fn open(dir: &Path, check: bool) -> Result<Connection, StoreError> {
         return Err(StoreError::OldSqlite { found, needed: SQLITE_FLOOR.1 });
     }
     let path = file(dir);
-    let size = private_file(&path)?.metadata().map_or(0, |m| m.len());
-    let mut db = connect(&path)?;
     let damaged = |why: String| StoreError::Damaged { path: path.clone(), why };
-    let first = |sql: &str| -> Result<i64, StoreError> {
-        db.query_row(sql, [], |r| r.get(0)).map_err(|e| unreadable(e, &damaged))
-    };
+    let size = private_file(&path)?.metadata().map_or(0, |m| m.len());
+    // SQLite would take it for a new database, and throw the log away.
+    let log = std::fs::metadata(dir.join("pelton.db-wal")).map_or(0, |m| m.len());
+    if size == 0 && log > 0 {
+        return Err(damaged("it is empty, but its log pelton.db-wal is not".to_owned()));
+    }
+    let mut db = raw(&path)?;
     let known = schema::STEPS.len() as i64;
-    let (version, id) = (first("PRAGMA user_version")?, first("PRAGMA application_id")?);
-    let tables = first("SELECT count(*) FROM sqlite_schema")?;
-    if tables > 0 && id != schema::APPLICATION_ID {
-        return Err(damaged("it has tables of another program".to_owned()));
-    }
-    if version > known {
-        return Err(StoreError::Newer { path: path.clone(), found: version, known });
-    }
+    let version = identify(&db, &path, known)?;
     if check && size <= CHECKED_WHOLE {
         let sound = db.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0));
         let sound = sound.map_err(|e| unreadable(e, &damaged))?;
@@ -66,26 +72,73 @@ pub fn open(dir: &Path, check: bool) -> Result<Connection, StoreError> {
             return Err(damaged(sound));
         }
     }
+    tune(&db, WRITER_CACHE_KIB).map_err(|e| unreadable(e, &damaged))?;
     if version < known {
         schema::migrate(&mut db).map_err(|e| unreadable(e, &damaged))?;
     }
     Ok(db)
 }
 
-/// Another connection to a database that `open` has been through.
+/// The schema version of a file that is ours; nothing is written.
+fn identify(db: &Connection, path: &Path, known: i64) -> Result<i64, StoreError> {
+    let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
+    let first = |sql: &str| -> Result<i64, StoreError> {
+        db.query_row(sql, [], |r| r.get(0)).map_err(|e| unreadable(e, &damaged))
+    };
+    // In one snapshot: another process may be making the tables.
+    db.execute_batch("BEGIN").map_err(|e| unreadable(e, &damaged))?;
+    let found = (|| {
+        let tables = first("SELECT count(*) FROM sqlite_schema")?;
+        Ok::<_, StoreError>((first("PRAGMA user_version")?, first("PRAGMA application_id")?, tables))
+    })();
+    db.execute_batch("COMMIT")?;
+    let (version, id, tables) = found?;
+    if tables > 0 && id != schema::APPLICATION_ID {
+        return Err(damaged("it has tables of another program".to_owned()));
+    }
+    if version > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found: version, known });
+    }
+    Ok(version)
+}
+
+/// Another connection to a database that `open` has been through, to write with.
 pub fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let db = raw(path)?;
+    tune(&db, WRITER_CACHE_KIB)?;
+    Ok(db)
+}
+
+fn raw(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(std::time::Duration::from_secs(10))?;
-    let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
-    let wal: Result<String, _> = db.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0));
-    wal.map_err(|e| unreadable(e, &damaged))?;
-    db.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;",
-    )?;
-    db.set_prepared_statement_cache_capacity(64);
+    db.busy_timeout(BUSY)?;
     Ok(db)
+}
+
+fn tune(db: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
+    journal_in_wal(db)?;
+    db.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;",
+    )?;
+    db.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Two processes that make the database at once get in each other's way here, and SQLite does not
+/// wait then.
+fn journal_in_wal(db: &Connection) -> rusqlite::Result<()> {
+    let since = Instant::now();
+    loop {
+        let set: rusqlite::Result<String> = db.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0));
+        match set {
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < BUSY => {
+                gate::pause();
+            }
+            other => return other.map(drop),
+        }
+    }
 }
 
 fn unreadable(error: rusqlite::Error, damaged: &impl Fn(String) -> StoreError) -> StoreError {

@@ -78,18 +78,18 @@ impl Pipeline {
 
     /// Reads what memory holds of the tables: at the start, and after a group that failed.
     pub fn reload(&self, db: &Connection) -> rusqlite::Result<()> {
-        let mut state = self.state();
-        state.ranges.clear();
+        let mut ranges: HashMap<u32, Ranges> = HashMap::new();
         let mut rows =
             db.prepare_cached("SELECT partition, first, last FROM ranges WHERE pipeline = ?1")?;
         let mut rows = rows.query([self.id])?;
         while let Some(row) = rows.next()? {
             let (first, last): (i64, i64) = (row.get(1)?, row.get(2)?);
-            state.ranges.entry(row.get(0)?).or_default().load(first as u64, last as u64);
+            ranges.entry(row.get(0)?).or_default().add(first as u64, last as u64);
         }
         let count = "SELECT count(*) FROM attempts WHERE pipeline = ?1";
         let count: i64 = db.query_row(count, [self.id], |r| r.get(0))?;
-        state.attempt_rows = count as u64;
+        let mut state = self.state();
+        (state.ranges, state.attempt_rows) = (ranges, count as u64);
         Ok(())
     }
 

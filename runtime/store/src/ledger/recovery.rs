@@ -2,10 +2,11 @@
 
 use super::identity::{decode_items, encode};
 use pelton_core::Identity;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 /// Turns start records that nobody will end into attempts of suspects. Done twice it does no more
-/// than once: it sets the number of the attempt that was started, it does not add one.
+/// than once: it sets the number of the attempt that was started, it does not add one. What was
+/// completed is in no record: it was taken out in the same transaction.
 pub fn recover(db: &Connection) -> rusqlite::Result<usize> {
     let mut suspects = 0;
     let mut records = db.prepare("SELECT pipeline, items FROM started ORDER BY chunk")?;
@@ -13,10 +14,8 @@ pub fn recover(db: &Connection) -> rusqlite::Result<usize> {
     while let Some(record) = records.next()? {
         let (pipeline, items): (i64, Vec<u8>) = (record.get(0)?, record.get(1)?);
         for (identity, attempt) in decode_items(&items) {
-            if !is_over(db, pipeline, identity)? {
-                suspect(db, pipeline, identity, attempt)?;
-                suspects += 1;
-            }
+            suspect(db, pipeline, identity, attempt)?;
+            suspects += 1;
         }
     }
     drop(records);
@@ -29,19 +28,4 @@ fn suspect(db: &Connection, pipeline: i64, identity: Identity, attempt: u32) -> 
                ON CONFLICT DO UPDATE SET suspect = 1, attempts = max(attempts, excluded.attempts)";
     db.prepare_cached(sql)?.execute(params![pipeline, encode(identity), attempt])?;
     Ok(())
-}
-
-fn is_over(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<bool> {
-    let found = match identity {
-        Identity::Position(p) => {
-            let sql = "SELECT 1 FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";
-            let row = params![pipeline, p.partition, p.offset as i64];
-            db.prepare_cached(sql)?.query_row(row, |_| Ok(())).optional()?
-        }
-        Identity::Key(key) => {
-            let sql = "SELECT 1 FROM entries WHERE pipeline = ?1 AND key = ?2";
-            db.prepare_cached(sql)?.query_row(params![pipeline, key.as_slice()], |_| Ok(())).optional()?
-        }
-    };
-    Ok(found.is_some())
 }

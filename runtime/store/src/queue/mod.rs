@@ -8,7 +8,7 @@ pub mod send;
 use crate::clock::WallClock;
 use crate::error::StoreError;
 use crate::ledger::Pipeline;
-use crate::writer::{Change, Op, Writer};
+use crate::writer::{Change, Writer};
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use rusqlite::Connection;
@@ -184,9 +184,4 @@ impl Source for EmbeddedSource {
         self.queue.wake.notify_one();
         Box::pin(std::future::ready(()))
     }
-}
-
-/// Asks the writer to measure waits from now: the wall clock went back.
-pub fn rebase(writer: &Writer) {
-    writer.send(Op::Rebase);
 }

@@ -8,13 +8,13 @@ mod tally;
 pub use tally::Effect;
 
 use crate::clock::WallClock;
-use crate::db::Gate;
-use crate::error::StoreError;
+use crate::db::{Gate, Log};
+use crate::error::{StoreError, class_of};
 use crate::ledger::Pipeline;
+use crate::queue::Queue;
 use pelton_core::ports::{ClaimItem, Class, Completion, Release, Settle, Verdict};
 use pelton_core::{Letter, Receipt, points};
 use rusqlite::Connection;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -52,8 +52,8 @@ pub enum Op {
         pipeline: i64,
         ms: u64,
     },
-    /// The wall clock went back: waits are measured anew from now.
-    Rebase,
+    /// The wall clock went back: waits are measured anew from now, and these queues look again.
+    Rebase(Vec<Arc<Queue>>),
     Stop,
 }
 
@@ -64,18 +64,19 @@ pub struct Writer {
     thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
+#[derive(Default)]
 struct Shared {
     failed: OnceLock<String>,
-    stopping: AtomicBool,
 }
 
 impl Writer {
     /// Starts it on a connection of its own.
-    pub fn start(db: Connection, gate: Gate, clock: Arc<dyn WallClock>) -> std::io::Result<Self> {
+    pub fn start(db: Connection, log: Log, gate: Gate, clock: Arc<dyn WallClock>) -> std::io::Result<Self> {
         let (ops, arrived) = channel();
-        let shared = Arc::new(Shared { failed: OnceLock::new(), stopping: AtomicBool::new(false) });
+        let shared = Arc::new(Shared::default());
         let loop_ = Loop {
             db,
+            log,
             gate,
             clock,
             next_chunk: 1,
@@ -100,6 +101,11 @@ impl Writer {
         self.send(Op::Keep { pipeline, ms });
     }
 
+    /// Refuses everything from now on: what is on disk, or in memory of it, is unknown.
+    pub fn fail(&self, why: String) {
+        self.shared.fail(why);
+    }
+
     /// Why it refuses everything, if it does.
     pub fn failed(&self) -> Option<String> {
         self.shared.failed.get().cloned()
@@ -107,7 +113,6 @@ impl Writer {
 
     /// Ends it after what has been handed over.
     pub fn stop(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
         self.send(Op::Stop);
         let thread = self.thread.lock().ok().and_then(|mut t| t.take());
         if thread.is_some_and(|t| t.join().is_err()) {
@@ -116,8 +121,20 @@ impl Writer {
     }
 }
 
+impl Shared {
+    fn fail(&self, why: String) {
+        if self.failed.set(why.clone()).is_ok() {
+            tracing::error!(
+                why,
+                "the store stops: after this nothing more is promised. What is in work comes back at the next start"
+            );
+        }
+    }
+}
+
 struct Loop {
     db: Connection,
+    log: Log,
     gate: Gate,
     clock: Arc<dyn WallClock>,
     next_chunk: u64,
@@ -133,15 +150,15 @@ type ChangeOp = (Arc<Pipeline>, Vec<Change>, Answer<Vec<Result<(), Class>>>);
 impl Loop {
     fn run(mut self, arrived: &Receiver<Op>) {
         loop {
-            let first = match arrived.recv_timeout(prune::PERIOD) {
+            if self.prune.is_due() {
+                self.tidy();
+            }
+            let first = match arrived.recv_timeout(self.prune.wait()) {
                 Ok(op) => op,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.tidy();
-                    continue;
-                }
+                Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let (mut claims, mut changes, mut stop, mut rebase) = (Vec::new(), Vec::new(), false, false);
+            let (mut claims, mut changes, mut stop, mut rebase) = (Vec::new(), Vec::new(), false, None);
             for op in std::iter::once(first).chain(arrived.try_iter().take(GROUP)) {
                 match op {
                     Op::Claim { pipeline, items, alone, answer } => {
@@ -149,7 +166,7 @@ impl Loop {
                     }
                     Op::Change { pipeline, changes: c, answer } => changes.push((pipeline, c, answer)),
                     Op::Keep { pipeline, ms } => self.prune.keep(pipeline, ms),
-                    Op::Rebase => rebase = true,
+                    Op::Rebase(queues) => rebase = Some(queues),
                     Op::Stop => stop = true,
                 }
             }
@@ -160,12 +177,13 @@ impl Loop {
             if !changes.is_empty() {
                 self.change_group(changes);
             }
-            if rebase {
-                self.rebase();
+            if let Some(queues) = rebase {
+                self.rebase(&queues);
             }
             if stop {
                 break;
             }
+            self.fold_log();
             self.gate.stand_back();
         }
         if self.shared.failed.get().is_none()
@@ -175,7 +193,20 @@ impl Loop {
         }
     }
 
+    /// A checkpoint that fails may be a sync that failed, of what was promised without one.
+    fn fold_log(&mut self) {
+        if self.shared.failed.get().is_none()
+            && let Err(error) = self.log.tend(&self.db)
+            && class_of(&error) == Class::Permanent
+        {
+            self.shared.fail(format!("the log could not be folded into the database: {error}"));
+        }
+    }
+
     fn claim_group(&mut self, ops: Vec<ClaimOp>) {
+        if self.log.is_too_long(&self.db).unwrap_or(false) {
+            return ops.into_iter().for_each(|(_, _, _, answer)| reply(answer, Err(Class::Transient)));
+        }
         points::reach("before-claim");
         let mut staged = Vec::with_capacity(ops.len());
         let done = self.transaction(false, |me| {
@@ -238,8 +269,9 @@ impl Loop {
         let pipelines = tally.pipelines();
         tally.undo();
         for pipeline in pipelines {
+            // Memory may say "completed" of what is not: nothing may be answered from it.
             if let Err(error) = pipeline.reload(&self.db) {
-                tracing::debug!(%error, "the ledger cannot be read after a failed commit");
+                self.shared.fail(format!("the ledger could not be read after a failed commit: {error}"));
             }
         }
     }
@@ -263,8 +295,7 @@ impl Loop {
             tracing::error!(%error, "a failed transaction could not be rolled back");
         }
         if class == Class::Permanent {
-            tracing::error!(%error, "the store stops: what is on disk is unknown after this, so nothing more is promised. Messages in work come back at the next start");
-            drop(self.shared.failed.set(error.to_string()));
+            self.shared.fail(error.to_string());
         } else {
             tracing::warn!(%error, "the store could not commit; it tries again. Intake pauses until it can: free the disk, or end who holds the database");
         }
@@ -291,20 +322,24 @@ impl Loop {
             return;
         }
         let now = self.clock.now_ms();
-        if let Some(step) = self.prune.step(now) {
-            let pruned = self.transaction(false, |me| me.prune.run(&me.db, step));
+        if let Err(error) = self.prune.look(&self.db, now) {
+            tracing::debug!(%error, "expired ledger entries stay until they can be read");
+        }
+        if self.prune.has_expired() {
+            let pruned = self.transaction(false, |me| me.prune.remove(&me.db));
             if pruned.is_err() {
                 tracing::debug!("expired ledger entries stay until the store can write again");
             }
         }
     }
 
-    fn rebase(&mut self) {
+    fn rebase(&mut self, queues: &[Arc<Queue>]) {
         let now = self.clock.now_ms();
         let done = self.transaction(true, |me| rebase(&me.db, now));
         if done.is_ok() {
             tracing::warn!("the wall clock went back: waits in the queue are measured from now");
         }
+        queues.iter().for_each(|q| q.look_again());
     }
 }
 

@@ -166,12 +166,13 @@ impl Of {
             let ranges = state.ranges.entry(partition).or_default();
             for (first, last) in runs(these.iter().map(|p| p.offset)) {
                 let merged = ranges.add(first, last);
-                for gone in merged.gone {
-                    let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first = ?3";
-                    db.prepare_cached(sql)?.execute(params![self.pipeline.id, partition, gone as i64])?;
-                }
-                let sql = "INSERT OR REPLACE INTO ranges(pipeline, partition, first, last) VALUES (?1, ?2, ?3, ?4)";
                 let row = params![self.pipeline.id, partition, merged.first as i64, merged.last as i64];
+                // Not only what memory knows: another process may have split a range to forget an
+                // offset, and ranges must never overlap.
+                let sql =
+                    "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first BETWEEN ?3 AND ?4";
+                db.prepare_cached(sql)?.execute(row)?;
+                let sql = "INSERT INTO ranges(pipeline, partition, first, last) VALUES (?1, ?2, ?3, ?4)";
                 db.prepare_cached(sql)?.execute(row)?;
             }
         }

@@ -1,0 +1,36 @@
+//! Connections that queues are read with: a few for all, since each costs files and memory.
+
+use super::{file, raw, tune};
+use crate::error::StoreError;
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// More readers than processors would only wait for each other.
+const COUNT: usize = 4;
+/// Queues are read from front to back: little is read twice.
+const CACHE_KIB: u32 = 2 << 10;
+
+/// A connection that some queues share.
+pub type Reader = Arc<Mutex<Connection>>;
+
+/// The connections.
+pub struct Readers(Vec<Reader>);
+
+impl Readers {
+    /// Opens them.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let open = |_| -> Result<Reader, StoreError> {
+            let db = raw(&file(dir))?;
+            tune(&db, CACHE_KIB)?;
+            db.pragma_update(None, "query_only", true)?;
+            Ok(Arc::new(Mutex::new(db)))
+        };
+        Ok(Self((0..COUNT).map(open).collect::<Result<_, _>>()?))
+    }
+
+    /// The one of a queue.
+    pub fn of(&self, queue: i64) -> Reader {
+        self.0[queue.unsigned_abs() as usize % COUNT].clone()
+    }
+}
