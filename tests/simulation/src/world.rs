@@ -58,8 +58,6 @@ pub struct World {
     pub lettered: BTreeMap<Identity, String>,
     pub letters: Vec<usize>,
     pub effects: Vec<usize>,
-    /// Messages that a dead process had out: their lane waits until their lease has ended.
-    orphans: BTreeSet<usize>,
     /// Claims that live, and what they are of; void after a death.
     pub live: BTreeMap<Claim, (Identity, u32)>,
     chunks: u64,
@@ -91,7 +89,6 @@ impl World {
             lettered: BTreeMap::new(),
             letters: Vec::new(),
             effects: Vec::new(),
-            orphans: BTreeSet::new(),
             live: BTreeMap::new(),
             chunks: 0,
             receipts: 0,
@@ -144,7 +141,8 @@ impl World {
     fn waits(&self, n: usize, free: bool) -> bool {
         match self.broker[n] {
             AtBroker::Ready(_) => !free,
-            AtBroker::Out(..) => self.orphans.contains(&n),
+            // With leases a broker keeps a lane to one receive at a time.
+            AtBroker::Out(..) => self.shape.caps.lease_ms.is_some(),
             AtBroker::Gone => false,
         }
     }
@@ -155,7 +153,6 @@ impl World {
         let until = self.shape.caps.lease_ms.map_or(u64::MAX, |ms| now + ms);
         self.broker[n] = AtBroker::Out(receipt, until);
         self.cursor = n + 1;
-        self.orphans.remove(&n);
         let position = Position { partition: 0, offset: n as u64 * 3 };
         let numbered = self.sent[n].identity == Identity::Position(position);
         Delivery {
@@ -192,7 +189,9 @@ impl World {
 
     pub fn complete(&mut self, n: usize, claim: Claim) -> Result<(), Class> {
         let (identity, _) = self.live.remove(&claim).ok_or(Class::Lost)?;
-        self.completed.insert(identity);
+        if self.shape.dedup {
+            self.completed.insert(identity);
+        }
         self.attempts.remove(&identity);
         self.effects.push(n);
         Ok(())
@@ -252,17 +251,13 @@ impl World {
     /// are gone, those of a broker run on.
     pub fn died(&mut self) {
         for (identity, attempt) in std::mem::take(&mut self.live).into_values() {
-            if !self.completed.contains(&identity) {
-                let known = self.attempts.get(&identity).map_or(0, |(n, _)| *n);
-                self.attempts.insert(identity, (known.max(attempt), true));
-            }
+            let known = self.attempts.get(&identity).map_or(0, |(n, _)| *n);
+            self.attempts.insert(identity, (known.max(attempt), true));
         }
         self.cursor = self.committed;
-        for (n, place) in self.broker.iter_mut().enumerate() {
-            match (*place, self.shape.caps.lease_ms) {
-                (AtBroker::Out(..), None) => *place = AtBroker::Ready(0),
-                (AtBroker::Out(..), Some(_)) => drop(self.orphans.insert(n)),
-                _ => {}
+        for place in &mut self.broker {
+            if let (AtBroker::Out(..), None) = (*place, self.shape.caps.lease_ms) {
+                *place = AtBroker::Ready(0);
             }
         }
     }

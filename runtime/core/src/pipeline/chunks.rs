@@ -144,12 +144,13 @@ impl Pipeline {
         let mut work = Vec::with_capacity(slots.len());
         let mut stopped: Vec<Lane> = Vec::new();
         for (slot, verdict) in slots.iter().zip(verdicts) {
+            let lane = self.entries.get(*slot).and_then(|e| e.lane);
             self.feed(*slot, Event::Claimed(*verdict));
-            let Some(entry) = self.entries.get(*slot) else {
-                continue;
-            };
-            let lane = entry.lane;
-            let State::Handling { attempt, .. } = entry.state else {
+            let started = self.entries.get(*slot).and_then(|e| match e.state {
+                State::Handling { attempt, .. } => Some((e, attempt)),
+                _ => None,
+            });
+            let Some((entry, attempt)) = started else {
                 if !matches!(verdict, Verdict::Duplicate | Verdict::Lettered) {
                     stopped.extend(lane);
                 }
