@@ -54,6 +54,9 @@ impl Pipeline {
                 self.set_aside(next);
             } else if self.takes_key(next) {
                 slots.push(next);
+            } else {
+                // What follows it in its lane waits with it.
+                self.lanes.seal();
             }
             if alone || suspect {
                 break;

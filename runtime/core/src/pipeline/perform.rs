@@ -249,9 +249,8 @@ impl Pipeline {
             Place::Twin => self.keys.values_mut().for_each(|twins| twins.retain(|s| *s != slot)),
             Place::Taken | Place::Leaving | Place::Out => {}
         }
-        if let (Some(lane), Ended::Delayed(_)) = (entry.lane, entry.ended)
-            && self.rules.source.lane_order
-        {
+        let returns = matches!(entry.ended, Ended::Delayed(_)) || entry.place == Place::Leaving;
+        if let (Some(lane), true) = (entry.lane, returns && self.rules.source.lane_order) {
             self.fence(lane, entry.message.clone());
         }
         if !matches!(entry.place, Place::Lanes | Place::Out) {

@@ -143,7 +143,10 @@ impl Pipeline {
     /// so does what a receive that is under way may still bring (the broker did not know yet).
     pub(super) fn fence(&mut self, lane: Lane, head: Arc<Message>) {
         let asked = self.receiving.unwrap_or(0);
-        self.fences.entry(lane).or_insert(Fence { asked, head });
+        match self.fences.get_mut(&lane) {
+            Some(fence) => fence.asked = asked,
+            None => drop(self.fences.insert(lane, Fence { asked, head })),
+        }
         for slot in self.lanes.withdraw(lane) {
             self.hand_back(slot, 0);
         }
