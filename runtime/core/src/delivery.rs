@@ -15,6 +15,8 @@
 //! A late answer cannot overwrite a newer state: every pair of state and event is named below, and
 //! the pairs that mean nothing change nothing.
 
+#[cfg(test)]
+mod tests;
 mod words;
 
 use crate::outcome::{Cause, Failure, Outcome};

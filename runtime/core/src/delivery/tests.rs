@@ -1,0 +1,340 @@
+//! The table, line by line: every pair of state and event that means something, and what it means.
+//! What no line names must change nothing; the last test holds that for every other pair.
+
+#![allow(clippy::unwrap_used)]
+
+use super::Event as E;
+use super::State as S;
+use super::*;
+use crate::outcome::FaultKind;
+use Action::{Again, Complete, Forget, Handle, Publish, Release, Requeue, Stop, Suspect, Wait};
+use Class::{Lost, Permanent, Transient};
+
+const C: Claim = Claim { chunk: 7, index: 3 };
+const ACK: Settle = Settle::Ack;
+const BACK: Settle = Settle::GiveBack;
+
+/// A broker that holds retries, a live lease, attempt 3 the last one, the policy's wait 100 ms.
+const PLAIN: Context = Context {
+    max_attempts: 3,
+    shares_ledger: false,
+    native_delay: true,
+    lease_live: true,
+    delay_ms: 100,
+    draining: false,
+};
+const HERE: Context = Context { native_delay: false, ..PLAIN };
+const SHARED: Context = Context { shares_ledger: true, ..PLAIN };
+const LATE: Context = Context { lease_live: false, ..PLAIN };
+const LATE_SHARED: Context = Context { lease_live: false, ..SHARED };
+const DRAIN: Context = Context { draining: true, ..PLAIN };
+
+fn later(delay_ms: u64) -> Settle {
+    Settle::RetryLater { delay_ms }
+}
+
+fn handling(attempt: u32) -> State {
+    S::Handling { claim: C, attempt }
+}
+
+fn completing() -> State {
+    S::Completing { claim: C }
+}
+
+fn releasing(counts: bool, then: Then) -> State {
+    S::Releasing { claim: C, counts, then }
+}
+
+fn why(cause: Cause, failure: Failure, reason: &str, attempts: u32) -> Why {
+    Why { cause, failure, reason: reason.to_owned(), attempts }
+}
+
+fn rejected() -> Why {
+    why(Cause::Rejected, Failure::Reject, "no", 2)
+}
+
+fn invalid() -> Why {
+    why(Cause::Invalid, Failure::Invalid, "no key", 0)
+}
+
+fn publishing(why: Why) -> State {
+    S::Publishing { claim: Some(C), why }
+}
+
+fn unclaimed() -> State {
+    S::Publishing { claim: None, why: invalid() }
+}
+
+fn fresh(attempt: u32, crashed: bool) -> Event {
+    E::Claimed(Verdict::Fresh { claim: C, attempt, crashed })
+}
+
+fn retry(after_ms: Option<u64>) -> Event {
+    E::Handled(Outcome::Retry { reason: "later".to_owned(), after_ms })
+}
+
+fn reject() -> Event {
+    E::Handled(Outcome::Reject { reason: "no".to_owned() })
+}
+
+fn fault(kind: FaultKind) -> Event {
+    E::Handled(Outcome::Fault { kind, reason: "trap".to_owned() })
+}
+
+fn done(outcome: Outcome) -> Event {
+    E::Handled(outcome)
+}
+
+fn release(settle: Option<Settle>) -> Action {
+    Release { settle }
+}
+
+fn settle(how: Settle) -> (State, Action) {
+    (S::Settling(how), Action::Settle(how))
+}
+
+type Row = (Context, State, Event, (State, Action));
+
+fn hold(rows: Vec<Row>) {
+    for (cx, state, event, expected) in rows {
+        let line = format!("{state:?} + {event:?} in {cx:?}");
+        assert_eq!(step(state, event, &cx), expected, "{line}");
+    }
+}
+
+#[test]
+fn admitted() {
+    hold(vec![
+        (PLAIN, S::Admitted, E::Start, (S::Claiming, Action::Claim)),
+        (PLAIN, S::Admitted, E::Invalid("no key".to_owned()), (unclaimed(), Publish { settle: true })),
+        (PLAIN, S::Admitted, E::LeaseEnded, (S::Gone, Forget)),
+        (PLAIN, S::Admitted, E::TwinCompleted, settle(ACK)),
+        (PLAIN, S::Admitted, E::TwinDelayed(40), settle(later(40))),
+        (PLAIN, S::Admitted, E::HandBack(0), settle(BACK)),
+        (PLAIN, S::Admitted, E::HandBack(40), settle(later(40))),
+    ]);
+}
+
+#[test]
+fn claiming() {
+    let exhausted = "its attempts were used up before this start";
+    let crashed = "the process died while the handler had this message";
+    let exhausted = || publishing(why(Cause::RetriesExhausted, Failure::Retry, exhausted, 3));
+    let crash_loop = || publishing(why(Cause::CrashLoop, Failure::Crash, crashed, 3));
+    let forgotten = || releasing(false, Then::Forget);
+    hold(vec![
+        (PLAIN, S::Claiming, fresh(1, false), (handling(1), Handle)),
+        (PLAIN, S::Claiming, fresh(3, true), (handling(3), Handle)),
+        (PLAIN, S::Claiming, fresh(4, false), (exhausted(), Publish { settle: false })),
+        (PLAIN, S::Claiming, fresh(4, true), (crash_loop(), Publish { settle: false })),
+        (SHARED, S::Claiming, fresh(4, true), (crash_loop(), Publish { settle: true })),
+        (LATE, S::Claiming, fresh(1, false), (forgotten(), release(None))),
+        (LATE, S::Claiming, fresh(4, true), (forgotten(), release(None))),
+        (PLAIN, S::Claiming, E::Claimed(Verdict::Duplicate), settle(ACK)),
+        (PLAIN, S::Claiming, E::Claimed(Verdict::Lettered), settle(ACK)),
+        (LATE, S::Claiming, E::Claimed(Verdict::Duplicate), (S::Gone, Forget)),
+        (LATE, S::Claiming, E::Claimed(Verdict::Lettered), (S::Gone, Forget)),
+        (PLAIN, S::Claiming, E::Claimed(Verdict::Suspect), (S::Admitted, Suspect)),
+        (LATE, S::Claiming, E::Claimed(Verdict::Suspect), (S::Gone, Forget)),
+        (PLAIN, S::Claiming, E::ClaimFailed, (S::Admitted, Requeue { alone: false })),
+        (LATE, S::Claiming, E::ClaimFailed, (S::Gone, Forget)),
+    ]);
+}
+
+#[test]
+fn handled_well_or_for_good() {
+    let letter = || publishing(rejected());
+    hold(vec![
+        (PLAIN, handling(2), done(Outcome::Ok), (completing(), Complete { settle: false })),
+        (SHARED, handling(2), done(Outcome::Ok), (completing(), Complete { settle: true })),
+        (LATE, handling(2), done(Outcome::Ok), (completing(), Complete { settle: false })),
+        (LATE_SHARED, handling(2), done(Outcome::Ok), (completing(), Complete { settle: false })),
+        (PLAIN, handling(2), reject(), (letter(), Publish { settle: false })),
+        (SHARED, handling(2), reject(), (letter(), Publish { settle: true })),
+        (LATE_SHARED, handling(2), reject(), (letter(), Publish { settle: false })),
+    ]);
+}
+
+#[test]
+fn handled_and_failed() {
+    let wait = |ms| releasing(true, Then::Retry(ms));
+    let last = |failure, reason| publishing(why(Cause::RetriesExhausted, failure, reason, 3));
+    hold(vec![
+        (PLAIN, handling(1), retry(None), (wait(100), release(None))),
+        (PLAIN, handling(2), retry(Some(20)), (wait(100), release(None))),
+        (PLAIN, handling(2), retry(Some(500)), (wait(500), release(None))),
+        (SHARED, handling(2), retry(None), (wait(100), release(Some(later(100))))),
+        (LATE_SHARED, handling(2), retry(None), (wait(100), release(None))),
+        (HERE, handling(2), retry(None), (wait(100), release(None))),
+        (PLAIN, handling(3), retry(None), (last(Failure::Retry, "later"), Publish { settle: false })),
+        (SHARED, handling(3), retry(None), (last(Failure::Retry, "later"), Publish { settle: true })),
+        (PLAIN, handling(1), fault(FaultKind::Trap), (wait(100), release(None))),
+        (
+            PLAIN,
+            handling(3),
+            fault(FaultKind::Trap),
+            (last(Failure::Trap, "trap"), Publish { settle: false }),
+        ),
+        (
+            PLAIN,
+            handling(3),
+            fault(FaultKind::Timeout),
+            (last(Failure::Timeout, "trap"), Publish { settle: false }),
+        ),
+        (
+            PLAIN,
+            handling(3),
+            fault(FaultKind::Memory),
+            (last(Failure::Memory, "trap"), Publish { settle: false }),
+        ),
+        (
+            PLAIN,
+            handling(4),
+            fault(FaultKind::Instantiate),
+            (
+                publishing(why(Cause::RetriesExhausted, Failure::Instantiate, "trap", 4)),
+                Publish { settle: false },
+            ),
+        ),
+    ]);
+}
+
+#[test]
+fn handled_and_not_an_attempt() {
+    let alone = || releasing(false, Then::RequeueAlone);
+    let again = || releasing(false, Then::Requeue);
+    let back = || releasing(false, Then::GiveBack);
+    let shared_drain = Context { draining: true, ..SHARED };
+    hold(vec![
+        // At the last attempt too: none of these may end in a letter.
+        (PLAIN, handling(3), done(Outcome::BatchFault), (alone(), release(None))),
+        (PLAIN, handling(3), done(Outcome::NotStarted), (again(), release(None))),
+        (DRAIN, handling(3), done(Outcome::NotStarted), (back(), release(None))),
+        (shared_drain, handling(3), done(Outcome::NotStarted), (back(), release(Some(BACK)))),
+        (PLAIN, handling(3), done(Outcome::Interrupted), (back(), release(None))),
+        (SHARED, handling(3), done(Outcome::Interrupted), (back(), release(Some(BACK)))),
+        (LATE_SHARED, handling(3), done(Outcome::Interrupted), (back(), release(None))),
+        (PLAIN, handling(1), E::LaneStopped, (again(), release(None))),
+        (DRAIN, handling(1), E::LaneStopped, (back(), release(None))),
+    ]);
+}
+
+#[test]
+fn completed() {
+    hold(vec![
+        (PLAIN, completing(), E::Stored(Ok(())), settle(ACK)),
+        (SHARED, completing(), E::Stored(Ok(())), (S::Gone, Forget)),
+        (LATE, completing(), E::Stored(Ok(())), (S::Gone, Forget)),
+        (PLAIN, completing(), E::Stored(Err(Lost)), (S::Gone, Forget)),
+        (PLAIN, completing(), E::Stored(Err(Transient)), (completing(), Again)),
+        (PLAIN, completing(), E::Stored(Err(Permanent)), (completing(), Stop)),
+    ]);
+}
+
+#[test]
+fn given_up_on() {
+    let letter = || publishing(rejected());
+    hold(vec![
+        (PLAIN, letter(), E::Stored(Ok(())), settle(ACK)),
+        (SHARED, letter(), E::Stored(Ok(())), (S::Gone, Forget)),
+        (LATE, letter(), E::Stored(Ok(())), (S::Gone, Forget)),
+        (PLAIN, letter(), E::Stored(Err(Lost)), (S::Gone, Forget)),
+        (PLAIN, letter(), E::Stored(Err(Transient)), (letter(), Again)),
+        (PLAIN, letter(), E::Stored(Err(Permanent)), (letter(), Stop)),
+        (PLAIN, unclaimed(), E::Stored(Ok(())), settle(ACK)),
+        (PLAIN, unclaimed(), E::Stored(Err(Transient)), (unclaimed(), Again)),
+    ]);
+}
+
+#[test]
+fn released() {
+    let from = |then| releasing(true, then);
+    let ok = || E::Stored(Ok(()));
+    hold(vec![
+        (PLAIN, from(Then::Retry(100)), ok(), settle(later(100))),
+        (HERE, from(Then::Retry(100)), ok(), (S::Waiting, Wait(100))),
+        (SHARED, from(Then::Retry(100)), ok(), (S::Gone, Forget)),
+        (LATE, from(Then::Retry(100)), ok(), (S::Gone, Forget)),
+        (PLAIN, from(Then::GiveBack), ok(), settle(BACK)),
+        (SHARED, from(Then::GiveBack), ok(), (S::Gone, Forget)),
+        (PLAIN, from(Then::Requeue), ok(), (S::Admitted, Requeue { alone: false })),
+        (SHARED, from(Then::Requeue), ok(), (S::Admitted, Requeue { alone: false })),
+        (LATE, from(Then::Requeue), ok(), (S::Gone, Forget)),
+        (PLAIN, from(Then::RequeueAlone), ok(), (S::Admitted, Requeue { alone: true })),
+        (PLAIN, from(Then::Forget), ok(), (S::Gone, Forget)),
+        (PLAIN, from(Then::Retry(100)), E::Stored(Err(Lost)), (S::Gone, Forget)),
+        (PLAIN, from(Then::Requeue), E::Stored(Err(Transient)), (from(Then::Requeue), Again)),
+        (PLAIN, from(Then::Requeue), E::Stored(Err(Permanent)), (from(Then::Requeue), Stop)),
+    ]);
+}
+
+#[test]
+fn waiting_and_settling() {
+    let telling = || S::Settling(ACK);
+    hold(vec![
+        (PLAIN, S::Waiting, E::Due, (S::Admitted, Requeue { alone: false })),
+        (PLAIN, S::Waiting, E::LeaseEnded, (S::Gone, Forget)),
+        (PLAIN, S::Waiting, E::HandBack(0), settle(BACK)),
+        (PLAIN, S::Waiting, E::HandBack(60), settle(later(60))),
+        (PLAIN, telling(), E::Settled(Ok(())), (S::Gone, Forget)),
+        (PLAIN, telling(), E::Settled(Err(Lost)), (S::Gone, Forget)),
+        (PLAIN, telling(), E::Settled(Err(Transient)), (telling(), Again)),
+        (PLAIN, telling(), E::Settled(Err(Permanent)), (telling(), Stop)),
+    ]);
+}
+
+/// Whether a line above names the pair.
+fn is_named(state: &State, event: &Event) -> bool {
+    match state {
+        S::Admitted => matches!(
+            event,
+            E::Start
+                | E::Invalid(_)
+                | E::LeaseEnded
+                | E::TwinCompleted
+                | E::TwinDelayed(_)
+                | E::HandBack(_)
+        ),
+        S::Claiming => matches!(event, E::Claimed(_) | E::ClaimFailed),
+        S::Handling { .. } => matches!(event, E::Handled(_) | E::LaneStopped),
+        S::Completing { .. } | S::Publishing { .. } | S::Releasing { .. } => matches!(event, E::Stored(_)),
+        S::Waiting => matches!(event, E::Due | E::LeaseEnded | E::HandBack(_)),
+        S::Settling(_) => matches!(event, E::Settled(_)),
+        S::Gone => false,
+    }
+}
+
+#[test]
+fn a_pair_that_means_nothing_changes_nothing() {
+    let states = || {
+        let held =
+            [S::Admitted, S::Claiming, handling(1), completing(), publishing(rejected()), unclaimed()];
+        let ending = [releasing(true, Then::Retry(1)), S::Waiting, S::Settling(ACK), S::Gone];
+        held.into_iter().chain(ending)
+    };
+    let events = || {
+        let stored = [Ok(()), Err(Transient), Err(Lost), Err(Permanent)];
+        let verdicts = [Verdict::Duplicate, Verdict::Lettered, Verdict::Suspect];
+        let outcomes = [Outcome::Ok, Outcome::BatchFault, Outcome::NotStarted, Outcome::Interrupted];
+        let plain = [E::Start, E::ClaimFailed, E::LaneStopped, E::LeaseEnded, E::Due, E::TwinCompleted];
+        let told = [E::Invalid(String::new()), E::TwinDelayed(1), E::HandBack(1), fresh(1, false)];
+        plain
+            .into_iter()
+            .chain(told)
+            .chain([retry(None), reject(), fault(FaultKind::Trap)])
+            .chain(stored.into_iter().flat_map(|r| [E::Stored(r), E::Settled(r)]))
+            .chain(verdicts.into_iter().map(E::Claimed))
+            .chain(outcomes.into_iter().map(E::Handled))
+    };
+    let mut pairs = 0;
+    for cx in [PLAIN, HERE, SHARED, LATE, LATE_SHARED, DRAIN] {
+        for state in states() {
+            for event in events().filter(|e| !is_named(&state, e)) {
+                let line = format!("{state:?} + {event:?} in {cx:?}");
+                assert_eq!(step(state.clone(), event, &cx), (state.clone(), Action::None), "{line}");
+                pairs += 1;
+            }
+        }
+    }
+    assert!(pairs > 1_000, "{pairs} pairs were looked at");
+}
