@@ -246,8 +246,10 @@ impl Sim {
                 let until = self.now + self.world.shape.caps.lease_ms.unwrap_or(0);
                 let results: Vec<_> =
                     items.iter().map(|r| self.world.extend(*r, self.now).map(|()| Time(until))).collect();
-                let renewed = items.iter().zip(&results).filter(|(_, r)| r.is_ok());
-                self.renewals.insert(batch, renewed.map(|(receipt, _)| (*receipt, until)).collect());
+                // What is lost has ended when the core learns of it.
+                let end = |r: &Result<Time, Class>| if r.is_ok() { until } else { 0 };
+                let renewed = items.iter().zip(&results).map(|(receipt, r)| (*receipt, end(r)));
+                self.renewals.insert(batch, renewed.collect());
                 self.at(20, Job::Tell(Input::Extended { batch, results }, Vec::new()));
             }
             Command::TakeSuspectTurn => self.at(30, Job::Tell(Input::SuspectTurn, Vec::new())),

@@ -19,6 +19,8 @@ pub struct Outbox {
     extend: Vec<(Asker, Receipt)>,
     other: Vec<Command>,
     asked: BTreeMap<u64, Vec<Asker>>,
+    /// The receipts of extensions that are under way: a delivery may have another by the answer.
+    extending: BTreeMap<u64, Vec<Receipt>>,
     batches: u64,
 }
 
@@ -52,6 +54,11 @@ impl Outbox {
         self.asked.remove(&batch)
     }
 
+    /// The receipts that an extension was asked for.
+    pub fn extended(&mut self, batch: u64) -> Vec<Receipt> {
+        self.extending.remove(&batch).unwrap_or_default()
+    }
+
     /// True when no answer is awaited and nothing is to be sent.
     pub fn is_quiet(&self) -> bool {
         self.asked.is_empty() && self.settle.is_empty()
@@ -70,6 +77,9 @@ impl Outbox {
         let settle = std::mem::take(&mut self.settle);
         self.batch(settle, &mut commands, |batch, items| Command::Settle { batch, items });
         let extend = std::mem::take(&mut self.extend);
+        if !extend.is_empty() {
+            self.extending.insert(self.batches + 1, extend.iter().map(|(_, receipt)| *receipt).collect());
+        }
         self.batch(extend, &mut commands, |batch, items| Command::Extend { batch, items });
         commands.append(&mut self.other);
         commands

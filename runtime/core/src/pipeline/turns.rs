@@ -96,16 +96,16 @@ impl Pipeline {
     }
 
     pub(super) fn extended(&mut self, batch: u64, results: Vec<Result<Time, Class>>) {
-        let Some(askers) = self.out.answered(batch) else {
-            return;
-        };
-        for (slot, result) in askers.into_iter().flatten().zip(results) {
-            let Some(leases) = &mut self.leases else {
-                return;
-            };
+        let Some(askers) = self.out.answered(batch) else { return };
+        let asked = askers.into_iter().flatten().zip(self.out.extended(batch));
+        for ((slot, receipt), result) in asked.zip(results) {
+            let Some(leases) = &mut self.leases else { return };
+            // A newer receipt has a lease of its own, and an ended delivery none.
+            if self.entries.get(slot).is_none_or(|e| e.receipt != receipt) {
+                continue;
+            }
             match result {
-                Ok(until) if self.entries.get(slot).is_some() => leases.hold(slot, until),
-                Ok(_) => {}
+                Ok(until) => leases.hold(slot, until),
                 Err(Class::Lost) => {
                     leases.drop(slot);
                     self.lease_ended(slot);

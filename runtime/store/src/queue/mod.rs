@@ -14,7 +14,7 @@ use pelton_core::{Delivery, Receipt};
 use rusqlite::Connection;
 use sched::Sched;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -24,52 +24,77 @@ pub use crate::writer::Effect;
 pub struct Queue {
     pub id: i64,
     pub name: Arc<str>,
+    /// The reader's. Nobody else waits for it: a read may take as long as its bodies are large.
     sched: Mutex<Sched>,
+    /// What the reader is to know before it reads again.
+    inbox: Mutex<Vec<Effect>>,
+    /// The end of a delivery may let another of its lane go.
+    has_lanes: AtomicBool,
     wake: Notify,
 }
 
 impl Queue {
     pub fn new(id: i64, name: &str) -> Self {
-        Self { id, name: name.into(), sched: Mutex::default(), wake: Notify::new() }
+        Self {
+            id,
+            name: name.into(),
+            sched: Mutex::default(),
+            inbox: Mutex::default(),
+            has_lanes: AtomicBool::new(false),
+            wake: Notify::new(),
+        }
     }
 
     fn sched(&self) -> MutexGuard<'_, Sched> {
-        self.sched.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.sched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Vec<Effect>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a committed group did to deliveries.
     pub fn follow(&self, effects: impl Iterator<Item = Effect>) {
-        let mut sched = self.sched();
         let mut ready = false;
-        for effect in effects {
-            ready |= !matches!(effect, Effect::Gone(_));
-            match effect {
-                Effect::Gone(receipt) => sched.gone(receipt.0),
-                Effect::Delayed(receipt) => sched.delayed(receipt.0),
-                Effect::Back(receipt) => sched.back(receipt.0),
-                Effect::Arrived => {}
-            }
-        }
-        ready |= sched.has_ready();
-        drop(sched);
-        if ready {
+        self.inbox().extend(effects.inspect(|e| ready |= !matches!(e, Effect::Gone(_))));
+        // After the inbox: the reader sets it before it looks there for the last time.
+        if ready || self.has_lanes.load(Ordering::SeqCst) {
             self.wake.notify_one();
         }
     }
 
     /// Somebody wrote to the database: perhaps to this queue, perhaps with a wait that is over.
     pub fn look_again(&self) {
-        self.sched().due = (0, 0);
-        self.wake.notify_one();
+        self.follow(std::iter::once(Effect::Arrived));
+    }
+
+    /// The lanes, as they are after all that has been committed.
+    fn caught_up(&self) -> MutexGuard<'_, Sched> {
+        let mut sched = self.sched();
+        for effect in std::mem::take(&mut *self.inbox()) {
+            match effect {
+                Effect::Gone(receipt) => sched.gone(receipt.0),
+                Effect::Delayed(receipt) => sched.delayed(receipt.0),
+                Effect::Back(receipt) => sched.back(receipt.0),
+                Effect::Arrived => sched.due = (0, 0),
+            }
+        }
+        sched
+    }
+
+    /// Whether something has happened since the last read. A wake-up may have been spared for it.
+    fn has_news(&self, sched: &Sched) -> bool {
+        self.has_lanes.store(sched.has_lanes(), Ordering::SeqCst);
+        !self.inbox().is_empty()
     }
 
     /// Reads what waits for a retry: those rows close their lanes.
     pub fn load(&self, db: &Connection) -> rusqlite::Result<()> {
-        let (first, past) = rows::bounds(self.id);
-        let sql = "SELECT id, key FROM messages WHERE visible_at > 0 AND blocks = 1
-                   AND key IS NOT NULL AND id >= ?1 AND id < ?2";
+        let (first, _) = rows::bounds(self.id);
+        let sql = "SELECT id, key FROM messages WHERE id >> 40 = ?1 AND visible_at > 0
+                   AND blocks = 1 AND key IS NOT NULL";
         let mut rows = db.prepare_cached(sql)?;
-        let mut rows = rows.query([first, past])?;
+        let mut rows = rows.query([self.id])?;
         let mut sched = self.sched();
         sched.cursor = first as u64;
         while let Some(row) = rows.next()? {
@@ -99,7 +124,7 @@ impl EmbeddedSource {
         let (queue, pipeline) = (self.queue.clone(), self.pipeline.name.clone());
         let (reader, now) = (self.reader.clone(), self.clock.now_ms());
         let read = tokio::task::spawn_blocking(move || {
-            let db = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let db = reader.lock().unwrap_or_else(PoisonError::into_inner);
             read::batch(&db, &queue, &pipeline, &read::Ask { max, max_bytes, now })
         });
         match read.await {
@@ -115,11 +140,18 @@ impl EmbeddedSource {
                 return Err(Class::Permanent);
             }
             let batch = self.read(max, max_bytes).await.map_err(|error| {
-                tracing::warn!(%error, queue = %self.queue.name, "the queue cannot be read; trying again");
+                if error.class() == Class::Permanent {
+                    self.writer.fail(format!("the queue {} cannot be read: {error}", self.queue.name));
+                } else {
+                    tracing::warn!(%error, queue = %self.queue.name, "the queue cannot be read; trying again");
+                }
                 error.class()
             })?;
             if !batch.deliveries.is_empty() || self.closed.load(Ordering::Acquire) {
                 return Ok(batch.deliveries);
+            }
+            if batch.more {
+                continue;
             }
             let now = self.clock.now_ms();
             let until_due = batch.next_due.map(|at| Duration::from_millis(at.saturating_sub(now)));
@@ -168,7 +200,7 @@ impl Source for EmbeddedSource {
     fn lag(&self) -> Later<'_, Result<Lag, Class>> {
         let (reader, queue) = (self.reader.clone(), self.queue.id);
         let read = tokio::task::spawn_blocking(move || {
-            let db = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let db = reader.lock().unwrap_or_else(PoisonError::into_inner);
             db.query_row("SELECT depth FROM queues WHERE id = ?1", [queue], |r| r.get::<_, i64>(0))
         });
         Box::pin(async move {

@@ -5,10 +5,15 @@ use super::Queue;
 use super::rows::{self, COLUMNS};
 use super::sched::Sched;
 use pelton_core::Receipt;
-use pelton_core::message::{Delivery, Lane, Message, Position};
+use pelton_core::message::{Delivery, Lane, Position};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+/// Rows that one read looks at, whether they can be delivered or not: behind a lane that is closed
+/// there may be millions of its own.
+const LOOKS: usize = 20_000;
 
 /// What is wanted.
 pub struct Ask {
@@ -24,20 +29,32 @@ pub struct Batch {
     pub deliveries: Vec<Delivery>,
     /// When the next wait is over, if nothing could be delivered.
     pub next_due: Option<u64>,
+    /// Nothing could be delivered, but not everything has been looked at.
+    pub more: bool,
 }
 
-/// Reads one batch. The lanes are locked meanwhile: what the writer commits follows after.
+/// Reads one batch.
 pub fn batch(db: &Connection, queue: &Queue, pipeline: &Arc<str>, ask: &Ask) -> rusqlite::Result<Batch> {
-    let mut sched = queue.sched();
-    let mut reader =
-        Reader { db, queue, pipeline, ask, sched: &mut sched, taken: Vec::new(), bytes: 0, full: false };
+    let mut sched = queue.caught_up();
+    let mut reader = Reader {
+        db,
+        queue,
+        pipeline,
+        ask,
+        sched: &mut sched,
+        taken: Vec::new(),
+        bytes: 0,
+        looks: 0,
+        full: false,
+    };
     reader.offered()?;
     reader.due()?;
     reader.lanes()?;
     reader.fresh()?;
-    let deliveries = reader.taken;
+    let (deliveries, looked_enough) = (reader.taken, reader.looks >= LOOKS);
+    let more = queue.has_news(&sched) || looked_enough;
     let next_due = if deliveries.is_empty() { next_due(db, queue.id, ask.now)? } else { None };
-    Ok(Batch { deliveries, next_due })
+    Ok(Batch { deliveries, next_due, more })
 }
 
 struct Reader<'r> {
@@ -48,26 +65,27 @@ struct Reader<'r> {
     sched: &'r mut Sched,
     taken: Vec<Delivery>,
     bytes: usize,
+    looks: usize,
     full: bool,
 }
 
 impl Reader<'_> {
     fn room(&self) -> usize {
-        if self.full { 0 } else { self.ask.max - self.taken.len() }
+        if self.full || self.looks >= LOOKS { 0 } else { self.ask.max - self.taken.len() }
     }
 
-    /// The message of a row, if it fits; the first always does.
-    fn read(&mut self, row: &Row<'_>) -> rusqlite::Result<Option<Message>> {
+    /// Whether the message of a row can come too; the first always can.
+    fn fits(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        self.looks += 1;
+        let weight = rows::weight(row, &self.queue.name)?;
+        self.full |= self.bytes + weight > self.ask.max_bytes && !self.taken.is_empty();
+        Ok(!self.full)
+    }
+
+    /// Reads the message of a row that was taken.
+    fn deliver(&mut self, row: &Row<'_>, id: u64) -> rusqlite::Result<()> {
         let message = rows::message(row, self.pipeline, &self.queue.name)?;
-        let weight = message.weight();
-        if self.room() == 0 || (self.bytes + weight > self.ask.max_bytes && !self.taken.is_empty()) {
-            self.full = true;
-            return Ok(None);
-        }
-        Ok(Some(message))
-    }
-
-    fn deliver(&mut self, id: u64, generated: bool, message: Message) {
+        let generated = row.get_ref(1)? == ValueRef::Null;
         let position = Position { partition: self.queue.id as u32, offset: rows::seq_of(id) };
         self.bytes += message.weight();
         self.taken.push(Delivery {
@@ -78,6 +96,7 @@ impl Reader<'_> {
             lease_until: None,
             message: Arc::new(message),
         });
+        Ok(())
     }
 
     fn offered(&mut self) -> rusqlite::Result<()> {
@@ -87,18 +106,21 @@ impl Reader<'_> {
         for id in ids {
             let mut rows = statement.query([id as i64])?;
             let Some(row) = rows.next()? else { continue };
-            match self.read(row)? {
-                Some(message) => {
-                    self.sched.take_offered(id);
-                    self.deliver(id, is_generated(row)?, message);
-                }
-                None => self.sched.offer(id),
+            if self.fits(row)? {
+                self.sched.take_offered(id);
+                self.deliver(row, id)?;
+            } else {
+                self.sched.offer(id);
             }
         }
         Ok(())
     }
 
     fn due(&mut self) -> rusqlite::Result<()> {
+        if self.sched.due.0 > self.ask.now {
+            // The clock went back.
+            self.sched.due = (0, 0);
+        }
         let (at, after) = self.sched.due;
         let sql = format!(
             "SELECT {COLUMNS} FROM messages WHERE id >> 40 = ?1 AND visible_at > 0
@@ -110,11 +132,17 @@ impl Reader<'_> {
         while self.room() > 0 {
             let Some(row) = rows.next()? else { break };
             let (id, visible_at) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(7)? as u64);
-            let Some(message) = self.read(row)? else { break };
-            self.sched.due = (visible_at, id);
-            if self.sched.take_due(id, message.key.as_deref()) {
-                self.deliver(id, is_generated(row)?, message);
+            let key = row.get_ref(2)?.as_blob_or_null()?;
+            // In a lane, what the fresh scan has not met yet is left to it: rows before this one come first.
+            if !self.sched.is_leased(id) && (key.is_none() || id < self.sched.cursor) {
+                if !self.fits(row)? {
+                    break;
+                }
+                if self.sched.take_due(id, key) {
+                    self.deliver(row, id)?;
+                }
             }
+            self.sched.due = (visible_at, id);
         }
         Ok(())
     }
@@ -122,13 +150,9 @@ impl Reader<'_> {
     fn lanes(&mut self) -> rusqlite::Result<()> {
         while self.room() > 0 {
             let Some((key, first, room)) = self.sched.next_open() else { return Ok(()) };
-            let left = self.lane(&key, first, room)?;
-            match left {
+            match self.lane(&key, first, room)? {
                 Some(next) => self.sched.park(&key, next),
                 None => self.sched.caught_up(&key),
-            }
-            if left.is_some() && self.full {
-                return Ok(());
             }
         }
         Ok(())
@@ -149,15 +173,12 @@ impl Reader<'_> {
             if self.sched.is_leased(id) {
                 continue;
             }
-            if taken == room || self.room() == 0 {
+            if taken == room || self.room() == 0 || !self.fits(row)? {
                 return Ok(Some(id));
             }
-            let Some(message) = self.read(row)? else { return Ok(Some(id)) };
-            if !self.sched.take_parked(id, key) {
-                return Ok(Some(id));
-            }
+            self.sched.take_parked(id, key);
             taken += 1;
-            self.deliver(id, is_generated(row)?, message);
+            self.deliver(row, id)?;
         }
         Ok(None)
     }
@@ -172,23 +193,26 @@ impl Reader<'_> {
         let mut rows = statement.query([self.sched.cursor as i64, past])?;
         while self.room() > 0 {
             let Some(row) = rows.next()? else { break };
-            let (id, visible_at) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(7)?);
-            if visible_at > 0 {
-                self.sched.cursor = id + 1;
-                continue;
+            let (id, visible_at) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(7)? as u64);
+            let key = row.get_ref(2)?.as_blob_or_null()?;
+            let waits = visible_at > self.ask.now;
+            if waits || (visible_at > 0 && key.is_none()) {
+                // The scan of due rows brings it.
+                self.looks += 1;
+                self.sched.due = self.sched.due.min((visible_at, id - 1));
+            } else {
+                if !self.fits(row)? {
+                    break;
+                }
+                let due = visible_at > 0;
+                if if due { self.sched.take_due(id, key) } else { self.sched.take_fresh(id, key) } {
+                    self.deliver(row, id)?;
+                }
             }
-            let Some(message) = self.read(row)? else { break };
             self.sched.cursor = id + 1;
-            if self.sched.take_fresh(id, message.key.as_deref()) {
-                self.deliver(id, is_generated(row)?, message);
-            }
         }
         Ok(())
     }
-}
-
-fn is_generated(row: &Row<'_>) -> rusqlite::Result<bool> {
-    Ok(row.get_ref(1)? == rusqlite::types::ValueRef::Null)
 }
 
 /// Lanes are told apart by a hash: two keys that share one only wait for each other.
@@ -199,7 +223,8 @@ fn lane(key: &[u8]) -> Lane {
 }
 
 fn next_due(db: &Connection, queue: i64, now: u64) -> rusqlite::Result<Option<u64>> {
-    let sql = "SELECT min(visible_at) FROM messages WHERE id >> 40 = ?1 AND visible_at > ?2";
+    let sql = "SELECT min(visible_at) FROM messages
+               WHERE id >> 40 = ?1 AND visible_at > 0 AND visible_at > ?2";
     let at: Option<i64> = db.prepare_cached(sql)?.query_row(params![queue, now as i64], |r| r.get(0))?;
     Ok(at.map(|at| at as u64))
 }

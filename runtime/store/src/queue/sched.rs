@@ -67,11 +67,9 @@ impl Sched {
         true
     }
 
-    /// Takes a row whose wait is over. One that was sent with a delay joins its lane only now.
+    /// Takes a row that is not out and whose wait is over. One that was sent with a delay joins its
+    /// lane only now.
     pub fn take_due(&mut self, id: Id, key: Option<&[u8]>) -> bool {
-        if self.is_leased(id) {
-            return false;
-        }
         if let Some(key) = key {
             let lane = self.lane(key);
             lane.blocked.remove(&id);
@@ -120,7 +118,10 @@ impl Sched {
         while let Some(key) = self.open.pop_front() {
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             lane.queued = false;
-            if let (true, Some(first)) = (lane.is_open(), lane.parked.take()) {
+            // It may have closed since; its rows wait until it opens again.
+            if lane.is_open()
+                && let Some(first) = lane.parked.take()
+            {
                 let room = PER_LANE - lane.out;
                 return Some((key, first, room));
             }
@@ -164,9 +165,9 @@ impl Sched {
         }
     }
 
-    /// Whether something could be delivered without looking at the disk for more.
-    pub fn has_ready(&self) -> bool {
-        !self.offered.is_empty() || !self.open.is_empty()
+    /// Whether the end of a delivery may let another go.
+    pub fn has_lanes(&self) -> bool {
+        !self.lanes.is_empty()
     }
 
     fn lane(&mut self, key: &[u8]) -> &mut Lane {
