@@ -76,7 +76,6 @@ impl Reader<'_> {
 
     /// Whether the message of a row can come too; the first always can.
     fn fits(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
-        self.looks += 1;
         let weight = rows::weight(row, &self.queue.name)?;
         self.full |= self.bytes + weight > self.ask.max_bytes && !self.taken.is_empty();
         Ok(!self.full)
@@ -143,6 +142,7 @@ impl Reader<'_> {
                 }
             }
             self.sched.due = (visible_at, id);
+            self.looks += 1;
         }
         Ok(())
     }
@@ -195,21 +195,21 @@ impl Reader<'_> {
             let Some(row) = rows.next()? else { break };
             let (id, visible_at) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(7)? as u64);
             let key = row.get_ref(2)?.as_blob_or_null()?;
-            let waits = visible_at > self.ask.now;
-            if waits || (visible_at > 0 && key.is_none()) {
-                // The scan of due rows brings it.
-                self.looks += 1;
-                self.sched.due = self.sched.due.min((visible_at, id - 1));
-            } else {
+            // Otherwise the scan of due rows brings it.
+            if visible_at == 0 || (visible_at <= self.ask.now && key.is_some()) {
                 if !self.fits(row)? {
                     break;
                 }
-                let due = visible_at > 0;
-                if if due { self.sched.take_due(id, key) } else { self.sched.take_fresh(id, key) } {
+                let taken = match visible_at {
+                    0 => self.sched.take_fresh(id, key),
+                    _ => self.sched.take_due(id, key),
+                };
+                if taken {
                     self.deliver(row, id)?;
                 }
             }
             self.sched.cursor = id + 1;
+            self.looks += 1;
         }
         Ok(())
     }

@@ -7,6 +7,9 @@ use std::sync::Arc;
 /// Bits of a row's id that number the message in its queue.
 const SEQ_BITS: u32 = 40;
 
+/// A slash and the digits of the longest number: what a generated id adds to its queue's name.
+const GENERATED: usize = 14;
+
 /// The row of a message.
 pub fn id(queue: i64, seq: u64) -> u64 {
     (queue as u64) << SEQ_BITS | seq
@@ -94,6 +97,14 @@ pub fn delete(db: &Connection, first: u64, last: u64) -> rusqlite::Result<usize>
 
 /// The columns that `message` reads, in its order.
 pub const COLUMNS: &str = "id, message_id, key, headers, body, published_at, replayed, visible_at, blocks";
+
+/// What the message of a row of `COLUMNS` weighs, or a little more. Nothing is copied for it.
+pub fn weight(row: &Row<'_>, queue: &str) -> rusqlite::Result<usize> {
+    let length = |column| -> rusqlite::Result<usize> {
+        Ok(row.get_ref(column)?.as_bytes_or_null()?.map_or(0, <[u8]>::len))
+    };
+    Ok(length(1)?.max(queue.len() + GENERATED) + length(2)? + length(3)? + length(4)?)
+}
 
 /// The message of a row of `COLUMNS`.
 pub fn message(row: &Row<'_>, pipeline: &Arc<str>, queue: &Arc<str>) -> rusqlite::Result<Message> {

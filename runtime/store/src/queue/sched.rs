@@ -86,15 +86,9 @@ impl Sched {
         true
     }
 
-    /// Takes a parked row of an open lane. False when the lane has closed meanwhile.
-    pub fn take_parked(&mut self, id: Id, key: &[u8]) -> bool {
-        let lane = self.lane(key);
-        if !lane.is_open() {
-            lane.park(id);
-            return false;
-        }
+    /// Takes a parked row of a lane that `next_open` gave.
+    pub fn take_parked(&mut self, id: Id, key: &[u8]) {
         self.lease(id, Some(key));
-        true
     }
 
     /// Rows that were given back.
