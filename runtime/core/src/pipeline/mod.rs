@@ -225,6 +225,10 @@ pub struct Pipeline {
     suspects: VecDeque<Slot>,
     turn: Turn,
     receiving: Option<u64>,
+    /// The receive whose answer is being taken in; 0 for none.
+    answering: u64,
+    /// Deliveries of lanes that are on their way back to the broker.
+    leaving: usize,
     receives: u64,
     paused_until: Time,
     trouble: u32,
@@ -260,6 +264,8 @@ impl Pipeline {
             suspects: VecDeque::new(),
             turn: Turn::None,
             receiving: None,
+            answering: 0,
+            leaving: 0,
             receives: 0,
             paused_until: Time::default(),
             trouble: 0,

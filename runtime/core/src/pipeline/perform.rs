@@ -182,9 +182,12 @@ impl Pipeline {
     /// Settles one by one, or by the watermark (invariant 4): then only an ack is told, and only
     /// as far as everything received before it is settled too.
     fn tell_broker(&mut self, slot: Slot, how: Settle) {
-        let Some(entry) = self.entries.get(slot) else {
-            return;
-        };
+        let keeps_order = self.rules.source.lane_order;
+        let Some(entry) = self.entries.get_mut(slot) else { return };
+        if how != Settle::Ack && keeps_order && entry.lane.is_some() && !entry.leaving {
+            entry.leaving = true;
+            self.leaving += 1;
+        }
         let position = entry.position.filter(|_| self.rules.source.cumulative);
         let Some(position) = position else {
             return self.out.settle(Some(slot), entry.receipt, how);
@@ -249,9 +252,10 @@ impl Pipeline {
             Place::Twin => self.keys.values_mut().for_each(|twins| twins.retain(|s| *s != slot)),
             Place::Taken | Place::Leaving | Place::Out => {}
         }
-        let returns = matches!(entry.ended, Ended::Delayed(_)) || entry.place == Place::Leaving;
-        if let (Some(lane), true) = (entry.lane, returns && self.rules.source.lane_order) {
-            self.fence(lane, entry.message.clone());
+        self.leaving -= usize::from(entry.leaving);
+        let delayed = matches!(entry.ended, Ended::Delayed(_)) && self.rules.source.lane_order;
+        if let (Some(lane), true) = (entry.lane, delayed || entry.leaving) {
+            self.fence(lane, entry.message.clone(), delayed);
         }
         if !matches!(entry.place, Place::Lanes | Place::Out) {
             self.lanes.ended(entry.lane);

@@ -18,6 +18,8 @@ pub struct Fence {
     /// The receive that was under way, which may bring what follows the head. 0 for none.
     asked: u64,
     head: Arc<Message>,
+    /// Closed until nothing of the lane is out: what is out follows the head and goes back too.
+    until_quiet: bool,
 }
 
 impl Pipeline {
@@ -27,7 +29,9 @@ impl Pipeline {
         let bytes = self.rules.max_in_flight_bytes.saturating_sub(self.entries.weight());
         let enough =
             room >= self.rules.max_in_flight.div_ceil(ROOM) && bytes >= self.rules.max_message_bytes;
-        if self.receiving.is_some() || self.draining || !enough || self.now < self.paused_until {
+        // What goes back must be there before the source is read again, or it is overtaken.
+        let busy = self.receiving.is_some() || self.leaving > 0;
+        if busy || self.draining || !enough || self.now < self.paused_until {
             return;
         }
         self.receives += 1;
@@ -36,12 +40,13 @@ impl Pipeline {
     }
 
     pub(super) fn received(&mut self, answer: Result<Vec<Read>, Class>) {
-        self.receiving = None;
+        self.answering = self.receiving.take().unwrap_or(0);
         match answer {
             Ok(deliveries) => deliveries.into_iter().for_each(|(d, i)| self.admit(d, i)),
             Err(Class::Permanent) => self.stop(),
             Err(Class::Transient | Class::Lost) => self.pause(),
         }
+        self.answering = 0;
         self.lift_fences();
     }
 
@@ -114,6 +119,7 @@ impl Pipeline {
             lease_live: true,
             alone: false,
             suspect: false,
+            leaving: false,
             place: Place::Out,
             ended: Ended::Free,
             due: None,
@@ -141,11 +147,11 @@ impl Pipeline {
 
     /// A lane whose head went back to the broker for a retry: what follows it goes back too, and
     /// so does what a receive that is under way may still bring (the broker did not know yet).
-    pub(super) fn fence(&mut self, lane: Lane, head: Arc<Message>) {
-        let asked = self.receiving.unwrap_or(0);
+    pub(super) fn fence(&mut self, lane: Lane, head: Arc<Message>, until_quiet: bool) {
+        let asked = self.receiving.unwrap_or(self.answering);
         match self.fences.get_mut(&lane) {
             Some(fence) => fence.asked = asked,
-            None => drop(self.fences.insert(lane, Fence { asked, head })),
+            None => drop(self.fences.insert(lane, Fence { asked, head, until_quiet })),
         }
         for slot in self.lanes.withdraw(lane) {
             self.hand_back(slot, 0);
@@ -156,24 +162,31 @@ impl Pipeline {
         }
     }
 
-    /// The head itself comes through: the broker keeps the lane's order, so what follows it now
-    /// may follow it here.
+    /// The head itself comes through: the broker keeps the lane's order, so what follows it may
+    /// follow it here, unless it was read before all that goes back was there.
     pub(super) fn is_fenced(&mut self, lane: Lane, slot: Slot) -> bool {
-        let Some(fence) = self.fences.get(&lane) else {
+        let (answering, out) = (self.answering, self.lanes.is_out(lane));
+        let message = self.entries.get(slot).map(|e| e.message.clone());
+        let Some(fence) = self.fences.get_mut(&lane) else {
             return false;
         };
-        let head = self.entries.get(slot).is_some_and(|e| e.message.id == fence.head.id);
-        if head && !self.lanes.is_out(lane) {
-            self.fences.remove(&lane);
-            return false;
+        if out || message.is_none_or(|m| m.id != fence.head.id) {
+            return true;
         }
-        true
+        fence.until_quiet = false;
+        if fence.asked != answering {
+            self.fences.remove(&lane);
+        }
+        false
     }
 
     /// Lifts the fences that no late delivery can come through any more.
     pub(super) fn lift_fences(&mut self) {
-        let receiving = self.receiving;
+        let open = [self.receiving.unwrap_or(0), self.answering];
         let lanes = &self.lanes;
-        self.fences.retain(|lane, f| receiving == Some(f.asked) || lanes.is_out(*lane));
+        let closed = |lane: &Lane, f: &Fence| {
+            (f.asked != 0 && open.contains(&f.asked)) || (f.until_quiet && lanes.is_out(*lane))
+        };
+        self.fences.retain(|lane, f| closed(lane, f));
     }
 }
