@@ -13,14 +13,14 @@ impl Random {
         Self { seed, draws: 0 }
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.draws += 1;
         scatter(self.seed, self.draws)
     }
 
     /// A number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
+        self.draw() % end.max(1)
     }
 
     /// True once in `n` times.

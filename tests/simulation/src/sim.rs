@@ -89,7 +89,7 @@ fn fresh(world: &World, random: &mut Random) -> Pipeline {
         source: shape.caps,
         handler: "sha256:0".into(),
     };
-    Pipeline::new(rules, random.next())
+    Pipeline::new(rules, random.draw())
 }
 
 impl Sim {

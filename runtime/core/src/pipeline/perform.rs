@@ -210,6 +210,8 @@ impl Pipeline {
         entry.due = None;
         entry.alone |= alone;
         let (lane, order) = (entry.lane, entry.order);
+        // It has no key any more: another delivery may take it before this one is gone.
+        entry.place = Place::Leaving;
         if self.draining || lane.is_some_and(|l| self.is_fenced(l, slot)) {
             return self.feed(slot, Event::HandBack(0));
         }
