@@ -30,13 +30,21 @@ fn target() -> PathBuf {
     me.ancestors().nth(2).expect("tests are in target/PROFILE/deps").to_owned()
 }
 
-/// In the same target folder, so that only our own crates are compiled once more; copied from there,
-/// because the next build without the feature puts another file in its place.
+/// As `script/test` builds the workspace, so that nothing is compiled twice; copied from there, because
+/// the next build without the feature puts another file in its place.
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = target();
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "-p", "pelton", "--features", "crash-points"]);
+    command.args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bin",
+        "pelton",
+        "--features",
+        "pelton/crash-points",
+    ]);
     command.current_dir(root()).arg("--target-dir").arg(target.parent().expect("target/PROFILE"));
     let built = command.status().expect("cargo can be started");
     assert!(built.success(), "pelton cannot be built with crash points");

@@ -145,7 +145,7 @@ pub async fn a_claim_ends_once(probe: Probe) {
         assert_eq!(probe.publish(delivery, Some(claim), false).await, Err(Class::Lost));
     }
     assert_eq!(probe.start(&held[1], false).await.1, 1, "late answers count nothing");
-    assert_eq!(probe.lettered().await, [String::new(); 0]);
+    assert_eq!(probe.lettered().await, Vec::<String>::new());
 }
 
 pub async fn a_claim_of_a_dead_process_is_void(mut probe: Probe) {

@@ -45,7 +45,7 @@ pub async fn a_letter_needs_a_live_claim(probe: Probe) {
     let (claim, ..) = probe.start(&delivery, false).await;
     assert_eq!(probe.complete(&delivery, claim, true).await, Ok(()));
     assert_eq!(probe.publish(&delivery, Some(claim), true).await, Err(Class::Lost));
-    assert_eq!(probe.lettered().await, [String::new(); 0]);
+    assert_eq!(probe.lettered().await, Vec::<String>::new());
 }
 
 pub async fn an_invalid_message_leaves_a_letter_without_a_claim(mut probe: Probe) {
