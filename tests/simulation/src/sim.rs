@@ -42,6 +42,8 @@ struct Sim {
     numbers: u64,
     calm: bool,
     draining: bool,
+    /// The core was told something that it has not decided on.
+    told: bool,
     trace: bool,
 }
 
@@ -63,6 +65,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         numbers: 0,
         calm: false,
         draining: false,
+        told: true,
         trace,
     };
     sim.live();
@@ -131,7 +134,7 @@ impl Sim {
         } else if !self.calm && !self.draining && self.random.once_in(150) {
             self.say("drain");
             self.draining = true;
-            self.pipeline.apply(Time(self.now), Input::Drain);
+            self.apply(Input::Drain);
         }
     }
 
@@ -141,6 +144,7 @@ impl Sim {
         self.world.died();
         self.checker.died();
         self.draining = false;
+        self.told = true;
         self.pipeline = fresh(&self.world, &mut self.random);
     }
 
@@ -177,6 +181,11 @@ impl Sim {
                 self.checker.renewed(receipt, until, self.now);
             }
         }
+        self.apply(input);
+    }
+
+    fn apply(&mut self, input: Input) {
+        self.told = true;
         self.pipeline.apply(Time(self.now), input);
     }
 
@@ -192,7 +201,12 @@ impl Sim {
         self.jobs.insert((at, self.numbers), job);
     }
 
+    /// As rarely as the engine: a decision that waits for another flush waits for ever.
     fn flush(&mut self) {
+        let due = self.pipeline.next_wake().is_some_and(|at| at.0 <= self.now);
+        if !std::mem::take(&mut self.told) && !due {
+            return;
+        }
         for command in self.pipeline.flush(Time(self.now)) {
             if self.trace {
                 self.say(&format!("  {command:?}"));
@@ -297,7 +311,7 @@ impl Sim {
                 let until = self.now + self.world.shape.caps.lease_ms.unwrap_or(u64::MAX / 4);
                 self.checker.delivered(&self.world, delivery.receipt, until, self.now);
             }
-            return self.pipeline.apply(Time(self.now), Input::Received(Ok(read)));
+            return self.apply(Input::Received(Ok(read)));
         }
         self.at(20, Job::Tell(Input::Received(Ok(read)), Vec::new()));
     }

@@ -205,29 +205,31 @@ impl Pipeline {
         }
     }
 
-    /// Starts a suspect when its turn has come and a worker is free.
+    /// Starts a suspect when its turn has come and a worker is free: before other chunks take all.
     pub(super) fn start_suspect(&mut self) {
-        if self.suspects.is_empty() || self.draining {
-            if self.turn == Turn::Granted {
-                self.give_turn();
-            }
+        if self.turn != Turn::Granted {
             return;
         }
-        match self.turn {
-            Turn::None => {
-                self.turn = Turn::Asked;
-                self.out.command(Command::TakeSuspectTurn);
-            }
-            Turn::Granted if self.free_workers() > 0 && self.now >= self.paused_until => {
-                let Some(slot) = self.suspects.pop_front() else { return };
-                if self.takes_key(slot) {
-                    self.turn = Turn::Held(slot);
-                    self.claim(vec![slot], true);
-                } else {
-                    self.give_turn();
-                }
-            }
-            Turn::Asked | Turn::Granted | Turn::Held(_) => {}
+        if self.suspects.is_empty() || self.draining {
+            return self.give_turn();
+        }
+        if self.free_workers() == 0 || self.now < self.paused_until {
+            return;
+        }
+        let Some(slot) = self.suspects.pop_front() else { return };
+        if self.takes_key(slot) {
+            self.turn = Turn::Held(slot);
+            self.claim(vec![slot], true);
+        } else {
+            self.give_turn();
+        }
+    }
+
+    /// Asks for the turn once all chunks are formed: forming them finds the suspects.
+    pub(super) fn ask_for_turn(&mut self) {
+        if self.turn == Turn::None && !self.suspects.is_empty() && !self.draining {
+            self.turn = Turn::Asked;
+            self.out.command(Command::TakeSuspectTurn);
         }
     }
 }

@@ -303,6 +303,7 @@ impl Pipeline {
         if !self.stopped {
             self.start_suspect();
             self.form_chunks();
+            self.ask_for_turn();
             self.request();
         }
         self.counts.in_flight = self.entries.len() as u64;
