@@ -4,6 +4,7 @@
 //! effect twice. `PELTON_CRASH_ROUNDS` sets the rounds of random kills, `PELTON_CRASH_SEED` their seed.
 
 mod crash_loop;
+mod lanes;
 mod owners;
 mod points;
 mod random;

@@ -50,11 +50,12 @@ fn produce(site: &Site, books: &Mutex<[Books; 2]>, stop: &AtomicBool) {
             5 => late(n),
             _ => good(n),
         };
-        let key = format!("lane-{}", next % 3);
+        let round = next / 100;
+        let key = format!("lane-{}", round % 3);
         // Sent first, noted after: the lock makes the two one for the round's balance.
         let mut books = books.lock().expect("nobody panics with the books open");
         let in_a_lane = ["--key", &*key];
-        books[0].send(site, if next % 4 == 1 { &in_a_lane } else { &[] }, &twice, body);
+        books[0].send(site, if round % 2 == 0 { &in_a_lane } else { &[] }, &twice, body);
         books[1].send(site, &[], &numbers, body);
         drop(books);
         next += 100;

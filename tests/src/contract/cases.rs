@@ -63,6 +63,7 @@ cases! {
     order {
         a_lane_comes_in_the_order_it_was_sent [Keys],
         a_lane_keeps_its_order_when_its_head_waits_for_a_retry [Keys, LaneOrder, NativeDelay],
+        a_lane_keeps_its_order_when_its_head_goes_back_last [Keys, LaneOrder, NativeDelay],
         a_lane_keeps_its_order_when_all_of_it_is_given_back [Keys, LaneOrder],
         a_lane_keeps_its_order_over_a_crash [Keys, Restart],
         a_lane_that_waits_is_still_held_after_a_crash [Keys, LaneOrder, NativeDelay, Restart],

@@ -64,6 +64,19 @@ pub async fn a_lane_keeps_its_order_when_all_of_it_is_given_back(probe: Probe) {
     in_order(&probe.work_off(30, how).await);
 }
 
+pub async fn a_lane_keeps_its_order_when_its_head_goes_back_last(probe: Probe) {
+    probe.send(lane("a", 0..100)).await;
+    let held = probe.receive(5, 1 << 20).await;
+    for follower in held[1..].iter().rev() {
+        probe.settle(follower, Settle::GiveBack).await;
+    }
+    probe.settle(&held[0], Settle::RetryLater { delay_ms: 300 }).await;
+    // A receive finds the lane closed, and must leave it as it is.
+    probe.send(lane("b", 0..1)).await;
+    assert_eq!(probe.work_off(1, |_| Settle::Ack).await, ["b 0"]);
+    in_order(&probe.work_off(100, |_| Settle::Ack).await);
+}
+
 pub async fn a_lane_keeps_its_order_over_a_crash(mut probe: Probe) {
     probe.send(lane("a", 0..20)).await;
     let mut done = probe.work_off(1, |_| Settle::Ack).await;
