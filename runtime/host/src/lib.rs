@@ -22,7 +22,7 @@ pub use error::{HostError, LoadError};
 pub use guest::output::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
 pub use load::compile::compile_into_cache;
-pub use load::inspect::{ComponentInfo, World, inspect, inspect_file};
+pub use load::inspect::{ComponentInfo, World, inspect};
 pub use load::worker::{WORKER_ARGUMENTS, WORKER_COMMAND, compile_worker};
 pub use options::{CompileBudget, HandlerSpec, HostOptions, Isolation};
 pub use run::handler::WasmHandler;

@@ -1,37 +1,35 @@
 //! `pelton check`: everything that is wrong, at once.
 
-use super::table;
-use crate::config::{self, Config, Invalid, Problem};
+use super::{handlers, table};
+use crate::config::{self, Config, Invalid};
 use crate::exit::{CONFIG, Fail, Outcome};
 use std::path::Path;
 
-/// Checks the file, then every component as far as that goes without compiling it.
+/// Checks the file, then every component as `run` does: read, compiled, linked and started once.
 pub fn check(file: &Path) -> Outcome {
     let (config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::new(CONFIG, invalid))?;
-    let mut rows = Vec::new();
-    for pipeline in &config.pipelines {
-        let spec = &pipeline.handler.spec;
-        let path = &pipeline.handler.component;
-        let key = format!("pipelines.{}.handler.component", pipeline.name);
-        if problems.iter().any(|p| p.path == key) {
-            continue;
-        }
-        match pelton_host::inspect_file(path, config.max_component_bytes, spec.digest.as_deref()) {
-            Ok(info) => rows.push(vec![
-                pipeline.name.clone(),
-                pipeline.queue.clone(),
-                path.display().to_string(),
-                format!("{:?}", spec.timeout),
-                format!("{} x {} MiB", spec.concurrency, spec.memory >> 20),
-                info.digest,
-            ]),
-            Err(error) => problems.push(Problem { path: key, what: format!("{} {error}", path.display()) }),
-        }
-    }
+    // What a worker will need is compiled then; where none has been, nothing is left behind.
+    let scratch = tempfile::tempdir()?;
+    let cache =
+        if config.data_dir.is_dir() { handlers::cache_dir(&config) } else { scratch.path().to_owned() };
+    let host = handlers::host(&config, cache)?;
+    let loaded = handlers::load(&config, &host, &mut problems);
     if !problems.is_empty() {
         return Err(Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }));
     }
-    table::print(&["pipeline", "queue", "component", "timeout", "memory", "digest"], &rows)?;
+    let rows = config.pipelines.iter().zip(loaded.into_iter().flatten()).map(|(pipeline, handler)| {
+        let spec = &pipeline.handler.spec;
+        vec![
+            pipeline.name.clone(),
+            pipeline.queue.clone(),
+            pipeline.handler.component.display().to_string(),
+            format!("{:?}", spec.timeout),
+            format!("{} x {} MiB", spec.concurrency, spec.memory >> 20),
+            pelton_core::ports::Handler::digest(&*handler).to_string(),
+        ]
+    });
+    let header = ["pipeline", "queue", "component", "timeout", "memory", "digest"];
+    table::print(&header, &rows.collect::<Vec<_>>())?;
     println!(
         "\n{} is good. All handlers together use at most {} MiB.",
         file.display(),

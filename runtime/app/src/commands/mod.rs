@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod dlq;
+mod handlers;
 pub mod ledger;
 mod letter;
 pub mod run;

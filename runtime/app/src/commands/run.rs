@@ -1,14 +1,14 @@
 //! `pelton run`: the life of a worker.
 
-use super::{load, options, status, store_fail};
+use super::{handlers, load, options, status, store_fail};
 use crate::cli::RunArgs;
-use crate::config::{Config, Invalid, PipelineConfig, Problem};
+use crate::config::{Config, Invalid, PipelineConfig};
 use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
 use crate::telemetry::{live_line, logs, progress};
 use indicatif::ProgressBar;
 use pelton_core::ports::Handler;
 use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
-use pelton_host::{Host, HostOptions, WasmHandler};
+use pelton_host::WasmHandler;
 use pelton_store::{PipelineOptions, Store, StoreError, key_digest};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{IsTerminal, Write};
@@ -20,8 +20,6 @@ use tokio::sync::watch;
 
 /// Room that headers, key and id may take beside the largest body.
 const BESIDE_BODY: usize = 70 << 10;
-/// Instances at once, over all pipelines; address space is reserved for each.
-const MAX_INSTANCES: usize = 4_096;
 
 /// Runs until told to stop, or until nothing is left.
 pub fn run(file: &Path, args: &RunArgs) -> Outcome {
@@ -32,8 +30,7 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     logs::start(args.log_format, bar.clone());
     let config = load(file)?;
     let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
-    let host = host(&config)?;
-    let handlers = load_handlers(file, &config, &host)?;
+    let handlers = load_handlers(file, &config)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
     let ended = runtime.block_on(work(&config, &store, handlers, args, bar.clone()));
@@ -48,36 +45,13 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     Ok(())
 }
 
-fn host(config: &Config) -> Result<Host, Fail> {
-    let concurrency: usize = config.pipelines.iter().map(|p| p.handler.spec.concurrency).sum();
-    let instances = (concurrency + config.pipelines.len()).min(MAX_INSTANCES);
-    let host = Host::new(HostOptions {
-        cache_dir: Some(config.data_dir.join("compiled")),
-        max_component_bytes: config.max_component_bytes,
-        max_instances: u32::try_from(instances).unwrap_or(u32::MAX),
-        max_memory: config.pipelines.iter().map(|p| p.handler.spec.memory).max().unwrap_or(0),
-        compile_worker: Some(std::env::current_exe()?),
-        ..HostOptions::default()
-    });
-    host.map_err(|error| Fail::new(CONFIG, error))
-}
-
 /// Loads all components; reports all that cannot be.
-fn load_handlers(file: &Path, config: &Config, host: &Host) -> Result<Vec<Arc<WasmHandler>>, Fail> {
+fn load_handlers(file: &Path, config: &Config) -> Result<Vec<Arc<WasmHandler>>, Fail> {
+    let host = handlers::host(config, handlers::cache_dir(config))?;
     let mut problems = Vec::new();
-    let mut handlers = Vec::new();
-    for pipeline in &config.pipelines {
-        let path = &pipeline.handler.component;
-        match host.load(&pipeline.name, path, &pipeline.handler.spec) {
-            Ok(handler) => handlers.push(handler),
-            Err(error) => problems.push(Problem {
-                path: format!("pipelines.{}.handler.component", pipeline.name),
-                what: format!("{} {error}", path.display()),
-            }),
-        }
-    }
+    let loaded = handlers::load(config, &host, &mut problems);
     if problems.is_empty() {
-        Ok(handlers)
+        Ok(loaded.into_iter().flatten().collect())
     } else {
         Err(Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }))
     }

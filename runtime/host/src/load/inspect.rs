@@ -60,19 +60,6 @@ pub fn inspect(bytes: &[u8], max: usize) -> Result<ComponentInfo, LoadError> {
     inspect_pinned(bytes, max, None)
 }
 
-/// Reads the file at `path` and checks it as [`inspect`] does, and against a pin if there is one.
-/// Blocks.
-///
-/// # Errors
-/// As [`inspect`], and whatever keeps the file from being read.
-pub fn inspect_file(
-    path: &std::path::Path,
-    max: usize,
-    pin: Option<&str>,
-) -> Result<ComponentInfo, LoadError> {
-    inspect_pinned(&crate::load::read::component(path, max)?, max, pin)
-}
-
 /// As [`inspect`], and compares the digest with a pin before anything is parsed.
 pub(crate) fn inspect_pinned(
     bytes: &[u8],

@@ -1,0 +1,47 @@
+//! The sandbox and the handlers in it, as the configuration wants them.
+
+use crate::config::{Config, Problem};
+use crate::exit::{CONFIG, Fail};
+use pelton_host::{Host, HostOptions, WasmHandler};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Instances at once, over all pipelines; address space is reserved for each.
+const MAX_INSTANCES: usize = 4_096;
+
+/// The folder in `data_dir` where compiled code is kept.
+pub fn cache_dir(config: &Config) -> PathBuf {
+    config.data_dir.join("compiled")
+}
+
+/// Sets up the sandbox, with compiled code in `cache_dir`.
+pub fn host(config: &Config, cache_dir: PathBuf) -> Result<Host, Fail> {
+    let concurrency: usize = config.pipelines.iter().map(|p| p.handler.spec.concurrency).sum();
+    let instances = (concurrency + config.pipelines.len()).min(MAX_INSTANCES);
+    let host = Host::new(HostOptions {
+        cache_dir: Some(cache_dir),
+        max_component_bytes: config.max_component_bytes,
+        max_instances: u32::try_from(instances).unwrap_or(u32::MAX),
+        max_memory: config.pipelines.iter().map(|p| p.handler.spec.memory).max().unwrap_or(0),
+        compile_worker: Some(std::env::current_exe()?),
+        ..HostOptions::default()
+    });
+    host.map_err(|error| Fail::new(CONFIG, error))
+}
+
+/// Loads the components of all pipelines but those whose `component` has a problem already, in the
+/// order of the configuration; notes all that cannot be loaded.
+pub fn load(config: &Config, host: &Host, problems: &mut Vec<Problem>) -> Vec<Option<Arc<WasmHandler>>> {
+    let mut load = |pipeline: &crate::config::PipelineConfig| {
+        let path = format!("pipelines.{}.handler.component", pipeline.name);
+        if problems.iter().any(|p| p.path == path) {
+            return None;
+        }
+        let file = &pipeline.handler.component;
+        let loaded = host.load(&pipeline.name, file, &pipeline.handler.spec);
+        loaded
+            .map_err(|error| problems.push(Problem { path, what: format!("{} {error}", file.display()) }))
+            .ok()
+    };
+    config.pipelines.iter().map(&mut load).collect()
+}
