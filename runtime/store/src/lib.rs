@@ -17,6 +17,8 @@ mod ledger;
 mod letters;
 mod queue;
 mod status;
+#[cfg(test)]
+mod tests;
 mod wake;
 mod writer;
 

@@ -25,7 +25,21 @@ pub struct PipelineStatus {
     pub handler: String,
 }
 
+/// Reads all of it in one snapshot, so that the numbers belong together.
 pub fn read(
+    db: &Connection,
+    pipeline: &str,
+    queue: &str,
+    letters: Option<&str>,
+    now: u64,
+) -> rusqlite::Result<PipelineStatus> {
+    let snapshot = db.unchecked_transaction()?;
+    let status = count(&snapshot, pipeline, queue, letters, now)?;
+    snapshot.commit()?;
+    Ok(status)
+}
+
+fn count(
     db: &Connection,
     pipeline: &str,
     queue: &str,
@@ -56,7 +70,8 @@ pub fn read(
     let Some((queue, depth)) = depth(queue)? else { return Ok(status) };
     let started = "SELECT coalesce(sum(count), 0) FROM started WHERE pipeline = ?1";
     let started: i64 = db.query_row(started, [id], |r| r.get(0))?;
-    let delayed = "SELECT count(*) FROM messages WHERE id >> 40 = ?1 AND visible_at > ?2";
+    let delayed =
+        "SELECT count(*) FROM messages WHERE id >> 40 = ?1 AND visible_at > 0 AND visible_at > ?2";
     let delayed: i64 = db.query_row(delayed, params![queue, now as i64], |r| r.get(0))?;
     status.delayed = (delayed as u64).min(depth);
     status.in_flight = (started as u64).min(depth - status.delayed);

@@ -29,6 +29,7 @@ impl Waker {
         let watched = queues.clone();
         let mut wall = clock.now_ms();
         let (mut version, mut ends) = (data_version(&db), ends(&db));
+        let mut failed = false;
         let look = move || {
             while matches!(stopped.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
                 let (now, found) = (clock.now_ms(), data_version(&db));
@@ -40,6 +41,11 @@ impl Waker {
                 if found != version {
                     version = found;
                     ends = wake(&db, &ends, &watched);
+                }
+                if !failed && writer.failed().is_some() {
+                    failed = true;
+                    let queues = watched.lock().unwrap_or_else(PoisonError::into_inner);
+                    queues.iter().for_each(|q| q.look_again());
                 }
             }
         };

@@ -71,6 +71,12 @@ impl Log {
         Ok(false)
     }
 
+    /// As if gigabytes had been committed since the last checkpoint.
+    #[cfg(test)]
+    pub fn pretend_long(&self) {
+        self.pages.store(TOO_LONG / PAGE + 1, Ordering::Relaxed);
+    }
+
     fn tell(&mut self, bytes: u64) {
         if self.told.is_some_and(|at| at.elapsed() < TELL_EVERY) {
             return;

@@ -86,6 +86,11 @@ pub fn put(db: &Connection, id: u64, row: &NewRow<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Whether a row is there.
+pub fn exists(db: &Connection, id: u64) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM messages WHERE id = ?1")?.exists([id as i64])
+}
+
 /// Removes rows `first` to `last`, all of one queue.
 pub fn delete(db: &Connection, first: u64, last: u64) -> rusqlite::Result<usize> {
     let sql = "DELETE FROM messages WHERE id BETWEEN ?1 AND ?2";

@@ -27,7 +27,8 @@ impl Changes<'_> {
             Change::Release(item) => self.release(item),
             Change::Publish(letter) => self.publish(&letter),
             Change::Settle(receipt, how) => {
-                if how == Settle::Ack {
+                // A repeated ack finds nothing, and counts nothing.
+                if how == Settle::Ack && rows::exists(self.db, receipt.0)? {
                     self.tally.counts(self.pipeline).duplicates += 1;
                 }
                 self.settle(receipt, how)?;

@@ -1,0 +1,134 @@
+//! Groups: every change whole, a bad one alone.
+
+use super::support::*;
+use crate::{NewMessage, SendError};
+use pelton_core::ports::{Class, Completion, Ledger, Verdict};
+
+#[tokio::test]
+async fn a_lost_claim_fails_alone() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    worker.send(&numbers(0..3));
+    let held = worker.take(3).await;
+    let claims = worker.start(&held).await;
+    worker.complete(&held[1], claims[1]).await.unwrap();
+    let batch = held.iter().zip(&claims).map(|(d, claim)| Completion {
+        claim: *claim,
+        identity: identity(d),
+        settle: Some(d.receipt),
+    });
+    let results = worker.ledger.complete(batch.collect()).await;
+    assert_eq!(results, [Ok(()), Err(Class::Lost), Ok(())]);
+    let status = worker.status();
+    assert_eq!((status.handled, status.queued, status.in_flight), (3, 0, 0));
+}
+
+#[tokio::test]
+async fn a_completion_and_its_ack_are_one() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    worker.send(&[with_id("a"), with_id("b")]);
+    let held = worker.take(2).await;
+    let claims = worker.start(&held).await;
+    worker.complete(&held[0], claims[0]).await.unwrap();
+    let copy = copy_of(dir.path());
+    let after = Worker::open(copy.path());
+    let left = after.take(1).await;
+    assert_eq!(left[0].message.id, "b");
+    assert_eq!(after.status().handled, 1);
+    assert!(after.store.ledger_show(NAME, NAME, "a").unwrap().unwrap().completed);
+}
+
+#[tokio::test]
+async fn a_duplicate_is_counted_once_however_often_it_is_acked() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    worker.send(&[with_id("a"), with_id("a")]);
+    let held = worker.take(2).await;
+    let claims = worker.start(&held[..1]).await;
+    worker.complete(&held[0], claims[0]).await.unwrap();
+    assert_eq!(worker.claim(&held[1..], false).await, Ok(vec![Verdict::Duplicate]));
+    for _ in 0..2 {
+        worker.settle(&held[1], pelton_core::ports::Settle::Ack).await;
+    }
+    let status = worker.status();
+    assert_eq!((status.handled, status.duplicates, status.queued), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn without_dedup_a_key_is_handled_again_and_its_attempts_are_counted() {
+    let dir = dir();
+    let store = crate::Store::open_owner(dir.path(), crate::Options::default()).unwrap();
+    let worker = Worker::of(store, crate::PipelineOptions { dedup: false, ..options() });
+    worker.send(&[with_id("a"), with_id("a")]);
+    let held = worker.take(2).await;
+    let claim = worker.start(&held[..1]).await[0];
+    worker.complete(&held[0], claim).await.unwrap();
+    let claim = worker.start(&held[1..]).await[0];
+    worker.retry(&held[1], claim, 1).await;
+    let again = worker.take(1).await;
+    let verdict = worker.claim(&again, false).await.unwrap()[0];
+    assert!(matches!(verdict, Verdict::Fresh { attempt: 2, crashed: false, .. }), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_alone() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    let mut batch = numbers(0..2);
+    batch.insert(1, NewMessage { body: vec![0; (1 << 20) + 1], ..NewMessage::default() });
+    batch.push(with_id("orders/7"));
+    batch.push(with_id(""));
+    batch.push(NewMessage { key: Some(vec![0; 5_000]), ..NewMessage::default() });
+    let sent = worker.store.send(NAME, &batch).unwrap();
+    assert_eq!(sent[0], Ok("orders/1".to_owned()));
+    assert!(matches!(sent[1], Err(SendError::Body { .. })));
+    assert_eq!(sent[2], Ok("orders/2".to_owned()));
+    assert!(matches!((&sent[3], &sent[4]), (Err(SendError::Id(_)), Err(SendError::Id(_)))));
+    assert_eq!(sent[5], Err(SendError::Key(5_000)));
+    assert_eq!(worker.status().queued, 2);
+}
+
+#[tokio::test]
+async fn odd_bytes_survive() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    let odd = NewMessage {
+        id: Some("it's \"x\"\0; DROP TABLE messages".to_owned()),
+        key: Some(vec![0, 255, b'\'']),
+        headers: vec![pelton_core::Header { name: "a".into(), value: vec![0, 254] }; 2],
+        body: vec![0, 159, 146, 150],
+        delay_ms: 0,
+    };
+    worker.send(std::slice::from_ref(&odd));
+    let got = worker.take(1).await.remove(0);
+    let message = got.message.clone();
+    assert_eq!((Some(&message.id), &message.key), (odd.id.as_ref(), &odd.key));
+    assert_eq!((&message.headers, &message.body), (&odd.headers, &odd.body));
+    let claim = worker.start(&[got.clone()]).await[0];
+    worker.complete(&got, claim).await.unwrap();
+    assert!(worker.store.ledger_show(NAME, NAME, &message.id).unwrap().unwrap().completed);
+}
+
+#[tokio::test]
+async fn a_forgotten_key_is_handled_again_while_the_worker_runs() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    worker.send(&numbers(0..3));
+    let held = worker.take(3).await;
+    let claims = worker.start(&held).await;
+    for (d, claim) in held.iter().zip(claims).take(2) {
+        worker.complete(d, claim).await.unwrap();
+    }
+    assert!(worker.store.ledger_forget(NAME, NAME, "orders/1").unwrap());
+    assert!(!worker.store.ledger_forget(NAME, NAME, "orders/9").unwrap());
+    assert_eq!(worker.store.ledger_show(NAME, NAME, "orders/1").unwrap(), None);
+    assert!(worker.store.ledger_show(NAME, NAME, "orders/2").unwrap().unwrap().completed);
+
+    worker.send(&[with_id("a"), with_id("a")]);
+    let held = worker.take(2).await;
+    let claim = worker.start(&held[..1]).await[0];
+    worker.complete(&held[0], claim).await.unwrap();
+    assert!(worker.store.ledger_forget(NAME, NAME, "a").unwrap());
+    assert_eq!(worker.start(&held[1..]).await.len(), 1);
+}

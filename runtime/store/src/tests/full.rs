@@ -1,0 +1,46 @@
+//! A disk that is full, and later has room again: the writer may have no more pages than these.
+
+use super::support::*;
+use crate::{NewMessage, Options, Store};
+use pelton_core::ports::Class;
+
+/// Messages of 8 KiB in a queue that nobody reads.
+fn ballast(store: &Store) {
+    let one = NewMessage { body: vec![b'x'; 8_192], ..NewMessage::default() };
+    let sent = store.send("ballast", &vec![one; 100]).unwrap();
+    assert!(sent.iter().all(Result::is_ok));
+}
+
+fn without_room(dir: &std::path::Path) -> Worker {
+    let store = Store::open_writing_with(dir, Options::default(), |file| {
+        let db = crate::db::connect(file)?;
+        let pages: i64 = db.pragma_query_value(None, "page_count", |r| r.get(0))?;
+        db.pragma_update(None, "max_page_count", pages)?;
+        Ok(db)
+    });
+    Worker::of(store.unwrap(), options())
+}
+
+#[tokio::test]
+async fn what_finds_no_room_is_not_done_and_can_be_done_later() {
+    let dir = dir();
+    let store = Store::open_beside(dir.path(), Options::default()).unwrap();
+    ballast(&store);
+    let big = NewMessage { body: vec![b'y'; 65_536], ..NewMessage::default() };
+    send(&store, &[big]);
+    let worker = without_room(dir.path());
+    let held = worker.take(1).await;
+    let claim = worker.start(&held).await[0];
+    for _ in 0..2 {
+        assert_eq!(worker.bury(&held[0], claim).await, Err(Class::Transient));
+        let status = worker.status();
+        assert_eq!((status.dead_letters, status.in_flight), (0, 1), "a letter was half written");
+    }
+    assert_eq!(worker.store.failed(), None);
+
+    let free = rusqlite::Connection::open(crate::db::file(dir.path())).unwrap();
+    free.execute_batch("DELETE FROM messages WHERE length(body) = 8192").unwrap();
+    assert_eq!(worker.bury(&held[0], claim).await, Ok(()));
+    let status = worker.status();
+    assert_eq!((status.dead_letters, status.in_flight, status.queued), (1, 0, 0));
+}

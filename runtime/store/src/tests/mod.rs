@@ -1,0 +1,13 @@
+//! What the store keeps, on real files: through crashes, damage, a full disk, other processes and
+//! clocks that jump.
+
+#![allow(clippy::unwrap_used)]
+
+mod atomic;
+mod clock;
+mod damage;
+mod full;
+mod log;
+mod recovery;
+mod sharing;
+mod support;
