@@ -83,6 +83,19 @@ fn wrong_usage_ends_with_64() {
     }
 }
 
+#[test]
+fn the_example_configuration_is_good() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("orders.wasm"), component()).unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pelton.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pelton"));
+    command.args(["check", "--config"]).arg(example).current_dir(home.path());
+    command.env("PELTON_PLUGINS_DIR", home.path()).env("PELTON_DATA", home.path().join("data"));
+    let checked = command.output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert!(!home.path().join("data").exists(), "a check has left something behind");
+}
+
 /// A component is needed only to be loaded: the message is invalid before it could run.
 const COMPONENT: &str = "good.wasm";
 
