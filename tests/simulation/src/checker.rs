@@ -3,7 +3,7 @@
 use crate::world::{AtBroker, Shape, World};
 use pelton_core::Receipt;
 use pelton_core::message::Identity;
-use pelton_core::ports::{Claim, Settle};
+use pelton_core::ports::Settle;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An invariant, by its number, and what broke it.
@@ -11,6 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Violation {
     pub invariant: u8,
     pub what: String,
+}
+
+/// Where the turn to run a suspect is, for all the world can see.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    #[default]
+    Elsewhere,
+    Asked,
+    Granted,
+    /// Granted, and a claim was made with it.
+    Used,
 }
 
 /// What one life of the process holds, as seen from outside.
@@ -24,8 +35,10 @@ pub struct Checker {
     succeeded: BTreeSet<usize>,
     /// Offsets received in this life.
     received: BTreeSet<usize>,
-    /// Starts, over all lives.
-    starts: BTreeMap<usize, u32>,
+    /// Where the turn of suspects is.
+    turn: Turn,
+    /// Who was in work when which message killed the process.
+    blamed: BTreeSet<(Identity, usize)>,
     pub found: Vec<Violation>,
 }
 
@@ -34,7 +47,19 @@ impl Checker {
         self.found.push(Violation { invariant, what });
     }
 
-    pub fn died(&mut self) {
+    /// The process dies; `killer` is the message that did it, if one did.
+    pub fn died(&mut self, world: &World, killer: Option<usize>) {
+        // A killer that ends well is forgiven, and so is its key: it must have neither twins nor another go.
+        let twins = |n: usize| world.sent.iter().filter(|s| s.identity == world.sent[n].identity).count();
+        if let Some(killer) = killer.filter(|n| world.shape.dedup && twins(*n) == 1) {
+            let with_it: BTreeSet<Identity> = world.live.values().map(|(identity, _)| *identity).collect();
+            for identity in with_it.into_iter().filter(|i| world.is_harmless(*i)) {
+                if !self.blamed.insert((identity, killer)) {
+                    self.broken(6, format!("{identity:?} is in work at two deaths that m{killer} caused"));
+                }
+            }
+        }
+        self.turn = Turn::Elsewhere;
         self.held.clear();
         self.running.clear();
         self.succeeded.clear();
@@ -78,7 +103,6 @@ impl Checker {
         if attempt > world.shape.max_attempts {
             self.broken(6, format!("m{n} starts its attempt {attempt} of {}", world.shape.max_attempts));
         }
-        *self.starts.entry(n).or_default() += 1;
         if let Some(other) = self.running.insert(sent.identity, n) {
             self.broken(8, format!("m{n} starts while m{other} with its key has a handler"));
         }
@@ -129,11 +153,34 @@ impl Checker {
         }
     }
 
-    /// The ledger is asked to end a claim that is not live.
-    pub fn ends_claim(&mut self, world: &World, claim: Claim, done: bool) {
-        if done && !world.live.contains_key(&claim) && claim.chunk == 0 {
-            self.broken(3, format!("{claim:?} was never given"));
+    /// The turn of suspects is asked for.
+    pub fn asks_turn(&mut self) {
+        self.turns(Turn::Elsewhere, Turn::Asked);
+    }
+
+    /// It is given.
+    pub fn has_turn(&mut self) {
+        self.turns(Turn::Asked, Turn::Granted);
+    }
+
+    /// A suspect is claimed.
+    pub fn uses_turn(&mut self) {
+        self.turns(Turn::Granted, Turn::Used);
+    }
+
+    /// It is given on, used or not.
+    pub fn gives_turn(&mut self) {
+        if !matches!(self.turn, Turn::Granted | Turn::Used) {
+            self.broken(6, format!("the turn of suspects is given on, and it was {:?}", self.turn));
         }
+        self.turn = Turn::Elsewhere;
+    }
+
+    fn turns(&mut self, from: Turn, to: Turn) {
+        if self.turn != from {
+            self.broken(6, format!("the turn of suspects is {to:?} after it was {:?}", self.turn));
+        }
+        self.turn = to;
     }
 
     /// Everything has come to rest, with nothing failing any more.
@@ -141,6 +188,9 @@ impl Checker {
         if world.unsettled() > 0 {
             let open: Vec<usize> = (0..world.sent.len()).filter(|n| !self.is_over(world, *n)).collect();
             self.broken(5, format!("{} are unsettled at the end: {open:?}", world.unsettled()));
+        }
+        if matches!(self.turn, Turn::Granted | Turn::Used) {
+            self.broken(6, "the turn of suspects is kept from the other pipelines at the end".to_owned());
         }
         if let Some((claim, of)) = world.live.first_key_value() {
             self.broken(7, format!("{claim:?} of {of:?} lives on at the end"));

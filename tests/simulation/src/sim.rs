@@ -42,6 +42,8 @@ struct Sim {
     numbers: u64,
     calm: bool,
     draining: bool,
+    /// Until then no letter can be written.
+    letters_down: u64,
     /// The core was told something that it has not decided on.
     told: bool,
     trace: bool,
@@ -65,6 +67,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         numbers: 0,
         calm: false,
         draining: false,
+        letters_down: 0,
         told: true,
         trace,
     };
@@ -127,10 +130,12 @@ impl Sim {
     fn trouble(&mut self) {
         if self.draining && self.pipeline.is_idle() {
             self.say("drained");
-            self.die();
+            self.die(None);
         } else if !self.calm && self.random.once_in(70) {
             self.say("the process dies");
-            self.die();
+            self.die(None);
+        } else if !self.calm && self.random.once_in(150) {
+            self.letters_down = self.now + self.random.below(3_000);
         } else if !self.calm && !self.draining && self.random.once_in(150) {
             self.say("drain");
             self.draining = true;
@@ -138,11 +143,11 @@ impl Sim {
         }
     }
 
-    fn die(&mut self) {
+    fn die(&mut self, killer: Option<usize>) {
         self.jobs.clear();
         self.claims.clear();
+        self.checker.died(&self.world, killer);
         self.world.died();
-        self.checker.died();
         self.draining = false;
         self.told = true;
         self.pipeline = fresh(&self.world, &mut self.random);
@@ -175,6 +180,9 @@ impl Sim {
                 let until = delivery.lease_until.map_or(u64::MAX, |t| t.0);
                 self.checker.delivered(&self.world, delivery.receipt, until, self.now);
             }
+        }
+        if matches!(input, Input::SuspectTurn) {
+            self.checker.has_turn();
         }
         if let Input::Extended { batch, .. } = &input {
             for (receipt, until) in self.renewals.remove(batch).unwrap_or_default() {
@@ -211,7 +219,14 @@ impl Sim {
             if self.trace {
                 self.say(&format!("  {command:?}"));
             }
-            let command = self.tamper(command);
+            let Some(command) = self.tamper(command) else { continue };
+            match &command {
+                Command::Stop => return self.die(None),
+                Command::TakeSuspectTurn => self.checker.asks_turn(),
+                Command::GiveSuspectTurn => self.checker.gives_turn(),
+                Command::Claim { alone: true, .. } => self.checker.uses_turn(),
+                _ => {}
+            }
             if let Command::Settle { items, .. } = &command {
                 for (receipt, how) in items {
                     self.checker.told(&self.world, *receipt, *how, self.now);
@@ -223,6 +238,11 @@ impl Sim {
 
     fn fails(&mut self) -> bool {
         !self.calm && self.random.once_in(15)
+    }
+
+    /// A store whose disk fails: it says so to everything, and does nothing.
+    fn fails_for_good(&mut self) -> bool {
+        !self.calm && self.random.once_in(300)
     }
 
     fn perform(&mut self, command: Command) {
@@ -266,7 +286,11 @@ impl Sim {
                 self.renewals.insert(batch, renewed.collect());
                 self.at(20, Job::Tell(Input::Extended { batch, results }, Vec::new()));
             }
-            Command::TakeSuspectTurn => self.at(30, Job::Tell(Input::SuspectTurn, Vec::new())),
+            Command::TakeSuspectTurn => {
+                // Now and then a suspect of another pipeline has it for long.
+                let longest = if self.random.once_in(4) { 600 } else { 30 };
+                self.at(longest, Job::Tell(Input::SuspectTurn, Vec::new()));
+            }
             Command::GiveSuspectTurn | Command::Stop => {}
         }
     }
@@ -317,8 +341,9 @@ impl Sim {
     }
 
     fn claim(&mut self, chunk: u64, items: Vec<ClaimItem>, alone: bool) {
-        if self.fails() {
-            let verdicts = Err(Class::Transient);
+        let permanent = self.fails_for_good();
+        if permanent || self.fails() {
+            let verdicts = Err(if permanent { Class::Permanent } else { Class::Transient });
             return self.at(10, Job::Tell(Input::Claimed { chunk, verdicts }, Vec::new()));
         }
         let asked: Vec<_> = items.iter().map(|i| (i.identity, i.message.id.clone())).collect();
@@ -360,6 +385,9 @@ impl Sim {
             self.jobs.insert(at, Job::Tell(Input::Finished { chunk, micros }, Vec::new()));
             return;
         };
+        if self.fails_as_one(&work, &left) {
+            return self.batch_fails(chunk, place, &left);
+        }
         let n = number(&work.message.id);
         let cut = !self.calm && self.random.once_in(10);
         let outcome = if cut || work.lane.is_some_and(|l| stopped.contains(&l)) {
@@ -370,10 +398,11 @@ impl Sim {
             let will = will[(work.attempt as usize - 1).min(will.len() - 1)];
             if will == Will::Kill {
                 self.say(&format!("m{n} kills the process"));
-                return self.die();
+                return self.die(Some(n));
             }
-            self.checker.stopped(&self.world, n, will == Will::Ok);
-            outcome(will)
+            let interrupted = self.draining && self.random.once_in(3);
+            self.checker.stopped(&self.world, n, will == Will::Ok && !interrupted);
+            if interrupted { Outcome::Interrupted } else { outcome(will) }
         };
         if outcome != Outcome::Ok {
             stopped.extend(work.lane);
@@ -382,10 +411,32 @@ impl Sim {
         self.at(10, Job::Run { chunk, left, stopped });
     }
 
+    /// Whether a batch handler is at its first message, and one of its messages traps.
+    fn fails_as_one(&self, first: &Work, left: &VecDeque<(usize, Work)>) -> bool {
+        let traps = |work: &Work| {
+            let will = &self.world.sent[number(&work.message.id)].will;
+            will[(work.attempt as usize - 1).min(will.len() - 1)] == Will::Trap
+        };
+        let others = left.iter().map(|(_, work)| work);
+        self.world.shape.batch && !left.is_empty() && std::iter::once(first).chain(others).any(traps)
+    }
+
+    fn batch_fails(&mut self, chunk: u64, first: usize, left: &VecDeque<(usize, Work)>) {
+        let places = std::iter::once(first).chain(left.iter().map(|(place, _)| *place));
+        let outcomes = places.map(|place| (place, Outcome::BatchFault)).collect();
+        self.at(10, Job::Tell(Input::Handled { chunk, outcomes }, Vec::new()));
+        self.at(10, Job::Run { chunk, left: VecDeque::new(), stopped: Vec::new() });
+    }
+
     fn store(&mut self, batch: u64, items: Vec<Stored>) {
+        if self.fails_for_good() {
+            let results = vec![Err(Class::Permanent); items.len()];
+            return self.at(20, Job::Tell(Input::Stored { batch, results }, Vec::new()));
+        }
         let (mut results, mut ended) = (Vec::new(), Vec::new());
         for (change, claim, settle, letter) in items {
-            if self.fails() {
+            let down = matches!(change, Change::Publish) && self.now < self.letters_down;
+            if (down && !self.calm) || self.fails() {
                 results.push(Err(Class::Transient));
                 continue;
             }
@@ -427,7 +478,7 @@ impl Sim {
     }
 
     /// What a mutant makes of a command.
-    fn tamper(&mut self, command: Command) -> Command {
+    fn tamper(&mut self, command: Command) -> Option<Command> {
         match (self.mutant, command) {
             (Some(Mutant::AcksBeforeCompleting), Command::Complete { batch, items }) => {
                 for item in &items {
@@ -436,7 +487,7 @@ impl Sim {
                         self.checker.told(&self.world, receipt, Settle::Ack, self.now);
                     }
                 }
-                Command::Complete { batch, items }
+                Some(Command::Complete { batch, items })
             }
             (Some(Mutant::LosesLetters), Command::Publish { batch, items }) => {
                 for letter in &items {
@@ -444,7 +495,7 @@ impl Sim {
                         self.checker.told(&self.world, receipt, Settle::Ack, self.now);
                     }
                 }
-                Command::Publish { batch, items }
+                Some(Command::Publish { batch, items })
             }
             (Some(Mutant::CommitsTooFar), Command::Complete { batch, items })
                 if self.world.shape.caps.cumulative =>
@@ -453,7 +504,7 @@ impl Sim {
                 if let Some(receipt) = newest {
                     self.checker.told(&self.world, receipt, Settle::Ack, self.now);
                 }
-                Command::Complete { batch, items }
+                Some(Command::Complete { batch, items })
             }
             (Some(Mutant::NeverReleases), Command::Release { batch, items }) => {
                 let results = vec![Ok(()); items.len()];
@@ -462,9 +513,9 @@ impl Sim {
                     assert_eq!(self.world.settle(receipt, how, self.now), Ok(()));
                 }
                 self.at(20, Job::Tell(Input::Stored { batch, results }, ended));
-                Command::GiveSuspectTurn
+                None
             }
-            (_, command) => command,
+            (_, command) => Some(command),
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Shape {
     pub max_bytes: usize,
     pub concurrency: usize,
     pub dedup: bool,
+    /// The handler takes a chunk in one call, which fails as a whole.
+    pub batch: bool,
 }
 
 #[derive(Debug)]
@@ -262,6 +264,12 @@ impl World {
         }
     }
 
+    /// Whether nothing with this identity fails by itself.
+    pub fn is_harmless(&self, identity: Identity) -> bool {
+        let harmless = |s: &Sent| s.will.iter().all(|w| *w == Will::Ok);
+        self.sent.iter().filter(|s| s.identity == identity).all(harmless)
+    }
+
     /// What is left at the broker.
     pub fn unsettled(&self) -> usize {
         if self.shape.caps.cumulative {
@@ -294,6 +302,7 @@ fn shape(random: &mut Random) -> Shape {
         max_bytes: 200 + random.below(400) as usize,
         concurrency: 1 + random.below(3) as usize,
         dedup: caps.cumulative || !random.once_in(5),
+        batch: random.once_in(3),
     }
 }
 

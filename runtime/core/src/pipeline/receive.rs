@@ -77,7 +77,8 @@ impl Pipeline {
         }
     }
 
-    /// A redelivery of what is still ours to settle: the newer receipt replaces the older one.
+    /// A redelivery of what is still ours to settle: the newer receipt replaces the older one, and
+    /// gives it its place in its lane, since others of the lane may come again as new deliveries.
     /// When the older one is being settled already, the new one is held like any other, and meets
     /// the verdict of the first.
     fn replaces_receipt(&mut self, identity: Option<Identity>, delivery: &Delivery) -> bool {
@@ -96,6 +97,12 @@ impl Pipeline {
         }
         entry.receipt = delivery.receipt;
         entry.lease_live = true;
+        self.orders += 1;
+        let (lane, before) = (entry.lane, std::mem::replace(&mut entry.order, self.orders));
+        if lane.is_some() && entry.place == Place::Lanes {
+            self.lanes.remove(lane, before, slot);
+            self.lanes.push(lane, self.orders, slot);
+        }
         if let (Some(leases), Some(until)) = (&mut self.leases, delivery.lease_until) {
             leases.hold(slot, until);
         }

@@ -105,7 +105,7 @@ async fn odd_bytes_survive() {
     let message = got.message.clone();
     assert_eq!((Some(&message.id), &message.key), (odd.id.as_ref(), &odd.key));
     assert_eq!((&message.headers, &message.body), (&odd.headers, &odd.body));
-    let claim = worker.start(&[got.clone()]).await[0];
+    let claim = worker.start(std::slice::from_ref(&got)).await[0];
     worker.complete(&got, claim).await.unwrap();
     assert!(worker.store.ledger_show(NAME, NAME, &message.id).unwrap().unwrap().completed);
 }
