@@ -1,6 +1,6 @@
 //! The nine invariants, checked from what is seen: what was delivered, started, written, told.
 
-use crate::world::{AtBroker, Shape, World};
+use crate::world::{AtBroker, Sent, Shape, Will, World};
 use pelton_core::Receipt;
 use pelton_core::message::Identity;
 use pelton_core::ports::Settle;
@@ -49,11 +49,9 @@ impl Checker {
 
     /// The process dies; `killer` is the message that did it, if one did.
     pub fn died(&mut self, world: &World, killer: Option<usize>) {
-        // A killer that ends well is forgiven, and so is its key: it must have neither twins nor another go.
-        let twins = |n: usize| world.sent.iter().filter(|s| s.identity == world.sent[n].identity).count();
-        if let Some(killer) = killer.filter(|n| world.shape.dedup && twins(*n) == 1) {
+        if let Some(killer) = killer.filter(|n| kills_on(world, *n)) {
             let with_it: BTreeSet<Identity> = world.live.values().map(|(identity, _)| *identity).collect();
-            for identity in with_it.into_iter().filter(|i| world.is_harmless(*i)) {
+            for identity in with_it.into_iter().filter(|i| is_harmless(world, *i)) {
                 if !self.blamed.insert((identity, killer)) {
                     self.broken(6, format!("{identity:?} is in work at two deaths that m{killer} caused"));
                 }
@@ -212,4 +210,18 @@ impl Checker {
         let duplicate = world.shape.dedup && world.completed.contains(&world.sent[n].identity);
         !world.effects.contains(&n) && !world.letters.contains(&n) && !duplicate
     }
+}
+
+/// Whether a message kills at every start from its first kill on. One whose start ends in some other
+/// way is trusted again, and so is its key: it must have neither twins nor another go.
+fn kills_on(world: &World, n: usize) -> bool {
+    let Sent { identity, will, .. } = &world.sent[n];
+    let kills = will.iter().skip_while(|w| **w != Will::Kill).all(|w| *w == Will::Kill);
+    world.shape.dedup && kills && world.of_identity(*identity).count() == 1
+}
+
+/// Whether a message without twins never fails by itself.
+fn is_harmless(world: &World, identity: Identity) -> bool {
+    let mut all = world.of_identity(identity);
+    all.next().is_some_and(|s| s.will.iter().all(|w| *w == Will::Ok)) && all.next().is_none()
 }

@@ -264,10 +264,9 @@ impl World {
         }
     }
 
-    /// Whether nothing with this identity fails by itself.
-    pub fn is_harmless(&self, identity: Identity) -> bool {
-        let harmless = |s: &Sent| s.will.iter().all(|w| *w == Will::Ok);
-        self.sent.iter().filter(|s| s.identity == identity).all(harmless)
+    /// Messages with this identity.
+    pub fn of_identity(&self, identity: Identity) -> impl Iterator<Item = &Sent> {
+        self.sent.iter().filter(move |s| s.identity == identity)
     }
 
     /// What is left at the broker.
