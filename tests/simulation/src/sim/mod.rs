@@ -1,0 +1,254 @@
+//! One schedule: the loop that the engine is, with chance in place of threads.
+
+mod ports;
+mod tamper;
+
+use crate::checker::{Checker, Violation};
+use crate::mutants::Mutant;
+use crate::random::Random;
+use crate::world::World;
+use pelton_core::message::Time;
+use pelton_core::pipeline::{Command, Input, Pipeline, Rules};
+use pelton_core::ports::{Claim, Work};
+use pelton_core::{Receipt, RetryPolicy};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How long things fail, in steps; then nothing fails any more but what the messages bring.
+const TROUBLE: u64 = 400;
+/// By then everything must have come to rest.
+const BOUND: u64 = 20_000;
+
+enum Job {
+    Perform(Command),
+    /// An answer, and the deliveries that end with it.
+    Tell(Input, Vec<Receipt>),
+    /// A chunk, with what is left of it.
+    Run {
+        chunk: u64,
+        left: VecDeque<(usize, Work)>,
+        stopped: Vec<pelton_core::Lane>,
+    },
+}
+
+struct Sim {
+    random: Random,
+    world: World,
+    checker: Checker,
+    mutant: Option<Mutant>,
+    pipeline: Pipeline,
+    jobs: BTreeMap<(u64, u64), Job>,
+    claims: BTreeMap<Claim, usize>,
+    /// Leases that were renewed, until the core learns of it.
+    renewals: BTreeMap<u64, Vec<(Receipt, u64)>>,
+    now: u64,
+    numbers: u64,
+    calm: bool,
+    draining: bool,
+    /// Until then no letter can be written.
+    letters_down: u64,
+    /// The core was told something that it has not decided on.
+    told: bool,
+    trace: bool,
+}
+
+/// Runs the schedule of a seed; what was broken, first things first.
+pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
+    let mut random = Random::new(seed);
+    let world = World::new(&mut random);
+    let pipeline = fresh(&world, &mut random);
+    let mut sim = Sim {
+        random,
+        world,
+        checker: Checker::default(),
+        mutant,
+        pipeline,
+        jobs: BTreeMap::new(),
+        claims: BTreeMap::new(),
+        renewals: BTreeMap::new(),
+        now: 0,
+        numbers: 0,
+        calm: false,
+        draining: false,
+        letters_down: 0,
+        told: true,
+        trace,
+    };
+    sim.live();
+    sim.checker.found
+}
+
+fn fresh(world: &World, random: &mut Random) -> Pipeline {
+    let shape = &world.shape;
+    let retry = RetryPolicy {
+        max_attempts: shape.max_attempts,
+        initial_ms: 20,
+        max_ms: 200,
+        multiplier: 2.0,
+        jitter: 0.5,
+    };
+    let rules = Rules {
+        retry,
+        max_in_flight: shape.max_in_flight,
+        max_in_flight_bytes: shape.max_bytes,
+        max_message_bytes: 160,
+        concurrency: shape.concurrency,
+        max_chunk: 8,
+        dedup: shape.dedup,
+        source: shape.caps,
+        handler: "sha256:0".into(),
+    };
+    Pipeline::new(rules, random.draw())
+}
+
+impl Sim {
+    fn live(&mut self) {
+        for step in 0..BOUND {
+            self.calm = step > TROUBLE;
+            self.flush();
+            if self.calm && self.world.unsettled() == 0 && self.pipeline.is_idle() {
+                break;
+            }
+            self.advance();
+            self.trouble();
+            self.work_off();
+            if !self.checker.found.is_empty() {
+                return;
+            }
+        }
+        self.checker.at_rest(&self.world);
+    }
+
+    /// To the next thing that happens; now and then a leap.
+    fn advance(&mut self) {
+        let job = self.jobs.first_key_value().map(|((at, _), _)| *at);
+        let wake = self.pipeline.next_wake().map(|t| t.0);
+        let next = job.into_iter().chain(wake).min().unwrap_or(self.now + 10);
+        self.now = self.now.max(next);
+        if !self.calm && self.random.once_in(60) {
+            self.now += 100 + self.random.below(400);
+        }
+    }
+
+    fn trouble(&mut self) {
+        if self.draining && self.pipeline.is_idle() {
+            self.say("drained");
+            self.die(None);
+        } else if !self.calm && self.random.once_in(70) {
+            self.say("the process dies");
+            self.die(None);
+        } else if !self.calm && self.random.once_in(150) {
+            self.letters_down = self.now + self.random.below(3_000);
+        } else if !self.calm && !self.draining && self.random.once_in(150) {
+            self.say("drain");
+            self.draining = true;
+            self.apply(Input::Drain);
+        }
+    }
+
+    fn die(&mut self, killer: Option<usize>) {
+        self.jobs.clear();
+        self.claims.clear();
+        self.checker.died(&self.world, killer);
+        self.world.died();
+        self.draining = false;
+        self.told = true;
+        self.pipeline = fresh(&self.world, &mut self.random);
+    }
+
+    fn work_off(&mut self) {
+        while let Some(first) = self.jobs.first_entry()
+            && first.key().0 <= self.now
+        {
+            match first.remove() {
+                Job::Perform(command) => self.perform(command),
+                Job::Tell(input, ended) => {
+                    ended.into_iter().for_each(|r| self.checker.ended(r));
+                    self.tell(input);
+                }
+                Job::Run { chunk, left, stopped } => self.run_one(chunk, left, stopped),
+            }
+            if self.random.once_in(3) {
+                break;
+            }
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        if self.trace {
+            self.say(&format!("{input:?}"));
+        }
+        if let Input::Received(Ok(deliveries)) = &input {
+            for (delivery, _) in deliveries {
+                let until = delivery.lease_until.map_or(u64::MAX, |t| t.0);
+                self.checker.delivered(&self.world, delivery.receipt, until, self.now);
+            }
+        }
+        if matches!(input, Input::SuspectTurn) {
+            self.checker.has_turn();
+        }
+        if let Input::Extended { batch, .. } = &input {
+            for (receipt, until) in self.renewals.remove(batch).unwrap_or_default() {
+                self.checker.renewed(receipt, until, self.now);
+            }
+        }
+        self.apply(input);
+    }
+
+    fn apply(&mut self, input: Input) {
+        self.told = true;
+        self.pipeline.apply(Time(self.now), input);
+    }
+
+    fn say(&self, what: &str) {
+        if self.trace {
+            println!("{:>7} {what}", self.now);
+        }
+    }
+
+    fn at(&mut self, longest: u64, job: Job) {
+        self.numbers += 1;
+        let at = self.now + self.random.below(longest + 1);
+        self.jobs.insert((at, self.numbers), job);
+    }
+
+    /// As rarely as the engine: a decision that waits for another flush waits for ever.
+    fn flush(&mut self) {
+        let due = self.pipeline.next_wake().is_some_and(|at| at.0 <= self.now);
+        if !std::mem::take(&mut self.told) && !due {
+            return;
+        }
+        for command in self.pipeline.flush(Time(self.now)) {
+            if self.trace {
+                self.say(&format!("  {command:?}"));
+            }
+            let Some(command) = self.tamper(command) else { continue };
+            match &command {
+                Command::Stop => return self.die(None),
+                Command::TakeSuspectTurn => self.checker.asks_turn(),
+                Command::GiveSuspectTurn => self.checker.gives_turn(),
+                Command::Claim { alone: true, .. } => self.checker.uses_turn(),
+                _ => {}
+            }
+            if let Command::Settle { items, .. } = &command {
+                for (receipt, how) in items {
+                    self.checker.told(&self.world, *receipt, *how, self.now);
+                }
+            }
+            self.at(15, Job::Perform(command));
+        }
+    }
+
+    fn fails(&mut self) -> bool {
+        !self.calm && self.random.once_in(15)
+    }
+
+    /// A store whose disk fails: it says so to everything, and does nothing.
+    fn fails_for_good(&mut self) -> bool {
+        !self.calm && self.random.once_in(300)
+    }
+}
+
+/// Messages are named by their number.
+fn number(id: &str) -> usize {
+    id[1..].parse().unwrap_or(0)
+}
