@@ -1,7 +1,7 @@
 //! End to end: real components, compiled from source, through the real binary.
 //!
-//! What the books and the log say of retries, letters, lanes, duplicates, replays, isolation, hostile
-//! neighbours, backpressure and an idle worker.
+//! What the books and the log say of retries, letters, lanes, duplicates, replays, isolation,
+//! backpressure and an idle worker.
 
 mod batches;
 mod duplicates;
@@ -10,7 +10,6 @@ mod hostile_bytes;
 mod idle;
 mod isolation;
 mod lanes;
-mod neighbours;
 mod pressure;
 mod replay;
 mod sending;

@@ -30,6 +30,8 @@ pub struct Message {
     pub published_at_ms: Option<u64>,
     /// True when an operator replays it.
     pub replayed: bool,
+    /// True when the broker has no value for it, where that differs from an empty body.
+    pub tombstone: bool,
 }
 
 impl Message {

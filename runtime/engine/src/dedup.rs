@@ -133,6 +133,7 @@ mod tests {
             body: br#"{"n":7}"#.to_vec(),
             published_at_ms: None,
             replayed: false,
+            tombstone: false,
         };
         Delivery {
             receipt: Receipt(1),

@@ -16,6 +16,7 @@ pub(crate) fn work(id: &str) -> Work {
             body: Vec::new(),
             published_at_ms: None,
             replayed: false,
+            tombstone: false,
         }),
         attempt: 1,
         lane: None,

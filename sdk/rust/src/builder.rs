@@ -36,6 +36,7 @@ impl MessageBuilder {
                 attempt: 1,
                 published_at_ms: None,
                 replayed: false,
+                tombstone: false,
             },
         }
     }
@@ -101,6 +102,12 @@ impl MessageBuilder {
         self
     }
 
+    /// Whether the broker has no value for it. False when not set.
+    pub fn tombstone(mut self, tombstone: bool) -> Self {
+        self.message.tombstone = tombstone;
+        self
+    }
+
     /// The message.
     #[must_use]
     pub fn build(self) -> Message {
@@ -125,6 +132,7 @@ mod tests {
             .attempt(3)
             .published_at_ms(5)
             .replayed(true)
+            .tombstone(true)
             .build();
         let expected = Message {
             id: "m-9".into(),
@@ -137,6 +145,7 @@ mod tests {
             attempt: 3,
             published_at_ms: Some(5),
             replayed: true,
+            tombstone: true,
         };
         assert_eq!(message, expected);
     }

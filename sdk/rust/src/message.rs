@@ -39,6 +39,9 @@ pub struct Message {
     pub published_at_ms: Option<u64>,
     /// True when an operator replays it.
     pub replayed: bool,
+    /// True when the broker has no value at all for it (a Kafka record whose value is null). The body
+    /// is empty then; an empty body alone is a value.
+    pub tombstone: bool,
 }
 
 impl Message {

@@ -92,6 +92,7 @@ impl From<types::Message> for Message {
             attempt: message.attempt,
             published_at_ms: message.published_at_ms,
             replayed: message.replayed,
+            tombstone: message.tombstone,
         }
     }
 }

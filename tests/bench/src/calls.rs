@@ -141,6 +141,7 @@ fn chunk(level: Level) -> (Load, Vec<Work>) {
             body: load.body(number),
             published_at_ms: Some(1),
             replayed: false,
+            tombstone: false,
         }),
         attempt: 1,
         lane: None,

@@ -329,6 +329,7 @@ fn one(random: &mut Random, shape: &Shape, n: usize, key: u64, lane: Option<Lane
             body: vec![0; random.below(150) as usize],
             published_at_ms: None,
             replayed: false,
+            tombstone: false,
         }),
         identity: if numbered { position } else { Identity::Key(bytes) },
         lane,

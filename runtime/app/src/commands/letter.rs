@@ -19,6 +19,7 @@ pub fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<Str
         body: letter.body.clone(),
         published_at_ms: letter.published_at_ms,
         replayed: false,
+        tombstone: false,
     };
     pipeline.dedup.of(&message, key_digest).ok().map(std::borrow::Cow::into_owned)
 }

@@ -212,5 +212,6 @@ fn message<'a>(work: &'a Work, headers: &'a [Header<'a>]) -> Message<'a> {
         attempt: work.attempt,
         published_at_ms: message.published_at_ms,
         replayed: message.replayed,
+        tombstone: message.tombstone,
     }
 }

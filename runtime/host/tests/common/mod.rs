@@ -128,6 +128,7 @@ pub fn work(body: &str) -> Work {
             body: body.as_bytes().to_vec(),
             published_at_ms: Some(1),
             replayed: false,
+            tombstone: false,
         }),
         attempt: 1,
         lane: None,

@@ -125,6 +125,7 @@ pub fn message(row: &Row<'_>, pipeline: &Arc<str>, queue: &Arc<str>) -> rusqlite
         body: row.get(4)?,
         published_at_ms: Some(row.get::<_, i64>(5)? as u64),
         replayed: row.get(6)?,
+        tombstone: false,
     })
 }
 
