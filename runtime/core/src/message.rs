@@ -83,6 +83,9 @@ pub struct Delivery {
     pub position: Option<Position>,
     /// Handler starts the broker knows of before this one; 0 when it does not count.
     pub attempts: u32,
+    /// Number of the assignment that its partition came with, for sources that take partitions
+    /// back: each has a larger one than the one before. 0 for others.
+    pub assignment: u32,
     /// When the lease ends, where the source has leases.
     pub lease_until: Option<Time>,
 }

@@ -61,6 +61,17 @@ pub struct Lag {
     pub unsettled: u64,
 }
 
+/// Partitions that a source takes back, to give them to another member of its group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// The partitions, as in [`Position`](crate::Position), and the number of the assignment that
+    /// ends: what was received with it, or with an earlier one, is no longer ours.
+    pub partitions: Vec<(u32, u32)>,
+    /// They are another's already: nothing of them may be settled. Otherwise what runs may finish,
+    /// and the source waits for `let_go`, as long as its broker lets it.
+    pub lost: bool,
+}
+
 /// Where messages come from. One per pipeline, owned by its driver task.
 pub trait Source: Send + Sync {
     /// Constant for the life of the source. Called once, at start.
@@ -80,6 +91,16 @@ pub trait Source: Send + Sync {
 
     /// What is waiting. Called when nothing is in flight, and by `--until-empty`.
     fn lag(&self) -> Later<'_, Result<Lag, Class>>;
+
+    /// Waits until partitions are taken back. Sources that take nothing back wait for ever.
+    fn revoked(&self) -> Later<'_, Revocation> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Nothing of these partitions is in work any more, and what could be settled was.
+    fn let_go(&self, partitions: Vec<u32>) {
+        drop(partitions);
+    }
 
     /// Ends a waiting `receive` and gives back what the broker thinks we hold. Called once, last.
     fn close(&self) -> Later<'_, ()>;

@@ -141,6 +141,7 @@ mod tests {
             lane: None,
             position,
             attempts: 0,
+            assignment: 0,
             lease_until: None,
         }
     }

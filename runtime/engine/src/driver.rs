@@ -118,14 +118,21 @@ impl Driver {
 
     /// Runs until drained, emptied or stopped. What is not settled then is the broker's again.
     pub async fn run(mut self) -> Result<(), Stopped> {
+        let revocations = self.performer.heed_revocations();
+        let ended = self.work().await;
+        revocations.abort();
+        ended?;
+        self.performer.ports.source.close().await;
+        Ok(())
+    }
+
+    async fn work(&mut self) -> Result<(), Stopped> {
         let mut arrived = Vec::with_capacity(64);
         loop {
             match self.turn() {
                 Next::Continue => {}
-                Next::Done => break,
-                Next::Stopped => {
-                    return Err(Stopped { pipeline: self.name });
-                }
+                Next::Done => return Ok(()),
+                Next::Stopped => return Err(Stopped { pipeline: self.name.clone() }),
             }
             self.wait(&mut arrived).await;
             let now = self.performer.now();
@@ -133,8 +140,6 @@ impl Driver {
                 self.take_in(now, arrival);
             }
         }
-        self.performer.ports.source.close().await;
-        Ok(())
     }
 
     /// One step of the core, and what it asks for.

@@ -5,10 +5,11 @@ use crate::driver::Ports;
 use pelton_core::Time;
 use pelton_core::pipeline::{Command, Input};
 use pelton_core::points;
-use pelton_core::ports::Class;
+use pelton_core::ports::{Class, Revocation};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
 
 /// What arrives at a pipeline's task.
 pub enum Arrival {
@@ -65,8 +66,21 @@ impl Performer {
                     me.send(Arrival::Turn(permit));
                 }
             }),
+            Command::LetGo { partitions } => me.ports.source.let_go(partitions),
             Command::GiveSuspectTurn | Command::Stop => {}
         }
+    }
+
+    /// Tells the pipeline of the partitions that its source takes back, until it is aborted.
+    pub fn heed_revocations(&self) -> AbortHandle {
+        let me = self.clone();
+        let heed = async move {
+            loop {
+                let Revocation { partitions, lost } = me.ports.source.revoked().await;
+                me.answer(Input::Revoked { partitions, lost });
+            }
+        };
+        tokio::spawn(heed).abort_handle()
     }
 
     /// Asks what is left in the source.

@@ -67,7 +67,13 @@ impl Checker {
     /// A delivery reaches the core.
     pub fn delivered(&mut self, world: &World, receipt: Receipt, until: u64, now: u64) {
         let n = world.of(receipt);
-        self.held.retain(|r, end| *end > now && world.of(*r) != n);
+        // A watermark says nothing of a single delivery: what is over may have ended unseen.
+        let over: BTreeSet<usize> = if world.shape.caps.cumulative {
+            self.held.keys().map(|r| world.of(*r)).filter(|m| self.is_over(world, *m)).collect()
+        } else {
+            BTreeSet::new()
+        };
+        self.held.retain(|r, end| *end > now && world.of(*r) != n && !over.contains(&world.of(*r)));
         self.held.insert(receipt, until);
         self.received.insert(n);
         let Shape { max_in_flight, max_bytes, .. } = world.shape;
@@ -78,6 +84,15 @@ impl Checker {
         if bytes > max_bytes && self.held.len() > 1 {
             self.broken(9, format!("{bytes} bytes are held, {max_bytes} may be"));
         }
+    }
+
+    /// The partition is no longer ours; `orderly` when the core has let it go.
+    pub fn taken_back(&mut self, orderly: bool) {
+        if orderly && !self.running.is_empty() {
+            self.broken(3, "a partition is let go while a handler has a message of it".to_owned());
+        }
+        self.held.clear();
+        self.received.clear();
     }
 
     /// A delivery is no longer the core's.
@@ -138,6 +153,9 @@ impl Checker {
         }
         if how != Settle::Ack {
             return;
+        }
+        if world.shape.caps.cumulative && !world.is_ours(receipt) {
+            self.broken(3, format!("m{n} is committed, and its partition is no longer ours"));
         }
         if world.shape.caps.cumulative {
             let open = self.received.iter().find(|m| **m <= n && !self.is_over(world, **m)).copied();

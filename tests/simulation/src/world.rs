@@ -29,7 +29,7 @@ pub struct Sent {
 pub enum AtBroker {
     /// May be delivered from then on.
     Ready(u64),
-    /// Out, until then (for ever without leases).
+    /// Out, until then (for ever without leases); for a cumulative source, with that assignment.
     Out(Receipt, u64),
     Gone,
 }
@@ -62,6 +62,9 @@ pub struct World {
     pub effects: Vec<usize>,
     /// Claims that live, and what they are of; void after a death.
     pub live: BTreeMap<Claim, (Identity, u32)>,
+    /// The assignment of the one partition, and whether it is ours now.
+    pub assignment: u32,
+    pub assigned: bool,
     chunks: u64,
     receipts: u64,
 }
@@ -92,6 +95,8 @@ impl World {
             letters: Vec::new(),
             effects: Vec::new(),
             live: BTreeMap::new(),
+            assignment: 1,
+            assigned: true,
             chunks: 0,
             receipts: 0,
         }
@@ -110,6 +115,9 @@ impl World {
         random: &mut Random,
     ) -> Vec<Delivery> {
         let (mut all, mut bytes) = (Vec::new(), 0);
+        if !self.assigned {
+            return all;
+        }
         let start = if self.shape.caps.cumulative { self.cursor } else { 0 };
         let mut closed: BTreeSet<Lane> = BTreeSet::new();
         for n in start..self.sent.len() {
@@ -153,6 +161,7 @@ impl World {
         self.receipts += 1;
         let receipt = Receipt((n as u64) << 32 | self.receipts);
         let until = self.shape.caps.lease_ms.map_or(u64::MAX, |ms| now + ms);
+        let until = if self.shape.caps.cumulative { u64::from(self.assignment) } else { until };
         self.broker[n] = AtBroker::Out(receipt, until);
         self.cursor = n + 1;
         let position = Position { partition: 0, offset: n as u64 * 3 };
@@ -163,6 +172,7 @@ impl World {
             lane: self.sent[n].lane,
             position: (numbered || self.shape.caps.cumulative).then_some(position),
             attempts: 0,
+            assignment: self.assignment,
             lease_until: self.shape.caps.lease_ms.map(|_| Time(until)),
         }
     }
@@ -222,6 +232,10 @@ impl World {
     pub fn settle(&mut self, receipt: Receipt, how: Settle, now: u64) -> Result<(), Class> {
         let n = self.of(receipt);
         if self.shape.caps.cumulative {
+            // What came with an earlier assignment is fenced.
+            if !self.is_ours(receipt) {
+                return Err(Class::Lost);
+            }
             self.committed = self.committed.max(n + 1);
             return Ok(());
         }
@@ -235,6 +249,22 @@ impl World {
             Settle::RetryLater { delay_ms } => AtBroker::Ready(now + delay_ms),
         };
         Ok(())
+    }
+
+    /// Whether a receipt is of the assignment that is ours now.
+    pub fn is_ours(&self, receipt: Receipt) -> bool {
+        self.assigned
+            && matches!(self.broker[self.of(receipt)], AtBroker::Out(_, since) if since == u64::from(self.assignment))
+    }
+
+    /// The partition goes to another member, which brings it back as it was committed.
+    pub fn taken_back(&mut self) {
+        self.assigned = false;
+    }
+
+    pub fn assign(&mut self) {
+        (self.assigned, self.cursor) = (true, self.committed);
+        self.assignment += 1;
     }
 
     pub fn extend(&mut self, receipt: Receipt, now: u64) -> Result<(), Class> {
@@ -256,7 +286,7 @@ impl World {
             let known = self.attempts.get(&identity).map_or(0, |(n, _)| *n);
             self.attempts.insert(identity, (known.max(attempt), true));
         }
-        self.cursor = self.committed;
+        self.assign();
         for place in &mut self.broker {
             if let (AtBroker::Out(..), None) = (*place, self.shape.caps.lease_ms) {
                 *place = AtBroker::Ready(0);

@@ -159,7 +159,7 @@ impl Pipeline {
                 }
                 continue;
             };
-            if lane.is_some_and(|l| stopped.contains(&l)) {
+            if entry.revoked || lane.is_some_and(|l| stopped.contains(&l)) {
                 self.feed(*slot, Event::LaneStopped);
                 continue;
             }

@@ -26,6 +26,8 @@ pub struct Entry {
     pub alone: bool,
     /// Its last start ended with the process: to be run when no other suspect is.
     pub suspect: bool,
+    /// Its partition is taken back: it is not started any more.
+    pub revoked: bool,
     /// The broker was told to deliver it again, and its lane is kept in order there.
     pub leaving: bool,
     pub place: Place,

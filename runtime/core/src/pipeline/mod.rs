@@ -8,6 +8,7 @@ mod entry;
 mod outbox;
 mod perform;
 mod receive;
+mod revoke;
 mod turns;
 
 use crate::delivery::{Event, State};
@@ -111,6 +112,13 @@ pub enum Input {
     },
     /// The turn of this pipeline's suspect has come.
     SuspectTurn,
+    /// The source takes partitions back.
+    Revoked {
+        /// The partitions, each with the assignment that ends.
+        partitions: Vec<(u32, u32)>,
+        /// They are another's already: nothing of them may be settled.
+        lost: bool,
+    },
     /// Stop receiving; finish what runs, hand back the rest.
     Drain,
 }
@@ -176,6 +184,11 @@ pub enum Command {
         /// Its items.
         items: Vec<Receipt>,
     },
+    /// Nothing of these partitions is in work any more, and all that could be settled is.
+    LetGo {
+        /// The partitions.
+        partitions: Vec<u32>,
+    },
     /// Ask for the turn to run a suspect: one at a time in the process.
     TakeSuspectTurn,
     /// Give the turn on.
@@ -229,6 +242,9 @@ pub struct Pipeline {
     answering: u64,
     /// Deliveries of lanes that are on their way back to the broker.
     leaving: usize,
+    leaving_partitions: Vec<revoke::Leaving>,
+    /// The last assignment of each partition that has ended.
+    ended_assignments: BTreeMap<u32, u32>,
     receives: u64,
     paused_until: Time,
     trouble: u32,
@@ -266,6 +282,8 @@ impl Pipeline {
             receiving: None,
             answering: 0,
             leaving: 0,
+            leaving_partitions: Vec::new(),
+            ended_assignments: BTreeMap::new(),
             receives: 0,
             paused_until: Time::default(),
             trouble: 0,
@@ -290,6 +308,7 @@ impl Pipeline {
             Input::Settled { batch, results } => self.answered(batch, results, Event::Settled),
             Input::Extended { batch, results } => self.extended(batch, results),
             Input::SuspectTurn => self.turn = Turn::Granted,
+            Input::Revoked { partitions, lost } => self.revoked(&partitions, lost),
             Input::Drain => self.drain(),
         }
     }
@@ -305,6 +324,7 @@ impl Pipeline {
             self.form_chunks();
             self.ask_for_turn();
             self.request();
+            self.let_go();
         }
         self.counts.in_flight = self.entries.len() as u64;
         self.out.take()

@@ -59,6 +59,24 @@ impl Outbox {
         self.extending.remove(&batch).unwrap_or_default()
     }
 
+    /// The number that what is to be sent next will have, or less.
+    pub fn next_batch(&self) -> u64 {
+        let waiting = [
+            !self.complete.is_empty(),
+            !self.release.is_empty(),
+            !self.publish.is_empty(),
+            !self.settle.is_empty(),
+            !self.extend.is_empty(),
+        ];
+        self.batches + 1 + waiting.iter().filter(|w| **w).count() as u64
+    }
+
+    /// The oldest batch that was not answered yet, those included that are to be sent.
+    pub fn oldest_batch(&self) -> Option<u64> {
+        let sent = self.asked.first_key_value().map(|(batch, _)| *batch);
+        sent.or_else(|| (!self.settle.is_empty()).then_some(self.batches + 1))
+    }
+
     /// True when no answer is awaited and nothing is to be sent.
     pub fn is_quiet(&self) -> bool {
         self.asked.is_empty() && self.settle.is_empty()

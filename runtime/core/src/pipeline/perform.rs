@@ -61,6 +61,7 @@ impl Pipeline {
     fn context(&mut self, slot: Slot, event: &Event) -> Option<Context> {
         let entry = self.entries.get(slot)?;
         let (lease_live, laned, state) = (entry.lease_live, entry.lane.is_some(), &entry.state);
+        let revoked = entry.revoked;
         let failed_attempt = match (state, event) {
             (
                 State::Handling { attempt, .. },
@@ -80,7 +81,7 @@ impl Pipeline {
             native_delay: source.native_delay && (!laned || source.lane_order),
             lease_live,
             delay_ms,
-            draining: self.draining,
+            draining: self.draining || revoked,
         })
     }
 
@@ -97,10 +98,12 @@ impl Pipeline {
             }
             Action::Wait(ms) => {
                 let due = self.at(ms, Timer::Due(slot));
+                let mut revoked = false;
                 if let Some(entry) = self.entries.get_mut(slot) {
                     entry.due = Some(due);
+                    revoked = entry.revoked;
                 }
-                if self.draining {
+                if self.draining || revoked {
                     self.feed(slot, Event::HandBack(ms));
                 }
             }
@@ -209,10 +212,10 @@ impl Pipeline {
         };
         entry.due = None;
         entry.alone |= alone;
-        let (lane, order) = (entry.lane, entry.order);
+        let (lane, order, revoked) = (entry.lane, entry.order, entry.revoked);
         // It has no key any more: another delivery may take it before this one is gone.
         entry.place = Place::Leaving;
-        if self.draining || lane.is_some_and(|l| self.is_fenced(l, slot)) {
+        if self.draining || revoked || lane.is_some_and(|l| self.is_fenced(l, slot)) {
             return self.feed(slot, Event::HandBack(0));
         }
         if let Some(entry) = self.entries.get_mut(slot) {

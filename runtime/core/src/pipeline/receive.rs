@@ -51,6 +51,9 @@ impl Pipeline {
     }
 
     fn admit(&mut self, delivery: Delivery, known: Result<Known, String>) {
+        if self.is_of_the_past(&delivery) {
+            return;
+        }
         if let (Some(position), true) = (delivery.position, self.rules.source.cumulative) {
             let mark = self.marks.entry(position.partition).or_default();
             mark.received(position.offset, delivery.receipt);
@@ -97,6 +100,7 @@ impl Pipeline {
         }
         entry.receipt = delivery.receipt;
         entry.lease_live = true;
+        entry.revoked = false;
         self.orders += 1;
         let (lane, before) = (entry.lane, std::mem::replace(&mut entry.order, self.orders));
         if lane.is_some() && entry.place == Place::Lanes {
@@ -127,6 +131,7 @@ impl Pipeline {
             alone: false,
             suspect: false,
             leaving: false,
+            revoked: false,
             place: Place::Out,
             ended: Ended::Free,
             due: None,

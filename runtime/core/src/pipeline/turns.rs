@@ -88,7 +88,7 @@ impl Pipeline {
         }
     }
 
-    fn lease_ended(&mut self, slot: Slot) {
+    pub(super) fn lease_ended(&mut self, slot: Slot) {
         if let Some(entry) = self.entries.get_mut(slot) {
             entry.lease_live = false;
             self.feed(slot, Event::LeaseEnded);

@@ -92,6 +92,7 @@ impl Reader<'_> {
             lane: message.key.as_deref().map(lane),
             position: generated.then_some(position),
             attempts: 0,
+            assignment: 0,
             lease_until: None,
             message: Arc::new(message),
         });

@@ -22,6 +22,8 @@ enum Job {
     Perform(Command),
     /// An answer, and the deliveries that end with it.
     Tell(Input, Vec<Receipt>),
+    /// The partition is ours again.
+    Assign,
     /// A chunk, with what is left of it.
     Run {
         chunk: u64,
@@ -44,6 +46,8 @@ struct Sim {
     numbers: u64,
     calm: bool,
     draining: bool,
+    /// The partition was asked back, and not let go yet.
+    revoking: bool,
     /// Until then no letter can be written.
     letters_down: u64,
     /// The core was told something that it has not decided on.
@@ -69,6 +73,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         numbers: 0,
         calm: false,
         draining: false,
+        revoking: false,
         letters_down: 0,
         told: true,
         trace,
@@ -142,7 +147,32 @@ impl Sim {
             self.say("drain");
             self.draining = true;
             self.apply(Input::Drain);
+        } else if !self.calm && self.world.shape.caps.cumulative && self.random.once_in(80) {
+            self.revoke();
         }
+    }
+
+    /// The partition is taken back: in order, or because we were not heard of for too long.
+    fn revoke(&mut self) {
+        if !self.world.assigned || self.revoking {
+            return;
+        }
+        let lost = self.random.once_in(2);
+        self.say(if lost { "the partition is lost" } else { "the partition is revoked" });
+        self.apply(Input::Revoked { partitions: vec![(0, self.world.assignment)], lost });
+        if lost {
+            self.gone(false);
+        } else {
+            self.revoking = true;
+        }
+    }
+
+    /// It is another member's, for a while.
+    pub(super) fn gone(&mut self, orderly: bool) {
+        self.revoking = false;
+        self.checker.taken_back(orderly);
+        self.world.taken_back();
+        self.at(200, Job::Assign);
     }
 
     fn die(&mut self, killer: Option<usize>) {
@@ -150,7 +180,7 @@ impl Sim {
         self.claims.clear();
         self.checker.died(&self.world, killer);
         self.world.died();
-        self.draining = false;
+        (self.draining, self.revoking) = (false, false);
         self.told = true;
         self.pipeline = fresh(&self.world, &mut self.random);
     }
@@ -166,6 +196,7 @@ impl Sim {
                     self.tell(input);
                 }
                 Job::Run { chunk, left, stopped } => self.run_one(chunk, left, stopped),
+                Job::Assign => self.world.assign(),
             }
             if self.random.once_in(3) {
                 break;
@@ -178,7 +209,10 @@ impl Sim {
             self.say(&format!("{input:?}"));
         }
         if let Input::Received(Ok(deliveries)) = &input {
-            for (delivery, _) in deliveries {
+            let current = |d: &pelton_core::Delivery| {
+                !self.world.shape.caps.cumulative || (self.world.is_ours(d.receipt) && !self.revoking)
+            };
+            for (delivery, _) in deliveries.iter().filter(|(d, _)| current(d)) {
                 let until = delivery.lease_until.map_or(u64::MAX, |t| t.0);
                 self.checker.delivered(&self.world, delivery.receipt, until, self.now);
             }
@@ -227,6 +261,7 @@ impl Sim {
                 Command::TakeSuspectTurn => self.checker.asks_turn(),
                 Command::GiveSuspectTurn => self.checker.gives_turn(),
                 Command::Claim { alone: true, .. } => self.checker.uses_turn(),
+                Command::LetGo { .. } => self.gone(true),
                 _ => {}
             }
             if let Command::Settle { items, .. } = &command {

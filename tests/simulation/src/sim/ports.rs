@@ -66,7 +66,7 @@ impl Sim {
                 let longest = if self.random.once_in(4) { 600 } else { 30 };
                 self.at(longest, Job::Tell(Input::SuspectTurn, Vec::new()));
             }
-            Command::GiveSuspectTurn | Command::Stop => {}
+            Command::GiveSuspectTurn | Command::LetGo { .. } | Command::Stop => {}
         }
     }
 
@@ -79,7 +79,11 @@ impl Sim {
         } else {
             (max, max_bytes)
         };
-        let mut deliveries = self.world.receive(self.now, max, max_bytes, &mut self.random);
+        let mut deliveries = if self.revoking {
+            Vec::new()
+        } else {
+            self.world.receive(self.now, max, max_bytes, &mut self.random)
+        };
         if deliveries.is_empty() && !self.draining {
             self.numbers += 1;
             let later = (self.now + 10, self.numbers);
