@@ -11,6 +11,7 @@ pub mod binary;
 pub mod books;
 pub mod components;
 pub mod contract;
+pub mod kafka;
 pub mod log;
 pub mod site;
 pub mod wait;

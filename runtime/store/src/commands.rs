@@ -72,12 +72,12 @@ impl Store {
     pub fn ledger_show(
         &self,
         pipeline: &str,
-        queue: &str,
+        queue: Option<&str>,
         key: &str,
     ) -> Result<Option<LedgerEntry>, StoreError> {
         let Some(id) = self.pipeline_id(pipeline)? else { return Ok(None) };
         let db = self.db();
-        for identity in show::identities(&db, queue, key)? {
+        for identity in show::identities(&db, id, queue, key)? {
             if let Some(entry) = show::show(&db, id, identity)? {
                 return Ok(Some(entry));
             }
@@ -87,12 +87,17 @@ impl Store {
 
     /// Forgets a key, so that a message with it is handled again. Whether anything was known. A
     /// running worker must not be there: it knows completed positions by heart.
-    pub fn ledger_forget(&self, pipeline: &str, queue: &str, key: &str) -> Result<bool, StoreError> {
+    pub fn ledger_forget(
+        &self,
+        pipeline: &str,
+        queue: Option<&str>,
+        key: &str,
+    ) -> Result<bool, StoreError> {
         let Some(id) = self.pipeline_id(pipeline)? else { return Ok(false) };
         let db = self.db();
         self.write(&db, |db| {
             let mut gone = false;
-            for identity in show::identities(db, queue, key)? {
+            for identity in show::identities(db, id, queue, key)? {
                 gone |= show::forget(db, id, identity)?;
             }
             Ok(gone)
@@ -103,11 +108,23 @@ impl Store {
     pub fn status(
         &self,
         pipeline: &str,
-        queue: &str,
+        queue: Option<&str>,
         letters: Option<&str>,
     ) -> Result<PipelineStatus, StoreError> {
         let now = self.inner.options.clock.now_ms();
         Ok(status::read(&self.db(), pipeline, queue, letters, now)?)
+    }
+
+    /// The number of a pipeline's topic, from 0: given at its first use, and never to another.
+    pub fn topic_number(&self, pipeline: &str, topic: &str) -> Result<u32, StoreError> {
+        let Some(id) = self.pipeline_id(pipeline)? else {
+            return Err(StoreError::Stopped(format!("there is no pipeline {pipeline}")));
+        };
+        let db = self.db();
+        let sql = "INSERT INTO topics(pipeline, number, name)
+                   VALUES (?1, (SELECT count(*) FROM topics WHERE pipeline = ?1), ?2)
+                   ON CONFLICT DO UPDATE SET name = name RETURNING number";
+        self.write(&db, |db| Ok(db.query_row(sql, rusqlite::params![id, topic], |r| r.get(0))?))
     }
 
     fn pipeline_id(&self, name: &str) -> Result<Option<i64>, StoreError> {

@@ -29,7 +29,7 @@ pub struct PipelineStatus {
 pub fn read(
     db: &Connection,
     pipeline: &str,
-    queue: &str,
+    queue: Option<&str>,
     letters: Option<&str>,
     now: u64,
 ) -> rusqlite::Result<PipelineStatus> {
@@ -42,7 +42,7 @@ pub fn read(
 fn count(
     db: &Connection,
     pipeline: &str,
-    queue: &str,
+    queue: Option<&str>,
     letters: Option<&str>,
     now: u64,
 ) -> rusqlite::Result<PipelineStatus> {
@@ -67,9 +67,14 @@ fn count(
     if let Some(letters) = letters {
         status.dead_letters = depth(letters)?.map_or(0, |(_, depth)| depth);
     }
-    let Some((queue, depth)) = depth(queue)? else { return Ok(status) };
     let started = "SELECT coalesce(sum(count), 0) FROM started WHERE pipeline = ?1";
     let started: i64 = db.query_row(started, [id], |r| r.get(0))?;
+    let queued = queue.map(depth).transpose()?.flatten();
+    let Some((queue, depth)) = queued else {
+        // What waits at a broker is the broker's to tell.
+        status.in_flight = started as u64;
+        return Ok(status);
+    };
     let delayed =
         "SELECT count(*) FROM messages WHERE id >> 40 = ?1 AND visible_at > 0 AND visible_at > ?2";
     let delayed: i64 = db.query_row(delayed, params![queue, now as i64], |r| r.get(0))?;

@@ -21,14 +21,14 @@ pub fn check(file: &Path) -> Outcome {
         let spec = &pipeline.handler.spec;
         vec![
             pipeline.name.clone(),
-            pipeline.queue.clone(),
+            pipeline.source.describe(),
             pipeline.handler.component.display().to_string(),
             format!("{:?}", spec.timeout),
             format!("{} x {} MiB", spec.concurrency, spec.memory >> 20),
             pelton_core::ports::Handler::digest(&*handler).to_string(),
         ]
     });
-    let header = ["pipeline", "queue", "component", "timeout", "memory", "digest"];
+    let header = ["pipeline", "source", "component", "timeout", "memory", "digest"];
     table::print(&header, &rows.collect::<Vec<_>>())?;
     println!(
         "\n{} is good. All handlers together use at most {} MiB.",

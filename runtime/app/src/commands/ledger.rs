@@ -13,13 +13,13 @@ pub fn ledger(file: &Path, command: &LedgerCommand) -> Outcome {
     let pipeline = find(&config, pipeline)?;
     let store = open_beside(&config)?;
     if let LedgerCommand::Forget { .. } = command {
-        if !store.ledger_forget(&pipeline.name, &pipeline.queue, key)? {
+        if !store.ledger_forget(&pipeline.name, pipeline.source.queue(), key)? {
             return Err(unknown(&pipeline.name, key));
         }
         println!("forgotten: a message with the key `{key}` is handled again");
         return Ok(());
     }
-    let Some(entry) = store.ledger_show(&pipeline.name, &pipeline.queue, key)? else {
+    let Some(entry) = store.ledger_show(&pipeline.name, pipeline.source.queue(), key)? else {
         return Err(unknown(&pipeline.name, key));
     };
     match (entry.completed, entry.completed_at_ms) {

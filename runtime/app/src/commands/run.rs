@@ -2,14 +2,15 @@
 
 use super::{handlers, load, options, status, store_fail};
 use crate::cli::RunArgs;
-use crate::config::{Config, Invalid, PipelineConfig};
+use crate::config::{Config, Invalid, KafkaConfig, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
 use crate::telemetry::{live_line, logs, progress};
 use indicatif::ProgressBar;
-use pelton_core::ports::Handler;
+use pelton_core::ports::{Handler, Source};
 use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
 use pelton_host::WasmHandler;
-use pelton_store::{PipelineOptions, Store, StoreError, key_digest};
+use pelton_sources::kafka::{KafkaOptions, KafkaSource};
+use pelton_store::{PipelineOptions, PipelineStore, Store, StoreError, key_digest};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -70,8 +71,8 @@ async fn work(
         Control { phase: phases, until_empty: args.until_empty, shutdown_timeout: config.shutdown_timeout };
     let mut pipelines = Vec::new();
     for (pipeline, handler) in config.pipelines.iter().zip(handlers) {
-        tracing::info!(pipeline = %pipeline.name, queue = %pipeline.queue, handler = %handler.digest(), "started");
-        let ports = ports(store, pipeline, handler).map_err(store_fail)?;
+        tracing::info!(pipeline = %pipeline.name, source = pipeline.source.describe(), handler = %handler.digest(), "started");
+        let ports = ports(store, config, pipeline, handler)?;
         pipelines.push((spec(config, pipeline), ports, Arc::new(PipelineStats::default())));
     }
     let stats: Vec<_> = pipelines.iter().map(|(_, _, stats)| stats.clone()).collect();
@@ -95,7 +96,53 @@ async fn work(
     Ok(())
 }
 
-fn ports(store: &Store, pipeline: &PipelineConfig, handler: Arc<WasmHandler>) -> Result<Ports, StoreError> {
+fn source(
+    store: &Store,
+    config: &Config,
+    pipeline: &PipelineConfig,
+    ledger: &PipelineStore,
+) -> Result<Arc<dyn Source>, Fail> {
+    match &pipeline.source {
+        SourceConfig::Embedded { queue } => Ok(Arc::new(store.queue(ledger, queue).map_err(store_fail)?)),
+        SourceConfig::Kafka(kafka) => {
+            let options = kafka_options(store, config, pipeline, kafka).map_err(store_fail)?;
+            let source = KafkaSource::open(options).map_err(|error| {
+                Fail::new(CONFIG, anyhow::anyhow!("pipelines.{}.source: {error}", pipeline.name))
+            })?;
+            Ok(Arc::new(source))
+        }
+    }
+}
+
+fn kafka_options(
+    store: &Store,
+    config: &Config,
+    pipeline: &PipelineConfig,
+    kafka: &KafkaConfig,
+) -> Result<KafkaOptions, StoreError> {
+    let numbered = |topic: &String| Ok((topic.clone(), store.topic_number(&pipeline.name, topic)?));
+    Ok(KafkaOptions {
+        pipeline: pipeline.name.as_str().into(),
+        bootstrap_servers: kafka.bootstrap_servers.clone(),
+        topics: kafka.topics.iter().map(numbered).collect::<Result<_, StoreError>>()?,
+        group_id: kafka.group_id.clone(),
+        auto_offset_reset: kafka.auto_offset_reset.to_owned(),
+        group_protocol: kafka.group_protocol.to_owned(),
+        order: kafka.order,
+        librdkafka: kafka.librdkafka.clone(),
+        max_buffered: pipeline.max_in_flight,
+        max_buffered_bytes: pipeline.max_in_flight_bytes,
+        max_uncommitted: kafka.max_uncommitted,
+        revoke_timeout: config.shutdown_timeout,
+    })
+}
+
+fn ports(
+    store: &Store,
+    config: &Config,
+    pipeline: &PipelineConfig,
+    handler: Arc<WasmHandler>,
+) -> Result<Ports, Fail> {
     let ledger = store.pipeline(
         &pipeline.name,
         PipelineOptions {
@@ -104,10 +151,11 @@ fn ports(store: &Store, pipeline: &PipelineConfig, handler: Arc<WasmHandler>) ->
             dead_letter_queue: pipeline.dead_letter_queue.clone(),
             handler_digest: handler.digest(),
         },
-    )?;
-    let source = store.queue(&ledger, &pipeline.queue)?;
+    );
+    let ledger = ledger.map_err(store_fail)?;
+    let source = source(store, config, pipeline, &ledger)?;
     let ledger = Arc::new(ledger);
-    Ok(Ports { source: Arc::new(source), letters: ledger.clone(), ledger, handler })
+    Ok(Ports { source, letters: ledger.clone(), ledger, handler })
 }
 
 fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {

@@ -23,12 +23,19 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub fn send(file: &Path, args: &SendArgs) -> Outcome {
     let config = load(file)?;
     let pipeline = find(&config, &args.pipeline)?;
+    let Some(queue) = pipeline.source.queue() else {
+        return Err(Fail::usage(format!(
+            "`{}` reads {}: send there with a Kafka producer; this version sends to embedded queues only",
+            pipeline.name,
+            pipeline.source.describe()
+        )));
+    };
     let store = open_beside(&config)?;
     match &args.lines {
-        Some(lines) => send_lines(&config, &store, &pipeline.queue, args, lines),
+        Some(lines) => send_lines(&config, &store, queue, args, lines),
         None => {
             let body = body(args, config.max_message_bytes)?;
-            let sent = store.send(&pipeline.queue, &[message(args, body)])?;
+            let sent = store.send(queue, &[message(args, body)])?;
             for result in sent {
                 println!("{}", result.map_err(Fail::refused)?);
             }

@@ -55,7 +55,7 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
 /// The numbers of every pipeline, in the order of the configuration.
 pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatus)>, StoreError> {
     let one = |p: &crate::config::PipelineConfig| {
-        let status = store.status(&p.name, &p.queue, p.dead_letter_queue.as_deref())?;
+        let status = store.status(&p.name, p.source.queue(), p.dead_letter_queue.as_deref())?;
         Ok((p.name.clone(), status))
     };
     config.pipelines.iter().map(one).collect()

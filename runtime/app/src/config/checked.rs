@@ -1,6 +1,7 @@
 //! What the program works with: every value there, in its own type, within its bounds.
 
 use super::section::{Problems, Section};
+use super::source::{SourceConfig, source};
 use pelton_core::RetryPolicy;
 use pelton_engine::DedupKey;
 use pelton_host::{HandlerSpec, Isolation};
@@ -22,7 +23,7 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct PipelineConfig {
     pub name: String,
-    pub queue: String,
+    pub source: SourceConfig,
     pub max_in_flight: usize,
     pub max_in_flight_bytes: usize,
     pub handler: HandlerConfig,
@@ -81,7 +82,7 @@ fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: 
             .problems
             .note(&path, "is no name for a pipeline: use 1 to 64 of a-z, A-Z, 0-9, `-` and `_`");
     }
-    let queue = source(&section, &name);
+    let source = source(&section, &name);
     let max_in_flight_bytes = section.size("max_in_flight_bytes", 64 * MIB);
     if max_in_flight_bytes < max_message_bytes {
         let what = format!(
@@ -97,34 +98,12 @@ fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: 
         retry: retry(section.section("retry")),
         dedup,
         expires_after,
-        dead_letter_queue: dead_letter(&section, &queue),
+        dead_letter_queue: dead_letter(&section, source.queue()),
         name,
-        queue,
+        source,
     };
     section.finish();
     pipeline
-}
-
-/// The queue's name; only the embedded queue is there so far.
-fn source(pipeline: &Section<'_>, name: &str) -> String {
-    let section = pipeline.section("source");
-    let kind = section.text("type");
-    let given = pipeline.has("source");
-    match kind.as_deref() {
-        Some("embedded") => {}
-        None if !given => {}
-        None => section.problem("type", "is missing; write type = \"embedded\""),
-        Some(other) => {
-            let what = format!("is `{other}`, which this version has not; the one it has is \"embedded\"");
-            section.problem("type", what);
-        }
-    }
-    let queue = section.text("queue").unwrap_or_else(|| name.to_owned());
-    if given && !is_name(&queue) {
-        section.problem("queue", format!("is `{queue}`, must be 1 to 64 of a-z, A-Z, 0-9, `-` and `_`"));
-    }
-    section.finish();
-    queue
 }
 
 fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
@@ -201,10 +180,10 @@ fn dedup(section: Section<'_>) -> (DedupKey, Duration) {
     (key.unwrap_or(DedupKey::MessageId), expires_after)
 }
 
-fn dead_letter(pipeline: &Section<'_>, queue: &str) -> Option<String> {
+fn dead_letter(pipeline: &Section<'_>, queue: Option<&str>) -> Option<String> {
     let section = pipeline.section("dead_letter");
     let target = section.text("queue");
-    if target.as_deref() == Some(queue) {
+    if target.is_some() && target.as_deref() == queue {
         section.problem("queue", "is the queue that the pipeline reads: its dead letters would come back for ever; name another, or leave it out");
     } else if target.as_deref().is_some_and(|t| !is_name(t)) {
         section.problem("queue", "must be 1 to 64 of a-z, A-Z, 0-9, `-` and `_`");
@@ -217,18 +196,18 @@ fn dead_letter(pipeline: &Section<'_>, queue: &str) -> Option<String> {
 fn one_reader_each(pipelines: &[PipelineConfig], problems: &Problems) {
     let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
     for pipeline in pipelines {
-        if let Some(first) = readers.insert(&pipeline.queue, &pipeline.name) {
+        let Some(queue) = pipeline.source.queue() else { continue };
+        if let Some(first) = readers.insert(queue, &pipeline.name) {
             let path = format!("pipelines.{}.source.queue", pipeline.name);
             let what = format!(
-                "is `{}`, which the pipeline `{first}` reads already; give each a queue of its own",
-                pipeline.queue
+                "is `{queue}`, which the pipeline `{first}` reads already; give each a queue of its own"
             );
             problems.note(&path, what);
         }
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }

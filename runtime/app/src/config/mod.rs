@@ -3,10 +3,12 @@
 mod checked;
 mod env;
 mod section;
+mod source;
 pub mod units;
 
 pub use checked::{Config, PipelineConfig};
 pub use section::{Problem, Problems};
+pub use source::{KafkaConfig, SourceConfig};
 
 use std::path::{Path, PathBuf};
 

@@ -153,6 +153,39 @@ impl<'c> Section<'c> {
         self.parsed(key, &wanted, parse).unwrap_or(default)
     }
 
+    /// A list of texts, with their references put in; empty when it is left out.
+    pub fn texts(&self, key: &'static str) -> Vec<String> {
+        let list = match self.get(key) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                self.problem(key, format!("is {}, must be a list: write [\"...\"]", kind(other)));
+                return Vec::new();
+            }
+        };
+        list.iter().filter_map(|value| self.plain(key, value)).collect()
+    }
+
+    /// Every key with its value as text, whatever the keys are.
+    pub fn all_texts(&self) -> Vec<(String, String)> {
+        let text = |(name, value): (&String, &Value)| Some((name.clone(), self.plain(name, value)?));
+        self.table.iter().filter_map(text).collect()
+    }
+
+    fn plain(&self, key: &str, value: &Value) -> Option<String> {
+        match value {
+            Value::String(text) => match expand(text, self.env) {
+                Ok(text) => return Some(text),
+                Err(why) => self.problem(key, why),
+            },
+            Value::Integer(number) => return Some(number.to_string()),
+            Value::Float(number) => return Some(number.to_string()),
+            Value::Boolean(truth) => return Some(truth.to_string()),
+            other => self.problem(key, format!("is {}, must be a text in quotes", kind(other))),
+        }
+        None
+    }
+
     /// One of some words.
     pub fn word<T: Copy>(&self, key: &'static str, words: &[(&str, T)], default: T) -> T {
         let list: Vec<String> = words.iter().map(|(w, _)| format!("\"{w}\"")).collect();

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 pub const APPLICATION_ID: i64 = 0x506c_746e;
 
 /// One step per schema version, in order. A step that was released is never changed.
-pub const STEPS: &[&str] = &[FIRST];
+pub const STEPS: &[&str] = &[FIRST, TOPICS];
 
 const FIRST: &str = "
 CREATE TABLE pipelines(
@@ -57,6 +57,15 @@ CREATE TABLE letters(
     handler TEXT NOT NULL, origin TEXT NOT NULL, key BLOB, headers BLOB, body BLOB NOT NULL,
     published_at INTEGER, failed_at INTEGER NOT NULL);
 CREATE INDEX letters_by_pipeline ON letters(pipeline, id);
+";
+
+const TOPICS: &str = "
+-- Topics by the numbers that the positions of their partitions are made of.
+CREATE TABLE topics(
+    pipeline INTEGER NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL,
+    PRIMARY KEY(pipeline, number), UNIQUE(pipeline, name)) WITHOUT ROWID;
+
+ALTER TABLE letters ADD COLUMN tombstone INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Brings the file to the newest version, in one transaction that other processes wait for.

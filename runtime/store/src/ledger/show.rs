@@ -18,16 +18,41 @@ pub struct LedgerEntry {
     pub suspect: bool,
 }
 
-/// A key as an operator writes it: a key's text, which `queue/number` may be too.
-pub fn identities(db: &Connection, queue: &str, text: &str) -> rusqlite::Result<Vec<Identity>> {
+/// Bits of a partition's number that are the partition's; those above are its topic's.
+const PARTITION_BITS: u32 = 20;
+
+/// A key as an operator writes it: a key's text, which may be `queue/number` or
+/// `topic/partition/offset` too.
+pub fn identities(
+    db: &Connection,
+    pipeline: i64,
+    queue: Option<&str>,
+    text: &str,
+) -> rusqlite::Result<Vec<Identity>> {
     let mut all = vec![Identity::Key(key_digest(text.as_bytes()))];
-    let number = text.strip_prefix(queue).and_then(|rest| rest.strip_prefix('/'));
-    if let Some(offset) = number.and_then(|n| n.parse().ok()) {
-        let sql = "SELECT id FROM queues WHERE name = ?1";
-        let partition: Option<u32> = db.query_row(sql, [queue], |r| r.get(0)).optional()?;
-        all.extend(partition.map(|partition| Identity::Position(Position { partition, offset })));
-    }
+    let position = match queue {
+        Some(queue) => in_queue(db, queue, text)?,
+        None => in_topic(db, pipeline, text)?,
+    };
+    all.extend(position.map(Identity::Position));
     Ok(all)
+}
+
+fn in_queue(db: &Connection, queue: &str, text: &str) -> rusqlite::Result<Option<Position>> {
+    let number = text.strip_prefix(queue).and_then(|rest| rest.strip_prefix('/'));
+    let Some(offset) = number.and_then(|n| n.parse().ok()) else { return Ok(None) };
+    let found = db.query_row("SELECT id FROM queues WHERE name = ?1", [queue], |r| r.get(0)).optional()?;
+    Ok(found.map(|partition| Position { partition, offset }))
+}
+
+fn in_topic(db: &Connection, pipeline: i64, text: &str) -> rusqlite::Result<Option<Position>> {
+    let mut parts = text.rsplitn(3, '/');
+    let (offset, partition, topic) = (parts.next(), parts.next(), parts.next());
+    let numbers = offset.and_then(|o| o.parse().ok()).zip(partition.and_then(|p| p.parse::<u32>().ok()));
+    let (Some((offset, partition)), Some(topic)) = (numbers, topic) else { return Ok(None) };
+    let sql = "SELECT number FROM topics WHERE pipeline = ?1 AND name = ?2";
+    let number: Option<u32> = db.query_row(sql, params![pipeline, topic], |r| r.get(0)).optional()?;
+    Ok(number.map(|number| Position { partition: number << PARTITION_BITS | partition, offset }))
 }
 
 pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<Option<LedgerEntry>> {

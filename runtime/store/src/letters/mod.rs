@@ -22,8 +22,8 @@ pub enum Kept {
 /// Writes a letter into the table.
 pub fn insert(db: &Connection, pipeline: i64, letter: &Letter, now: u64) -> rusqlite::Result<()> {
     let sql = "INSERT INTO letters(pipeline, message_id, cause, failure, reason, attempts, handler, origin,
-               key, headers, body, published_at, failed_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+               key, headers, body, published_at, failed_at, tombstone)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let m = &letter.message;
     db.prepare_cached(sql)?.execute(params![
         pipeline,
@@ -38,7 +38,8 @@ pub fn insert(db: &Connection, pipeline: i64, letter: &Letter, now: u64) -> rusq
         encode_headers(&m.headers),
         m.body,
         m.published_at_ms.map(|at| at as i64),
-        now as i64
+        now as i64,
+        m.tombstone
     ])?;
     Ok(())
 }

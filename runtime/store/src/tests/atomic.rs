@@ -36,7 +36,7 @@ async fn a_completion_and_its_ack_are_one() {
     let left = after.take(1).await;
     assert_eq!(left[0].message.id, "b");
     assert_eq!(after.status().handled, 1);
-    assert!(after.store.ledger_show(NAME, NAME, "a").unwrap().unwrap().completed);
+    assert!(after.store.ledger_show(NAME, Some(NAME), "a").unwrap().unwrap().completed);
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn odd_bytes_survive() {
     assert_eq!((&message.headers, &message.body), (&odd.headers, &odd.body));
     let claim = worker.start(std::slice::from_ref(&got)).await[0];
     worker.complete(&got, claim).await.unwrap();
-    assert!(worker.store.ledger_show(NAME, NAME, &message.id).unwrap().unwrap().completed);
+    assert!(worker.store.ledger_show(NAME, Some(NAME), &message.id).unwrap().unwrap().completed);
 }
 
 #[tokio::test]
@@ -120,15 +120,15 @@ async fn a_forgotten_key_is_handled_again_while_the_worker_runs() {
     for (d, claim) in held.iter().zip(claims).take(2) {
         worker.complete(d, claim).await.unwrap();
     }
-    assert!(worker.store.ledger_forget(NAME, NAME, "orders/1").unwrap());
-    assert!(!worker.store.ledger_forget(NAME, NAME, "orders/9").unwrap());
-    assert_eq!(worker.store.ledger_show(NAME, NAME, "orders/1").unwrap(), None);
-    assert!(worker.store.ledger_show(NAME, NAME, "orders/2").unwrap().unwrap().completed);
+    assert!(worker.store.ledger_forget(NAME, Some(NAME), "orders/1").unwrap());
+    assert!(!worker.store.ledger_forget(NAME, Some(NAME), "orders/9").unwrap());
+    assert_eq!(worker.store.ledger_show(NAME, Some(NAME), "orders/1").unwrap(), None);
+    assert!(worker.store.ledger_show(NAME, Some(NAME), "orders/2").unwrap().unwrap().completed);
 
     worker.send(&[with_id("a"), with_id("a")]);
     let held = worker.take(2).await;
     let claim = worker.start(&held[..1]).await[0];
     worker.complete(&held[0], claim).await.unwrap();
-    assert!(worker.store.ledger_forget(NAME, NAME, "a").unwrap());
+    assert!(worker.store.ledger_forget(NAME, Some(NAME), "a").unwrap());
     assert_eq!(worker.start(&held[1..]).await.len(), 1);
 }

@@ -103,7 +103,7 @@ fn a_log_cut_at_any_frame_gives_the_last_whole_commit() {
             fs::write(copy.path().join("pelton.db-wal"), &bytes[..cut]).unwrap();
             let store = open(copy.path()).unwrap();
             let committed = ends.iter().filter(|end| **end > 0 && **end <= cut).count();
-            let found = store.status(NAME, NAME, None).unwrap().queued;
+            let found = store.status(NAME, Some(NAME), None).unwrap().queued;
             assert_eq!(found as usize, committed, "cut at {cut}");
         }
     }

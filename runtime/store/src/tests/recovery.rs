@@ -25,7 +25,10 @@ async fn what_was_started_is_suspect_and_counted_once_however_often_it_is_recove
     let alone = after.claim(&held[..1], true).await.unwrap()[0];
     assert!(matches!(alone, Verdict::Fresh { attempt: 2, crashed: true, .. }), "{alone:?}");
     after.complete(&held[0], claim_of(alone).unwrap()).await.unwrap();
-    assert_eq!(after.store.ledger_show(NAME, NAME, &held[0].message.id).unwrap().unwrap().attempts, 0);
+    assert_eq!(
+        after.store.ledger_show(NAME, Some(NAME), &held[0].message.id).unwrap().unwrap().attempts,
+        0
+    );
 }
 
 #[tokio::test]
@@ -77,7 +80,7 @@ async fn failed_attempts_outlive_a_crash_and_end_with_the_message() {
     after.bury(&held[0], claim_of(verdict).unwrap()).await.unwrap();
     let status = after.status();
     assert_eq!((status.retries, status.dead_letters, status.queued), (2, 1, 0));
-    assert_eq!(after.store.ledger_show(NAME, NAME, "orders/1").unwrap(), None);
+    assert_eq!(after.store.ledger_show(NAME, Some(NAME), "orders/1").unwrap(), None);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ fn many_may_make_the_database_at_once() {
         }
     });
     let store = beside(dir.path());
-    assert!((0..8).all(|n| store.status("none", &format!("queue {n}"), None).unwrap().queued == 5));
+    assert!((0..8).all(|n| store.status("none", Some(&format!("queue {n}")), None).unwrap().queued == 5));
 }
 
 #[tokio::test]

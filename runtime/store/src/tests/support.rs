@@ -124,7 +124,7 @@ impl Worker {
     }
 
     pub fn status(&self) -> PipelineStatus {
-        self.store.status(NAME, NAME, None).unwrap()
+        self.store.status(NAME, Some(NAME), None).unwrap()
     }
 }
 

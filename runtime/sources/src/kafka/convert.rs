@@ -1,0 +1,61 @@
+//! A record, as a delivery.
+
+use super::options::{KafkaOptions, Order};
+use super::receipt::{MAX_OFFSET, Ticket};
+use super::state::Partition;
+use pelton_core::{Delivery, Header, Lane, Message, Position};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// None for an offset beyond what a receipt can name.
+pub fn delivery(
+    record: &BorrowedMessage<'_>,
+    place: u64,
+    partition: &Partition,
+    options: &KafkaOptions,
+) -> Option<Delivery> {
+    let offset = u64::try_from(record.offset()).ok().filter(|o| *o < MAX_OFFSET)?;
+    let ticket = Ticket { assignment: partition.assignment as u8, place, offset };
+    let message = Message {
+        id: format!("{}/{}/{offset}", partition.topic, partition.number),
+        pipeline: options.pipeline.clone(),
+        origin: partition.topic.clone(),
+        key: record.key().map(<[u8]>::to_vec),
+        headers: headers(record),
+        body: record.payload().map(<[u8]>::to_vec).unwrap_or_default(),
+        published_at_ms: record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()),
+        replayed: false,
+        tombstone: record.payload().is_none(),
+    };
+    Some(Delivery {
+        receipt: ticket.receipt(),
+        lane: lane(options.order, partition.id, message.key.as_deref()),
+        message: Arc::new(message),
+        position: Some(Position { partition: partition.id, offset }),
+        attempts: 0,
+        assignment: partition.assignment,
+        lease_until: None,
+    })
+}
+
+fn headers(record: &BorrowedMessage<'_>) -> Vec<Header> {
+    let header = |h: rdkafka::message::Header<'_, &[u8]>| Header {
+        name: h.key.to_owned(),
+        value: h.value.unwrap_or_default().to_vec(),
+    };
+    record.headers().map(|all| all.iter().map(header).collect()).unwrap_or_default()
+}
+
+/// Two keys with one hash share a lane, and wait for each other: rare, and harmless.
+fn lane(order: Order, partition: u32, key: Option<&[u8]>) -> Option<Lane> {
+    match (order, key) {
+        (Order::None, _) | (Order::Key, None) => None,
+        (Order::Partition, _) => Some(Lane(u64::from(partition))),
+        (Order::Key, Some(key)) => {
+            let mut hasher = DefaultHasher::new();
+            (partition, key).hash(&mut hasher);
+            Some(Lane(hasher.finish()))
+        }
+    }
+}

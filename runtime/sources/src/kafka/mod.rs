@@ -1,0 +1,134 @@
+//! Kafka: a consumer of a group, with explicit offsets.
+//!
+//! One thread polls for as long as the source lives, whatever the handlers do, so that the group
+//! keeps its member; backpressure is pausing. Committed is only what the core has let pass, never
+//! what was merely handed over. The rules are those of the group protocol (KIP-62, KIP-429).
+
+mod context;
+mod convert;
+mod options;
+mod poll;
+mod receipt;
+mod state;
+
+pub use options::{KafkaOptions, OPTIONS_OF_OURS, Order, refused_option};
+
+use pelton_core::Receipt;
+use pelton_core::ports::{Capabilities, Class, Lag, Later, Revocation, Settle, Source};
+use rdkafka::error::KafkaError;
+use state::Shared;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// A consumer cannot be made of these options.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaSourceError {
+    /// The client library refuses the options.
+    #[error("the Kafka client refuses the options: {0}. See the table `librdkafka` of the source")]
+    Options(KafkaError),
+    /// The thread that polls could not be started.
+    #[error("the thread that polls Kafka could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A member of a consumer group, as a source.
+pub struct KafkaSource {
+    shared: Arc<Shared>,
+    poller: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl KafkaSource {
+    /// Joins the group. Returns at once: an unreachable broker is logged and tried again for ever.
+    ///
+    /// # Errors
+    /// When the client library refuses the options, or a thread cannot be started.
+    pub fn open(options: KafkaOptions) -> Result<Self, KafkaSourceError> {
+        let shared = Arc::new(Shared::new(options));
+        let consumer = poll::consumer(&shared)?;
+        let name = format!("kafka-{}", shared.options.pipeline);
+        let polling = shared.clone();
+        let poller = std::thread::Builder::new().name(name).spawn(move || poll::run(consumer, &polling));
+        let poller = poller.map_err(KafkaSourceError::Thread)?;
+        Ok(Self { shared, poller: Mutex::new(Some(poller)) })
+    }
+}
+
+impl Source for KafkaSource {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            lease_ms: None,
+            native_delay: false,
+            lane_order: false,
+            cumulative: true,
+            shares_ledger: false,
+        }
+    }
+
+    fn receive(
+        &self,
+        max: usize,
+        max_bytes: usize,
+    ) -> Later<'_, Result<Vec<pelton_core::Delivery>, Class>> {
+        Box::pin(async move {
+            loop {
+                if let Some(answer) = self.shared.state().answer(max, max_bytes) {
+                    return answer;
+                }
+                // What arrived meanwhile has left a permit.
+                self.shared.arrived.notified().await;
+            }
+        })
+    }
+
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+        let mut state = self.shared.state();
+        let settle = |(receipt, how): (Receipt, Settle)| match how {
+            Settle::Ack => state.pass(receipt).ok_or(Class::Lost),
+            // What is not acknowledged stays before the committed offset.
+            Settle::GiveBack | Settle::RetryLater { .. } => Ok(()),
+        };
+        let results = batch.into_iter().map(settle).collect();
+        Box::pin(std::future::ready(results))
+    }
+
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
+    }
+
+    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+        let state = self.shared.state();
+        Box::pin(std::future::ready(Ok(Lag { unsettled: state.left() })))
+    }
+
+    fn revoked(&self) -> Later<'_, Revocation> {
+        Box::pin(async move {
+            loop {
+                let next = self.shared.state().revocations.pop_front();
+                if let Some(revocation) = next {
+                    return revocation;
+                }
+                self.shared.taken_back.notified().await;
+            }
+        })
+    }
+
+    fn let_go(&self, partitions: Vec<u32>) {
+        self.shared.state().let_go(&partitions);
+        self.shared.released.notify_all();
+    }
+
+    fn close(&self) -> Later<'_, ()> {
+        self.shared.state().closing = true;
+        self.shared.arrived.notify_one();
+        self.shared.released.notify_all();
+        let poller = self.poller.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Box::pin(async move {
+            let Some(poller) = poller else { return };
+            // It commits, and leaves the group: that may take as long as the broker takes.
+            let ended = tokio::task::spawn_blocking(|| poller.join()).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                tracing::error!(pipeline = %self.shared.options.pipeline, "the thread that polls Kafka panicked");
+            }
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! What the polling thread and the pipeline's task share.
+
+use super::options::KafkaOptions;
+use super::receipt::Ticket;
+use pelton_core::ports::{Class, Revocation};
+use pelton_core::{Delivery, Receipt};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+pub struct Shared {
+    pub options: KafkaOptions,
+    state: Mutex<State>,
+    /// There is something to receive, or the source is closing.
+    pub arrived: Notify,
+    /// There is a revocation to be told.
+    pub taken_back: Notify,
+    /// Partitions were let go, or the source is closing.
+    pub released: Condvar,
+}
+
+impl Shared {
+    pub fn new(options: KafkaOptions) -> Self {
+        let state = Mutex::default();
+        Self { options, state, arrived: Notify::new(), taken_back: Notify::new(), released: Condvar::new() }
+    }
+
+    /// Held for moments only: by the poll for each record, by the task for each batch.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+pub struct State {
+    /// Fetched, and not received by the pipeline.
+    pub buffer: VecDeque<Delivery>,
+    pub bytes: usize,
+    /// All that were ever ours, in the order they came: receipts name them by their place.
+    pub partitions: Vec<Partition>,
+    pub revocations: VecDeque<Revocation>,
+    /// An assignment has come, maybe an empty one.
+    pub assigned: bool,
+    pub closing: bool,
+    /// Nothing can be fetched any more in this process; the log says why.
+    pub failed: bool,
+}
+
+/// One partition, as this member knows it.
+#[derive(Debug)]
+pub struct Partition {
+    pub topic: Arc<str>,
+    pub number: i32,
+    /// As the ledger knows it.
+    pub id: u32,
+    /// Counts its assignments to this member.
+    pub assignment: u32,
+    pub ours: bool,
+    /// Revoked, and not let go yet.
+    pub leaving: bool,
+    /// The offset to commit: all before it is settled. None until something is.
+    pub position: Option<i64>,
+    /// The last one given to the broker.
+    pub committed: Option<i64>,
+    /// One past the last record fetched.
+    pub fetched: Option<i64>,
+    /// The first offset fetched with this assignment.
+    pub first: Option<i64>,
+    /// The end at the time of the assignment; none until it is known.
+    pub end: Option<i64>,
+    /// Whether the poll has come to an end of the partition since.
+    pub at_end: bool,
+    pub paused: bool,
+}
+
+impl Partition {
+    /// Records fetched beyond what may be committed, counted by offsets.
+    pub fn uncommitted(&self) -> u64 {
+        let from = self.position.or(self.first);
+        let beyond = self.fetched.zip(from).map_or(0, |(fetched, from)| fetched - from);
+        u64::try_from(beyond).unwrap_or(0)
+    }
+}
+
+impl State {
+    /// What a receive is answered with; none while it waits.
+    pub fn answer(&mut self, max: usize, max_bytes: usize) -> Option<Result<Vec<Delivery>, Class>> {
+        if self.failed {
+            return Some(Err(Class::Permanent));
+        }
+        let taken = self.take(max, max_bytes);
+        (!taken.is_empty() || self.closing).then_some(Ok(taken))
+    }
+
+    fn take(&mut self, max: usize, max_bytes: usize) -> Vec<Delivery> {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = self.buffer.front() {
+            let weight = next.message.weight();
+            if taken.len() >= max || (bytes + weight > max_bytes && !taken.is_empty()) {
+                break;
+            }
+            bytes += weight;
+            self.bytes -= weight;
+            taken.extend(self.buffer.pop_front());
+        }
+        taken
+    }
+
+    pub fn find(&mut self, topic: &str, number: i32) -> Option<(u64, &mut Partition)> {
+        let mut all = (0u64..).zip(&mut self.partitions);
+        all.find(|(_, p)| p.number == number && *p.topic == *topic)
+    }
+
+    /// Everything up to this receipt is settled. None when its assignment has ended.
+    pub fn pass(&mut self, receipt: Receipt) -> Option<()> {
+        let ticket = Ticket::of(receipt);
+        let partition = self.partitions.get_mut(usize::try_from(ticket.place).ok()?)?;
+        if !partition.ours || partition.assignment as u8 != ticket.assignment {
+            return None;
+        }
+        let next = i64::try_from(ticket.offset).ok()? + 1;
+        partition.position = Some(partition.position.map_or(next, |p| p.max(next)));
+        Some(())
+    }
+
+    pub fn let_go(&mut self, ids: &[u32]) {
+        self.partitions.iter_mut().filter(|p| ids.contains(&p.id)).for_each(|p| p.leaving = false);
+    }
+
+    /// Drops what was fetched of these and not received.
+    pub fn discard(&mut self, ids: &[u32]) {
+        self.buffer.retain(|d| d.position.is_none_or(|p| !ids.contains(&p.partition)));
+        self.bytes = self.buffer.iter().map(|d| d.message.weight()).sum();
+    }
+
+    /// What is left until the ends that the partitions had when they were assigned; 1 when it is
+    /// not known yet. What the pipeline holds is not in it.
+    pub fn left(&self) -> u64 {
+        if !self.assigned {
+            return 1;
+        }
+        let left = |p: &Partition| match (p.end, p.fetched) {
+            _ if p.at_end => 0,
+            (None, _) => 1,
+            (Some(end), fetched) => {
+                let from = fetched.or(p.first).unwrap_or(0);
+                u64::try_from(end - from).unwrap_or(0)
+            }
+        };
+        self.partitions.iter().filter(|p| p.ours).map(left).sum::<u64>() + self.buffer.len() as u64
+    }
+}

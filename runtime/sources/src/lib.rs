@@ -1,0 +1,9 @@
+//! Sources: what brokers deliver, as deliveries; what became of them, as brokers want to hear it.
+//!
+//! An adapter translates and has no policy: retries, deduplication and dead letters are the core's.
+//! This crate must not know of handlers, of the ledger's tables or of configuration files.
+
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "kafka")]
+pub mod kafka;

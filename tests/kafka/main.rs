@@ -1,0 +1,44 @@
+//! Kafka: the real binary on a real broker.
+
+mod basics;
+mod crash;
+mod rebalance;
+
+use pelton_tests::components::plugin;
+use pelton_tests::kafka::{Broker, Record};
+use pelton_tests::log::Log;
+use pelton_tests::site::{Pipeline, Site};
+
+/// A pipeline of orders that reads a topic of its own name in a group of its own name.
+fn pipeline(broker: &Broker, topic: &str, more: &str) -> Pipeline {
+    let source = format!(
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"{topic}\"], group_id = \"{topic}\" {more}}}",
+        broker.address
+    );
+    Pipeline::new("orders", plugin("orders"))
+        .with("", &source)
+        .with("retry", "max_attempts = 10\ninitial_interval = \"20ms\"")
+}
+
+fn site(broker: &Broker, topic: &str) -> Site {
+    Site::new(&[pipeline(broker, topic, "")])
+}
+
+/// An order with a key; it is taken after so many failures.
+fn order(number: u64, key: &str, failures: u32) -> Record {
+    let body = format!(
+        "{{\"id\": {number}, \"customer\": \"{key}\", \"amount_cents\": 5, \"gateway_down_for\": {failures}}}"
+    );
+    Record { key: Some(key.as_bytes().to_vec()), value: Some(body.into_bytes()), ..Record::default() }
+}
+
+/// The numbers of the orders that were taken, in the order of the log.
+fn taken(log: &Log) -> Vec<u64> {
+    let lines = log.lines();
+    let number = |text: &str| {
+        let digits: String =
+            text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        digits.parse().expect("the line names the order")
+    };
+    lines.iter().filter(|l| l.says(" taken")).map(|l| number(l.field("message"))).collect()
+}

@@ -1,0 +1,71 @@
+//! Members that join, leave and die: each with a data directory of its own, so that only the
+//! committed offsets keep a record from being handled twice.
+
+use crate::{order, site, taken};
+use pelton_tests::kafka::{Broker, Record};
+use pelton_tests::site::Site;
+use pelton_tests::wait::until;
+use pelton_tests::worker::Worker;
+use std::collections::BTreeMap;
+
+const PARTITIONS: i32 = 6;
+
+fn produce(broker: &Broker, numbers: std::ops::Range<u64>) {
+    let records: Vec<Record> = numbers.map(|n| order(n, &format!("c{}", n % 60), 0)).collect();
+    broker.produce("orders", &records);
+}
+
+fn committed(broker: &Broker) -> i64 {
+    broker.committed("orders", "orders", PARTITIONS).into_iter().flatten().sum()
+}
+
+fn counts(workers: &[&Worker]) -> BTreeMap<u64, u32> {
+    let mut counts = BTreeMap::new();
+    workers.iter().flat_map(|w| taken(&w.log)).for_each(|n| *counts.entry(n).or_default() += 1);
+    counts
+}
+
+#[test]
+fn members_that_come_and_go_in_order_repeat_nothing_and_lose_nothing() {
+    let broker = Broker::start();
+    broker.topic("orders", PARTITIONS);
+    let sites: Vec<Site> = (0..3).map(|_| site(&broker, "orders")).collect();
+    produce(&broker, 1..3_001);
+    let first = sites[0].worker();
+    first.log.wait_for("the first takes orders", 200, |l| l.says(" taken"));
+    let second = sites[1].worker();
+    second.log.wait("the second has partitions", |l| l.says("assigned"));
+    produce(&broker, 3_001..6_001);
+    second.log.wait("the second takes orders", |l| l.says(" taken"));
+    let third = sites[2].worker();
+    third.log.wait("the third has partitions", |l| l.says("assigned"));
+    first.stop();
+    produce(&broker, 6_001..9_001);
+    third.log.wait("the third takes orders", |l| l.says(" taken"));
+    second.stop();
+    until("all is committed", || (committed(&broker) == 9_000).then_some(()));
+    third.stop();
+    let counts = counts(&[&first, &second, &third]);
+    assert_eq!(counts.len(), 9_000, "records were lost");
+    let twice: Vec<_> = counts.iter().filter(|(_, n)| **n > 1).collect();
+    assert!(twice.is_empty(), "handled more than once: {twice:?}");
+}
+
+#[test]
+fn a_member_that_is_killed_loses_nothing() {
+    let broker = Broker::start();
+    broker.topic("orders", PARTITIONS);
+    let quick = ", librdkafka = { \"session.timeout.ms\" = 6000 }";
+    let sites: Vec<Site> =
+        (0..2).map(|_| Site::new(&[crate::pipeline(&broker, "orders", quick)])).collect();
+    let (first, second) = (sites[0].worker(), sites[1].worker());
+    for worker in [&first, &second] {
+        worker.log.wait("it has partitions", |l| l.says("assigned"));
+    }
+    produce(&broker, 1..4_001);
+    first.log.wait_for("orders are taken", 100, |l| l.says(" taken"));
+    assert!(first.kill().signal.is_some());
+    until("all is committed", || (committed(&broker) == 4_000).then_some(()));
+    second.stop();
+    assert_eq!(counts(&[&first, &second]).len(), 4_000, "records were lost");
+}

@@ -1,0 +1,178 @@
+//! A real Kafka broker, and an independent look at it: a producer and the group's committed offsets.
+
+use crate::binary::root;
+use crate::wait::PATIENCE;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const ASK: Duration = Duration::from_secs(10);
+
+/// A broker of one node, with its data in a folder of its own. Killed when it is dropped.
+pub struct Broker {
+    /// `host:port`.
+    pub address: String,
+    port: u16,
+    dir: TempDir,
+    process: Mutex<Child>,
+}
+
+/// One record to produce.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Its partition; the producer's choice when there is none.
+    pub partition: Option<i32>,
+}
+
+impl Broker {
+    /// Starts one and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a folder can be made");
+        let port = free_ports();
+        let process = Mutex::new(spawn(port, &dir));
+        let broker = Self { address: format!("127.0.0.1:{port}"), port, dir, process };
+        broker.ready();
+        broker
+    }
+
+    /// Kills it as `kill -9` does, and starts it again on the same data.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn restart(&self) {
+        self.kill();
+        *self.process.lock().expect("nobody panics with it") = spawn(self.port, &self.dir);
+        self.ready();
+    }
+
+    /// Kills it as `kill -9` does.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn kill(&self) {
+        let mut process = self.process.lock().expect("nobody panics with it");
+        process.kill().expect("it is our child");
+        process.wait().expect("it is our child");
+    }
+
+    fn ready(&self) {
+        let since = Instant::now();
+        let consumer: BaseConsumer = self.client().create().expect("a client can be made");
+        while consumer.fetch_metadata(None, Duration::from_millis(500)).is_err() {
+            assert!(since.elapsed() < PATIENCE, "the broker does not answer; see {:?}", self.dir.path());
+        }
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.address).set("log_level", "2");
+        config
+    }
+
+    /// Makes a topic.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn topic(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("a client can be made");
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().operation_timeout(Some(ASK));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let made = runtime.block_on(admin.create_topics([&topic], &options)).expect("the broker answers");
+        made.into_iter().for_each(|one| drop(one.expect("the topic is made")));
+    }
+
+    /// Produces records, and waits until all are acknowledged.
+    ///
+    /// # Panics
+    /// When one is not.
+    pub fn produce(&self, topic: &str, records: &[Record]) {
+        let producer: BaseProducer =
+            self.client().set("acks", "all").create().expect("a producer can be made");
+        for record in records {
+            let mut one: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+            one.key = record.key.as_deref();
+            one.payload = record.value.as_deref();
+            one.partition = record.partition;
+            if !record.headers.is_empty() {
+                let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+                    all.insert(Header { key, value: Some(value) })
+                });
+                one = one.headers(headers);
+            }
+            let mut refused = producer.send(one).err();
+            while let Some((_, again)) = refused {
+                producer.poll(Duration::from_millis(10));
+                refused = producer.send(again).err();
+            }
+        }
+        producer.flush(PATIENCE).expect("all are acknowledged");
+    }
+
+    /// What a group has committed, by partition: the next offset, or none.
+    ///
+    /// # Panics
+    /// When the broker does not say.
+    #[must_use]
+    pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+        let consumer: BaseConsumer =
+            self.client().set("group.id", group).create().expect("a client can be made");
+        let mut list = TopicPartitionList::new();
+        (0..partitions).for_each(|p| drop(list.add_partition(topic, p)));
+        let found = consumer.committed_offsets(list, ASK).expect("the broker answers");
+        let offset = |offset: Offset| match offset {
+            Offset::Offset(next) => Some(next),
+            _ => None,
+        };
+        (0..partitions)
+            .map(|p| offset(found.find_partition(topic, p).expect("asked for").offset()))
+            .collect()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(port: u16, dir: &TempDir) -> Child {
+    let log = std::fs::File::create(dir.path().join("broker.log")).expect("the log is made");
+    let mut command = Command::new(root().join("script/broker"));
+    command.args(["kafka", "start", &port.to_string()]).arg(dir.path().join("data"));
+    command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
+    command.process_group(0).spawn().expect("the broker can be started")
+}
+
+/// Two ports in a row that nobody uses now.
+fn free_ports() -> u16 {
+    loop {
+        let first = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
+        let port = first.local_addr().expect("it is bound").port();
+        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+}
