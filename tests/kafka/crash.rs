@@ -1,6 +1,6 @@
 //! The worker killed at random, and the broker too: nothing is lost, nothing is done twice.
 
-use crate::{order, site};
+use crate::{missed_soon, order, site};
 use pelton_core::retry::scatter;
 use pelton_tests::kafka::{Broker, Record};
 use pelton_tests::wait::until;
@@ -16,7 +16,7 @@ fn a_worker_that_is_killed_again_and_again_completes_each_record_once() {
     const ORDERS: u64 = 6_000;
     let broker = Broker::start();
     broker.topic("orders", 3);
-    let site = site(&broker, "orders");
+    let site = missed_soon(&broker, "orders");
     let mut seen = BTreeMap::new();
     for round in 0..6u64 {
         let first = round * 1_000 + 1;

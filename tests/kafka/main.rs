@@ -24,6 +24,11 @@ fn site(broker: &Broker, topic: &str) -> Site {
     Site::new(&[pipeline(broker, topic, "")])
 }
 
+/// With a member that the group misses soon after it was killed.
+fn missed_soon(broker: &Broker, topic: &str) -> Site {
+    Site::new(&[pipeline(broker, topic, ", librdkafka = { \"session.timeout.ms\" = 3000 }")])
+}
+
 /// An order with a key; it is taken after so many failures.
 fn order(number: u64, key: &str, failures: u32) -> Record {
     let body = format!(

@@ -55,9 +55,7 @@ fn members_that_come_and_go_in_order_repeat_nothing_and_lose_nothing() {
 fn a_member_that_is_killed_loses_nothing() {
     let broker = Broker::start();
     broker.topic("orders", PARTITIONS);
-    let quick = ", librdkafka = { \"session.timeout.ms\" = 6000 }";
-    let sites: Vec<Site> =
-        (0..2).map(|_| Site::new(&[crate::pipeline(&broker, "orders", quick)])).collect();
+    let sites: Vec<Site> = (0..2).map(|_| crate::missed_soon(&broker, "orders")).collect();
     let (first, second) = (sites[0].worker(), sites[1].worker());
     for worker in [&first, &second] {
         worker.log.wait("it has partitions", |l| l.says("assigned"));

@@ -33,6 +33,12 @@ impl Watermark {
         passed
     }
 
+    /// The last offset that is settled, of those that the watermark has not passed.
+    #[must_use]
+    pub fn last_settled(&self) -> Option<u64> {
+        self.open.iter().rev().find(|(_, (_, done))| *done).map(|(offset, _)| *offset)
+    }
+
     /// Received offsets that the watermark has not passed.
     #[must_use]
     pub fn open(&self) -> usize {

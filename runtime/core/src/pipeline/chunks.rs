@@ -23,7 +23,7 @@ pub struct Chunk {
 impl Pipeline {
     /// Gives every free worker a chunk, as long as something is ready.
     pub(super) fn form_chunks(&mut self) {
-        while !self.draining && self.now >= self.paused_until && !self.lanes.is_blocked() {
+        while self.now >= self.paused_until && !self.lanes.is_blocked() {
             let free = self.free_workers();
             if free == 0 {
                 return;
@@ -159,7 +159,7 @@ impl Pipeline {
                 }
                 continue;
             };
-            if entry.revoked || lane.is_some_and(|l| stopped.contains(&l)) {
+            if (entry.revoked && !entry.fills) || lane.is_some_and(|l| stopped.contains(&l)) {
                 self.feed(*slot, Event::LaneStopped);
                 continue;
             }

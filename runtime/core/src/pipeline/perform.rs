@@ -195,11 +195,20 @@ impl Pipeline {
         let Some(position) = position else {
             return self.out.settle(Some(slot), entry.receipt, how);
         };
+        let lane = entry.lane;
         if how == Settle::Ack {
             let mark = self.marks.entry(position.partition).or_default();
             if let Some(receipt) = mark.settled(position.offset) {
                 self.passed.insert(position.partition, receipt);
                 self.out.settle(None, receipt, Settle::Ack);
+            }
+        } else if let Some(lane) = lane {
+            // It goes back unfinished, and what follows it in its lane must not pass it.
+            for follower in self.lanes.withdraw(lane) {
+                self.hand_back(follower, 0);
+            }
+            for follower in self.entries.waiting_aside(lane) {
+                self.feed(follower, Event::HandBack(0));
             }
         }
         self.feed(slot, Event::Settled(Ok(())));

@@ -100,7 +100,7 @@ impl Pipeline {
         }
         entry.receipt = delivery.receipt;
         entry.lease_live = true;
-        entry.revoked = false;
+        (entry.revoked, entry.fills) = (false, false);
         self.orders += 1;
         let (lane, before) = (entry.lane, std::mem::replace(&mut entry.order, self.orders));
         if lane.is_some() && entry.place == Place::Lanes {
@@ -132,6 +132,7 @@ impl Pipeline {
             suspect: false,
             leaving: false,
             revoked: false,
+            fills: false,
             place: Place::Out,
             ended: Ended::Free,
             due: None,

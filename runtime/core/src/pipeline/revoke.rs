@@ -1,12 +1,14 @@
 //! Partitions that the source takes back, to give them to another member of its group.
 //!
-//! Revoked in order, nothing of them is started any more; what runs may finish, and is committed
-//! before the partition is let go. Lost, they are another's already: nothing is settled at all.
+//! Revoked in order, nothing of them is started any more but what lies before something that is
+//! done: then all that was done can be committed before the partition is let go. Lost, they are another's already: nothing is settled at all.
 
-use super::entry::Place;
+use super::entry::{Entry, Place};
 use super::{Command, Pipeline};
 use crate::delivery::{Event, State};
-use crate::message::Delivery;
+use crate::lanes::Slot;
+use crate::message::{Delivery, Position};
+use std::collections::BTreeMap;
 
 /// A partition on its way to another member.
 #[derive(Debug, Clone, Copy)]
@@ -20,20 +22,18 @@ impl Pipeline {
     pub(super) fn revoked(&mut self, ended: &[(u32, u32)], lost: bool) {
         let partitions: Vec<u32> = ended.iter().map(|(partition, _)| *partition).collect();
         self.ended_assignments.extend(ended.iter().copied());
+        let tops = self.tops();
         for slot in self.entries.slots() {
             let Some(entry) = self.entries.get_mut(slot) else { continue };
             if !entry.position.is_some_and(|p| partitions.contains(&p.partition)) {
                 continue;
             }
             entry.revoked = true;
-            let (waits, lane, order) = (entry.place == Place::Lanes, entry.lane, entry.order);
+            entry.fills = fills_a_gap(entry, &tops);
             if lost {
                 self.lease_ended(slot);
-            } else if waits {
-                self.lanes.remove(lane, order, slot);
-                self.hand_back(slot, 0);
-            } else if matches!(entry.state, State::Admitted | State::Waiting) {
-                self.feed(slot, Event::HandBack(0));
+            } else if !entry.fills {
+                self.give_up(slot);
             }
         }
         for partition in partitions {
@@ -51,8 +51,7 @@ impl Pipeline {
         if self.leaving_partitions.is_empty() {
             return;
         }
-        let in_work: Vec<u32> =
-            self.entries.iter().filter(|e| e.revoked).filter_map(|e| Some(e.position?.partition)).collect();
+        let in_work: Vec<u32> = self.entries.iter().filter_map(|e| Some(e.position?.partition)).collect();
         let (next, oldest) = (self.out.next_batch(), self.out.oldest_batch());
         let mut gone = Vec::new();
         self.leaving_partitions.retain_mut(|leaving| {
@@ -79,8 +78,41 @@ impl Pipeline {
         ended.is_some_and(|ended| delivery.assignment <= *ended)
     }
 
+    /// Hands back what was not started.
+    fn give_up(&mut self, slot: Slot) {
+        let Some(entry) = self.entries.get(slot) else { return };
+        if entry.place == Place::Lanes {
+            self.lanes.remove(entry.lane, entry.order, slot);
+            self.hand_back(slot, 0);
+        } else if matches!(entry.state, State::Admitted | State::Waiting) {
+            self.feed(slot, Event::HandBack(0));
+        }
+    }
+
+    /// The last offset of each partition that is settled or in work: what lies before it and goes
+    /// back unfinished makes all from there on come again, to another member with another ledger.
+    pub(super) fn tops(&self) -> BTreeMap<u32, u64> {
+        let mut tops: BTreeMap<u32, u64> = BTreeMap::new();
+        let settled =
+            self.marks.iter().filter_map(|(partition, mark)| Some((*partition, mark.last_settled()?)));
+        let in_work = self.entries.iter().filter(|e| !matches!(e.state, State::Admitted | State::Waiting));
+        let in_work = in_work.filter_map(|e| e.position).map(|p| (p.partition, p.offset));
+        for (partition, offset) in settled.chain(in_work) {
+            let top = tops.entry(partition).or_default();
+            *top = offset.max(*top);
+        }
+        tops
+    }
+
     fn forget_partition(&mut self, partition: u32) {
         self.marks.remove(&partition);
         self.passed.remove(&partition);
     }
+}
+
+/// Whether a message that waits for its start is still to be started, because something behind it
+/// in its partition is done already or runs.
+pub fn fills_a_gap(entry: &Entry, tops: &BTreeMap<u32, u64>) -> bool {
+    let before = |p: Position| tops.get(&p.partition).is_some_and(|top| p.offset < *top);
+    entry.place == Place::Lanes && !entry.suspect && entry.position.is_some_and(before)
 }

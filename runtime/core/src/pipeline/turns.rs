@@ -1,12 +1,14 @@
 //! What time and trouble bring: timers, leases, pauses, the turn of suspects, the drain.
 
-use super::entry::Place;
+use super::entry::{Entry, Place};
+use super::revoke::fills_a_gap;
 use super::{Command, Pipeline};
 use crate::delivery::{Event, State};
 use crate::lanes::Slot;
 use crate::leases::Turned;
 use crate::message::Time;
 use crate::ports::Class;
+use std::collections::BTreeMap;
 
 /// The longest pause after trouble, in milliseconds.
 const LONGEST_PAUSE_MS: u64 = 5_000;
@@ -140,19 +142,33 @@ impl Pipeline {
     }
 
     /// Hands back what was not started, in the order of its receipt, and retries that wait here
-    /// with the rest of their wait. What runs now goes on.
+    /// with the rest of their wait. What runs now goes on; so does, where settling is by a
+    /// watermark, what lies before something that is done.
     pub(super) fn drain(&mut self) {
         self.draining = true;
-        self.lanes.withdraw_all();
+        let tops = if self.rules.source.cumulative { self.tops() } else { BTreeMap::new() };
         self.suspects.clear();
         self.keys.values_mut().for_each(Vec::clear);
-        for slot in self.entries.slots() {
+        let slots = self.entries.slots();
+        let stays = |e: &Entry| e.place == Place::Lanes && !fills_a_gap(e, &tops);
+        let leaving: Vec<Slot> =
+            slots.iter().copied().filter(|s| self.entries.get(*s).is_some_and(stays)).collect();
+        for slot in &leaving {
+            if let Some(entry) = self.entries.get(*slot) {
+                self.lanes.remove(entry.lane, entry.order, *slot);
+            }
+        }
+        for slot in slots {
             let Some(entry) = self.entries.get(slot) else {
                 continue;
             };
             let rest = entry.due.map_or(0, |due| due.since(self.now));
             match entry.state {
-                State::Admitted if entry.place == Place::Lanes => self.hand_back(slot, 0),
+                State::Admitted if entry.place == Place::Lanes => {
+                    if !fills_a_gap(entry, &tops) {
+                        self.hand_back(slot, 0);
+                    }
+                }
                 State::Admitted | State::Waiting => self.feed(slot, Event::HandBack(rest)),
                 _ => {}
             }
