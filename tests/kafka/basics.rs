@@ -1,8 +1,9 @@
 //! From a topic through the handler: order, retries, letters, what records carry, where it ends.
 
 use crate::{order, pipeline, site, taken};
+use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};
-use pelton_tests::site::Site;
+use pelton_tests::site::{Pipeline, Site};
 use std::collections::BTreeMap;
 
 const PARTITIONS: i32 = 4;
@@ -73,4 +74,88 @@ fn the_newer_group_protocol_does_the_same() {
     assert_eq!(site.status("orders").handled, 200);
     let committed: i64 = broker.committed("orders", "orders", PARTITIONS).into_iter().flatten().sum();
     assert_eq!(committed, 200);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_hides_nothing() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    let orders = |from: u64| (from..from + 50).map(|n| order(n, "k", 0)).collect::<Vec<_>>();
+    broker.produce("orders", &orders(1));
+    let site = site(&broker, "orders");
+    site.until_empty();
+    broker.make_anew("orders", 1);
+    // The same offsets, and more than before: nothing but the group's lost offset tells.
+    broker.produce("orders", &orders(101));
+    broker.produce("orders", &orders(201));
+    let (worker, _) = site.until_empty();
+    assert_eq!(taken(&worker.log).len(), 100);
+    assert!(worker.log.lines().iter().any(|l| l.says("made anew")));
+}
+
+#[test]
+fn what_a_record_carries_reaches_the_handler() {
+    let broker = Broker::start();
+    broker.topic("echo", 1);
+    let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
+    let records = [
+        Record { key: Some(b"k".to_vec()), value: None, ..Record::default() },
+        Record { key: Some(Vec::new()), value: Some(Vec::new()), ..Record::default() },
+        Record {
+            value: Some(vec![0, 159, 255]),
+            headers: vec![header("a", b"1"), header("a", &[0, 255]), header("b", b"")],
+            ..Record::default()
+        },
+    ];
+    broker.produce("echo", &records);
+    // A letter keeps what the message carried: chaos takes none of these bodies.
+    let source = format!(
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"echo\"], group_id = \"echo\" }}",
+        broker.address
+    );
+    let chaos = Pipeline::new("echo", plugin("chaos")).with("", &source).with("retry", "max_attempts = 1");
+    let site = Site::new(&[chaos]);
+    site.until_empty();
+    let letters = site.letters("echo");
+    assert_eq!(letters.len(), 3);
+    assert_eq!(
+        (&letters[0]["key"], &letters[0]["tombstone"], &letters[0]["body"]),
+        (&"k".into(), &true.into(), &"".into())
+    );
+    assert_eq!(
+        (&letters[1]["key"], &letters[1]["tombstone"], &letters[1]["body"]),
+        (&"".into(), &false.into(), &"".into())
+    );
+    assert_eq!((&letters[2]["key"], &letters[2]["body"]), (&serde_json::Value::Null, &"AJ//".into()));
+    let names: Vec<_> =
+        letters[2]["headers"].as_array().expect("a list").iter().map(|h| h["name"].clone()).collect();
+    assert_eq!(names, ["a", "a", "b"]);
+}
+
+#[test]
+fn what_is_sent_and_what_is_replayed_goes_to_the_topic() {
+    let broker = Broker::start();
+    broker.topic("orders", 2);
+    let site = site(&broker, "orders");
+    let lines: Vec<String> = (1..=300).map(|n| order(n, "k", 0).text()).collect();
+    site.send_lines("orders", &["--key", "k"], &lines);
+    let id = site.done(&["send", "orders", "--key", "k", "--header", "tenant=north", "--body", "no order"]);
+    assert!(id.starts_with("orders/"), "{id}");
+    let refused = site.run(&["send", "orders", "--id", "mine", "--body", "x"]);
+    assert_eq!(refused.status.code(), Some(64));
+    let (worker, _) = site.until_empty();
+    assert_eq!(taken(&worker.log), (1..=300).collect::<Vec<_>>());
+
+    let letters = site.letters("orders");
+    assert_eq!((letters.len(), &letters[0]["headers"][0]["name"]), (1, &"tenant".into()));
+    site.done(&["dlq", "replay", "orders", "--all"]);
+    assert!(site.letters("orders").is_empty());
+    site.until_empty();
+    let again = site.letters("orders");
+    assert_eq!((again.len(), &again[0]["body"]), (1, &"no order".into()), "it came back, and failed again");
+    assert_eq!(
+        again[0]["headers"].as_array().map(Vec::len),
+        Some(1),
+        "the mark of a replay is not the producer's"
+    );
 }

@@ -40,6 +40,17 @@ pub struct Record {
     pub partition: Option<i32>,
 }
 
+impl Record {
+    /// Its value, as text.
+    ///
+    /// # Panics
+    /// When it has none, or one that is no text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8(self.value.clone().expect("it has a value")).expect("it is text")
+    }
+}
+
 impl Broker {
     /// Starts one and waits until it answers.
     ///
@@ -104,6 +115,26 @@ impl Broker {
         made.into_iter().for_each(|one| drop(one.expect("the topic is made")));
     }
 
+    /// Deletes a topic and makes another of its name.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn make_anew(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("a client can be made");
+        let options = AdminOptions::new().operation_timeout(Some(ASK));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let gone = runtime.block_on(admin.delete_topics(&[name], &options)).expect("the broker answers");
+        gone.into_iter().for_each(|one| drop(one.expect("the topic is deleted")));
+        let consumer: BaseConsumer = self.client().create().expect("a client can be made");
+        crate::wait::until("the topic is gone", || {
+            let all = consumer.fetch_metadata(None, ASK).ok()?;
+            all.topics().iter().all(|t| t.name() != name).then_some(())
+        });
+        self.topic(name, partitions);
+    }
+
     /// Produces records, and waits until all are acknowledged.
     ///
     /// # Panics
@@ -140,7 +171,7 @@ impl Broker {
         let consumer: BaseConsumer =
             self.client().set("group.id", group).create().expect("a client can be made");
         let mut list = TopicPartitionList::new();
-        (0..partitions).for_each(|p| drop(list.add_partition(topic, p)));
+        list.add_partition_range(topic, 0, partitions - 1);
         let found = consumer.committed_offsets(list, ASK).expect("the broker answers");
         let offset = |offset: Offset| match offset {
             Offset::Offset(next) => Some(next),

@@ -19,7 +19,7 @@ pub fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<Str
         body: letter.body.clone(),
         published_at_ms: letter.published_at_ms,
         replayed: false,
-        tombstone: false,
+        tombstone: letter.tombstone,
     };
     pipeline.dedup.of(&message, key_digest).ok().map(std::borrow::Cow::into_owned)
 }
@@ -41,6 +41,7 @@ pub fn to_json(pipeline: &PipelineConfig, letter: &StoredLetter) -> Value {
     let (body, encoding) = text_or_base64(&letter.body);
     put("body", body.into());
     put("body_encoding", encoding.into());
+    put("tombstone", letter.tombstone.into());
     let key = letter.key.as_deref().map(text_or_base64);
     put("key_encoding", key.as_ref().map(|(_, e)| *e).into());
     put("key", key.map(|(k, _)| k).into());

@@ -3,12 +3,15 @@
 pub mod check;
 pub mod dlq;
 mod handlers;
+#[cfg(feature = "kafka")]
+mod kafka;
 pub mod ledger;
 mod letter;
 pub mod run;
 pub mod send;
 pub mod status;
 mod table;
+mod target;
 
 use crate::cli::Cli;
 use crate::config::{self, Config, PipelineConfig};

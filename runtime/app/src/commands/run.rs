@@ -2,15 +2,14 @@
 
 use super::{handlers, load, options, status, store_fail};
 use crate::cli::RunArgs;
-use crate::config::{Config, Invalid, KafkaConfig, PipelineConfig, SourceConfig};
+use crate::config::{Config, Invalid, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
 use crate::telemetry::{live_line, logs, progress};
 use indicatif::ProgressBar;
 use pelton_core::ports::{Handler, Source};
 use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
 use pelton_host::WasmHandler;
-use pelton_sources::kafka::{KafkaOptions, KafkaSource};
-use pelton_store::{PipelineOptions, PipelineStore, Store, StoreError, key_digest};
+use pelton_store::{PipelineOptions, PipelineStore, Store, key_digest};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -96,6 +95,7 @@ async fn work(
     Ok(())
 }
 
+#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "brokers need it"))]
 fn source(
     store: &Store,
     config: &Config,
@@ -104,37 +104,9 @@ fn source(
 ) -> Result<Arc<dyn Source>, Fail> {
     match &pipeline.source {
         SourceConfig::Embedded { queue } => Ok(Arc::new(store.queue(ledger, queue).map_err(store_fail)?)),
-        SourceConfig::Kafka(kafka) => {
-            let options = kafka_options(store, config, pipeline, kafka).map_err(store_fail)?;
-            let source = KafkaSource::open(options).map_err(|error| {
-                Fail::new(CONFIG, anyhow::anyhow!("pipelines.{}.source: {error}", pipeline.name))
-            })?;
-            Ok(Arc::new(source))
-        }
+        #[cfg(feature = "kafka")]
+        SourceConfig::Kafka(kafka) => super::kafka::open(store, config, pipeline, kafka, ledger),
     }
-}
-
-fn kafka_options(
-    store: &Store,
-    config: &Config,
-    pipeline: &PipelineConfig,
-    kafka: &KafkaConfig,
-) -> Result<KafkaOptions, StoreError> {
-    let numbered = |topic: &String| Ok((topic.clone(), store.topic_number(&pipeline.name, topic)?));
-    Ok(KafkaOptions {
-        pipeline: pipeline.name.as_str().into(),
-        bootstrap_servers: kafka.bootstrap_servers.clone(),
-        topics: kafka.topics.iter().map(numbered).collect::<Result<_, StoreError>>()?,
-        group_id: kafka.group_id.clone(),
-        auto_offset_reset: kafka.auto_offset_reset.to_owned(),
-        group_protocol: kafka.group_protocol.to_owned(),
-        order: kafka.order,
-        librdkafka: kafka.librdkafka.clone(),
-        max_buffered: pipeline.max_in_flight,
-        max_buffered_bytes: pipeline.max_in_flight_bytes,
-        max_uncommitted: kafka.max_uncommitted,
-        revoke_timeout: config.shutdown_timeout,
-    })
 }
 
 fn ports(

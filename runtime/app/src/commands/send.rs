@@ -1,13 +1,14 @@
 //! `pelton send`.
 
-use super::{find, load, open_beside, table};
+use super::target::{self, Target};
+use super::{find, load, table};
 use crate::cli::SendArgs;
 use crate::config::Config;
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress;
 use indicatif::ProgressBar;
 use pelton_core::Header;
-use pelton_store::{NewMessage, Store};
+use pelton_store::NewMessage;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
@@ -23,20 +24,12 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub fn send(file: &Path, args: &SendArgs) -> Outcome {
     let config = load(file)?;
     let pipeline = find(&config, &args.pipeline)?;
-    let Some(queue) = pipeline.source.queue() else {
-        return Err(Fail::usage(format!(
-            "`{}` reads {}: send there with a Kafka producer; this version sends to embedded queues only",
-            pipeline.name,
-            pipeline.source.describe()
-        )));
-    };
-    let store = open_beside(&config)?;
+    let target = target::open(&config, pipeline, args)?;
     match &args.lines {
-        Some(lines) => send_lines(&config, &store, queue, args, lines),
+        Some(lines) => send_lines(&config, &*target, args, lines),
         None => {
             let body = body(args, config.max_message_bytes)?;
-            let sent = store.send(queue, &[message(args, body)])?;
-            for result in sent {
+            for result in target.send(&[message(args, body)])? {
                 println!("{}", result.map_err(Fail::refused)?);
             }
             Ok(())
@@ -86,7 +79,7 @@ fn cannot_read(path: &Path, error: &std::io::Error) -> Fail {
     Fail::refused(format!("{} cannot be read: {error}", path.display()))
 }
 
-fn send_lines(config: &Config, store: &Store, queue: &str, args: &SendArgs, path: &Path) -> Outcome {
+fn send_lines(config: &Config, target: &dyn Target, args: &SendArgs, path: &Path) -> Outcome {
     let input: Box<dyn Read + Send> = if path == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
@@ -104,7 +97,7 @@ fn send_lines(config: &Config, store: &Store, queue: &str, args: &SendArgs, path
         }
     });
     let bar = progress::spinner();
-    let mut sender = Sender { store, queue, args, bar: &bar, line: 0, sent: 0, refused: 0 };
+    let mut sender = Sender { target, args, bar: &bar, line: 0, sent: 0, refused: 0 };
     let outcome = sender.run(&arrived);
     let (sent, refused) = (sender.sent, sender.refused);
     bar.finish_and_clear();
@@ -158,8 +151,7 @@ fn read_line(input: &mut impl BufRead, max: usize) -> std::io::Result<Option<Lin
 }
 
 struct Sender<'s> {
-    store: &'s Store,
-    queue: &'s str,
+    target: &'s dyn Target,
     args: &'s SendArgs,
     bar: &'s ProgressBar,
     line: u64,
@@ -202,11 +194,11 @@ impl Sender<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        let results = self.store.send(self.queue, batch)?;
+        let results = self.target.send(batch)?;
         for (result, line) in results.into_iter().zip(numbers.drain(..)) {
             match result {
                 Ok(_) => self.sent += 1,
-                Err(why) => self.refuse(line, why.to_string()),
+                Err(why) => self.refuse(line, why),
             }
         }
         batch.clear();

@@ -2,13 +2,17 @@
 
 mod checked;
 mod env;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod section;
 mod source;
 pub mod units;
 
 pub use checked::{Config, PipelineConfig};
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaConfig;
 pub use section::{Problem, Problems};
-pub use source::{KafkaConfig, SourceConfig};
+pub use source::SourceConfig;
 
 use std::path::{Path, PathBuf};
 

@@ -154,6 +154,7 @@ impl<'c> Section<'c> {
     }
 
     /// A list of texts, with their references put in; empty when it is left out.
+    #[cfg(feature = "kafka")]
     pub fn texts(&self, key: &'static str) -> Vec<String> {
         let list = match self.get(key) {
             None => return Vec::new(),
@@ -167,11 +168,13 @@ impl<'c> Section<'c> {
     }
 
     /// Every key with its value as text, whatever the keys are.
+    #[cfg(feature = "kafka")]
     pub fn all_texts(&self) -> Vec<(String, String)> {
         let text = |(name, value): (&String, &Value)| Some((name.clone(), self.plain(name, value)?));
         self.table.iter().filter_map(text).collect()
     }
 
+    #[cfg(feature = "kafka")]
     fn plain(&self, key: &str, value: &Value) -> Option<String> {
         match value {
             Value::String(text) => match expand(text, self.env) {

@@ -159,16 +159,12 @@ impl Pipeline {
             }
         }
         for slot in slots {
-            let Some(entry) = self.entries.get(slot) else {
+            let Some(entry) = self.entries.get(slot).filter(|e| !fills_a_gap(e, &tops)) else {
                 continue;
             };
             let rest = entry.due.map_or(0, |due| due.since(self.now));
             match entry.state {
-                State::Admitted if entry.place == Place::Lanes => {
-                    if !fills_a_gap(entry, &tops) {
-                        self.hand_back(slot, 0);
-                    }
-                }
+                State::Admitted if entry.place == Place::Lanes => self.hand_back(slot, 0),
                 State::Admitted | State::Waiting => self.feed(slot, Event::HandBack(rest)),
                 _ => {}
             }

@@ -8,7 +8,10 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long the broker may take to say what is committed.
+const ASK: Duration = Duration::from_secs(5);
 
 pub struct Context {
     pub shared: Arc<Shared>,
@@ -65,8 +68,9 @@ impl ConsumerContext for Context {
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
+            self.forget_strangers(consumer, list);
             let mut state = self.shared.state();
             for element in list.elements() {
                 self.assign(&mut state.partitions, element.topic(), element.partition());
@@ -97,8 +101,7 @@ impl Context {
     fn assign(&self, partitions: &mut Vec<Partition>, topic: &str, number: i32) {
         let known = partitions.iter().position(|p| p.number == number && *p.topic == *topic);
         let place = known.unwrap_or_else(|| {
-            let numbered = self.shared.options.topics.iter().find(|(name, _)| name == topic);
-            let id = numbered.map_or(0, |(_, n)| *n) << 20 | u32::try_from(number).unwrap_or(0);
+            let id = self.shared.options.partition(topic, number).unwrap_or(0);
             partitions.push(Partition {
                 topic: topic.into(),
                 number,
@@ -124,6 +127,32 @@ impl Context {
         (partition.first, partition.end) = (None, None);
         let pipeline = &*self.shared.options.pipeline;
         tracing::info!(pipeline, topic, partition = number, "assigned");
+    }
+
+    /// A partition without a committed offset is new to the group, whatever the ledger has of one of
+    /// that name: a topic that was deleted and made again counts its offsets from 0. Nothing of it may
+    /// be hidden. (The same is seen when the broker has let the group's offsets expire; then what the
+    /// ledger knew is handled again, which is said.)
+    fn forget_strangers(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let committed = match consumer.committed_offsets(list.clone(), ASK) {
+            Ok(committed) => committed,
+            Err(error) => {
+                let pipeline = &*self.shared.options.pipeline;
+                return tracing::warn!(pipeline, %error, "the broker does not say what is committed");
+            }
+        };
+        for element in committed.elements().iter().filter(|e| e.offset() == Offset::Invalid) {
+            let Some(id) = self.shared.options.partition(element.topic(), element.partition()) else {
+                continue;
+            };
+            if (self.shared.options.forget)(id).is_some_and(|ranges| ranges > 0) {
+                tracing::warn!(
+                    pipeline = %self.shared.options.pipeline, topic = element.topic(), partition = element.partition(),
+                    "the group has no committed offset here, and the ledger has completed ones: the topic was made \
+                     anew, or the broker has forgotten the group. The ledger forgets them too, so that nothing is hidden"
+                );
+            }
+        }
     }
 
     /// What is taken back, by number and assignment. Nothing of it is received any more.

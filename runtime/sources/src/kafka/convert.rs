@@ -8,6 +8,9 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+/// The header of a record that an operator replays. It is not the producer's, and not handed on.
+pub const REPLAYED: &str = "pelton-replayed";
+
 /// None for an offset beyond what a receipt can name.
 pub fn delivery(
     record: &BorrowedMessage<'_>,
@@ -16,16 +19,20 @@ pub fn delivery(
     options: &KafkaOptions,
 ) -> Option<Delivery> {
     let offset = u64::try_from(record.offset()).ok().filter(|o| *o < MAX_OFFSET)?;
+    let mut headers = headers(record);
+    let count = headers.len();
+    headers.retain(|h| h.name != REPLAYED);
+    let replayed = headers.len() < count;
     let ticket = Ticket { assignment: partition.assignment as u8, place, offset };
     let message = Message {
         id: format!("{}/{}/{offset}", partition.topic, partition.number),
         pipeline: options.pipeline.clone(),
         origin: partition.topic.clone(),
         key: record.key().map(<[u8]>::to_vec),
-        headers: headers(record),
+        headers,
         body: record.payload().map(<[u8]>::to_vec).unwrap_or_default(),
         published_at_ms: record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()),
-        replayed: false,
+        replayed,
         tombstone: record.payload().is_none(),
     };
     Some(Delivery {

@@ -8,10 +8,13 @@ mod context;
 mod convert;
 mod options;
 mod poll;
+mod producer;
 mod receipt;
 mod state;
 
-pub use options::{KafkaOptions, OPTIONS_OF_OURS, Order, refused_option};
+pub use options::{Forget, KafkaOptions, OPTIONS_OF_OURS, Order, refused_option};
+
+pub use producer::{KafkaProducer, Outgoing};
 
 use pelton_core::Receipt;
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Revocation, Settle, Source};

@@ -17,6 +17,9 @@ pub enum Order {
     None,
 }
 
+/// Forgets the completed offsets of a partition. Blocks.
+pub type Forget = Arc<dyn Fn(u32) -> Option<usize> + Send + Sync>;
+
 /// Settings of a source.
 #[derive(Clone)]
 pub struct KafkaOptions {
@@ -44,6 +47,10 @@ pub struct KafkaOptions {
     pub max_uncommitted: u64,
     /// How long a revocation waits for what runs.
     pub revoke_timeout: Duration,
+    /// Makes the ledger forget the completed offsets of a partition, by its number there, and says
+    /// how many ranges there were; none when it could not. Called when the broker knows of no
+    /// committed offset: then the topic may be another of the same name.
+    pub forget: Forget,
 }
 
 /// Settings of the client library that this source makes itself, and why nobody else may.
@@ -78,6 +85,12 @@ pub fn refused_option(name: &str) -> Option<&'static str> {
 }
 
 impl KafkaOptions {
+    /// The number that the ledger knows a partition by: that of its topic above the partition's.
+    pub(super) fn partition(&self, topic: &str, number: i32) -> Option<u32> {
+        let (_, of_topic) = self.topics.iter().find(|(name, _)| name == topic)?;
+        Some(of_topic << 20 | u32::try_from(number).ok()?)
+    }
+
     pub(super) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config

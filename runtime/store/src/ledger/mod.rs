@@ -114,6 +114,15 @@ pub struct PipelineStore {
 }
 
 impl PipelineStore {
+    /// Forgets what was completed in one partition; how many ranges that were. None when the store
+    /// cannot write now. Blocks.
+    #[must_use]
+    pub fn forget_positions(&self, partition: u32) -> Option<usize> {
+        let (answer, answered) = std::sync::mpsc::channel();
+        self.writer.send(Op::Forget { pipeline: self.pipeline.clone(), partition, answer });
+        answered.recv().ok().flatten()
+    }
+
     fn change(&self, changes: Vec<Change>) -> Later<'_, Vec<Result<(), Class>>> {
         change(&self.writer, &self.pipeline, changes)
     }

@@ -7,6 +7,8 @@ use rusqlite::{Connection, params};
 use std::sync::Arc;
 
 const PREFIX: &str = "pelton-";
+/// There when the broker had no value for the message.
+const TOMBSTONE: &str = "pelton-tombstone";
 
 /// The message's own headers and those of the letter.
 pub fn headers(pipeline: &str, letter: &Letter, now: u64) -> Vec<Header> {
@@ -25,7 +27,9 @@ pub fn headers(pipeline: &str, letter: &Letter, now: u64) -> Vec<Header> {
     ];
     let added =
         added.map(|(name, value)| Header { name: format!("{PREFIX}{name}"), value: value.into_bytes() });
-    own.chain(added).collect()
+    let tombstone =
+        letter.message.tombstone.then(|| Header { name: TOMBSTONE.to_owned(), value: Vec::new() });
+    own.chain(added).chain(tombstone).collect()
 }
 
 pub fn list(db: &Connection, queue: i64, filter: &LetterFilter) -> rusqlite::Result<Vec<StoredLetter>> {
@@ -67,6 +71,7 @@ fn letter(id: u64, message: pelton_core::Message) -> StoredLetter {
         key: message.key,
         headers: own,
         body: message.body,
+        tombstone: added.iter().any(|h| h.name == TOMBSTONE),
         published_at_ms: text("published-at-ms").parse().ok().or(message.published_at_ms),
         failed_at_ms: text("failed-at-ms").parse().unwrap_or(0),
     }

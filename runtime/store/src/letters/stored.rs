@@ -29,6 +29,8 @@ pub struct StoredLetter {
     pub headers: Vec<Header>,
     /// The body.
     pub body: Vec<u8>,
+    /// The broker had no value for it, where that differs from an empty body.
+    pub tombstone: bool,
     /// When it was published, in milliseconds since the epoch.
     pub published_at_ms: Option<u64>,
     /// When the letter was written, in milliseconds since the epoch.
@@ -51,7 +53,7 @@ pub struct LetterFilter {
 pub fn list(db: &Connection, pipeline: i64, filter: &LetterFilter) -> rusqlite::Result<Vec<StoredLetter>> {
     let sql =
         "SELECT id, message_id, cause, failure, reason, attempts, handler, origin, key, headers, body,
-               published_at, failed_at FROM letters
+               published_at, failed_at, tombstone FROM letters
                WHERE pipeline = ?1 AND id > ?2 AND (?3 IS NULL OR id = ?3) AND (?4 IS NULL OR cause = ?4)
                ORDER BY id LIMIT ?5";
     let id = filter.id.map(|id| id as i64);
@@ -75,6 +77,7 @@ fn letter(row: &Row<'_>) -> rusqlite::Result<StoredLetter> {
         key: row.get(8)?,
         headers: headers.map(decode_headers).unwrap_or_default(),
         body: row.get(10)?,
+        tombstone: row.get(13)?,
         published_at_ms: row.get::<_, Option<i64>>(11)?.map(|at| at as u64),
         failed_at_ms: row.get::<_, i64>(12)? as u64,
     })

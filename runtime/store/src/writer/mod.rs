@@ -47,6 +47,12 @@ pub enum Op {
         changes: Vec<Change>,
         answer: Answer<Vec<Result<(), Class>>>,
     },
+    /// What was completed in a partition is another's now.
+    Forget {
+        pipeline: Arc<Pipeline>,
+        partition: u32,
+        answer: Sender<Option<usize>>,
+    },
     /// A pipeline keeps its completed keys for so many milliseconds.
     Keep {
         pipeline: i64,
@@ -159,16 +165,23 @@ impl Loop {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let (mut claims, mut changes, mut stop, mut rebase) = (Vec::new(), Vec::new(), false, None);
+            let mut forgotten = Vec::new();
             for op in std::iter::once(first).chain(arrived.try_iter().take(GROUP)) {
                 match op {
                     Op::Claim { pipeline, items, alone, answer } => {
                         claims.push((pipeline, items, alone, answer))
                     }
                     Op::Change { pipeline, changes: c, answer } => changes.push((pipeline, c, answer)),
+                    Op::Forget { pipeline, partition, answer } => {
+                        forgotten.push((pipeline, partition, answer))
+                    }
                     Op::Keep { pipeline, ms } => self.prune.keep(pipeline, ms),
                     Op::Rebase(queues) => rebase = Some(queues),
                     Op::Stop => stop = true,
                 }
+            }
+            for (pipeline, partition, answer) in forgotten {
+                reply_now(&answer, self.forget(&pipeline, partition));
             }
             // Claims first: they need no sync, and handlers start while the rest is being synced.
             if !claims.is_empty() {
@@ -317,6 +330,18 @@ impl Loop {
         Ok(())
     }
 
+    fn forget(&mut self, pipeline: &Pipeline, partition: u32) -> Option<usize> {
+        let mut gone = 0;
+        let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2";
+        let done = self.transaction(true, |me| {
+            gone = me.db.execute(sql, rusqlite::params![pipeline.id, partition])?;
+            Ok(())
+        });
+        done.ok()?;
+        pipeline.state().ranges.remove(&partition);
+        Some(gone)
+    }
+
     fn tidy(&mut self) {
         if self.shared.failed.get().is_some() {
             return;
@@ -351,6 +376,12 @@ pub fn rebase(db: &Connection, now: u64) -> rusqlite::Result<()> {
 }
 
 fn reply<T>(answer: Answer<T>, result: T) {
+    if answer.send(result).is_err() {
+        tracing::debug!("nobody waits for the answer any more");
+    }
+}
+
+fn reply_now<T>(answer: &Sender<T>, result: T) {
     if answer.send(result).is_err() {
         tracing::debug!("nobody waits for the answer any more");
     }

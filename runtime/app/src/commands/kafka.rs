@@ -1,0 +1,146 @@
+//! A Kafka source, wired to the ledger.
+
+use super::store_fail;
+use super::target::Target;
+use crate::cli::SendArgs;
+use crate::config::{Config, KafkaConfig, PipelineConfig};
+use crate::exit::{CONFIG, Fail};
+use pelton_core::ports::Source;
+use pelton_sources::kafka::{KafkaOptions, KafkaProducer, KafkaSource, Outgoing};
+use pelton_store::{NewMessage, PipelineStore, Store, StoreError, StoredLetter};
+use std::sync::Arc;
+
+/// Joins the group. The broker need not be there yet.
+pub fn open(
+    store: &Store,
+    config: &Config,
+    pipeline: &PipelineConfig,
+    kafka: &KafkaConfig,
+    ledger: &PipelineStore,
+) -> Result<Arc<dyn Source>, Fail> {
+    let options = options(store, config, pipeline, kafka, ledger).map_err(store_fail)?;
+    let source = KafkaSource::open(options).map_err(|error| {
+        Fail::new(CONFIG, anyhow::anyhow!("pipelines.{}.source: {error}", pipeline.name))
+    })?;
+    Ok(Arc::new(source))
+}
+
+fn options(
+    store: &Store,
+    config: &Config,
+    pipeline: &PipelineConfig,
+    kafka: &KafkaConfig,
+    ledger: &PipelineStore,
+) -> Result<KafkaOptions, StoreError> {
+    let numbered = |topic: &String| Ok((topic.clone(), store.topic_number(&pipeline.name, topic)?));
+    let ledger = ledger.clone();
+    Ok(KafkaOptions {
+        pipeline: pipeline.name.as_str().into(),
+        bootstrap_servers: kafka.bootstrap_servers.clone(),
+        topics: kafka.topics.iter().map(numbered).collect::<Result<_, StoreError>>()?,
+        group_id: kafka.group_id.clone(),
+        auto_offset_reset: kafka.auto_offset_reset.to_owned(),
+        group_protocol: kafka.group_protocol.to_owned(),
+        order: kafka.order,
+        librdkafka: kafka.librdkafka.clone(),
+        max_buffered: pipeline.max_in_flight,
+        max_buffered_bytes: pipeline.max_in_flight_bytes,
+        max_uncommitted: kafka.max_uncommitted,
+        revoke_timeout: config.shutdown_timeout,
+        forget: Arc::new(move |partition| ledger.forget_positions(partition)),
+    })
+}
+
+struct Topic {
+    producer: KafkaProducer,
+    name: String,
+    max: usize,
+}
+
+impl Topic {
+    fn too_large(&self, size: usize) -> String {
+        format!(
+            "the body has {size} bytes, and `max_message_bytes` is {}: raise it, or send a reference to the data instead",
+            self.max
+        )
+    }
+}
+
+impl Target for Topic {
+    fn send(&self, batch: &[NewMessage]) -> Result<Vec<Result<String, String>>, Fail> {
+        let fits = |m: &&NewMessage| m.body.len() <= self.max;
+        let records: Vec<Outgoing<'_>> =
+            batch.iter().filter(fits).map(|m| outgoing(&self.name, m)).collect();
+        let mut sent = self.producer.send(&records).into_iter();
+        let result = |m: &NewMessage| {
+            let unsaid = || Err("the broker did not say whether it has it".to_owned());
+            if fits(&m) { sent.next().unwrap_or_else(unsaid) } else { Err(self.too_large(m.body.len())) }
+        };
+        Ok(batch.iter().map(result).collect())
+    }
+}
+
+fn outgoing<'m>(topic: &'m str, message: &'m NewMessage) -> Outgoing<'m> {
+    Outgoing {
+        topic,
+        key: message.key.as_deref(),
+        value: Some(&message.body),
+        headers: &message.headers,
+        published_at_ms: None,
+        replayed: false,
+    }
+}
+
+/// Sends to the pipeline's topic; to the first, where it reads several.
+pub fn target(
+    config: &Config,
+    pipeline: &PipelineConfig,
+    kafka: &KafkaConfig,
+    args: &SendArgs,
+) -> Result<Box<dyn Target>, Fail> {
+    let cannot = |what: &str| Fail::usage(format!("`{}` reads Kafka, which {what}", pipeline.name));
+    if args.id.is_some() {
+        return Err(cannot(
+            "gives the ids itself; send an id of your own in a header, and name it in `dedup.key`",
+        ));
+    }
+    if args.delay.is_some() {
+        return Err(cannot("has no delayed records"));
+    }
+    let name = kafka.topics.first().cloned().unwrap_or_default();
+    Ok(Box::new(Topic { producer: producer(pipeline, kafka)?, name, max: config.max_message_bytes }))
+}
+
+/// Puts letters back into the topics that they came from, and waits until they are there.
+pub fn replay(
+    pipeline: &PipelineConfig,
+    kafka: &KafkaConfig,
+    letters: &[StoredLetter],
+) -> Result<(), Fail> {
+    let records: Vec<Outgoing<'_>> = letters.iter().map(returning).collect();
+    for (result, letter) in producer(pipeline, kafka)?.send(&records).into_iter().zip(letters) {
+        result.map_err(|why| {
+            Fail::refused(format!(
+                "letter {} could not be put back into {}: {why}. It stays a letter",
+                letter.id, letter.origin
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+fn returning(letter: &StoredLetter) -> Outgoing<'_> {
+    Outgoing {
+        topic: &letter.origin,
+        key: letter.key.as_deref(),
+        value: (!letter.tombstone).then_some(&*letter.body),
+        headers: &letter.headers,
+        published_at_ms: letter.published_at_ms,
+        replayed: true,
+    }
+}
+
+fn producer(pipeline: &PipelineConfig, kafka: &KafkaConfig) -> Result<KafkaProducer, Fail> {
+    KafkaProducer::open(&kafka.bootstrap_servers, &kafka.librdkafka)
+        .map_err(|why| Fail::new(CONFIG, anyhow::anyhow!("pipelines.{}.source: {why}", pipeline.name)))
+}

@@ -1,0 +1,37 @@
+//! Where `pelton send` puts messages: the source of the pipeline.
+
+use super::open_beside;
+use crate::cli::SendArgs;
+use crate::config::{Config, PipelineConfig, SourceConfig};
+use crate::exit::Fail;
+use pelton_store::{NewMessage, Store};
+
+/// Takes messages, and keeps them before it answers.
+pub trait Target {
+    /// For each message its id, or why it was refused. Blocks.
+    fn send(&self, batch: &[NewMessage]) -> Result<Vec<Result<String, String>>, Fail>;
+}
+
+struct Queue {
+    store: Store,
+    name: String,
+}
+
+impl Target for Queue {
+    fn send(&self, batch: &[NewMessage]) -> Result<Vec<Result<String, String>>, Fail> {
+        let sent = self.store.send(&self.name, batch)?;
+        Ok(sent.into_iter().map(|result| result.map_err(|why| why.to_string())).collect())
+    }
+}
+
+/// The target of a pipeline; refuses what its broker cannot do.
+#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "brokers need it"))]
+pub fn open(config: &Config, pipeline: &PipelineConfig, args: &SendArgs) -> Result<Box<dyn Target>, Fail> {
+    match &pipeline.source {
+        SourceConfig::Embedded { queue } => {
+            Ok(Box::new(Queue { store: open_beside(config)?, name: queue.clone() }))
+        }
+        #[cfg(feature = "kafka")]
+        SourceConfig::Kafka(kafka) => super::kafka::target(config, pipeline, kafka, args),
+    }
+}

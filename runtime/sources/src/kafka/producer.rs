@@ -1,0 +1,136 @@
+//! Sends records, and waits until the broker has them.
+
+use super::context::advice;
+use super::convert::REPLAYED;
+use pelton_core::Header;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header as KafkaHeader, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the broker may take for a batch.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One record to send.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'m> {
+    /// Its topic.
+    pub topic: &'m str,
+    /// Its key.
+    pub key: Option<&'m [u8]>,
+    /// Its value; none is a tombstone.
+    pub value: Option<&'m [u8]>,
+    /// Its headers.
+    pub headers: &'m [Header],
+    /// When it was published, in milliseconds since the epoch; now when there is none.
+    pub published_at_ms: Option<u64>,
+    /// Marks it as a replay, for the handler.
+    pub replayed: bool,
+}
+
+/// Sends records with the acknowledgement of all replicas, in order.
+pub struct KafkaProducer {
+    producer: BaseProducer<Results>,
+}
+
+/// What became of each record of the batch under way, by its place.
+#[derive(Default)]
+struct Results(Mutex<Vec<Option<Result<String, String>>>>);
+
+impl ClientContext for Results {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, "Kafka: {reason}. {}", advice(&error));
+    }
+}
+
+impl ProducerContext for Results {
+    type DeliveryOpaque = Box<usize>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, place: Self::DeliveryOpaque) {
+        let result = match result {
+            Ok(m) => Ok(format!("{}/{}/{}", m.topic(), m.partition(), m.offset())),
+            Err((error, _)) => Err(format!("{error}. {}", advice(error))),
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(one) = all.get_mut(*place) {
+            *one = Some(result);
+        }
+    }
+}
+
+impl KafkaProducer {
+    /// For the brokers of a pipeline, with its raw settings for the connection.
+    ///
+    /// # Errors
+    /// When the client library refuses the settings, in words.
+    pub fn open(bootstrap_servers: &str, librdkafka: &[(String, String)]) -> Result<Self, String> {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", bootstrap_servers)
+            .set("client.id", "pelton")
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("delivery.timeout.ms", "30000")
+            .set("linger.ms", "5")
+            .set("log_level", "2");
+        let of_connections = ["security.", "sasl.", "ssl.", "socket.", "broker."];
+        for (name, value) in librdkafka {
+            if of_connections.iter().any(|prefix| name.starts_with(prefix)) {
+                config.set(name, value);
+            }
+        }
+        let producer = BaseProducer::from_config_and_context(&config, Results::default());
+        producer.map(|producer| Self { producer }).map_err(|error| error.to_string())
+    }
+
+    /// Sends a batch and waits for all of it: for each its id, or why it was not taken. Blocks.
+    #[must_use]
+    pub fn send(&self, batch: &[Outgoing<'_>]) -> Vec<Result<String, String>> {
+        *self.results() = vec![None; batch.len()];
+        for (place, one) in batch.iter().enumerate() {
+            if let Err(why) = self.enqueue(place, one) {
+                self.results()[place] = Some(Err(why));
+            }
+        }
+        let flushed = self.producer.flush(PATIENCE);
+        let unknown = || match &flushed {
+            Err(error) => format!("it may have been sent or not: {error}. {}", advice(error)),
+            Ok(()) => "it may have been sent or not: the broker did not say".to_owned(),
+        };
+        let results = std::mem::take(&mut *self.results());
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(unknown()))).collect()
+    }
+
+    fn results(&self) -> std::sync::MutexGuard<'_, Vec<Option<Result<String, String>>>> {
+        self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enqueue(&self, place: usize, one: &Outgoing<'_>) -> Result<(), String> {
+        let mut headers = OwnedHeaders::new_with_capacity(one.headers.len() + 1);
+        for header in one.headers {
+            headers = headers.insert(KafkaHeader { key: &header.name, value: Some(&header.value) });
+        }
+        if one.replayed {
+            headers = headers.insert(KafkaHeader { key: REPLAYED, value: Some("true") });
+        }
+        let mut record: BaseRecord<'_, [u8], [u8], Box<usize>> =
+            BaseRecord::with_opaque_to(one.topic, Box::new(place)).headers(headers);
+        (record.key, record.payload) = (one.key, one.value);
+        record.timestamp = one.published_at_ms.and_then(|ms| i64::try_from(ms).ok());
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, again)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                    self.producer.poll(Duration::from_millis(50));
+                    record = again;
+                }
+                Err((error, _)) => return Err(format!("{error}. {}", advice(&error))),
+            }
+        }
+    }
+}
