@@ -159,3 +159,36 @@ fn what_is_sent_and_what_is_replayed_goes_to_the_topic() {
         "the mark of a replay is not the producer's"
     );
 }
+
+#[test]
+fn what_is_wrong_with_a_broker_is_said_and_what_waits_there_is_counted() {
+    let broker = Broker::start();
+    broker.topic("orders", 2);
+    broker.produce("orders", &(1..=30).map(|n| order(n, &format!("c{n}"), 0)).collect::<Vec<_>>());
+    let site = site(&broker, "orders");
+    assert!(site.done(&["check", "--connect"]).contains("is good"));
+    assert_eq!(site.status("orders").queued, 30);
+    site.until_empty();
+    let status: serde_json::Value = serde_json::from_str(&site.done(&["status", "--json"])).expect("JSON");
+    let orders = &status["pipelines"]["orders"];
+    assert_eq!((&orders["queued"], &orders["handled"]), (&0.into(), &30.into()));
+    let ends: u64 = orders["broker"]["partitions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|p| p["end"].as_u64().expect("a number"))
+        .sum();
+    assert_eq!(ends, 30);
+
+    let wrong = |topic: &str, said: &str| {
+        let site = crate::site(&broker, topic);
+        let checked = site.run(&["check", "--connect"]);
+        let text = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert_eq!(checked.status.code(), Some(78), "{text}");
+        assert!(text.contains("pipelines.orders.source") && text.contains(said), "{text}");
+    };
+    wrong("bills", "there is no topic `bills`");
+    broker.kill();
+    wrong("orders", "does not answer");
+    assert!(site.done(&["status"]).contains("does not answer"));
+}

@@ -29,8 +29,12 @@ pub enum Command {
     )]
     Run(RunArgs),
     /// Check the configuration and the handlers, and report everything that is wrong.
-    #[command(after_help = "Example:\n  pelton check --config pelton.toml")]
-    Check,
+    #[command(after_help = "Example:\n  pelton check --config pelton.toml\n  pelton check --connect")]
+    Check {
+        /// Connect to the brokers too, and see that what the pipelines read is there.
+        #[arg(long)]
+        connect: bool,
+    },
     /// Send messages to a pipeline's queue. They are on disk when the command returns.
     #[command(
         after_help = "Example:\n  pelton send orders --body '{\"id\":7}' --key customer-3\n  generate | pelton send orders --lines -"

@@ -40,7 +40,7 @@ fn perform(cli: &Cli) -> exit::Outcome {
     let file = &cli.config;
     match &cli.command {
         Command::Run(args) => commands::run::run(file, args),
-        Command::Check => commands::check::check(file),
+        Command::Check { connect } => commands::check::check(file, *connect),
         Command::Send(args) => commands::send::send(file, args),
         Command::Dlq(command) => commands::dlq::dlq(file, command),
         Command::Ledger(command) => commands::ledger::ledger(file, command),

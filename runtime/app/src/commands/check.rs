@@ -1,12 +1,13 @@
 //! `pelton check`: everything that is wrong, at once.
 
-use super::{handlers, table};
-use crate::config::{self, Config, Invalid};
+use super::{broker, handlers, table};
+use crate::config::{self, Config, Invalid, Problem};
 use crate::exit::{CONFIG, Fail, Outcome};
 use std::path::Path;
 
-/// Checks the file, then every component as `run` does: read, compiled, linked and started once.
-pub fn check(file: &Path) -> Outcome {
+/// Checks the file, then every component as `run` does: read, compiled, linked and started once. With
+/// `connect` the brokers too.
+pub fn check(file: &Path, connect: bool) -> Outcome {
     let (config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::new(CONFIG, invalid))?;
     // What a worker will need is compiled then; where none has been, nothing is left behind.
     let scratch = tempfile::tempdir()?;
@@ -14,6 +15,14 @@ pub fn check(file: &Path) -> Outcome {
         if config.data_dir.is_dir() { handlers::cache_dir(&config) } else { scratch.path().to_owned() };
     let host = handlers::host(&config, cache)?;
     let loaded = handlers::load(&config, &host, &mut problems);
+    if connect {
+        for pipeline in &config.pipelines {
+            let path = format!("pipelines.{}.source", pipeline.name);
+            if let Some(Err(found)) = broker::look(pipeline) {
+                problems.extend(found.into_iter().map(|what| Problem { path: path.clone(), what }));
+            }
+        }
+    }
     if !problems.is_empty() {
         return Err(Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }));
     }

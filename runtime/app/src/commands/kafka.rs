@@ -1,14 +1,20 @@
 //! A Kafka source, wired to the ledger.
 
+use super::broker::Part;
 use super::store_fail;
 use super::target::Target;
 use crate::cli::SendArgs;
 use crate::config::{Config, KafkaConfig, PipelineConfig};
 use crate::exit::{CONFIG, Fail};
 use pelton_core::ports::Source;
-use pelton_sources::kafka::{KafkaOptions, KafkaProducer, KafkaSource, Outgoing};
+use pelton_sources::kafka::{KafkaOptions, KafkaProducer, KafkaSource, Outgoing, PartitionStatus, inspect};
 use pelton_store::{NewMessage, PipelineStore, Store, StoreError, StoredLetter};
+use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the broker may take for an answer to somebody who waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Joins the group. The broker need not be there yet.
 pub fn open(
@@ -49,6 +55,19 @@ fn options(
         revoke_timeout: config.shutdown_timeout,
         forget: Arc::new(move |partition| ledger.forget_positions(partition)),
     })
+}
+
+/// Where the group stands.
+pub fn look(kafka: &KafkaConfig) -> Result<Vec<Part>, Vec<String>> {
+    let found =
+        inspect(&kafka.bootstrap_servers, &kafka.group_id, &kafka.topics, &kafka.librdkafka, PATIENCE)?;
+    let part = |p: PartitionStatus| Part {
+        lag: p.lag(),
+        json: json!({
+            "topic": p.topic, "partition": p.partition, "committed": p.committed, "end": p.end, "lag": p.lag(),
+        }),
+    };
+    Ok(found.into_iter().map(part).collect())
 }
 
 struct Topic {

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod broker;
 pub mod check;
 pub mod dlq;
 mod handlers;

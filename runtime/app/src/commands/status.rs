@@ -1,6 +1,6 @@
 //! `pelton status`.
 
-use super::{load, open_beside, table};
+use super::{broker, load, open_beside, table};
 use crate::config::Config;
 use crate::exit::Outcome;
 use pelton_core::Cause;
@@ -9,30 +9,50 @@ use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::path::Path;
 
-/// Prints how the pipelines stand.
+/// Prints how the pipelines stand, asking their brokers too.
 pub fn status(file: &Path, as_json: bool) -> Outcome {
     let config = load(file)?;
     let store = open_beside(&config)?;
     let worker = Store::owner_of(&config.data_dir);
-    let all = read(&config, &store)?;
+    let mut all = read(&config, &store)?;
+    let looked: Vec<_> = config.pipelines.iter().map(broker::look).collect();
+    for ((_, status), looked) in all.iter_mut().zip(&looked) {
+        if let Some(Ok(parts)) = looked {
+            status.queued = parts.iter().map(|p| p.lag).sum::<u64>().saturating_sub(status.in_flight);
+        }
+    }
     if as_json {
-        let counts = to_json(&all, worker);
+        let mut counts = to_json(&all, worker);
+        for ((name, _), looked) in all.iter().zip(&looked) {
+            if let Some(looked) = looked {
+                counts["pipelines"][name]["broker"] = broker::to_json(looked);
+            }
+        }
         writeln!(std::io::stdout(), "{counts}")?;
         return Ok(());
     }
+    print(&all)?;
+    for ((name, _), looked) in all.iter().zip(&looked) {
+        if let Some(Err(problems)) = looked {
+            problems.iter().for_each(|problem| println!("\n{name}: {problem}"));
+        }
+    }
+    match worker {
+        Some(pid) => println!("\na worker runs (process {pid})"),
+        None => println!("\nno worker runs"),
+    }
+    Ok(())
+}
+
+fn print(all: &[(String, PipelineStatus)]) -> Outcome {
     let n = table::number;
-    let rows: Vec<Vec<String>> = all
-        .iter()
-        .map(|(name, s)| {
-            let mut row = vec![name.clone()];
-            row.extend(
-                [s.queued, s.delayed, s.in_flight, s.handled, s.duplicates, s.retries, s.dead_letters]
-                    .map(n),
-            );
-            row.push(s.handler.chars().take(19).collect());
-            row
-        })
-        .collect();
+    let row = |(name, s): &(String, PipelineStatus)| {
+        let counts =
+            [s.queued, s.delayed, s.in_flight, s.handled, s.duplicates, s.retries, s.dead_letters].map(n);
+        let digest: String = s.handler.chars().take(19).collect();
+        std::iter::once(name.clone()).chain(counts).chain([digest]).collect()
+    };
+    let rows: Vec<Vec<String>> = all.iter().map(row).collect();
     let heading = [
         "pipeline",
         "queued",
@@ -44,12 +64,7 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
         "dead letters",
         "handler",
     ];
-    table::print(&heading, &rows)?;
-    match worker {
-        Some(pid) => println!("\na worker runs (process {pid})"),
-        None => println!("\nno worker runs"),
-    }
-    Ok(())
+    Ok(table::print(&heading, &rows)?)
 }
 
 /// The numbers of every pipeline, in the order of the configuration.

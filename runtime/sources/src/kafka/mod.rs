@@ -6,12 +6,14 @@
 
 mod context;
 mod convert;
+mod inspect;
 mod options;
 mod poll;
 mod producer;
 mod receipt;
 mod state;
 
+pub use inspect::{PartitionStatus, inspect};
 pub use options::{Forget, KafkaOptions, OPTIONS_OF_OURS, Order, refused_option};
 
 pub use producer::{KafkaProducer, Outgoing};

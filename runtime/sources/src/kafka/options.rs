@@ -91,6 +91,15 @@ impl KafkaOptions {
         Some(of_topic << 20 | u32::try_from(number).ok()?)
     }
 
+    /// Of raw settings, those that say how to connect: what every client of the broker needs.
+    pub(super) fn of_connections(raw: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+        const PREFIXES: [&str; 5] = ["security.", "sasl.", "ssl.", "socket.", "broker."];
+        let connects = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        raw.iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(move |(name, _)| connects(name))
+    }
+
     pub(super) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config

@@ -2,6 +2,7 @@
 
 use super::context::advice;
 use super::convert::REPLAYED;
+use super::options::KafkaOptions;
 use pelton_core::Header;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -78,11 +79,8 @@ impl KafkaProducer {
             .set("delivery.timeout.ms", "30000")
             .set("linger.ms", "5")
             .set("log_level", "2");
-        let of_connections = ["security.", "sasl.", "ssl.", "socket.", "broker."];
-        for (name, value) in librdkafka {
-            if of_connections.iter().any(|prefix| name.starts_with(prefix)) {
-                config.set(name, value);
-            }
+        for (name, value) in KafkaOptions::of_connections(librdkafka) {
+            config.set(name, value);
         }
         let producer = BaseProducer::from_config_and_context(&config, Results::default());
         producer.map(|producer| Self { producer }).map_err(|error| error.to_string())

@@ -1,0 +1,144 @@
+//! A look at the broker from outside the group: is it there, are the topics, how far is the group?
+
+use super::context::advice;
+use super::options::KafkaOptions;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Between two questions for the coordinator.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Where the group stands in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset that the group has committed; none when it has not.
+    pub committed: Option<i64>,
+    /// The first offset that is still there.
+    pub first: i64,
+    /// The next offset that will be written.
+    pub end: i64,
+}
+
+impl PartitionStatus {
+    /// Records that the group has not settled, at most: transactions and compaction leave gaps.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let from = self.committed.unwrap_or(self.first).max(self.first);
+        u64::try_from(self.end - from).unwrap_or(0)
+    }
+}
+
+/// Keeps the last thing that the connection complained about.
+#[derive(Default)]
+struct Complaint(Mutex<Option<String>>);
+
+impl ClientContext for Complaint {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What follows a refused login is only that all brokers are down.
+        if last.is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *last = Some(format!("{reason}. {}", advice(&error)));
+        }
+    }
+}
+
+impl ConsumerContext for Complaint {}
+
+/// Connects, and reads where the group stands in every partition of the topics. Joins nothing.
+/// Blocks, for `patience` at each question.
+///
+/// # Errors
+/// In words: a broker that does not answer or refuses, and every topic that is not there.
+pub fn inspect(
+    bootstrap_servers: &str,
+    group_id: &str,
+    topics: &[String],
+    librdkafka: &[(String, String)],
+    patience: Duration,
+) -> Result<Vec<PartitionStatus>, Vec<String>> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap_servers).set("group.id", group_id).set("log_level", "2");
+    for (name, value) in KafkaOptions::of_connections(librdkafka) {
+        config.set(name, value);
+    }
+    let consumer = BaseConsumer::from_config_and_context(&config, Complaint::default())
+        .map_err(|error| vec![format!("the Kafka client refuses the options: {error}")])?;
+    let unreachable = |error: &KafkaError| {
+        // What went wrong with the connection is told to the context, when it is polled.
+        drop(consumer.poll(Duration::ZERO));
+        let complaint = consumer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let why = complaint.unwrap_or_else(|| format!("{error}. {}", advice(error)));
+        format!("{bootstrap_servers} does not answer: {why}")
+    };
+    let (mut problems, mut all) = (Vec::new(), Vec::new());
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), patience).map_err(|e| vec![unreachable(&e)])?;
+        match metadata.topics().first() {
+            Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
+                all.extend(found.partitions().iter().map(|p| (topic.clone(), p.id())));
+            }
+            _ => problems.push(format!(
+                "there is no topic `{topic}`: make it (`kafka-topics --create --topic {topic}`), or correct `topics`"
+            )),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    standing(&consumer, all, patience).map_err(|error| vec![unreachable(&error)])
+}
+
+fn standing(
+    consumer: &BaseConsumer<Complaint>,
+    all: Vec<(String, i32)>,
+    patience: Duration,
+) -> Result<Vec<PartitionStatus>, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in &all {
+        list.add_partition(topic, *partition);
+    }
+    let committed = committed(consumer, &list, patience)?;
+    let one = |(topic, partition): (String, i32)| {
+        let (first, end) = consumer.fetch_watermarks(&topic, partition, patience)?;
+        let committed = match committed.find_partition(&topic, partition).map(|e| e.offset()) {
+            Some(Offset::Offset(next)) => Some(next),
+            _ => None,
+        };
+        Ok(PartitionStatus { topic, partition, committed, first, end })
+    };
+    all.into_iter().map(one).collect()
+}
+
+/// A broker that has just started looks for the group's coordinator for a while.
+fn committed(
+    consumer: &BaseConsumer<Complaint>,
+    list: &TopicPartitionList,
+    patience: Duration,
+) -> Result<TopicPartitionList, KafkaError> {
+    let until = Instant::now() + patience;
+    loop {
+        let error = match consumer.committed_offsets(list.clone(), patience) {
+            Err(error) if Instant::now() < until => error,
+            answer => return answer,
+        };
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress,
+            ) => drop(consumer.poll(AGAIN)),
+            _ => return Err(error),
+        }
+    }
+}
