@@ -200,6 +200,8 @@ impl Driver {
         if self.deadline.is_some_and(|at| at <= Instant::now()) {
             self.deadline = None;
             tracing::warn!(pipeline = %self.name, "the shutdown timeout has passed: what still runs is interrupted and handed back");
+            // What was still to be started, since something behind it is done, is not any more.
+            self.pipeline.apply(self.performer.now(), Input::Drain);
             self.performer.ports.handler.interrupt();
         }
     }

@@ -127,7 +127,10 @@ pub fn target(
         return Err(cannot("has no delayed records"));
     }
     let name = kafka.topics.first().cloned().unwrap_or_default();
-    Ok(Box::new(Topic { producer: producer(pipeline, kafka)?, name, max: config.max_message_bytes }))
+    let producer = producer(pipeline, kafka)?;
+    // Said once, and not for each of a million lines.
+    producer.find(&name).map_err(|why| Fail::refused(format!("nothing was sent: {why}")))?;
+    Ok(Box::new(Topic { producer, name, max: config.max_message_bytes }))
 }
 
 /// Puts letters back into the topics that they came from, and waits until they are there.

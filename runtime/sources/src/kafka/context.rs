@@ -30,6 +30,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition is no error; the poll tells it too.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         let pipeline = &*self.shared.options.pipeline;
         let what = advice(&error);
         tracing::warn!(pipeline, %error, "Kafka: {reason}. {what}; it is tried again");
@@ -141,7 +145,9 @@ impl Context {
                 return tracing::warn!(pipeline, %error, "the broker does not say what is committed");
             }
         };
+        let mut beginnings = TopicPartitionList::new();
         for element in committed.elements().iter().filter(|e| e.offset() == Offset::Invalid) {
+            self.note_beginning(consumer, element.topic(), element.partition(), &mut beginnings);
             let Some(id) = self.shared.options.partition(element.topic(), element.partition()) else {
                 continue;
             };
@@ -152,6 +158,31 @@ impl Context {
                      anew, or the broker has forgotten the group. The ledger forgets them too, so that nothing is hidden"
                 );
             }
+        }
+        // Known from now on: what is completed before the first commit is not forgotten after a crash.
+        if beginnings.count() > 0
+            && let Err(error) = consumer.commit(&beginnings, CommitMode::Sync)
+        {
+            let pipeline = &*self.shared.options.pipeline;
+            tracing::warn!(pipeline, %error, "where the group begins could not be committed");
+        }
+    }
+
+    /// Where the group begins in a partition that is new to it.
+    fn note_beginning(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        topic: &str,
+        number: i32,
+        beginnings: &mut TopicPartitionList,
+    ) {
+        let reset = self.shared.options.auto_offset_reset.as_str();
+        if let Ok((first, end)) = consumer.fetch_watermarks(topic, number, ASK)
+            && reset != "error"
+        {
+            let offset = Offset::Offset(if reset == "latest" { end } else { first });
+            // An offset that is not in the list is only not committed.
+            drop(beginnings.add_partition_offset(topic, number, offset));
         }
     }
 
@@ -225,7 +256,7 @@ impl Context {
     }
 
     fn commit(&self, consumer: &BaseConsumer<Self>, leaving: &[(u32, u32)]) {
-        let list = positions(&self.shared, |p| leaving.iter().any(|(id, _)| *id == p.id));
+        let list = positions(&self.shared, true, |p| leaving.iter().any(|(id, _)| *id == p.id));
         if list.count() == 0 {
             return;
         }
@@ -244,13 +275,14 @@ impl Context {
     }
 }
 
-/// The offsets to commit that have not been given to the broker; from now on they have.
-pub fn positions(shared: &Shared, of: impl Fn(&Partition) -> bool) -> TopicPartitionList {
+/// The offsets to commit, and from now on given to the broker: those that are new, or `all`, since one
+/// that was given may not have arrived.
+pub fn positions(shared: &Shared, all: bool, of: impl Fn(&Partition) -> bool) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     let mut state = shared.state();
     for partition in state.partitions.iter_mut().filter(|p| p.ours && of(p)) {
         if let Some(position) = partition.position
-            && partition.committed != Some(position)
+            && (all || partition.committed != Some(position))
             && list
                 .add_partition_offset(&partition.topic, partition.number, Offset::Offset(position))
                 .is_ok()

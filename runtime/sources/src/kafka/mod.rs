@@ -76,7 +76,9 @@ impl Source for KafkaSource {
     ) -> Later<'_, Result<Vec<pelton_core::Delivery>, Class>> {
         Box::pin(async move {
             loop {
-                if let Some(answer) = self.shared.state().answer(max, max_bytes) {
+                let answer = self.shared.state().answer(max, max_bytes);
+                if let Some(answer) = answer {
+                    self.shared.taken.notify_one();
                     return answer;
                 }
                 // What arrived meanwhile has left a permit.
@@ -125,6 +127,7 @@ impl Source for KafkaSource {
     fn close(&self) -> Later<'_, ()> {
         self.shared.state().closing = true;
         self.shared.arrived.notify_one();
+        self.shared.taken.notify_one();
         self.shared.released.notify_all();
         let poller = self.poller.lock().unwrap_or_else(PoisonError::into_inner).take();
         Box::pin(async move {

@@ -4,7 +4,7 @@ use super::KafkaSourceError;
 use super::context::{Context, advice, positions};
 use super::convert;
 use super::receipt::MAX_PLACES;
-use super::state::{Partition, Shared};
+use super::state::{Partition, Room, Shared};
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -17,6 +17,11 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(50);
 /// Between two commits. What is completed and not committed is in the ledger.
 const COMMIT: Duration = Duration::from_millis(500);
+/// A full buffer is waited for so long before everything is paused: what was fetched ahead is dropped
+/// by a pause, and fetched again after it.
+const STUCK: Duration = Duration::from_secs(1);
+/// Records between two looks at what is to be paused or committed.
+const LOOK: u32 = 256;
 /// How long the broker may take to say where a partition ends.
 const ASK: Duration = Duration::from_secs(5);
 
@@ -30,19 +35,31 @@ pub fn consumer(shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, KafkaSour
 }
 
 pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
-    let mut committed = Instant::now();
-    while !shared.state().closing {
-        match consumer.poll(POLL) {
+    let (mut committed, mut looked) = (Instant::now(), 0);
+    loop {
+        let full = match shared.room(STUCK) {
+            Room::Closing => break,
+            Room::Full => true,
+            Room::Some => false,
+        };
+        let polled = consumer.poll(POLL);
+        looked += 1;
+        let look = full || polled.is_none() || looked >= LOOK;
+        match polled {
             Some(Ok(record)) => take_in(shared, &record),
             Some(Err(error)) => heed(shared, &error),
             None => {}
         }
+        if !look {
+            continue;
+        }
+        looked = 0;
+        hold_back(&consumer, shared, full);
         if committed.elapsed() >= COMMIT {
             committed = Instant::now();
             commit(&consumer, shared, CommitMode::Async);
             learn_ends(&consumer, shared);
         }
-        hold_back(&consumer, shared);
     }
     commit(&consumer, shared, CommitMode::Sync);
     // Leaves the group, so that another member has the partitions at once.
@@ -89,7 +106,7 @@ fn heed(shared: &Shared, error: &KafkaError) {
 }
 
 fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, mode: CommitMode) {
-    let list = positions(shared, |p| !p.leaving);
+    let list = positions(shared, matches!(mode, CommitMode::Sync), |p| !p.leaving);
     if list.count() > 0
         && let Err(error) = consumer.commit(&list, mode)
     {
@@ -111,12 +128,11 @@ fn learn_ends(consumer: &BaseConsumer<Context>, shared: &Shared) {
 }
 
 /// Pauses what must not be fetched now, and resumes what may be again: all partitions when the
-/// buffer is full, one whose committed offset lags too far behind.
-fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared) {
+/// buffer stays full, one whose committed offset lags too far behind.
+fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared, full: bool) {
     let options = &shared.options;
     let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
     let mut state = shared.state();
-    let full = state.buffer.len() >= options.max_buffered || state.bytes >= options.max_buffered_bytes;
     let roomy =
         state.buffer.len() <= options.max_buffered / 4 && state.bytes <= options.max_buffered_bytes / 4;
     for partition in state.partitions.iter_mut().filter(|p| p.ours) {

@@ -12,10 +12,13 @@ use rdkafka::message::{DeliveryResult, Header as KafkaHeader, Message, OwnedHead
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the broker may take for a batch.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to say what topics it has.
+const ASK: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(10);
 
 /// One record to send.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +89,19 @@ impl KafkaProducer {
         producer.map(|producer| Self { producer }).map_err(|error| error.to_string())
     }
 
+    /// Whether the broker has a topic.
+    ///
+    /// # Errors
+    /// When it does not, or does not answer; in words.
+    pub fn find(&self, topic: &str) -> Result<(), String> {
+        let metadata = self.producer.client().fetch_metadata(Some(topic), ASK);
+        let metadata = metadata.map_err(|error| format!("{error}. {}", advice(&error)))?;
+        match metadata.topics().first() {
+            Some(found) if found.error().is_none() && !found.partitions().is_empty() => Ok(()),
+            _ => Err(format!("there is no topic `{topic}`: make it, or correct `topics`")),
+        }
+    }
+
     /// Sends a batch and waits for all of it: for each its id, or why it was not taken. Blocks.
     #[must_use]
     pub fn send(&self, batch: &[Outgoing<'_>]) -> Vec<Result<String, String>> {
@@ -95,13 +111,13 @@ impl KafkaProducer {
                 self.results()[place] = Some(Err(why));
             }
         }
-        let flushed = self.producer.flush(PATIENCE);
-        let unknown = || match &flushed {
-            Err(error) => format!("it may have been sent or not: {error}. {}", advice(error)),
-            Ok(()) => "it may have been sent or not: the broker did not say".to_owned(),
-        };
+        let until = Instant::now() + PATIENCE;
+        while self.results().iter().any(Option::is_none) && Instant::now() < until {
+            self.producer.poll(POLL);
+        }
         let results = std::mem::take(&mut *self.results());
-        results.into_iter().map(|result| result.unwrap_or_else(|| Err(unknown()))).collect()
+        let unknown = || Err("it may have been sent or not: the broker did not say".to_owned());
+        results.into_iter().map(|result| result.unwrap_or_else(unknown)).collect()
     }
 
     fn results(&self) -> std::sync::MutexGuard<'_, Vec<Option<Result<String, String>>>> {

@@ -6,6 +6,7 @@ use pelton_core::ports::{Class, Revocation};
 use pelton_core::{Delivery, Receipt};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 pub struct Shared {
@@ -17,12 +18,47 @@ pub struct Shared {
     pub taken_back: Notify,
     /// Partitions were let go, or the source is closing.
     pub released: Condvar,
+    /// Something was received, or the source is closing.
+    pub taken: Condvar,
+}
+
+/// Whether more may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    Some,
+    Full,
+    Closing,
 }
 
 impl Shared {
     pub fn new(options: KafkaOptions) -> Self {
         let state = Mutex::default();
-        Self { options, state, arrived: Notify::new(), taken_back: Notify::new(), released: Condvar::new() }
+        Self {
+            options,
+            state,
+            arrived: Notify::new(),
+            taken_back: Notify::new(),
+            released: Condvar::new(),
+            taken: Condvar::new(),
+        }
+    }
+
+    /// Whether there is room in the buffer. Waits for it for `patience`, unless all is paused already.
+    pub fn room(&self, patience: Duration) -> Room {
+        let options = &self.options;
+        let full =
+            |s: &State| s.buffer.len() >= options.max_buffered || s.bytes >= options.max_buffered_bytes;
+        let mut state = self.state();
+        if full(&state) && !state.partitions.iter().any(|p| p.ours && p.paused) {
+            let waits = |s: &mut State| full(s) && !s.closing;
+            let waited = self.taken.wait_timeout_while(state, patience, waits);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        match (state.closing, full(&state)) {
+            (true, _) => Room::Closing,
+            (false, true) => Room::Full,
+            (false, false) => Room::Some,
+        }
     }
 
     /// Held for moments only: by the poll for each record, by the task for each batch.
@@ -38,6 +74,8 @@ pub struct State {
     pub bytes: usize,
     /// All that were ever ours, in the order they came: receipts name them by their place.
     pub partitions: Vec<Partition>,
+    /// The place that was looked for last.
+    last: usize,
     pub revocations: VecDeque<Revocation>,
     /// An assignment has come, maybe an empty one.
     pub assigned: bool,
@@ -108,8 +146,12 @@ impl State {
     }
 
     pub fn find(&mut self, topic: &str, number: i32) -> Option<(u64, &mut Partition)> {
-        let mut all = (0u64..).zip(&mut self.partitions);
-        all.find(|(_, p)| p.number == number && *p.topic == *topic)
+        let is_it = |p: &Partition| p.number == number && *p.topic == *topic;
+        // Records come many in a row of one partition.
+        if !self.partitions.get(self.last).is_some_and(is_it) {
+            self.last = self.partitions.iter().position(is_it)?;
+        }
+        Some((self.last as u64, &mut self.partitions[self.last]))
     }
 
     /// Everything up to this receipt is settled. None when its assignment has ended.
