@@ -61,7 +61,7 @@ impl Pipeline {
     fn context(&mut self, slot: Slot, event: &Event) -> Option<Context> {
         let entry = self.entries.get(slot)?;
         let (lease_live, laned, state) = (entry.lease_live, entry.lane.is_some(), &entry.state);
-        let revoked = entry.revoked;
+        let leaves = self.leaves(entry);
         let failed_attempt = match (state, event) {
             (
                 State::Handling { attempt, .. },
@@ -81,7 +81,7 @@ impl Pipeline {
             native_delay: source.native_delay && (!laned || source.lane_order),
             lease_live,
             delay_ms,
-            draining: self.draining || revoked,
+            draining: leaves,
         })
     }
 
@@ -111,6 +111,8 @@ impl Pipeline {
             Action::Suspect => {
                 if let Some(entry) = self.entries.get_mut(slot) {
                     entry.suspect = true;
+                    // Suspects run in their turn only, and there is none any more while it leaves.
+                    entry.fills = false;
                 }
                 self.requeue(slot, false);
             }
@@ -204,6 +206,7 @@ impl Pipeline {
             }
         } else if let Some(lane) = lane {
             // It goes back unfinished, and what follows it in its lane must not pass it.
+            self.left.insert(lane);
             for follower in self.lanes.withdraw(lane) {
                 self.hand_back(follower, 0);
             }
@@ -221,10 +224,12 @@ impl Pipeline {
         };
         entry.due = None;
         entry.alone |= alone;
-        let (lane, order, revoked) = (entry.lane, entry.order, entry.revoked);
+        let (lane, order) = (entry.lane, entry.order);
         // It has no key any more: another delivery may take it before this one is gone.
         entry.place = Place::Leaving;
-        if self.draining || revoked || lane.is_some_and(|l| self.is_fenced(l, slot)) {
+        if self.entries.get(slot).is_some_and(|e| self.leaves(e))
+            || lane.is_some_and(|l| self.is_fenced(l, slot))
+        {
             return self.feed(slot, Event::HandBack(0));
         }
         if let Some(entry) = self.entries.get_mut(slot) {

@@ -32,7 +32,7 @@ impl Pipeline {
             entry.fills = fills_a_gap(entry, &tops);
             if lost {
                 self.lease_ended(slot);
-            } else if !entry.fills {
+            } else if !entry.fills || entry.place != Place::Lanes {
                 self.give_up(slot);
             }
         }
@@ -68,8 +68,17 @@ impl Pipeline {
         if gone.is_empty() {
             return;
         }
+        if self.leaving_partitions.is_empty() && !self.draining {
+            self.left.clear();
+        }
         gone.iter().for_each(|p| self.forget_partition(*p));
         self.out.command(Command::LetGo { partitions: gone });
+    }
+
+    /// Whether a delivery goes back when it is not started, or fails.
+    pub(super) fn leaves(&self, entry: &Entry) -> bool {
+        let left = entry.lane.is_some_and(|lane| self.left.contains(&lane));
+        (self.draining || entry.revoked) && (!entry.fills || left)
     }
 
     /// Whether a delivery was on its way here when its partition was taken back.
@@ -110,9 +119,9 @@ impl Pipeline {
     }
 }
 
-/// Whether a message that waits for its start is still to be started, because something behind it
-/// in its partition is done already or runs.
+/// Whether something behind a message in its partition is done already or runs: then it is still
+/// started, and tried again when it was not.
 pub fn fills_a_gap(entry: &Entry, tops: &BTreeMap<u32, u64>) -> bool {
     let before = |p: Position| tops.get(&p.partition).is_some_and(|top| p.offset < *top);
-    entry.place == Place::Lanes && !entry.suspect && entry.position.is_some_and(before)
+    !entry.suspect && entry.position.is_some_and(before)
 }

@@ -1,6 +1,6 @@
 //! What time and trouble bring: timers, leases, pauses, the turn of suspects, the drain.
 
-use super::entry::{Entry, Place};
+use super::entry::Place;
 use super::revoke::fills_a_gap;
 use super::{Command, Pipeline};
 use crate::delivery::{Event, State};
@@ -151,22 +151,22 @@ impl Pipeline {
         self.suspects.clear();
         self.keys.values_mut().for_each(Vec::clear);
         let slots = self.entries.slots();
-        let stays = |e: &Entry| e.place == Place::Lanes && !fills_a_gap(e, &tops);
-        let leaving: Vec<Slot> =
-            slots.iter().copied().filter(|s| self.entries.get(*s).is_some_and(stays)).collect();
-        for slot in &leaving {
-            if let Some(entry) = self.entries.get(*slot) {
+        for slot in &slots {
+            let Some(entry) = self.entries.get_mut(*slot) else { continue };
+            entry.fills = fills_a_gap(entry, &tops);
+            if entry.place == Place::Lanes && !entry.fills {
                 self.lanes.remove(entry.lane, entry.order, *slot);
             }
         }
         for slot in slots {
-            let Some(entry) = self.entries.get(slot).filter(|e| !fills_a_gap(e, &tops)) else {
+            let Some(entry) = self.entries.get(slot) else {
                 continue;
             };
             let rest = entry.due.map_or(0, |due| due.since(self.now));
-            match entry.state {
-                State::Admitted if entry.place == Place::Lanes => self.hand_back(slot, 0),
-                State::Admitted | State::Waiting => self.feed(slot, Event::HandBack(rest)),
+            match (&entry.state, entry.place, entry.fills) {
+                (State::Admitted, Place::Lanes, true) => {}
+                (State::Admitted, Place::Lanes, false) => self.hand_back(slot, 0),
+                (State::Admitted | State::Waiting, ..) => self.feed(slot, Event::HandBack(rest)),
                 _ => {}
             }
         }
