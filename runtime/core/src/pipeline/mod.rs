@@ -24,7 +24,7 @@ use chunks::Chunk;
 use entry::Entries;
 use outbox::Outbox;
 use receive::Fence;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use turns::{Timer, Turn};
 
@@ -243,8 +243,8 @@ pub struct Pipeline {
     /// Deliveries of lanes that are on their way back to the broker.
     leaving: usize,
     leaving_partitions: Vec<revoke::Leaving>,
-    /// Lanes of which something went back unfinished: what follows it goes back too.
-    left: BTreeSet<Lane>,
+    /// Lanes of which something went back unfinished, and its number: what follows it goes back too.
+    left: BTreeMap<Lane, u64>,
     /// The last assignment of each partition that has ended.
     ended_assignments: BTreeMap<u32, u32>,
     receives: u64,
@@ -285,7 +285,7 @@ impl Pipeline {
             answering: 0,
             leaving: 0,
             leaving_partitions: Vec::new(),
-            left: BTreeSet::new(),
+            left: BTreeMap::new(),
             ended_assignments: BTreeMap::new(),
             receives: 0,
             paused_until: Time::default(),

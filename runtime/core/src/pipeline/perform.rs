@@ -197,7 +197,7 @@ impl Pipeline {
         let Some(position) = position else {
             return self.out.settle(Some(slot), entry.receipt, how);
         };
-        let lane = entry.lane;
+        let (lane, order) = (entry.lane, entry.order);
         if how == Settle::Ack {
             let mark = self.marks.entry(position.partition).or_default();
             if let Some(receipt) = mark.settled(position.offset) {
@@ -206,12 +206,15 @@ impl Pipeline {
             }
         } else if let Some(lane) = lane {
             // It goes back unfinished, and what follows it in its lane must not pass it.
-            self.left.insert(lane);
-            for follower in self.lanes.withdraw(lane) {
+            let from = self.left.entry(lane).or_insert(order);
+            *from = order.min(*from);
+            for follower in self.lanes.withdraw_behind(lane, order) {
                 self.hand_back(follower, 0);
             }
             for follower in self.entries.waiting_aside(lane) {
-                self.feed(follower, Event::HandBack(0));
+                if self.entries.get(follower).is_some_and(|e| e.order > order) {
+                    self.feed(follower, Event::HandBack(0));
+                }
             }
         }
         self.feed(slot, Event::Settled(Ok(())));

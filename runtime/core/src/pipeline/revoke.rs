@@ -77,7 +77,8 @@ impl Pipeline {
 
     /// Whether a delivery goes back when it is not started, or fails.
     pub(super) fn leaves(&self, entry: &Entry) -> bool {
-        let left = entry.lane.is_some_and(|lane| self.left.contains(&lane));
+        let behind = |from: &u64| entry.order > *from;
+        let left = entry.lane.and_then(|lane| self.left.get(&lane)).is_some_and(behind);
         (self.draining || entry.revoked) && (!entry.fills || left)
     }
 
