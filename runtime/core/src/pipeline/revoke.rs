@@ -1,7 +1,8 @@
 //! Partitions that the source takes back, to give them to another member of its group.
 //!
 //! Revoked in order, nothing of them is started any more but what lies before something that is
-//! done: then all that was done can be committed before the partition is let go. Lost, they are another's already: nothing is settled at all.
+//! done: then all that was done can be committed before the partition is let go. Lost, they are
+//! another's already: nothing is settled at all.
 
 use super::entry::{Entry, Place};
 use super::{Command, Pipeline};
@@ -22,6 +23,10 @@ impl Pipeline {
     pub(super) fn revoked(&mut self, ended: &[(u32, u32)], lost: bool) {
         let partitions: Vec<u32> = ended.iter().map(|(partition, _)| *partition).collect();
         self.ended_assignments.extend(ended.iter().copied());
+        if self.leaving_partitions.is_empty() && !self.draining {
+            // What went back with partitions that have gone since says nothing of these.
+            self.left.clear();
+        }
         let tops = self.tops();
         for slot in self.entries.slots() {
             let Some(entry) = self.entries.get_mut(slot) else { continue };
@@ -67,9 +72,6 @@ impl Pipeline {
         });
         if gone.is_empty() {
             return;
-        }
-        if self.leaving_partitions.is_empty() && !self.draining {
-            self.left.clear();
         }
         gone.iter().for_each(|p| self.forget_partition(*p));
         self.out.command(Command::LetGo { partitions: gone });

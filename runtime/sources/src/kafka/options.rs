@@ -54,7 +54,7 @@ pub struct KafkaOptions {
 }
 
 /// Settings of the client library that this source makes itself, and why nobody else may.
-pub const OPTIONS_OF_OURS: [(&str, &str); 12] = [
+pub const OPTIONS_OF_OURS: [(&str, &str); 11] = [
     (
         "enable.auto.commit",
         "offsets are committed only when the ledger has completed what lies before them",
@@ -70,10 +70,6 @@ pub const OPTIONS_OF_OURS: [(&str, &str); 12] = [
     ("metadata.broker.list", "write `bootstrap_servers` in the source"),
     ("auto.offset.reset", "write `auto_offset_reset` in the source"),
     ("group.protocol", "write `group_protocol` in the source"),
-    (
-        "enable.auto.offset.commit",
-        "offsets are committed only when the ledger has completed what lies before them",
-    ),
     ("offset.store.method", "offsets are kept by the broker"),
     ("check.crcs", "damaged records are never handed over"),
 ];
