@@ -7,7 +7,8 @@ use pelton_tests::wait::until;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-const GOOD: u64 = 40_000;
+/// Enough for seconds, so that the start counts for little.
+const GOOD: u64 = 150_000;
 /// At most, when the machine does other things meanwhile.
 const ROUNDS: usize = 8;
 
@@ -45,17 +46,23 @@ fn rate(hostile: bool) -> f64 {
 #[test]
 fn hostile_neighbours_leave_a_pipeline_three_quarters_of_its_throughput() {
     let _alone = ALONE.lock();
-    let (mut alone, mut beside): (f64, f64) = (0.0, 0.0);
+    let mut shares = Vec::new();
     for round in 1..=ROUNDS {
-        // The best of each: what the machine does besides only ever takes away.
-        alone = alone.max(rate(false));
-        beside = beside.max(rate(true));
+        // Pairs, one right after the other: a machine that changes its pace changes it for both.
+        let (alone, beside) = (rate(false), rate(true));
+        shares.push(beside / alone);
         eprintln!("{round}: alone {alone:.0}, beside hostile ones {beside:.0} messages a second");
-        if round >= 3 && beside / alone >= 0.75 {
+        if round >= 3 && median(&shares) >= 0.75 {
             return;
         }
     }
-    panic!("alone {alone:.0}, beside hostile ones {beside:.0} messages a second");
+    panic!("shares kept: {shares:.2?}");
+}
+
+fn median(shares: &[f64]) -> f64 {
+    let mut sorted = shares.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 #[test]

@@ -18,10 +18,16 @@ pub fn pelton() -> &'static Path {
     })
 }
 
-/// The root of the clone.
+/// The root of the clone. Asked of cargo when it runs the tests: what is compiled in may name another
+/// clone, since several can share one target directory.
 #[must_use]
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is in the clone")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let package =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        Path::new(&package).parent().expect("this crate is in the clone").to_owned()
+    })
 }
 
 /// Where cargo puts what this test was built with: `target/debug`.

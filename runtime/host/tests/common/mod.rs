@@ -6,7 +6,6 @@ use pelton_core::message::{Header, Lane, Message};
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::ports::{Handler, Report, Work};
 use pelton_host::{HandlerSpec, Host, HostOptions, LogLevel, LogLine, LogSink, WasmHandler};
-use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -21,8 +20,7 @@ const QUIET: &str = include_str!("../fixtures/quiet.wat");
 pub fn component(world: &str, wat: &str) -> Vec<u8> {
     let mut module = wat::parse_str(wat).unwrap();
     let mut resolve = Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    resolve.push_dir(&wit).unwrap();
+    resolve.push_dir("../../wit").unwrap();
     let package = resolve.push_str("wasi.wit", &format!("package test:root;\n{WASI}")).unwrap();
     let _ = package;
     let (worlds, _) = resolve.packages.iter().find(|(_, p)| p.name.to_string() == "test:worlds").unwrap();
