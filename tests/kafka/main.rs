@@ -2,6 +2,7 @@
 
 mod basics;
 mod crash;
+mod letters;
 mod rebalance;
 
 use pelton_tests::components::plugin;

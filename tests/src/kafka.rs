@@ -6,7 +6,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::net::TcpListener;
@@ -41,6 +42,17 @@ pub struct Record {
 }
 
 impl Record {
+    /// The value of a header, as text.
+    ///
+    /// # Panics
+    /// When there is none, or one that is no text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(n, _)| n == name);
+        let (_, value) = found.unwrap_or_else(|| panic!("it has a header {name}: {:?}", self.headers));
+        std::str::from_utf8(value).expect("it is text")
+    }
+
     /// Its value, as text.
     ///
     /// # Panics
@@ -162,6 +174,44 @@ impl Broker {
         producer.flush(PATIENCE).expect("all are acknowledged");
     }
 
+    /// How many partitions a topic has; 0 when there is no such topic.
+    ///
+    /// # Panics
+    /// When the broker does not say.
+    #[must_use]
+    pub fn partitions(&self, topic: &str) -> usize {
+        let consumer: BaseConsumer = self.client().create().expect("a client can be made");
+        let all = consumer.fetch_metadata(None, ASK).expect("the broker answers");
+        all.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len())
+    }
+
+    /// Every record of a topic, read by a client of its own, partition after partition.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    #[must_use]
+    pub fn records(&self, topic: &str) -> Vec<Record> {
+        let mut client = self.client();
+        client.set("group.id", "a-look").set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = client.create().expect("a client can be made");
+        let count = i32::try_from(self.partitions(topic)).expect("few partitions");
+        let mut list = TopicPartitionList::new();
+        for partition in 0..count {
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("a place");
+        }
+        consumer.assign(&list).expect("it can be assigned");
+        let (mut records, mut ended) = (Vec::new(), 0);
+        while ended < count {
+            match consumer.poll(PATIENCE).expect("the broker goes on") {
+                Ok(record) => records.push(seen(&record)),
+                Err(KafkaError::PartitionEOF(_)) => ended += 1,
+                Err(error) => panic!("the topic cannot be read: {error}"),
+            }
+        }
+        records.sort_by_key(|record| record.partition);
+        records
+    }
+
     /// What a group has committed, by partition: the next offset, or none.
     ///
     /// # Panics
@@ -180,6 +230,16 @@ impl Broker {
         (0..partitions)
             .map(|p| offset(found.find_partition(topic, p).expect("asked for").offset()))
             .collect()
+    }
+}
+
+fn seen(record: &BorrowedMessage<'_>) -> Record {
+    let headers = record.headers().into_iter().flat_map(Headers::iter);
+    Record {
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.payload().map(<[u8]>::to_vec),
+        headers: headers.map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect(),
+        partition: Some(record.partition()),
     }
 }
 

@@ -150,14 +150,32 @@ pub enum DlqCommand {
     },
 }
 
+/// What a letter is known by to commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LetterId {
+    /// In the data directory or an embedded queue: its number.
+    Number(u64),
+    /// In a topic: `topic/partition/offset`.
+    Place { topic: String, partition: i32, offset: i64 },
+}
+
+impl std::fmt::Display for LetterId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Place { topic, partition, offset } => write!(f, "{topic}/{partition}/{offset}"),
+        }
+    }
+}
+
 /// Which letters are meant.
 #[derive(Debug, Args)]
 pub struct Which {
     /// The pipeline.
     pub pipeline: String,
-    /// The letter with this number.
-    #[arg(long, value_name = "N")]
-    pub id: Option<u64>,
+    /// The letter with this id, as `dlq list` shows it.
+    #[arg(long, value_name = "N", value_parser = letter_id)]
+    pub id: Option<LetterId>,
     /// All of them (of `--cause`, if that is given).
     #[arg(long, conflicts_with = "id")]
     pub all: bool,
@@ -192,6 +210,18 @@ fn header(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, value) = pair.ok_or("must be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+fn letter_id(text: &str) -> Result<LetterId, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(LetterId::Number(number));
+    }
+    let mut parts = text.rsplitn(3, '/');
+    let (offset, partition, topic) = (parts.next(), parts.next(), parts.next());
+    let numbers = offset.and_then(|o| o.parse().ok()).zip(partition.and_then(|p| p.parse().ok()));
+    let wanted = || "must be a number, or topic/partition/offset, as `dlq list` shows it".to_owned();
+    let (topic, (offset, partition)) = topic.zip(numbers).ok_or_else(wanted)?;
+    Ok(LetterId::Place { topic: topic.to_owned(), partition, offset })
 }
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {

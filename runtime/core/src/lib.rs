@@ -8,6 +8,7 @@
 pub mod delivery;
 pub mod lanes;
 pub mod leases;
+pub mod letter;
 pub mod message;
 pub mod outcome;
 pub mod pipeline;

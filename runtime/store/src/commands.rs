@@ -117,17 +117,19 @@ impl Store {
 
     /// The number of a pipeline's topic, from 0: given at its first use, and never to another.
     pub fn topic_number(&self, pipeline: &str, topic: &str) -> Result<u32, StoreError> {
-        let Some(id) = self.pipeline_id(pipeline)? else {
-            return Err(StoreError::Stopped(format!("there is no pipeline {pipeline}")));
-        };
         let db = self.db();
         let sql = "INSERT INTO topics(pipeline, number, name)
                    VALUES (?1, (SELECT count(*) FROM topics WHERE pipeline = ?1), ?2)
                    ON CONFLICT DO UPDATE SET name = name RETURNING number";
-        self.write(&db, |db| Ok(db.query_row(sql, rusqlite::params![id, topic], |r| r.get(0))?))
+        self.write(&db, |db| {
+            let pipeline_of = "INSERT INTO pipelines(name) VALUES (?1)
+                               ON CONFLICT DO UPDATE SET name = name RETURNING id";
+            let id: i64 = db.query_row(pipeline_of, [pipeline], |r| r.get(0))?;
+            Ok(db.query_row(sql, rusqlite::params![id, topic], |r| r.get(0))?)
+        })
     }
 
-    fn pipeline_id(&self, name: &str) -> Result<Option<i64>, StoreError> {
+    pub(crate) fn pipeline_id(&self, name: &str) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT id FROM pipelines WHERE name = ?1";
         Ok(self.db().query_row(sql, [name], |r| r.get(0)).optional()?)
     }

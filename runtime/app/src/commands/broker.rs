@@ -1,6 +1,8 @@
 //! What a pipeline's broker says, asked from outside.
 
-use crate::config::{PipelineConfig, SourceConfig};
+use crate::config::{LettersConfig, PipelineConfig, SourceConfig};
+use crate::exit::Fail;
+use pelton_store::Store;
 use serde_json::{Value, json};
 
 /// One partition, or whatever the broker counts by.
@@ -19,6 +21,27 @@ pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>>
         SourceConfig::Embedded { .. } => None,
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => Some(super::kafka::look(kafka)),
+    }
+}
+
+/// What is wrong with where a pipeline's dead letters go, asked of its broker. Blocks.
+pub fn look_at_letters(pipeline: &PipelineConfig) -> Vec<String> {
+    match (&pipeline.source, &pipeline.dead_letters) {
+        #[cfg(feature = "kafka")]
+        (SourceConfig::Kafka(kafka), LettersConfig::Topics(topics)) => {
+            super::topic_letters::check(kafka, topics)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// How many letters a broker holds for a pipeline; none when no broker does. Blocks.
+#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "brokers need it"))]
+pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<u64, Fail>> {
+    match &pipeline.dead_letters {
+        LettersConfig::DataDir | LettersConfig::Queue(_) => None,
+        #[cfg(feature = "kafka")]
+        LettersConfig::Topics(topics) => Some(super::topic_letters::count(pipeline, topics, store)),
     }
 }
 

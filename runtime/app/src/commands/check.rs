@@ -20,7 +20,11 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
             let path = format!("pipelines.{}.source", pipeline.name);
             if let Some(Err(found)) = broker::look(pipeline) {
                 problems.extend(found.into_iter().map(|what| Problem { path: path.clone(), what }));
+                continue;
             }
+            let path = format!("pipelines.{}.dead_letter", pipeline.name);
+            let found = broker::look_at_letters(pipeline).into_iter();
+            problems.extend(found.map(|what| Problem { path: path.clone(), what }));
         }
     }
     if !problems.is_empty() {

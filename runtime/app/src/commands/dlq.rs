@@ -1,11 +1,12 @@
 //! `pelton dlq`.
 
-use super::{find, letter, load, open_beside, table};
-use crate::cli::{DlqCommand, Which};
+use super::letterbox::{self, Found, Letterbox};
+use super::{find, letter, load, table};
+use crate::cli::{DlqCommand, LetterId, Which};
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::{progress, time};
-use pelton_store::{LetterFilter, Store, StoredLetter};
+use pelton_store::Store;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ pub fn dlq(file: &Path, command: &DlqCommand) -> Outcome {
     | DlqCommand::Purge { which }) = command;
     let config = load(file)?;
     let pipeline = find(&config, &which.pipeline)?;
-    let letters = Letters { config: &config, pipeline, which, store: open_beside(&config)? };
+    let letters = Letters { config: &config, pipeline, which, kept: letterbox::open(&config, pipeline)? };
     match command {
         DlqCommand::List { json, .. } => letters.list(*json),
         DlqCommand::Show { json, .. } => letters.show(*json),
@@ -34,29 +35,12 @@ struct Letters<'c> {
     config: &'c Config,
     pipeline: &'c PipelineConfig,
     which: &'c Which,
-    store: Store,
+    kept: Box<dyn Letterbox + 'c>,
 }
 
 impl Letters<'_> {
-    fn queue(&self) -> Option<&str> {
-        self.pipeline.dead_letter_queue.as_deref()
-    }
-
-    fn page(&self, after: u64, limit: usize) -> Result<Vec<StoredLetter>, Fail> {
-        let filter = LetterFilter { id: self.which.id, cause: self.which.cause.clone(), after, limit };
-        Ok(self.store.letters(&self.pipeline.name, self.queue(), &filter)?)
-    }
-
-    /// Every letter that is meant, page by page.
-    fn each(&self, limit: usize, mut see: impl FnMut(Vec<StoredLetter>) -> Outcome) -> Result<u64, Fail> {
-        let (mut after, mut seen) = (0, 0);
-        loop {
-            let page = self.page(after, limit)?;
-            let Some(last) = page.last() else { return Ok(seen) };
-            after = last.id;
-            seen += page.len() as u64;
-            see(page)?;
-        }
+    fn each(&self, limit: usize, mut see: impl FnMut(Vec<Found>) -> Outcome) -> Result<u64, Fail> {
+        self.kept.each(self.which, limit, &mut see)
     }
 
     fn list(&self, json: bool) -> Outcome {
@@ -64,7 +48,7 @@ impl Letters<'_> {
         if json {
             self.each(PAGE, |page| {
                 for one in page {
-                    writeln!(out, "{}", letter::to_json(self.pipeline, &one))?;
+                    writeln!(out, "{}", letter::to_json(self.pipeline, &one.id, &one.letter))?;
                 }
                 Ok(())
             })?;
@@ -91,20 +75,25 @@ impl Letters<'_> {
     }
 
     fn show(&self, json: bool) -> Outcome {
-        let Some(id) = self.which.id else {
+        let Some(id) = &self.which.id else {
             return Err(Fail::usage("say which one: --id N, as `pelton dlq list` shows it"));
         };
-        let one = self.page(0, 1)?.pop().ok_or_else(|| self.missing(id))?;
+        let mut found = None;
+        self.each(1, |page| {
+            found = page.into_iter().next();
+            Ok(())
+        })?;
+        let one = found.ok_or_else(|| self.missing(id))?;
         let text = if json {
-            letter::to_json(self.pipeline, &one).to_string()
+            letter::to_json(self.pipeline, &one.id, &one.letter).to_string()
         } else {
-            letter::describe(self.pipeline, &one)
+            letter::describe(self.pipeline, &one.id, &one.letter)
         };
         writeln!(std::io::stdout(), "{text}")?;
         Ok(())
     }
 
-    fn missing(&self, id: u64) -> Fail {
+    fn missing(&self, id: &LetterId) -> Fail {
         let name = &self.pipeline.name;
         Fail::refused(format!(
             "{name} has no dead letter {id}{}; `pelton dlq list {name}` shows those there are",
@@ -133,21 +122,7 @@ impl Letters<'_> {
             if let Some(rate) = rate {
                 wait_until(began + Duration::from_secs_f64(replayed as f64 / rate));
             }
-            #[cfg(feature = "kafka")]
-            if let crate::config::SourceConfig::Kafka(kafka) = &self.pipeline.source {
-                super::kafka::replay(self.pipeline, kafka, &page)?;
-                // Removed once they are back: when this is cut short, a message is there twice, never lost.
-                let ids: Vec<u64> = page.iter().map(|l| l.id).collect();
-                replayed += self.store.purge(&self.pipeline.name, self.queue(), &ids)? as u64;
-                bar.set_message(format!("replayed {}", table::number(replayed)));
-                return Ok(());
-            }
-            let keyed = page.into_iter().map(|l| {
-                let key = letter::dedup_key(self.pipeline, &l);
-                (l, key)
-            });
-            let letters: Vec<_> = keyed.collect();
-            replayed += self.store.replay(&self.pipeline.name, self.queue(), &letters)? as u64;
+            replayed += self.kept.replay(page)?;
             bar.set_message(format!("replayed {}", table::number(replayed)));
             Ok(())
         })?;
@@ -159,15 +134,14 @@ impl Letters<'_> {
         self.said_which()?;
         let mut purged = 0;
         self.each(PAGE, |page| {
-            let ids: Vec<u64> = page.iter().map(|l| l.id).collect();
-            purged += self.store.purge(&self.pipeline.name, self.queue(), &ids)? as u64;
+            purged += self.kept.purge(&page)?;
             Ok(())
         })?;
         self.done("purged", purged)
     }
 
     fn done(&self, what: &str, count: u64) -> Outcome {
-        if let (0, Some(id)) = (count, self.which.id) {
+        if let (0, Some(id)) = (count, &self.which.id) {
             return Err(self.missing(id));
         }
         let letters = if count == 1 { "letter" } else { "letters" };
@@ -179,10 +153,11 @@ impl Letters<'_> {
     }
 }
 
-fn row(one: &StoredLetter) -> Vec<String> {
+fn row(found: &Found) -> Vec<String> {
+    let one = &found.letter;
     let reason = one.reason.lines().next().unwrap_or_default();
     vec![
-        one.id.to_string(),
+        found.id.to_string(),
         time::rfc3339(one.failed_at_ms),
         one.cause.clone(),
         one.failure.clone(),

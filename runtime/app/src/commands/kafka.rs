@@ -4,17 +4,20 @@ use super::broker::Part;
 use super::store_fail;
 use super::target::Target;
 use crate::cli::SendArgs;
-use crate::config::{Config, KafkaConfig, PipelineConfig};
+use crate::config::{Config, KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail};
-use pelton_core::ports::Source;
-use pelton_sources::kafka::{KafkaOptions, KafkaProducer, KafkaSource, Outgoing, PartitionStatus, inspect};
-use pelton_store::{NewMessage, PipelineStore, Store, StoreError, StoredLetter};
+use pelton_core::ports::{DeadLetters, Source};
+use pelton_sources::kafka::{
+    KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, LetterOptions, Outgoing, PartitionStatus,
+    inspect,
+};
+use pelton_store::{NewMessage, NotedLetters, PipelineStore, Store, StoreError};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the broker may take for an answer to somebody who waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Joins the group. The broker need not be there yet.
 pub fn open(
@@ -106,7 +109,8 @@ fn outgoing<'m>(topic: &'m str, message: &'m NewMessage) -> Outgoing<'m> {
         value: Some(&message.body),
         headers: &message.headers,
         published_at_ms: None,
-        replayed: false,
+        partition: None,
+        replays: None,
     }
 }
 
@@ -133,36 +137,30 @@ pub fn target(
     Ok(Box::new(Topic { producer, name, max: config.max_message_bytes }))
 }
 
-/// Puts letters back into the topics that they came from, and waits until they are there.
-pub fn replay(
+/// Dead letters in topics, written down in the ledger too.
+pub fn letters(
     pipeline: &PipelineConfig,
-    kafka: &KafkaConfig,
-    letters: &[StoredLetter],
-) -> Result<(), Fail> {
-    let records: Vec<Outgoing<'_>> = letters.iter().map(returning).collect();
-    for (result, letter) in producer(pipeline, kafka)?.send(&records).into_iter().zip(letters) {
-        result.map_err(|why| {
-            Fail::refused(format!(
-                "letter {} could not be put back into {}: {why}. It stays a letter",
-                letter.id, letter.origin
-            ))
-        })?;
-    }
-    Ok(())
+    topics: &LetterTopics,
+    ledger: &PipelineStore,
+) -> Result<Arc<dyn DeadLetters>, Fail> {
+    let SourceConfig::Kafka(kafka) = &pipeline.source else { return Ok(Arc::new(ledger.clone())) };
+    let options = LetterOptions {
+        pipeline: pipeline.name.as_str().into(),
+        bootstrap_servers: kafka.bootstrap_servers.clone(),
+        librdkafka: kafka.librdkafka.clone(),
+        group_id: kafka.group_id.clone(),
+        topics: topics.topics.clone(),
+        style: topics.style,
+        create: topics.create,
+    };
+    let letters = KafkaLetters::open(options, Arc::new(NotedLetters(ledger.clone())));
+    Ok(Arc::new(letters.map_err(|why| refused(pipeline, &why))?))
 }
 
-fn returning(letter: &StoredLetter) -> Outgoing<'_> {
-    Outgoing {
-        topic: &letter.origin,
-        key: letter.key.as_deref(),
-        value: (!letter.tombstone).then_some(&*letter.body),
-        headers: &letter.headers,
-        published_at_ms: letter.published_at_ms,
-        replayed: true,
-    }
+pub fn refused(pipeline: &PipelineConfig, why: &str) -> Fail {
+    Fail::new(CONFIG, anyhow::anyhow!("pipelines.{}.source: {why}", pipeline.name))
 }
 
-fn producer(pipeline: &PipelineConfig, kafka: &KafkaConfig) -> Result<KafkaProducer, Fail> {
-    KafkaProducer::open(&kafka.bootstrap_servers, &kafka.librdkafka)
-        .map_err(|why| Fail::new(CONFIG, anyhow::anyhow!("pipelines.{}.source: {why}", pipeline.name)))
+pub fn producer(pipeline: &PipelineConfig, kafka: &KafkaConfig) -> Result<KafkaProducer, Fail> {
+    KafkaProducer::open(&kafka.bootstrap_servers, &kafka.librdkafka).map_err(|why| refused(pipeline, &why))
 }

@@ -27,6 +27,12 @@ pub fn ledger(file: &Path, command: &LedgerCommand) -> Outcome {
             println!("completed at {}: a message with this key is a duplicate", time::rfc3339(at))
         }
         (true, None) => println!("completed: the queue gave this id, and its message was handled"),
+        (false, _) if entry.lettered => {
+            println!(
+                "not completed: it is a dead letter, or was one; `pelton dlq list {}` shows those there are",
+                pipeline.name
+            );
+        }
         (false, _) if entry.suspect => {
             println!("not completed; started {} times, and the process died the last time", entry.attempts);
         }

@@ -1,5 +1,6 @@
 //! A dead letter as JSON and as text.
 
+use crate::cli::LetterId;
 use crate::config::PipelineConfig;
 use crate::telemetry::time;
 use base64::Engine;
@@ -25,10 +26,16 @@ pub fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<Str
 }
 
 /// The object of `dlq list --json`. Its shape is a contract.
-pub fn to_json(pipeline: &PipelineConfig, letter: &StoredLetter) -> Value {
+pub fn to_json(pipeline: &PipelineConfig, id: &LetterId, letter: &StoredLetter) -> Value {
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
-    put("id", letter.id.into());
+    put(
+        "id",
+        match id {
+            LetterId::Number(number) => (*number).into(),
+            LetterId::Place { .. } => id.to_string().into(),
+        },
+    );
     put("pipeline", pipeline.name.as_str().into());
     put("message_id", letter.message_id.as_str().into());
     put("dedup_key", dedup_key(pipeline, letter).into());
@@ -79,9 +86,9 @@ fn visible(c: char) -> Vec<char> {
 }
 
 /// One letter, whole, for people.
-pub fn describe(pipeline: &PipelineConfig, letter: &StoredLetter) -> String {
+pub fn describe(pipeline: &PipelineConfig, id: &LetterId, letter: &StoredLetter) -> String {
     let mut lines = vec![
-        format!("letter      {} of {}", letter.id, pipeline.name),
+        format!("letter      {id} of {}", pipeline.name),
         format!("message     {}", shown(&letter.message_id, 512)),
         format!(
             "dedup key   {}",

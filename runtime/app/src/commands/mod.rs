@@ -8,11 +8,14 @@ mod handlers;
 mod kafka;
 pub mod ledger;
 mod letter;
+mod letterbox;
 pub mod run;
 pub mod send;
 pub mod status;
 mod table;
 mod target;
+#[cfg(feature = "kafka")]
+mod topic_letters;
 
 use crate::cli::Cli;
 use crate::config::{self, Config, PipelineConfig};

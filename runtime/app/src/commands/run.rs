@@ -2,11 +2,11 @@
 
 use super::{handlers, load, options, status, store_fail};
 use crate::cli::RunArgs;
-use crate::config::{Config, Invalid, PipelineConfig, SourceConfig};
+use crate::config::{Config, Invalid, LettersConfig, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
 use crate::telemetry::{live_line, logs, progress};
 use indicatif::ProgressBar;
-use pelton_core::ports::{Handler, Source};
+use pelton_core::ports::{DeadLetters, Handler, Source};
 use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
 use pelton_host::WasmHandler;
 use pelton_store::{PipelineOptions, PipelineStore, Store, key_digest};
@@ -120,14 +120,22 @@ fn ports(
         PipelineOptions {
             dedup: pipeline.dedup.dedups(),
             expires_after_ms: u64::try_from(pipeline.expires_after.as_millis()).unwrap_or(u64::MAX),
-            dead_letter_queue: pipeline.dead_letter_queue.clone(),
+            dead_letter_queue: pipeline.dead_letters.queue().map(str::to_owned),
             handler_digest: handler.digest(),
         },
     );
     let ledger = ledger.map_err(store_fail)?;
     let source = source(store, config, pipeline, &ledger)?;
-    let ledger = Arc::new(ledger);
-    Ok(Ports { source, letters: ledger.clone(), ledger, handler })
+    let letters = letters(pipeline, &ledger)?;
+    Ok(Ports { source, letters, ledger: Arc::new(ledger), handler })
+}
+
+fn letters(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Result<Arc<dyn DeadLetters>, Fail> {
+    match &pipeline.dead_letters {
+        LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Arc::new(ledger.clone())),
+        #[cfg(feature = "kafka")]
+        LettersConfig::Topics(topics) => super::kafka::letters(pipeline, topics, ledger),
+    }
 }
 
 fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {

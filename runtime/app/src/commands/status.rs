@@ -16,9 +16,13 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     let worker = Store::owner_of(&config.data_dir);
     let mut all = read(&config, &store)?;
     let looked: Vec<_> = config.pipelines.iter().map(broker::look).collect();
-    for ((_, status), looked) in all.iter_mut().zip(&looked) {
+    for (((_, status), looked), pipeline) in all.iter_mut().zip(&looked).zip(&config.pipelines) {
         if let Some(Ok(parts)) = looked {
             status.queued = parts.iter().map(|p| p.lag).sum::<u64>().saturating_sub(status.in_flight);
+            // A broker that answers one question and not the next is looked at again by the next command.
+            if let Some(Ok(held)) = broker::count_letters(pipeline, &store) {
+                status.dead_letters = held;
+            }
         }
     }
     if as_json {
@@ -70,7 +74,7 @@ fn print(all: &[(String, PipelineStatus)]) -> Outcome {
 /// The numbers of every pipeline, in the order of the configuration.
 pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatus)>, StoreError> {
     let one = |p: &crate::config::PipelineConfig| {
-        let status = store.status(&p.name, p.source.queue(), p.dead_letter_queue.as_deref())?;
+        let status = store.status(&p.name, p.source.queue(), p.dead_letters.queue())?;
         Ok((p.name.clone(), status))
     };
     config.pipelines.iter().map(one).collect()

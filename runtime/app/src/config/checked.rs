@@ -1,5 +1,6 @@
 //! What the program works with: every value there, in its own type, within its bounds.
 
+use super::letters::{LettersConfig, dead_letters};
 use super::section::{Problems, Section};
 use super::source::{SourceConfig, source};
 use pelton_core::RetryPolicy;
@@ -30,8 +31,7 @@ pub struct PipelineConfig {
     pub retry: RetryPolicy,
     pub dedup: DedupKey,
     pub expires_after: Duration,
-    /// The embedded queue for dead letters; none keeps them in `data_dir`.
-    pub dead_letter_queue: Option<String>,
+    pub dead_letters: LettersConfig,
 }
 
 /// Its handler.
@@ -98,7 +98,7 @@ fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: 
         retry: retry(section.section("retry")),
         dedup,
         expires_after,
-        dead_letter_queue: dead_letter(&section, source.queue()),
+        dead_letters: dead_letters(&section, &source),
         name,
         source,
     };
@@ -178,18 +178,6 @@ fn dedup(section: Section<'_>) -> (DedupKey, Duration) {
     }
     section.finish();
     (key.unwrap_or(DedupKey::MessageId), expires_after)
-}
-
-fn dead_letter(pipeline: &Section<'_>, queue: Option<&str>) -> Option<String> {
-    let section = pipeline.section("dead_letter");
-    let target = section.text("queue");
-    if target.is_some() && target.as_deref() == queue {
-        section.problem("queue", "is the queue that the pipeline reads: its dead letters would come back for ever; name another, or leave it out");
-    } else if target.as_deref().is_some_and(|t| !is_name(t)) {
-        section.problem("queue", "must be 1 to 64 of a-z, A-Z, 0-9, `-` and `_`");
-    }
-    section.finish();
-    target
 }
 
 /// Leases of the embedded queue are in memory, one pipeline's own.

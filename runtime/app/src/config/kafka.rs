@@ -64,7 +64,7 @@ fn raw(section: &Section<'_>) -> Vec<(String, String)> {
 }
 
 /// The names that brokers accept.
-fn is_topic(name: &str) -> bool {
+pub fn is_topic(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     (1..=249).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
 }

@@ -4,6 +4,7 @@ mod checked;
 mod env;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod letters;
 mod section;
 mod source;
 pub mod units;
@@ -11,6 +12,9 @@ pub mod units;
 pub use checked::{Config, PipelineConfig};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaConfig;
+#[cfg(feature = "kafka")]
+pub use letters::LetterTopics;
+pub use letters::LettersConfig;
 pub use section::{Problem, Problems};
 pub use source::SourceConfig;
 

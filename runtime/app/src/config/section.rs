@@ -153,6 +153,15 @@ impl<'c> Section<'c> {
         self.parsed(key, &wanted, parse).unwrap_or(default)
     }
 
+    /// True or false, as it is written or by reference.
+    #[cfg(feature = "kafka")]
+    pub fn truth(&self, key: &'static str, default: bool) -> bool {
+        if let Some(Value::Boolean(truth)) = self.get(key) {
+            return *truth;
+        }
+        self.parsed(key, "true or false", |text| text.parse().ok()).unwrap_or(default)
+    }
+
     /// A list of texts, with their references put in; empty when it is left out.
     #[cfg(feature = "kafka")]
     pub fn texts(&self, key: &'static str) -> Vec<String> {

@@ -20,3 +20,14 @@ pub fn spinner() -> ProgressBar {
     }
     bar
 }
+
+/// A bar with an end in sight; nothing at all in a pipe.
+#[cfg(feature = "kafka")]
+pub fn bar(of: u64) -> ProgressBar {
+    let bar = spinner();
+    bar.set_length(of);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos} of {human_len}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -11,6 +11,12 @@ use std::sync::Arc;
 /// The header of a record that an operator replays. It is not the producer's, and not handed on.
 pub const REPLAYED: &str = "pelton-replayed";
 
+/// The header of such a record with the id that its message had. It is the producer's word, as ids of
+/// other brokers are: what the ledger knows a record by is its place.
+pub const MESSAGE_ID: &str = "pelton-message-id";
+/// Bytes of such an id.
+const MAX_ID: usize = 512;
+
 /// None for an offset beyond what a receipt can name.
 pub fn delivery(
     record: &BorrowedMessage<'_>,
@@ -20,12 +26,14 @@ pub fn delivery(
 ) -> Option<Delivery> {
     let offset = u64::try_from(record.offset()).ok().filter(|o| *o < MAX_OFFSET)?;
     let mut headers = headers(record);
-    let count = headers.len();
-    headers.retain(|h| h.name != REPLAYED);
-    let replayed = headers.len() < count;
+    let replayed = headers.iter().any(|h| h.name == REPLAYED);
+    let former = if replayed { former_id(&headers) } else { None };
+    if replayed {
+        headers.retain(|h| h.name != REPLAYED && h.name != MESSAGE_ID);
+    }
     let ticket = Ticket { assignment: partition.assignment as u8, place, offset };
     let message = Message {
-        id: format!("{}/{}/{offset}", partition.topic, partition.number),
+        id: former.unwrap_or_else(|| format!("{}/{}/{offset}", partition.topic, partition.number)),
         pipeline: options.pipeline.clone(),
         origin: partition.topic.clone(),
         key: record.key().map(<[u8]>::to_vec),
@@ -46,7 +54,13 @@ pub fn delivery(
     })
 }
 
-fn headers(record: &BorrowedMessage<'_>) -> Vec<Header> {
+fn former_id(headers: &[Header]) -> Option<String> {
+    let id = &headers.iter().find(|h| h.name == MESSAGE_ID)?.value;
+    let is_id = |id: &&str| (1..=MAX_ID).contains(&id.len()) && !id.contains(char::is_control);
+    std::str::from_utf8(id).ok().filter(is_id).map(str::to_owned)
+}
+
+pub fn headers(record: &BorrowedMessage<'_>) -> Vec<Header> {
     let header = |h: rdkafka::message::Header<'_, &[u8]>| Header {
         name: h.key.to_owned(),
         value: h.value.unwrap_or_default().to_vec(),

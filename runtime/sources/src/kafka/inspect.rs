@@ -2,7 +2,6 @@
 
 use super::context::advice;
 use super::options::KafkaOptions;
-use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -67,11 +66,8 @@ pub fn inspect(
     librdkafka: &[(String, String)],
     patience: Duration,
 ) -> Result<Vec<PartitionStatus>, Vec<String>> {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap_servers).set("group.id", group_id).set("log_level", "2");
-    for (name, value) in KafkaOptions::of_connections(librdkafka) {
-        config.set(name, value);
-    }
+    let mut config = KafkaOptions::connection(bootstrap_servers, librdkafka);
+    config.set("group.id", group_id);
     let consumer = BaseConsumer::from_config_and_context(&config, Complaint::default())
         .map_err(|error| vec![format!("the Kafka client refuses the options: {error}")])?;
     let unreachable = |error: &KafkaError| {

@@ -7,16 +7,25 @@
 mod context;
 mod convert;
 mod inspect;
+mod kept;
+mod letters;
 mod options;
 mod poll;
 mod producer;
+mod reader;
 mod receipt;
 mod state;
+mod style;
+mod topics;
 
 pub use inspect::{PartitionStatus, inspect};
+pub use kept::{KeptLetter, kept_letter};
+pub use letters::{KafkaLetters, LetterOptions};
 pub use options::{Forget, KafkaOptions, OPTIONS_OF_OURS, Order, refused_option};
-
 pub use producer::{KafkaProducer, Outgoing};
+pub use reader::{Part, Reader};
+pub use style::HeaderStyle;
+pub use topics::{LetterTopic, Topics};
 
 use pelton_core::Receipt;
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Revocation, Settle, Source};

@@ -87,8 +87,18 @@ impl KafkaOptions {
         Some(of_topic << 20 | u32::try_from(number).ok()?)
     }
 
+    /// A client that only connects, with nothing of the group.
+    pub(super) fn connection(bootstrap_servers: &str, raw: &[(String, String)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap_servers).set("client.id", "pelton").set("log_level", "2");
+        for (name, value) in Self::of_connections(raw) {
+            config.set(name, value);
+        }
+        config
+    }
+
     /// Of raw settings, those that say how to connect: what every client of the broker needs.
-    pub(super) fn of_connections(raw: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    fn of_connections(raw: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
         const PREFIXES: [&str; 5] = ["security.", "sasl.", "ssl.", "socket.", "broker."];
         let connects = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         raw.iter()

@@ -1,10 +1,9 @@
 //! Sends records, and waits until the broker has them.
 
 use super::context::advice;
-use super::convert::REPLAYED;
+use super::convert::{MESSAGE_ID, REPLAYED};
 use super::options::KafkaOptions;
 use pelton_core::Header;
-use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
@@ -33,8 +32,10 @@ pub struct Outgoing<'m> {
     pub headers: &'m [Header],
     /// When it was published, in milliseconds since the epoch; now when there is none.
     pub published_at_ms: Option<u64>,
-    /// Marks it as a replay, for the handler.
-    pub replayed: bool,
+    /// Its partition; by its key when there is none.
+    pub partition: Option<i32>,
+    /// Marks it as a replay of the message with this id, for the handler.
+    pub replays: Option<&'m str>,
 }
 
 /// Sends records with the acknowledgement of all replicas, in order.
@@ -73,18 +74,16 @@ impl KafkaProducer {
     /// # Errors
     /// When the client library refuses the settings, in words.
     pub fn open(bootstrap_servers: &str, librdkafka: &[(String, String)]) -> Result<Self, String> {
-        let mut config = ClientConfig::new();
+        let mut config = KafkaOptions::connection(bootstrap_servers, librdkafka);
         config
-            .set("bootstrap.servers", bootstrap_servers)
-            .set("client.id", "pelton")
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("delivery.timeout.ms", "30000")
             .set("linger.ms", "5")
-            .set("log_level", "2");
-        for (name, value) in KafkaOptions::of_connections(librdkafka) {
-            config.set(name, value);
-        }
+            // A topic that is not there is no secret for longer than this.
+            .set("topic.metadata.propagation.max.ms", "5000")
+            // The broker's own limit is the one that counts.
+            .set("message.max.bytes", "1000000000");
         let producer = BaseProducer::from_config_and_context(&config, Results::default());
         producer.map(|producer| Self { producer }).map_err(|error| error.to_string())
     }
@@ -125,16 +124,17 @@ impl KafkaProducer {
     }
 
     fn enqueue(&self, place: usize, one: &Outgoing<'_>) -> Result<(), String> {
-        let mut headers = OwnedHeaders::new_with_capacity(one.headers.len() + 1);
+        let mut headers = OwnedHeaders::new_with_capacity(one.headers.len() + 2);
         for header in one.headers {
             headers = headers.insert(KafkaHeader { key: &header.name, value: Some(&header.value) });
         }
-        if one.replayed {
+        if let Some(id) = one.replays {
             headers = headers.insert(KafkaHeader { key: REPLAYED, value: Some("true") });
+            headers = headers.insert(KafkaHeader { key: MESSAGE_ID, value: Some(id) });
         }
         let mut record: BaseRecord<'_, [u8], [u8], Box<usize>> =
             BaseRecord::with_opaque_to(one.topic, Box::new(place)).headers(headers);
-        (record.key, record.payload) = (one.key, one.value);
+        (record.key, record.payload, record.partition) = (one.key, one.value, one.partition);
         record.timestamp = one.published_at_ms.and_then(|ms| i64::try_from(ms).ok());
         loop {
             match self.producer.send(record) {

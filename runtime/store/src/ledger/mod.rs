@@ -163,6 +163,16 @@ impl Ledger for PipelineStore {
     }
 }
 
+/// The ledger's part in letters that are kept elsewhere: to be told once they are durable there.
+/// Ends the claim, counts the letter, and knows a later delivery of the same message by it.
+pub struct NotedLetters(pub PipelineStore);
+
+impl DeadLetters for NotedLetters {
+    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
+        self.0.change(batch.into_iter().map(|l| Change::Note(Box::new(l))).collect())
+    }
+}
+
 impl DeadLetters for PipelineStore {
     fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
         self.change(batch.into_iter().map(|l| Change::Publish(Box::new(l))).collect())

@@ -19,6 +19,17 @@ impl Ranges {
         self.0.range(..=offset).next_back().is_some_and(|(_, last)| *last >= offset)
     }
 
+    /// How many offsets from `first` on, and before `end`, are in one.
+    pub fn count(&self, first: u64, end: u64) -> u64 {
+        let within = |(f, l): (&u64, &u64)| (l + 1).min(end).saturating_sub((*f).max(first));
+        self.0.range(..end).map(within).sum()
+    }
+
+    /// The last offset in one.
+    pub fn last(&self) -> Option<u64> {
+        self.0.last_key_value().map(|(_, last)| *last)
+    }
+
     /// Adds a run. What it touches or overlaps becomes one range with it.
     pub fn add(&mut self, first: u64, last: u64) -> Merged {
         let (mut first, mut last) = (first, last);
@@ -52,6 +63,8 @@ mod tests {
                 let merged = ranges.add(first, first + length);
                 table.retain(|f, _| *f < merged.first || *f > merged.last);
                 table.insert(merged.first, merged.last);
+                prop_assert_eq!(ranges.count(7, 50), set.range(7..50).count() as u64);
+                prop_assert_eq!(ranges.last(), set.last().copied());
                 prop_assert!((0..70).all(|o| ranges.contains(o) == set.contains(&o)));
                 prop_assert_eq!(&ranges.0, &table);
                 let apart = ranges.0.iter().zip(ranges.0.iter().skip(1)).all(|(a, b)| a.1 + 1 < *b.0);

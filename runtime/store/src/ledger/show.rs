@@ -16,10 +16,12 @@ pub struct LedgerEntry {
     pub attempts: u32,
     /// Its last attempt ended with the process.
     pub suspect: bool,
+    /// It was given up on, and its letter is kept by a broker.
+    pub lettered: bool,
 }
 
 /// Bits of a partition's number that are the partition's; those above are its topic's.
-const PARTITION_BITS: u32 = 20;
+pub const PARTITION_BITS: u32 = 20;
 
 /// A key as an operator writes it: a key's text, which may be `queue/number` or
 /// `topic/partition/offset` too.
@@ -71,10 +73,11 @@ pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Res
         entry.completed = true;
         entry.completed_at_ms = at.map(|at| at as u64);
     }
-    let sql = "SELECT attempts, suspect FROM attempts WHERE pipeline = ?1 AND identity = ?2";
-    let past = db.query_row(sql, params![pipeline, encode(identity)], |r| Ok((r.get(0)?, r.get(1)?)));
-    if let Some((attempts, suspect)) = past.optional()? {
-        (entry.attempts, entry.suspect) = (attempts, suspect);
+    let sql = "SELECT attempts, suspect, lettered IS NOT NULL FROM attempts WHERE pipeline = ?1 AND identity = ?2";
+    let past =
+        db.query_row(sql, params![pipeline, encode(identity)], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)));
+    if let Some(past) = past.optional()? {
+        (entry.attempts, entry.suspect, entry.lettered) = past;
     } else if !entry.completed {
         return Ok(None);
     }

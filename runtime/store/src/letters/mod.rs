@@ -1,9 +1,9 @@
 //! Dead letters: written by the writer, listed, replayed and removed by short commands.
 
+pub mod elsewhere;
 mod queued;
 mod stored;
 
-pub use queued::headers;
 pub use stored::{LetterFilter, StoredLetter};
 
 use crate::queue::rows::{self, NewRow, encode_headers};

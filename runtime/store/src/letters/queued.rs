@@ -2,35 +2,9 @@
 
 use super::{LetterFilter, StoredLetter};
 use crate::queue::rows::{self, COLUMNS};
-use pelton_core::{Header, Letter};
+use pelton_core::letter;
 use rusqlite::{Connection, params};
 use std::sync::Arc;
-
-const PREFIX: &str = "pelton-";
-/// There when the broker had no value for the message.
-const TOMBSTONE: &str = "pelton-tombstone";
-
-/// The message's own headers and those of the letter.
-pub fn headers(pipeline: &str, letter: &Letter, now: u64) -> Vec<Header> {
-    let own = letter.message.headers.iter().filter(|h| !h.name.starts_with(PREFIX)).cloned();
-    let published = letter.message.published_at_ms.unwrap_or(now);
-    let added = [
-        ("cause", letter.cause.as_str().to_owned()),
-        ("failure", letter.failure.as_str().to_owned()),
-        ("reason", letter.reason.clone()),
-        ("attempts", letter.attempts.to_string()),
-        ("handler", letter.handler.to_string()),
-        ("pipeline", pipeline.to_owned()),
-        ("origin", letter.message.origin.to_string()),
-        ("published-at-ms", published.to_string()),
-        ("failed-at-ms", now.to_string()),
-    ];
-    let added =
-        added.map(|(name, value)| Header { name: format!("{PREFIX}{name}"), value: value.into_bytes() });
-    let tombstone =
-        letter.message.tombstone.then(|| Header { name: TOMBSTONE.to_owned(), value: Vec::new() });
-    own.chain(added).chain(tombstone).collect()
-}
 
 pub fn list(db: &Connection, queue: i64, filter: &LetterFilter) -> rusqlite::Result<Vec<StoredLetter>> {
     let after = rows::id(queue, filter.id.map_or(filter.after, |id| id.saturating_sub(1)));
@@ -44,7 +18,7 @@ pub fn list(db: &Connection, queue: i64, filter: &LetterFilter) -> rusqlite::Res
         let Some(row) = rows_.next()? else { break };
         let id: i64 = row.get(0)?;
         let message = rows::message(row, &name, &name)?;
-        let letter = letter(rows::seq_of(id as u64), message);
+        let letter = stored(rows::seq_of(id as u64), message);
         if filter.cause.as_ref().is_none_or(|c| *c == letter.cause) {
             letters.push(letter);
         }
@@ -52,27 +26,23 @@ pub fn list(db: &Connection, queue: i64, filter: &LetterFilter) -> rusqlite::Res
     Ok(letters)
 }
 
-fn letter(id: u64, message: pelton_core::Message) -> StoredLetter {
-    let (added, own): (Vec<Header>, Vec<Header>) =
-        message.headers.into_iter().partition(|h| h.name.starts_with(PREFIX));
-    let text = |name: &str| {
-        let header = added.iter().find(|h| h.name[PREFIX.len()..] == *name);
-        header.map(|h| String::from_utf8_lossy(&h.value).into_owned()).unwrap_or_default()
-    };
+fn stored(id: u64, message: pelton_core::Message) -> StoredLetter {
+    let note = letter::note(&message.headers);
     StoredLetter {
         id,
+        // The row's: a replay gives it back.
         message_id: message.id,
-        cause: text("cause"),
-        failure: text("failure"),
-        reason: text("reason"),
-        attempts: text("attempts").parse().unwrap_or(0),
-        handler: text("handler"),
-        origin: text("origin"),
+        cause: note.cause,
+        failure: note.failure,
+        reason: note.reason,
+        attempts: note.attempts,
+        handler: note.handler,
+        origin: note.origin,
         key: message.key,
-        headers: own,
+        headers: letter::own(&message.headers).collect(),
         body: message.body,
-        tombstone: added.iter().any(|h| h.name == TOMBSTONE),
-        published_at_ms: text("published-at-ms").parse().ok().or(message.published_at_ms),
-        failed_at_ms: text("failed-at-ms").parse().unwrap_or(0),
+        tombstone: note.tombstone,
+        published_at_ms: note.published_at_ms.or(message.published_at_ms),
+        failed_at_ms: note.failed_at_ms.unwrap_or(0),
     }
 }

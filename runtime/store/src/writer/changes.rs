@@ -7,6 +7,7 @@ use crate::ledger::Pipeline;
 use crate::ledger::identity::encode;
 use crate::letters;
 use crate::queue::rows::{self, NewRow};
+use pelton_core::letter;
 use pelton_core::ports::{Claim, Class, Completion, Release, Settle};
 use pelton_core::{Cause, Identity, Letter, Receipt};
 use rusqlite::{Connection, params};
@@ -25,7 +26,8 @@ impl Changes<'_> {
         match change {
             Change::Complete(item) => self.complete(item),
             Change::Release(item) => self.release(item),
-            Change::Publish(letter) => self.publish(&letter),
+            Change::Publish(letter) => self.publish(&letter, true),
+            Change::Note(letter) => self.publish(&letter, false),
             Change::Settle(receipt, how) => {
                 // A repeated ack finds nothing, and counts nothing.
                 if how == Settle::Ack && rows::exists(self.db, receipt.0)? {
@@ -78,23 +80,15 @@ impl Changes<'_> {
         Ok(Ok(()))
     }
 
-    fn publish(&mut self, letter: &Letter) -> rusqlite::Result<Result<(), Class>> {
+    /// Ends the claim, counts, and writes the letter if it is to be kept `here`.
+    fn publish(&mut self, letter: &Letter, here: bool) -> rusqlite::Result<Result<(), Class>> {
         if let Some(claim) = letter.claim
             && self.take(claim).is_none()
         {
             return Ok(Err(Class::Lost));
         }
-        match &self.pipeline.letters_to {
-            None => {
-                letters::insert(self.db, self.pipeline.id, letter, self.now)?;
-                self.tally.counts(self.pipeline).letters += 1;
-            }
-            Some(queue) => {
-                let headers = letters::headers(&self.pipeline.name, letter, self.now);
-                let row = NewRow { headers: &headers, ..NewRow::of(&letter.message, self.now) };
-                rows::insert(self.db, queue.id, &row)?;
-                self.tally.effect(queue, Effect::Arrived);
-            }
+        if here {
+            self.write(letter)?;
         }
         let counts = self.tally.counts(self.pipeline);
         match letter.cause {
@@ -114,6 +108,19 @@ impl Changes<'_> {
             self.settle(receipt, Settle::Ack)?;
         }
         Ok(Ok(()))
+    }
+
+    fn write(&mut self, item: &Letter) -> rusqlite::Result<()> {
+        let Some(queue) = &self.pipeline.letters_to else {
+            letters::insert(self.db, self.pipeline.id, item, self.now)?;
+            self.tally.counts(self.pipeline).letters += 1;
+            return Ok(());
+        };
+        let headers = letter::headers(&self.pipeline.name, item, self.now);
+        let row = NewRow { headers: &headers, ..NewRow::of(&item.message, self.now) };
+        rows::insert(self.db, queue.id, &row)?;
+        self.tally.effect(queue, Effect::Arrived);
+        Ok(())
     }
 
     fn settle(&mut self, receipt: Receipt, how: Settle) -> rusqlite::Result<()> {

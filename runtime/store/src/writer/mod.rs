@@ -29,6 +29,8 @@ pub enum Change {
     Complete(Completion),
     Release(Release),
     Publish(Box<Letter>),
+    /// A letter that is durable elsewhere already.
+    Note(Box<Letter>),
     Settle(Receipt, Settle),
 }
 

@@ -1,0 +1,233 @@
+//! Dead letters in topics. A topic does not lose single records: those that were replayed or purged are
+//! known to the data directory, and not shown any more.
+
+use super::kafka::{self, PATIENCE};
+use super::letterbox::{Found, Letterbox};
+use crate::cli::{LetterId, Which};
+use crate::config::{KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
+use crate::exit::{Fail, Outcome};
+use crate::telemetry::progress;
+use pelton_sources::kafka::{KeptLetter, Outgoing, Part, Reader, Topics, kept_letter};
+use pelton_store::{DoneLetters, Store, StoredLetter};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The letters of a pipeline in their topics.
+pub struct InTopics<'c> {
+    pipeline: &'c PipelineConfig,
+    kafka: &'c KafkaConfig,
+    topics: BTreeSet<&'c str>,
+    store: Store,
+}
+
+/// Opens them. The broker is asked later.
+pub fn open<'c>(
+    pipeline: &'c PipelineConfig,
+    topics: &'c LetterTopics,
+    store: Store,
+) -> Result<InTopics<'c>, Fail> {
+    let SourceConfig::Kafka(kafka) = &pipeline.source else {
+        return Err(Fail::usage(format!("`{}` does not read Kafka", pipeline.name)));
+    };
+    Ok(InTopics { pipeline, kafka, topics: topics.topics.iter().map(|t| t.name.as_str()).collect(), store })
+}
+
+/// What is wrong with the topics that letters go to. Asks the broker; makes nothing.
+pub fn check(kafka: &KafkaConfig, letters: &LetterTopics) -> Vec<String> {
+    let topics = match Topics::open(&kafka.bootstrap_servers, &kafka.librdkafka, PATIENCE) {
+        Ok(topics) => topics,
+        Err(why) => return vec![why],
+    };
+    letters.topics.iter().filter_map(|topic| topics.check(topic, letters.create).err()).collect()
+}
+
+/// How many letters are held in the topics now: offsets, less those done with.
+pub fn count(pipeline: &PipelineConfig, letters: &LetterTopics, store: &Store) -> Result<u64, Fail> {
+    let SourceConfig::Kafka(kafka) = &pipeline.source else { return Ok(0) };
+    let reader = Reader::open(&kafka.bootstrap_servers, &kafka.librdkafka, PATIENCE);
+    let reader = reader.map_err(|why| kafka::refused(pipeline, &why))?;
+    let mut held = 0;
+    for topic in letters.topics.iter().map(|t| t.name.as_str()).collect::<BTreeSet<_>>() {
+        let parts = reader.all_of(topic).map_err(Fail::refused)?.unwrap_or_default();
+        let done = store.letters_done(&pipeline.name, topic)?;
+        let of = |p: &Part| {
+            unsigned(p.to - p.from) - done.count(p.partition as u32, unsigned(p.from), unsigned(p.to))
+        };
+        held += parts.iter().map(of).sum::<u64>();
+    }
+    Ok(held)
+}
+
+fn unsigned(offset: i64) -> u64 {
+    u64::try_from(offset).unwrap_or(0)
+}
+
+impl InTopics<'_> {
+    fn reader(&self) -> Result<Reader, Fail> {
+        let reader = Reader::open(&self.kafka.bootstrap_servers, &self.kafka.librdkafka, PATIENCE);
+        reader.map_err(|why| kafka::refused(self.pipeline, &why))
+    }
+
+    /// What is done with in a topic. Where that lies behind the topic's end, the topic was made anew.
+    fn done(&self, topic: &str, parts: &[Part]) -> Result<DoneLetters, Fail> {
+        let done = self.store.letters_done(&self.pipeline.name, topic)?;
+        let mut anew = false;
+        for part in parts {
+            let partition = part.partition as u32;
+            if done.last(partition).is_some_and(|last| last >= unsigned(part.to)) {
+                self.store.letters_anew(&self.pipeline.name, topic, partition)?;
+                anew = true;
+            }
+        }
+        if anew { Ok(self.store.letters_done(&self.pipeline.name, topic)?) } else { Ok(done) }
+    }
+
+    /// Reads one topic to the end it has now.
+    fn each_of(
+        &self,
+        reader: &Reader,
+        topic: &str,
+        which: &Which,
+        see: &mut dyn FnMut(Found) -> Outcome,
+    ) -> Outcome {
+        let Some(mut parts) = reader.all_of(topic).map_err(Fail::refused)? else { return Ok(()) };
+        let done = self.done(topic, &parts)?;
+        if let Some(id) = &which.id {
+            parts = only(id, topic, &parts);
+        }
+        let bar = progress::bar(parts.iter().map(|p| unsigned(p.to - p.from)).sum());
+        let mut result = Ok(());
+        // One partition after the other, so that each comes in its order.
+        for part in parts {
+            let read = reader.read(topic, &[part], |record| {
+                bar.inc(1);
+                let kept = kept_letter(record);
+                if done.contains(kept.partition as u32, unsigned(kept.offset)) {
+                    return true;
+                }
+                let found = self.found(kept);
+                if which.cause.as_ref().is_none_or(|cause| *cause == found.letter.cause) {
+                    result = bar.suspend(|| see(found));
+                }
+                result.is_ok()
+            });
+            read.map_err(Fail::refused)?;
+            if result.is_err() {
+                break;
+            }
+        }
+        bar.finish_and_clear();
+        result
+    }
+
+    fn found(&self, kept: KeptLetter) -> Found {
+        let KeptLetter { topic, partition, offset, note, key, headers, body, timestamp_ms } = kept;
+        // Where nothing is said of it, it is its own message, of the first topic that is read.
+        let own_id = format!("{topic}/{partition}/{offset}");
+        let unsaid =
+            |text: String, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text };
+        let first = self.kafka.topics.first().map_or("", String::as_str);
+        let letter = StoredLetter {
+            id: 0,
+            message_id: note.message_id.unwrap_or(own_id),
+            cause: unsaid(note.cause, "unknown"),
+            failure: unsaid(note.failure, "unknown"),
+            reason: note.reason,
+            attempts: note.attempts,
+            handler: note.handler,
+            origin: unsaid(note.origin, first),
+            key,
+            headers,
+            body,
+            tombstone: note.tombstone,
+            published_at_ms: note.published_at_ms.or(timestamp_ms),
+            failed_at_ms: note.failed_at_ms.or(timestamp_ms).unwrap_or(0),
+        };
+        Found { id: LetterId::Place { topic, partition, offset }, letter }
+    }
+
+    /// Notes letters as done with.
+    fn end(&self, letters: &[Found]) -> Outcome {
+        let mut places: BTreeMap<&str, Vec<(u32, u64)>> = BTreeMap::new();
+        for found in letters {
+            if let LetterId::Place { topic, partition, offset } = &found.id {
+                places.entry(topic).or_default().push((*partition as u32, unsigned(*offset)));
+            }
+        }
+        for (topic, places) in places {
+            self.store.letters_end(&self.pipeline.name, topic, &places)?;
+        }
+        Ok(())
+    }
+}
+
+/// The one record that is meant, if the topic may have it.
+fn only(id: &LetterId, topic: &str, parts: &[Part]) -> Vec<Part> {
+    let LetterId::Place { topic: wanted, partition, offset } = id else { return Vec::new() };
+    let has = |p: &&Part| wanted == topic && p.partition == *partition && (p.from..p.to).contains(offset);
+    parts
+        .iter()
+        .filter(has)
+        .map(|_| Part { partition: *partition, from: *offset, to: *offset + 1 })
+        .collect()
+}
+
+impl Letterbox for InTopics<'_> {
+    fn each(
+        &self,
+        which: &Which,
+        limit: usize,
+        see: &mut dyn FnMut(Vec<Found>) -> Outcome,
+    ) -> Result<u64, Fail> {
+        let reader = self.reader()?;
+        let (mut seen, mut page) = (0, Vec::new());
+        for topic in &self.topics {
+            self.each_of(&reader, topic, which, &mut |found| {
+                seen += 1;
+                page.push(found);
+                if page.len() >= limit { see(std::mem::take(&mut page)) } else { Ok(()) }
+            })?;
+        }
+        if !page.is_empty() {
+            see(page)?;
+        }
+        Ok(seen)
+    }
+
+    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
+        put_back(self.pipeline, self.kafka, &letters)?;
+        // Noted once they are back: when this is cut short, a message is there twice, never lost.
+        self.end(&letters)?;
+        Ok(letters.len() as u64)
+    }
+
+    fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
+        self.end(letters)?;
+        Ok(letters.len() as u64)
+    }
+}
+
+/// Puts letters back into the topics that they came from, and waits until they are there.
+pub fn put_back(pipeline: &PipelineConfig, kafka: &KafkaConfig, letters: &[Found]) -> Outcome {
+    let records: Vec<Outgoing<'_>> = letters.iter().map(|found| returning(&found.letter)).collect();
+    for (result, found) in kafka::producer(pipeline, kafka)?.send(&records).into_iter().zip(letters) {
+        result.map_err(|why| {
+            Fail::refused(format!(
+                "letter {} could not be put back into {}: {why}. It stays a letter",
+                found.id, found.letter.origin
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+fn returning(letter: &StoredLetter) -> Outgoing<'_> {
+    Outgoing {
+        topic: &letter.origin,
+        key: letter.key.as_deref(),
+        value: (!letter.tombstone).then_some(&*letter.body),
+        headers: &letter.headers,
+        published_at_ms: letter.published_at_ms,
+        partition: None,
+        replays: Some(&letter.message_id),
+    }
+}

@@ -1,0 +1,140 @@
+//! Reads a bounded part of topics from outside the group: for letters, and for replays.
+
+use super::context::advice;
+use super::options::KafkaOptions;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(100);
+/// How long nothing may come before the read is given up.
+const SILENCE: Duration = Duration::from_secs(30);
+/// The member of no group: the client library wants a name, and nothing is committed with it.
+const NO_GROUP: &str = "pelton-reader";
+
+/// The part of one partition to read: from `from` on, and before `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its number.
+    pub partition: i32,
+    /// The first offset to read.
+    pub from: i64,
+    /// The offset to stop at.
+    pub to: i64,
+}
+
+/// A consumer without a group. Blocks.
+pub struct Reader {
+    consumer: BaseConsumer,
+    patience: Duration,
+}
+
+impl Reader {
+    /// `patience` is how long the broker may take for one answer.
+    ///
+    /// # Errors
+    /// When the client library refuses the settings, in words.
+    pub fn open(
+        bootstrap_servers: &str,
+        librdkafka: &[(String, String)],
+        patience: Duration,
+    ) -> Result<Self, String> {
+        let mut config = KafkaOptions::connection(bootstrap_servers, librdkafka);
+        config
+            .set("group.id", NO_GROUP)
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "earliest");
+        let consumer = config.create();
+        let refused = |error: KafkaError| format!("the Kafka client refuses the options: {error}");
+        Ok(Self { consumer: consumer.map_err(refused)?, patience })
+    }
+
+    /// Everything in a topic now; none when there is no such topic.
+    ///
+    /// # Errors
+    /// In words: the broker does not answer.
+    pub fn all_of(&self, topic: &str) -> Result<Option<Vec<Part>>, String> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), self.patience).map_err(words)?;
+        let Some(found) =
+            metadata.topics().iter().find(|t| t.error().is_none() && !t.partitions().is_empty())
+        else {
+            return Ok(None);
+        };
+        let mut numbers: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
+        numbers.sort_unstable();
+        let part = |partition: i32| {
+            let (from, to) =
+                self.consumer.fetch_watermarks(topic, partition, self.patience).map_err(words)?;
+            Ok(Part { partition, from, to })
+        };
+        numbers.into_iter().map(part).collect::<Result<_, String>>().map(Some)
+    }
+
+    /// The first offset of each part whose record is not older than a time, in milliseconds since the
+    /// epoch; the part's end when there is none.
+    ///
+    /// # Errors
+    /// In words: the broker does not answer.
+    pub fn at_time(&self, topic: &str, parts: &[Part], ms: i64) -> Result<Vec<i64>, String> {
+        let mut asked = TopicPartitionList::new();
+        for part in parts {
+            asked.add_partition_offset(topic, part.partition, Offset::Offset(ms)).map_err(words)?;
+        }
+        let found = self.consumer.offsets_for_times(asked, self.patience).map_err(words)?;
+        let offset = |part: &Part| match found.find_partition(topic, part.partition).map(|e| e.offset()) {
+            Some(Offset::Offset(offset)) => offset,
+            _ => part.to,
+        };
+        Ok(parts.iter().map(offset).collect())
+    }
+
+    /// Reads the parts of one topic, each in order, until `see` answers false.
+    ///
+    /// # Errors
+    /// In words: the broker has not answered for half a minute.
+    pub fn read(
+        &self,
+        topic: &str,
+        parts: &[Part],
+        mut see: impl FnMut(&BorrowedMessage<'_>) -> bool,
+    ) -> Result<(), String> {
+        let mut open: BTreeMap<i32, i64> =
+            parts.iter().filter(|p| p.from < p.to).map(|p| (p.partition, p.to)).collect();
+        let mut list = TopicPartitionList::new();
+        for part in parts.iter().filter(|p| open.contains_key(&p.partition)) {
+            list.add_partition_offset(topic, part.partition, Offset::Offset(part.from)).map_err(words)?;
+        }
+        self.consumer.assign(&list).map_err(words)?;
+        let mut heard = Instant::now();
+        while !open.is_empty() {
+            match self.consumer.poll(POLL) {
+                Some(Ok(record)) => {
+                    let end = open.get(&record.partition()).copied();
+                    if end.is_some_and(|end| record.offset() < end) && !see(&record) {
+                        break;
+                    }
+                    // Behind the last one there may be nothing but the marks of transactions.
+                    if end.is_some_and(|end| record.offset() + 1 >= end) {
+                        open.remove(&record.partition());
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
+                Some(Err(error)) if heard.elapsed() > SILENCE => return Err(words(error)),
+                None if heard.elapsed() > SILENCE => {
+                    return Err(format!("topic `{topic}`: the broker has sent nothing for {SILENCE:?}"));
+                }
+                Some(Err(_)) | None => continue,
+            }
+            heard = Instant::now();
+        }
+        self.consumer.unassign().map_err(words)
+    }
+}
+
+fn words(error: KafkaError) -> String {
+    format!("{error}. {}", advice(&error))
+}

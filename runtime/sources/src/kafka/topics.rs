@@ -1,0 +1,161 @@
+//! Topics for dead letters: are they there, and if not, may they be made?
+
+use super::context::advice;
+use super::options::KafkaOptions;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use std::time::Duration;
+
+/// What a letter adds to its record, at most: reason and other headers.
+const ADDED_BYTES: u64 = 64 << 10;
+/// Where a letter is kept until somebody has looked at it.
+const FOR_EVER: &str = "-1";
+
+/// A topic for the letters of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterTopic {
+    /// Its name.
+    pub name: String,
+    /// The topic whose letters it takes: it gets as many partitions.
+    pub origin: String,
+}
+
+/// Speaks to the broker about its topics. Blocks.
+pub struct Topics {
+    admin: AdminClient<DefaultClientContext>,
+    waiting: tokio::runtime::Runtime,
+    patience: Duration,
+}
+
+impl Topics {
+    /// `patience` is how long the broker may take for one answer.
+    ///
+    /// # Errors
+    /// When the client library refuses the settings, in words.
+    pub fn open(
+        bootstrap_servers: &str,
+        librdkafka: &[(String, String)],
+        patience: Duration,
+    ) -> Result<Self, String> {
+        let admin = KafkaOptions::connection(bootstrap_servers, librdkafka).create();
+        let admin =
+            admin.map_err(|error: KafkaError| format!("the Kafka client refuses the options: {error}"))?;
+        let waiting = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let waiting = waiting.map_err(|error| error.to_string())?;
+        Ok(Self { admin, waiting, patience })
+    }
+
+    /// How many partitions a topic has; none when there is no such topic.
+    ///
+    /// # Errors
+    /// In words: the broker does not answer.
+    pub fn partitions(&self, topic: &str) -> Result<Option<usize>, String> {
+        let metadata = self.admin.inner().fetch_metadata(Some(topic), self.patience);
+        let metadata = metadata.map_err(|error| format!("{error}. {}", advice(&error)))?;
+        partitions_of(&metadata)
+    }
+
+    /// Makes sure that a topic for letters is there, if it may `create` it; how many partitions it has.
+    ///
+    /// # Errors
+    /// In words: what to make, and how.
+    pub fn ensure(&self, topic: &LetterTopic, create: bool) -> Result<usize, String> {
+        match self.missing(topic)? {
+            Need::Nothing { partitions } => Ok(partitions),
+            Need::Topic { partitions, .. } if !create => {
+                Err(by_hand(topic, partitions, "`create` is false"))
+            }
+            Need::Topic { partitions, max_bytes } => {
+                self.create(topic, partitions, max_bytes, false)?;
+                tracing::info!(topic = topic.name, partitions, "made the topic for dead letters");
+                Ok(partitions)
+            }
+        }
+    }
+
+    /// Whether `ensure` would work. Makes nothing.
+    ///
+    /// # Errors
+    /// In words: what to make, and how.
+    pub fn check(&self, topic: &LetterTopic, create: bool) -> Result<(), String> {
+        match self.missing(topic)? {
+            Need::Nothing { .. } => Ok(()),
+            Need::Topic { partitions, .. } if !create => {
+                Err(by_hand(topic, partitions, "`create` is false"))
+            }
+            Need::Topic { partitions, max_bytes } => self.create(topic, partitions, max_bytes, true),
+        }
+    }
+
+    fn missing(&self, topic: &LetterTopic) -> Result<Need, String> {
+        if let Some(partitions) = self.partitions(&topic.name)? {
+            return Ok(Need::Nothing { partitions });
+        }
+        let partitions = self.partitions(&topic.origin)?;
+        let partitions = partitions.ok_or_else(|| format!("there is no topic `{}`", topic.origin))?;
+        Ok(Need::Topic { partitions, max_bytes: self.max_bytes(&topic.origin) })
+    }
+
+    /// The largest record of a topic; none when this user may not ask.
+    fn max_bytes(&self, topic: &str) -> Option<u64> {
+        let resource = [ResourceSpecifier::Topic(topic)];
+        let options = AdminOptions::new().request_timeout(Some(self.patience));
+        let described = self.waiting.block_on(self.admin.describe_configs(&resource, &options)).ok()?;
+        let config = described.into_iter().next()?.ok()?;
+        config.get("max.message.bytes")?.value.as_deref()?.parse().ok()
+    }
+
+    fn create(
+        &self,
+        topic: &LetterTopic,
+        partitions: usize,
+        max_bytes: Option<u64>,
+        validate_only: bool,
+    ) -> Result<(), String> {
+        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let max_bytes = max_bytes.map(|max| (max + ADDED_BYTES).to_string());
+        // The broker's own default of replicas.
+        let mut new = NewTopic::new(&topic.name, count, TopicReplication::Fixed(-1));
+        new = new.set("retention.ms", FOR_EVER);
+        if let Some(max) = &max_bytes {
+            new = new.set("max.message.bytes", max);
+        }
+        let options =
+            AdminOptions::new().operation_timeout(Some(self.patience)).validate_only(validate_only);
+        let made = self.waiting.block_on(self.admin.create_topics([&new], &options));
+        let made = made.map_err(|error| format!("{error}. {}", advice(&error)))?;
+        match made.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) | None => Ok(()),
+            Some(Err((_, code))) => {
+                Err(by_hand(topic, partitions, &format!("the broker refuses ({code})")))
+            }
+        }
+    }
+}
+
+enum Need {
+    Nothing { partitions: usize },
+    Topic { partitions: usize, max_bytes: Option<u64> },
+}
+
+fn by_hand(topic: &LetterTopic, partitions: usize, why: &str) -> String {
+    let name = &topic.name;
+    format!(
+        "there is no topic `{name}` for dead letters, and it is not made: {why}. Make it: \
+         kafka-topics --create --topic {name} --partitions {partitions} --config retention.ms={FOR_EVER}"
+    )
+}
+
+fn partitions_of(metadata: &Metadata) -> Result<Option<usize>, String> {
+    let Some(topic) = metadata.topics().first() else { return Ok(None) };
+    match topic.error().map(RDKafkaErrorCode::from) {
+        None => Ok(Some(topic.partitions().len()).filter(|count| *count > 0)),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+        Some(code) => {
+            let error = KafkaError::MetadataFetch(code);
+            Err(format!("topic `{}`: {error}. {}", topic.name(), advice(&error)))
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Letters that a broker keeps and cannot remove one by one: which of them are done with.
+//!
+//! Kept as ranges of positions, as completed messages are, under the number of the letters' topic.
+
+use crate::ledger::ranges::Ranges;
+use crate::ledger::show::PARTITION_BITS;
+use crate::{Store, StoreError};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+
+/// The letters of one topic that were replayed or purged, by partition.
+#[derive(Debug, Clone, Default)]
+pub struct DoneLetters(BTreeMap<u32, Ranges>);
+
+impl DoneLetters {
+    /// Whether a letter is done with.
+    #[must_use]
+    pub fn contains(&self, partition: u32, offset: u64) -> bool {
+        self.0.get(&partition).is_some_and(|ranges| ranges.contains(offset))
+    }
+
+    /// How many of a partition there are from `first` on, and before `end`.
+    #[must_use]
+    pub fn count(&self, partition: u32, first: u64, end: u64) -> u64 {
+        self.0.get(&partition).map_or(0, |ranges| ranges.count(first, end))
+    }
+
+    /// The last one of a partition.
+    #[must_use]
+    pub fn last(&self, partition: u32) -> Option<u64> {
+        self.0.get(&partition)?.last()
+    }
+}
+
+impl Store {
+    /// Which letters in a topic are done with, as far as this data directory knows. Blocks.
+    pub fn letters_done(&self, pipeline: &str, topic: &str) -> Result<DoneLetters, StoreError> {
+        let sql = "SELECT p.id, t.number FROM pipelines p JOIN topics t ON t.pipeline = p.id
+                   WHERE p.name = ?1 AND t.name = ?2";
+        let db = self.db();
+        let known = db.query_row(sql, [pipeline, topic], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+        Ok(known.map(|(id, number)| read(&db, id, number)).transpose()?.unwrap_or_default())
+    }
+
+    /// Notes letters of a topic, by partition and offset, as done with. On disk when it returns. Blocks.
+    pub fn letters_end(
+        &self,
+        pipeline: &str,
+        topic: &str,
+        places: &[(u32, u64)],
+    ) -> Result<(), StoreError> {
+        let number = self.topic_number(pipeline, topic)?;
+        let id = self.pipeline_id(pipeline)?.unwrap_or_default();
+        let db = self.db();
+        self.write(&db, |db| {
+            // Read in the transaction: another command may end letters at the same time.
+            let mut done = read(db, id, number)?;
+            for (partition, offset) in places {
+                let merged = done.0.entry(*partition).or_default().add(*offset, *offset);
+                let key = number << PARTITION_BITS | partition;
+                let within = params![id, key, merged.first as i64, merged.last as i64];
+                let sql =
+                    "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first BETWEEN ?3 AND ?4";
+                db.prepare_cached(sql)?.execute(within)?;
+                let sql = "INSERT INTO ranges(pipeline, partition, first, last) VALUES (?1, ?2, ?3, ?4)";
+                db.prepare_cached(sql)?.execute(within)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets what is done with in one partition of a topic: it was made anew. Blocks.
+    pub fn letters_anew(&self, pipeline: &str, topic: &str, partition: u32) -> Result<(), StoreError> {
+        let number = self.topic_number(pipeline, topic)?;
+        let id = self.pipeline_id(pipeline)?;
+        let db = self.db();
+        let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2";
+        self.write(&db, |db| {
+            db.execute(sql, params![id, number << PARTITION_BITS | partition])?;
+            Ok(())
+        })
+    }
+}
+
+fn read(db: &Connection, pipeline: i64, number: u32) -> rusqlite::Result<DoneLetters> {
+    let sql = "SELECT partition, first, last FROM ranges
+               WHERE pipeline = ?1 AND partition BETWEEN ?2 AND ?3 ORDER BY partition, first";
+    let from = number << PARTITION_BITS;
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params![pipeline, from, from | ((1 << PARTITION_BITS) - 1)])?;
+    let mut done = DoneLetters::default();
+    while let Some(row) = rows.next()? {
+        let (partition, first, last): (u32, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        done.0.entry(partition - from).or_default().add(first as u64, last as u64);
+    }
+    Ok(done)
+}
