@@ -11,6 +11,7 @@ fn bad(key: &str, body: &str, partition: i32) -> Record {
         value: Some(body.as_bytes().to_vec()),
         headers: vec![("tenant".to_owned(), b"north".to_vec())],
         partition: Some(partition),
+        ..Record::default()
     }
 }
 

@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 mod letters;
 mod rebalance;
+mod replay;
 
 use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};

@@ -39,6 +39,8 @@ pub struct Record {
     pub headers: Vec<(String, Vec<u8>)>,
     /// Its partition; the producer's choice when there is none.
     pub partition: Option<i32>,
+    /// Milliseconds since the epoch; now when there is none.
+    pub timestamp: Option<i64>,
 }
 
 impl Record {
@@ -159,6 +161,7 @@ impl Broker {
             one.key = record.key.as_deref();
             one.payload = record.value.as_deref();
             one.partition = record.partition;
+            one.timestamp = record.timestamp;
             if !record.headers.is_empty() {
                 let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
                     all.insert(Header { key, value: Some(value) })
@@ -240,6 +243,7 @@ fn seen(record: &BorrowedMessage<'_>) -> Record {
         value: record.payload().map(<[u8]>::to_vec),
         headers: headers.map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect(),
         partition: Some(record.partition()),
+        timestamp: record.timestamp().to_millis(),
     }
 }
 

@@ -46,6 +46,16 @@ pub enum Command {
         after_help = "Example:\n  pelton dlq list orders --cause retries-exhausted\n  pelton dlq replay orders --all --rate 10/s"
     )]
     Dlq(DlqCommand),
+    /// Read a part of a pipeline's topics once more, beside its group, whose offsets stay as they are.
+    ///
+    /// Handles what the group has passed and the ledger does not know as completed; with `--redo`, all of
+    /// it. Messages are marked as replayed. Uses the data directory of the pipeline, so no worker may run
+    /// on that one meanwhile; other members of the group may.
+    #[cfg(feature = "kafka")]
+    #[command(
+        after_help = "Example:\n  pelton replay orders --from-timestamp 2026-11-01T00:00:00Z --to-timestamp 2026-11-02T00:00:00Z\n  pelton replay orders --from-offset 3:1200 --redo --rate 50/s"
+    )]
+    Replay(ReplayArgs),
     /// Ask what the ledger knows of a deduplication key.
     #[command(subcommand, after_help = "Example:\n  pelton ledger show orders order-7")]
     Ledger(LedgerCommand),
@@ -74,6 +84,45 @@ pub struct RunArgs {
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
+}
+
+#[cfg(feature = "kafka")]
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("from").required(true))]
+pub struct ReplayArgs {
+    /// The pipeline.
+    pub pipeline: String,
+    /// From the records of this time on, such as 2026-11-01T00:00:00Z.
+    #[arg(long, value_name = "TIME", group = "from", value_parser = timestamp)]
+    pub from_timestamp: Option<i64>,
+    /// From this offset of one partition on; may be repeated for others. The topic is needed where the
+    /// pipeline reads several.
+    #[arg(long, value_name = "[TOPIC/]PARTITION:OFFSET", group = "from", value_parser = place)]
+    pub from_offset: Vec<FromOffset>,
+    /// From the first record that is still there.
+    #[arg(long, group = "from")]
+    pub from_beginning: bool,
+    /// Only records before this time.
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    pub to_timestamp: Option<i64>,
+    /// At most so many a second, such as 50/s.
+    #[arg(long, value_name = "N/s", value_parser = rate)]
+    pub rate: Option<f64>,
+    /// Handle again what the ledger knows as completed, or as a dead letter.
+    #[arg(long)]
+    pub redo: bool,
+    /// How logs are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// Where to begin in one partition.
+#[cfg(feature = "kafka")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FromOffset {
+    pub topic: Option<String>,
+    pub partition: i32,
+    pub offset: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -234,4 +283,26 @@ fn rate(text: &str) -> Result<f64, String> {
     number
         .filter(|n: &f64| n.is_finite() && *n > 0.0)
         .ok_or_else(|| "must be a number a second, such as 5/s".to_owned())
+}
+
+/// Milliseconds since the epoch.
+#[cfg(feature = "kafka")]
+fn timestamp(text: &str) -> Result<i64, String> {
+    let time = text.parse::<jiff::Timestamp>();
+    time.map(|t| t.as_millisecond()).map_err(|_| "must be a time such as 2026-11-01T00:00:00Z".to_owned())
+}
+
+#[cfg(feature = "kafka")]
+fn place(text: &str) -> Result<FromOffset, String> {
+    let (topic, place) = match text.rsplit_once('/') {
+        Some((topic, place)) => (Some(topic.to_owned()), place),
+        None => (None, text),
+    };
+    let numbers = place.split_once(':').and_then(|(p, o)| Some((p.parse().ok()?, o.parse().ok()?)));
+    match numbers {
+        Some((partition, offset)) if partition >= 0 && offset >= 0 => {
+            Ok(FromOffset { topic, partition, offset })
+        }
+        _ => Err("must be PARTITION:OFFSET, such as 3:1200, or TOPIC/PARTITION:OFFSET".to_owned()),
+    }
 }

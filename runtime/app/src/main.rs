@@ -43,6 +43,8 @@ fn perform(cli: &Cli) -> exit::Outcome {
         Command::Check { connect } => commands::check::check(file, *connect),
         Command::Send(args) => commands::send::send(file, args),
         Command::Dlq(command) => commands::dlq::dlq(file, command),
+        #[cfg(feature = "kafka")]
+        Command::Replay(args) => commands::replay::replay(file, args),
         Command::Ledger(command) => commands::ledger::ledger(file, command),
         Command::Status { json } => commands::status::status(file, *json),
         Command::Completions { shell } => commands::completions(*shell),

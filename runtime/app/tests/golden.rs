@@ -60,6 +60,7 @@ fn help_has_an_example_for_every_command() {
         "dlq show",
         "dlq replay",
         "dlq purge",
+        "replay",
         "ledger",
         "ledger show",
         "ledger forget",

@@ -176,7 +176,7 @@ impl Store {
             self.write(&db, |db| Ok(db.query_row(sql, [name, &*options.handler_digest], |r| r.get(0))?))?;
         let pipeline = Pipeline::load(&db, id, name, options.dedup, letters_to)?;
         running.writer.keep(id, options.expires_after_ms);
-        Ok(PipelineStore { pipeline: Arc::new(pipeline), writer: running.writer.clone() })
+        Ok(PipelineStore { pipeline: Arc::new(pipeline), writer: running.writer.clone(), redo: false })
     }
 
     /// An embedded queue as the source of a pipeline. Of the owner only, and once per queue.

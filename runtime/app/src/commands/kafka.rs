@@ -34,7 +34,7 @@ pub fn open(
     Ok(Arc::new(source))
 }
 
-fn options(
+pub fn options(
     store: &Store,
     config: &Config,
     pipeline: &PipelineConfig,

@@ -9,6 +9,8 @@ mod kafka;
 pub mod ledger;
 mod letter;
 mod letterbox;
+#[cfg(feature = "kafka")]
+pub mod replay;
 pub mod run;
 pub mod send;
 pub mod status;

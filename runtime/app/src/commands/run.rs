@@ -7,7 +7,7 @@ use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
 use crate::telemetry::{live_line, logs, progress};
 use indicatif::ProgressBar;
 use pelton_core::ports::{DeadLetters, Handler, Source};
-use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
+use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports, Stopped};
 use pelton_host::WasmHandler;
 use pelton_store::{PipelineOptions, PipelineStore, Store, key_digest};
 use std::hash::{BuildHasher, RandomState};
@@ -46,7 +46,7 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
 }
 
 /// Loads all components; reports all that cannot be.
-fn load_handlers(file: &Path, config: &Config) -> Result<Vec<Arc<WasmHandler>>, Fail> {
+pub fn load_handlers(file: &Path, config: &Config) -> Result<Vec<Arc<WasmHandler>>, Fail> {
     let host = handlers::host(config, handlers::cache_dir(config))?;
     let mut problems = Vec::new();
     let loaded = handlers::load(config, &host, &mut problems);
@@ -84,15 +84,21 @@ async fn work(
     if let Some(line) = line {
         line.abort();
     }
-    ended.map_err(|stopped| {
-        let why = store.failed().unwrap_or_else(|| "see the log".to_owned());
-        Fail::new(INTERNAL, anyhow::anyhow!(
-            "the worker stopped, because the store failed in pipeline {}: {why}. Nothing that was confirmed is lost; check the disk, then start again",
-            stopped.pipeline
-        ))
-    })?;
+    ended.map_err(|stopped| stopped_fail(store, &stopped))?;
     tracing::info!("ended: what ran was finished, the rest handed back");
     Ok(())
+}
+
+/// Says what stopped the engine.
+pub fn stopped_fail(store: &Store, stopped: &Stopped) -> Fail {
+    let why = store.failed().unwrap_or_else(|| "see the log".to_owned());
+    Fail::new(
+        INTERNAL,
+        anyhow::anyhow!(
+            "the worker stopped, because the store failed in pipeline {}: {why}. Nothing that was confirmed is lost; check the disk, then start again",
+            stopped.pipeline
+        ),
+    )
 }
 
 #[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "brokers need it"))]
@@ -115,22 +121,29 @@ fn ports(
     pipeline: &PipelineConfig,
     handler: Arc<WasmHandler>,
 ) -> Result<Ports, Fail> {
-    let ledger = store.pipeline(
-        &pipeline.name,
-        PipelineOptions {
-            dedup: pipeline.dedup.dedups(),
-            expires_after_ms: u64::try_from(pipeline.expires_after.as_millis()).unwrap_or(u64::MAX),
-            dead_letter_queue: pipeline.dead_letters.queue().map(str::to_owned),
-            handler_digest: handler.digest(),
-        },
-    );
-    let ledger = ledger.map_err(store_fail)?;
+    let ledger = ledger(store, pipeline, &handler)?;
     let source = source(store, config, pipeline, &ledger)?;
     let letters = letters(pipeline, &ledger)?;
     Ok(Ports { source, letters, ledger: Arc::new(ledger), handler })
 }
 
-fn letters(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Result<Arc<dyn DeadLetters>, Fail> {
+/// The ledger of a pipeline.
+pub fn ledger(
+    store: &Store,
+    pipeline: &PipelineConfig,
+    handler: &WasmHandler,
+) -> Result<PipelineStore, Fail> {
+    let options = PipelineOptions {
+        dedup: pipeline.dedup.dedups(),
+        expires_after_ms: u64::try_from(pipeline.expires_after.as_millis()).unwrap_or(u64::MAX),
+        dead_letter_queue: pipeline.dead_letters.queue().map(str::to_owned),
+        handler_digest: handler.digest(),
+    };
+    store.pipeline(&pipeline.name, options).map_err(store_fail)
+}
+
+/// Where its letters go.
+pub fn letters(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Result<Arc<dyn DeadLetters>, Fail> {
     match &pipeline.dead_letters {
         LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Arc::new(ledger.clone())),
         #[cfg(feature = "kafka")]
@@ -138,7 +151,8 @@ fn letters(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Result<Arc<dyn 
     }
 }
 
-fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
+/// What the engine is told of it.
+pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
     PipelineSpec {
         name: pipeline.name.as_str().into(),
         max_in_flight: pipeline.max_in_flight,
@@ -152,7 +166,7 @@ fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
 }
 
 /// The first signal drains, the second ends.
-async fn listen((mut term, mut int): (Signal, Signal), phase: watch::Sender<Phase>) {
+pub async fn listen((mut term, mut int): (Signal, Signal), phase: watch::Sender<Phase>) {
     let mut draining = false;
     loop {
         let number = tokio::select! {

@@ -106,21 +106,7 @@ impl Context {
         let known = partitions.iter().position(|p| p.number == number && *p.topic == *topic);
         let place = known.unwrap_or_else(|| {
             let id = self.shared.options.partition(topic, number).unwrap_or(0);
-            partitions.push(Partition {
-                topic: topic.into(),
-                number,
-                id,
-                assignment: 0,
-                ours: false,
-                leaving: false,
-                position: None,
-                committed: None,
-                fetched: None,
-                first: None,
-                end: None,
-                at_end: false,
-                paused: false,
-            });
+            partitions.push(Partition::new(topic.into(), number, id));
             partitions.len() - 1
         });
         let partition = &mut partitions[place];

@@ -14,6 +14,7 @@ mod poll;
 mod producer;
 mod reader;
 mod receipt;
+mod replay;
 mod state;
 mod style;
 mod topics;
@@ -24,6 +25,7 @@ pub use letters::{KafkaLetters, LetterOptions};
 pub use options::{Forget, KafkaOptions, OPTIONS_OF_OURS, Order, refused_option};
 pub use producer::{KafkaProducer, Outgoing};
 pub use reader::{Part, Reader};
+pub use replay::KafkaReplay;
 pub use style::HeaderStyle;
 pub use topics::{LetterTopic, Topics};
 

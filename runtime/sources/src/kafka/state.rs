@@ -112,6 +112,25 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// One that is not ours yet.
+    pub fn new(topic: Arc<str>, number: i32, id: u32) -> Self {
+        Self {
+            topic,
+            number,
+            id,
+            assignment: 0,
+            ours: false,
+            leaving: false,
+            position: None,
+            committed: None,
+            fetched: None,
+            first: None,
+            end: None,
+            at_end: false,
+            paused: false,
+        }
+    }
+
     /// Records fetched beyond what may be committed, counted by offsets.
     pub fn uncommitted(&self) -> u64 {
         let from = self.position.or(self.first);

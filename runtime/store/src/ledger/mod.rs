@@ -6,7 +6,7 @@ pub mod recovery;
 pub mod show;
 
 use crate::queue::Queue;
-use crate::writer::{Change, Op, Writer};
+use crate::writer::{Change, How, Op, Writer};
 use identity::Item;
 use pelton_core::ports::{
     Claim, ClaimItem, Class, Completion, DeadLetters, Later, Ledger, Release, Verdict,
@@ -111,9 +111,17 @@ impl Pipeline {
 pub struct PipelineStore {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) writer: Arc<Writer>,
+    pub(crate) redo: bool,
 }
 
 impl PipelineStore {
+    /// The same ledger, by which nothing is a duplicate: for an operator who has messages handled again.
+    /// What it completes is completed as ever.
+    #[must_use]
+    pub fn redoing(self) -> Self {
+        Self { redo: true, ..self }
+    }
+
     /// Forgets what was completed in one partition; how many ranges that were. None when the store
     /// cannot write now. Blocks.
     #[must_use]
@@ -150,7 +158,8 @@ pub fn change(
 impl Ledger for PipelineStore {
     fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, Class>> {
         let (answer, answered) = oneshot::channel();
-        self.writer.send(Op::Claim { pipeline: self.pipeline.clone(), items, alone, answer });
+        let (pipeline, redo) = (self.pipeline.clone(), self.redo);
+        self.writer.send(Op::Claim { pipeline, items, how: How { alone, redo }, answer });
         Box::pin(async move { answered.await.unwrap_or(Err(Class::Permanent)) })
     }
 

@@ -1,5 +1,6 @@
 //! Claims: looked up, counted, recorded as one row per chunk.
 
+use super::How;
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode, encode_items};
 use pelton_core::Identity;
@@ -36,17 +37,17 @@ pub fn claim(
     pipeline: &Pipeline,
     chunk: u64,
     items: &[ClaimItem],
-    alone: bool,
+    how: How,
 ) -> rusqlite::Result<Claimed> {
     let looks = pipeline.state().attempt_rows > 0;
     let mut verdicts = Vec::with_capacity(items.len());
     let mut started = Vec::with_capacity(items.len());
     for (index, item) in (0u32..).zip(items) {
         let past = if looks { past(db, pipeline.id, item.identity)? } else { None };
-        let verdict = if pipeline.dedup && is_completed(db, pipeline, item.identity)? {
+        let verdict = if pipeline.dedup && !how.redo && is_completed(db, pipeline, item.identity)? {
             Verdict::Duplicate
         } else {
-            judge(past, item, alone, Claim { chunk, index })
+            judge(past, item, how, Claim { chunk, index })
         };
         started.push(match verdict {
             Verdict::Fresh { attempt, .. } => Some((item.identity, attempt)),
@@ -63,15 +64,15 @@ pub fn claim(
     Ok(Claimed { chunk, verdicts, items: started })
 }
 
-fn judge(past: Option<Past>, item: &ClaimItem, alone: bool, claim: Claim) -> Verdict {
+fn judge(past: Option<Past>, item: &ClaimItem, how: How, claim: Claim) -> Verdict {
     let (known, suspect, lettered) = match past {
         Some(p) => (p.attempts, p.suspect, p.lettered),
         None => (0, false, None),
     };
-    if lettered.is_some_and(|l| l == mark(&item.message.id)) {
+    if !how.redo && lettered.is_some_and(|l| l == mark(&item.message.id)) {
         return Verdict::Lettered;
     }
-    if suspect && !alone {
+    if suspect && !how.alone {
         return Verdict::Suspect;
     }
     Verdict::Fresh { claim, attempt: known.max(item.attempts) + 1, crashed: suspect }

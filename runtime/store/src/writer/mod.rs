@@ -36,12 +36,21 @@ pub enum Change {
 
 type Answer<T> = oneshot::Sender<T>;
 
+/// How claims are judged.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// They may be suspects: there is one item.
+    pub alone: bool,
+    /// What was completed, or given up on, is to be done again.
+    pub redo: bool,
+}
+
 /// What the thread is asked.
 pub enum Op {
     Claim {
         pipeline: Arc<Pipeline>,
         items: Vec<ClaimItem>,
-        alone: bool,
+        how: How,
         answer: Answer<Result<Vec<Verdict>, Class>>,
     },
     Change {
@@ -152,7 +161,7 @@ struct Loop {
     prune: prune::Pruner,
 }
 
-type ClaimOp = (Arc<Pipeline>, Vec<ClaimItem>, bool, Answer<Result<Vec<Verdict>, Class>>);
+type ClaimOp = (Arc<Pipeline>, Vec<ClaimItem>, How, Answer<Result<Vec<Verdict>, Class>>);
 type ChangeOp = (Arc<Pipeline>, Vec<Change>, Answer<Vec<Result<(), Class>>>);
 
 impl Loop {
@@ -170,8 +179,8 @@ impl Loop {
             let mut forgotten = Vec::new();
             for op in std::iter::once(first).chain(arrived.try_iter().take(GROUP)) {
                 match op {
-                    Op::Claim { pipeline, items, alone, answer } => {
-                        claims.push((pipeline, items, alone, answer))
+                    Op::Claim { pipeline, items, how, answer } => {
+                        claims.push((pipeline, items, how, answer))
                     }
                     Op::Change { pipeline, changes: c, answer } => changes.push((pipeline, c, answer)),
                     Op::Forget { pipeline, partition, answer } => {
@@ -225,10 +234,10 @@ impl Loop {
         points::reach("before-claim");
         let mut staged = Vec::with_capacity(ops.len());
         let done = self.transaction(false, |me| {
-            for (pipeline, items, alone, _) in &ops {
+            for (pipeline, items, how, _) in &ops {
                 let chunk = me.next_chunk;
                 me.next_chunk += 1;
-                staged.push(claims::claim(&me.db, pipeline, chunk, items, *alone)?);
+                staged.push(claims::claim(&me.db, pipeline, chunk, items, *how)?);
             }
             Ok(())
         });

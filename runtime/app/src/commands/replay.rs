@@ -1,0 +1,199 @@
+//! `pelton replay`: a part of a topic once more, beside the group.
+
+use super::kafka::{self, PATIENCE};
+use super::{find, load, options, run, store_fail, table};
+use crate::cli::{FromOffset, ReplayArgs};
+use crate::config::{Config, KafkaConfig, PipelineConfig, SourceConfig};
+use crate::exit::{Fail, Outcome};
+use crate::telemetry::{logs, progress};
+use indicatif::ProgressBar;
+use pelton_engine::{Control, Phase, PipelineStats, Ports, Snapshot};
+use pelton_host::WasmHandler;
+use pelton_sources::kafka::{KafkaReplay, Part, PartitionStatus, Reader, inspect};
+use pelton_store::Store;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Between two looks at how far it is.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The parts of each topic.
+type Parts = Vec<(String, Vec<Part>)>;
+
+/// Replays, and says what came of it.
+pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
+    let mut config = load(file)?;
+    let name = find(&config, &args.pipeline)?.name.clone();
+    // Only this one's handler is needed.
+    config.pipelines.retain(|p| p.name == name);
+    let pipeline = find(&config, &name)?;
+    let SourceConfig::Kafka(kafka) = &pipeline.source else {
+        return Err(Fail::usage(format!(
+            "`{name}` reads an embedded queue, which keeps nothing that was handled; `pelton dlq replay` brings back dead letters"
+        )));
+    };
+    let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
+    let parts = plan(pipeline, kafka, args)?;
+    let count: u64 = parts.iter().flat_map(|(_, parts)| parts).map(length).sum();
+    if count == 0 {
+        println!("nothing to replay: the group `{}` has passed no record in that range", kafka.group_id);
+        return Ok(());
+    }
+    let bar = progress::bar(count);
+    logs::start(args.log_format, bar.clone());
+    let handler = run::load_handlers(file, &config)?.pop();
+    let handler = handler.ok_or_else(|| Fail::usage(format!("`{name}` has no handler")))?;
+    let job = Job { config: &config, pipeline, kafka, store: &store, args };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
+    let ended = runtime.block_on(job.work(handler, parts, &bar));
+    bar.finish_and_clear();
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    store.close();
+    let (source, counts) = ended?;
+    report(&name, &source, counts)
+}
+
+fn length(part: &Part) -> u64 {
+    u64::try_from(part.to - part.from).unwrap_or(0)
+}
+
+/// Which offsets: from where it was said, and no further than the group has come. What lies behind that
+/// is the group's to handle.
+fn plan(pipeline: &PipelineConfig, kafka: &KafkaConfig, args: &ReplayArgs) -> Result<Parts, Fail> {
+    let standing =
+        inspect(&kafka.bootstrap_servers, &kafka.group_id, &kafka.topics, &kafka.librdkafka, PATIENCE);
+    let standing = standing.map_err(|problems| Fail::refused(problems.join("; ")))?;
+    let reader = Reader::open(&kafka.bootstrap_servers, &kafka.librdkafka, PATIENCE);
+    let reader = reader.map_err(|why| kafka::refused(pipeline, &why))?;
+    for from in &args.from_offset {
+        known(from, kafka, &standing)?;
+    }
+    let mut all = Vec::new();
+    for topic in &kafka.topics {
+        let of_topic = standing.iter().filter(|s| s.topic == *topic);
+        let mut parts: Vec<Part> = of_topic.filter_map(|s| passed(s, &args.from_offset)).collect();
+        let at = |ms| reader.at_time(topic, &parts, ms).map_err(Fail::refused);
+        let from = args.from_timestamp.map(at).transpose()?;
+        let to = args.to_timestamp.map(at).transpose()?;
+        for (part, offset) in parts.iter_mut().zip(from.into_iter().flatten()) {
+            part.from = part.from.max(offset);
+        }
+        for (part, offset) in parts.iter_mut().zip(to.into_iter().flatten()) {
+            part.to = part.to.min(offset);
+        }
+        parts.retain(|p| p.from < p.to);
+        all.push((topic.clone(), parts));
+    }
+    Ok(all)
+}
+
+/// Refuses a place that the pipeline does not read.
+fn known(from: &FromOffset, kafka: &KafkaConfig, standing: &[PartitionStatus]) -> Outcome {
+    if from.topic.is_none() && kafka.topics.len() > 1 {
+        return Err(Fail::usage(format!(
+            "--from-offset {}:{}: say of which topic, as TOPIC/{}:{}; the pipeline reads {}",
+            from.partition,
+            from.offset,
+            from.partition,
+            from.offset,
+            kafka.topics.join(", ")
+        )));
+    }
+    if standing.iter().any(|s| is_of(from, s)) {
+        return Ok(());
+    }
+    let count = standing.iter().filter(|s| from.topic.as_ref().is_none_or(|t| *t == s.topic)).count();
+    Err(Fail::usage(format!(
+        "--from-offset {}:{}: the pipeline reads no such partition; there are {count}, counted from 0",
+        from.partition, from.offset
+    )))
+}
+
+fn is_of(from: &FromOffset, status: &PartitionStatus) -> bool {
+    from.partition == status.partition && from.topic.as_ref().is_none_or(|t| *t == status.topic)
+}
+
+/// What the group has passed of one partition; from an offset on, if one is named for any.
+fn passed(status: &PartitionStatus, named: &[FromOffset]) -> Option<Part> {
+    let from = match named.iter().find(|from| is_of(from, status)) {
+        Some(from) => from.offset.max(status.first),
+        None if named.is_empty() => status.first,
+        None => return None,
+    };
+    let to = status.committed.unwrap_or(status.first).min(status.end);
+    Some(Part { partition: status.partition, from, to })
+}
+
+struct Job<'c> {
+    config: &'c Config,
+    pipeline: &'c PipelineConfig,
+    kafka: &'c KafkaConfig,
+    store: &'c Store,
+    args: &'c ReplayArgs,
+}
+
+impl Job<'_> {
+    async fn work(
+        &self,
+        handler: Arc<WasmHandler>,
+        parts: Parts,
+        bar: &ProgressBar,
+    ) -> Result<(Arc<KafkaReplay>, Snapshot), Fail> {
+        let ledger = run::ledger(self.store, self.pipeline, &handler)?;
+        let options = kafka::options(self.store, self.config, self.pipeline, self.kafka, &ledger);
+        let source = KafkaReplay::open(options.map_err(store_fail)?, parts, self.args.rate);
+        let source = Arc::new(source.map_err(|why| kafka::refused(self.pipeline, &why))?);
+        let letters = run::letters(self.pipeline, &ledger)?;
+        let ledger = if self.args.redo { ledger.redoing() } else { ledger };
+        let ports = Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler };
+        let stats = Arc::new(PipelineStats::default());
+        let (phase, phases) = watch::channel(Phase::Running);
+        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let listening = tokio::spawn(run::listen(signals, phase));
+        let control =
+            Control { phase: phases, until_empty: true, shutdown_timeout: self.config.shutdown_timeout };
+        let shown = tokio::spawn(show(source.clone(), bar.clone()));
+        let random = RandomState::new().hash_one(std::process::id());
+        let spec = run::spec(self.config, self.pipeline);
+        let ended = pelton_engine::run(vec![(spec, ports, stats.clone())], control, random).await;
+        listening.abort();
+        shown.abort();
+        ended.map_err(|stopped| run::stopped_fail(self.store, &stopped))?;
+        Ok((source, stats.snapshot()))
+    }
+}
+
+async fn show(source: Arc<KafkaReplay>, bar: ProgressBar) {
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tick.tick().await;
+        bar.set_position(source.settled());
+    }
+}
+
+fn report(name: &str, source: &KafkaReplay, counts: Snapshot) -> Outcome {
+    let n = table::number;
+    let known = source.settled().saturating_sub(counts.handled + counts.dead_letters);
+    println!(
+        "replayed {} of {name}: {} handled, {} known to the ledger, {} retries, {} dead letters",
+        n(source.settled()),
+        n(counts.handled),
+        n(known),
+        n(counts.retries),
+        n(counts.dead_letters),
+    );
+    match source.failed() {
+        Some(why) => Err(Fail::refused(format!(
+            "the replay ended early: {why}. What was handled is in the ledger: the same command goes on"
+        ))),
+        None if source.settled() < source.read() => Err(Fail::refused(
+            "the replay was ended early. What was handled is in the ledger: the same command goes on",
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,101 @@
+//! A part of a topic once more, beside the group.
+
+use crate::{order, site};
+use pelton_tests::components::plugin;
+use pelton_tests::kafka::{Broker, Record};
+use pelton_tests::site::{Pipeline, Site};
+
+/// 2023-11-14T22:13:20Z.
+const BEGAN: i64 = 1_700_000_000_000;
+
+/// A hundred orders over two partitions, one a second from `BEGAN` on, and a group that has passed them.
+fn handled(broker: &Broker) -> Site {
+    broker.topic("orders", 2);
+    let at = |n: u64| Record {
+        partition: Some((n % 2) as i32),
+        timestamp: Some(BEGAN + 1_000 * n as i64),
+        ..order(n, &format!("c{}", n % 7), 0)
+    };
+    broker.produce("orders", &(0..100).map(at).collect::<Vec<_>>());
+    let site = site(broker, "orders");
+    site.until_empty();
+    assert_eq!(broker.committed("orders", "orders", 2), [Some(50), Some(50)]);
+    site
+}
+
+fn refused(site: &Site, words: &[&str], code: i32, said: &str) {
+    let output = site.run(&[&["replay", "orders"], words].concat());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(text.contains(said), "{text}");
+}
+
+#[test]
+fn what_is_missing_is_handled_and_the_group_stays_where_it_is() {
+    let broker = Broker::start();
+    let site = handled(&broker);
+    for id in ["orders/0/5", "orders/1/0", "orders/1/49"] {
+        site.done(&["ledger", "forget", "orders", id]);
+    }
+    // What the group has not come to is the group's.
+    broker.produce("orders", &[order(1_000, "k", 0)]);
+    let said = site.done(&["replay", "orders", "--from-beginning"]);
+    assert!(said.contains("replayed 100 of orders: 3 handled, 97 known to the ledger"), "{said}");
+    assert_eq!(broker.committed("orders", "orders", 2), [Some(50), Some(50)]);
+    let said = site.done(&["replay", "orders", "--from-beginning"]);
+    assert!(said.contains("0 handled, 100 known"), "{said}");
+    site.until_empty();
+    assert_eq!(site.status("orders").handled, 104);
+}
+
+#[test]
+fn what_is_done_is_done_again_when_that_is_asked_for() {
+    let broker = Broker::start();
+    let site = handled(&broker);
+    let handled = |words: &[&str], count: &str| {
+        let said = site.done(&[&["replay", "orders", "--redo"], words].concat());
+        assert!(said.contains(&format!(": {count} handled, 0 known")), "{words:?}: {said}");
+    };
+    handled(&["--from-offset", "1:40"], "10");
+    handled(&["--from-offset", "1:40", "--from-offset", "orders/0:49", "--rate", "100/s"], "11");
+    handled(&["--from-timestamp", "2023-11-14T22:14:50Z"], "10");
+    let (from, to) = ("2023-11-14T22:14:00Z", "2023-11-14T22:14:20+00:00");
+    handled(&["--from-timestamp", from, "--to-timestamp", to], "20");
+    let said = site.done(&["replay", "orders", "--from-timestamp", "2100-01-01T00:00:00Z"]);
+    assert!(said.contains("nothing to replay"), "{said}");
+    assert_eq!(broker.committed("orders", "orders", 2), [Some(50), Some(50)]);
+}
+
+#[test]
+fn what_fails_again_is_a_letter_again_and_says_that_it_was_replayed() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    let bad = Record { value: Some(b"no order".to_vec()), ..Record::default() };
+    broker.produce("orders", &[order(1, "k", 0), bad]);
+    let site = site(&broker, "orders");
+    site.until_empty();
+    let said = site.done(&["replay", "orders", "--from-beginning"]);
+    assert!(said.contains("0 handled, 2 known"), "it has its letter: {said}");
+    let said = site.done(&["replay", "orders", "--from-beginning", "--redo"]);
+    assert!(said.contains("1 handled, 0 known to the ledger, 0 retries, 1 dead letters"), "{said}");
+    let letters = site.letters("orders");
+    assert_eq!((letters.len(), &letters[1]["message_id"]), (2, &"orders/0/1".into()));
+}
+
+#[test]
+fn what_cannot_be_replayed_is_said() {
+    let broker = Broker::start();
+    let site = handled(&broker);
+    refused(&site, &[], 64, "--from-beginning");
+    refused(&site, &["--from-offset", "7:0"], 64, "no such partition");
+    refused(&site, &["--from-offset", "seven"], 64, "must be PARTITION:OFFSET");
+    refused(&site, &["--from-timestamp", "yesterday"], 64, "must be a time such as");
+    let worker = site.worker();
+    worker.log.wait("it has its partitions", |line| line.says("assigned"));
+    refused(&site, &["--from-beginning"], 78, "another");
+    worker.stop();
+    broker.kill();
+    refused(&site, &["--from-beginning"], 1, "does not answer");
+    let embedded = Site::new(&[Pipeline::new("orders", plugin("orders"))]);
+    refused(&embedded, &["--from-beginning"], 64, "embedded queue");
+}
