@@ -5,6 +5,7 @@ mod crash;
 mod letters;
 mod rebalance;
 mod replay;
+mod status;
 
 use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};

@@ -72,6 +72,23 @@ pub struct Revocation {
     pub lost: bool,
 }
 
+/// How one partition stands, as its reader knows it; for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// As operators write it, such as `orders/3`.
+    pub name: String,
+    /// As in [`Position`](crate::Position).
+    pub partition: u32,
+    /// The next offset that would be committed; none until something was settled.
+    pub position: Option<u64>,
+    /// One past the last record received.
+    pub received: Option<u64>,
+    /// Records received beyond what may be committed, counted by offsets.
+    pub behind: u64,
+    /// Nothing more is received, because `behind` has come to its limit.
+    pub held_back: bool,
+}
+
 /// Where messages come from. One per pipeline, owned by its driver task.
 pub trait Source: Send + Sync {
     /// Constant for the life of the source. Called once, at start.
@@ -95,6 +112,11 @@ pub trait Source: Send + Sync {
     /// Waits until partitions are taken back. Sources that take nothing back wait for ever.
     fn revoked(&self) -> Later<'_, Revocation> {
         Box::pin(std::future::pending())
+    }
+
+    /// How the partitions stand that are ours now; none for sources without partitions.
+    fn standing(&self) -> Vec<Standing> {
+        Vec::new()
     }
 
     /// Nothing of these partitions is in work any more, and what could be settled was.

@@ -39,6 +39,12 @@ impl Watermark {
         self.open.iter().rev().find(|(_, (_, done))| *done).map(|(offset, _)| *offset)
     }
 
+    /// The offset that it waits for, if it waits.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.open.first_key_value().map(|(offset, _)| *offset)
+    }
+
     /// Received offsets that the watermark has not passed.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -55,6 +61,7 @@ mod tests {
         let mut mark = Watermark::default();
         [3, 7, 8].into_iter().for_each(|o| mark.received(o, Receipt(o)));
         assert_eq!(mark.settled(7), None);
+        assert_eq!(mark.first(), Some(3));
         assert_eq!(mark.settled(3), Some(Receipt(7)));
         assert_eq!(mark.settled(3), None);
         assert_eq!(mark.settled(8), Some(Receipt(8)));

@@ -98,6 +98,7 @@ impl Driver {
             handler: ports.handler.digest(),
         };
         let (answers, arrivals) = mpsc::unbounded_channel();
+        stats.attach(answers.clone());
         let dedup = Arc::new(spec.dedup);
         let origin = Instant::now();
         let performer = Performer { ports, dedup, digest: spec.digest, suspects, origin, answers };
@@ -177,6 +178,10 @@ impl Driver {
                     self.look_again = None;
                 }
                 self.pipeline.apply(now, input);
+            }
+            Arrival::Look(answer) => {
+                // Who asked may have gone.
+                drop(answer.send(self.pipeline.blocking()));
             }
             Arrival::Turn(permit) => {
                 self.turn = Some(permit);

@@ -3,12 +3,12 @@
 use crate::dedup::{DedupKey, Digest};
 use crate::driver::Ports;
 use pelton_core::Time;
-use pelton_core::pipeline::{Command, Input};
+use pelton_core::pipeline::{Blocking, Command, Input};
 use pelton_core::points;
 use pelton_core::ports::{Class, Revocation};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 /// What arrives at a pipeline's task.
@@ -19,6 +19,8 @@ pub enum Arrival {
     Turn(OwnedSemaphorePermit),
     /// What is left in the source; none when it could not be told.
     Unsettled(Option<u64>),
+    /// Somebody wants to know what the watermarks wait for.
+    Look(oneshot::Sender<Vec<Blocking>>),
 }
 
 /// Everything a command needs. Cheap to clone.

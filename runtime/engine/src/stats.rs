@@ -1,7 +1,10 @@
 //! Numbers of a running pipeline, for the live line and the log.
 
-use pelton_core::pipeline::Counts;
+use crate::perform::Arrival;
+use pelton_core::pipeline::{Blocking, Counts};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::{mpsc, oneshot};
 
 /// Written by the pipeline's task, read by anyone, without a lock.
 #[derive(Debug, Default)]
@@ -11,6 +14,7 @@ pub struct PipelineStats {
     retries: AtomicU64,
     dead_letters: AtomicU64,
     in_flight: AtomicU64,
+    task: OnceLock<mpsc::UnboundedSender<Arrival>>,
 }
 
 /// The numbers at one moment, since the start of this worker.
@@ -35,6 +39,18 @@ impl PipelineStats {
         self.retries.store(counts.retries, Relaxed);
         self.dead_letters.store(counts.dead_letters, Relaxed);
         self.in_flight.store(counts.in_flight, Relaxed);
+    }
+
+    pub(crate) fn attach(&self, task: mpsc::UnboundedSender<Arrival>) {
+        // A pipeline has one task.
+        drop(self.task.set(task));
+    }
+
+    /// What the watermarks of its partitions wait for; none once its task has ended.
+    pub async fn blocking(&self) -> Vec<Blocking> {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.task.get().is_some_and(|task| task.send(Arrival::Look(answer)).is_ok());
+        if asked { answered.await.unwrap_or_default() } else { Vec::new() }
     }
 
     /// The numbers now.

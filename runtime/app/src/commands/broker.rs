@@ -5,6 +5,12 @@ use crate::exit::Fail;
 use pelton_store::Store;
 use serde_json::{Value, json};
 
+/// What the worker says of a part of its pipeline, if that is its own.
+pub fn own(live: Option<&Value>, pipeline: &str, part: &Value) -> Option<Value> {
+    let name = format!("{}/{}", part["topic"].as_str()?, part["partition"]);
+    live?[pipeline].get(&name).cloned()
+}
+
 /// One partition, or whatever the broker counts by.
 pub struct Part {
     /// For `status --json`.
@@ -43,6 +49,38 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => Some(super::topic_letters::count(pipeline, topics, store)),
     }
+}
+
+/// How each part stands, for people: one row each.
+pub fn rows(looked: &[Part]) -> Vec<Vec<String>> {
+    let text = |value: &Value| if value.is_null() { "-".to_owned() } else { value.to_string() };
+    let row = |part: &Part| {
+        let (json, here) = (&part.json, &part.json["here"]);
+        let name = format!("{}/{}", json["topic"].as_str().unwrap_or_default(), json["partition"]);
+        let received = text(&here["received"]);
+        let counts = [text(&json["committed"]), received, text(&json["end"]), text(&json["lag"])];
+        std::iter::once(name).chain(counts).chain([waits(here)]).collect()
+    };
+    looked.iter().map(row).collect()
+}
+
+/// What the commit of a part waits for.
+fn waits(here: &Value) -> String {
+    if here.is_null() {
+        return "not assigned here".to_owned();
+    }
+    let by = &here["blocked_by"];
+    if by.is_null() {
+        return String::new();
+    }
+    let seconds = by["held_ms"].as_f64().unwrap_or(0.0) / 1_000.0;
+    let doing = by["doing"].as_str().unwrap_or_default();
+    let held = if here["held_back"] == true {
+        format!("; paused by max_uncommitted, {} behind", here["behind"])
+    } else {
+        String::new()
+    };
+    format!("offset {} {doing}, attempt {}, for {seconds:.1} s{held}", by["offset"], by["attempt"])
 }
 
 /// The part of `status --json` that a broker adds.

@@ -9,6 +9,7 @@ mod kafka;
 pub mod ledger;
 mod letter;
 mod letterbox;
+mod live;
 #[cfg(feature = "kafka")]
 pub mod replay;
 pub mod run;

@@ -1,6 +1,6 @@
 //! `pelton run`: the life of a worker.
 
-use super::{handlers, load, options, status, store_fail};
+use super::{handlers, live, load, options, status, store_fail};
 use crate::cli::RunArgs;
 use crate::config::{Config, Invalid, LettersConfig, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
@@ -75,12 +75,19 @@ async fn work(
         pipelines.push((spec(config, pipeline), ports, Arc::new(PipelineStats::default())));
     }
     let stats: Vec<_> = pipelines.iter().map(|(_, _, stats)| stats.clone()).collect();
+    let lives = config.pipelines.iter().zip(&pipelines).map(|(pipeline, (_, ports, stats))| live::Live {
+        name: pipeline.name.clone(),
+        source: ports.source.clone(),
+        stats: stats.clone(),
+    });
+    let asked = live::start(&config.data_dir, lives.collect());
     let listening = tokio::spawn(listen(signals, phase));
     let line = (!bar.is_hidden())
         .then(|| tokio::spawn(live_line::keep(bar, config.clone(), store.clone(), stats)));
     let random = RandomState::new().hash_one(std::process::id());
     let ended = pelton_engine::run(pipelines, control, random).await;
     listening.abort();
+    drop(asked);
     if let Some(line) = line {
         line.abort();
     }

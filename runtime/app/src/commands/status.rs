@@ -1,7 +1,7 @@
 //! `pelton status`.
 
-use super::{broker, load, open_beside, table};
-use crate::config::Config;
+use super::{broker, live, load, open_beside, table};
+use crate::config::{Config, PipelineConfig};
 use crate::exit::Outcome;
 use pelton_core::Cause;
 use pelton_store::{PipelineStatus, Store, StoreError};
@@ -15,7 +15,15 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     let store = open_beside(&config)?;
     let worker = Store::owner_of(&config.data_dir);
     let mut all = read(&config, &store)?;
-    let looked: Vec<_> = config.pipelines.iter().map(broker::look).collect();
+    let live = worker.and_then(|_| live::ask(&config.data_dir));
+    let look = |pipeline: &PipelineConfig| {
+        let mut looked = broker::look(pipeline)?;
+        for part in looked.iter_mut().flatten() {
+            part.json["here"] = broker::own(live.as_ref(), &pipeline.name, &part.json).into();
+        }
+        Some(looked)
+    };
+    let looked: Vec<_> = config.pipelines.iter().map(look).collect();
     for (((_, status), looked), pipeline) in all.iter_mut().zip(&looked).zip(&config.pipelines) {
         if let Some(Ok(parts)) = looked {
             status.queued = parts.iter().map(|p| p.lag).sum::<u64>().saturating_sub(status.in_flight);
@@ -37,8 +45,14 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     }
     print(&all)?;
     for ((name, _), looked) in all.iter().zip(&looked) {
-        if let Some(Err(problems)) = looked {
-            problems.iter().for_each(|problem| println!("\n{name}: {problem}"));
+        match looked {
+            Some(Err(problems)) => problems.iter().for_each(|problem| println!("\n{name}: {problem}")),
+            Some(Ok(parts)) => {
+                println!("\n{name}:");
+                let heading = ["partition", "committed", "received", "end", "lag", "waits for"];
+                table::print(&heading, &broker::rows(parts))?;
+            }
+            None => {}
         }
     }
     match worker {

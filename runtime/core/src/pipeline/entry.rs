@@ -34,6 +34,10 @@ pub struct Entry {
     pub leaving: bool,
     pub place: Place,
     pub ended: Ended,
+    /// When it was received.
+    pub since: Time,
+    /// The number of its last start here; 0 for none yet.
+    pub attempt: u32,
     /// When its wait is over, while it waits here.
     pub due: Option<Time>,
 }

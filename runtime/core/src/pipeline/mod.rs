@@ -3,6 +3,7 @@
 //! The driver feeds `Input`s as they arrive, then calls `flush` once and performs the `Command`s.
 //! Every command of a port is answered by exactly one input that carries its batch's number.
 
+mod blocking;
 mod chunks;
 mod entry;
 mod outbox;
@@ -20,6 +21,7 @@ use crate::ports::{Capabilities, ClaimItem, Class, Completion, Release, Settle, 
 use crate::retry::RetryPolicy;
 use crate::sizing::Sizing;
 use crate::watermark::Watermark;
+pub use blocking::Blocking;
 use chunks::Chunk;
 use entry::Entries;
 use outbox::Outbox;

@@ -25,6 +25,9 @@ impl Pipeline {
             self.counts.duplicates += 1;
         }
         let (state, action) = step(before, event, &cx);
+        if let State::Handling { attempt, .. } = &state {
+            entry.attempt = *attempt;
+        }
         entry.state = state;
         self.perform(slot, action);
         self.pass_turn_on(slot);

@@ -135,6 +135,8 @@ impl Pipeline {
             fills: false,
             place: Place::Out,
             ended: Ended::Free,
+            since: self.now,
+            attempt: 0,
             due: None,
         });
         if let (Some(leases), Some(until)) = (&mut self.leases, delivery.lease_until) {

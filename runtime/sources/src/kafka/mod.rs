@@ -30,7 +30,7 @@ pub use style::HeaderStyle;
 pub use topics::{LetterTopic, Topics};
 
 use pelton_core::Receipt;
-use pelton_core::ports::{Capabilities, Class, Lag, Later, Revocation, Settle, Source};
+use pelton_core::ports::{Capabilities, Class, Lag, Later, Revocation, Settle, Source, Standing};
 use rdkafka::error::KafkaError;
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -128,6 +128,12 @@ impl Source for KafkaSource {
                 self.shared.taken_back.notified().await;
             }
         })
+    }
+
+    fn standing(&self) -> Vec<Standing> {
+        let state = self.shared.state();
+        let ours = state.partitions.iter().filter(|p| p.ours);
+        ours.map(|p| p.standing(self.shared.options.max_uncommitted)).collect()
     }
 
     fn let_go(&self, partitions: Vec<u32>) {

@@ -2,7 +2,7 @@
 
 use super::options::KafkaOptions;
 use super::receipt::Ticket;
-use pelton_core::ports::{Class, Revocation};
+use pelton_core::ports::{Class, Revocation, Standing};
 use pelton_core::{Delivery, Receipt};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -128,6 +128,20 @@ impl Partition {
             end: None,
             at_end: false,
             paused: false,
+        }
+    }
+
+    /// For people. `limit` is how far it may be behind.
+    pub fn standing(&self, limit: u64) -> Standing {
+        let unsigned = |offset: Option<i64>| offset.and_then(|o| u64::try_from(o).ok());
+        let behind = self.uncommitted();
+        Standing {
+            name: format!("{}/{}", self.topic, self.number),
+            partition: self.id,
+            position: unsigned(self.position),
+            received: unsigned(self.fetched),
+            behind,
+            held_back: self.paused && behind >= limit - limit / 4,
         }
     }
 
