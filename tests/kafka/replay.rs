@@ -1,9 +1,11 @@
 //! A part of a topic once more, beside the group.
 
-use crate::{order, site};
+use crate::{order, site, taken};
 use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};
 use pelton_tests::site::{Pipeline, Site};
+use pelton_tests::wait::until;
+use std::process::Stdio;
 
 /// 2023-11-14T22:13:20Z.
 const BEGAN: i64 = 1_700_000_000_000;
@@ -67,6 +69,38 @@ fn what_is_done_is_done_again_when_that_is_asked_for() {
 }
 
 #[test]
+fn a_worker_that_runs_does_it_beside_its_group() {
+    let broker = Broker::start();
+    let site = handled(&broker);
+    site.done(&["ledger", "forget", "orders", "orders/1/7"]);
+    let worker = site.worker();
+    worker.log.wait("it has its partitions", |line| line.says("assigned"));
+    let said = site.done(&["replay", "orders", "--from-beginning"]);
+    assert!(said.contains("replayed 100 of orders: 1 handled, 99 known"), "{said}");
+    let said = site.done(&["replay", "orders", "--from-beginning", "--redo"]);
+    assert!(said.contains("100 handled, 0 known"), "{said}");
+    assert_eq!(broker.committed("orders", "orders", 2), [Some(50), Some(50)]);
+
+    // One at a time; it ends with its client, and with the worker, which hands back what is left.
+    let slow = ["replay", "orders", "--from-beginning", "--redo", "--rate", "5/s"];
+    let mut client = site.command(&slow).stderr(Stdio::piped()).spawn().expect("pelton can be started");
+    let before = taken(&worker.log).len();
+    worker.log.wait_for("the replay is under way", before + 2, |line| line.says(" taken"));
+    refused(&site, &["--from-beginning"], 1, "another replay under way");
+    client.kill().expect("it is our child");
+    client.wait().expect("it is our child");
+    let free = || site.run(&["replay", "orders", "--from-offset", "0:49"]).status.success().then_some(());
+    until("the replay has ended with its client", free);
+    let client = site.command(&slow).stderr(Stdio::piped()).spawn().expect("pelton can be started");
+    let before = taken(&worker.log).len();
+    worker.log.wait_for("the next one is under way", before + 1, |line| line.says(" taken"));
+    worker.stop();
+    let ended = client.wait_with_output().expect("it is our child");
+    assert_eq!(ended.status.code(), Some(1), "{}", String::from_utf8_lossy(&ended.stderr));
+    site.until_empty();
+}
+
+#[test]
 fn what_fails_again_is_a_letter_again_and_says_that_it_was_replayed() {
     let broker = Broker::start();
     broker.topic("orders", 1);
@@ -90,10 +124,6 @@ fn what_cannot_be_replayed_is_said() {
     refused(&site, &["--from-offset", "7:0"], 64, "no such partition");
     refused(&site, &["--from-offset", "seven"], 64, "must be PARTITION:OFFSET");
     refused(&site, &["--from-timestamp", "yesterday"], 64, "must be a time such as");
-    let worker = site.worker();
-    worker.log.wait("it has its partitions", |line| line.says("assigned"));
-    refused(&site, &["--from-beginning"], 78, "another");
-    worker.stop();
     broker.kill();
     refused(&site, &["--from-beginning"], 1, "does not answer");
     let embedded = Site::new(&[Pipeline::new("orders", plugin("orders"))]);

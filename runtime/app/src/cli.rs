@@ -49,8 +49,8 @@ pub enum Command {
     /// Read a part of a pipeline's topics once more, beside its group, whose offsets stay as they are.
     ///
     /// Handles what the group has passed and the ledger does not know as completed; with `--redo`, all of
-    /// it. Messages are marked as replayed. Uses the data directory of the pipeline, so no worker may run
-    /// on that one meanwhile; other members of the group may.
+    /// it. Messages are marked as replayed. A worker that runs on the data directory does it, beside its own
+    /// work; without one this command does.
     #[cfg(feature = "kafka")]
     #[command(
         after_help = "Example:\n  pelton replay orders --from-timestamp 2026-11-01T00:00:00Z --to-timestamp 2026-11-02T00:00:00Z\n  pelton replay orders --from-offset 3:1200 --redo --rate 50/s"

@@ -2,9 +2,11 @@
 //!
 //! A client writes one line, the word of what it wants, and gets one line of JSON back.
 
+use crate::config::{Config, PipelineConfig};
 use pelton_core::pipeline::Blocking;
-use pelton_core::ports::{Source, Standing};
-use pelton_engine::PipelineStats;
+use pelton_core::ports::Standing;
+use pelton_engine::{Phase, PipelineStats, Ports};
+use pelton_store::{PipelineStore, Store};
 use serde_json::{Map, Value, json};
 use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -16,19 +18,57 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::AbortHandle;
 
 const SOCKET: &str = "pelton.sock";
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of a question, at most.
-const QUESTION: u64 = 64;
+const QUESTION: u64 = 1 << 20;
+/// Clients at once.
+const CLIENTS: usize = 16;
 
 /// One pipeline of the worker, to be asked.
 pub struct Live {
-    pub name: String,
-    pub source: Arc<dyn Source>,
+    pub pipeline: PipelineConfig,
+    pub ports: Ports,
+    #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "replays need it"))]
+    pub ledger: PipelineStore,
     pub stats: Arc<PipelineStats>,
+}
+
+/// What clients may ask of.
+#[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "replays need it"))]
+pub struct Served {
+    pub config: Config,
+    pub store: Store,
+    pub pipelines: Vec<Live>,
+    /// Of the worker.
+    pub phase: watch::Receiver<Phase>,
+    /// Set to draining when the pipelines have ended.
+    stop: watch::Sender<Phase>,
+    /// Held by the replay that runs.
+    pub turn: Mutex<()>,
+}
+
+impl Served {
+    /// Everything that the worker has.
+    pub fn new(
+        config: Config,
+        store: Store,
+        pipelines: Vec<Live>,
+        phase: watch::Receiver<Phase>,
+    ) -> Arc<Self> {
+        let (stop, _) = watch::channel(Phase::Running);
+        Arc::new(Self { config, store, pipelines, phase, stop, turn: Mutex::new(()) })
+    }
+
+    /// Ends what a client has started, when the worker ends.
+    #[cfg(feature = "kafka")]
+    pub fn stopping(&self) -> watch::Receiver<Phase> {
+        self.stop.subscribe()
+    }
 }
 
 /// A path to the socket that fits its address, however deep the data directory is.
@@ -36,26 +76,33 @@ fn address(dir: &File) -> PathBuf {
     Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(SOCKET)
 }
 
-/// Answers questions until it is dropped.
-pub struct Answering(Option<AbortHandle>);
+/// Answers questions until its end.
+pub struct Answering {
+    served: Arc<Served>,
+    task: Option<AbortHandle>,
+}
 
-impl Drop for Answering {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
+impl Answering {
+    /// Hears no more, and waits for the replay that runs to be handed back.
+    pub async fn end(self) {
+        if let Some(task) = &self.task {
             task.abort();
         }
+        self.served.stop.send_replace(Phase::Draining);
+        drop(self.served.turn.lock().await);
     }
 }
 
 /// Opens the socket and answers. Where there can be no socket the worker does without.
-pub fn start(data_dir: &Path, pipelines: Vec<Live>) -> Answering {
-    match listen(data_dir) {
-        Ok(listener) => Answering(Some(tokio::spawn(serve(listener, pipelines)).abort_handle())),
+pub fn start(served: Arc<Served>) -> Answering {
+    let task = match listen(&served.config.data_dir) {
+        Ok(listener) => Some(tokio::spawn(serve(listener, served.clone())).abort_handle()),
         Err(error) => {
-            tracing::warn!(%error, data_dir = %data_dir.display(), "no socket can be made: `pelton status` shows less");
-            Answering(None)
+            tracing::warn!(%error, "no socket can be made in data_dir: `pelton status` shows less");
+            None
         }
-    }
+    };
+    Answering { served, task }
 }
 
 /// Opens the socket. The caller owns the data directory: what is there is a dead worker's.
@@ -71,13 +118,18 @@ fn listen(data_dir: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers one client after the other, until it is aborted. A client that says nothing is left.
-async fn serve(listener: UnixListener, pipelines: Vec<Live>) {
-    loop {
+/// Answers clients side by side, until it is aborted.
+async fn serve(listener: UnixListener, served: Arc<Served>) {
+    let room = Arc::new(Semaphore::new(CLIENTS));
+    while let Ok(permit) = room.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let answered = tokio::time::timeout(PATIENCE, answer(stream, &pipelines)).await;
-                tracing::debug!(?answered, "a client of the socket");
+                let served = served.clone();
+                drop(tokio::spawn(async move {
+                    let answered = answer(stream, &served).await;
+                    tracing::debug!(?answered, "a client of the socket");
+                    drop(permit);
+                }));
             }
             Err(error) => {
                 // No more files can be opened: it is tried again, not at once.
@@ -88,13 +140,17 @@ async fn serve(listener: UnixListener, pipelines: Vec<Live>) {
     }
 }
 
-async fn answer(mut stream: tokio::net::UnixStream, pipelines: &[Live]) -> std::io::Result<()> {
+/// A client that says nothing is left.
+async fn answer(mut stream: tokio::net::UnixStream, served: &Served) -> std::io::Result<()> {
     let (read, mut write) = stream.split();
     let mut question = String::new();
-    tokio::io::BufReader::new(read.take(QUESTION)).read_line(&mut question).await?;
-    let answer = match question.trim() {
-        "status" => status(pipelines).await,
-        _ => json!({ "error": "the questions are: status" }),
+    let mut read = tokio::io::BufReader::new(read.take(QUESTION));
+    tokio::time::timeout(PATIENCE, read.read_line(&mut question)).await??;
+    let answer = match question.trim().split_once(' ').unwrap_or((question.trim(), "")) {
+        ("status", _) => tokio::time::timeout(PATIENCE, status(&served.pipelines)).await?,
+        #[cfg(feature = "kafka")]
+        ("replay", request) => super::replay_live::serve(request, served, &mut read, &mut write).await,
+        _ => json!({ "error": "this worker does not know the question; is it of another version?" }),
     };
     write.write_all(format!("{answer}\n").as_bytes()).await
 }
@@ -104,8 +160,8 @@ async fn status(pipelines: &[Live]) -> Value {
     for live in pipelines {
         let blocking = live.stats.blocking().await;
         let one = |s: Standing| (s.name.clone(), standing(&s, &blocking));
-        let parts: Map<String, Value> = live.source.standing().into_iter().map(one).collect();
-        all.insert(live.name.clone(), parts.into());
+        let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
+        all.insert(live.pipeline.name.clone(), parts.into());
     }
     all.into()
 }
@@ -123,11 +179,16 @@ fn standing(part: &Standing, blocking: &[Blocking]) -> Value {
 /// Asks the worker of a data directory how its partitions stand: pipeline, partition, and what it says.
 /// None when it does not answer. Blocks.
 pub fn ask(data_dir: &Path) -> Option<Value> {
-    let dir = File::open(data_dir).ok()?;
-    let mut stream = UnixStream::connect(address(&dir)).ok()?;
+    let mut stream = connect(data_dir).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(b"status\n").ok()?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).ok()?;
     serde_json::from_str(&line).ok()
+}
+
+/// Reaches the worker of a data directory.
+pub fn connect(data_dir: &Path) -> std::io::Result<UnixStream> {
+    let dir = File::open(data_dir)?;
+    UnixStream::connect(address(&dir))
 }

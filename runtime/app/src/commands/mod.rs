@@ -12,6 +12,8 @@ mod letterbox;
 mod live;
 #[cfg(feature = "kafka")]
 pub mod replay;
+#[cfg(feature = "kafka")]
+mod replay_live;
 pub mod run;
 pub mod send;
 pub mod status;

@@ -1,18 +1,19 @@
 //! `pelton replay`: a part of a topic once more, beside the group.
 
 use super::kafka::{self, PATIENCE};
-use super::{find, load, options, run, store_fail, table};
+use super::{find, load, options, replay_live, run, store_fail, table};
 use crate::cli::{FromOffset, ReplayArgs};
 use crate::config::{Config, KafkaConfig, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::{logs, progress};
 use indicatif::ProgressBar;
-use pelton_engine::{Control, Phase, PipelineStats, Ports, Snapshot};
-use pelton_host::WasmHandler;
+use pelton_core::ports::{DeadLetters, Handler};
+use pelton_engine::{Control, Phase, PipelineStats, Ports};
 use pelton_sources::kafka::{KafkaReplay, Part, PartitionStatus, Reader, inspect};
-use pelton_store::Store;
+use pelton_store::{PipelineStore, Store};
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The parts of each topic.
-type Parts = Vec<(String, Vec<Part>)>;
+pub type Parts = Vec<(String, Vec<Part>)>;
 
 /// Replays, and says what came of it.
 pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
@@ -36,7 +37,6 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
             "`{name}` reads an embedded queue, which keeps nothing that was handled; `pelton dlq replay` brings back dead letters"
         )));
     };
-    let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
     let parts = plan(pipeline, kafka, args)?;
     let count: u64 = parts.iter().flat_map(|(_, parts)| parts).map(length).sum();
     if count == 0 {
@@ -44,18 +44,46 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
         return Ok(());
     }
     let bar = progress::bar(count);
-    logs::start(args.log_format, bar.clone());
-    let handler = run::load_handlers(file, &config)?.pop();
-    let handler = handler.ok_or_else(|| Fail::usage(format!("`{name}` has no handler")))?;
-    let job = Job { config: &config, pipeline, kafka, store: &store, args };
+    let done = if Store::owner_of(&config.data_dir).is_some() {
+        replay_live::ask(&config, pipeline, args, &parts, &bar)
+    } else {
+        logs::start(args.log_format, bar.clone());
+        alone(file, &config, pipeline, kafka, args, parts, &bar)
+    };
+    bar.finish_and_clear();
+    report(&name, &done?)
+}
+
+/// In this process, which owns the data directory meanwhile.
+fn alone(
+    file: &Path,
+    config: &Config,
+    pipeline: &PipelineConfig,
+    kafka: &KafkaConfig,
+    args: &ReplayArgs,
+    parts: Parts,
+    bar: &ProgressBar,
+) -> Result<Done, Fail> {
+    let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
+    let handler = run::load_handlers(file, config)?.pop();
+    let handler = handler.ok_or_else(|| Fail::usage(format!("`{}` has no handler", pipeline.name)))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
-    let ended = runtime.block_on(job.work(handler, parts, &bar));
-    bar.finish_and_clear();
+    let ended = runtime.block_on(async {
+        let (phase, phases) = watch::channel(Phase::Running);
+        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let listening = tokio::spawn(run::listen(signals, phase));
+        let ledger = run::ledger(&store, pipeline, &handler)?;
+        let letters = run::letters(pipeline, &ledger)?;
+        let job = Job { config, pipeline, kafka, store: &store, redo: args.redo, rate: args.rate };
+        let ended =
+            job.work(ledger, letters, handler, parts, phases, |settled| bar.set_position(settled)).await;
+        listening.abort();
+        ended
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     store.close();
-    let (source, counts) = ended?;
-    report(&name, &source, counts)
+    ended
 }
 
 fn length(part: &Part) -> u64 {
@@ -129,71 +157,85 @@ fn passed(status: &PartitionStatus, named: &[FromOffset]) -> Option<Part> {
     Some(Part { partition: status.partition, from, to })
 }
 
-struct Job<'c> {
-    config: &'c Config,
-    pipeline: &'c PipelineConfig,
-    kafka: &'c KafkaConfig,
-    store: &'c Store,
-    args: &'c ReplayArgs,
+/// A replay, wherever it runs.
+pub struct Job<'c> {
+    pub config: &'c Config,
+    pub pipeline: &'c PipelineConfig,
+    pub kafka: &'c KafkaConfig,
+    pub store: &'c Store,
+    pub redo: bool,
+    pub rate: Option<f64>,
+}
+
+/// What came of a replay.
+#[derive(Debug, Clone, Default)]
+pub struct Done {
+    /// All of it was read and settled.
+    pub complete: bool,
+    pub settled: u64,
+    pub handled: u64,
+    pub retries: u64,
+    pub dead_letters: u64,
+    /// Why it could not be read to its end.
+    pub failed: Option<String>,
 }
 
 impl Job<'_> {
-    async fn work(
+    /// Runs it to its end, or until `phase` says drain. `seen` is told now and then how many are settled.
+    pub async fn work(
         &self,
-        handler: Arc<WasmHandler>,
+        ledger: PipelineStore,
+        letters: Arc<dyn DeadLetters>,
+        handler: Arc<dyn Handler>,
         parts: Parts,
-        bar: &ProgressBar,
-    ) -> Result<(Arc<KafkaReplay>, Snapshot), Fail> {
-        let ledger = run::ledger(self.store, self.pipeline, &handler)?;
+        phase: watch::Receiver<Phase>,
+        mut seen: impl FnMut(u64),
+    ) -> Result<Done, Fail> {
         let options = kafka::options(self.store, self.config, self.pipeline, self.kafka, &ledger);
-        let source = KafkaReplay::open(options.map_err(store_fail)?, parts, self.args.rate);
+        let source = KafkaReplay::open(options.map_err(store_fail)?, parts, self.rate);
         let source = Arc::new(source.map_err(|why| kafka::refused(self.pipeline, &why))?);
-        let letters = run::letters(self.pipeline, &ledger)?;
-        let ledger = if self.args.redo { ledger.redoing() } else { ledger };
+        let ledger = if self.redo { ledger.redoing() } else { ledger };
         let ports = Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler };
         let stats = Arc::new(PipelineStats::default());
-        let (phase, phases) = watch::channel(Phase::Running);
-        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let listening = tokio::spawn(run::listen(signals, phase));
-        let control =
-            Control { phase: phases, until_empty: true, shutdown_timeout: self.config.shutdown_timeout };
-        let shown = tokio::spawn(show(source.clone(), bar.clone()));
-        let random = RandomState::new().hash_one(std::process::id());
+        let control = Control { phase, until_empty: true, shutdown_timeout: self.config.shutdown_timeout };
+        let random = RandomState::new().hash_one(self.pipeline.name.as_str());
         let spec = run::spec(self.config, self.pipeline);
-        let ended = pelton_engine::run(vec![(spec, ports, stats.clone())], control, random).await;
-        listening.abort();
-        shown.abort();
+        let mut running = pin!(pelton_engine::run(vec![(spec, ports, stats.clone())], control, random));
+        let mut tick = tokio::time::interval(LOOK);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut running => break ended,
+                _ = tick.tick() => seen(source.settled()),
+            }
+        };
         ended.map_err(|stopped| run::stopped_fail(self.store, &stopped))?;
-        Ok((source, stats.snapshot()))
+        let counts = stats.snapshot();
+        Ok(Done {
+            complete: source.is_complete(),
+            settled: source.settled(),
+            handled: counts.handled,
+            retries: counts.retries,
+            dead_letters: counts.dead_letters,
+            failed: source.failed(),
+        })
     }
 }
 
-async fn show(source: Arc<KafkaReplay>, bar: ProgressBar) {
-    let mut tick = tokio::time::interval(LOOK);
-    loop {
-        tick.tick().await;
-        bar.set_position(source.settled());
-    }
-}
-
-fn report(name: &str, source: &KafkaReplay, counts: Snapshot) -> Outcome {
+fn report(name: &str, done: &Done) -> Outcome {
     let n = table::number;
-    let known = source.settled().saturating_sub(counts.handled + counts.dead_letters);
+    let known = done.settled.saturating_sub(done.handled + done.dead_letters);
     println!(
         "replayed {} of {name}: {} handled, {} known to the ledger, {} retries, {} dead letters",
-        n(source.settled()),
-        n(counts.handled),
+        n(done.settled),
+        n(done.handled),
         n(known),
-        n(counts.retries),
-        n(counts.dead_letters),
+        n(done.retries),
+        n(done.dead_letters),
     );
-    match source.failed() {
-        Some(why) => Err(Fail::refused(format!(
-            "the replay ended early: {why}. What was handled is in the ledger: the same command goes on"
-        ))),
-        None if source.settled() < source.read() => Err(Fail::refused(
-            "the replay was ended early. What was handled is in the ledger: the same command goes on",
-        )),
+    let again = "What was handled is in the ledger: without --redo the same command goes on";
+    match &done.failed {
+        Some(why) => Err(Fail::refused(format!("the replay ended early: {why}. {again}"))),
+        None if !done.complete => Err(Fail::refused(format!("the replay was ended early. {again}"))),
         None => Ok(()),
     }
 }

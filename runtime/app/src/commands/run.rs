@@ -68,26 +68,29 @@ async fn work(
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let control =
         Control { phase: phases, until_empty: args.until_empty, shutdown_timeout: config.shutdown_timeout };
-    let mut pipelines = Vec::new();
+    let (mut pipelines, mut lives) = (Vec::new(), Vec::new());
     for (pipeline, handler) in config.pipelines.iter().zip(handlers) {
         tracing::info!(pipeline = %pipeline.name, source = pipeline.source.describe(), handler = %handler.digest(), "started");
-        let ports = ports(store, config, pipeline, handler)?;
-        pipelines.push((spec(config, pipeline), ports, Arc::new(PipelineStats::default())));
+        let (ports, ledger) = ports(store, config, pipeline, handler)?;
+        let stats = Arc::new(PipelineStats::default());
+        lives.push(live::Live {
+            pipeline: pipeline.clone(),
+            ports: ports.clone(),
+            ledger,
+            stats: stats.clone(),
+        });
+        pipelines.push((spec(config, pipeline), ports, stats));
     }
     let stats: Vec<_> = pipelines.iter().map(|(_, _, stats)| stats.clone()).collect();
-    let lives = config.pipelines.iter().zip(&pipelines).map(|(pipeline, (_, ports, stats))| live::Live {
-        name: pipeline.name.clone(),
-        source: ports.source.clone(),
-        stats: stats.clone(),
-    });
-    let asked = live::start(&config.data_dir, lives.collect());
+    let phases = control.phase.clone();
+    let asked = live::start(live::Served::new(config.clone(), store.clone(), lives, phases));
     let listening = tokio::spawn(listen(signals, phase));
     let line = (!bar.is_hidden())
         .then(|| tokio::spawn(live_line::keep(bar, config.clone(), store.clone(), stats)));
     let random = RandomState::new().hash_one(std::process::id());
     let ended = pelton_engine::run(pipelines, control, random).await;
     listening.abort();
-    drop(asked);
+    asked.end().await;
     if let Some(line) = line {
         line.abort();
     }
@@ -127,11 +130,11 @@ fn ports(
     config: &Config,
     pipeline: &PipelineConfig,
     handler: Arc<WasmHandler>,
-) -> Result<Ports, Fail> {
+) -> Result<(Ports, PipelineStore), Fail> {
     let ledger = ledger(store, pipeline, &handler)?;
     let source = source(store, config, pipeline, &ledger)?;
     let letters = letters(pipeline, &ledger)?;
-    Ok(Ports { source, letters, ledger: Arc::new(ledger), handler })
+    Ok((Ports { source, letters, ledger: Arc::new(ledger.clone()), handler }, ledger))
 }
 
 /// The ledger of a pipeline.

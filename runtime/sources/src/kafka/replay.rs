@@ -37,6 +37,8 @@ struct Shared {
     settled: AtomicU64,
     ended: AtomicBool,
     closing: AtomicBool,
+    /// It was closed before its end.
+    cut: AtomicBool,
     closed: Notify,
     failed: Lock<Option<String>>,
 }
@@ -61,10 +63,15 @@ impl KafkaReplay {
         Ok(Self { inbox: Mutex::new(Inbox { arrived, next: None }), shared })
     }
 
-    /// Records read so far.
-    #[must_use]
-    pub fn read(&self) -> u64 {
+    fn read(&self) -> u64 {
         self.shared.read.load(SeqCst)
+    }
+
+    /// Everything was read, and the pipeline is done with it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let all_read = self.shared.ended.load(SeqCst) && !self.shared.cut.load(SeqCst);
+        all_read && self.failed().is_none() && self.settled() >= self.read()
     }
 
     /// Records that the pipeline is done with.
@@ -123,7 +130,9 @@ impl Reading {
         let number = self.shared.read.load(SeqCst);
         self.wait_for_turn(number);
         self.shared.read.store(number + 1, SeqCst);
-        !self.shared.closing.load(SeqCst) && self.sent.blocking_send(delivery).is_ok()
+        let sent = !self.shared.closing.load(SeqCst) && self.sent.blocking_send(delivery).is_ok();
+        self.shared.cut.fetch_or(!sent, SeqCst);
+        sent
     }
 
     #[allow(clippy::disallowed_methods, reason = "a rate is a wait: there is no fact to wait for")]

@@ -1,0 +1,162 @@
+//! A replay in the worker that owns the data directory, asked for over its socket.
+//!
+//! One line asks, with the parts to read; then a line comes for each bit of progress, and one at the end.
+//! The replay ends when the client goes, or the worker.
+
+use super::live::{self, Live, Served};
+use super::replay::{Done, Job, Parts};
+use crate::cli::ReplayArgs;
+use crate::config::{Config, PipelineConfig, SourceConfig};
+use crate::exit::Fail;
+use indicatif::ProgressBar;
+use pelton_engine::{DedupKey, Phase};
+use pelton_sources::kafka::Part;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, watch};
+
+/// Has the worker do it. Blocks until the end.
+pub fn ask(
+    config: &Config,
+    pipeline: &PipelineConfig,
+    args: &ReplayArgs,
+    parts: &Parts,
+    bar: &ProgressBar,
+) -> Result<Done, Fail> {
+    let lost = |error: std::io::Error| {
+        Fail::refused(format!(
+            "the worker of this data directory does not answer: {error}. Look at its log, and ask again"
+        ))
+    };
+    let flat = |(topic, parts): &(String, Vec<Part>)| {
+        let parts: Vec<Value> = parts.iter().map(|p| json!([p.partition, p.from, p.to])).collect();
+        json!([topic, parts])
+    };
+    let request = json!({
+        "pipeline": pipeline.name, "redo": args.redo, "rate": args.rate,
+        "parts": parts.iter().map(flat).collect::<Vec<_>>(),
+    });
+    let mut stream = live::connect(&config.data_dir).map_err(lost)?;
+    stream.write_all(format!("replay {request}\n").as_bytes()).map_err(lost)?;
+    for line in BufReader::new(stream).lines() {
+        let line = line.map_err(lost)?;
+        let said: Value = serde_json::from_str(&line).unwrap_or_default();
+        if let Some(why) = said["error"].as_str() {
+            return Err(Fail::refused(why.to_owned()));
+        }
+        bar.set_position(said["settled"].as_u64().unwrap_or(0));
+        if said["done"] == true {
+            let of = |name: &str| said[name].as_u64().unwrap_or(0);
+            return Ok(Done {
+                complete: said["complete"] == true,
+                settled: of("settled"),
+                handled: of("handled"),
+                retries: of("retries"),
+                dead_letters: of("dead_letters"),
+                failed: said["failed"].as_str().map(str::to_owned),
+            });
+        }
+    }
+    Err(Fail::refused(
+        "the worker ended before the replay did. What was handled is in the ledger: ask again",
+    ))
+}
+
+/// Does it, in the worker. The answer is the last line.
+pub async fn serve(
+    request: &str,
+    served: &Served,
+    client: &mut (impl AsyncRead + Unpin),
+    told: &mut (impl AsyncWrite + Unpin),
+) -> Value {
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    let wanted = served.pipelines.iter().find(|live| request["pipeline"] == live.pipeline.name.as_str());
+    let Some(live) = wanted else {
+        return json!({ "error": "the worker runs no such pipeline: it was started with another configuration" });
+    };
+    if !matches!(live.pipeline.dedup, DedupKey::MessageId | DedupKey::Off) {
+        // Two records with one key could run side by side: each pipeline knows only what it holds itself.
+        return json!({ "error": format!(
+            "`{}` has a deduplication key of its own, and a record that is replayed could meet another with its key that is just being handled: stop this worker for the replay",
+            live.pipeline.name
+        ) });
+    }
+    let Ok(_turn) = served.turn.try_lock() else {
+        return json!({ "error": "the worker has another replay under way: ask again when it has ended" });
+    };
+    match replay(&request, served, live, client, told).await {
+        Ok(done) => json!({
+            "done": true, "complete": done.complete, "settled": done.settled, "handled": done.handled,
+            "retries": done.retries, "dead_letters": done.dead_letters, "failed": done.failed,
+        }),
+        Err(why) => json!({ "error": why }),
+    }
+}
+
+async fn replay(
+    request: &Value,
+    served: &Served,
+    live: &Live,
+    client: &mut (impl AsyncRead + Unpin),
+    told: &mut (impl AsyncWrite + Unpin),
+) -> Result<Done, String> {
+    let SourceConfig::Kafka(kafka) = &live.pipeline.source else {
+        return Err("the worker's pipeline of that name reads no Kafka".to_owned());
+    };
+    let parts = parts(request).filter(|all| all.iter().all(|(topic, _)| kafka.topics.contains(topic)));
+    let parts = parts
+        .ok_or("the worker's pipeline reads other topics: it was started with another configuration")?;
+    let (stop, phase) = watch::channel(Phase::Running);
+    let (progress, mut settled) = mpsc::unbounded_channel();
+    let job = Job {
+        config: &served.config,
+        pipeline: &live.pipeline,
+        kafka,
+        store: &served.store,
+        redo: request["redo"] == true,
+        rate: request["rate"].as_f64().filter(|rate| *rate > 0.0),
+    };
+    let (letters, handler) = (live.ports.letters.clone(), live.ports.handler.clone());
+    // The receiving end lives as long as this does.
+    let seen = move |settled: u64| progress.send(settled).unwrap_or_default();
+    let work = job.work(live.ledger.clone(), letters, handler, parts, phase, seen);
+    let watching = async {
+        let (mut worker, mut stopping, mut end) = (served.phase.clone(), served.stopping(), [0; 1]);
+        loop {
+            tokio::select! {
+                count = settled.recv() => {
+                    let Some(count) = count else { return std::future::pending().await };
+                    let line = format!("{}\n", json!({ "settled": count }));
+                    if told.write_all(line.as_bytes()).await.is_err() { break }
+                }
+                _ = client.read(&mut end) => break,
+                () = drains(&mut worker) => break,
+                () = drains(&mut stopping) => break,
+            }
+        }
+        stop.send_replace(Phase::Draining);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        done = work => done.map_err(|fail| fail.error.to_string()),
+        () = watching => Err("it was ended".to_owned()),
+    }
+}
+
+/// Waits until it is said, or until nobody is left to say it.
+async fn drains(phase: &mut watch::Receiver<Phase>) {
+    drop(phase.wait_for(|phase| *phase == Phase::Draining).await);
+}
+
+fn parts(request: &Value) -> Option<Parts> {
+    let part = |part: &Value| {
+        let partition = part[0].as_i64().and_then(|p| p.try_into().ok())?;
+        Some(Part { partition, from: part[1].as_i64()?, to: part[2].as_i64()? })
+    };
+    let topic = |topic: &Value| {
+        let parts = topic[1].as_array()?.iter().map(part).collect::<Option<Vec<Part>>>()?;
+        Some((topic[0].as_str()?.to_owned(), parts))
+    };
+    request["parts"].as_array()?.iter().map(topic).collect()
+}
