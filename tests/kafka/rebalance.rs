@@ -6,7 +6,9 @@ use pelton_tests::kafka::{Broker, Record};
 use pelton_tests::site::Site;
 use pelton_tests::wait::until;
 use pelton_tests::worker::Worker;
+use rustix::process::Signal;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const PARTITIONS: i32 = 6;
 
@@ -66,4 +68,57 @@ fn a_member_that_is_killed_loses_nothing() {
     until("all is committed", || (committed(&broker) == 4_000).then_some(()));
     second.stop();
     assert_eq!(counts(&[&first, &second]).len(), 4_000, "records were lost");
+}
+
+/// What the group has committed, looked at again and again: no partition ever goes back.
+fn never_goes_back(broker: &Broker, over: &AtomicBool) {
+    let mut last = vec![0; PARTITIONS as usize];
+    while !over.load(Ordering::SeqCst) {
+        // A broker that is busy with the group may not answer.
+        let now = broker.committed("orders", "orders", PARTITIONS);
+        for (partition, (last, now)) in last.iter_mut().zip(now).enumerate() {
+            let now = now.unwrap_or(0);
+            assert!(now >= *last, "partition {partition} went back from {last} to {now}");
+            *last = now;
+        }
+    }
+}
+
+#[test]
+fn a_member_that_sleeps_past_its_session_wakes_up_and_harms_nothing() {
+    let broker = Broker::start();
+    broker.topic("orders", PARTITIONS);
+    let sites: Vec<Site> = (0..3).map(|_| crate::missed_soon(&broker, "orders")).collect();
+    let workers: Vec<Worker> = sites.iter().map(Site::worker).collect();
+    for worker in &workers {
+        worker.log.wait("it has partitions", |l| l.says("assigned"));
+    }
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| never_goes_back(&broker, &over));
+        let end = Ends(&over);
+        produce(&broker, 1..20_001);
+        let sleeper = &workers[0];
+        sleeper.log.wait_for("it takes orders", 300, |l| l.says(" taken"));
+        assert!(sleeper.signal(Signal::STOP));
+        // Its partitions go to the others when its session has ended, and it knows nothing of it.
+        until("the others have done all", || (committed(&broker) == 20_000).then_some(()));
+        assert!(sleeper.signal(Signal::CONT));
+        sleeper.log.wait("it hears that it was put out", |l| l.says("lost"));
+        produce(&broker, 20_001..21_001);
+        until("all is committed", || (committed(&broker) == 21_000).then_some(()));
+        workers.iter().for_each(Worker::stop);
+        drop(end);
+    });
+    let counts = counts(&workers.iter().collect::<Vec<_>>());
+    assert_eq!(counts.len(), 21_000, "records were lost");
+}
+
+/// Ends the look at the commits, after a failure too.
+struct Ends<'o>(&'o AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
