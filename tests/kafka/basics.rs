@@ -135,6 +135,26 @@ fn what_a_record_carries_reaches_the_handler() {
 }
 
 #[test]
+fn transactions_leave_gaps_that_nothing_waits_for() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    let orders = |numbers: std::ops::Range<u64>| numbers.map(|n| order(n, "k", 0)).collect::<Vec<_>>();
+    broker.transact("orders", &orders(1..21), true);
+    broker.transact("orders", &orders(101..121), false);
+    broker.transact("orders", &orders(21..31), true);
+    broker.transact("orders", &orders(121..131), false);
+    let site = site(&broker, "orders");
+    let (worker, _) = site.until_empty();
+    assert_eq!(taken(&worker.log), (1..31).collect::<Vec<_>>(), "what was aborted never was");
+    // Twenty and a mark, twenty and a mark, ten: behind those there are no records.
+    assert_eq!(broker.committed("orders", "orders", 1), [Some(52)]);
+    let said = site.done(&["replay", "orders", "--from-beginning"]);
+    assert!(said.contains("replayed 30 of orders: 0 handled, 30 known"), "{said}");
+    let (worker, _) = site.until_empty();
+    assert!(taken(&worker.log).is_empty(), "it ends, though the end of the partition is never reached");
+}
+
+#[test]
 fn what_is_sent_and_what_is_replayed_goes_to_the_topic() {
     let broker = Broker::start();
     broker.topic("orders", 2);

@@ -177,6 +177,27 @@ impl Broker {
         producer.flush(PATIENCE).expect("all are acknowledged");
     }
 
+    /// Produces records in one transaction, and commits or aborts it.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn transact(&self, topic: &str, records: &[Record], commit: bool) {
+        let mut config = self.client();
+        let producer: BaseProducer =
+            config.set("transactional.id", "tests").create().expect("a producer can be made");
+        producer.init_transactions(ASK).expect("the broker has transactions");
+        producer.begin_transaction().expect("it begins");
+        for record in records {
+            let mut one: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+            (one.key, one.payload) = (record.key.as_deref(), record.value.as_deref());
+            one.partition = record.partition;
+            producer.send(one).map_err(|(error, _)| error).expect("it is taken");
+        }
+        producer.flush(PATIENCE).expect("all are there");
+        let ended = if commit { producer.commit_transaction(ASK) } else { producer.abort_transaction(ASK) };
+        ended.expect("it ends");
+    }
+
     /// How many partitions a topic has; 0 when there is no such topic.
     ///
     /// # Panics
