@@ -4,6 +4,9 @@ use crate::{order, pipeline, taken};
 use pelton_tests::kafka::{Broker, Record};
 use pelton_tests::site::Site;
 
+/// 2023-11-14T22:13:20Z.
+const LONG_AGO: i64 = 1_700_000_000_000;
+
 /// A record that is refused at once, with a key and a header of its own.
 fn bad(key: &str, body: &str, partition: i32) -> Record {
     Record {
@@ -25,7 +28,10 @@ fn a_missing_topic_is_made_with_the_partitions_of_its_origin() {
     broker.topic("orders", 3);
     broker.produce("orders", &[bad("a", "one", 0), bad("b", "two", 1), bad("b", "three", 1)]);
     let site = crate::site(&broker, "orders");
-    site.until_empty();
+    let (_, ended) = site.until_empty();
+    let json =
+        |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON")["pipelines"].clone();
+    assert_eq!(json(&ended.out), json(&site.done(&["status", "--json"])), "both count what the broker has");
     assert_eq!(broker.partitions("orders-dlt"), 3);
     let records = broker.records("orders-dlt");
     let places: Vec<_> = records.iter().map(|r| (r.partition, r.text(), r.key.clone())).collect();
@@ -79,17 +85,22 @@ fn letters_of_every_style_are_listed_and_go_back_as_they_were() {
 fn what_is_replayed_keeps_its_id_and_meets_the_ledger() {
     let broker = Broker::start();
     broker.topic("orders", 2);
-    broker.produce("orders", &[order(6, "k", 0), bad("k", "no order", 1)]);
+    let old = Record { timestamp: Some(LONG_AGO), ..bad("k", "no order", 1) };
+    broker.produce("orders", &[order(6, "k", 0), old]);
     let site = with_letters(&broker, "orders", "");
     site.until_empty();
     let letters = site.letters("orders");
     let id = letters[0]["message_id"].as_str().expect("a text").to_owned();
     site.done(&["dlq", "replay", "orders", "--all"]);
+    // With its old time the topic would be free to drop it before it is read.
+    let back = broker.records("orders").into_iter().rfind(|r| r.value.as_deref() == Some(b"no order"));
+    assert!(back.expect("it is there").timestamp.is_some_and(|ms| ms > LONG_AGO));
     let (worker, _) = site.until_empty();
     // It fails again, with the id that it had at first: one message, and one letter.
     assert!(taken(&worker.log).is_empty());
     let letters = site.letters("orders");
     assert_eq!((letters.len(), &letters[0]["message_id"]), (1, &id.as_str().into()));
+    assert_eq!(letters[0]["published_at_ms"], LONG_AGO);
     assert!(site.done(&["ledger", "show", "orders", &id]).contains("it is a dead letter"));
 }
 
@@ -149,4 +160,24 @@ fn a_topic_that_is_not_to_be_made_is_asked_for_in_words() {
     });
     assert_eq!(broker.records("elsewhere").len(), 1);
     worker.stop();
+    // It was made as topics are by default: with an end.
+    let checked = site.run(&["check", "--connect"]);
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success() && said.contains("its `retention.ms` is"), "{said}");
+}
+
+#[test]
+fn letters_are_found_behind_and_before_what_was_never_committed() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    broker.topic("orders-dlt", 2);
+    let letter = |text: &str, partition| bad("k", text, partition);
+    broker.transact("orders-dlt", &[letter("aborted", 0), letter("aborted", 1)], false);
+    broker.produce("orders-dlt", &[letter("one", 0)]);
+    broker.transact("orders-dlt", &[letter("aborted", 0)], false);
+    let site = crate::site(&broker, "orders");
+    let letters = site.letters("orders");
+    assert_eq!((letters.len(), &letters[0]["body"]), (1, &"one".into()));
+    site.done(&["dlq", "replay", "orders", "--all"]);
+    assert!(site.letters("orders").is_empty());
 }

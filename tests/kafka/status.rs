@@ -41,6 +41,9 @@ fn what_a_watermark_waits_for_is_said_and_how_far_it_may_fall_behind_is_bounded(
     let behind = here["behind"].as_u64().expect("a number");
     assert!((1_000..6_000).contains(&behind), "{part}");
     assert_eq!((&part["lag"], &part["end"]), (&6_000.into(), &6_000.into()));
+    let held = |part: &Value| part["here"]["blocked_by"]["held_ms"].as_u64().expect("a number");
+    let before = held(&part);
+    until("the wait is counted while nothing happens", || (held(&partition(&site)) > before).then_some(()));
     let said = site.done(&["status"]);
     assert!(
         said.contains("offset 0 waits for its retry, attempt 1")

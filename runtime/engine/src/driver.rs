@@ -181,7 +181,7 @@ impl Driver {
             }
             Arrival::Look(answer) => {
                 // Who asked may have gone.
-                drop(answer.send(self.pipeline.blocking()));
+                drop(answer.send(self.pipeline.blocking(now)));
             }
             Arrival::Turn(permit) => {
                 self.turn = Some(permit);

@@ -30,14 +30,23 @@ pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>>
     }
 }
 
-/// What is wrong with where a pipeline's dead letters go, asked of its broker. Blocks.
-pub fn look_at_letters(pipeline: &PipelineConfig) -> Vec<String> {
+/// What a look found, in words.
+#[derive(Default)]
+pub struct Findings {
+    /// The pipeline cannot work like that.
+    pub problems: Vec<String>,
+    /// It can, and will lose something that its owner may want.
+    pub warnings: Vec<String>,
+}
+
+/// Looks at where a pipeline's dead letters go, by asking its broker. Blocks.
+pub fn look_at_letters(pipeline: &PipelineConfig) -> Findings {
     match (&pipeline.source, &pipeline.dead_letters) {
         #[cfg(feature = "kafka")]
         (SourceConfig::Kafka(kafka), LettersConfig::Topics(topics)) => {
             super::topic_letters::check(kafka, topics)
         }
-        _ => Vec::new(),
+        _ => Findings::default(),
     }
 }
 
@@ -52,22 +61,22 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
 }
 
 /// How each part stands, for people: one row each.
-pub fn rows(looked: &[Part]) -> Vec<Vec<String>> {
+pub fn rows(looked: &[Part], worker_runs: bool) -> Vec<Vec<String>> {
     let text = |value: &Value| if value.is_null() { "-".to_owned() } else { value.to_string() };
     let row = |part: &Part| {
         let (json, here) = (&part.json, &part.json["here"]);
         let name = format!("{}/{}", json["topic"].as_str().unwrap_or_default(), json["partition"]);
         let received = text(&here["received"]);
         let counts = [text(&json["committed"]), received, text(&json["end"]), text(&json["lag"])];
-        std::iter::once(name).chain(counts).chain([waits(here)]).collect()
+        std::iter::once(name).chain(counts).chain([waits(here, worker_runs)]).collect()
     };
     looked.iter().map(row).collect()
 }
 
 /// What the commit of a part waits for.
-fn waits(here: &Value) -> String {
+fn waits(here: &Value, worker_runs: bool) -> String {
     if here.is_null() {
-        return "not assigned here".to_owned();
+        return if worker_runs { "not assigned here" } else { "" }.to_owned();
     }
     let by = &here["blocked_by"];
     if by.is_null() {

@@ -23,8 +23,9 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
                 continue;
             }
             let path = format!("pipelines.{}.dead_letter", pipeline.name);
-            let found = broker::look_at_letters(pipeline).into_iter();
-            problems.extend(found.map(|what| Problem { path: path.clone(), what }));
+            let found = broker::look_at_letters(pipeline);
+            found.warnings.iter().for_each(|what| eprintln!("warning: {path}: {what}"));
+            problems.extend(found.problems.into_iter().map(|what| Problem { path: path.clone(), what }));
         }
     }
     if !problems.is_empty() {

@@ -2,6 +2,8 @@
 
 use super::{letter, open_beside};
 use crate::cli::{LetterId, Which};
+#[cfg(feature = "kafka")]
+use crate::config::SourceConfig;
 use crate::config::{Config, LettersConfig, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use pelton_store::{LetterFilter, Store, StoredLetter};
@@ -33,7 +35,7 @@ pub trait Letterbox {
 pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<dyn Letterbox + 'c>, Fail> {
     let store = open_beside(config)?;
     match &pipeline.dead_letters {
-        LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Box::new(Stored { pipeline, store })),
+        LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Box::new(stored(pipeline, store))),
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => Ok(Box::new(super::topic_letters::open(pipeline, topics, store)?)),
     }
@@ -43,6 +45,21 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
 struct Stored<'c> {
     pipeline: &'c PipelineConfig,
     store: Store,
+    /// For a pipeline that reads topics.
+    #[cfg(feature = "kafka")]
+    back: Option<super::topic_letters::Back<'c>>,
+}
+
+fn stored(pipeline: &PipelineConfig, store: Store) -> Stored<'_> {
+    Stored {
+        pipeline,
+        store,
+        #[cfg(feature = "kafka")]
+        back: match &pipeline.source {
+            SourceConfig::Kafka(kafka) => Some(super::topic_letters::Back::new(pipeline, kafka)),
+            SourceConfig::Embedded { .. } => None,
+        },
+    }
 }
 
 impl Stored<'_> {
@@ -77,10 +94,8 @@ impl Letterbox for Stored<'_> {
 
     fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
         #[cfg(feature = "kafka")]
-        if let crate::config::SourceConfig::Kafka(kafka) = &self.pipeline.source {
-            super::topic_letters::put_back(self.pipeline, kafka, &letters)?;
-            // Removed once they are back: when this is cut short, a message is there twice, never lost.
-            return self.purge(&letters);
+        if let Some(back) = &self.back {
+            return back.put(letters, |gone| self.purge(gone));
         }
         let keyed = letters.into_iter().map(|found| {
             let key = letter::dedup_key(self.pipeline, &found.letter);

@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 
 const SOCKET: &str = "pelton.sock";
 /// How long either side waits for the other.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of a question, at most.
 const QUESTION: u64 = 1 << 20;
 /// Clients at once.
@@ -152,7 +152,7 @@ async fn answer(mut stream: tokio::net::UnixStream, served: &Served) -> std::io:
         ("replay", request) => super::replay_live::serve(request, served, &mut read, &mut write).await,
         _ => json!({ "error": "this worker does not know the question; is it of another version?" }),
     };
-    write.write_all(format!("{answer}\n").as_bytes()).await
+    tokio::time::timeout(PATIENCE, write.write_all(format!("{answer}\n").as_bytes())).await?
 }
 
 async fn status(pipelines: &[Live]) -> Value {

@@ -3,7 +3,7 @@
 //! One line asks, with the parts to read; then a line comes for each bit of progress, and one at the end.
 //! The replay ends when the client goes, or the worker.
 
-use super::live::{self, Live, Served};
+use super::live::{self, Live, PATIENCE, Served};
 use super::replay::{Done, Job, Parts};
 use crate::cli::ReplayArgs;
 use crate::config::{Config, PipelineConfig, SourceConfig};
@@ -128,7 +128,9 @@ async fn replay(
                 count = settled.recv() => {
                     let Some(count) = count else { return std::future::pending().await };
                     let line = format!("{}\n", json!({ "settled": count }));
-                    if told.write_all(line.as_bytes()).await.is_err() { break }
+                    let written = tokio::time::timeout(PATIENCE, told.write_all(line.as_bytes())).await;
+                    // A client that is stopped reads nothing, and holds nobody up.
+                    if !matches!(written, Ok(Ok(()))) { break }
                 }
                 _ = client.read(&mut end) => break,
                 () = drains(&mut worker) => break,

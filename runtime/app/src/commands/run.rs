@@ -36,7 +36,7 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     let ended = runtime.block_on(work(&config, &store, handlers, args, bar.clone()));
     bar.finish_and_clear();
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let counts = args.until_empty.then(|| status::read(&config, &store)).transpose();
+    let counts = args.until_empty.then(|| status::look(&config, &store, None)).transpose();
     store.close();
     ended?;
     if let Some(all) = counts? {
@@ -89,8 +89,9 @@ async fn work(
         .then(|| tokio::spawn(live_line::keep(bar, config.clone(), store.clone(), stats)));
     let random = RandomState::new().hash_one(std::process::id());
     let ended = pelton_engine::run(pipelines, control, random).await;
-    listening.abort();
+    // Heard until the last moment: a second signal ends at once.
     asked.end().await;
+    listening.abort();
     if let Some(line) = line {
         line.abort();
     }

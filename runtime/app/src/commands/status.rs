@@ -1,7 +1,7 @@
 //! `pelton status`.
 
 use super::{broker, live, load, open_beside, table};
-use crate::config::{Config, PipelineConfig};
+use crate::config::Config;
 use crate::exit::Outcome;
 use pelton_core::Cause;
 use pelton_store::{PipelineStatus, Store, StoreError};
@@ -9,48 +9,25 @@ use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::path::Path;
 
-/// Prints how the pipelines stand, asking their brokers too.
+/// Prints how the pipelines stand, asking their brokers and the worker that runs.
 pub fn status(file: &Path, as_json: bool) -> Outcome {
     let config = load(file)?;
     let store = open_beside(&config)?;
     let worker = Store::owner_of(&config.data_dir);
-    let mut all = read(&config, &store)?;
     let live = worker.and_then(|_| live::ask(&config.data_dir));
-    let look = |pipeline: &PipelineConfig| {
-        let mut looked = broker::look(pipeline)?;
-        for part in looked.iter_mut().flatten() {
-            part.json["here"] = broker::own(live.as_ref(), &pipeline.name, &part.json).into();
-        }
-        Some(looked)
-    };
-    let looked: Vec<_> = config.pipelines.iter().map(look).collect();
-    for (((_, status), looked), pipeline) in all.iter_mut().zip(&looked).zip(&config.pipelines) {
-        if let Some(Ok(parts)) = looked {
-            status.queued = parts.iter().map(|p| p.lag).sum::<u64>().saturating_sub(status.in_flight);
-            // A broker that answers one question and not the next is looked at again by the next command.
-            if let Some(Ok(held)) = broker::count_letters(pipeline, &store) {
-                status.dead_letters = held;
-            }
-        }
-    }
+    let all = look(&config, &store, live.as_ref())?;
     if as_json {
-        let mut counts = to_json(&all, worker);
-        for ((name, _), looked) in all.iter().zip(&looked) {
-            if let Some(looked) = looked {
-                counts["pipelines"][name]["broker"] = broker::to_json(looked);
-            }
-        }
-        writeln!(std::io::stdout(), "{counts}")?;
+        writeln!(std::io::stdout(), "{}", to_json(&all, worker))?;
         return Ok(());
     }
     print(&all)?;
-    for ((name, _), looked) in all.iter().zip(&looked) {
-        match looked {
+    for Seen { name, broker, .. } in &all {
+        match broker {
             Some(Err(problems)) => problems.iter().for_each(|problem| println!("\n{name}: {problem}")),
             Some(Ok(parts)) => {
                 println!("\n{name}:");
                 let heading = ["partition", "committed", "received", "end", "lag", "waits for"];
-                table::print(&heading, &broker::rows(parts))?;
+                table::print(&heading, &broker::rows(parts, worker.is_some()))?;
             }
             None => {}
         }
@@ -62,9 +39,38 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     Ok(())
 }
 
-fn print(all: &[(String, PipelineStatus)]) -> Outcome {
+/// A pipeline, as its ledger, its broker and its worker see it.
+pub struct Seen {
+    name: String,
+    counts: PipelineStatus,
+    /// None where no broker is asked.
+    broker: Option<Result<Vec<broker::Part>, Vec<String>>>,
+}
+
+/// Looks at every pipeline, in the order of the configuration. Blocks: brokers are asked, for some
+/// seconds at most. `live` is what the worker says.
+pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<Seen>, StoreError> {
+    let mut all = Vec::new();
+    for ((name, mut counts), pipeline) in read(config, store)?.into_iter().zip(&config.pipelines) {
+        let mut broker = broker::look(pipeline);
+        if let Some(Ok(parts)) = &mut broker {
+            counts.queued = parts.iter().map(|p| p.lag).sum::<u64>().saturating_sub(counts.in_flight);
+            for part in parts {
+                part.json["here"] = broker::own(live, &pipeline.name, &part.json).into();
+            }
+            // A broker that answers one question and not the next is looked at again by the next command.
+            if let Some(Ok(held)) = broker::count_letters(pipeline, store) {
+                counts.dead_letters = held;
+            }
+        }
+        all.push(Seen { name, counts, broker });
+    }
+    Ok(all)
+}
+
+fn print(all: &[Seen]) -> Outcome {
     let n = table::number;
-    let row = |(name, s): &(String, PipelineStatus)| {
+    let row = |Seen { name, counts: s, .. }: &Seen| {
         let counts =
             [s.queued, s.delayed, s.in_flight, s.handled, s.duplicates, s.retries, s.dead_letters].map(n);
         let digest: String = s.handler.chars().take(19).collect();
@@ -85,7 +91,7 @@ fn print(all: &[(String, PipelineStatus)]) -> Outcome {
     Ok(table::print(&heading, &rows)?)
 }
 
-/// The numbers of every pipeline, in the order of the configuration.
+/// What the ledger says of every pipeline, in the order of the configuration.
 pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatus)>, StoreError> {
     let one = |p: &crate::config::PipelineConfig| {
         let status = store.status(&p.name, p.source.queue(), p.dead_letters.queue())?;
@@ -95,16 +101,20 @@ pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatu
 }
 
 /// The object of `status --json` and of `run --until-empty`.
-pub fn to_json(all: &[(String, PipelineStatus)], worker: Option<u32>) -> Value {
-    let one = |s: &PipelineStatus| {
+pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
+    let one = |Seen { counts: s, broker, .. }: &Seen| {
         let written: Map<String, Value> =
             Cause::WORDS.iter().zip(s.letters_written).map(|(w, n)| ((*w).to_owned(), n.into())).collect();
-        json!({
+        let mut json = json!({
             "queued": s.queued, "delayed": s.delayed, "in_flight": s.in_flight,
             "handled": s.handled, "duplicates": s.duplicates, "retries": s.retries,
             "dead_letters": s.dead_letters, "dead_letters_written": written, "handler": s.handler,
-        })
+        });
+        if let Some(looked) = broker {
+            json["broker"] = broker::to_json(looked);
+        }
+        json
     };
-    let pipelines: Map<String, Value> = all.iter().map(|(name, s)| (name.clone(), one(s))).collect();
+    let pipelines: Map<String, Value> = all.iter().map(|seen| (seen.name.clone(), one(seen))).collect();
     json!({ "pipelines": pipelines, "worker": worker })
 }

@@ -1,14 +1,16 @@
 //! Dead letters in topics. A topic does not lose single records: those that were replayed or purged are
 //! known to the data directory, and not shown any more.
 
+use super::broker::Findings;
 use super::kafka::{self, PATIENCE};
 use super::letterbox::{Found, Letterbox};
 use crate::cli::{LetterId, Which};
 use crate::config::{KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress;
-use pelton_sources::kafka::{KeptLetter, Outgoing, Part, Reader, Topics, kept_letter};
+use pelton_sources::kafka::{KafkaProducer, KeptLetter, Outgoing, Part, Reader, Topics, kept_letter};
 use pelton_store::{DoneLetters, Store, StoredLetter};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The letters of a pipeline in their topics.
@@ -17,6 +19,7 @@ pub struct InTopics<'c> {
     kafka: &'c KafkaConfig,
     topics: BTreeSet<&'c str>,
     store: Store,
+    back: Back<'c>,
 }
 
 /// Opens them. The broker is asked later.
@@ -28,16 +31,25 @@ pub fn open<'c>(
     let SourceConfig::Kafka(kafka) = &pipeline.source else {
         return Err(Fail::usage(format!("`{}` does not read Kafka", pipeline.name)));
     };
-    Ok(InTopics { pipeline, kafka, topics: topics.topics.iter().map(|t| t.name.as_str()).collect(), store })
+    let topics = topics.topics.iter().map(|t| t.name.as_str()).collect();
+    Ok(InTopics { pipeline, kafka, topics, store, back: Back::new(pipeline, kafka) })
 }
 
-/// What is wrong with the topics that letters go to. Asks the broker; makes nothing.
-pub fn check(kafka: &KafkaConfig, letters: &LetterTopics) -> Vec<String> {
-    let topics = match Topics::open(&kafka.bootstrap_servers, &kafka.librdkafka, PATIENCE) {
-        Ok(topics) => topics,
-        Err(why) => return vec![why],
-    };
-    letters.topics.iter().filter_map(|topic| topics.check(topic, letters.create).err()).collect()
+/// Looks at the topics that letters go to. Asks the broker; makes nothing.
+pub fn check(kafka: &KafkaConfig, letters: &LetterTopics) -> Findings {
+    let mut found = Findings::default();
+    match Topics::open(&kafka.bootstrap_servers, &kafka.librdkafka, PATIENCE) {
+        Ok(topics) => {
+            for topic in &letters.topics {
+                match topics.check(topic, letters.create) {
+                    Ok(warnings) => found.warnings.extend(warnings),
+                    Err(problem) => found.problems.push(problem),
+                }
+            }
+        }
+        Err(why) => found.problems.push(why),
+    }
+    found
 }
 
 /// How many letters are held in the topics now: offsets, less those done with.
@@ -194,10 +206,10 @@ impl Letterbox for InTopics<'_> {
     }
 
     fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
-        put_back(self.pipeline, self.kafka, &letters)?;
-        // Noted once they are back: when this is cut short, a message is there twice, never lost.
-        self.end(&letters)?;
-        Ok(letters.len() as u64)
+        self.back.put(letters, |gone| {
+            self.end(gone)?;
+            Ok(gone.len() as u64)
+        })
     }
 
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
@@ -206,18 +218,48 @@ impl Letterbox for InTopics<'_> {
     }
 }
 
-/// Puts letters back into the topics that they came from, and waits until they are there.
-pub fn put_back(pipeline: &PipelineConfig, kafka: &KafkaConfig, letters: &[Found]) -> Outcome {
-    let records: Vec<Outgoing<'_>> = letters.iter().map(|found| returning(&found.letter)).collect();
-    for (result, found) in kafka::producer(pipeline, kafka)?.send(&records).into_iter().zip(letters) {
-        result.map_err(|why| {
-            Fail::refused(format!(
-                "letter {} could not be put back into {}: {why}. It stays a letter",
-                found.id, found.letter.origin
-            ))
-        })?;
+/// The way back into the topics that letters came from.
+pub struct Back<'c> {
+    pipeline: &'c PipelineConfig,
+    kafka: &'c KafkaConfig,
+    /// Opened for the first letter.
+    producer: OnceCell<KafkaProducer>,
+}
+
+impl<'c> Back<'c> {
+    pub fn new(pipeline: &'c PipelineConfig, kafka: &'c KafkaConfig) -> Self {
+        Self { pipeline, kafka, producer: OnceCell::new() }
     }
-    Ok(())
+
+    /// Puts letters back, and waits until they are there. `end` is given those that are: when this is cut
+    /// short before it, a message is there twice, never lost.
+    pub fn put(
+        &self,
+        letters: Vec<Found>,
+        end: impl FnOnce(&[Found]) -> Result<u64, Fail>,
+    ) -> Result<u64, Fail> {
+        if self.producer.get().is_none() {
+            drop(self.producer.set(kafka::producer(self.pipeline, self.kafka)?));
+        }
+        let records: Vec<Outgoing<'_>> = letters.iter().map(|found| returning(&found.letter)).collect();
+        let results = self.producer.get().map(|producer| producer.send(&records)).unwrap_or_default();
+        let (mut gone, mut refused) = (Vec::new(), Ok(()));
+        for (found, result) in letters.into_iter().zip(results) {
+            match result {
+                Ok(_) => gone.push(found),
+                Err(why) => refused = refused.and_then(|()| Err(stays(&found, &why))),
+            }
+        }
+        let count = end(&gone)?;
+        refused.map(|()| count)
+    }
+}
+
+fn stays(found: &Found, why: &str) -> Fail {
+    Fail::refused(format!(
+        "letter {} could not be put back into {}: {why}. It stays a letter",
+        found.id, found.letter.origin
+    ))
 }
 
 fn returning(letter: &StoredLetter) -> Outgoing<'_> {

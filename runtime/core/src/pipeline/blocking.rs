@@ -2,6 +2,7 @@
 
 use super::Pipeline;
 use crate::delivery::State;
+use crate::message::Time;
 use std::collections::BTreeMap;
 
 /// The message that a partition's watermark waits for.
@@ -20,9 +21,9 @@ pub struct Blocking {
 }
 
 impl Pipeline {
-    /// One for each partition whose watermark waits. Looks at everything that is held.
+    /// One for each partition whose watermark waits `now`. Looks at everything that is held.
     #[must_use]
-    pub fn blocking(&self) -> Vec<Blocking> {
+    pub fn blocking(&self, now: Time) -> Vec<Blocking> {
         let first =
             |(partition, mark): (&u32, &crate::watermark::Watermark)| Some((*partition, mark.first()?));
         let waits: BTreeMap<u32, u64> = self.marks.iter().filter_map(first).collect();
@@ -31,7 +32,7 @@ impl Pipeline {
             (waits.get(&position.partition) == Some(&position.offset)).then(|| Blocking {
                 partition: position.partition,
                 offset: position.offset,
-                held_ms: self.now.0.saturating_sub(entry.since.0),
+                held_ms: now.0.saturating_sub(entry.since.0),
                 attempt: entry.attempt,
                 doing: doing(&entry.state),
             })

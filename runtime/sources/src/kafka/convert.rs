@@ -14,7 +14,12 @@ pub const REPLAYED: &str = "pelton-replayed";
 /// The header of such a record with the id that its message had. It is the producer's word, as ids of
 /// other brokers are: what the ledger knows a record by is its place.
 pub const MESSAGE_ID: &str = "pelton-message-id";
-/// Bytes of such an id.
+
+/// The header of such a record with the time its message was published, in milliseconds since the epoch.
+/// The record's own time is that of its replay: with an old one the topic might drop it unread.
+pub const PUBLISHED_AT: &str = "pelton-published-at-ms";
+
+/// Bytes of an id.
 const MAX_ID: usize = 512;
 
 /// None for an offset beyond what a receipt can name.
@@ -27,9 +32,11 @@ pub fn delivery(
     let offset = u64::try_from(record.offset()).ok().filter(|o| *o < MAX_OFFSET)?;
     let mut headers = headers(record);
     let replayed = headers.iter().any(|h| h.name == REPLAYED);
-    let former = if replayed { former_id(&headers) } else { None };
+    let (mut former, mut published_at_ms) = (None, record.timestamp().to_millis());
     if replayed {
-        headers.retain(|h| h.name != REPLAYED && h.name != MESSAGE_ID);
+        former = former_id(&headers);
+        published_at_ms = text(&headers, PUBLISHED_AT).and_then(|ms| ms.parse().ok()).or(published_at_ms);
+        headers.retain(|h| ![REPLAYED, MESSAGE_ID, PUBLISHED_AT].contains(&h.name.as_str()));
     }
     let ticket = Ticket { assignment: partition.assignment as u8, place, offset };
     let message = Message {
@@ -39,7 +46,7 @@ pub fn delivery(
         key: record.key().map(<[u8]>::to_vec),
         headers,
         body: record.payload().map(<[u8]>::to_vec).unwrap_or_default(),
-        published_at_ms: record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()),
+        published_at_ms: published_at_ms.and_then(|ms| u64::try_from(ms).ok()),
         replayed,
         tombstone: record.payload().is_none(),
     };
@@ -55,9 +62,12 @@ pub fn delivery(
 }
 
 fn former_id(headers: &[Header]) -> Option<String> {
-    let id = &headers.iter().find(|h| h.name == MESSAGE_ID)?.value;
     let is_id = |id: &&str| (1..=MAX_ID).contains(&id.len()) && !id.contains(char::is_control);
-    std::str::from_utf8(id).ok().filter(is_id).map(str::to_owned)
+    text(headers, MESSAGE_ID).filter(is_id).map(str::to_owned)
+}
+
+fn text<'h>(headers: &'h [Header], name: &str) -> Option<&'h str> {
+    std::str::from_utf8(&headers.iter().find(|h| h.name == name)?.value).ok()
 }
 
 pub fn headers(record: &BorrowedMessage<'_>) -> Vec<Header> {

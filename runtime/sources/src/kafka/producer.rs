@@ -1,7 +1,7 @@
 //! Sends records, and waits until the broker has them.
 
 use super::context::advice;
-use super::convert::{MESSAGE_ID, REPLAYED};
+use super::convert::{MESSAGE_ID, PUBLISHED_AT, REPLAYED};
 use super::options::KafkaOptions;
 use pelton_core::Header;
 use rdkafka::client::ClientContext;
@@ -30,7 +30,8 @@ pub struct Outgoing<'m> {
     pub value: Option<&'m [u8]>,
     /// Its headers.
     pub headers: &'m [Header],
-    /// When it was published, in milliseconds since the epoch; now when there is none.
+    /// When it was published, in milliseconds since the epoch; now when there is none. A replay has it
+    /// in a header, and is published now.
     pub published_at_ms: Option<u64>,
     /// Its partition; by its key when there is none.
     pub partition: Option<i32>,
@@ -124,18 +125,22 @@ impl KafkaProducer {
     }
 
     fn enqueue(&self, place: usize, one: &Outgoing<'_>) -> Result<(), String> {
-        let mut headers = OwnedHeaders::new_with_capacity(one.headers.len() + 2);
+        let mut headers = OwnedHeaders::new_with_capacity(one.headers.len() + 3);
         for header in one.headers {
             headers = headers.insert(KafkaHeader { key: &header.name, value: Some(&header.value) });
         }
         if let Some(id) = one.replays {
             headers = headers.insert(KafkaHeader { key: REPLAYED, value: Some("true") });
             headers = headers.insert(KafkaHeader { key: MESSAGE_ID, value: Some(id) });
+            if let Some(ms) = one.published_at_ms {
+                headers = headers.insert(KafkaHeader { key: PUBLISHED_AT, value: Some(&ms.to_string()) });
+            }
         }
         let mut record: BaseRecord<'_, [u8], [u8], Box<usize>> =
             BaseRecord::with_opaque_to(one.topic, Box::new(place)).headers(headers);
         (record.key, record.payload, record.partition) = (one.key, one.value, one.partition);
-        record.timestamp = one.published_at_ms.and_then(|ms| i64::try_from(ms).ok());
+        let published = one.published_at_ms.filter(|_| one.replays.is_none());
+        record.timestamp = published.and_then(|ms| i64::try_from(ms).ok());
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),

@@ -112,9 +112,14 @@ impl Reading {
             place += partitions.len() as u64;
         }
         if let Err(why) = result {
-            *self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            self.fail(why);
         }
         self.shared.ended.store(true, SeqCst);
+    }
+
+    /// The first reason counts.
+    fn fail(&self, why: String) {
+        self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
     }
 
     /// Whether to read on.
@@ -123,7 +128,13 @@ impl Reading {
         let delivery = known
             .filter(|(place, _)| *place < MAX_PLACES)
             .and_then(|(place, partition)| convert::delivery(record, place, partition, &self.options));
-        let Some(mut delivery) = delivery else { return true };
+        let Some(mut delivery) = delivery else {
+            let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
+            self.fail(format!(
+                "{topic}/{partition}/{offset} is beyond what one replay can name: ask for fewer partitions"
+            ));
+            return false;
+        };
         if let Some(message) = Arc::get_mut(&mut delivery.message) {
             message.replayed = true;
         }

@@ -6,6 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a letter adds to its record, at most: reason and other headers.
@@ -63,7 +64,12 @@ impl Topics {
     /// In words: what to make, and how.
     pub fn ensure(&self, topic: &LetterTopic, create: bool) -> Result<usize, String> {
         match self.missing(topic)? {
-            Need::Nothing { partitions } => Ok(partitions),
+            Need::Nothing { partitions } => {
+                for warning in self.warnings(topic) {
+                    tracing::warn!(topic = topic.name, "{warning}");
+                }
+                Ok(partitions)
+            }
             Need::Topic { partitions, .. } if !create => {
                 Err(by_hand(topic, partitions, "`create` is false"))
             }
@@ -75,18 +81,46 @@ impl Topics {
         }
     }
 
-    /// Whether `ensure` would work. Makes nothing.
+    /// Whether `ensure` would work, and what to be warned of. Makes nothing.
     ///
     /// # Errors
     /// In words: what to make, and how.
-    pub fn check(&self, topic: &LetterTopic, create: bool) -> Result<(), String> {
+    pub fn check(&self, topic: &LetterTopic, create: bool) -> Result<Vec<String>, String> {
         match self.missing(topic)? {
-            Need::Nothing { .. } => Ok(()),
+            Need::Nothing { .. } => Ok(self.warnings(topic)),
             Need::Topic { partitions, .. } if !create => {
                 Err(by_hand(topic, partitions, "`create` is false"))
             }
-            Need::Topic { partitions, max_bytes } => self.create(topic, partitions, max_bytes, true),
+            Need::Topic { partitions, max_bytes } => {
+                self.create(topic, partitions, max_bytes, true).map(|()| Vec::new())
+            }
         }
+    }
+
+    /// Settings of a topic that lose letters, as far as this user may see them.
+    fn warnings(&self, topic: &LetterTopic) -> Vec<String> {
+        let name = &topic.name;
+        let number = |of: &Settings, setting: &str| of.get(setting).and_then(|v| v.parse::<i64>().ok());
+        let Some(settings) = self.settings(name) else { return Vec::new() };
+        let mut warnings = Vec::new();
+        for setting in ["retention.ms", "retention.bytes"] {
+            if let Some(limit) = number(&settings, setting).filter(|limit| *limit >= 0) {
+                warnings.push(format!(
+                    "the topic `{name}` drops dead letters: its `{setting}` is {limit}, and a letter has the time of its message. Set it to -1"
+                ));
+            }
+        }
+        if settings.get("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
+            warnings.push(format!("the topic `{name}` is compacted: of the dead letters with one key it keeps the last. Set `cleanup.policy` to delete"));
+        }
+        let largest = self.settings(&topic.origin).and_then(|of| number(&of, "max.message.bytes"));
+        let own = number(&settings, "max.message.bytes");
+        if let Some((largest, own)) = largest.zip(own).filter(|(largest, own)| own < largest) {
+            warnings.push(format!(
+                "the topic `{name}` takes {own} bytes, and `{}` has records of up to {largest}: one that is larger and fails blocks its partition. Raise `max.message.bytes`", topic.origin
+            ));
+        }
+        warnings
     }
 
     fn missing(&self, topic: &LetterTopic) -> Result<Need, String> {
@@ -100,11 +134,16 @@ impl Topics {
 
     /// The largest record of a topic; none when this user may not ask.
     fn max_bytes(&self, topic: &str) -> Option<u64> {
+        self.settings(topic)?.get("max.message.bytes")?.parse().ok()
+    }
+
+    /// How a topic is configured; none when this user may not ask.
+    fn settings(&self, topic: &str) -> Option<Settings> {
         let resource = [ResourceSpecifier::Topic(topic)];
         let options = AdminOptions::new().request_timeout(Some(self.patience));
         let described = self.waiting.block_on(self.admin.describe_configs(&resource, &options)).ok()?;
-        let config = described.into_iter().next()?.ok()?;
-        config.get("max.message.bytes")?.value.as_deref()?.parse().ok()
+        let entries = described.into_iter().next()?.ok()?.entries;
+        Some(entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect())
     }
 
     fn create(
@@ -134,6 +173,8 @@ impl Topics {
         }
     }
 }
+
+type Settings = BTreeMap<String, String>;
 
 enum Need {
     Nothing { partitions: usize },
