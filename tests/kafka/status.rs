@@ -53,3 +53,57 @@ fn what_a_watermark_waits_for_is_said_and_how_far_it_may_fall_behind_is_bounded(
     assert!(worker.log.lines().iter().any(|l| l.says("paused: the message at this offset is not settled")));
     worker.stop();
 }
+
+fn pipeline(site: &Site) -> Value {
+    let status: Value = serde_json::from_str(&site.done(&["status", "--json"])).expect("JSON");
+    status["pipelines"]["orders"].clone()
+}
+
+#[test]
+fn a_worker_without_its_broker_is_not_ready_and_says_why() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    let site = crate::site(&broker, "orders");
+    assert!(pipeline(&site)["ready"].is_null(), "no worker runs");
+    broker.kill();
+    let worker = site.worker();
+    let ready = |wanted: bool| {
+        until("the worker notices", || {
+            let seen = pipeline(&site);
+            (seen["ready"] == wanted && seen["trouble"].is_null() == wanted).then_some(seen)
+        })
+    };
+    let trouble = ready(false)["trouble"].as_str().expect("words").to_owned();
+    until("it says what to do", || {
+        let said = site.done(&["status"]);
+        (said.contains("orders is not ready") && said.contains("Check `bootstrap_servers`")).then_some(())
+    });
+    broker.restart();
+    ready(true);
+    // With nothing to read, too, it is noticed that the broker goes and comes.
+    broker.kill();
+    ready(false);
+    broker.restart();
+    ready(true);
+    broker.produce("orders", &[order(1, "k", 0)]);
+    worker.log.wait("the order is taken", |line| line.says(" taken"));
+    assert!(!trouble.is_empty());
+    worker.stop();
+}
+
+#[test]
+fn a_member_whose_name_another_takes_stops_and_says_why() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    let named = ", librdkafka = { \"group.instance.id\" = \"one\" }";
+    let sites = [(); 2].map(|()| Site::new(&[crate::pipeline(&broker, "orders", named)]));
+    let first = sites[0].worker();
+    first.log.wait("it has its partition", |line| line.says("assigned"));
+    let second = sites[1].worker();
+    let ended = first.wait();
+    assert_eq!(ended.code, Some(70), "{}", first.log.tail());
+    first.log.wait("it says why", |line| line.says("give each worker its own"));
+    broker.produce("orders", &[order(1, "k", 0)]);
+    second.log.wait("the other goes on", |line| line.says(" taken"));
+    second.stop();
+}

@@ -119,6 +119,11 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
+    /// Why nothing can be received now and what to do about it, in words; none when all is well.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Nothing of these partitions is in work any more, and what could be settled was.
     fn let_go(&self, partitions: Vec<u32>) {
         drop(partitions);

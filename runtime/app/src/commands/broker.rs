@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// What the worker says of a part of its pipeline, if that is its own.
 pub fn own(live: Option<&Value>, pipeline: &str, part: &Value) -> Option<Value> {
     let name = format!("{}/{}", part["topic"].as_str()?, part["partition"]);
-    live?[pipeline].get(&name).cloned()
+    live?[pipeline]["parts"].get(&name).cloned()
 }
 
 /// One partition, or whatever the broker counts by.

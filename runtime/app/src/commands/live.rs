@@ -161,7 +161,8 @@ async fn status(pipelines: &[Live]) -> Value {
         let blocking = live.stats.blocking().await;
         let one = |s: Standing| (s.name.clone(), standing(&s, &blocking));
         let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
-        all.insert(live.pipeline.name.clone(), parts.into());
+        let trouble = live.ports.source.trouble();
+        all.insert(live.pipeline.name.clone(), json!({ "trouble": trouble, "parts": parts }));
     }
     all.into()
 }
@@ -176,7 +177,7 @@ fn standing(part: &Standing, blocking: &[Blocking]) -> Value {
     })
 }
 
-/// Asks the worker of a data directory how its partitions stand: pipeline, partition, and what it says.
+/// Asks the worker of a data directory how its pipelines stand: for each its trouble, and its parts.
 /// None when it does not answer. Blocks.
 pub fn ask(data_dir: &Path) -> Option<Value> {
     let mut stream = connect(data_dir).ok()?;

@@ -102,13 +102,17 @@ async fn work(
 
 /// Says what stopped the engine.
 pub fn stopped_fail(store: &Store, stopped: &Stopped) -> Fail {
-    let why = store.failed().unwrap_or_else(|| "see the log".to_owned());
+    let name = &stopped.pipeline;
     Fail::new(
         INTERNAL,
-        anyhow::anyhow!(
-            "the worker stopped, because the store failed in pipeline {}: {why}. Nothing that was confirmed is lost; check the disk, then start again",
-            stopped.pipeline
-        ),
+        match store.failed() {
+            Some(why) => anyhow::anyhow!(
+                "the worker stopped, because the store failed in pipeline {name}: {why}. Nothing that was confirmed is lost; check the disk, then start again"
+            ),
+            None => anyhow::anyhow!(
+                "the worker stopped, because pipeline {name} cannot go on: its last error in the log says why. Nothing is lost; mend that, then start again"
+            ),
+        },
     )
 }
 

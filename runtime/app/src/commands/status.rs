@@ -32,6 +32,9 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
             None => {}
         }
     }
+    for (seen, why) in all.iter().filter_map(|seen| Some((seen, seen.ready.as_ref()?.as_ref().err()?))) {
+        println!("\n{} is not ready: {why}", seen.name);
+    }
     match worker {
         Some(pid) => println!("\na worker runs (process {pid})"),
         None => println!("\nno worker runs"),
@@ -45,6 +48,8 @@ pub struct Seen {
     counts: PipelineStatus,
     /// None where no broker is asked.
     broker: Option<Result<Vec<broker::Part>, Vec<String>>>,
+    /// Whether its worker can receive, and if not why; none when no worker says.
+    ready: Option<Result<(), String>>,
 }
 
 /// Looks at every pipeline, in the order of the configuration. Blocks: brokers are asked, for some
@@ -63,7 +68,11 @@ pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<
                 counts.dead_letters = held;
             }
         }
-        all.push(Seen { name, counts, broker });
+        let ready = live.and_then(|live| live.get(&name)).map(|said| match said["trouble"].as_str() {
+            Some(trouble) => Err(trouble.to_owned()),
+            None => Ok(()),
+        });
+        all.push(Seen { name, counts, broker, ready });
     }
     Ok(all)
 }
@@ -102,13 +111,15 @@ pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatu
 
 /// The object of `status --json` and of `run --until-empty`.
 pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
-    let one = |Seen { counts: s, broker, .. }: &Seen| {
+    let one = |Seen { counts: s, broker, ready, .. }: &Seen| {
         let written: Map<String, Value> =
             Cause::WORDS.iter().zip(s.letters_written).map(|(w, n)| ((*w).to_owned(), n.into())).collect();
         let mut json = json!({
             "queued": s.queued, "delayed": s.delayed, "in_flight": s.in_flight,
             "handled": s.handled, "duplicates": s.duplicates, "retries": s.retries,
             "dead_letters": s.dead_letters, "dead_letters_written": written, "handler": s.handler,
+            "ready": ready.as_ref().map(Result::is_ok),
+            "trouble": ready.as_ref().and_then(|ready| ready.as_ref().err()),
         });
         if let Some(looked) = broker {
             json["broker"] = broker::to_json(looked);

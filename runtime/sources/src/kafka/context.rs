@@ -6,7 +6,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Offset, Statistics, TopicPartitionList};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,33 @@ impl ClientContext for Context {
         let pipeline = &*self.shared.options.pipeline;
         let what = advice(&error);
         tracing::warn!(pipeline, %error, "Kafka: {reason}. {what}; it is tried again");
+        self.shared.state().complain(format!("{reason}. {what}"), is_of_connection(&error));
     }
+
+    /// Asked for every few seconds: whether brokers are reached is told by nothing else.
+    fn stats(&self, statistics: Statistics) {
+        let reached = statistics.brokers.values().any(|broker| broker.state == "UP");
+        if reached && statistics.cgrp.is_some_and(|group| group.state == "up") {
+            self.shared.state().connected();
+        }
+    }
+}
+
+/// Whether it is over once the brokers are reached.
+fn is_of_connection(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::AllBrokersDown
+                | Code::BrokerTransportFailure
+                | Code::Resolve
+                | Code::OperationTimedOut
+                | Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::SSL
+        )
+    )
 }
 
 /// What to do about an error of the client.
@@ -52,6 +78,9 @@ pub fn advice(error: &KafkaError) -> &'static str {
         Some(RDKafkaErrorCode::SSL) => "Check `ssl.ca.location` and the certificates in `librdkafka`",
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             "Make the topic, or correct `topics`"
+        }
+        Some(RDKafkaErrorCode::FencedInstanceId) => {
+            "Another member has the same `group.instance.id`: give each worker its own"
         }
         Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => {
             "Allow this user to read the topic and to use the group"
@@ -80,6 +109,7 @@ impl ConsumerContext for Context {
                 self.assign(&mut state.partitions, element.topic(), element.partition());
             }
             state.assigned = true;
+            state.works();
         }
     }
 

@@ -136,6 +136,10 @@ impl Source for KafkaSource {
         ours.map(|p| p.standing(self.shared.options.max_uncommitted)).collect()
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.shared.state().trouble()
+    }
+
     fn let_go(&self, partitions: Vec<u32>) {
         self.shared.state().let_go(&partitions);
         self.shared.released.notify_all();

@@ -54,7 +54,7 @@ pub struct KafkaOptions {
 }
 
 /// Settings of the client library that this source makes itself, and why nobody else may.
-pub const OPTIONS_OF_OURS: [(&str, &str); 11] = [
+pub const OPTIONS_OF_OURS: [(&str, &str); 12] = [
     (
         "enable.auto.commit",
         "offsets are committed only when the ledger has completed what lies before them",
@@ -72,7 +72,11 @@ pub const OPTIONS_OF_OURS: [(&str, &str); 11] = [
     ("group.protocol", "write `group_protocol` in the source"),
     ("offset.store.method", "offsets are kept by the broker"),
     ("check.crcs", "damaged records are never handed over"),
+    ("statistics.interval.ms", "Pelton needs it to know whether the brokers are reached"),
 ];
+
+/// Between two looks at whether the brokers are reached.
+const STATISTICS_MS: &str = "2000";
 
 /// Why a raw setting may not be given, if it may not.
 #[must_use]
@@ -117,6 +121,7 @@ impl KafkaOptions {
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "true")
             .set("check.crcs", "true")
+            .set("statistics.interval.ms", STATISTICS_MS)
             .set("auto.offset.reset", &self.auto_offset_reset)
             .set_log_level(RDKafkaLogLevel::Warning);
         if self.group_protocol == "classic" {

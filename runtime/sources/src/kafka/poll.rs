@@ -85,6 +85,7 @@ fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
     partition.first.get_or_insert(record.offset());
     partition.fetched = Some(record.offset() + 1);
     partition.at_end = false;
+    state.works();
     state.bytes += delivery.message.weight();
     state.buffer.push_back(delivery);
     drop(state);
@@ -92,12 +93,22 @@ fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
 }
 
 fn heed(shared: &Shared, error: &KafkaError) {
-    let KafkaError::PartitionEOF(number) = error else {
-        let pipeline = &*shared.options.pipeline;
-        return tracing::warn!(pipeline, %error, "Kafka: {}; it is tried again", advice(error));
-    };
-    // Only the number is told: with several topics, the one that has been read to its end is meant.
+    let pipeline = &*shared.options.pipeline;
     let mut state = shared.state();
+    let number = match error {
+        KafkaError::PartitionEOF(number) => number,
+        KafkaError::MessageConsumptionFatal(_) => {
+            tracing::error!(pipeline, %error, "Kafka: this member cannot go on: {}. The worker stops", advice(error));
+            state.failed = true;
+            return shared.arrived.notify_one();
+        }
+        _ => {
+            state.complain(format!("{error}. {}", advice(error)), false);
+            return tracing::warn!(pipeline, %error, "Kafka: {}; it is tried again", advice(error));
+        }
+    };
+    state.works();
+    // Only the number is told: with several topics, the one that has been read to its end is meant.
     let several = shared.options.topics.len() > 1;
     let read =
         |p: &Partition| !several || p.end.is_some_and(|end| p.fetched.or(p.first).unwrap_or(0) >= end);

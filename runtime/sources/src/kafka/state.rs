@@ -82,6 +82,14 @@ pub struct State {
     pub closing: bool,
     /// Nothing can be fetched any more in this process; the log says why.
     pub failed: bool,
+    trouble: Option<Trouble>,
+}
+
+/// What the client library complained of last.
+struct Trouble {
+    words: String,
+    /// It is over when a broker is reached; else when something arrives.
+    of_connection: bool,
 }
 
 /// One partition, as this member knows it.
@@ -154,6 +162,28 @@ impl Partition {
 }
 
 impl State {
+    /// Something is wrong, in these words.
+    pub fn complain(&mut self, words: String, of_connection: bool) {
+        self.trouble = Some(Trouble { words, of_connection });
+    }
+
+    /// The group's coordinator and its broker are reached.
+    pub fn connected(&mut self) {
+        self.trouble.take_if(|trouble| trouble.of_connection);
+    }
+
+    /// Something has arrived.
+    pub fn works(&mut self) {
+        self.trouble = None;
+    }
+
+    /// Why nothing comes, if so.
+    pub fn trouble(&self) -> Option<String> {
+        let waits = || "the group has not assigned anything to this member yet".to_owned();
+        let words = self.trouble.as_ref().map(|trouble| trouble.words.clone());
+        words.or_else(|| (!self.assigned).then(waits))
+    }
+
     /// What a receive is answered with; none while it waits.
     pub fn answer(&mut self, max: usize, max_bytes: usize) -> Option<Result<Vec<Delivery>, Class>> {
         if self.failed {
