@@ -4,8 +4,10 @@ use crate::order;
 use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};
 use pelton_tests::site::{Pipeline, Site};
-use pelton_tests::wait::until;
+use pelton_tests::wait::{PATIENCE, until};
+use rustix::process::Signal;
 use serde_json::Value;
+use std::time::Instant;
 
 fn partition(site: &Site) -> Value {
     let status: Value = serde_json::from_str(&site.done(&["status", "--json"])).expect("JSON");
@@ -106,4 +108,30 @@ fn a_member_whose_name_another_takes_stops_and_says_why() {
     broker.produce("orders", &[order(1, "k", 0)]);
     second.log.wait("the other goes on", |line| line.says(" taken"));
     second.stop();
+}
+
+#[test]
+fn a_worker_ends_in_time_though_nobody_takes_its_letter_or_its_commit() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    let bad = Record { value: Some(b"no order".to_vec()), ..Record::default() };
+    broker.produce("orders", &[bad, order(1, "k", 0)]);
+    let soon = ", librdkafka = { \"session.timeout.ms\" = 3000 }";
+    let letters = crate::pipeline(&broker, "orders", soon).with("dead_letter", "create = false");
+    let site = Site::with("shutdown_timeout = \"1s\"", &[letters]);
+    let worker = site.worker();
+    worker.log.wait("the letter waits", |line| line.says("dead letters cannot be written yet"));
+    worker.log.wait("the order is taken", |line| line.says(" taken"));
+    broker.kill();
+    worker.signal(Signal::TERM);
+    let told = Instant::now();
+    assert_eq!(worker.wait().code, Some(0), "{}", worker.log.tail());
+    assert!(told.elapsed() < PATIENCE / 2, "it took {:?}", told.elapsed());
+    // Nothing was passed over: the letter is written by the next worker, the order was completed.
+    broker.restart();
+    broker.topic("orders-dlt", 1);
+    let (worker, _) = site.until_empty();
+    assert!(crate::taken(&worker.log).is_empty(), "the order is known to the ledger");
+    assert_eq!(site.letters("orders").len(), 1);
+    assert_eq!(broker.committed("orders", "orders", 1), [Some(2)]);
 }

@@ -34,7 +34,7 @@ pub fn step(state: State, event: Event, cx: &Context) -> (State, Action) {
         State::Publishing { claim, why } => publishing(claim, why, event, cx),
         State::Releasing { claim, counts, then } => releasing(claim, counts, then, event, cx),
         State::Waiting => waiting(event),
-        State::Settling(how) => settling(how, event),
+        State::Settling(how) => settling(how, event, cx),
         State::Gone => (State::Gone, Action::None),
     }
 }
@@ -150,6 +150,10 @@ fn completing(claim: Claim, event: Event, cx: &Context) -> (State, Action) {
 
 fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (State, Action) {
     match event {
+        Event::Stored(Err(Class::Transient)) if cx.gives_up => match claim {
+            Some(claim) => release(claim, true, Then::GiveBack, cx),
+            None => settle(Settle::GiveBack),
+        },
         Event::Stored(result) => stored(State::Publishing { claim, why }, result, cx),
         Event::Invalid(_)
         | Event::Start
@@ -227,8 +231,10 @@ fn waiting(event: Event) -> (State, Action) {
     }
 }
 
-fn settling(how: Settle, event: Event) -> (State, Action) {
+fn settling(how: Settle, event: Event, cx: &Context) -> (State, Action) {
     match event {
+        // The broker lets go of it by itself, and what is completed is in the ledger.
+        Event::Settled(Err(Class::Transient)) if cx.gives_up => (State::Gone, Action::Forget),
         Event::Settled(Ok(()) | Err(Class::Lost)) => (State::Gone, Action::Forget),
         Event::Settled(Err(Class::Transient)) => (State::Settling(how), Action::Again),
         Event::Settled(Err(Class::Permanent)) => (State::Settling(how), Action::Stop),

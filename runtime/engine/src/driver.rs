@@ -14,6 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 /// How often `--until-empty` looks again while nothing can be received yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long what is under way may still take to be answered, once the shutdown timeout has passed.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
 /// What a pipeline is told at its start. Checked by the configuration.
 #[derive(Debug, Clone)]
 pub struct PipelineSpec {
@@ -66,6 +69,8 @@ pub(crate) struct Driver {
     draining: bool,
     /// When what still runs is interrupted, once draining.
     deadline: Option<Instant>,
+    /// When what is not answered by then is left as it is.
+    abandon: Option<Instant>,
     asked_unsettled: bool,
     look_again: Option<Instant>,
 }
@@ -112,6 +117,7 @@ impl Driver {
             turn: None,
             draining: false,
             deadline: None,
+            abandon: None,
             asked_unsettled: false,
             look_again: None,
         }
@@ -156,7 +162,7 @@ impl Driver {
         }
         self.stats.set(self.pipeline.counts());
         let idle = self.pipeline.is_idle();
-        if idle && self.draining {
+        if idle && self.draining || self.is_abandoned() {
             return Next::Done;
         }
         if idle && self.control.until_empty && !self.asked_unsettled && self.may_look() {
@@ -164,6 +170,18 @@ impl Driver {
             self.performer.ask_unsettled();
         }
         Next::Continue
+    }
+
+    /// Whether time is up for what a broker or a disk does not answer.
+    fn is_abandoned(&self) -> bool {
+        let abandoned = self.abandon.is_some_and(|at| at <= Instant::now());
+        if abandoned {
+            tracing::warn!(
+                pipeline = %self.name, left = self.pipeline.counts().in_flight,
+                "the worker ends without an answer for what is left: it comes again"
+            );
+        }
+        abandoned
     }
 
     fn may_look(&self) -> bool {
@@ -204,6 +222,7 @@ impl Driver {
         }
         if self.deadline.is_some_and(|at| at <= Instant::now()) {
             self.deadline = None;
+            self.abandon = Some(Instant::now() + LAST_ANSWERS);
             tracing::warn!(pipeline = %self.name, "the shutdown timeout has passed: what still runs is interrupted and handed back");
             // What was still to be started, since something behind it is done, is not any more.
             self.pipeline.apply(self.performer.now(), Input::Drain);
@@ -223,7 +242,7 @@ impl Driver {
         let timer = self.pipeline.next_wake().map(|at| origin + Duration::from_millis(at.0));
         let looks = self.control.until_empty && !self.asked_unsettled && !self.draining;
         let look = self.look_again.filter(|_| looks && self.pipeline.is_idle());
-        let wake = timer.into_iter().chain(self.deadline).chain(look).min();
+        let wake = timer.into_iter().chain(self.deadline).chain(self.abandon).chain(look).min();
         let asleep = async {
             match wake {
                 Some(at) => tokio::time::sleep_until(at.into()).await,

@@ -22,6 +22,7 @@ const PLAIN: Context = Context {
     lease_live: true,
     delay_ms: 100,
     draining: false,
+    gives_up: false,
 };
 const HERE: Context = Context { native_delay: false, ..PLAIN };
 const SHARED: Context = Context { shares_ledger: true, ..PLAIN };
@@ -216,6 +217,22 @@ fn handled_and_not_an_attempt() {
         (LATE_SHARED, handling(3), done(Outcome::Interrupted), (back(), release(None))),
         (PLAIN, handling(1), E::LaneStopped, (again(), release(None))),
         (DRAIN, handling(1), E::LaneStopped, (back(), release(None))),
+    ]);
+}
+
+#[test]
+fn no_time_left() {
+    let late = Context { draining: true, gives_up: true, ..PLAIN };
+    let shared = Context { shares_ledger: true, ..late };
+    let letter = || S::Publishing { claim: None, why: invalid() };
+    let failed = || E::Stored(Err(Transient));
+    hold(vec![
+        (late, publishing(rejected()), failed(), (releasing(true, Then::GiveBack), release(None))),
+        (shared, publishing(rejected()), failed(), (releasing(true, Then::GiveBack), release(Some(BACK)))),
+        (late, letter(), failed(), settle(BACK)),
+        (late, publishing(rejected()), E::Stored(Ok(())), settle(ACK)),
+        (late, S::Settling(ACK), E::Settled(Err(Transient)), (S::Gone, Forget)),
+        (late, completing(), failed(), (completing(), Again)),
     ]);
 }
 

@@ -163,4 +163,6 @@ pub struct Context {
     pub delay_ms: u64,
     /// Whether we are draining.
     pub draining: bool,
+    /// Whether there is no time left to try again.
+    pub gives_up: bool,
 }

@@ -253,6 +253,8 @@ pub struct Pipeline {
     paused_until: Time,
     trouble: u32,
     draining: bool,
+    /// There is no time left: what cannot be done at once is left to the next worker.
+    gives_up: bool,
     stopped: bool,
     out: Outbox,
     counts: Counts,
@@ -293,6 +295,7 @@ impl Pipeline {
             paused_until: Time::default(),
             trouble: 0,
             draining: false,
+            gives_up: false,
             stopped: false,
             out: Outbox::default(),
             counts: Counts::default(),

@@ -85,6 +85,7 @@ impl Pipeline {
             lease_live,
             delay_ms,
             draining: leaves,
+            gives_up: self.gives_up,
         })
     }
 

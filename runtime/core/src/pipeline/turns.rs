@@ -143,9 +143,11 @@ impl Pipeline {
 
     /// Hands back what was not started, in the order of its receipt, and retries that wait here
     /// with the rest of their wait. What runs now goes on; so does, where settling is by a
-    /// watermark, what lies before something that is done. A second time nothing is started any more.
+    /// watermark, what lies before something that is done. A second time nothing is started any more, and
+    /// letters and settlements that fail are not tried again.
     pub(super) fn drain(&mut self) {
         let fill = self.rules.source.cumulative && !self.draining;
+        self.gives_up = self.draining;
         self.draining = true;
         let tops = if fill { self.tops() } else { BTreeMap::new() };
         self.suspects.clear();

@@ -36,8 +36,9 @@ impl ClientContext for Context {
         }
         let pipeline = &*self.shared.options.pipeline;
         let what = advice(&error);
-        tracing::warn!(pipeline, %error, "Kafka: {reason}. {what}; it is tried again");
-        self.shared.state().complain(format!("{reason}. {what}"), is_of_connection(&error));
+        if self.shared.state().complain(format!("{reason}. {what}"), is_of_connection(&error)) {
+            tracing::warn!(pipeline, %error, "Kafka: {reason}. {what}; it is tried again");
+        }
     }
 
     /// Asked for every few seconds: whether brokers are reached is told by nothing else.
@@ -50,7 +51,7 @@ impl ClientContext for Context {
 }
 
 /// Whether it is over once the brokers are reached.
-fn is_of_connection(error: &KafkaError) -> bool {
+pub fn is_of_connection(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),

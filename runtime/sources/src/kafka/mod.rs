@@ -35,6 +35,7 @@ use rdkafka::error::KafkaError;
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A consumer cannot be made of these options.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum KafkaSourceError {
     #[error("the thread that polls Kafka could not be started: {0}")]
     Thread(std::io::Error),
 }
+
+/// How long the broker may take for the last commit and the goodbye.
+const LEAVE: Duration = Duration::from_secs(10);
 
 /// A member of a consumer group, as a source.
 pub struct KafkaSource {
@@ -153,10 +157,17 @@ impl Source for KafkaSource {
         let poller = self.poller.lock().unwrap_or_else(PoisonError::into_inner).take();
         Box::pin(async move {
             let Some(poller) = poller else { return };
-            // It commits, and leaves the group: that may take as long as the broker takes.
-            let ended = tokio::task::spawn_blocking(|| poller.join()).await;
-            if !matches!(ended, Ok(Ok(()))) {
-                tracing::error!(pipeline = %self.shared.options.pipeline, "the thread that polls Kafka panicked");
+            // It commits, and leaves the group: that takes as long as the broker takes.
+            let ended = tokio::task::spawn_blocking(|| poller.join());
+            let pipeline = &*self.shared.options.pipeline;
+            match tokio::time::timeout(LEAVE, ended).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(_) => tracing::error!(pipeline, "the thread that polls Kafka panicked"),
+                Err(_) => tracing::warn!(
+                    pipeline,
+                    "the broker has not answered the last commit for {LEAVE:?}: what it covers is in the ledger, \
+                     and the group notices by itself that this member is gone"
+                ),
             }
         })
     }

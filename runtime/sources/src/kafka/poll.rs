@@ -1,7 +1,7 @@
 //! The thread that polls: fetches, pauses, commits, and hears of the group.
 
 use super::KafkaSourceError;
-use super::context::{Context, advice, positions};
+use super::context::{Context, advice, is_of_connection, positions};
 use super::convert;
 use super::receipt::MAX_PLACES;
 use super::state::{Partition, Room, Shared};
@@ -103,8 +103,10 @@ fn heed(shared: &Shared, error: &KafkaError) {
             return shared.arrived.notify_one();
         }
         _ => {
-            state.complain(format!("{error}. {}", advice(error)), false);
-            return tracing::warn!(pipeline, %error, "Kafka: {}; it is tried again", advice(error));
+            if state.complain(format!("{error}. {}", advice(error)), is_of_connection(error)) {
+                tracing::warn!(pipeline, %error, "Kafka: {}; it is tried again", advice(error));
+            }
+            return;
         }
     };
     state.works();

@@ -6,8 +6,11 @@ use pelton_core::ports::{Class, Revocation, Standing};
 use pelton_core::{Delivery, Receipt};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+
+/// Between two log lines about the same trouble.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 pub struct Shared {
     pub options: KafkaOptions,
@@ -88,6 +91,7 @@ pub struct State {
 /// What the client library complained of last.
 struct Trouble {
     words: String,
+    said: Instant,
     /// It is over when a broker is reached; else when something arrives.
     of_connection: bool,
 }
@@ -162,9 +166,14 @@ impl Partition {
 }
 
 impl State {
-    /// Something is wrong, in these words.
-    pub fn complain(&mut self, words: String, of_connection: bool) {
-        self.trouble = Some(Trouble { words, of_connection });
+    /// Something is wrong, in these words; whether to say so: the client library repeats itself, ten times
+    /// a second.
+    pub fn complain(&mut self, words: String, of_connection: bool) -> bool {
+        let said = |t: &Trouble| t.of_connection == of_connection && t.said.elapsed() < SAY_AGAIN;
+        let news = !self.trouble.as_ref().is_some_and(said);
+        let said = self.trouble.as_ref().filter(|_| !news).map_or_else(Instant::now, |t| t.said);
+        self.trouble = Some(Trouble { words, said, of_connection });
+        news
     }
 
     /// The group's coordinator and its broker are reached.
