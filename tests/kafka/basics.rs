@@ -148,6 +148,9 @@ fn transactions_leave_gaps_that_nothing_waits_for() {
     assert_eq!(taken(&worker.log), (1..31).collect::<Vec<_>>(), "what was aborted never was");
     // Twenty and a mark, twenty and a mark, ten: behind those there are no records.
     assert_eq!(broker.committed("orders", "orders", 1), [Some(52)]);
+    let ledger = rusqlite::Connection::open(site.data().join("pelton.db")).expect("the ledger is there");
+    let ranges: i64 = ledger.query_row("SELECT count(*) FROM ranges", [], |r| r.get(0)).expect("a number");
+    assert_eq!(ranges, 1, "a gap between two records is no gap of the ledger");
     let said = site.done(&["replay", "orders", "--from-beginning"]);
     assert!(said.contains("replayed 30 of orders: 0 handled, 30 known"), "{said}");
     let (worker, _) = site.until_empty();

@@ -81,6 +81,9 @@ pub struct Delivery {
     /// Its place, where the source numbers its messages and the place is the message's identity.
     /// `None` when the producer chose the id: then two messages may carry the same one.
     pub position: Option<Position>,
+    /// How many offsets right before it hold no message, as far as the source knows: compaction and
+    /// transactions leave such gaps. They are completed with it.
+    pub skipped: u64,
     /// Handler starts the broker knows of before this one; 0 when it does not count.
     pub attempts: u32,
     /// Number of the assignment that its partition came with, for sources that take partitions

@@ -181,6 +181,8 @@ pub struct Completion {
     pub claim: Claim,
     /// What is completed.
     pub identity: Identity,
+    /// Offsets right before its position that hold no message: completed with it.
+    pub skipped: u64,
     /// The delivery to acknowledge in the same transaction, where source and ledger share one.
     pub settle: Option<Receipt>,
 }

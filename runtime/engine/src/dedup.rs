@@ -140,6 +140,7 @@ mod tests {
             message: Arc::new(message),
             lane: None,
             position,
+            skipped: 0,
             attempts: 0,
             assignment: 0,
             lease_until: None,

@@ -171,6 +171,7 @@ impl World {
             message: self.sent[n].message.clone(),
             lane: self.sent[n].lane,
             position: (numbered || self.shape.caps.cumulative).then_some(position),
+            skipped: 0,
             attempts: 0,
             assignment: self.assignment,
             lease_until: self.shape.caps.lease_ms.map(|_| Time(until)),

@@ -134,7 +134,12 @@ impl Probe {
     /// where that is possible.
     pub async fn complete(&self, d: &Delivery, claim: Claim, settle: bool) -> Result<(), Class> {
         let shared = self.can.source.shares_ledger && settle;
-        let item = Completion { claim, identity: identity(d), settle: shared.then_some(d.receipt) };
+        let item = Completion {
+            claim,
+            identity: identity(d),
+            skipped: d.skipped,
+            settle: shared.then_some(d.receipt),
+        };
         let result = self.ports.ledger.complete(vec![item]).await[0];
         if settle && !shared && result.is_ok() {
             self.settle(d, Settle::Ack).await;

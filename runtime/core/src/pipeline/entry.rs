@@ -12,6 +12,8 @@ pub struct Entry {
     pub message: Arc<Message>,
     pub lane: Option<Lane>,
     pub position: Option<Position>,
+    /// Offsets before it that hold no message.
+    pub skipped: u64,
     /// None for an invalid message.
     pub identity: Option<Identity>,
     /// Its deduplication key, where that is not its id.

@@ -133,7 +133,8 @@ impl Pipeline {
         let receipt = |settle: bool| settle.then_some(entry.receipt);
         match (&entry.state, action, entry.identity) {
             (State::Completing { claim }, Action::Complete { settle }, Some(identity)) => {
-                let item = Completion { claim: *claim, identity, settle: receipt(*settle) };
+                let (claim, skipped) = (*claim, entry.skipped);
+                let item = Completion { claim, identity, skipped, settle: receipt(*settle) };
                 self.out.complete(slot, item);
             }
             (State::Releasing { claim, counts, .. }, Action::Release { settle }, Some(identity)) => {

@@ -122,6 +122,7 @@ impl Pipeline {
             message: delivery.message,
             lane: delivery.lane,
             position: delivery.position,
+            skipped: delivery.skipped,
             identity,
             key,
             broker_attempts: delivery.attempts,

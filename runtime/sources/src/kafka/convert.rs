@@ -55,6 +55,7 @@ pub fn delivery(
         lane: lane(options.order, partition.id, message.key.as_deref()),
         message: Arc::new(message),
         position: Some(Position { partition: partition.id, offset }),
+        skipped: partition.skipped(record.offset()),
         attempts: 0,
         assignment: partition.assignment,
         lease_until: None,

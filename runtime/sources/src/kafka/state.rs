@@ -143,6 +143,12 @@ impl Partition {
         }
     }
 
+    /// How many offsets lie between the record that was fetched last and this one. What lies between two
+    /// records that come one after the other is no record.
+    pub fn skipped(&self, offset: i64) -> u64 {
+        self.fetched.and_then(|next| u64::try_from(offset - next).ok()).unwrap_or(0)
+    }
+
     /// For people. `limit` is how far it may be behind.
     pub fn standing(&self, limit: u64) -> Standing {
         let unsigned = |offset: Option<i64>| offset.and_then(|o| u64::try_from(o).ok());

@@ -12,8 +12,8 @@ use pelton_core::ports::{
     Claim, ClaimItem, Class, Completion, DeadLetters, Later, Ledger, Release, Verdict,
 };
 use pelton_core::{Identity, Letter};
-use ranges::Ranges;
-use rusqlite::Connection;
+use ranges::{Kind, Ranges};
+use rusqlite::{Connection, params};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use tokio::sync::oneshot;
@@ -79,9 +79,10 @@ impl Pipeline {
     /// Reads what memory holds of the tables: at the start, and after a group that failed.
     pub fn reload(&self, db: &Connection) -> rusqlite::Result<()> {
         let mut ranges: HashMap<u32, Ranges> = HashMap::new();
-        let mut rows =
-            db.prepare_cached("SELECT partition, first, last FROM ranges WHERE pipeline = ?1")?;
-        let mut rows = rows.query([self.id])?;
+        let mut rows = db.prepare_cached(
+            "SELECT partition, first, last FROM ranges WHERE pipeline = ?1 AND partition <= ?2",
+        )?;
+        let mut rows = rows.query(params![self.id, Kind::Completed.of(u32::MAX)])?;
         while let Some(row) = rows.next()? {
             let (first, last): (i64, i64) = (row.get(1)?, row.get(2)?);
             ranges.entry(row.get(0)?).or_default().add(first as u64, last as u64);

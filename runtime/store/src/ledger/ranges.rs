@@ -1,5 +1,6 @@
 //! Completed positions of one partition, as ranges that merge.
 
+use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 
 /// Disjoint, non-adjacent ranges: first to last, both included.
@@ -11,6 +12,47 @@ pub struct Ranges(BTreeMap<u64, u64>);
 pub struct Merged {
     pub first: u64,
     pub last: u64,
+}
+
+/// What the ranges of a partition in the table are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Completed messages, and those that have a letter somewhere else.
+    Completed = 0,
+    /// Those that have a letter somewhere else: a range each.
+    Lettered = 1,
+    /// Letters in a topic, which it cannot remove, that are done with.
+    DoneLetters = 2,
+}
+
+impl Kind {
+    /// The number of a partition's ranges of this kind in the table.
+    pub fn of(self, partition: u32) -> i64 {
+        (self as i64) << 32 | i64::from(partition)
+    }
+}
+
+/// Writes a range, in the place of those within it: also of those that memory does not know, since
+/// another process may have split a range to forget an offset, and ranges must never overlap.
+pub fn write(db: &Connection, pipeline: i64, partition: i64, range: Merged) -> rusqlite::Result<()> {
+    clear(db, pipeline, partition, range.first, range.last)?;
+    let sql = "INSERT INTO ranges(pipeline, partition, first, last) VALUES (?1, ?2, ?3, ?4)";
+    let row = params![pipeline, partition, range.first as i64, range.last as i64];
+    db.prepare_cached(sql)?.execute(row)?;
+    Ok(())
+}
+
+/// Removes the ranges that begin within these offsets.
+pub fn clear(
+    db: &Connection,
+    pipeline: i64,
+    partition: i64,
+    first: u64,
+    last: u64,
+) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first BETWEEN ?3 AND ?4";
+    db.prepare_cached(sql)?.execute(params![pipeline, partition, first as i64, last as i64])?;
+    Ok(())
 }
 
 impl Ranges {

@@ -1,6 +1,7 @@
 //! What the ledger knows of one key, and forgetting it.
 
 use super::identity::encode;
+use super::ranges::Kind;
 use crate::key_digest;
 use pelton_core::{Identity, Position};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -65,8 +66,8 @@ pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Res
             db.query_row(sql, params![pipeline, key.as_slice()], |r| r.get(0)).optional()?
         }
         Identity::Position(p) => {
-            let sql = "SELECT NULL FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";
-            db.query_row(sql, params![pipeline, p.partition, p.offset as i64], |r| r.get(0)).optional()?
+            entry.lettered = is_within(db, pipeline, Kind::Lettered, p)?;
+            (!entry.lettered && is_within(db, pipeline, Kind::Completed, p)?).then_some(None)
         }
     };
     if let Some(at) = completed {
@@ -74,11 +75,12 @@ pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Res
         entry.completed_at_ms = at.map(|at| at as u64);
     }
     let sql = "SELECT attempts, suspect, lettered IS NOT NULL FROM attempts WHERE pipeline = ?1 AND identity = ?2";
-    let past =
-        db.query_row(sql, params![pipeline, encode(identity)], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)));
-    if let Some(past) = past.optional()? {
-        (entry.attempts, entry.suspect, entry.lettered) = past;
-    } else if !entry.completed {
+    let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get::<_, bool>(2)?));
+    let past = db.query_row(sql, params![pipeline, encode(identity)], row);
+    if let Some((attempts, suspect, lettered)) = past.optional()? {
+        (entry.attempts, entry.suspect) = (attempts, suspect);
+        entry.lettered |= lettered;
+    } else if !entry.completed && !entry.lettered {
         return Ok(None);
     }
     Ok(Some(entry))
@@ -96,22 +98,32 @@ pub fn forget(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::R
             let sql = "DELETE FROM entries WHERE pipeline = ?1 AND key = ?2";
             gone += db.execute(sql, params![pipeline, key.as_slice()])?;
         }
-        Identity::Position(p) => gone += usize::from(split(db, pipeline, p)?),
+        Identity::Position(p) => {
+            gone += usize::from(split(db, pipeline, Kind::Completed, p)?);
+            gone += usize::from(split(db, pipeline, Kind::Lettered, p)?);
+        }
     }
     Ok(gone > 0)
 }
 
-fn split(db: &Connection, pipeline: i64, p: Position) -> rusqlite::Result<bool> {
+fn is_within(db: &Connection, pipeline: i64, kind: Kind, p: Position) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";
+    let row = params![pipeline, kind.of(p.partition), p.offset as i64];
+    Ok(db.query_row(sql, row, |_| Ok(())).optional()?.is_some())
+}
+
+fn split(db: &Connection, pipeline: i64, kind: Kind, p: Position) -> rusqlite::Result<bool> {
+    let partition = kind.of(p.partition);
     let offset = p.offset as i64;
     let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3
                RETURNING first, last";
-    let row = params![pipeline, p.partition, offset];
+    let row = params![pipeline, partition, offset];
     let found: Option<(i64, i64)> = db.query_row(sql, row, |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
     let Some((first, last)) = found else { return Ok(false) };
     let sql = "INSERT INTO ranges(pipeline, partition, first, last) VALUES (?1, ?2, ?3, ?4)";
     for (first, last) in [(first, offset - 1), (offset + 1, last)] {
         if first <= last {
-            db.execute(sql, params![pipeline, p.partition, first, last])?;
+            db.execute(sql, params![pipeline, partition, first, last])?;
         }
     }
     Ok(true)

@@ -2,7 +2,7 @@
 //!
 //! Kept as ranges of positions, as completed messages are, under the number of the letters' topic.
 
-use crate::ledger::ranges::Ranges;
+use crate::ledger::ranges::{self, Kind, Ranges};
 use crate::ledger::show::PARTITION_BITS;
 use crate::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -57,13 +57,7 @@ impl Store {
             let mut done = read(db, id, number)?;
             for (partition, offset) in places {
                 let merged = done.0.entry(*partition).or_default().add(*offset, *offset);
-                let key = number << PARTITION_BITS | partition;
-                let within = params![id, key, merged.first as i64, merged.last as i64];
-                let sql =
-                    "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first BETWEEN ?3 AND ?4";
-                db.prepare_cached(sql)?.execute(within)?;
-                let sql = "INSERT INTO ranges(pipeline, partition, first, last) VALUES (?1, ?2, ?3, ?4)";
-                db.prepare_cached(sql)?.execute(within)?;
+                ranges::write(db, id, key(number, *partition), merged)?;
             }
             Ok(())
         })
@@ -76,22 +70,26 @@ impl Store {
         let db = self.db();
         let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2";
         self.write(&db, |db| {
-            db.execute(sql, params![id, number << PARTITION_BITS | partition])?;
+            db.execute(sql, params![id, key(number, partition)])?;
             Ok(())
         })
     }
 }
 
+fn key(topic: u32, partition: u32) -> i64 {
+    Kind::DoneLetters.of(topic << PARTITION_BITS | partition)
+}
+
 fn read(db: &Connection, pipeline: i64, number: u32) -> rusqlite::Result<DoneLetters> {
     let sql = "SELECT partition, first, last FROM ranges
                WHERE pipeline = ?1 AND partition BETWEEN ?2 AND ?3 ORDER BY partition, first";
-    let from = number << PARTITION_BITS;
+    let from = key(number, 0);
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query(params![pipeline, from, from | ((1 << PARTITION_BITS) - 1)])?;
     let mut done = DoneLetters::default();
     while let Some(row) = rows.next()? {
-        let (partition, first, last): (u32, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        done.0.entry(partition - from).or_default().add(first as u64, last as u64);
+        let (partition, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        done.0.entry((partition - from) as u32).or_default().add(first as u64, last as u64);
     }
     Ok(done)
 }

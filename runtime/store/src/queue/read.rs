@@ -91,6 +91,7 @@ impl Reader<'_> {
             receipt: Receipt(id),
             lane: message.key.as_deref().map(lane),
             position: generated.then_some(position),
+            skipped: 0,
             attempts: 0,
             assignment: 0,
             lease_until: None,

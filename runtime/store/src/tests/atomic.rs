@@ -13,6 +13,7 @@ async fn a_lost_claim_fails_alone() {
     let claims = worker.start(&held).await;
     worker.complete(&held[1], claims[1]).await.unwrap();
     let batch = held.iter().zip(&claims).map(|(d, claim)| Completion {
+        skipped: 0,
         claim: *claim,
         identity: identity(d),
         settle: Some(d.receipt),

@@ -11,3 +11,4 @@ mod log;
 mod recovery;
 mod sharing;
 mod support;
+mod topics;

@@ -101,7 +101,7 @@ impl Worker {
     }
 
     pub async fn complete(&self, d: &Delivery, claim: Claim) -> Result<(), Class> {
-        let item = Completion { claim, identity: identity(d), settle: Some(d.receipt) };
+        let item = Completion { claim, identity: identity(d), skipped: d.skipped, settle: Some(d.receipt) };
         self.ledger.complete(vec![item]).await[0]
     }
 

@@ -51,7 +51,9 @@ impl Changes<'_> {
             return Ok(Err(Class::Lost));
         }
         match item.identity {
-            Identity::Position(position) => self.tally.completed(self.pipeline, position),
+            Identity::Position(position) => {
+                self.tally.completed(self.pipeline, position, item.skipped);
+            }
             Identity::Key(key) if self.pipeline.dedup => {
                 let sql = "INSERT INTO entries(pipeline, key, completed_at) VALUES (?1, ?2, ?3)
                            ON CONFLICT DO NOTHING";
@@ -98,6 +100,10 @@ impl Changes<'_> {
             Cause::Invalid => counts.invalid += 1,
         }
         match (letter.identity, letter.settle) {
+            (Some(Identity::Position(position)), None) => {
+                self.tally.lettered(self.pipeline, position);
+                self.forget_attempts(Identity::Position(position))?;
+            }
             (Some(identity), None) => {
                 self.set_attempts(identity, 0, Some(mark(&letter.message.id)))?;
             }

@@ -10,7 +10,7 @@ pub use tally::Effect;
 use crate::clock::WallClock;
 use crate::db::{Gate, Log};
 use crate::error::{StoreError, class_of};
-use crate::ledger::Pipeline;
+use crate::ledger::{Pipeline, ranges::Kind};
 use crate::queue::Queue;
 use pelton_core::ports::{ClaimItem, Class, Completion, Release, Settle, Verdict};
 use pelton_core::{Letter, Receipt, points};
@@ -343,9 +343,10 @@ impl Loop {
 
     fn forget(&mut self, pipeline: &Pipeline, partition: u32) -> Option<usize> {
         let mut gone = 0;
-        let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2";
+        let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition IN (?2, ?3)";
+        let [done, lettered] = [Kind::Completed, Kind::Lettered].map(|kind| kind.of(partition));
         let done = self.transaction(true, |me| {
-            gone = me.db.execute(sql, rusqlite::params![pipeline.id, partition])?;
+            gone = me.db.execute(sql, rusqlite::params![pipeline.id, done, lettered])?;
             Ok(())
         });
         done.ok()?;

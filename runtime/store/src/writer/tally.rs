@@ -2,6 +2,7 @@
 
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode_items};
+use crate::ledger::ranges::{self, Kind, Merged};
 use crate::queue::{Queue, rows};
 use pelton_core::ports::Claim;
 use pelton_core::{Position, Receipt};
@@ -48,7 +49,9 @@ struct Of {
     pipeline: Arc<Pipeline>,
     counts: Counts,
     taken: Vec<(Claim, Item)>,
-    completed: Vec<Position>,
+    /// Partition, first and last.
+    completed: Vec<(u32, u64, u64)>,
+    lettered: Vec<Position>,
 }
 
 impl Tally {
@@ -58,6 +61,7 @@ impl Tally {
             counts: Counts::default(),
             taken: Vec::new(),
             completed: Vec::new(),
+            lettered: Vec::new(),
         })
     }
 
@@ -69,8 +73,16 @@ impl Tally {
         self.of(pipeline).taken.push((claim, item));
     }
 
-    pub fn completed(&mut self, pipeline: &Arc<Pipeline>, position: Position) {
-        self.of(pipeline).completed.push(position);
+    /// A position, and so many before it that hold no message.
+    pub fn completed(&mut self, pipeline: &Arc<Pipeline>, position: Position, skipped: u64) {
+        let Position { partition, offset } = position;
+        self.of(pipeline).completed.push((partition, offset.saturating_sub(skipped), offset));
+    }
+
+    /// A position whose letter is kept by a broker: done with, as what is completed.
+    pub fn lettered(&mut self, pipeline: &Arc<Pipeline>, position: Position) {
+        self.completed(pipeline, position, 0);
+        self.of(pipeline).lettered.push(position);
     }
 
     pub fn delete(&mut self, row: u64) {
@@ -92,7 +104,8 @@ impl Tally {
             of.write_counts(db)?;
         }
         self.deleted.sort_unstable();
-        for (first, last) in runs(self.deleted.iter().copied()) {
+        let deleted: Vec<_> = self.deleted.iter().map(|row| (0, *row, *row)).collect();
+        for (_, first, last) in runs(&deleted) {
             rows::delete(db, first, last)?;
         }
         Ok(())
@@ -158,23 +171,16 @@ impl Of {
     fn write_ranges(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.completed.sort_unstable();
         let mut state = self.pipeline.state();
-        let mut rest = self.completed.as_slice();
-        while let Some(Position { partition, .. }) = rest.first().copied() {
-            let same = rest.iter().take_while(|p| p.partition == partition).count();
-            let (these, others) = rest.split_at(same);
-            rest = others;
-            let ranges = state.ranges.entry(partition).or_default();
-            for (first, last) in runs(these.iter().map(|p| p.offset)) {
-                let merged = ranges.add(first, last);
-                let row = params![self.pipeline.id, partition, merged.first as i64, merged.last as i64];
-                // Not only what memory knows: another process may have split a range to forget an
-                // offset, and ranges must never overlap.
-                let sql =
-                    "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first BETWEEN ?3 AND ?4";
-                db.prepare_cached(sql)?.execute(row)?;
-                let sql = "INSERT INTO ranges(pipeline, partition, first, last) VALUES (?1, ?2, ?3, ?4)";
-                db.prepare_cached(sql)?.execute(row)?;
+        for (partition, first, last) in runs(&self.completed) {
+            let merged = state.ranges.entry(partition).or_default().add(first, last);
+            ranges::write(db, self.pipeline.id, Kind::Completed.of(partition), merged)?;
+            if self.pipeline.source.get().is_none() {
+                ranges::clear(db, self.pipeline.id, Kind::Lettered.of(partition), first, last)?;
             }
+        }
+        for Position { partition, offset } in &self.lettered {
+            let one = Merged { first: *offset, last: *offset };
+            ranges::write(db, self.pipeline.id, Kind::Lettered.of(*partition), one)?;
         }
         Ok(())
     }
@@ -201,13 +207,13 @@ impl Of {
     }
 }
 
-/// Neighbours in a sorted list, as first and last.
-fn runs(sorted: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    for number in sorted {
+/// Neighbours in a sorted list of partition, first and last, put together.
+fn runs(sorted: &[(u32, u64, u64)]) -> Vec<(u32, u64, u64)> {
+    let mut runs: Vec<(u32, u64, u64)> = Vec::new();
+    for (partition, first, last) in sorted.iter().copied() {
         match runs.last_mut() {
-            Some((_, last)) if *last + 1 >= number => *last = number,
-            _ => runs.push((number, number)),
+            Some((p, _, l)) if *p == partition && l.saturating_add(1) >= first => *l = last.max(*l),
+            _ => runs.push((partition, first, last)),
         }
     }
     runs
@@ -217,6 +223,7 @@ fn runs(sorted: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
 mod tests {
     #[test]
     fn neighbours_make_runs() {
-        assert_eq!(super::runs([1, 2, 3, 7, 9, 10].into_iter()), [(1, 3), (7, 7), (9, 10)]);
+        let items = [(0, 1, 1), (0, 2, 3), (0, 7, 7), (0, 9, 9), (0, 10, 10), (1, 11, 12), (1, 11, 11)];
+        assert_eq!(super::runs(&items), [(0, 1, 3), (0, 7, 7), (0, 9, 10), (1, 11, 12)]);
     }
 }

@@ -1,0 +1,107 @@
+//! A pipeline that reads topics: gaps between its records, and letters that a broker keeps.
+
+use super::support::{NAME, claim_of, dir, options};
+use crate::{NotedLetters, Options, PipelineStore, Store};
+use pelton_core::outcome::{Cause, Failure};
+use pelton_core::ports::{Claim, ClaimItem, Completion, DeadLetters, Ledger, Verdict};
+use pelton_core::{Identity, Letter, Message, Position};
+use std::path::Path;
+use std::sync::Arc;
+
+fn open(dir: &Path) -> (Store, PipelineStore) {
+    let store = Store::open_owner(dir, Options::default()).unwrap();
+    let ledger = store.pipeline(NAME, options()).unwrap();
+    assert_eq!(store.topic_number(NAME, "orders").unwrap(), 0);
+    (store, ledger)
+}
+
+fn item(offset: u64) -> ClaimItem {
+    let message = Message {
+        id: format!("orders/0/{offset}"),
+        pipeline: NAME.into(),
+        origin: "orders".into(),
+        key: None,
+        headers: Vec::new(),
+        body: Vec::new(),
+        published_at_ms: None,
+        replayed: false,
+        tombstone: false,
+    };
+    let identity = Identity::Position(Position { partition: 0, offset });
+    ClaimItem { identity, message: Arc::new(message), attempts: 0 }
+}
+
+async fn verdict(ledger: &PipelineStore, offset: u64) -> Verdict {
+    ledger.claim(vec![item(offset)], false).await.unwrap()[0]
+}
+
+async fn start(ledger: &PipelineStore, offset: u64) -> Claim {
+    claim_of(verdict(ledger, offset).await).unwrap()
+}
+
+/// Completes an offset and so many before it.
+async fn complete(ledger: &PipelineStore, offset: u64, skipped: u64) {
+    let claim = start(ledger, offset).await;
+    let item = Completion { claim, identity: item(offset).identity, skipped, settle: None };
+    assert_eq!(ledger.complete(vec![item]).await, [Ok(())]);
+}
+
+fn letter(offset: u64, claim: Claim) -> Letter {
+    let ClaimItem { identity, message, .. } = item(offset);
+    Letter {
+        message,
+        identity: Some(identity),
+        claim: Some(claim),
+        settle: None,
+        cause: Cause::Rejected,
+        failure: Failure::Reject,
+        reason: "no".into(),
+        attempts: 1,
+        handler: "sha256:none".into(),
+    }
+}
+
+fn rows(dir: &Path) -> i64 {
+    let db = rusqlite::Connection::open(dir.join("pelton.db")).unwrap();
+    db.query_row("SELECT count(*) FROM ranges", [], |r| r.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn gaps_are_completed_with_what_follows_them() {
+    let dir = dir();
+    let (store, ledger) = open(dir.path());
+    complete(&ledger, 10, 0).await;
+    for offset in [12, 14, 20] {
+        complete(&ledger, offset, if offset == 20 { 5 } else { 1 }).await;
+    }
+    assert_eq!(rows(dir.path()), 1, "one range, whatever the gaps");
+    assert_eq!(verdict(&ledger, 17).await, Verdict::Duplicate);
+    assert!(matches!(verdict(&ledger, 9).await, Verdict::Fresh { .. }));
+    drop((ledger, store));
+    let (store, ledger) = open(dir.path());
+    assert_eq!(verdict(&ledger, 12).await, Verdict::Duplicate);
+    drop((ledger, store));
+}
+
+#[tokio::test]
+async fn a_letter_that_a_broker_keeps_is_known_until_its_message_is_completed() {
+    let dir = dir();
+    let (store, ledger) = open(dir.path());
+    complete(&ledger, 1, 0).await;
+    let claim = start(&ledger, 2).await;
+    assert_eq!(NotedLetters(ledger.clone()).publish(vec![letter(2, claim)]).await, [Ok(())]);
+    complete(&ledger, 3, 0).await;
+    assert_eq!(rows(dir.path()), 2, "one range, and one letter in it");
+    let shown = || store.ledger_show(NAME, None, "orders/0/2").unwrap().unwrap();
+    assert!(shown().lettered && !shown().completed);
+    assert_eq!(verdict(&ledger, 2).await, Verdict::Duplicate);
+
+    // An operator has it handled again, and now it works.
+    complete(&ledger.clone().redoing(), 2, 0).await;
+    assert!(shown().completed && !shown().lettered);
+
+    // Forgotten, it is as new.
+    assert!(store.ledger_forget(NAME, None, "orders/0/2").unwrap());
+    assert!(store.ledger_show(NAME, None, "orders/0/2").unwrap().is_none());
+    drop((ledger, store));
+}
