@@ -1,6 +1,7 @@
 //! Completed positions of one partition, as ranges that merge.
 
-use rusqlite::{Connection, params};
+use pelton_core::Position;
+use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
 /// Disjoint, non-adjacent ranges: first to last, both included.
@@ -53,6 +54,13 @@ pub fn clear(
     let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first BETWEEN ?3 AND ?4";
     db.prepare_cached(sql)?.execute(params![pipeline, partition, first as i64, last as i64])?;
     Ok(())
+}
+
+/// Whether the table has the position in a range of this kind.
+pub fn is_within(db: &Connection, pipeline: i64, kind: Kind, at: Position) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";
+    let row = params![pipeline, kind.of(at.partition), at.offset as i64];
+    Ok(db.prepare_cached(sql)?.query_row(row, |_| Ok(())).optional()?.is_some())
 }
 
 impl Ranges {

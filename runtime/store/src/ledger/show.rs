@@ -1,7 +1,7 @@
 //! What the ledger knows of one key, and forgetting it.
 
 use super::identity::encode;
-use super::ranges::Kind;
+use super::ranges::{Kind, is_within};
 use crate::key_digest;
 use pelton_core::{Identity, Position};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -104,12 +104,6 @@ pub fn forget(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::R
         }
     }
     Ok(gone > 0)
-}
-
-fn is_within(db: &Connection, pipeline: i64, kind: Kind, p: Position) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";
-    let row = params![pipeline, kind.of(p.partition), p.offset as i64];
-    Ok(db.query_row(sql, row, |_| Ok(())).optional()?.is_some())
 }
 
 fn split(db: &Connection, pipeline: i64, kind: Kind, p: Position) -> rusqlite::Result<bool> {

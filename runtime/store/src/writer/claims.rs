@@ -3,6 +3,7 @@
 use super::How;
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode, encode_items};
+use crate::ledger::ranges::{self, Kind};
 use pelton_core::Identity;
 use pelton_core::ports::{Claim, ClaimItem, Verdict};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -44,11 +45,8 @@ pub fn claim(
     let mut started = Vec::with_capacity(items.len());
     for (index, item) in (0u32..).zip(items) {
         let past = if looks { past(db, pipeline.id, item.identity)? } else { None };
-        let verdict = if pipeline.dedup && !how.redo && is_completed(db, pipeline, item.identity)? {
-            Verdict::Duplicate
-        } else {
-            judge(past, item, how, Claim { chunk, index })
-        };
+        let ended = if how.redo { None } else { ended(db, pipeline, item.identity)? };
+        let verdict = ended.unwrap_or_else(|| judge(past, item, how, Claim { chunk, index }));
         started.push(match verdict {
             Verdict::Fresh { attempt, .. } => Some((item.identity, attempt)),
             _ => None,
@@ -83,12 +81,25 @@ pub fn mark(message_id: &str) -> Vec<u8> {
     Sha256::digest(message_id.as_bytes())[..16].to_vec()
 }
 
-fn is_completed(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::Result<bool> {
-    let Identity::Key(key) = identity else { return Ok(pipeline.completed(identity)) };
+/// How a message ended before, if it did. That a position has a letter elsewhere holds without
+/// deduplication as well: a letter is written once.
+fn ended(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::Result<Option<Verdict>> {
+    let duplicate = pipeline.dedup.then_some(Verdict::Duplicate);
+    let key = match identity {
+        Identity::Key(key) => key,
+        Identity::Position(_) if !pipeline.completed(identity) => return Ok(None),
+        Identity::Position(p) => {
+            let lettered = ranges::is_within(db, pipeline.id, Kind::Lettered, p)?;
+            return Ok(if lettered { Some(Verdict::Lettered) } else { duplicate });
+        }
+    };
+    if duplicate.is_none() {
+        return Ok(None);
+    }
     let sql = "SELECT 1 FROM entries WHERE pipeline = ?1 AND key = ?2";
-    let found =
-        db.prepare_cached(sql)?.query_row(params![pipeline.id, key.as_slice()], |_| Ok(())).optional()?;
-    Ok(found.is_some())
+    let row = params![pipeline.id, key.as_slice()];
+    let found = db.prepare_cached(sql)?.query_row(row, |_| Ok(())).optional()?;
+    Ok(found.and(duplicate))
 }
 
 fn past(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<Option<Past>> {
