@@ -3,9 +3,11 @@
 //! A source that is added brings a `Subject`, and a line in `subjects`.
 
 mod embedded;
+mod kafka;
 mod mutants;
 
 use embedded::Embedded;
+use kafka::Kafka;
 use libtest_mimic::{Arguments, Trial};
 use pelton_tests::contract::{self, Subject};
 use std::process::ExitCode;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let subjects: [Arc<dyn Subject>; 1] = [Arc::new(Embedded)];
+    let subjects: [Arc<dyn Subject>; 2] = [Arc::new(Embedded), Arc::new(Kafka::default())];
     let mut trials: Vec<Trial> = subjects.iter().flat_map(contract::trials).collect();
     trials.push(Trial::test("embedded::nothing_it_can_do_is_skipped", nothing_is_skipped));
     trials.push(Trial::test("a_source_that_can_less_is_asked_less_and_told_why", less_is_asked));

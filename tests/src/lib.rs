@@ -13,6 +13,7 @@ pub mod components;
 pub mod contract;
 pub mod kafka;
 pub mod log;
+pub mod proxy;
 pub mod site;
 pub mod wait;
 pub mod worker;

@@ -58,7 +58,7 @@ cases! {
         ids_are_told_apart_and_stay_over_a_redelivery [Individual],
         ids_stay_over_a_restart [Restart],
         a_producer_s_id_is_kept_and_may_come_twice [ExplicitIds],
-        the_time_of_publishing_stays [Individual],
+        the_time_of_publishing_stays [Restart],
     }
     order {
         a_lane_comes_in_the_order_it_was_sent [Keys],
@@ -82,16 +82,17 @@ cases! {
         closing_ends_a_waiting_receive [],
         closing_gives_back_what_is_held [Restart],
         a_crash_brings_back_what_was_not_settled_and_only_that [Restart, Individual],
+        what_was_completed_before_a_crash_is_known_after_it_and_the_rest_is_not [Restart],
         what_was_given_back_comes_again [Individual],
-        settling_twice_is_harmless [Individual],
-        a_closed_source_does_not_say_that_it_has_settled [Restart, Individual],
+        settling_twice_is_harmless [],
+        a_closed_source_does_not_say_that_it_has_settled [Restart],
     }
     ledger {
         starts_are_numbered_from_one [],
         a_failed_start_is_counted_and_one_handed_back_is_not [],
         the_larger_count_of_attempts_holds [],
         a_start_that_died_is_counted_and_suspect [Restart],
-        neighbours_of_a_suspect_are_granted [Restart, Individual],
+        neighbours_of_a_suspect_are_granted [Restart],
         a_suspect_that_dies_again_is_counted_again [Restart],
         attempts_outlive_a_crash [Restart],
         a_completed_key_is_a_duplicate [ExplicitIds],
@@ -99,12 +100,12 @@ cases! {
         a_claim_ends_once [],
         a_claim_of_a_dead_process_is_void [Restart],
         completing_settles_in_the_same_transaction [SharedLedger, Restart],
-        completing_without_settling_leaves_a_duplicate [Restart, Individual],
+        completing_without_settling_leaves_a_duplicate [Restart],
         a_retry_is_counted_and_given_back_in_the_same_transaction [SharedLedger, NativeDelay, Restart],
     }
     letters {
-        a_letter_is_durable_and_its_original_gone [SharedLedger, Restart],
-        a_letter_whose_ack_was_lost_is_not_written_twice [Restart, Individual],
+        a_letter_is_durable_and_its_original_gone [Restart],
+        a_letter_whose_ack_was_lost_is_not_written_twice [Restart],
         a_letter_frees_its_key [ExplicitIds, SharedLedger],
         a_letter_needs_a_live_claim [],
         an_invalid_message_leaves_a_letter_without_a_claim [SharedLedger, Restart],

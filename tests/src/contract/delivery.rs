@@ -36,6 +36,7 @@ pub async fn a_waiting_receive_wakes_for_what_another_process_sends(probe: Probe
         probe.send_numbers(std::iter::once(round)).await;
         let sent = Instant::now();
         let (batch, woken) = waiting.await.expect("receive does not panic");
+        probe.heard(&batch);
         waits.push(woken.saturating_duration_since(sent));
         probe.settle_all(&batch, Settle::Ack).await;
     }

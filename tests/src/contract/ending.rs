@@ -2,7 +2,7 @@
 
 use super::Probe;
 use super::probe::ids;
-use pelton_core::ports::{Class, Settle};
+use pelton_core::ports::{Class, Settle, Verdict};
 use std::collections::BTreeSet;
 
 pub async fn closing_ends_a_waiting_receive(probe: Probe) {
@@ -30,6 +30,35 @@ pub async fn a_crash_brings_back_what_was_not_settled_and_only_that(mut probe: P
     assert!(ids(&again).is_superset(&ids(open)));
     assert!(ids(&again).is_disjoint(&ids(done)), "what was acknowledged came again");
     probe.nothing_is_left().await;
+}
+
+pub async fn what_was_completed_before_a_crash_is_known_after_it_and_the_rest_is_not(mut probe: Probe) {
+    probe.send_numbers(0..60).await;
+    let held = probe.take(40).await;
+    let granted = probe.claim(&held.iter().collect::<Vec<_>>(), false).await;
+    let (mut done, mut open) = (BTreeSet::new(), BTreeSet::new());
+    for (number, (delivery, verdict)) in held.iter().zip(granted).enumerate() {
+        let Verdict::Fresh { claim, .. } = verdict else { panic!("{verdict:?}") };
+        if number % 3 == 0 {
+            assert_eq!(probe.release(delivery, claim, false, None).await, Ok(()));
+            open.insert(delivery.message.id.clone());
+        } else {
+            assert_eq!(probe.complete(delivery, claim, true).await, Ok(()));
+            done.insert(delivery.message.id.clone());
+        }
+    }
+    probe.crash().await;
+    let mut fresh = BTreeSet::new();
+    while fresh.len() < open.len() + 20 {
+        let delivery = probe.take_one().await;
+        match probe.claim(&[&delivery], false).await[0] {
+            Verdict::Fresh { .. } => assert!(fresh.insert(delivery.message.id.clone()), "it came twice"),
+            Verdict::Duplicate => assert!(done.contains(&delivery.message.id), "it was not completed"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(fresh.is_superset(&open), "what was not completed did not come again");
+    assert!(fresh.is_disjoint(&done), "what was completed was granted again");
 }
 
 pub async fn what_was_given_back_comes_again(probe: Probe) {
