@@ -127,6 +127,7 @@ impl Open {
             topics: vec![(topic.to_owned(), number)],
             group_id: topic.to_owned(),
             auto_offset_reset: "earliest".to_owned(),
+            out_of_range: "stop".to_owned(),
             group_protocol: "classic".to_owned(),
             order: Order::Key,
             librdkafka: raw.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),

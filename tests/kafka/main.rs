@@ -3,6 +3,7 @@
 mod basics;
 mod crash;
 mod letters;
+mod offsets;
 mod rebalance;
 mod replay;
 mod status;

@@ -5,7 +5,7 @@ use crate::wait::PATIENCE;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -160,6 +160,31 @@ impl Broker {
         self.topic(name, partitions);
     }
 
+    /// Deletes the records of a partition before an offset, as its retention does.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("a client can be made");
+        let options = AdminOptions::new().operation_timeout(Some(ASK));
+        let list = at(topic, partition, offset);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let gone = runtime.block_on(admin.delete_records(&list, &options)).expect("the broker answers");
+        gone.elements().iter().for_each(|one| one.error().expect("they are deleted"));
+    }
+
+    /// Commits an offset for a group that has no members now, as an operator does.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let consumer: BaseConsumer =
+            self.client().set("group.id", group).create().expect("a client can be made");
+        consumer.commit(&at(topic, partition, offset), CommitMode::Sync).expect("it is committed");
+    }
+
     /// Produces records, and waits until all are acknowledged.
     ///
     /// # Panics
@@ -266,6 +291,12 @@ impl Broker {
             .map(|p| offset(found.find_partition(topic, p).expect("asked for").offset()))
             .collect()
     }
+}
+
+fn at(topic: &str, partition: i32, offset: i64) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("a place");
+    list
 }
 
 fn seen(record: &BorrowedMessage<'_>) -> Record {

@@ -128,9 +128,9 @@ impl Driver {
         let revocations = self.performer.heed_revocations();
         let ended = self.work().await;
         revocations.abort();
-        ended?;
+        // After a failure, too: others take over at once what this one gives back.
         self.performer.ports.source.close().await;
-        Ok(())
+        ended
     }
 
     async fn work(&mut self) -> Result<(), Stopped> {

@@ -49,6 +49,7 @@ pub fn options(
         topics: kafka.topics.iter().map(numbered).collect::<Result<_, StoreError>>()?,
         group_id: kafka.group_id.clone(),
         auto_offset_reset: kafka.auto_offset_reset.to_owned(),
+        out_of_range: kafka.out_of_range.to_owned(),
         group_protocol: kafka.group_protocol.to_owned(),
         order: kafka.order,
         librdkafka: kafka.librdkafka.clone(),

@@ -10,6 +10,7 @@ pub struct KafkaConfig {
     pub topics: Vec<String>,
     pub group_id: String,
     pub auto_offset_reset: &'static str,
+    pub out_of_range: &'static str,
     pub group_protocol: &'static str,
     pub order: Order,
     pub max_uncommitted: u64,
@@ -37,6 +38,7 @@ pub fn kafka(section: Section<'_>) -> KafkaConfig {
         section.problem("topics", what);
     }
     let resets = [("earliest", "earliest"), ("latest", "latest"), ("error", "error")];
+    let ranges = [("stop", "stop"), ("earliest", "earliest"), ("latest", "latest")];
     let protocols = [("classic", "classic"), ("consumer", "consumer")];
     let orders = [("key", Order::Key), ("partition", Order::Partition), ("none", Order::None)];
     let config = KafkaConfig {
@@ -44,6 +46,7 @@ pub fn kafka(section: Section<'_>) -> KafkaConfig {
         group_id: needed("group_id", "\"orders\""),
         topics,
         auto_offset_reset: section.word("auto_offset_reset", &resets, "earliest"),
+        out_of_range: section.word("out_of_range", &ranges, "stop"),
         group_protocol: section.word("group_protocol", &protocols, "classic"),
         order: section.word("order", &orders, Order::Key),
         max_uncommitted: section.number("max_uncommitted", 1_000..=100_000_000, 1_000_000),

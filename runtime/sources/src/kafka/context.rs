@@ -4,14 +4,12 @@ use super::state::{Partition, Shared};
 use pelton_core::ports::Revocation;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, Statistics, TopicPartitionList};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How long the broker may take to say what is committed.
-const ASK: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 pub struct Context {
     pub shared: Arc<Shared>,
@@ -91,26 +89,33 @@ pub fn advice(error: &KafkaError) -> &'static str {
 }
 
 impl ConsumerContext for Context {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(list) = rebalance {
-            let leaving = self.leaving(list);
-            if consumer.assignment_lost() {
-                self.lose(&leaving);
-            } else {
-                self.revoke(consumer, &leaving);
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        what: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        let little = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let done = match what {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.begin(consumer, list);
+                let done = if little { consumer.incremental_assign(list) } else { consumer.assign(list) };
+                self.assigned(list);
+                done
             }
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(list) = rebalance {
-            self.forget_strangers(consumer, list);
-            let mut state = self.shared.state();
-            for element in list.elements() {
-                self.assign(&mut state.partitions, element.topic(), element.partition());
+            _ => {
+                let leaving = self.leaving(list);
+                if consumer.assignment_lost() {
+                    self.lose(&leaving);
+                } else {
+                    self.revoke(consumer, &leaving);
+                }
+                if little { consumer.incremental_unassign(list) } else { consumer.unassign() }
             }
-            state.assigned = true;
-            state.works();
+        };
+        if let Err(error) = done {
+            let pipeline = &*self.shared.options.pipeline;
+            tracing::warn!(pipeline, %error, "the client refuses an assignment of the group");
         }
     }
 
@@ -133,7 +138,17 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
-    fn assign(&self, partitions: &mut Vec<Partition>, topic: &str, number: i32) {
+    fn assigned(&self, list: &TopicPartitionList) {
+        let mut state = self.shared.state();
+        for element in list.elements() {
+            let begin = element.offset().to_raw().filter(|offset| *offset >= 0);
+            self.assign(&mut state.partitions, element.topic(), element.partition(), begin);
+        }
+        state.assigned = true;
+        state.works();
+    }
+
+    fn assign(&self, partitions: &mut Vec<Partition>, topic: &str, number: i32, begin: Option<i64>) {
         let known = partitions.iter().position(|p| p.number == number && *p.topic == *topic);
         let place = known.unwrap_or_else(|| {
             let id = self.shared.options.partition(topic, number).unwrap_or(0);
@@ -145,62 +160,9 @@ impl Context {
         (partition.ours, partition.leaving, partition.paused, partition.at_end) =
             (true, false, false, false);
         (partition.position, partition.committed, partition.fetched) = (None, None, None);
-        (partition.first, partition.end) = (None, None);
+        (partition.begin, partition.first, partition.end) = (begin, None, None);
         let pipeline = &*self.shared.options.pipeline;
         tracing::info!(pipeline, topic, partition = number, "assigned");
-    }
-
-    /// A partition without a committed offset is new to the group, whatever the ledger has of one of
-    /// that name: a topic that was deleted and made again counts its offsets from 0. Nothing of it may
-    /// be hidden. (The same is seen when the broker has let the group's offsets expire; then what the
-    /// ledger knew is handled again, which is said.)
-    fn forget_strangers(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        let committed = match consumer.committed_offsets(list.clone(), ASK) {
-            Ok(committed) => committed,
-            Err(error) => {
-                let pipeline = &*self.shared.options.pipeline;
-                return tracing::warn!(pipeline, %error, "the broker does not say what is committed");
-            }
-        };
-        let mut beginnings = TopicPartitionList::new();
-        for element in committed.elements().iter().filter(|e| e.offset() == Offset::Invalid) {
-            self.note_beginning(consumer, element.topic(), element.partition(), &mut beginnings);
-            let Some(id) = self.shared.options.partition(element.topic(), element.partition()) else {
-                continue;
-            };
-            if (self.shared.options.forget)(id).is_some_and(|ranges| ranges > 0) {
-                tracing::warn!(
-                    pipeline = %self.shared.options.pipeline, topic = element.topic(), partition = element.partition(),
-                    "the group has no committed offset here, and the ledger has completed ones: the topic was made \
-                     anew, or the broker has forgotten the group. The ledger forgets them too, so that nothing is hidden"
-                );
-            }
-        }
-        // Known from now on: what is completed before the first commit is not forgotten after a crash.
-        if beginnings.count() > 0
-            && let Err(error) = consumer.commit(&beginnings, CommitMode::Sync)
-        {
-            let pipeline = &*self.shared.options.pipeline;
-            tracing::warn!(pipeline, %error, "where the group begins could not be committed");
-        }
-    }
-
-    /// Where the group begins in a partition that is new to it.
-    fn note_beginning(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        topic: &str,
-        number: i32,
-        beginnings: &mut TopicPartitionList,
-    ) {
-        let reset = self.shared.options.auto_offset_reset.as_str();
-        if let Ok((first, end)) = consumer.fetch_watermarks(topic, number, ASK)
-            && reset != "error"
-        {
-            let offset = Offset::Offset(if reset == "latest" { end } else { first });
-            // An offset that is not in the list is only not committed.
-            drop(beginnings.add_partition_offset(topic, number, offset));
-        }
     }
 
     /// What is taken back, by number and assignment. Nothing of it is received any more.

@@ -4,6 +4,7 @@
 //! keeps its member; backpressure is pausing. Committed is only what the core has let pass, never
 //! what was merely handed over. The rules are those of the group protocol (KIP-62, KIP-429).
 
+mod beginning;
 mod context;
 mod convert;
 mod inspect;

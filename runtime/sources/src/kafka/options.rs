@@ -33,6 +33,8 @@ pub struct KafkaOptions {
     pub group_id: String,
     /// Where a group without a committed offset begins: `earliest`, `latest`, or `error`.
     pub auto_offset_reset: String,
+    /// Where a group goes on whose offset the broker does not have: `stop`, `earliest`, or `latest`.
+    pub out_of_range: String,
     /// `classic` or `consumer` (KIP-848).
     pub group_protocol: String,
     /// What keeps its order.
@@ -122,7 +124,7 @@ impl KafkaOptions {
             .set("enable.partition.eof", "true")
             .set("check.crcs", "true")
             .set("statistics.interval.ms", STATISTICS_MS)
-            .set("auto.offset.reset", &self.auto_offset_reset)
+            .set("auto.offset.reset", "error")
             .set_log_level(RDKafkaLogLevel::Warning);
         if self.group_protocol == "classic" {
             config.set("partition.assignment.strategy", "cooperative-sticky");

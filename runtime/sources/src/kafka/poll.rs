@@ -1,6 +1,7 @@
 //! The thread that polls: fetches, pauses, commits, and hears of the group.
 
 use super::KafkaSourceError;
+use super::beginning::out_of_range;
 use super::context::{Context, advice, is_of_connection, positions};
 use super::convert;
 use super::receipt::MAX_PLACES;
@@ -8,7 +9,7 @@ use super::state::{Partition, Room, Shared};
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,6 +48,9 @@ pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
         let look = full || polled.is_none() || looked >= LOOK;
         match polled {
             Some(Ok(record)) => take_in(shared, &record),
+            Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                out_of_range(&consumer, shared);
+            }
             Some(Err(error)) => heed(shared, &error),
             None => {}
         }

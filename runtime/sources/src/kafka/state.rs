@@ -112,6 +112,8 @@ pub struct Partition {
     pub position: Option<i64>,
     /// The last one given to the broker.
     pub committed: Option<i64>,
+    /// Where this assignment began to read; none when the client library was to find out.
+    pub begin: Option<i64>,
     /// One past the last record fetched.
     pub fetched: Option<i64>,
     /// The first offset fetched with this assignment.
@@ -135,6 +137,7 @@ impl Partition {
             leaving: false,
             position: None,
             committed: None,
+            begin: None,
             fetched: None,
             first: None,
             end: None,
@@ -147,6 +150,11 @@ impl Partition {
     /// records that come one after the other is no record.
     pub fn skipped(&self, offset: i64) -> u64 {
         self.fetched.and_then(|next| u64::try_from(offset - next).ok()).unwrap_or(0)
+    }
+
+    /// The offset to read next, if it is known.
+    pub fn next(&self) -> Option<i64> {
+        self.fetched.or(self.begin)
     }
 
     /// For people. `limit` is how far it may be behind.
