@@ -1,9 +1,8 @@
 //! From a topic through the handler: order, retries, letters, what records carry, where it ends.
 
 use crate::{order, pipeline, site, taken};
-use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};
-use pelton_tests::site::{Pipeline, Site};
+use pelton_tests::site::Site;
 use std::collections::BTreeMap;
 
 const PARTITIONS: i32 = 4;
@@ -91,70 +90,6 @@ fn a_topic_that_was_made_anew_hides_nothing() {
     let (worker, _) = site.until_empty();
     assert_eq!(taken(&worker.log).len(), 100);
     assert!(worker.log.lines().iter().any(|l| l.says("made anew")));
-}
-
-#[test]
-fn what_a_record_carries_reaches_the_handler() {
-    let broker = Broker::start();
-    broker.topic("echo", 1);
-    let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
-    let records = [
-        Record { key: Some(b"k".to_vec()), value: None, ..Record::default() },
-        Record { key: Some(Vec::new()), value: Some(Vec::new()), ..Record::default() },
-        Record {
-            value: Some(vec![0, 159, 255]),
-            headers: vec![header("a", b"1"), header("a", &[0, 255]), header("b", b"")],
-            ..Record::default()
-        },
-    ];
-    broker.produce("echo", &records);
-    // A letter keeps what the message carried: chaos takes none of these bodies.
-    let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"echo\"], group_id = \"echo\" }}",
-        broker.address
-    );
-    let chaos = Pipeline::new("echo", plugin("chaos")).with("", &source).with("retry", "max_attempts = 1");
-    let site = Site::new(&[chaos]);
-    site.until_empty();
-    // Different keys fail side by side: letters are looked at in the order of the records.
-    let mut letters = site.letters("echo");
-    letters.sort_by_key(|letter| letter["message_id"].to_string());
-    assert_eq!(letters.len(), 3);
-    assert_eq!(
-        (&letters[0]["key"], &letters[0]["tombstone"], &letters[0]["body"]),
-        (&"k".into(), &true.into(), &"".into())
-    );
-    assert_eq!(
-        (&letters[1]["key"], &letters[1]["tombstone"], &letters[1]["body"]),
-        (&"".into(), &false.into(), &"".into())
-    );
-    assert_eq!((&letters[2]["key"], &letters[2]["body"]), (&serde_json::Value::Null, &"AJ//".into()));
-    let names: Vec<_> =
-        letters[2]["headers"].as_array().expect("a list").iter().map(|h| h["name"].clone()).collect();
-    assert_eq!(names, ["a", "a", "b"]);
-}
-
-#[test]
-fn transactions_leave_gaps_that_nothing_waits_for() {
-    let broker = Broker::start();
-    broker.topic("orders", 1);
-    let orders = |numbers: std::ops::Range<u64>| numbers.map(|n| order(n, "k", 0)).collect::<Vec<_>>();
-    broker.transact("orders", &orders(1..21), true);
-    broker.transact("orders", &orders(101..121), false);
-    broker.transact("orders", &orders(21..31), true);
-    broker.transact("orders", &orders(121..131), false);
-    let site = site(&broker, "orders");
-    let (worker, _) = site.until_empty();
-    assert_eq!(taken(&worker.log), (1..31).collect::<Vec<_>>(), "what was aborted never was");
-    // Twenty and a mark, twenty and a mark, ten: behind those there are no records.
-    assert_eq!(broker.committed("orders", "orders", 1), [Some(52)]);
-    let ledger = rusqlite::Connection::open(site.data().join("pelton.db")).expect("the ledger is there");
-    let ranges: i64 = ledger.query_row("SELECT count(*) FROM ranges", [], |r| r.get(0)).expect("a number");
-    assert_eq!(ranges, 1, "a gap between two records is no gap of the ledger");
-    let said = site.done(&["replay", "orders", "--from-beginning"]);
-    assert!(said.contains("replayed 30 of orders: 0 handled, 30 known"), "{said}");
-    let (worker, _) = site.until_empty();
-    assert!(taken(&worker.log).is_empty(), "it ends, though the end of the partition is never reached");
 }
 
 #[test]

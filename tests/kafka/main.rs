@@ -1,6 +1,7 @@
 //! Kafka: the real binary on a real broker.
 
 mod basics;
+mod content;
 mod crash;
 mod letters;
 mod offsets;

@@ -6,7 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -190,8 +190,9 @@ impl Broker {
     /// # Panics
     /// When one is not.
     pub fn produce(&self, topic: &str, records: &[Record]) {
-        let producer: BaseProducer =
-            self.client().set("acks", "all").create().expect("a producer can be made");
+        let mut client = self.client();
+        client.set("acks", "all").set("message.max.bytes", "10000000");
+        let producer: BaseProducer = client.create().expect("a producer can be made");
         for record in records {
             let mut one: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
             one.key = record.key.as_deref();
@@ -205,7 +206,8 @@ impl Broker {
                 one = one.headers(headers);
             }
             let mut refused = producer.send(one).err();
-            while let Some((_, again)) = refused {
+            while let Some((error, again)) = refused {
+                assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
                 producer.poll(Duration::from_millis(10));
                 refused = producer.send(again).err();
             }
