@@ -98,6 +98,19 @@ fn a_compacted_topic_is_read_over_its_holes() {
 }
 
 #[test]
+fn compressed_records_are_read_whatever_compressed_them() {
+    let broker = Broker::start();
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        let topic = format!("orders-{codec}");
+        broker.topic_with(&topic, 1, &[("compression.type", codec)]);
+        broker.produce(&topic, &(1..=50).map(|n| order(n, "k", 0)).collect::<Vec<_>>());
+        let site = site(&broker, &topic);
+        let (worker, _) = site.until_empty();
+        assert_eq!(taken(&worker.log), (1..=50).collect::<Vec<_>>(), "{codec}");
+    }
+}
+
+#[test]
 fn the_largest_record_reaches_the_handler_and_its_letter_fits() {
     const LARGEST: usize = 1 << 20;
     let broker = Broker::start();
