@@ -105,6 +105,19 @@ fn what_is_replayed_keeps_its_id_and_meets_the_ledger() {
 }
 
 #[test]
+fn what_goes_back_goes_to_its_own_partition_whatever_its_key() {
+    let broker = Broker::start();
+    broker.topic("orders", 2);
+    broker.produce("orders", &[bad("k", "zero", 0), bad("k", "one", 1)]);
+    let site = with_letters(&broker, "orders", "");
+    site.until_empty();
+    site.done(&["dlq", "replay", "orders", "--all"]);
+    let records = broker.records("orders");
+    let found: Vec<_> = records.iter().map(|r| (r.partition.expect("it has one"), r.text())).collect();
+    assert_eq!(found, [(0, "zero"), (0, "zero"), (1, "one"), (1, "one")].map(|(p, t)| (p, t.to_owned())));
+}
+
+#[test]
 fn what_is_purged_is_gone_for_this_worker_and_what_comes_later_is_not() {
     let broker = Broker::start();
     broker.topic("orders", 1);

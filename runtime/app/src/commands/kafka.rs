@@ -134,7 +134,7 @@ pub fn target(
     let name = kafka.topics.first().cloned().unwrap_or_default();
     let producer = producer(pipeline, kafka)?;
     // Said once, and not for each of a million lines.
-    producer.find(&name).map_err(|why| Fail::refused(format!("nothing was sent: {why}")))?;
+    producer.partitions(&name).map_err(|why| Fail::refused(format!("nothing was sent: {why}")))?;
     Ok(Box::new(Topic { producer, name, max: config.max_message_bytes }))
 }
 

@@ -8,9 +8,11 @@ use crate::cli::{LetterId, Which};
 use crate::config::{KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress;
-use pelton_sources::kafka::{KafkaProducer, KeptLetter, Outgoing, Part, Reader, Topics, kept_letter};
+use pelton_sources::kafka::{
+    KafkaProducer, KeptLetter, Outgoing, Part, Reader, Topics, kept_letter, place,
+};
 use pelton_store::{DoneLetters, Store, StoredLetter};
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The letters of a pipeline in their topics.
@@ -224,11 +226,13 @@ pub struct Back<'c> {
     kafka: &'c KafkaConfig,
     /// Opened for the first letter.
     producer: OnceCell<KafkaProducer>,
+    /// How many each topic has, of those that were asked for.
+    partitions: RefCell<BTreeMap<String, usize>>,
 }
 
 impl<'c> Back<'c> {
     pub fn new(pipeline: &'c PipelineConfig, kafka: &'c KafkaConfig) -> Self {
-        Self { pipeline, kafka, producer: OnceCell::new() }
+        Self { pipeline, kafka, producer: OnceCell::new(), partitions: RefCell::default() }
     }
 
     /// Puts letters back, and waits until they are there. `end` is given those that are: when this is cut
@@ -241,7 +245,8 @@ impl<'c> Back<'c> {
         if self.producer.get().is_none() {
             drop(self.producer.set(kafka::producer(self.pipeline, self.kafka)?));
         }
-        let records: Vec<Outgoing<'_>> = letters.iter().map(|found| returning(&found.letter)).collect();
+        let records: Vec<Outgoing<'_>> =
+            letters.iter().map(|found| self.returning(&found.letter)).collect();
         let results = self.producer.get().map(|producer| producer.send(&records)).unwrap_or_default();
         let (mut gone, mut refused) = (Vec::new(), Ok(()));
         for (found, result) in letters.into_iter().zip(results) {
@@ -255,21 +260,37 @@ impl<'c> Back<'c> {
     }
 }
 
+impl Back<'_> {
+    fn returning<'l>(&self, letter: &'l StoredLetter) -> Outgoing<'l> {
+        Outgoing {
+            topic: &letter.origin,
+            key: letter.key.as_deref(),
+            value: (!letter.tombstone).then_some(&*letter.body),
+            headers: &letter.headers,
+            published_at_ms: letter.published_at_ms,
+            partition: self.partition(letter),
+            replays: Some(&letter.message_id),
+        }
+    }
+
+    /// The partition it came from, if that is known and still there: whatever its producer went by, the
+    /// records of its key are in it.
+    fn partition(&self, letter: &StoredLetter) -> Option<i32> {
+        let (topic, partition, _) =
+            place(&letter.message_id).filter(|(topic, ..)| *topic == letter.origin)?;
+        let mut known = self.partitions.borrow_mut();
+        let count = *known.entry(topic.to_owned()).or_insert_with(|| {
+            let asked = self.producer.get().map(|producer| producer.partitions(topic));
+            // Whatever is wrong with the topic is said when the record is sent.
+            asked.and_then(Result::ok).unwrap_or(0)
+        });
+        usize::try_from(partition).is_ok_and(|number| number < count).then_some(partition)
+    }
+}
+
 fn stays(found: &Found, why: &str) -> Fail {
     Fail::refused(format!(
         "letter {} could not be put back into {}: {why}. It stays a letter",
         found.id, found.letter.origin
     ))
-}
-
-fn returning(letter: &StoredLetter) -> Outgoing<'_> {
-    Outgoing {
-        topic: &letter.origin,
-        key: letter.key.as_deref(),
-        value: (!letter.tombstone).then_some(&*letter.body),
-        headers: &letter.headers,
-        published_at_ms: letter.published_at_ms,
-        partition: None,
-        replays: Some(&letter.message_id),
-    }
 }

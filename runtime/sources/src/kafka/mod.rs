@@ -27,7 +27,7 @@ pub use options::{Forget, KafkaOptions, OPTIONS_OF_OURS, Order, refused_option};
 pub use producer::{KafkaProducer, Outgoing};
 pub use reader::{Part, Reader};
 pub use replay::KafkaReplay;
-pub use style::HeaderStyle;
+pub use style::{HeaderStyle, place};
 pub use topics::{LetterTopic, Topics};
 
 use pelton_core::Receipt;

@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
+/// How keys are spread over partitions, as the clients of most producers do it: records of one key belong
+/// in one partition, whoever sends them.
+const PARTITIONER: &str = "murmur2_random";
+
 /// One record to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'m> {
@@ -76,7 +80,9 @@ impl KafkaProducer {
     /// When the client library refuses the settings, in words.
     pub fn open(bootstrap_servers: &str, librdkafka: &[(String, String)]) -> Result<Self, String> {
         let mut config = KafkaOptions::connection(bootstrap_servers, librdkafka);
+        let partitioner = librdkafka.iter().find(|(name, _)| name == "partitioner");
         config
+            .set("partitioner", partitioner.map_or(PARTITIONER, |(_, value)| value))
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("delivery.timeout.ms", "30000")
@@ -89,15 +95,17 @@ impl KafkaProducer {
         producer.map(|producer| Self { producer }).map_err(|error| error.to_string())
     }
 
-    /// Whether the broker has a topic.
+    /// How many partitions a topic has. Blocks.
     ///
     /// # Errors
-    /// When it does not, or does not answer; in words.
-    pub fn find(&self, topic: &str) -> Result<(), String> {
+    /// When the broker has no such topic, or does not answer; in words.
+    pub fn partitions(&self, topic: &str) -> Result<usize, String> {
         let metadata = self.producer.client().fetch_metadata(Some(topic), ASK);
         let metadata = metadata.map_err(|error| format!("{error}. {}", advice(&error)))?;
         match metadata.topics().first() {
-            Some(found) if found.error().is_none() && !found.partitions().is_empty() => Ok(()),
+            Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
+                Ok(found.partitions().len())
+            }
             _ => Err(format!("there is no topic `{topic}`: make it, or correct `topics`")),
         }
     }

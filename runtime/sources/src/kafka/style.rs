@@ -23,6 +23,7 @@ const CONNECT: &str = "__connect.errors.";
 const CLASS: &str = "pelton.";
 
 /// Where a message of a topic was: its topic, partition and offset, read from its id.
+#[must_use]
 pub fn place(message_id: &str) -> Option<(&str, i32, i64)> {
     let mut parts = message_id.rsplitn(3, '/');
     let (offset, partition) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
@@ -172,6 +173,7 @@ mod tests {
             message: Arc::new(message),
             identity: None,
             claim: None,
+            skipped: 0,
             settle: None,
             cause: Cause::RetriesExhausted,
             failure: Failure::Trap,
