@@ -107,6 +107,7 @@ mod tests {
             message: Arc::new(message),
             identity: None,
             claim: None,
+            skipped: 0,
             settle: None,
             cause: Cause::Rejected,
             failure: Failure::Reject,

@@ -145,6 +145,8 @@ pub struct Letter {
     pub identity: Option<Identity>,
     /// The claim that ends with this letter; `None` for a message that was never claimed.
     pub claim: Option<Claim>,
+    /// Offsets right before its position that hold no message: done with it.
+    pub skipped: u64,
     /// The original to remove in the same transaction, where source and ledger share one.
     pub settle: Option<Receipt>,
     /// Why it was given up on.

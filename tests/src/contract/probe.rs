@@ -242,6 +242,7 @@ impl Probe {
             message: d.message.clone(),
             identity: claim.map(|_| identity(d)),
             claim,
+            skipped: d.skipped,
             settle: shared.then_some(d.receipt),
             cause,
             failure,

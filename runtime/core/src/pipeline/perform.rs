@@ -146,6 +146,7 @@ impl Pipeline {
                     message: entry.message.clone(),
                     identity,
                     claim: *claim,
+                    skipped: entry.skipped,
                     settle: receipt(*settle && self.rules.source.shares_ledger),
                     cause: why.cause,
                     failure: why.failure,

@@ -11,4 +11,5 @@ mod log;
 mod recovery;
 mod sharing;
 mod support;
+mod topic_crashes;
 mod topics;

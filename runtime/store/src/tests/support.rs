@@ -137,6 +137,7 @@ pub fn letter(d: &Delivery, claim: Claim) -> Letter {
         message: d.message.clone(),
         identity: Some(identity(d)),
         claim: Some(claim),
+        skipped: d.skipped,
         settle: Some(d.receipt),
         cause: Cause::Rejected,
         failure: Failure::Reject,

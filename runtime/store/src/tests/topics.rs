@@ -8,14 +8,14 @@ use pelton_core::{Identity, Letter, Message, Position};
 use std::path::Path;
 use std::sync::Arc;
 
-fn open(dir: &Path) -> (Store, PipelineStore) {
+pub fn open(dir: &Path) -> (Store, PipelineStore) {
     let store = Store::open_owner(dir, Options::default()).unwrap();
     let ledger = store.pipeline(NAME, options()).unwrap();
     assert_eq!(store.topic_number(NAME, "orders").unwrap(), 0);
     (store, ledger)
 }
 
-fn item(offset: u64) -> ClaimItem {
+pub fn item(offset: u64) -> ClaimItem {
     let message = Message {
         id: format!("orders/0/{offset}"),
         pipeline: NAME.into(),
@@ -46,12 +46,13 @@ async fn complete(ledger: &PipelineStore, offset: u64, skipped: u64) {
     assert_eq!(ledger.complete(vec![item]).await, [Ok(())]);
 }
 
-fn letter(offset: u64, claim: Claim) -> Letter {
+pub fn letter(offset: u64, skipped: u64, claim: Claim) -> Letter {
     let ClaimItem { identity, message, .. } = item(offset);
     Letter {
         message,
         identity: Some(identity),
         claim: Some(claim),
+        skipped,
         settle: None,
         cause: Cause::Rejected,
         failure: Failure::Reject,
@@ -61,7 +62,7 @@ fn letter(offset: u64, claim: Claim) -> Letter {
     }
 }
 
-fn rows(dir: &Path) -> i64 {
+pub fn rows(dir: &Path) -> i64 {
     let db = rusqlite::Connection::open(dir.join("pelton.db")).unwrap();
     db.query_row("SELECT count(*) FROM ranges", [], |r| r.get(0)).unwrap()
 }
@@ -89,7 +90,7 @@ async fn a_letter_that_a_broker_keeps_is_known_until_its_message_is_completed() 
     let (store, ledger) = open(dir.path());
     complete(&ledger, 1, 0).await;
     let claim = start(&ledger, 2).await;
-    assert_eq!(NotedLetters(ledger.clone()).publish(vec![letter(2, claim)]).await, [Ok(())]);
+    assert_eq!(NotedLetters(ledger.clone()).publish(vec![letter(2, 0, claim)]).await, [Ok(())]);
     complete(&ledger, 3, 0).await;
     assert_eq!(rows(dir.path()), 2, "one range, and one letter in it");
     let shown = || store.ledger_show(NAME, None, "orders/0/2").unwrap().unwrap();

@@ -101,7 +101,7 @@ impl Changes<'_> {
         }
         match (letter.identity, letter.settle) {
             (Some(Identity::Position(position)), None) => {
-                self.tally.lettered(self.pipeline, position);
+                self.tally.lettered(self.pipeline, position, letter.skipped);
                 self.forget_attempts(Identity::Position(position))?;
             }
             (Some(identity), None) => {

@@ -80,8 +80,8 @@ impl Tally {
     }
 
     /// A position whose letter is kept by a broker: done with, as what is completed.
-    pub fn lettered(&mut self, pipeline: &Arc<Pipeline>, position: Position) {
-        self.completed(pipeline, position, 0);
+    pub fn lettered(&mut self, pipeline: &Arc<Pipeline>, position: Position, skipped: u64) {
+        self.completed(pipeline, position, skipped);
         self.of(pipeline).lettered.push(position);
     }
 
