@@ -4,14 +4,16 @@ mod basics;
 mod content;
 mod crash;
 mod letters;
+mod network;
 mod offsets;
 mod rebalance;
 mod replay;
+mod security;
 mod status;
 
 use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};
-use pelton_tests::log::Log;
+use pelton_tests::log::{Line, Log};
 use pelton_tests::site::{Pipeline, Site};
 
 /// A pipeline of orders that reads a topic of its own name in a group of its own name.
@@ -44,11 +46,12 @@ fn order(number: u64, key: &str, failures: u32) -> Record {
 
 /// The numbers of the orders that were taken, in the order of the log.
 fn taken(log: &Log) -> Vec<u64> {
-    let lines = log.lines();
-    let number = |text: &str| {
-        let digits: String =
-            text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-        digits.parse().expect("the line names the order")
-    };
-    lines.iter().filter(|l| l.says(" taken")).map(|l| number(l.field("message"))).collect()
+    log.lines().iter().filter(|l| l.says(" taken")).map(number).collect()
+}
+
+/// The number of the order that a line is about.
+fn number(line: &Line) -> u64 {
+    let digits = line.field("message").chars().skip_while(|c| !c.is_ascii_digit());
+    let digits: String = digits.take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("the line names the order")
 }

@@ -1,19 +1,22 @@
 //! Members that join, leave and die: each with a data directory of its own, so that only the
 //! committed offsets keep a record from being handled twice.
 
-use crate::{order, site, taken};
+use crate::{order, pipeline, site, taken};
 use pelton_tests::kafka::{Broker, Record};
+use pelton_tests::kafka_commits::commits;
+use pelton_tests::log::Line;
 use pelton_tests::site::Site;
 use pelton_tests::wait::until;
 use pelton_tests::worker::Worker;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 const PARTITIONS: i32 = 6;
 
 fn produce(broker: &Broker, numbers: std::ops::Range<u64>) {
-    let records: Vec<Record> = numbers.map(|n| order(n, &format!("c{}", n % 60), 0)).collect();
+    let records: Vec<Record> =
+        numbers.map(|n| order(n, &format!("c{}", n % 60), u32::from(n % 97 == 5))).collect();
     broker.produce("orders", &records);
 }
 
@@ -29,9 +32,19 @@ fn counts(workers: &[&Worker]) -> BTreeMap<u64, u32> {
 
 #[test]
 fn members_that_come_and_go_in_order_repeat_nothing_and_lose_nothing() {
+    come_and_go("classic");
+}
+
+#[test]
+fn members_that_come_and_go_by_the_newer_protocol_repeat_nothing_either() {
+    come_and_go("consumer");
+}
+
+fn come_and_go(protocol: &str) {
     let broker = Broker::start();
     broker.topic("orders", PARTITIONS);
-    let sites: Vec<Site> = (0..3).map(|_| site(&broker, "orders")).collect();
+    let protocol = format!(", group_protocol = {protocol:?}");
+    let sites: Vec<Site> = (0..3).map(|_| Site::new(&[pipeline(&broker, "orders", &protocol)])).collect();
     produce(&broker, 1..3_001);
     let first = sites[0].worker();
     first.log.wait_for("the first takes orders", 200, |l| l.says(" taken"));
@@ -51,6 +64,31 @@ fn members_that_come_and_go_in_order_repeat_nothing_and_lose_nothing() {
     assert_eq!(counts.len(), 9_000, "records were lost");
     let twice: Vec<_> = counts.iter().filter(|(_, n)| **n > 1).collect();
     assert!(twice.is_empty(), "handled more than once: {twice:?}");
+    in_order(&[&first, &second, &third]);
+    never_goes_back(&broker);
+}
+
+#[test]
+fn a_member_that_is_told_to_stop_hands_over_before_the_group_would_miss_it() {
+    let broker = Broker::start();
+    broker.topic("orders", PARTITIONS);
+    let sites: Vec<Site> = (0..2).map(|_| site(&broker, "orders")).collect();
+    let (first, second) = (sites[0].worker(), sites[1].worker());
+    for worker in [&first, &second] {
+        worker.log.wait("it has partitions", |l| l.says("assigned"));
+    }
+    let assigned = || second.log.lines().iter().filter(|l| l.says("assigned")).count();
+    let before = assigned();
+    produce(&broker, 1..2_001);
+    first.log.wait("it takes orders", |l| l.says(" taken"));
+    first.stop();
+    let stopped = Instant::now();
+    until("the other has all", || (assigned() > before).then_some(()));
+    // The session is 45 s.
+    assert!(stopped.elapsed() < Duration::from_secs(10), "it took {:?}", stopped.elapsed());
+    until("all is committed", || (committed(&broker) == 2_000).then_some(()));
+    second.stop();
+    assert!(counts(&[&first, &second]).values().all(|n| *n == 1));
 }
 
 #[test]
@@ -70,17 +108,25 @@ fn a_member_that_is_killed_loses_nothing() {
     assert_eq!(counts(&[&first, &second]).len(), 4_000, "records were lost");
 }
 
-/// What the group has committed, looked at again and again: no partition ever goes back.
-fn never_goes_back(broker: &Broker, over: &AtomicBool) {
-    let mut last = vec![0; PARTITIONS as usize];
-    while !over.load(Ordering::SeqCst) {
-        // A broker that is busy with the group may not answer.
-        let now = broker.committed("orders", "orders", PARTITIONS);
-        for (partition, (last, now)) in last.iter_mut().zip(now).enumerate() {
-            let now = now.unwrap_or(0);
-            assert!(now >= *last, "partition {partition} went back from {last} to {now}");
-            *last = now;
-        }
+/// No commit of a partition is before one that came earlier, whoever made it.
+fn never_goes_back(broker: &Broker) {
+    let commits = commits(broker, "orders", "orders");
+    assert_eq!(commits.len(), PARTITIONS as usize, "not all partitions have commits");
+    for (partition, offsets) in commits {
+        assert!(offsets.is_sorted(), "partition {partition} went back: {offsets:?}");
+    }
+}
+
+/// The orders of each customer were taken in the order they were produced, by whichever member.
+fn in_order(workers: &[&Worker]) {
+    let mut lines: Vec<Line> = workers.iter().flat_map(|w| w.log.lines()).collect();
+    lines.retain(|l| l.says(" taken"));
+    lines.sort_by(|a, b| a.field("timestamp").cmp(b.field("timestamp")));
+    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+    for line in &lines {
+        let number = crate::number(line);
+        let before = last.insert(number % 60, number);
+        assert!(before < Some(number), "order {number} of its customer came after {before:?}");
     }
 }
 
@@ -93,32 +139,18 @@ fn a_member_that_sleeps_past_its_session_wakes_up_and_harms_nothing() {
     for worker in &workers {
         worker.log.wait("it has partitions", |l| l.says("assigned"));
     }
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| never_goes_back(&broker, &over));
-        let end = Ends(&over);
-        produce(&broker, 1..20_001);
-        let sleeper = &workers[0];
-        sleeper.log.wait_for("it takes orders", 300, |l| l.says(" taken"));
-        assert!(sleeper.signal(Signal::STOP));
-        // Its partitions go to the others when its session has ended, and it knows nothing of it.
-        until("the others have done all", || (committed(&broker) == 20_000).then_some(()));
-        assert!(sleeper.signal(Signal::CONT));
-        sleeper.log.wait("it hears that it was put out", |l| l.says("lost"));
-        produce(&broker, 20_001..21_001);
-        until("all is committed", || (committed(&broker) == 21_000).then_some(()));
-        workers.iter().for_each(Worker::stop);
-        drop(end);
-    });
+    produce(&broker, 1..20_001);
+    let sleeper = &workers[0];
+    sleeper.log.wait_for("it takes orders", 300, |l| l.says(" taken"));
+    assert!(sleeper.signal(Signal::STOP));
+    // Its partitions go to the others when its session has ended, and it knows nothing of it.
+    until("the others have done all", || (committed(&broker) == 20_000).then_some(()));
+    assert!(sleeper.signal(Signal::CONT));
+    sleeper.log.wait("it hears that it was put out", |l| l.says("lost"));
+    produce(&broker, 20_001..21_001);
+    until("all is committed", || (committed(&broker) == 21_000).then_some(()));
+    workers.iter().for_each(Worker::stop);
     let counts = counts(&workers.iter().collect::<Vec<_>>());
     assert_eq!(counts.len(), 21_000, "records were lost");
-}
-
-/// Ends the look at the commits, after a failure too.
-struct Ends<'o>(&'o AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
+    never_goes_back(&broker);
 }

@@ -12,6 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -72,8 +73,21 @@ impl Broker {
     /// When it does not.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(|_, _| {})
+    }
+
+    /// Starts one with the files that `prepare` puts into its folder, which is told its port too: see
+    /// `tests/brokers/kafka/start`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with(prepare: impl FnOnce(&Path, u16)) -> Self {
         let dir = tempfile::tempdir().expect("a folder can be made");
         let port = free_ports();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).expect("a folder can be made");
+        prepare(&data, port);
         let process = Mutex::new(spawn(port, &dir));
         let broker = Self { address: format!("127.0.0.1:{port}"), port, dir, process };
         broker.ready();

@@ -12,6 +12,8 @@ pub mod books;
 pub mod components;
 pub mod contract;
 pub mod kafka;
+pub mod kafka_commits;
+pub mod kafka_secure;
 pub mod log;
 pub mod proxy;
 pub mod site;

@@ -253,6 +253,8 @@ pub struct Pipeline {
     paused_until: Time,
     trouble: u32,
     draining: bool,
+    /// Retries that fill a gap are waited for until then, while they leave.
+    fills_until: Time,
     /// There is no time left: what cannot be done at once is left to the next worker.
     gives_up: bool,
     stopped: bool,
@@ -295,6 +297,7 @@ impl Pipeline {
             paused_until: Time::default(),
             trouble: 0,
             draining: false,
+            fills_until: Time::default(),
             gives_up: false,
             stopped: false,
             out: Outbox::default(),

@@ -102,12 +102,11 @@ impl Pipeline {
             }
             Action::Wait(ms) => {
                 let due = self.at(ms, Timer::Due(slot));
-                let mut revoked = false;
                 if let Some(entry) = self.entries.get_mut(slot) {
                     entry.due = Some(due);
-                    revoked = entry.revoked;
                 }
-                if self.draining || revoked {
+                let entry = self.entries.get(slot);
+                if entry.is_some_and(|e| (self.draining || e.revoked) && !self.waits_here(e)) {
                     self.feed(slot, Event::HandBack(ms));
                 }
             }

@@ -11,6 +11,10 @@ use crate::lanes::Slot;
 use crate::message::{Delivery, Position};
 use std::collections::BTreeMap;
 
+/// How long retries are waited for that lie before something that is done, when a partition or the
+/// pipeline leaves: others wait for it.
+pub const FILL_MS: u64 = 1_000;
+
 /// A partition on its way to another member.
 #[derive(Debug, Clone, Copy)]
 pub struct Leaving {
@@ -28,6 +32,7 @@ impl Pipeline {
             self.left.clear();
         }
         let tops = self.tops();
+        self.fills_until = self.now.plus(FILL_MS);
         for slot in self.entries.slots() {
             let Some(entry) = self.entries.get_mut(slot) else { continue };
             if !entry.position.is_some_and(|p| partitions.contains(&p.partition)) {
@@ -35,9 +40,10 @@ impl Pipeline {
             }
             entry.revoked = true;
             entry.fills = fills_a_gap(entry, &tops);
+            let stays = entry.fills && entry.place == Place::Lanes;
             if lost {
                 self.lease_ended(slot);
-            } else if !entry.fills || entry.place != Place::Lanes {
+            } else if !stays && !self.entries.get(slot).is_some_and(|e| self.waits_here(e)) {
                 self.give_up(slot);
             }
         }
@@ -82,6 +88,13 @@ impl Pipeline {
         let behind = |from: &u64| entry.order > *from;
         let left = entry.lane.and_then(|lane| self.left.get(&lane)).is_some_and(behind);
         (self.draining || entry.revoked) && (!entry.fills || left)
+    }
+
+    /// Whether a retry is waited for here though it leaves: it fills a gap, and soon.
+    pub(super) fn waits_here(&self, entry: &Entry) -> bool {
+        entry.fills
+            && matches!(entry.state, State::Waiting)
+            && entry.due.is_some_and(|due| due <= self.fills_until)
     }
 
     /// Whether a delivery was on its way here when its partition was taken back.
