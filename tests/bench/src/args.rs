@@ -4,7 +4,8 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 /// The rows, as they are asked for.
-pub const ROWS: [&str; 7] = ["P8", "P9", "P10", "P12", "P13", "P15", "modes"];
+pub const ROWS: [&str; 12] =
+    ["P1", "P2", "P3", "P8", "P9", "P10", "P12", "P13", "P14", "P15", "backlog", "modes"];
 
 /// What a measurement needs to know.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Setup {
     pub guest: PathBuf,
     /// The component of P12 and P13.
     pub orders: PathBuf,
+    /// A Python with confluent-kafka, for P3.
+    pub python: PathBuf,
     /// The worker.
     pub pelton: PathBuf,
     /// Where databases are made, and the filled ledger is kept.
@@ -43,6 +46,7 @@ impl Setup {
             runs: if quick { 3 } else { 7 },
             guest: path("BENCH_GUEST")?,
             orders: path("BENCH_ORDERS")?,
+            python: path("BENCH_PYTHON")?,
             pelton: path("BENCH_PELTON")?,
             work_dir: path("BENCH_DIR")?,
         })

@@ -4,8 +4,8 @@ use crate::load::number;
 use pelton_core::Outcome;
 use pelton_core::ports::{Handler, Later, Report, Work};
 use pelton_core::retry::scatter;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// A set of messages: how many, and the sum of a hash of each number in it. Two sets differ in
 /// one of both, but for a chance of 2^-64; a message delivered twice changes both.
@@ -37,11 +37,25 @@ impl FromIterator<u64> for Set {
     }
 }
 
+/// What a handler was given and did.
+#[derive(Debug, Default)]
+pub struct Book {
+    /// When it was given the first chunk.
+    pub began: Option<Instant>,
+    /// What it did well.
+    pub delivered: Set,
+}
+
 /// Passes chunks on, and books each message whose outcome is `Ok`.
 pub struct Booked {
-    pub handler: Arc<dyn Handler>,
-    pub delivered: Arc<Mutex<Set>>,
-    pub failed: Arc<AtomicU64>,
+    handler: Arc<dyn Handler>,
+    pub book: Arc<Mutex<Book>>,
+}
+
+impl Booked {
+    pub fn new(handler: Arc<dyn Handler>) -> Self {
+        Self { handler, book: Arc::default() }
+    }
 }
 
 impl Handler for Booked {
@@ -55,16 +69,13 @@ impl Handler for Booked {
 
     fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
         let numbers: Vec<u64> = work.iter().map(|work| number(&work.message.body)).collect();
-        let (delivered, failed) = (Arc::clone(&self.delivered), Arc::clone(&self.failed));
+        open(&self.book).began.get_or_insert_with(Instant::now);
+        let book = Arc::clone(&self.book);
         let booked = Box::new(move |outcomes: Vec<(usize, Outcome)>| {
-            let mut set = delivered.lock().unwrap_or_else(PoisonError::into_inner);
-            for (place, outcome) in &outcomes {
-                match outcome {
-                    Outcome::Ok => set.add(numbers[*place]),
-                    _ => drop(failed.fetch_add(1, Relaxed)),
-                }
-            }
-            drop(set);
+            let mut book = open(&book);
+            let done = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Ok);
+            done.for_each(|(place, _)| book.delivered.add(numbers[*place]));
+            drop(book);
             report(outcomes);
         });
         self.handler.handle(work, booked)
@@ -73,6 +84,10 @@ impl Handler for Booked {
     fn interrupt(&self) {
         self.handler.interrupt();
     }
+}
+
+fn open(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Bench {
         match level {
             Level::None => self.chunks,
             Level::Hash => self.chunks / 2,
-            Level::Json => self.chunks / 20,
+            Level::Json | Level::Wait => self.chunks / 20,
         }
     }
 

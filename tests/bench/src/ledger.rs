@@ -28,9 +28,9 @@ pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
         let empty = tempfile::tempdir_in(&setup.work_dir)?;
         let dir = if side == 0 { large.path() } else { empty.path() };
         ours::fill(dir, load, Dedup::Header)?;
-        let (delivered, took) = ours.drain(dir, load, Dedup::Header)?;
-        void = void.take().or_else(|| Set::differs(load.produced(), delivered));
-        Ok(count as f64 / took.as_secs_f64())
+        let drained = ours.drain(dir, load, Dedup::Header)?;
+        void = void.take().or_else(|| Set::differs(load.produced(), drained.delivered));
+        Ok(count as f64 / drained.took.as_secs_f64())
     })?;
     Ok(vec![Row {
         id: "P15",

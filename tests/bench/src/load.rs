@@ -13,9 +13,11 @@ pub enum Level {
     None,
     Hash,
     Json,
+    Wait,
 }
 
 impl Level {
+    /// Those that keep a processor busy.
     pub const ALL: [Self; 3] = [Self::None, Self::Hash, Self::Json];
 
     /// As the table says it.
@@ -24,6 +26,7 @@ impl Level {
             Self::None => "no work",
             Self::Hash => "5 us of hashing",
             Self::Json => "100 us of JSON",
+            Self::Wait => "5 ms of waiting",
         }
     }
 
@@ -32,6 +35,7 @@ impl Level {
             Self::None => 'n',
             Self::Hash => 'h',
             Self::Json => 'j',
+            Self::Wait => 'w',
         }
     }
 
@@ -41,6 +45,7 @@ impl Level {
             Self::None => 200_000,
             Self::Hash => 100_000,
             Self::Json => 20_000,
+            Self::Wait => 10_000,
         };
         if quick { all / 10 } else { all }
     }

@@ -10,10 +10,12 @@
 mod args;
 mod book;
 mod calls;
+mod kafka;
 mod ledger;
 mod load;
 mod machine;
 mod memory;
+mod native;
 mod ours;
 mod plain;
 mod queue;
@@ -30,13 +32,18 @@ use report::Row;
 /// A row of the command line, and what measures it.
 type Measure = fn(&Setup) -> Result<Vec<Row>>;
 
-const MEASURES: [(&[&str], Measure); 6] = [
+const MEASURES: [(&[&str], Measure); 11] = [
+    (&["P1"], kafka::against_a_loop),
+    (&["P2"], kafka::price_of_the_sandbox),
+    (&["P3"], kafka::against_python),
     (&["P8"], queue::rows),
     (&["P9"], calls::warm),
     (&["P10", "modes"], calls::modes),
     (&["P12"], start::rows),
     (&["P13"], memory::rows),
+    (&["P14"], kafka::order::rows),
     (&["P15"], ledger::rows),
+    (&["backlog"], kafka::backlog::rows),
 ];
 
 fn main() -> Result<()> {

@@ -81,10 +81,10 @@ fn resident(setup: &Setup, count: usize) -> Result<Resident> {
 
 fn measure(worker: &Worker, running: &mut Child, count: usize) -> Result<Resident> {
     wait_for(worker, running, count - 1..count)?;
-    let idle = rss_kib(running.id())?;
+    let idle = kib(running.id(), "VmRSS:")?;
     worker.send_to(0..count - 1, ORDER)?;
     wait_for(worker, running, 0..count)?;
-    Ok(Resident { idle, used: rss_kib(running.id())? })
+    Ok(Resident { idle, used: kib(running.id(), "VmRSS:")? })
 }
 
 /// Waits until each of these pipelines has handled its message.
@@ -106,8 +106,10 @@ fn wait_for(worker: &Worker, running: &mut Child, pipelines: std::ops::Range<usi
     }
 }
 
-fn rss_kib(pid: u32) -> Result<f64> {
+/// A size that the system tells of a process, in KiB.
+pub fn kib(pid: u32, name: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.split_whitespace().next().context("no size")?.parse()?)
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let size = line.and_then(|line| line.split_whitespace().next());
+    Ok(size.with_context(|| format!("no {name} of {pid}"))?.parse()?)
 }

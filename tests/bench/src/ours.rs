@@ -1,16 +1,17 @@
-//! Our side of the rows with a queue: the whole engine on the real store and the real sandbox,
-//! put together as the worker does it, with its default settings.
+//! Our side of the rows with a queue or a topic: the whole engine on the real store and the real
+//! sandbox, put together as the worker does it, with its default settings.
 
 use crate::book::{Booked, Set};
 use crate::load::Load;
-use anyhow::{Result, anyhow};
+use crate::native::Native;
+use anyhow::{Context, Result, anyhow, ensure};
+use pelton_core::ports::{Handler, Source};
 use pelton_core::{Header, RetryPolicy};
 use pelton_engine::{Control, DedupKey, Phase, PipelineSpec, PipelineStats, Ports};
-use pelton_host::{HandlerSpec, Host, HostOptions, WasmHandler};
-use pelton_store::{NewMessage, Options, PipelineOptions, Store, key_digest};
+use pelton_host::{HandlerSpec, Host, HostOptions};
+use pelton_store::{NewMessage, Options, PipelineOptions, PipelineStore, Store, key_digest};
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -21,6 +22,10 @@ pub const NAME: &str = "bench";
 const HEADER: &str = "key";
 /// Messages that are sent in one transaction.
 const SENT_AT_ONCE: u64 = 10_000;
+/// Messages that are held at once, as the configuration has it.
+pub const MAX_IN_FLIGHT: usize = 1_000;
+/// Bytes of them.
+pub const MAX_IN_FLIGHT_BYTES: usize = 64 << 20;
 /// Longer than any measured file is kept.
 const EXPIRES: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -33,46 +38,125 @@ pub enum Dedup {
     Header,
 }
 
+/// How often it is looked whether all is completed.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// An async runtime, and the handler.
 pub struct Ours {
     runtime: Runtime,
-    handler: Arc<WasmHandler>,
+    handler: Arc<dyn Handler>,
+    concurrency: usize,
+}
+
+/// What was handled, and how long that took.
+pub struct Drained {
+    pub delivered: Set,
+    /// From the start of the pipeline to its end.
+    pub took: Duration,
+    /// From the first message that the handler was given to the last one that the ledger completed.
+    pub handling: Duration,
 }
 
 impl Ours {
     pub fn new(guest: &Path) -> Result<Self> {
-        let host = Host::new(HostOptions::default())?;
-        Ok(Self {
-            runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
-            handler: host.load(NAME, guest, &HandlerSpec::default())?,
-        })
+        Self::with(guest, HandlerSpec::default())
     }
 
-    /// Empties the queue in `dir`: what was handled, and in what time.
-    pub fn drain(&self, dir: &Path, load: Load, dedup: Dedup) -> Result<(Set, Duration)> {
+    /// With other settings of the handler.
+    pub fn with(guest: &Path, spec: HandlerSpec) -> Result<Self> {
+        let host = Host::new(HostOptions::default())?;
+        Self::of(host.load(NAME, guest, &spec)?, spec.concurrency)
+    }
+
+    /// With the same function compiled natively, in place of the sandbox.
+    pub fn native() -> Result<Self> {
+        Self::of(Arc::new(Native), HandlerSpec::default().concurrency)
+    }
+
+    fn of(handler: Arc<dyn Handler>, concurrency: usize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        Ok(Self { runtime, handler, concurrency })
+    }
+
+    /// Empties the queue in `dir`.
+    pub fn drain(&self, dir: &Path, load: Load, dedup: Dedup) -> Result<Drained> {
+        self.run(dir, load, dedup, |store, pipeline| Ok(Arc::new(store.queue(&Arc::new(pipeline), NAME)?)))
+    }
+
+    /// Runs until the source is empty, with the ledger in `dir`.
+    pub fn run(
+        &self,
+        dir: &Path,
+        load: Load,
+        dedup: Dedup,
+        source: impl FnOnce(&Store, PipelineStore) -> Result<Arc<dyn Source>>,
+    ) -> Result<Drained> {
         let store = Store::open_owner(dir, Options::default())?;
-        let delivered = Arc::new(Mutex::new(Set::default()));
-        let failed = Arc::new(AtomicU64::new(0));
-        let handler = Booked { handler: self.handler.clone(), delivered: delivered.clone(), failed };
+        let booked = Booked::new(self.handler.clone());
+        let book = booked.book.clone();
+        let ledger = store.pipeline(NAME, options(booked.digest())?)?;
+        let source = {
+            // A client of a broker may want the runtime.
+            let _entered = self.runtime.enter();
+            source(&store, ledger.clone())?
+        };
+        let ledger = Arc::new(ledger);
+        let ports = Ports { source, ledger: ledger.clone(), letters: ledger, handler: Arc::new(booked) };
         let stats = Arc::new(PipelineStats::default());
-        let pipeline = (spec(dedup), ports(&store, handler)?, stats.clone());
         let (_keep, phase) = watch::channel(Phase::Running);
         let control = Control { phase, until_empty: true, shutdown_timeout: Duration::from_secs(30) };
+        let completed = self.runtime.spawn(completed(stats.clone(), load.count));
         let start = Instant::now();
+        let pipeline = (self.spec(dedup), ports, stats.clone());
         let ended = self.runtime.block_on(pelton_engine::run(vec![pipeline], control, 1));
         let took = start.elapsed();
         ended.map_err(|stopped| anyhow!("the pipeline stopped: {stopped:?}: {:?}", store.failed()))?;
         store.close();
         let counts = stats.snapshot();
-        anyhow::ensure!(
-            (counts.handled, counts.duplicates, counts.retries, counts.dead_letters)
-                == (load.count, 0, 0, 0),
-            "of {} messages: {counts:?}",
-            load.count
-        );
-        let delivered = *delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((delivered, took))
+        let wanted = (load.count, 0, 0, 0);
+        let found = (counts.handled, counts.duplicates, counts.retries, counts.dead_letters);
+        ensure!(found == wanted, "of {} messages: {counts:?}", load.count);
+        let book = book.lock().unwrap_or_else(PoisonError::into_inner);
+        let completed = self.runtime.block_on(completed)?;
+        let handling = completed - book.began.context("nothing was handled")?;
+        Ok(Drained { delivered: book.delivered, took, handling })
     }
+
+    /// The defaults of the configuration.
+    fn spec(&self, dedup: Dedup) -> PipelineSpec {
+        PipelineSpec {
+            name: NAME.into(),
+            max_in_flight: MAX_IN_FLIGHT,
+            max_in_flight_bytes: MAX_IN_FLIGHT_BYTES,
+            max_message_bytes: 1 << 20,
+            concurrency: self.concurrency,
+            retry: RetryPolicy {
+                max_attempts: 5,
+                initial_ms: 1_000,
+                max_ms: 300_000,
+                multiplier: 2.0,
+                jitter: 0.2,
+            },
+            dedup: match dedup {
+                Dedup::MessageId => DedupKey::MessageId,
+                Dedup::Header => DedupKey::Header(HEADER.to_owned()),
+            },
+            digest: key_digest,
+        }
+    }
+}
+
+/// When so many messages were completed.
+async fn completed(stats: Arc<PipelineStats>, count: u64) -> Instant {
+    while stats.snapshot().handled < count {
+        tokio::time::sleep(LOOK).await;
+    }
+    Instant::now()
+}
+
+fn options(handler_digest: Arc<str>) -> Result<PipelineOptions> {
+    let expires_after_ms = u64::try_from(EXPIRES.as_millis())?;
+    Ok(PipelineOptions { dedup: true, expires_after_ms, dead_letter_queue: None, handler_digest })
 }
 
 /// Sends a load to the queue in `dir`.
@@ -93,44 +177,4 @@ fn message(load: Load, number: u64, dedup: Dedup) -> NewMessage {
     let header = || Header { name: HEADER.to_owned(), value: format!("key-{number}").into_bytes() };
     let headers = if dedup == Dedup::Header { vec![header()] } else { Vec::new() };
     NewMessage { headers, body: load.body(number), ..NewMessage::default() }
-}
-
-/// The defaults of the configuration.
-fn spec(dedup: Dedup) -> PipelineSpec {
-    PipelineSpec {
-        name: NAME.into(),
-        max_in_flight: 1000,
-        max_in_flight_bytes: 64 << 20,
-        max_message_bytes: 1 << 20,
-        concurrency: HandlerSpec::default().concurrency,
-        retry: RetryPolicy {
-            max_attempts: 5,
-            initial_ms: 1_000,
-            max_ms: 300_000,
-            multiplier: 2.0,
-            jitter: 0.2,
-        },
-        dedup: match dedup {
-            Dedup::MessageId => DedupKey::MessageId,
-            Dedup::Header => DedupKey::Header(HEADER.to_owned()),
-        },
-        digest: key_digest,
-    }
-}
-
-fn ports(store: &Store, handler: Booked) -> Result<Ports> {
-    let options = PipelineOptions {
-        dedup: true,
-        expires_after_ms: u64::try_from(EXPIRES.as_millis())?,
-        dead_letter_queue: None,
-        handler_digest: pelton_core::ports::Handler::digest(&handler),
-    };
-    let pipeline = Arc::new(store.pipeline(NAME, options)?);
-    let source = store.queue(&pipeline, NAME)?;
-    Ok(Ports {
-        source: Arc::new(source),
-        ledger: pipeline.clone(),
-        letters: pipeline,
-        handler: Arc::new(handler),
-    })
 }

@@ -21,7 +21,8 @@ fn row(setup: &Setup, ours: &Ours, level: Level) -> Result<Row> {
         let dir = tempfile::tempdir_in(&setup.work_dir)?;
         let (delivered, took) = if side == 0 {
             ours::fill(dir.path(), load, Dedup::MessageId)?;
-            ours.drain(dir.path(), load, Dedup::MessageId)?
+            let drained = ours.drain(dir.path(), load, Dedup::MessageId)?;
+            (drained.delivered, drained.took)
         } else {
             let file = dir.path().join("plain.db");
             plain::fill(&file, load)?;

@@ -11,6 +11,8 @@ pub enum Goal {
     Above(f64),
     /// ours is at most this, in the row's unit.
     AtMost(f64),
+    /// ours / theirs is at most this.
+    RatioAtMost(f64),
     /// There is none; the ratio is printed.
     Compare,
 }
@@ -61,6 +63,7 @@ impl Row {
         let ratio = ours / theirs;
         match self.goal {
             Goal::Ratio(least) => (format!("{ratio:.2}"), format!(">= {least}"), Some(ratio >= least)),
+            Goal::RatioAtMost(most) => (format!("{ratio:.2}"), format!("<= {most}"), Some(ratio <= most)),
             Goal::Above(most) => {
                 let above = ours - theirs;
                 (format!("+{}", number(above)), format!("<= +{most}"), Some(above <= most))
@@ -101,6 +104,9 @@ mod tests {
         assert!(row(95.0, 100.0, Goal::Ratio(0.9)).line().ends_with("| 0.95 | >= 0.9 | met |"));
         assert!(row(80.0, 100.0, Goal::Ratio(0.9)).line().ends_with("| 0.80 | >= 0.9 | **short** |"));
         assert!(row(1.5, 0.7, Goal::Above(1.0)).line().ends_with("| +0.80 | <= +1 | met |"));
+        assert!(
+            row(120.0, 100.0, Goal::RatioAtMost(1.1)).line().ends_with("| 1.20 | <= 1.1 | **short** |")
+        );
         assert!(row(21.0, 0.0, Goal::AtMost(20.0)).line().ends_with("| 21.0 | <= 20 | **short** |"));
     }
 

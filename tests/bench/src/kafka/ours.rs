@@ -1,0 +1,37 @@
+//! Our side: a member of a group, with the whole engine behind it.
+
+use super::Done;
+use super::topic::Topic;
+use crate::args::Setup;
+use crate::load::Load;
+use crate::ours::{Dedup, MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES, NAME, Ours};
+use anyhow::Result;
+use pelton_sources::kafka::{KafkaOptions, KafkaSource, Order};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Reads the topic to its end.
+pub fn drain(setup: &Setup, topic: &Topic, ours: &Ours, load: Load, order: Order) -> Result<Done> {
+    let dir = tempfile::tempdir_in(&setup.work_dir)?;
+    let drained = ours.run(dir.path(), load, Dedup::MessageId, |store, ledger| {
+        let number = store.topic_number(NAME, &topic.name())?;
+        let source = KafkaSource::open(KafkaOptions {
+            pipeline: NAME.into(),
+            bootstrap_servers: topic.broker.address.clone(),
+            topics: vec![(topic.name(), number)],
+            group_id: topic.group(),
+            auto_offset_reset: "earliest".to_owned(),
+            out_of_range: "stop".to_owned(),
+            group_protocol: "classic".to_owned(),
+            order,
+            librdkafka: Vec::new(),
+            max_buffered: MAX_IN_FLIGHT,
+            max_buffered_bytes: MAX_IN_FLIGHT_BYTES,
+            max_uncommitted: 1_000_000,
+            revoke_timeout: Duration::from_secs(30),
+            forget: Arc::new(move |partition| ledger.forget_positions(partition)),
+        })?;
+        Ok(Arc::new(source))
+    })?;
+    Ok((drained.delivered, drained.handling))
+}
