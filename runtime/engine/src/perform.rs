@@ -73,7 +73,8 @@ impl Performer {
         }
     }
 
-    /// Tells the pipeline of the partitions that its source takes back, until it is aborted.
+    /// Tells the pipeline of the partitions that its source takes back, until it is aborted. This is a task
+    /// beside that of `receive`: what comes with the next assignment may be told first.
     pub fn heed_revocations(&self) -> AbortHandle {
         let me = self.clone();
         let heed = async move {

@@ -35,6 +35,12 @@ pub struct Checker {
     succeeded: BTreeSet<usize>,
     /// Offsets received in this life.
     received: BTreeSet<usize>,
+    /// The last assignment that the core knows to be taken back.
+    revoked: u32,
+    /// The last one that it knows to be over.
+    over: u32,
+    /// The same, when it last decided.
+    over_before: u32,
     /// Where the turn of suspects is.
     turn: Turn,
     /// Who was in work when which message killed the process.
@@ -64,9 +70,13 @@ impl Checker {
         self.received.clear();
     }
 
-    /// A delivery reaches the core.
+    /// A delivery reaches the core. What came with an assignment that has ended does not count.
     pub fn delivered(&mut self, world: &World, receipt: Receipt, until: u64, now: u64) {
         let n = world.of(receipt);
+        let ours = world.is_ours(receipt) && world.assignment_of(receipt) > self.revoked;
+        if world.shape.caps.cumulative && !ours {
+            return;
+        }
         // A watermark says nothing of a single delivery: what is over may have ended unseen.
         let over: BTreeSet<usize> = if world.shape.caps.cumulative {
             self.held.keys().map(|r| world.of(*r)).filter(|m| self.is_over(world, *m)).collect()
@@ -76,6 +86,8 @@ impl Checker {
         self.held.retain(|r, end| *end > now && world.of(*r) != n && !over.contains(&world.of(*r)));
         self.held.insert(receipt, until);
         self.received.insert(n);
+        // What comes with an assignment says that those before it are over.
+        self.revoked(world.assignment_of(receipt) - 1, true);
         let Shape { max_in_flight, max_bytes, .. } = world.shape;
         let bytes: usize = self.held.keys().map(|r| world.sent[world.of(*r)].message.weight()).sum();
         if self.held.len() > max_in_flight {
@@ -86,10 +98,26 @@ impl Checker {
         }
     }
 
+    /// The core learns that an assignment is taken back, as are those before it.
+    pub fn revoked(&mut self, assignment: u32, lost: bool) {
+        self.revoked = self.revoked.max(assignment);
+        if lost {
+            self.over = self.over.max(assignment);
+        }
+    }
+
+    /// The core has decided: what was settled until now was told.
+    pub fn decided(&mut self) {
+        self.over_before = self.over;
+    }
+
     /// The partition is no longer ours; `orderly` when the core has let it go.
     pub fn taken_back(&mut self, orderly: bool) {
         if orderly && !self.running.is_empty() {
             self.broken(3, "a partition is let go while a handler has a message of it".to_owned());
+        }
+        if orderly {
+            self.over = self.revoked;
         }
         self.held.clear();
         self.received.clear();
@@ -154,10 +182,14 @@ impl Checker {
         if how != Settle::Ack {
             return;
         }
-        if world.shape.caps.cumulative && !world.is_ours(receipt) {
-            self.broken(3, format!("m{n} is committed, and its partition is no longer ours"));
-        }
         if world.shape.caps.cumulative {
+            if world.assignment_of(receipt) <= self.over_before {
+                self.broken(3, format!("m{n} is committed, and its partition is no longer ours"));
+            }
+            // The source knows better, and refuses it.
+            if !world.is_ours(receipt) {
+                return;
+            }
             let open = self.received.iter().find(|m| **m <= n && !self.is_over(world, **m)).copied();
             if let Some(open) = open {
                 self.broken(4, format!("the watermark passes m{open} on its way to m{n}"));

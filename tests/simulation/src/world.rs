@@ -29,7 +29,7 @@ pub struct Sent {
 pub enum AtBroker {
     /// May be delivered from then on.
     Ready(u64),
-    /// Out, until then (for ever without leases); for a cumulative source, with that assignment.
+    /// Out, until then (for ever without leases).
     Out(Receipt, u64),
     Gone,
 }
@@ -66,7 +66,8 @@ pub struct World {
     pub assignment: u32,
     pub assigned: bool,
     chunks: u64,
-    receipts: u64,
+    /// The assignment of each receipt.
+    receipts: Vec<u32>,
 }
 
 impl World {
@@ -98,13 +99,18 @@ impl World {
             assignment: 1,
             assigned: true,
             chunks: 0,
-            receipts: 0,
+            receipts: Vec::new(),
         }
     }
 
     /// The message of a receipt.
     pub fn of(&self, receipt: Receipt) -> usize {
         (receipt.0 >> 32) as usize
+    }
+
+    /// The assignment that it came with.
+    pub fn assignment_of(&self, receipt: Receipt) -> u32 {
+        self.receipts[receipt.0 as u32 as usize]
     }
 
     pub fn receive(
@@ -158,10 +164,9 @@ impl World {
     }
 
     fn deliver(&mut self, n: usize, now: u64) -> Delivery {
-        self.receipts += 1;
-        let receipt = Receipt((n as u64) << 32 | self.receipts);
+        let receipt = Receipt((n as u64) << 32 | self.receipts.len() as u64);
+        self.receipts.push(self.assignment);
         let until = self.shape.caps.lease_ms.map_or(u64::MAX, |ms| now + ms);
-        let until = if self.shape.caps.cumulative { u64::from(self.assignment) } else { until };
         self.broker[n] = AtBroker::Out(receipt, until);
         self.cursor = n + 1;
         let position = Position { partition: 0, offset: n as u64 * 3 };
@@ -254,8 +259,7 @@ impl World {
 
     /// Whether a receipt is of the assignment that is ours now.
     pub fn is_ours(&self, receipt: Receipt) -> bool {
-        self.assigned
-            && matches!(self.broker[self.of(receipt)], AtBroker::Out(_, since) if since == u64::from(self.assignment))
+        self.assigned && self.assignment_of(receipt) == self.assignment
     }
 
     /// The partition goes to another member, which brings it back as it was committed.

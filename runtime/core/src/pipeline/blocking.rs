@@ -3,7 +3,6 @@
 use super::Pipeline;
 use crate::delivery::State;
 use crate::message::Time;
-use std::collections::BTreeMap;
 
 /// The message that a partition's watermark waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +23,9 @@ impl Pipeline {
     /// One for each partition whose watermark waits `now`. Looks at everything that is held.
     #[must_use]
     pub fn blocking(&self, now: Time) -> Vec<Blocking> {
-        let first =
-            |(partition, mark): (&u32, &crate::watermark::Watermark)| Some((*partition, mark.first()?));
-        let waits: BTreeMap<u32, u64> = self.marks.iter().filter_map(first).collect();
         let blocks = |entry: &super::entry::Entry| {
             let position = entry.position?;
-            (waits.get(&position.partition) == Some(&position.offset)).then(|| Blocking {
+            (self.mark_of(entry)?.open.first() == Some(position.offset)).then(|| Blocking {
                 partition: position.partition,
                 offset: position.offset,
                 held_ms: now.0.saturating_sub(entry.since.0),

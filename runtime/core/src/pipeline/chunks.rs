@@ -159,7 +159,7 @@ impl Pipeline {
                 }
                 continue;
             };
-            if (entry.revoked && !entry.fills) || lane.is_some_and(|l| stopped.contains(&l)) {
+            if (self.is_revoked(entry) && !entry.fills) || lane.is_some_and(|l| stopped.contains(&l)) {
                 self.feed(*slot, Event::LaneStopped);
                 continue;
             }

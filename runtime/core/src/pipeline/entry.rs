@@ -12,6 +12,8 @@ pub struct Entry {
     pub message: Arc<Message>,
     pub lane: Option<Lane>,
     pub position: Option<Position>,
+    /// The one that its partition came with, for sources that take partitions back.
+    pub assignment: u32,
     /// Offsets before it that hold no message.
     pub skipped: u64,
     /// None for an invalid message.
@@ -28,8 +30,6 @@ pub struct Entry {
     pub alone: bool,
     /// Its last start ended with the process: to be run when no other suspect is.
     pub suspect: bool,
-    /// Its partition is taken back: it is not tried again, and not started unless it fills a gap.
-    pub revoked: bool,
     /// Something behind it in its partition is done, which can be committed only when it is too.
     pub fills: bool,
     /// The broker was told to deliver it again, and its lane is kept in order there.

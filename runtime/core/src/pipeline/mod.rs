@@ -6,10 +6,13 @@
 mod blocking;
 mod chunks;
 mod entry;
+mod marks;
 mod outbox;
 mod perform;
 mod receive;
 mod revoke;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 use crate::delivery::{Event, State};
@@ -20,10 +23,10 @@ use crate::outcome::{Letter, Outcome};
 use crate::ports::{Capabilities, ClaimItem, Class, Completion, Release, Settle, Verdict, Work};
 use crate::retry::RetryPolicy;
 use crate::sizing::Sizing;
-use crate::watermark::Watermark;
 pub use blocking::Blocking;
 use chunks::Chunk;
 use entry::Entries;
+use marks::Mark;
 use outbox::Outbox;
 use receive::Fence;
 use std::collections::{BTreeMap, VecDeque};
@@ -231,9 +234,8 @@ pub struct Pipeline {
     next_chunk: u64,
     sizing: Sizing,
     leases: Option<Leases>,
-    marks: BTreeMap<u32, Watermark>,
-    /// The last receipt of each partition that its watermark has passed.
-    passed: BTreeMap<u32, Receipt>,
+    /// What may be committed of each partition.
+    marks: BTreeMap<u32, Mark>,
     /// A commit of a watermark failed, and is to be repeated.
     recommit: bool,
     timers: BTreeMap<(Time, u64), Timer>,
@@ -282,7 +284,6 @@ impl Pipeline {
             chunks: BTreeMap::new(),
             next_chunk: 0,
             marks: BTreeMap::new(),
-            passed: BTreeMap::new(),
             recommit: false,
             timers: BTreeMap::new(),
             suspects: VecDeque::new(),

@@ -106,7 +106,7 @@ impl Pipeline {
                     entry.due = Some(due);
                 }
                 let entry = self.entries.get(slot);
-                if entry.is_some_and(|e| (self.draining || e.revoked) && !self.waits_here(e)) {
+                if entry.is_some_and(|e| self.is_leaving(e) && !self.waits_here(e)) {
                     self.feed(slot, Event::HandBack(ms));
                 }
             }
@@ -202,11 +202,13 @@ impl Pipeline {
         let Some(position) = position else {
             return self.out.settle(Some(slot), entry.receipt, how);
         };
-        let (lane, order) = (entry.lane, entry.order);
+        let (lane, order, assignment) = (entry.lane, entry.order, entry.assignment);
         if how == Settle::Ack {
-            let mark = self.marks.entry(position.partition).or_default();
-            if let Some(receipt) = mark.settled(position.offset) {
-                self.passed.insert(position.partition, receipt);
+            let mark = self.marks.get_mut(&position.partition).filter(|m| m.assignment == assignment);
+            if let Some(mark) = mark
+                && let Some(receipt) = mark.open.settled(position.offset)
+            {
+                mark.passed = Some(receipt);
                 self.out.settle(None, receipt, Settle::Ack);
             }
         } else if let Some(lane) = lane {

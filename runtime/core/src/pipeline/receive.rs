@@ -54,10 +54,7 @@ impl Pipeline {
         if self.is_of_the_past(&delivery) {
             return;
         }
-        if let (Some(position), true) = (delivery.position, self.rules.source.cumulative) {
-            let mark = self.marks.entry(position.partition).or_default();
-            mark.received(position.offset, delivery.receipt);
-        }
+        self.mark(&delivery);
         // Too late on its way here: the broker delivers it again.
         if delivery.lease_until.is_some_and(|until| until <= self.now) {
             return;
@@ -100,7 +97,7 @@ impl Pipeline {
         }
         entry.receipt = delivery.receipt;
         entry.lease_live = true;
-        (entry.revoked, entry.fills) = (false, false);
+        (entry.assignment, entry.fills) = (delivery.assignment, false);
         self.orders += 1;
         let (lane, before) = (entry.lane, std::mem::replace(&mut entry.order, self.orders));
         if lane.is_some() && entry.place == Place::Lanes {
@@ -122,6 +119,7 @@ impl Pipeline {
             message: delivery.message,
             lane: delivery.lane,
             position: delivery.position,
+            assignment: delivery.assignment,
             skipped: delivery.skipped,
             identity,
             key,
@@ -132,7 +130,6 @@ impl Pipeline {
             alone: false,
             suspect: false,
             leaving: false,
-            revoked: false,
             fills: false,
             place: Place::Out,
             ended: Ended::Free,

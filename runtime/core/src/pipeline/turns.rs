@@ -60,8 +60,8 @@ impl Pipeline {
     /// Repeats the newest commit of each partition: never an older one (invariant 4).
     fn recommit(&mut self) {
         self.recommit = false;
-        for receipt in self.passed.values() {
-            self.out.settle(None, *receipt, crate::ports::Settle::Ack);
+        for receipt in self.marks.values().filter_map(|mark| mark.passed) {
+            self.out.settle(None, receipt, crate::ports::Settle::Ack);
         }
     }
 

@@ -22,6 +22,10 @@ enum Job {
     Perform(Command),
     /// An answer, and the deliveries that end with it.
     Tell(Input, Vec<Receipt>),
+    /// The core is told what it has not been told yet of partitions that are taken back.
+    Revoke,
+    /// The group waits no longer for this assignment to be let go.
+    LosePatience(u32),
     /// The partition is ours again.
     Assign,
     /// A chunk, with what is left of it.
@@ -48,6 +52,8 @@ struct Sim {
     draining: bool,
     /// The partition was asked back, and not let go yet.
     revoking: bool,
+    /// What the core has not been told yet of that: whether the assignment was lost.
+    untold: VecDeque<(u32, bool)>,
     /// Until then no letter can be written.
     letters_down: u64,
     /// The core was told something that it has not decided on.
@@ -74,6 +80,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         calm: false,
         draining: false,
         revoking: false,
+        untold: VecDeque::new(),
         letters_down: 0,
         told: true,
         trace,
@@ -159,16 +166,45 @@ impl Sim {
         }
         let lost = self.random.once_in(2);
         self.say(if lost { "the partition is lost" } else { "the partition is revoked" });
-        self.apply(Input::Revoked { partitions: vec![(0, self.world.assignment)], lost });
+        self.take_back(lost);
+        self.revoking = !lost;
+        if !lost && self.random.once_in(3) {
+            self.at(300, Job::LosePatience(self.world.assignment));
+        }
+    }
+
+    /// The core is told of it in its turn, often only after what comes with the next assignment.
+    fn take_back(&mut self, lost: bool) {
+        self.untold.push_back((self.world.assignment, lost));
+        let longest = if self.random.once_in(2) { 400 } else { 0 };
+        self.at(longest, Job::Revoke);
         if lost {
             self.gone(false);
-        } else {
-            self.revoking = true;
+        }
+    }
+
+    fn tell_revoked(&mut self) {
+        let Some((assignment, lost)) = self.untold.pop_front() else { return };
+        self.checker.revoked(assignment, lost);
+        self.tell(Input::Revoked { partitions: vec![(0, assignment)], lost });
+    }
+
+    fn lose_patience(&mut self, assignment: u32) {
+        if self.revoking && self.world.assignment == assignment {
+            self.say("the group waits no longer");
+            self.take_back(true);
+        }
+    }
+
+    /// The core has let the partition go: the one that is asked back, even if it does not know that yet.
+    fn let_go(&mut self) {
+        if self.revoking {
+            self.gone(self.untold.is_empty());
         }
     }
 
     /// It is another member's, for a while.
-    pub(super) fn gone(&mut self, orderly: bool) {
+    fn gone(&mut self, orderly: bool) {
         self.revoking = false;
         self.checker.taken_back(orderly);
         self.world.taken_back();
@@ -178,6 +214,7 @@ impl Sim {
     fn die(&mut self, killer: Option<usize>) {
         self.jobs.clear();
         self.claims.clear();
+        self.untold.clear();
         self.checker.died(&self.world, killer);
         self.world.died();
         (self.draining, self.revoking) = (false, false);
@@ -196,6 +233,8 @@ impl Sim {
                     self.tell(input);
                 }
                 Job::Run { chunk, left, stopped } => self.run_one(chunk, left, stopped),
+                Job::Revoke => self.tell_revoked(),
+                Job::LosePatience(assignment) => self.lose_patience(assignment),
                 Job::Assign => self.world.assign(),
             }
             if self.random.once_in(3) {
@@ -209,10 +248,7 @@ impl Sim {
             self.say(&format!("{input:?}"));
         }
         if let Input::Received(Ok(deliveries)) = &input {
-            let current = |d: &pelton_core::Delivery| {
-                !self.world.shape.caps.cumulative || (self.world.is_ours(d.receipt) && !self.revoking)
-            };
-            for (delivery, _) in deliveries.iter().filter(|(d, _)| current(d)) {
+            for (delivery, _) in deliveries {
                 let until = delivery.lease_until.map_or(u64::MAX, |t| t.0);
                 self.checker.delivered(&self.world, delivery.receipt, until, self.now);
             }
@@ -261,7 +297,7 @@ impl Sim {
                 Command::TakeSuspectTurn => self.checker.asks_turn(),
                 Command::GiveSuspectTurn => self.checker.gives_turn(),
                 Command::Claim { alone: true, .. } => self.checker.uses_turn(),
-                Command::LetGo { .. } => self.gone(true),
+                Command::LetGo { .. } => self.let_go(),
                 _ => {}
             }
             if let Command::Settle { items, .. } = &command {
@@ -271,6 +307,7 @@ impl Sim {
             }
             self.at(15, Job::Perform(command));
         }
+        self.checker.decided();
     }
 
     fn fails(&mut self) -> bool {

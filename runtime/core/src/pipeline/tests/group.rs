@@ -1,0 +1,185 @@
+//! A member of a group, driven by hand: a ledger that grants everything at once, and a handler that
+//! does with each record what the test says, when it says so.
+
+use crate::Outcome;
+use crate::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
+use crate::pipeline::{Command, Input, Known, Pipeline, Rules};
+use crate::ports::{Capabilities, Claim, Settle, Verdict};
+use crate::retry::RetryPolicy;
+use std::collections::BTreeMap;
+
+/// The partition of all records.
+pub const P: u32 = 7;
+
+pub struct Group {
+    pipeline: Pipeline,
+    now: Time,
+    /// Records with a handler: chunk and place.
+    running: BTreeMap<u64, (u64, usize)>,
+    /// Every start, by offset.
+    pub started: Vec<u64>,
+    /// Every commit: assignment and offset.
+    pub committed: Vec<(u32, u64)>,
+    /// How often the partition was let go.
+    pub let_go: usize,
+}
+
+impl Group {
+    pub fn new() -> Self {
+        let source = Capabilities {
+            lease_ms: None,
+            native_delay: false,
+            lane_order: false,
+            cumulative: true,
+            shares_ledger: false,
+        };
+        let retry =
+            RetryPolicy { max_attempts: 5, initial_ms: 10, max_ms: 10, multiplier: 1.0, jitter: 0.0 };
+        let rules = Rules {
+            retry,
+            max_in_flight: 1_000,
+            max_in_flight_bytes: 1 << 20,
+            max_message_bytes: 1_000,
+            concurrency: 100,
+            max_chunk: 1,
+            dedup: true,
+            source,
+            handler: "sha256:0".into(),
+        };
+        let mut group = Self {
+            pipeline: Pipeline::new(rules, 1),
+            now: Time(0),
+            running: BTreeMap::new(),
+            started: Vec::new(),
+            committed: Vec::new(),
+            let_go: 0,
+        };
+        group.perform();
+        group
+    }
+
+    /// Records with these offsets come with an assignment, each in the lane beside it.
+    pub fn receive(&mut self, assignment: u32, records: &[(u64, u64)]) {
+        let read = records.iter().map(|(offset, lane)| {
+            let position = Position { partition: P, offset: *offset };
+            (
+                delivery(assignment, position, *lane),
+                Ok(Known { identity: Identity::Position(position), key: None }),
+            )
+        });
+        let read = read.collect();
+        self.apply(Input::Received(Ok(read)));
+    }
+
+    /// The assignment is taken back.
+    pub fn revoke(&mut self, assignment: u32, lost: bool) {
+        self.apply(Input::Revoked { partitions: vec![(P, assignment)], lost });
+    }
+
+    /// The handler ends with a record that it has.
+    pub fn ends(&mut self, offset: u64, outcome: Outcome) {
+        let (chunk, place) = self.running.remove(&offset).expect("it has a handler");
+        self.pipeline.apply(self.now, Input::Handled { chunk, outcomes: vec![(place, outcome)] });
+        self.apply(Input::Finished { chunk, micros: 100 });
+    }
+
+    pub fn succeeds(&mut self, offsets: &[u64]) {
+        offsets.iter().for_each(|offset| self.ends(*offset, Outcome::Ok));
+    }
+
+    /// The offsets that a handler has.
+    pub fn running(&self) -> Vec<u64> {
+        self.running.keys().copied().collect()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.pipeline.is_idle()
+    }
+
+    fn apply(&mut self, input: Input) {
+        self.pipeline.apply(self.now, input);
+        self.perform();
+    }
+
+    fn perform(&mut self) {
+        loop {
+            let commands = self.pipeline.flush(self.now);
+            if commands.is_empty() {
+                return;
+            }
+            commands.into_iter().for_each(|command| self.answer(command));
+        }
+    }
+
+    fn answer(&mut self, command: Command) {
+        let stored = |batch, count| Input::Stored { batch, results: vec![Ok(()); count] };
+        let input = match command {
+            Command::Claim { chunk, items, .. } => {
+                Input::Claimed { chunk, verdicts: Ok(granted(chunk, items.len())) }
+            }
+            Command::Complete { batch, items } => stored(batch, items.len()),
+            Command::Release { batch, items } => stored(batch, items.len()),
+            Command::Publish { batch, items } => stored(batch, items.len()),
+            Command::Settle { batch, items } => {
+                let results = vec![Ok(()); items.len()];
+                self.committed.extend(items.into_iter().map(commit));
+                Input::Settled { batch, results }
+            }
+            Command::Handle { chunk, work } => {
+                for (place, work) in work.into_iter().enumerate() {
+                    let offset = work.message.id.parse().unwrap();
+                    self.started.push(offset);
+                    assert!(self.running.insert(offset, (chunk, place)).is_none(), "{offset} runs twice");
+                }
+                return;
+            }
+            Command::LetGo { partitions } => {
+                assert_eq!(partitions, [P]);
+                self.let_go += 1;
+                return;
+            }
+            Command::Receive { .. } => return,
+            Command::Extend { .. }
+            | Command::TakeSuspectTurn
+            | Command::GiveSuspectTurn
+            | Command::Stop => {
+                panic!("unexpected: {command:?}")
+            }
+        };
+        self.pipeline.apply(self.now, input);
+    }
+}
+
+fn granted(chunk: u64, count: usize) -> Vec<Verdict> {
+    let fresh = |index| Verdict::Fresh { claim: Claim { chunk, index }, attempt: 1, crashed: false };
+    (0..count as u32).map(fresh).collect()
+}
+
+fn delivery(assignment: u32, position: Position, lane: u64) -> Delivery {
+    let message = Message {
+        id: position.offset.to_string(),
+        pipeline: "p".into(),
+        origin: "t".into(),
+        key: None,
+        headers: Vec::new(),
+        body: Vec::new(),
+        published_at_ms: None,
+        replayed: false,
+        tombstone: false,
+    };
+    Delivery {
+        receipt: Receipt(u64::from(assignment) << 32 | position.offset),
+        message: message.into(),
+        lane: Some(Lane(lane)),
+        position: Some(position),
+        skipped: 0,
+        attempts: 0,
+        assignment,
+        lease_until: None,
+    }
+}
+
+fn commit((receipt, how): (Receipt, Settle)) -> (u32, u64) {
+    assert_eq!(how, Settle::Ack, "a watermark only moves on");
+    ((receipt.0 >> 32) as u32, receipt.0 & u64::from(u32::MAX))
+}
