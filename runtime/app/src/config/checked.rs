@@ -64,9 +64,12 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
     let pipelines: Vec<PipelineConfig> =
         sections.into_iter().map(|(name, s)| pipeline(name, s, base, max_message_bytes)).collect();
     one_reader_each(&pipelines, root.problems);
+    let shutdown_timeout = root.duration("shutdown_timeout", Duration::from_secs(30));
+    #[cfg(feature = "kafka")]
+    super::kafka::together(&pipelines, shutdown_timeout, root.problems);
     let config = Config {
         data_dir: base.join(data_dir),
-        shutdown_timeout: root.duration("shutdown_timeout", Duration::from_secs(30)),
+        shutdown_timeout,
         max_message_bytes,
         max_component_bytes: root.size("max_component_bytes", 32 * MIB),
         pipelines,

@@ -2,6 +2,8 @@
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,8 +57,8 @@ pub struct KafkaOptions {
     pub forget: Forget,
 }
 
-/// Settings of the client library that this source makes itself, and why nobody else may.
-pub const OPTIONS_OF_OURS: [(&str, &str); 12] = [
+/// Settings of the client library that Pelton makes itself, and why nobody else may.
+pub const OPTIONS_OF_OURS: [(&str, &str); 24] = [
     (
         "enable.auto.commit",
         "offsets are committed only when the ledger has completed what lies before them",
@@ -75,15 +77,72 @@ pub const OPTIONS_OF_OURS: [(&str, &str); 12] = [
     ("offset.store.method", "offsets are kept by the broker"),
     ("check.crcs", "damaged records are never handed over"),
     ("statistics.interval.ms", "Pelton needs it to know whether the brokers are reached"),
+    ("acks", ALL_REPLICAS),
+    ("request.required.acks", ALL_REPLICAS),
+    ("enable.idempotence", IDEMPOTENT),
+    ("enable.gapless.guarantee", IDEMPOTENT),
+    ("retries", IDEMPOTENT),
+    ("message.send.max.retries", IDEMPOTENT),
+    ("queuing.strategy", IDEMPOTENT),
+    ("queue.buffering.backpressure.threshold", IDEMPOTENT),
+    ("transactional.id", "Pelton sends without transactions"),
+    ("delivery.timeout.ms", "Pelton gives up a record after 30 s, and says so"),
+    ("message.timeout.ms", "Pelton gives up a record after 30 s, and says so"),
+    ("delivery.report.only.error", "Pelton waits to hear of each record that it was taken"),
+];
+
+const ALL_REPLICAS: &str = "what Pelton sends counts as sent when all replicas have it";
+const IDEMPOTENT: &str =
+    "Pelton's producer sends again what may be lost, without repeating or reordering it";
+
+/// Settings that the library refuses beside `group.protocol=consumer`, and what holds instead.
+const OF_CLASSIC_GROUPS: [(&str, &str); 4] = [
+    ("session.timeout.ms", "the broker decides, by its `group.consumer.session.timeout.ms`; leave it out"),
+    (
+        "heartbeat.interval.ms",
+        "the broker decides, by its `group.consumer.heartbeat.interval.ms`; leave it out",
+    ),
+    ("partition.assignment.strategy", "the broker assigns; write `group.remote.assignor` instead"),
+    ("group.protocol.type", "it has one type; leave it out"),
+];
+
+/// What only the member of the group is told; any other client would act as that member, or be refused.
+/// What else is of consumers alone may be known to every client, and some must be: the library compares
+/// the limits on fetches with those on answers.
+const OF_THE_MEMBER: [&str; 8] = [
+    "group.instance.id",
+    "group.protocol.type",
+    "group.remote.assignor",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "coordinator.query.interval.ms",
 ];
 
 /// Between two looks at whether the brokers are reached.
 const STATISTICS_MS: &str = "2000";
 
-/// Why a raw setting may not be given, if it may not.
+/// Why a raw setting may not be given, and what to do, if it may not. The library is asked too; it
+/// looks at each setting alone.
 #[must_use]
-pub fn refused_option(name: &str) -> Option<&'static str> {
-    OPTIONS_OF_OURS.iter().find(|(of_ours, _)| *of_ours == name).map(|(_, why)| *why)
+pub fn refused_option(name: &str, value: &str, group_protocol: &str) -> Option<String> {
+    let why = |list: &[(&str, &'static str)]| list.iter().find(|(n, _)| *n == name).map(|(_, why)| *why);
+    if let Some(why) = why(&OPTIONS_OF_OURS) {
+        return Some(format!("may not be set: {why}"));
+    }
+    if let Some(why) = why(&OF_CLASSIC_GROUPS).filter(|_| group_protocol == "consumer") {
+        return Some(format!("may not be set with `group_protocol = \"consumer\"`: {why}"));
+    }
+    let error = ClientConfig::new().set(name, value).create_native_config().err()?;
+    let (reason, next) = match error {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, reason, ..) => {
+            (reason, "Take a name from librdkafka's CONFIGURATION.md")
+        }
+        KafkaError::ClientConfig(_, reason, ..) => (reason, "Correct it"),
+        other => (other.to_string(), "Correct it"),
+    };
+    Some(format!("is refused by the Kafka client: {}. {next}, or leave it out", reason.trim()))
 }
 
 impl KafkaOptions {
@@ -93,23 +152,20 @@ impl KafkaOptions {
         Some(of_topic << 20 | u32::try_from(number).ok()?)
     }
 
-    /// A client that only connects, with nothing of the group.
+    /// A client that is no member of the group: whatever says how to connect reaches it.
     pub(super) fn connection(bootstrap_servers: &str, raw: &[(String, String)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", bootstrap_servers).set("client.id", "pelton").set("log_level", "2");
-        for (name, value) in Self::of_connections(raw) {
+        config
+            .set("bootstrap.servers", bootstrap_servers)
+            .set("client.id", "pelton")
+            .set("log_level", "2")
+            // To ask for a topic makes none.
+            .set("allow.auto.create.topics", "false");
+        let others = |(name, _): &&(String, String)| !OF_THE_MEMBER.contains(&name.as_str());
+        for (name, value) in raw.iter().filter(others) {
             config.set(name, value);
         }
         config
-    }
-
-    /// Of raw settings, those that say how to connect: what every client of the broker needs.
-    fn of_connections(raw: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
-        const PREFIXES: [&str; 5] = ["security.", "sasl.", "ssl.", "socket.", "broker."];
-        let connects = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        raw.iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .filter(move |(name, _)| connects(name))
     }
 
     pub(super) fn client(&self) -> ClientConfig {
@@ -133,5 +189,75 @@ impl KafkaOptions {
             config.set(name, value);
         }
         config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::producer::KafkaProducer;
+    use super::super::reader::Reader;
+    use super::super::topics::Topics;
+    use super::*;
+    use rdkafka::consumer::BaseConsumer;
+
+    fn raw(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+        settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn what_says_how_to_connect_reaches_every_client_and_the_group_has_one_member() {
+        let connects = [
+            ("enable.ssl.certificate.verification", "false"),
+            ("client.dns.lookup", "resolve_canonical_bootstrap_servers_only"),
+            ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
+            ("api.version.request.timeout.ms", "2000"),
+            ("sasl.username", "pelton"),
+        ];
+        let group = OF_THE_MEMBER.map(|name| (name, "1"));
+        let config = KafkaOptions::connection("", &raw(&[&connects[..], &group[..]].concat()));
+        for (name, value) in connects {
+            assert_eq!(config.get(name), Some(value), "{name}");
+        }
+        for name in OF_THE_MEMBER {
+            assert_eq!(config.get(name), None, "{name}");
+        }
+    }
+
+    /// They are compared with one another, and with what an idempotent producer allows.
+    #[test]
+    fn no_client_is_refused_for_limits_that_the_member_may_have() {
+        let raw = raw(&[
+            ("receive.message.max.bytes", "3000000"),
+            ("fetch.max.bytes", "2000000"),
+            ("max.in.flight", "100"),
+            ("max.poll.interval.ms", "20000"),
+            ("session.timeout.ms", "10000"),
+            ("compression.type", "zstd"),
+            ("isolation.level", "read_uncommitted"),
+        ]);
+        for (name, value) in &raw {
+            assert_eq!(refused_option(name, value, "classic"), None);
+        }
+        assert_eq!(KafkaProducer::open("", &raw).err(), None);
+        assert_eq!(Reader::open("", &raw, Duration::ZERO).err(), None);
+        assert_eq!(Topics::open("", &raw, Duration::ZERO).err(), None);
+    }
+
+    #[test]
+    fn the_library_refuses_the_same_beside_the_new_protocol() {
+        for (name, value) in [
+            ("session.timeout.ms", "6000"),
+            ("heartbeat.interval.ms", "1000"),
+            ("partition.assignment.strategy", "range"),
+            ("group.protocol.type", "consumer"),
+            ("group.remote.assignor", "uniform"),
+            ("group.instance.id", "one"),
+        ] {
+            let mut config = ClientConfig::new();
+            config.set("group.id", "orders").set("group.protocol", "consumer").set(name, value);
+            let refuses = config.create::<BaseConsumer>().is_err();
+            assert_eq!(refused_option(name, value, "consumer").is_some(), refuses, "{name}");
+            assert_eq!(refused_option(name, value, "classic"), None);
+        }
     }
 }

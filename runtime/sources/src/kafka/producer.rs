@@ -80,13 +80,16 @@ impl KafkaProducer {
     /// When the client library refuses the settings, in words.
     pub fn open(bootstrap_servers: &str, librdkafka: &[(String, String)]) -> Result<Self, String> {
         let mut config = KafkaOptions::connection(bootstrap_servers, librdkafka);
-        let partitioner = librdkafka.iter().find(|(name, _)| name == "partitioner");
+        if config.get("partitioner").is_none() {
+            config.set("partitioner", PARTITIONER);
+        }
         config
-            .set("partitioner", partitioner.map_or(PARTITIONER, |(_, value)| value))
+            // An idempotent producer has a bound of its own, and is refused with a higher one.
+            .remove("max.in.flight")
+            .remove("max.in.flight.requests.per.connection")
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("delivery.timeout.ms", "30000")
-            .set("linger.ms", "5")
             // A topic that is not there is no secret for longer than this.
             .set("topic.metadata.propagation.max.ms", "5000")
             // The broker's own limit is the one that counts.
