@@ -154,22 +154,6 @@ impl Lanes {
         slots
     }
 
-    /// Takes out what of one lane waits behind number `order`, in order. Nothing of it was started.
-    pub fn withdraw_behind(&mut self, lane: Lane, order: u64) -> Vec<Slot> {
-        let Some(queue) = self.lanes.get_mut(&lane) else {
-            return Vec::new();
-        };
-        let slots: Vec<Slot> = queue.waiting.split_off(&(order + 1)).into_values().collect();
-        self.waiting -= slots.len();
-        if queue.waiting.is_empty() {
-            self.ready.retain(|r| *r != Ready::Lane(lane));
-            if queue.out == 0 {
-                self.lanes.remove(&lane);
-            }
-        }
-        slots
-    }
-
     /// Takes out one message, wherever it waits.
     pub fn remove(&mut self, lane: Option<Lane>, order: u64, slot: Slot) {
         let before = self.ready.len();

@@ -1,10 +1,14 @@
-//! The nine invariants, checked from what is seen: what was delivered, started, written, told.
+//! The nine invariants, checked from what is seen: what was delivered, started, written, told. And a
+//! tenth rule, of thrift: what leaves starts nothing that will be done again elsewhere.
 
 use crate::world::{AtBroker, Sent, Shape, Will, World};
 use pelton_core::Receipt;
 use pelton_core::message::Identity;
 use pelton_core::ports::Settle;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How long a retry is waited for by a partition that leaves.
+const FILL_MS: u64 = 1_000;
 
 /// An invariant, by its number, and what broke it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,11 @@ pub struct Checker {
     over: u32,
     /// The same, when it last decided.
     over_before: u32,
+    /// When the core was last told that something leaves, and how often that everything does.
+    left_at: u64,
+    drains: u32,
+    /// What waits, as the core knows: for a retry until then, or for the turn of suspects.
+    waits: BTreeMap<usize, u64>,
     /// Where the turn of suspects is.
     turn: Turn,
     /// Who was in work when which message killed the process.
@@ -68,6 +77,8 @@ impl Checker {
         self.running.clear();
         self.succeeded.clear();
         self.received.clear();
+        self.waits.clear();
+        self.drains = 0;
     }
 
     /// A delivery reaches the core. What came with an assignment that has ended does not count.
@@ -86,6 +97,7 @@ impl Checker {
         self.held.retain(|r, end| *end > now && world.of(*r) != n && !over.contains(&world.of(*r)));
         self.held.insert(receipt, until);
         self.received.insert(n);
+        self.waits.remove(&n);
         // What comes with an assignment says that those before it are over.
         self.revoked(world.assignment_of(receipt) - 1, true);
         let Shape { max_in_flight, max_bytes, .. } = world.shape;
@@ -106,6 +118,36 @@ impl Checker {
         }
     }
 
+    /// The core is told that something leaves: a partition or, with `all`, everything. A second time all
+    /// is told to leave, nothing is to be started any more.
+    pub fn leaves(&mut self, all: bool, now: u64) {
+        self.left_at = now;
+        self.drains += u32::from(all);
+    }
+
+    /// The core learns that a message failed, and may be tried again at this time.
+    pub fn waits(&mut self, n: usize, until: u64) {
+        self.waits.insert(n, until);
+    }
+
+    /// The core is about to start a message.
+    pub fn claimed(&mut self, world: &World, n: usize) {
+        self.waits.remove(&n);
+        if self.drains > 1 {
+            self.broken(10, format!("m{n} is started when nothing is any more"));
+        }
+        let leaves = self.drains > 0 || self.revoked >= world.assignment;
+        if !world.shape.caps.cumulative || !leaves || !self.received.contains(&n) {
+            return;
+        }
+        let goes_back = |(m, until): &(&usize, &u64)| {
+            **until > self.left_at + FILL_MS && self.received.contains(m) && !self.is_over(world, **m)
+        };
+        if let Some((m, _)) = self.waits.range(..n).find(goes_back) {
+            self.broken(10, format!("m{n} is started while it leaves, and m{m} before it goes back"));
+        }
+    }
+
     /// The core has decided: what was settled until now was told.
     pub fn decided(&mut self) {
         self.over_before = self.over;
@@ -121,6 +163,7 @@ impl Checker {
         }
         self.held.clear();
         self.received.clear();
+        self.waits.clear();
     }
 
     /// A delivery is no longer the core's.

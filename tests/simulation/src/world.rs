@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum Will {
     Ok,
     Retry,
+    /// A retry that nobody waits for when its partition leaves.
+    RetryLate,
     Reject,
     Trap,
     /// Kills the process.
@@ -343,6 +345,7 @@ fn shape(random: &mut Random) -> Shape {
 fn one(random: &mut Random, shape: &Shape, n: usize, key: u64, lane: Option<Lane>) -> Sent {
     let attempts = 1 + random.below(3);
     let will = |random: &mut Random| match random.below(12) {
+        0 if random.once_in(2) => Will::RetryLate,
         0 | 1 => Will::Retry,
         2 => Will::Reject,
         3 => Will::Trap,

@@ -159,7 +159,8 @@ impl Pipeline {
                 }
                 continue;
             };
-            if (self.is_revoked(entry) && !entry.fills) || lane.is_some_and(|l| stopped.contains(&l)) {
+            let goes_back = self.is_revoked(entry) && self.leaves(entry);
+            if goes_back || lane.is_some_and(|l| stopped.contains(&l)) {
                 self.feed(*slot, Event::LaneStopped);
                 continue;
             }

@@ -30,8 +30,6 @@ pub struct Entry {
     pub alone: bool,
     /// Its last start ended with the process: to be run when no other suspect is.
     pub suspect: bool,
-    /// Something behind it in its partition is done, which can be committed only when it is too.
-    pub fills: bool,
     /// The broker was told to deliver it again, and its lane is kept in order there.
     pub leaving: bool,
     pub place: Place,

@@ -13,6 +13,8 @@ pub struct Mark {
     pub open: Watermark,
     /// The last receipt that it has passed.
     pub passed: Option<Receipt>,
+    /// While it leaves, what lies from this offset on goes back.
+    pub floor: u64,
 }
 
 impl Pipeline {
@@ -24,7 +26,7 @@ impl Pipeline {
         if self.marks.get(&partition).is_some_and(|mark| mark.assignment < assignment) {
             self.lose(&[(partition, assignment - 1)]);
         }
-        let fresh = || Mark { assignment, open: Watermark::default(), passed: None };
+        let fresh = || Mark { assignment, open: Watermark::default(), passed: None, floor: u64::MAX };
         let mark = self.marks.entry(partition).or_insert_with(fresh);
         mark.open.received(position.offset, delivery.receipt);
     }

@@ -6,6 +6,7 @@
 mod blocking;
 mod chunks;
 mod entry;
+mod gaps;
 mod marks;
 mod outbox;
 mod perform;
@@ -247,8 +248,6 @@ pub struct Pipeline {
     /// Deliveries of lanes that are on their way back to the broker.
     leaving: usize,
     leaving_partitions: Vec<revoke::Leaving>,
-    /// Lanes of which something went back unfinished, and its number: what follows it goes back too.
-    left: BTreeMap<Lane, u64>,
     /// The last assignment of each partition that has ended.
     ended_assignments: BTreeMap<u32, u32>,
     receives: u64,
@@ -292,7 +291,6 @@ impl Pipeline {
             answering: 0,
             leaving: 0,
             leaving_partitions: Vec::new(),
-            left: BTreeMap::new(),
             ended_assignments: BTreeMap::new(),
             receives: 0,
             paused_until: Time::default(),

@@ -92,8 +92,10 @@ impl Pipeline {
     fn perform(&mut self, slot: Slot, action: Action) {
         match action {
             Action::None | Action::Claim | Action::Handle => {}
-            Action::Complete { .. } | Action::Publish { .. } | Action::Release { .. } => {
+            Action::Complete { .. } | Action::Publish { .. } => self.issue(slot, &action),
+            Action::Release { .. } => {
                 self.issue(slot, &action);
+                self.came_to_nothing(slot);
             }
             Action::Settle(how) => self.tell_broker(slot, how),
             Action::Again => {
@@ -105,17 +107,15 @@ impl Pipeline {
                 if let Some(entry) = self.entries.get_mut(slot) {
                     entry.due = Some(due);
                 }
-                let entry = self.entries.get(slot);
-                if entry.is_some_and(|e| self.is_leaving(e) && !self.waits_here(e)) {
-                    self.feed(slot, Event::HandBack(ms));
+                if self.entries.get(slot).is_some_and(|e| self.leaves(e)) {
+                    self.give_up(slot);
                 }
             }
             Action::Requeue { alone } => self.requeue(slot, alone),
             Action::Suspect => {
                 if let Some(entry) = self.entries.get_mut(slot) {
-                    entry.suspect = true;
                     // Suspects run in their turn only, and there is none any more while it leaves.
-                    entry.fills = false;
+                    entry.suspect = true;
                 }
                 self.requeue(slot, false);
             }
@@ -202,7 +202,7 @@ impl Pipeline {
         let Some(position) = position else {
             return self.out.settle(Some(slot), entry.receipt, how);
         };
-        let (lane, order, assignment) = (entry.lane, entry.order, entry.assignment);
+        let assignment = entry.assignment;
         if how == Settle::Ack {
             let mark = self.marks.get_mut(&position.partition).filter(|m| m.assignment == assignment);
             if let Some(mark) = mark
@@ -211,18 +211,8 @@ impl Pipeline {
                 mark.passed = Some(receipt);
                 self.out.settle(None, receipt, Settle::Ack);
             }
-        } else if let Some(lane) = lane {
-            // It goes back unfinished, and what follows it in its lane must not pass it.
-            let from = self.left.entry(lane).or_insert(order);
-            *from = order.min(*from);
-            for follower in self.lanes.withdraw_behind(lane, order) {
-                self.hand_back(follower, 0);
-            }
-            for follower in self.entries.waiting_aside(lane) {
-                if self.entries.get(follower).is_some_and(|e| e.order > order) {
-                    self.feed(follower, Event::HandBack(0));
-                }
-            }
+        } else {
+            self.lower_floor(slot);
         }
         self.feed(slot, Event::Settled(Ok(())));
     }

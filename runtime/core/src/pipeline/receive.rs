@@ -97,7 +97,7 @@ impl Pipeline {
         }
         entry.receipt = delivery.receipt;
         entry.lease_live = true;
-        (entry.assignment, entry.fills) = (delivery.assignment, false);
+        entry.assignment = delivery.assignment;
         self.orders += 1;
         let (lane, before) = (entry.lane, std::mem::replace(&mut entry.order, self.orders));
         if lane.is_some() && entry.place == Place::Lanes {
@@ -130,7 +130,6 @@ impl Pipeline {
             alone: false,
             suspect: false,
             leaving: false,
-            fills: false,
             place: Place::Out,
             ended: Ended::Free,
             since: self.now,

@@ -1,14 +1,11 @@
 //! What time and trouble bring: timers, leases, pauses, the turn of suspects, the drain.
 
-use super::entry::Place;
-use super::revoke::{FILL_MS, fills_a_gap};
 use super::{Command, Pipeline};
 use crate::delivery::{Event, State};
 use crate::lanes::Slot;
 use crate::leases::Turned;
 use crate::message::Time;
 use crate::ports::Class;
-use std::collections::BTreeMap;
 
 /// The longest pause after trouble, in milliseconds.
 const LONGEST_PAUSE_MS: u64 = 5_000;
@@ -141,38 +138,14 @@ impl Pipeline {
         self.out.command(Command::GiveSuspectTurn);
     }
 
-    /// Hands back what was not started, in the order of its receipt, and retries that wait here
-    /// with the rest of their wait. What runs now goes on; so does, where settling is by a
-    /// watermark, what lies before something that is done, a short wait included. A second time nothing is started any more, and
-    /// letters and settlements that fail are not tried again.
+    /// Hands back what was not started, in the order of its receipt, and retries that wait here. What
+    /// runs now goes on; so does, where settling is by a watermark, what fills a gap. A second time
+    /// nothing is started any more, and letters and settlements that fail are not tried again.
     pub(super) fn drain(&mut self) {
-        let fill = self.rules.source.cumulative && !self.draining;
         self.gives_up = self.draining;
         self.draining = true;
-        let tops = if fill { self.tops() } else { BTreeMap::new() };
-        self.fills_until = self.now.plus(FILL_MS);
         self.suspects.clear();
         self.keys.values_mut().for_each(Vec::clear);
-        let slots = self.entries.slots();
-        for slot in &slots {
-            let Some(entry) = self.entries.get_mut(*slot) else { continue };
-            entry.fills = fills_a_gap(entry, &tops);
-            if entry.place == Place::Lanes && !entry.fills {
-                self.lanes.remove(entry.lane, entry.order, *slot);
-            }
-        }
-        for slot in slots {
-            let Some(entry) = self.entries.get(slot) else {
-                continue;
-            };
-            let rest = entry.due.map_or(0, |due| due.since(self.now));
-            match (&entry.state, entry.place, entry.fills) {
-                (State::Admitted, Place::Lanes, true) => {}
-                (State::Waiting, ..) if self.waits_here(entry) => {}
-                (State::Admitted, Place::Lanes, false) => self.hand_back(slot, 0),
-                (State::Admitted | State::Waiting, ..) => self.feed(slot, Event::HandBack(rest)),
-                _ => {}
-            }
-        }
+        self.turn_back();
     }
 }

@@ -9,8 +9,8 @@ use crate::random::Random;
 use crate::world::World;
 use pelton_core::message::Time;
 use pelton_core::pipeline::{Command, Input, Pipeline, Rules};
-use pelton_core::ports::{Claim, Work};
-use pelton_core::{Receipt, RetryPolicy};
+use pelton_core::ports::{Claim, Verdict, Work};
+use pelton_core::{Outcome, Receipt, RetryPolicy};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How long things fail, in steps; then nothing fails any more but what the messages bring.
@@ -44,6 +44,8 @@ struct Sim {
     pipeline: Pipeline,
     jobs: BTreeMap<(u64, u64), Job>,
     claims: BTreeMap<Claim, usize>,
+    /// The messages of each chunk: as they were asked for, then with the attempts that were granted.
+    chunks: BTreeMap<u64, Vec<(usize, u32)>>,
     /// Leases that were renewed, until the core learns of it.
     renewals: BTreeMap<u64, Vec<(Receipt, u64)>>,
     now: u64,
@@ -74,6 +76,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         pipeline,
         jobs: BTreeMap::new(),
         claims: BTreeMap::new(),
+        chunks: BTreeMap::new(),
         renewals: BTreeMap::new(),
         now: 0,
         numbers: 0,
@@ -150,9 +153,11 @@ impl Sim {
             self.die(None);
         } else if !self.calm && self.random.once_in(150) {
             self.letters_down = self.now + self.random.below(3_000);
-        } else if !self.calm && !self.draining && self.random.once_in(150) {
+        } else if !self.calm && self.random.once_in(150) {
+            // A second time the time is up.
             self.say("drain");
             self.draining = true;
+            self.checker.leaves(true, self.now);
             self.apply(Input::Drain);
         } else if !self.calm && self.world.shape.caps.cumulative && self.random.once_in(80) {
             self.revoke();
@@ -186,6 +191,7 @@ impl Sim {
     fn tell_revoked(&mut self) {
         let Some((assignment, lost)) = self.untold.pop_front() else { return };
         self.checker.revoked(assignment, lost);
+        self.checker.leaves(false, self.now);
         self.tell(Input::Revoked { partitions: vec![(0, assignment)], lost });
     }
 
@@ -214,6 +220,7 @@ impl Sim {
     fn die(&mut self, killer: Option<usize>) {
         self.jobs.clear();
         self.claims.clear();
+        self.chunks.clear();
         self.untold.clear();
         self.checker.died(&self.world, killer);
         self.world.died();
@@ -261,7 +268,32 @@ impl Sim {
                 self.checker.renewed(receipt, until, self.now);
             }
         }
+        self.note_waits(&input);
         self.apply(input);
+    }
+
+    /// What has to wait, now that the core hears of it.
+    fn note_waits(&mut self, input: &Input) {
+        match input {
+            Input::Claimed { chunk, verdicts: Ok(verdicts) } => {
+                for ((n, _), verdict) in self.chunks[chunk].iter().zip(verdicts) {
+                    if *verdict == Verdict::Suspect {
+                        self.checker.waits(*n, u64::MAX);
+                    }
+                }
+            }
+            Input::Handled { chunk, outcomes } => {
+                for (place, outcome) in outcomes {
+                    let (n, attempt) = self.chunks[chunk][*place];
+                    if let Outcome::Retry { after_ms: Some(ms), .. } = outcome
+                        && attempt < self.world.shape.max_attempts
+                    {
+                        self.checker.waits(n, self.now + ms);
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 
     fn apply(&mut self, input: Input) {
@@ -296,7 +328,18 @@ impl Sim {
                 Command::Stop => return self.die(None),
                 Command::TakeSuspectTurn => self.checker.asks_turn(),
                 Command::GiveSuspectTurn => self.checker.gives_turn(),
-                Command::Claim { alone: true, .. } => self.checker.uses_turn(),
+                Command::Claim { chunk, items, alone } => {
+                    if *alone {
+                        self.checker.uses_turn();
+                    }
+                    let asked: Vec<usize> = items.iter().map(|i| number(&i.message.id)).collect();
+                    asked.iter().for_each(|n| self.checker.claimed(&self.world, *n));
+                    self.chunks.insert(*chunk, asked.into_iter().map(|n| (n, 0)).collect());
+                }
+                Command::Handle { chunk, work } => {
+                    let granted = work.iter().map(|w| (number(&w.message.id), w.attempt)).collect();
+                    self.chunks.insert(*chunk, granted);
+                }
                 Command::LetGo { .. } => self.let_go(),
                 _ => {}
             }

@@ -261,6 +261,7 @@ fn outcome(will: Will) -> Outcome {
     match will {
         Will::Ok => Outcome::Ok,
         Will::Retry => Outcome::Retry { reason: "later".to_owned(), after_ms: Some(30) },
+        Will::RetryLate => Outcome::Retry { reason: "much later".to_owned(), after_ms: Some(1_500) },
         Will::Reject => Outcome::Reject { reason: "never".to_owned() },
         Will::Trap | Will::Kill => Outcome::Fault { kind: FaultKind::Trap, reason: "trap".to_owned() },
     }

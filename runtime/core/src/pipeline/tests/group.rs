@@ -1,12 +1,12 @@
-//! A member of a group, driven by hand: a ledger that grants everything at once, and a handler that
-//! does with each record what the test says, when it says so.
+//! A member of a group, driven by hand: a ledger that grants everything at once but suspects, and a
+//! handler that does with each record what the test says, when it says so.
 
 use crate::Outcome;
 use crate::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
 use crate::pipeline::{Command, Input, Known, Pipeline, Rules};
 use crate::ports::{Capabilities, Claim, Settle, Verdict};
 use crate::retry::RetryPolicy;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The partition of all records.
 pub const P: u32 = 7;
@@ -16,6 +16,8 @@ pub struct Group {
     now: Time,
     /// Records with a handler: chunk and place.
     running: BTreeMap<u64, (u64, usize)>,
+    /// Records whose last start ended with the process.
+    pub suspects: BTreeSet<u64>,
     /// Every start, by offset.
     pub started: Vec<u64>,
     /// Every commit: assignment and offset.
@@ -50,6 +52,7 @@ impl Group {
             pipeline: Pipeline::new(rules, 1),
             now: Time(0),
             running: BTreeMap::new(),
+            suspects: BTreeSet::new(),
             started: Vec::new(),
             committed: Vec::new(),
             let_go: 0,
@@ -76,6 +79,10 @@ impl Group {
         self.apply(Input::Revoked { partitions: vec![(P, assignment)], lost });
     }
 
+    pub fn drain(&mut self) {
+        self.apply(Input::Drain);
+    }
+
     /// The handler ends with a record that it has.
     pub fn ends(&mut self, offset: u64, outcome: Outcome) {
         let (chunk, place) = self.running.remove(&offset).expect("it has a handler");
@@ -85,6 +92,15 @@ impl Group {
 
     pub fn succeeds(&mut self, offsets: &[u64]) {
         offsets.iter().for_each(|offset| self.ends(*offset, Outcome::Ok));
+    }
+
+    pub fn fails(&mut self, offset: u64, wait_ms: u64) {
+        self.ends(offset, Outcome::Retry { reason: "later".to_owned(), after_ms: Some(wait_ms) });
+    }
+
+    pub fn wait(&mut self, ms: u64) {
+        self.now = self.now.plus(ms);
+        self.perform();
     }
 
     /// The offsets that a handler has.
@@ -114,8 +130,17 @@ impl Group {
     fn answer(&mut self, command: Command) {
         let stored = |batch, count| Input::Stored { batch, results: vec![Ok(()); count] };
         let input = match command {
-            Command::Claim { chunk, items, .. } => {
-                Input::Claimed { chunk, verdicts: Ok(granted(chunk, items.len())) }
+            Command::Claim { chunk, items, alone } => {
+                let verdicts = (0..).zip(&items).map(|(index, item)| {
+                    let suspect = !alone && self.suspects.contains(&item.message.id.parse().unwrap());
+                    let claim = Claim { chunk, index };
+                    if suspect {
+                        Verdict::Suspect
+                    } else {
+                        Verdict::Fresh { claim, attempt: 1, crashed: false }
+                    }
+                });
+                Input::Claimed { chunk, verdicts: Ok(verdicts.collect()) }
             }
             Command::Complete { batch, items } => stored(batch, items.len()),
             Command::Release { batch, items } => stored(batch, items.len()),
@@ -138,21 +163,14 @@ impl Group {
                 self.let_go += 1;
                 return;
             }
-            Command::Receive { .. } => return,
-            Command::Extend { .. }
-            | Command::TakeSuspectTurn
-            | Command::GiveSuspectTurn
-            | Command::Stop => {
+            // The turn of suspects is another pipeline's.
+            Command::Receive { .. } | Command::TakeSuspectTurn => return,
+            Command::Extend { .. } | Command::GiveSuspectTurn | Command::Stop => {
                 panic!("unexpected: {command:?}")
             }
         };
         self.pipeline.apply(self.now, input);
     }
-}
-
-fn granted(chunk: u64, count: usize) -> Vec<Verdict> {
-    let fresh = |index| Verdict::Fresh { claim: Claim { chunk, index }, attempt: 1, crashed: false };
-    (0..count as u32).map(fresh).collect()
 }
 
 fn delivery(assignment: u32, position: Position, lane: u64) -> Delivery {
