@@ -124,9 +124,10 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (State, A
         }
         Outcome::Fault { kind, reason } => failed(claim, attempt, kind.into(), reason, cx.delay_ms, cx),
         Outcome::BatchFault => release(claim, false, Then::RequeueAlone, cx),
-        Outcome::NotStarted if cx.draining => release(claim, false, Then::GiveBack, cx),
-        Outcome::NotStarted => release(claim, false, Then::Requeue, cx),
-        Outcome::Interrupted => release(claim, false, Then::GiveBack, cx),
+        Outcome::NotStarted | Outcome::Interrupted if cx.draining => {
+            release(claim, false, Then::GiveBack, cx)
+        }
+        Outcome::NotStarted | Outcome::Interrupted => release(claim, false, Then::Requeue, cx),
     }
 }
 

@@ -34,7 +34,7 @@ pub enum Outcome {
     /// Not an attempt: the message was handed back before its handler started (an earlier message
     /// of its lane failed, or the chunk was cut short by a slow one).
     NotStarted,
-    /// Not an attempt: shutdown or reload ended the handler.
+    /// Not an attempt: shutdown or reload ended the handler. Tried again here, unless it is on its way out.
     Interrupted,
 }
 

@@ -255,4 +255,10 @@ pub trait Handler: Send + Sync {
 
     /// Ends what runs now; it is reported as `Interrupted`. For the end of a drain.
     fn interrupt(&self);
+
+    /// The same handler for a pipeline that runs beside this one: `interrupt` ends only what was given
+    /// to the one it is called on. None when they cannot be told apart.
+    fn beside(&self) -> Option<Arc<dyn Handler>> {
+        None
+    }
 }

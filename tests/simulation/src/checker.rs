@@ -130,12 +130,17 @@ impl Checker {
         self.waits.insert(n, until);
     }
 
-    /// The core is about to start a message.
-    pub fn claimed(&mut self, world: &World, n: usize) {
-        self.waits.remove(&n);
+    /// A message is claimed, or given to a handler.
+    pub fn handed_over(&mut self, n: usize) {
         if self.drains > 1 {
             self.broken(10, format!("m{n} is started when nothing is any more"));
         }
+    }
+
+    /// The core is about to start a message.
+    pub fn claimed(&mut self, world: &World, n: usize) {
+        self.waits.remove(&n);
+        self.handed_over(n);
         let leaves = self.drains > 0 || self.revoked >= world.assignment;
         if !world.shape.caps.cumulative || !leaves || !self.received.contains(&n) {
             return;

@@ -1,7 +1,8 @@
 //! A replay in the worker that owns the data directory, asked for over its socket.
 //!
 //! One line asks, with the parts to read; then a line comes for each bit of progress, and one at the end.
-//! The replay ends when the client goes, or the worker.
+//! The replay ends when the client goes, or the worker. What it has with the handler then may finish
+//! within the shutdown timeout, and is interrupted after that: it alone, not what the pipeline itself runs.
 
 use super::live::{self, Live, PATIENCE, Served};
 use super::replay::{Done, Job, Parts};
@@ -117,7 +118,8 @@ async fn replay(
         redo: request["redo"] == true,
         rate: request["rate"].as_f64().filter(|rate| *rate > 0.0),
     };
-    let (letters, handler) = (live.ports.letters.clone(), live.ports.handler.clone());
+    let letters = live.ports.letters.clone();
+    let handler = live.ports.handler.beside().ok_or("the worker's handler runs for its pipeline alone")?;
     // The receiving end lives as long as this does.
     let seen = move |settled: u64| progress.send(settled).unwrap_or_default();
     let work = job.work(live.ledger.clone(), letters, handler, parts, phase, seen);

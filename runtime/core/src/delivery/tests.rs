@@ -206,15 +206,18 @@ fn handled_and_not_an_attempt() {
     let again = || releasing(false, Then::Requeue);
     let back = || releasing(false, Then::GiveBack);
     let shared_drain = Context { draining: true, ..SHARED };
+    let late_drain = Context { draining: true, ..LATE_SHARED };
     hold(vec![
         // At the last attempt too: none of these may end in a letter.
         (PLAIN, handling(3), done(Outcome::BatchFault), (alone(), release(None))),
         (PLAIN, handling(3), done(Outcome::NotStarted), (again(), release(None))),
         (DRAIN, handling(3), done(Outcome::NotStarted), (back(), release(None))),
         (shared_drain, handling(3), done(Outcome::NotStarted), (back(), release(Some(BACK)))),
-        (PLAIN, handling(3), done(Outcome::Interrupted), (back(), release(None))),
-        (SHARED, handling(3), done(Outcome::Interrupted), (back(), release(Some(BACK)))),
-        (LATE_SHARED, handling(3), done(Outcome::Interrupted), (back(), release(None))),
+        (PLAIN, handling(3), done(Outcome::Interrupted), (again(), release(None))),
+        (SHARED, handling(3), done(Outcome::Interrupted), (again(), release(None))),
+        (DRAIN, handling(3), done(Outcome::Interrupted), (back(), release(None))),
+        (shared_drain, handling(3), done(Outcome::Interrupted), (back(), release(Some(BACK)))),
+        (late_drain, handling(3), done(Outcome::Interrupted), (back(), release(None))),
         (PLAIN, handling(1), E::LaneStopped, (again(), release(None))),
         (DRAIN, handling(1), E::LaneStopped, (back(), release(None))),
     ]);

@@ -161,7 +161,7 @@ pub struct Context {
     pub lease_live: bool,
     /// The policy's wait for this attempt, in milliseconds.
     pub delay_ms: u64,
-    /// Whether we are draining.
+    /// Whether it is on its way out: we are draining, or its partition is taken back.
     pub draining: bool,
     /// Whether there is no time left to try again.
     pub gives_up: bool,

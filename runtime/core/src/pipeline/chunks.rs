@@ -159,7 +159,7 @@ impl Pipeline {
                 }
                 continue;
             };
-            let goes_back = self.is_revoked(entry) && self.leaves(entry);
+            let goes_back = (self.gives_up || self.is_revoked(entry)) && self.leaves(entry);
             if goes_back || lane.is_some_and(|l| stopped.contains(&l)) {
                 self.feed(*slot, Event::LaneStopped);
                 continue;

@@ -125,12 +125,6 @@ impl Chunk {
     }
 }
 
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        self.handler.leave(&self.control);
-    }
-}
-
 /// Makes an instance if there is none, and calls it.
 async fn attempt(
     handler: &Shared,

@@ -13,10 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// One version of one pipeline's handler. Its instances are its own, and end with it.
+/// One version of one pipeline's handler. Its instances are its own, and end with it and those beside it.
+#[derive(Clone)]
 pub struct WasmHandler {
     sandbox: Arc<Sandbox>,
     shared: Arc<Shared>,
+    running: Arc<Running>,
     digest: Arc<str>,
     info: ComponentInfo,
     max_chunk: usize,
@@ -30,7 +32,16 @@ pub(crate) struct Shared {
     pub(crate) isolation: Isolation,
     /// The last chunk had a slow message, so the next one begins on the slow pool.
     slow: AtomicBool,
-    running: Mutex<Vec<Arc<Control>>>,
+}
+
+/// The chunks that one of those handlers was given, and has not ended.
+#[derive(Default)]
+struct Running(Mutex<Vec<Arc<Control>>>);
+
+/// One of them, until it is dropped.
+struct Entered {
+    running: Arc<Running>,
+    control: Arc<Control>,
 }
 
 impl Shared {
@@ -40,21 +51,28 @@ impl Shared {
             maker,
             isolation: spec.isolation,
             slow: AtomicBool::new(false),
-            running: Mutex::new(Vec::new()),
         })
     }
 
     pub(crate) fn note_slow(&self, slow: bool) {
         self.slow.store(slow, Relaxed);
     }
+}
 
-    fn running(&self) -> MutexGuard<'_, Vec<Arc<Control>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+impl Running {
+    fn enter(self: &Arc<Self>, control: &Arc<Control>) -> Entered {
+        self.chunks().push(Arc::clone(control));
+        Entered { running: Arc::clone(self), control: Arc::clone(control) }
     }
 
-    /// A chunk has ended.
-    pub(crate) fn leave(&self, control: &Arc<Control>) {
-        self.running().retain(|other| !Arc::ptr_eq(other, control));
+    fn chunks(&self) -> MutexGuard<'_, Vec<Arc<Control>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.running.chunks().retain(|other| !Arc::ptr_eq(other, &self.control));
     }
 }
 
@@ -68,6 +86,7 @@ impl WasmHandler {
         Self {
             sandbox,
             shared,
+            running: Arc::default(),
             digest: info.digest.as_str().into(),
             info,
             max_chunk: spec.max_chunk.max(1),
@@ -99,14 +118,14 @@ impl Handler for WasmHandler {
 
     fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()> {
         let control = Arc::new(Control::new(self.timeout));
-        self.shared.running().push(Arc::clone(&control));
+        let entered = self.running.enter(&control);
         let ticking = self.sandbox.clock.enter();
         let chunk =
             Chunk::new(Arc::clone(&self.shared), Arc::clone(&control), work.into(), report, ticking);
         let (done, ended) = oneshot::channel::<()>();
         let task = Box::pin(async move {
             chunk.run().await;
-            drop(done);
+            drop((entered, done));
         });
         let begins_slow = self.shared.slow.load(Relaxed);
         self.sandbox.pools.spawn(control, task, begins_slow);
@@ -115,9 +134,10 @@ impl Handler for WasmHandler {
     }
 
     fn interrupt(&self) {
-        for control in self.shared.running().iter() {
-            control.interrupt();
-        }
-        self.shared.idle.clear();
+        self.running.chunks().iter().for_each(|control| control.interrupt());
+    }
+
+    fn beside(&self) -> Option<Arc<dyn Handler>> {
+        Some(Arc::new(Self { running: Arc::default(), ..self.clone() }))
     }
 }

@@ -103,12 +103,6 @@ impl Idle {
         drop(surplus);
         self.room.freed();
     }
-
-    /// Drops all.
-    pub(crate) fn clear(&self) {
-        let all = std::mem::take(&mut *lock(&self.list));
-        drop(all);
-    }
 }
 
 /// A panic while a list was held cannot leave it broken.

@@ -337,7 +337,8 @@ impl Sim {
                     self.chunks.insert(*chunk, asked.into_iter().map(|n| (n, 0)).collect());
                 }
                 Command::Handle { chunk, work } => {
-                    let granted = work.iter().map(|w| (number(&w.message.id), w.attempt)).collect();
+                    let granted: Vec<_> = work.iter().map(|w| (number(&w.message.id), w.attempt)).collect();
+                    granted.iter().for_each(|(n, _)| self.checker.handed_over(*n));
                     self.chunks.insert(*chunk, granted);
                 }
                 Command::LetGo { .. } => self.let_go(),

@@ -179,7 +179,9 @@ impl Sim {
                 self.say(&format!("m{n} kills the process"));
                 return self.die(Some(n));
             }
-            let interrupted = self.draining && self.random.once_in(3);
+            // Not only by a drain: another pipeline may have the same handler.
+            let interrupted =
+                if self.draining { self.random.once_in(3) } else { !self.calm && self.random.once_in(20) };
             self.checker.stopped(&self.world, n, will == Will::Ok && !interrupted);
             if interrupted { Outcome::Interrupted } else { outcome(will) }
         };

@@ -5,3 +5,4 @@
 mod assignments;
 mod gaps;
 mod group;
+mod interruptions;
