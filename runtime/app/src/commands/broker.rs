@@ -56,7 +56,14 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
     match &pipeline.dead_letters {
         LettersConfig::DataDir | LettersConfig::Queue(_) => None,
         #[cfg(feature = "kafka")]
-        LettersConfig::Topics(topics) => Some(super::topic_letters::count(pipeline, topics, store)),
+        LettersConfig::Topics(topics) => {
+            let counted = super::topic_letters::count(pipeline, topics, store);
+            if let Err(why) = &counted {
+                let path = format!("pipelines.{}.dead_letter", pipeline.name);
+                eprintln!("warning: {path}: letters are not counted: {:#}", why.error);
+            }
+            Some(counted)
+        }
     }
 }
 

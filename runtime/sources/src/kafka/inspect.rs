@@ -2,6 +2,7 @@
 
 use super::context::advice;
 use super::options::KafkaOptions;
+use super::topics::partitions_of;
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Between two questions for the coordinator.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long a broker's refusal may be on its way to us.
+const LISTEN: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Where the group stands in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +42,63 @@ impl PartitionStatus {
     }
 }
 
-/// Keeps the last thing that the connection complained about.
+/// Keeps what the connection complained about: the last of what tells most.
 #[derive(Default)]
-struct Complaint(Mutex<Option<String>>);
+pub(super) struct Complaint(Mutex<Option<(Tells, String)>>);
+
+/// How much a complaint explains, the least first: what follows a refused login is that the connection
+/// is gone, and then that all brokers are down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tells {
+    AllDown,
+    Connection,
+    Login,
+}
+
+impl Tells {
+    fn of(error: &KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => Self::AllDown,
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
+                Self::Login
+            }
+            _ => Self::Connection,
+        }
+    }
+}
+
+impl Complaint {
+    pub(super) fn hear(&self, error: &KafkaError, reason: &str) {
+        let tells = Tells::of(error);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|(known, _)| *known <= tells) {
+            *last = Some((tells, format!("{reason}. {}", advice(error))));
+        }
+    }
+
+    /// What is wrong with the connection, behind the `error` of a question. The client is told when it is
+    /// polled: until then what there is to say waits in a queue.
+    pub(super) fn behind(&self, error: &KafkaError, poll: impl Fn(Duration)) -> String {
+        let until = Instant::now() + LISTEN;
+        while Instant::now() < until && !self.is_of_login() {
+            poll(POLL);
+        }
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some((Tells::Login, why)) => format!("refuses the login: {why}"),
+            Some((Tells::Connection | Tells::AllDown, why)) => format!("does not answer: {why}"),
+            None => format!("does not answer: {error}. {}", advice(error)),
+        }
+    }
+
+    fn is_of_login(&self) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|(tells, _)| *tells == Tells::Login)
+    }
+}
 
 impl ClientContext for Complaint {
     fn error(&self, error: KafkaError, reason: &str) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What follows a refused login is only that all brokers are down.
-        if last.is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *last = Some(format!("{reason}. {}", advice(&error)));
-        }
+        self.hear(&error, reason);
     }
 }
 
@@ -71,28 +121,25 @@ pub fn inspect(
     let consumer = BaseConsumer::from_config_and_context(&config, Complaint::default())
         .map_err(|error| vec![format!("the Kafka client refuses the options: {error}")])?;
     let unreachable = |error: &KafkaError| {
-        // What went wrong with the connection is told to the context, when it is polled.
-        drop(consumer.poll(Duration::ZERO));
-        let complaint = consumer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let why = complaint.unwrap_or_else(|| format!("{error}. {}", advice(error)));
-        format!("{bootstrap_servers} does not answer: {why}")
+        let why = consumer.context().behind(error, |wait| drop(consumer.poll(wait)));
+        vec![format!("{bootstrap_servers} {why}")]
     };
     let (mut problems, mut all) = (Vec::new(), Vec::new());
     for topic in topics {
-        let metadata = consumer.fetch_metadata(Some(topic), patience).map_err(|e| vec![unreachable(&e)])?;
-        match metadata.topics().first() {
-            Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
-                all.extend(found.partitions().iter().map(|p| (topic.clone(), p.id())));
-            }
-            _ => problems.push(format!(
+        let metadata =
+            consumer.fetch_metadata(Some(topic), patience).map_err(|error| unreachable(&error))?;
+        match partitions_of(&metadata) {
+            Ok(Some(numbers)) => all.extend(numbers.into_iter().map(|number| (topic.clone(), number))),
+            Ok(None) => problems.push(format!(
                 "there is no topic `{topic}`: make it (`kafka-topics --create --topic {topic}`), or correct `topics`"
             )),
+            Err(why) => problems.push(why),
         }
     }
     if !problems.is_empty() {
         return Err(problems);
     }
-    standing(&consumer, all, patience).map_err(|error| vec![unreachable(&error)])
+    standing(&consumer, all, patience).map_err(|error| unreachable(&error))
 }
 
 fn standing(

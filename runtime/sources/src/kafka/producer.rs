@@ -2,7 +2,9 @@
 
 use super::context::advice;
 use super::convert::{MESSAGE_ID, PUBLISHED_AT, REPLAYED};
+use super::inspect::Complaint;
 use super::options::KafkaOptions;
+use super::topics::partitions_of;
 use pelton_core::Header;
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -48,12 +50,16 @@ pub struct KafkaProducer {
     producer: BaseProducer<Results>,
 }
 
-/// What became of each record of the batch under way, by its place.
 #[derive(Default)]
-struct Results(Mutex<Vec<Option<Result<String, String>>>>);
+struct Results {
+    /// What became of each record of the batch under way, by its place.
+    of: Mutex<Vec<Option<Result<String, String>>>>,
+    complaint: Complaint,
+}
 
 impl ClientContext for Results {
     fn error(&self, error: KafkaError, reason: &str) {
+        self.complaint.hear(&error, reason);
         tracing::warn!(%error, "Kafka: {reason}. {}", advice(&error));
     }
 }
@@ -66,7 +72,7 @@ impl ProducerContext for Results {
             Ok(m) => Ok(format!("{}/{}/{}", m.topic(), m.partition(), m.offset())),
             Err((error, _)) => Err(format!("{error}. {}", advice(error))),
         };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(one) = all.get_mut(*place) {
             *one = Some(result);
         }
@@ -101,16 +107,16 @@ impl KafkaProducer {
     /// How many partitions a topic has. Blocks.
     ///
     /// # Errors
-    /// When the broker has no such topic, or does not answer; in words.
+    /// When the broker has no such topic, does not say, or does not answer; in words.
     pub fn partitions(&self, topic: &str) -> Result<usize, String> {
         let metadata = self.producer.client().fetch_metadata(Some(topic), ASK);
-        let metadata = metadata.map_err(|error| format!("{error}. {}", advice(&error)))?;
-        match metadata.topics().first() {
-            Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
-                Ok(found.partitions().len())
-            }
-            _ => Err(format!("there is no topic `{topic}`: make it, or correct `topics`")),
-        }
+        let unreachable = |error: KafkaError| {
+            let poll = |wait| self.producer.poll(wait);
+            format!("the broker {}", self.producer.context().complaint.behind(&error, poll))
+        };
+        let metadata = metadata.map_err(unreachable)?;
+        let partitions = partitions_of(&metadata)?.map(|numbers| numbers.len());
+        partitions.ok_or_else(|| format!("there is no topic `{topic}`: make it, or correct `topics`"))
     }
 
     /// Sends a batch and waits for all of it: for each its id, or why it was not taken. Blocks.
@@ -132,7 +138,7 @@ impl KafkaProducer {
     }
 
     fn results(&self) -> std::sync::MutexGuard<'_, Vec<Option<Result<String, String>>>> {
-        self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.producer.context().of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enqueue(&self, place: usize, one: &Outgoing<'_>) -> Result<(), String> {

@@ -1,7 +1,9 @@
 //! Reads a bounded part of topics from outside the group: for letters, and for replays.
 
 use super::context::advice;
+use super::inspect::Complaint;
 use super::options::KafkaOptions;
+use super::topics::partitions_of;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -28,7 +30,7 @@ pub struct Part {
 
 /// A consumer without a group. Blocks.
 pub struct Reader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Complaint>,
     patience: Duration,
 }
 
@@ -48,7 +50,7 @@ impl Reader {
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "earliest");
-        let consumer = config.create();
+        let consumer = config.create_with_context(Complaint::default());
         let refused = |error: KafkaError| format!("the Kafka client refuses the options: {error}");
         Ok(Self { consumer: consumer.map_err(refused)?, patience })
     }
@@ -56,16 +58,14 @@ impl Reader {
     /// Everything in a topic now; none when there is no such topic.
     ///
     /// # Errors
-    /// In words: the broker does not answer.
+    /// In words: the broker does not answer, or does not say.
     pub fn all_of(&self, topic: &str) -> Result<Option<Vec<Part>>, String> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), self.patience).map_err(words)?;
-        let Some(found) =
-            metadata.topics().iter().find(|t| t.error().is_none() && !t.partitions().is_empty())
-        else {
-            return Ok(None);
+        let unreachable = |error: KafkaError| {
+            let poll = |wait| drop(self.consumer.poll(wait));
+            format!("the broker {}", self.consumer.context().behind(&error, poll))
         };
-        let mut numbers: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
-        numbers.sort_unstable();
+        let metadata = self.consumer.fetch_metadata(Some(topic), self.patience).map_err(unreachable)?;
+        let Some(numbers) = partitions_of(&metadata)? else { return Ok(None) };
         let part = |partition: i32| {
             let (from, to) =
                 self.consumer.fetch_watermarks(topic, partition, self.patience).map_err(words)?;

@@ -51,11 +51,11 @@ impl Topics {
     /// How many partitions a topic has; none when there is no such topic.
     ///
     /// # Errors
-    /// In words: the broker does not answer.
+    /// In words: the broker does not answer, or does not say.
     pub fn partitions(&self, topic: &str) -> Result<Option<usize>, String> {
         let metadata = self.admin.inner().fetch_metadata(Some(topic), self.patience);
         let metadata = metadata.map_err(|error| format!("{error}. {}", advice(&error)))?;
-        partitions_of(&metadata)
+        Ok(partitions_of(&metadata)?.map(|numbers| numbers.len()))
     }
 
     /// Makes sure that a topic for letters is there, if it may `create` it; how many partitions it has.
@@ -189,10 +189,18 @@ fn by_hand(topic: &LetterTopic, partitions: usize, why: &str) -> String {
     )
 }
 
-fn partitions_of(metadata: &Metadata) -> Result<Option<usize>, String> {
+/// The partitions of the one topic that was asked for, in order; none when there is no such topic.
+///
+/// # Errors
+/// In words: the broker does not say, which is another matter.
+pub(super) fn partitions_of(metadata: &Metadata) -> Result<Option<Vec<i32>>, String> {
     let Some(topic) = metadata.topics().first() else { return Ok(None) };
     match topic.error().map(RDKafkaErrorCode::from) {
-        None => Ok(Some(topic.partitions().len()).filter(|count| *count > 0)),
+        None => {
+            let mut numbers: Vec<i32> = topic.partitions().iter().map(|p| p.id()).collect();
+            numbers.sort_unstable();
+            Ok(Some(numbers).filter(|numbers| !numbers.is_empty()))
+        }
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
         Some(code) => {
             let error = KafkaError::MetadataFetch(code);
