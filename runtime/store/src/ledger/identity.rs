@@ -19,6 +19,19 @@ pub fn encode(identity: Identity) -> Vec<u8> {
     }
 }
 
+/// The inverse; none of bytes that make no sense.
+pub fn decode(bytes: &[u8]) -> Option<Identity> {
+    let (tag, mut rest) = bytes.split_first()?;
+    let identity = match tag {
+        0 => Identity::Position(Position {
+            partition: u32::from_be_bytes(take(&mut rest)?),
+            offset: u64::from_be_bytes(take(&mut rest)?),
+        }),
+        _ => Identity::Key(take(&mut rest)?),
+    };
+    rest.is_empty().then_some(identity)
+}
+
 /// What has been started: identity and number of the attempt.
 pub type Item = (Identity, u32);
 
@@ -104,6 +117,17 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identities_come_back_and_positions_sort_as_their_bytes_do() {
+        let at = |partition, offset| Identity::Position(Position { partition, offset });
+        let sorted = [at(1, 0), at(1, 255), at(1, 256), at(256, 3)];
+        assert!(sorted.is_sorted() && sorted.map(encode).is_sorted());
+        assert_eq!(sorted.map(|i| decode(&encode(i))), sorted.map(Some));
+        let key = Identity::Key([7; 16]);
+        assert_eq!(decode(&encode(key)), Some(key));
+        assert_eq!([&[][..], &[0; 12], &[0; 14], &[1; 16]].map(decode), [None; 4]);
+    }
 
     #[test]
     fn items_come_back_and_runs_are_short() {

@@ -1,17 +1,19 @@
 //! The ledger of one pipeline: what lives in memory of it, and the port.
 
+pub mod attempted;
 pub mod identity;
 pub mod ranges;
 pub mod recovery;
 pub mod show;
 
 use crate::queue::Queue;
-use crate::writer::{Change, How, Op, Writer};
+use crate::writer::{Change, Forget, How, Op, Writer};
+use attempted::Attempted;
 use identity::Item;
 use pelton_core::ports::{
     Claim, ClaimItem, Class, Completion, DeadLetters, Later, Ledger, Release, Verdict,
 };
-use pelton_core::{Identity, Letter};
+use pelton_core::{Identity, Letter, Position};
 use ranges::{Kind, Ranges};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
@@ -47,8 +49,8 @@ pub struct State {
     /// Chunks with claims that have not ended; the place of an ended one is empty.
     pub live: HashMap<u64, Vec<Option<Item>>>,
     pub ranges: HashMap<u32, Ranges>,
-    /// Rows of `attempts`: none, as usual, spares every lookup.
-    pub attempt_rows: u64,
+    /// Who has a row in `attempts`: the others are spared the lookup.
+    pub attempted: Attempted,
 }
 
 impl Pipeline {
@@ -87,10 +89,9 @@ impl Pipeline {
             let (first, last): (i64, i64) = (row.get(1)?, row.get(2)?);
             ranges.entry(row.get(0)?).or_default().add(first as u64, last as u64);
         }
-        let count = "SELECT count(*) FROM attempts WHERE pipeline = ?1";
-        let count: i64 = db.query_row(count, [self.id], |r| r.get(0))?;
+        let attempted = Attempted::read(db, self.id)?;
         let mut state = self.state();
-        (state.ranges, state.attempt_rows) = (ranges, count as u64);
+        (state.ranges, state.attempted) = (ranges, attempted);
         Ok(())
     }
 
@@ -123,13 +124,25 @@ impl PipelineStore {
         Self { redo: true, ..self }
     }
 
-    /// Forgets what was completed in one partition; how many ranges that were. None when the store
-    /// cannot write now. Blocks.
+    /// Forgets what was completed, and what was tried, in one partition; how many ranges of completed
+    /// offsets that were. None when the store cannot write now. Blocks.
     #[must_use]
     pub fn forget_positions(&self, partition: u32) -> Option<usize> {
         let (answer, answered) = std::sync::mpsc::channel();
-        self.writer.send(Op::Forget { pipeline: self.pipeline.clone(), partition, answer });
+        self.forget(Forget::Partition(partition, answer));
         answered.recv().ok().flatten()
+    }
+
+    /// Forgets the attempts of what lies before an offset of a partition: the group has committed that
+    /// offset, so it is done with, here or on another host. What was completed there stays known.
+    /// Returns at once, and promises nothing: what is left, if the store cannot write now, goes with the
+    /// next call.
+    pub fn settled_before(&self, partition: u32, offset: u64) {
+        self.forget(Forget::AttemptsBefore(Position { partition, offset }));
+    }
+
+    fn forget(&self, what: Forget) {
+        self.writer.send(Op::Forget { pipeline: self.pipeline.clone(), what });
     }
 
     fn change(&self, changes: Vec<Change>) -> Later<'_, Vec<Result<(), Class>>> {

@@ -56,6 +56,13 @@ pub fn clear(
     Ok(())
 }
 
+/// Removes all that is completed in a partition; how many ranges that were.
+pub fn clear_partition(db: &Connection, pipeline: i64, partition: u32) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition IN (?2, ?3)";
+    let [completed, lettered] = [Kind::Completed, Kind::Lettered].map(|kind| kind.of(partition));
+    db.prepare_cached(sql)?.execute(params![pipeline, completed, lettered])
+}
+
 /// Whether the table has the position in a range of this kind.
 pub fn is_within(db: &Connection, pipeline: i64, kind: Kind, at: Position) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::{NewMessage, Options, Store};
-use pelton_core::ports::Class;
+use pelton_core::ports::{Class, DeadLetters, Ledger, Release, Verdict};
 
 /// Messages of 8 KiB in a queue that nobody reads.
 fn ballast(store: &Store) {
@@ -43,4 +43,26 @@ async fn what_finds_no_room_is_not_done_and_can_be_done_later() {
     assert_eq!(worker.bury(&held[0], claim).await, Ok(()));
     let status = worker.status();
     assert_eq!((status.dead_letters, status.in_flight, status.queued), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn attempts_of_what_was_not_done_stay_known() {
+    let dir = dir();
+    let store = Store::open_beside(dir.path(), Options::default()).unwrap();
+    let big = NewMessage { body: vec![b'y'; 65_536], ..NewMessage::default() };
+    send(&store, &[NewMessage::default(), big]);
+    let worker = without_room(dir.path());
+    let held = worker.take(2).await;
+    let claims = worker.start(&held).await;
+    worker.retry(&held[0], claims[0], 1).await;
+    let again = worker.take(1).await;
+    let claim = worker.start(&again).await[0];
+
+    // The first letter finds room, and is undone with the second.
+    let letters = vec![letter(&again[0], claim), letter(&held[1], claims[1])];
+    assert_eq!(worker.ledger.publish(letters).await, [Err(Class::Transient); 2]);
+    let release = Release { claim, identity: identity(&again[0]), counts: false, settle: None };
+    assert_eq!(worker.ledger.release(vec![release]).await, [Ok(())]);
+    let verdict = worker.claim(&again, false).await.unwrap()[0];
+    assert!(matches!(verdict, Verdict::Fresh { attempt: 2, .. }), "{verdict:?}");
 }

@@ -6,6 +6,7 @@
 mod atomic;
 mod clock;
 mod damage;
+mod forgetting;
 mod full;
 mod log;
 mod recovery;

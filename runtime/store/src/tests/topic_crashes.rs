@@ -1,7 +1,7 @@
 //! The ledger of a topic over a thousand crashes, against a plain map of what was done to each offset.
 
 use super::support::{claim_of, copy_of, dir};
-use super::topics::{item, letter, open, rows};
+use super::topics::{count, item, letter, open, rows};
 use crate::{NotedLetters, PipelineStore};
 use pelton_core::ports::{Claim, Completion, DeadLetters, Ledger, Release, Verdict};
 use pelton_core::retry::scatter;
@@ -96,6 +96,7 @@ fn is_record(offset: u64) -> bool {
 /// One life of a worker: it reads on from where the group is, and starts a chunk, and some suspects.
 async fn live(observer: &mut Observer, ledger: &PipelineStore) {
     let from = observer.position();
+    ledger.settled_before(0, from);
     let mut offsets: Vec<u64> = (from..).filter(|o| is_record(*o)).take(CHUNK).collect();
     let verdicts = ledger.claim(offsets.iter().map(|o| item(*o)).collect(), false).await.unwrap();
     let mut started = Vec::new();
@@ -135,4 +136,6 @@ async fn what_was_done_is_known_and_what_was_not_is_not_hidden_over_a_thousand_c
     let letters = observer.fates.values().filter(|f| **f == Fate::Lettered).count();
     let ranges = rows(folder.path()) as usize - letters;
     assert!(ranges <= CHUNK, "{ranges} ranges for what lies ahead of the watermark");
+    let attempts = count(folder.path(), "attempts") as usize;
+    assert!(attempts <= CHUNK, "{attempts} rows for what has not ended");
 }

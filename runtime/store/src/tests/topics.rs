@@ -16,8 +16,12 @@ pub fn open(dir: &Path) -> (Store, PipelineStore) {
 }
 
 pub fn item(offset: u64) -> ClaimItem {
+    item_in(0, offset)
+}
+
+pub fn item_in(partition: u32, offset: u64) -> ClaimItem {
     let message = Message {
-        id: format!("orders/0/{offset}"),
+        id: format!("orders/{partition}/{offset}"),
         pipeline: NAME.into(),
         origin: "orders".into(),
         key: None,
@@ -27,7 +31,7 @@ pub fn item(offset: u64) -> ClaimItem {
         replayed: false,
         tombstone: false,
     };
-    let identity = Identity::Position(Position { partition: 0, offset });
+    let identity = Identity::Position(Position { partition, offset });
     ClaimItem { identity, message: Arc::new(message), attempts: 0 }
 }
 
@@ -63,8 +67,12 @@ pub fn letter(offset: u64, skipped: u64, claim: Claim) -> Letter {
 }
 
 pub fn rows(dir: &Path) -> i64 {
+    count(dir, "ranges")
+}
+
+pub fn count(dir: &Path, table: &str) -> i64 {
     let db = rusqlite::Connection::open(dir.join("pelton.db")).unwrap();
-    db.query_row("SELECT count(*) FROM ranges", [], |r| r.get(0)).unwrap()
+    db.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0)).unwrap()
 }
 
 #[tokio::test]

@@ -155,26 +155,23 @@ impl Changes<'_> {
         attempts: u32,
         lettered: Option<Vec<u8>>,
     ) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO attempts(pipeline, identity, attempts, suspect, lettered)
+                   VALUES (?1, ?2, ?3, 0, ?4)
+                   ON CONFLICT DO UPDATE SET attempts = ?3, suspect = 0, lettered = ?4";
         let row = params![self.pipeline.id, encode(identity), attempts, lettered];
-        let update = "UPDATE attempts SET attempts = ?3, suspect = 0, lettered = ?4
-                      WHERE pipeline = ?1 AND identity = ?2";
-        if self.db.prepare_cached(update)?.execute(row)? == 0 {
-            let insert = "INSERT INTO attempts(pipeline, identity, attempts, suspect, lettered)
-                          VALUES (?1, ?2, ?3, 0, ?4)";
-            self.db.prepare_cached(insert)?.execute(row)?;
-            self.pipeline.state().attempt_rows += 1;
-        }
+        self.db.prepare_cached(sql)?.execute(row)?;
+        self.pipeline.state().attempted.add(identity);
         Ok(())
     }
 
     fn forget_attempts(&mut self, identity: Identity) -> rusqlite::Result<()> {
-        if self.pipeline.state().attempt_rows == 0 {
+        if !self.pipeline.state().attempted.may_have(identity) {
             return Ok(());
         }
         let sql = "DELETE FROM attempts WHERE pipeline = ?1 AND identity = ?2";
         let row = params![self.pipeline.id, encode(identity)];
-        let gone = self.db.prepare_cached(sql)?.execute(row)? as u64;
-        self.pipeline.state().attempt_rows -= gone;
+        self.db.prepare_cached(sql)?.execute(row)?;
+        self.pipeline.state().attempted.remove(identity);
         Ok(())
     }
 }

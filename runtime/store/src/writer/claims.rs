@@ -40,11 +40,10 @@ pub fn claim(
     items: &[ClaimItem],
     how: How,
 ) -> rusqlite::Result<Claimed> {
-    let looks = pipeline.state().attempt_rows > 0;
     let mut verdicts = Vec::with_capacity(items.len());
     let mut started = Vec::with_capacity(items.len());
     for (index, item) in (0u32..).zip(items) {
-        let past = if looks { past(db, pipeline.id, item.identity)? } else { None };
+        let past = past(db, pipeline, item.identity)?;
         let ended = if how.redo { None } else { ended(db, pipeline, item.identity)? };
         let verdict = ended.unwrap_or_else(|| judge(past, item, how, Claim { chunk, index }));
         started.push(match verdict {
@@ -102,9 +101,12 @@ fn ended(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::
     Ok(found.and(duplicate))
 }
 
-fn past(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<Option<Past>> {
+fn past(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::Result<Option<Past>> {
+    if !pipeline.state().attempted.may_have(identity) {
+        return Ok(None);
+    }
     let sql = "SELECT attempts, suspect, lettered FROM attempts WHERE pipeline = ?1 AND identity = ?2";
     let row =
         |r: &rusqlite::Row<'_>| Ok(Past { attempts: r.get(0)?, suspect: r.get(1)?, lettered: r.get(2)? });
-    db.prepare_cached(sql)?.query_row(params![pipeline, encode(identity)], row).optional()
+    db.prepare_cached(sql)?.query_row(params![pipeline.id, encode(identity)], row).optional()
 }

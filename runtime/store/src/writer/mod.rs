@@ -2,15 +2,17 @@
 
 mod changes;
 mod claims;
+mod forget;
 mod prune;
 mod tally;
 
+pub use forget::Forget;
 pub use tally::Effect;
 
 use crate::clock::WallClock;
 use crate::db::{Gate, Log};
 use crate::error::{StoreError, class_of};
-use crate::ledger::{Pipeline, ranges::Kind};
+use crate::ledger::Pipeline;
 use crate::queue::Queue;
 use pelton_core::ports::{ClaimItem, Class, Completion, Release, Settle, Verdict};
 use pelton_core::{Letter, Receipt, points};
@@ -58,11 +60,10 @@ pub enum Op {
         changes: Vec<Change>,
         answer: Answer<Vec<Result<(), Class>>>,
     },
-    /// What was completed in a partition is another's now.
+    /// A part of the ledger means nothing any more.
     Forget {
         pipeline: Arc<Pipeline>,
-        partition: u32,
-        answer: Sender<Option<usize>>,
+        what: Forget,
     },
     /// A pipeline keeps its completed keys for so many milliseconds.
     Keep {
@@ -183,16 +184,11 @@ impl Loop {
                         claims.push((pipeline, items, how, answer))
                     }
                     Op::Change { pipeline, changes: c, answer } => changes.push((pipeline, c, answer)),
-                    Op::Forget { pipeline, partition, answer } => {
-                        forgotten.push((pipeline, partition, answer))
-                    }
+                    Op::Forget { pipeline, what } => forgotten.push((pipeline, what)),
                     Op::Keep { pipeline, ms } => self.prune.keep(pipeline, ms),
                     Op::Rebase(queues) => rebase = Some(queues),
                     Op::Stop => stop = true,
                 }
-            }
-            for (pipeline, partition, answer) in forgotten {
-                reply_now(&answer, self.forget(&pipeline, partition));
             }
             // Claims first: they need no sync, and handlers start while the rest is being synced.
             if !claims.is_empty() {
@@ -200,6 +196,10 @@ impl Loop {
             }
             if !changes.is_empty() {
                 self.change_group(changes);
+            }
+            // After the changes: what was asked for before is forgotten too.
+            for (pipeline, what) in forgotten {
+                self.forget(&pipeline, what);
             }
             if let Some(queues) = rebase {
                 self.rebase(&queues);
@@ -341,19 +341,6 @@ impl Loop {
         Ok(())
     }
 
-    fn forget(&mut self, pipeline: &Pipeline, partition: u32) -> Option<usize> {
-        let mut gone = 0;
-        let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition IN (?2, ?3)";
-        let [done, lettered] = [Kind::Completed, Kind::Lettered].map(|kind| kind.of(partition));
-        let done = self.transaction(true, |me| {
-            gone = me.db.execute(sql, rusqlite::params![pipeline.id, done, lettered])?;
-            Ok(())
-        });
-        done.ok()?;
-        pipeline.state().ranges.remove(&partition);
-        Some(gone)
-    }
-
     fn tidy(&mut self) {
         if self.shared.failed.get().is_some() {
             return;
@@ -388,12 +375,6 @@ pub fn rebase(db: &Connection, now: u64) -> rusqlite::Result<()> {
 }
 
 fn reply<T>(answer: Answer<T>, result: T) {
-    if answer.send(result).is_err() {
-        tracing::debug!("nobody waits for the answer any more");
-    }
-}
-
-fn reply_now<T>(answer: &Sender<T>, result: T) {
     if answer.send(result).is_err() {
         tracing::debug!("nobody waits for the answer any more");
     }
