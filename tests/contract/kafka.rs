@@ -118,7 +118,7 @@ impl Open {
             handler_digest: "sha256:none".into(),
         };
         let pipeline = store.pipeline(PIPELINE, options).expect("the pipeline opens");
-        let ledger = pipeline.clone();
+        let (ledger, forgets) = (pipeline.clone(), pipeline.clone());
         let number = store.topic_number(PIPELINE, topic).expect("the topic gets a number");
         let raw = [("session.timeout.ms", "1500"), ("heartbeat.interval.ms", "300"), ("log_level", "2")];
         let source = KafkaSource::open(KafkaOptions {
@@ -135,7 +135,8 @@ impl Open {
             max_buffered_bytes: 64 << 20,
             max_uncommitted: 1_000_000,
             revoke_timeout: Duration::from_secs(5),
-            forget: Arc::new(move |partition| ledger.forget_positions(partition)),
+            forget: Arc::new(move |partition| forgets.forget_positions(partition)),
+            settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
         });
         let source: Arc<dyn Source> = Arc::new(source.expect("the source opens"));
         let pipeline = Arc::new(pipeline);

@@ -1,8 +1,9 @@
 //! From a topic through the handler: order, retries, letters, what records carry, where it ends.
 
 use crate::{order, pipeline, site, taken};
+use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};
-use pelton_tests::site::Site;
+use pelton_tests::site::{Pipeline, Site};
 use std::collections::BTreeMap;
 
 const PARTITIONS: i32 = 4;
@@ -151,4 +152,58 @@ fn what_is_wrong_with_a_broker_is_said_and_what_waits_there_is_counted() {
     broker.kill();
     wrong("orders", "does not answer");
     assert!(site.done(&["status"]).contains("does not answer"));
+}
+
+#[test]
+fn several_topics_are_read_in_one_group_until_all_are_empty() {
+    let broker = Broker::start();
+    let topics = ["orders-north", "orders-south", "orders-west"];
+    for (number, topic) in (0..).zip(topics) {
+        broker.topic(topic, 2);
+        broker.produce(topic, &(1..=20).map(|n| order(number * 20 + n, "k", 0)).collect::<Vec<_>>());
+    }
+    // The last topic ends with the mark of a transaction, behind which there is no record.
+    broker.transact("orders-west", &[order(61, "k", 0)], true);
+    let source = format!(
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = {topics:?}, group_id = \"orders\" }}",
+        broker.address
+    );
+    let site = Site::new(&[Pipeline::new("orders", plugin("orders")).with("", &source)]);
+    let (worker, _) = site.until_empty();
+    let mut numbers = taken(&worker.log);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=61).collect::<Vec<_>>());
+    // All are at their ends when they come.
+    let (worker, _) = site.until_empty();
+    assert!(taken(&worker.log).is_empty());
+}
+
+#[test]
+fn a_member_without_a_partition_of_its_own_has_nothing_to_wait_for() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    let sites = [(); 2].map(|()| site(&broker, "orders"));
+    let first = sites[0].worker();
+    first.log.wait("it has the partition", |line| line.says("assigned"));
+    let (second, _) = sites[1].until_empty();
+    assert!(taken(&second.log).is_empty());
+    first.stop();
+}
+
+#[test]
+fn a_partition_is_one_lane_or_none_if_that_is_wanted() {
+    let broker = Broker::start();
+    for (wanted, waits) in [("partition", true), ("none", false)] {
+        let topic = format!("orders-{wanted}");
+        broker.topic(&topic, 1);
+        let records: Vec<Record> =
+            (1..=40).map(|n| order(n, &format!("c{n}"), u32::from(n == 1) * 3)).collect();
+        broker.produce(&topic, &records);
+        let site = Site::new(&[pipeline(&broker, &topic, &format!(", order = {wanted:?}"))]);
+        let (worker, _) = site.until_empty();
+        let numbers = taken(&worker.log);
+        assert_eq!(numbers.len(), 40);
+        assert_eq!(numbers[0] == 1, waits, "the first fails three times: {numbers:?}");
+        assert_eq!(numbers.is_sorted(), waits, "{numbers:?}");
+    }
 }

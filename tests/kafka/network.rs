@@ -146,16 +146,19 @@ fn a_commit_that_is_refused_is_no_commit_and_is_made_again() {
     let mock = Mock::start();
     let address = mock.cluster.bootstrap_servers();
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{address}\", topics = [\"orders\"], group_id = \"orders\" }}"
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{address}\", topics = [\"orders\"], group_id = \"orders\", \
+         librdkafka = {{ \"session.timeout.ms\" = 5000, \"heartbeat.interval.ms\" = 500 }} }}"
     );
     let site = site(&source);
     let worker = site.worker();
     for (round, refusal) in (0i64..).zip(refusals) {
-        mock.cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[refusal; 3]);
+        mock.cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[refusal; 2]);
         let first = round as u64 * 50 + 1;
         mock.produce(&orders(first..first + 50));
         let all = (round + 1) * 50;
-        until("all is handled", || (site.status("orders").handled == all as u64).then_some(()));
+        until(&format!("{refusal:?}: all is handled"), || {
+            (site.status("orders").handled == all as u64).then_some(())
+        });
         until(&format!("{refusal:?}: all is committed"), || (mock.committed() == Some(all)).then_some(()));
     }
     worker.stop();

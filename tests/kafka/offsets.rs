@@ -3,6 +3,8 @@
 use crate::{order, pipeline, taken};
 use pelton_tests::kafka::{Broker, Record};
 use pelton_tests::site::Site;
+use pelton_tests::wait::until;
+use rustix::process::Signal;
 
 fn site(broker: &Broker, more: &str) -> Site {
     Site::new(&[pipeline(broker, "orders", more)])
@@ -94,4 +96,41 @@ fn a_new_group_may_begin_with_what_comes_next() {
 fn sorted(mut numbers: Vec<u64>) -> Vec<u64> {
     numbers.sort_unstable();
     numbers
+}
+
+#[test]
+fn what_the_group_jumps_over_is_behind_it_when_it_starts_again() {
+    let broker = Broker::start();
+    let site = site(&broker, ", out_of_range = \"latest\"");
+    with_a_gap(&broker, &site);
+    let worker = site.worker();
+    worker.log.wait("it says so", |line| line.says("It goes on as `out_of_range` says, at the latest"));
+    until("where it goes on is committed", || {
+        (broker.committed("orders", "orders", 1) == [Some(100)]).then_some(())
+    });
+    // Never seen by this worker, which is gone before it comes.
+    worker.signal(Signal::KILL);
+    assert_eq!(worker.wait().code, None);
+    broker.produce("orders", &orders(101..=105));
+    let (worker, _) = site.until_empty();
+    assert_eq!(sorted(taken(&worker.log)), (101..=105).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_topic_that_is_made_anew_under_a_worker_stops_it_and_leaves_no_offset_of_the_old_one() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    broker.produce("orders", &orders(1..=100));
+    let site = site(&broker, "");
+    let worker = site.worker();
+    until("all is committed", || (broker.committed("orders", "orders", 1) == [Some(100)]).then_some(()));
+    broker.make_anew("orders", 1);
+    broker.produce("orders", &orders(101..=130));
+    let ended = worker.wait();
+    assert_eq!(ended.code, Some(70), "{}", worker.log.tail());
+    worker.log.wait("it says why", |line| line.says("it was cut, or made anew"));
+    assert_eq!(broker.committed("orders", "orders", 1), [None], "an offset of the old topic was committed");
+    broker.produce("orders", &orders(131..=260));
+    let (worker, _) = site.until_empty();
+    assert_eq!(sorted(taken(&worker.log)), (101..=260).collect::<Vec<_>>());
 }

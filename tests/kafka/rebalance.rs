@@ -2,10 +2,11 @@
 //! committed offsets keep a record from being handled twice.
 
 use crate::{order, pipeline, site, taken};
+use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};
 use pelton_tests::kafka_commits::commits;
 use pelton_tests::log::Line;
-use pelton_tests::site::Site;
+use pelton_tests::site::{Pipeline, Site};
 use pelton_tests::wait::until;
 use pelton_tests::worker::Worker;
 use rustix::process::Signal;
@@ -153,4 +154,29 @@ fn a_member_that_sleeps_past_its_session_wakes_up_and_harms_nothing() {
     let counts = counts(&workers.iter().collect::<Vec<_>>());
     assert_eq!(counts.len(), 21_000, "records were lost");
     never_goes_back(&broker);
+}
+
+#[test]
+fn a_partition_that_leaves_paused_is_read_again_when_it_comes_back() {
+    let broker = Broker::start();
+    broker.topic("orders", 2);
+    let source = format!(
+        "max_in_flight = 40\nsource = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \"orders\" }}",
+        broker.address
+    );
+    // All fail at first, and wait: there is no room for more, and nothing is read meanwhile.
+    let held_up = Pipeline::new("orders", plugin("orders")).with("", &source);
+    let held_up = held_up.with("retry", "initial_interval = \"2s\"\njitter = 0.0");
+    let sites = [(); 2].map(|()| Site::new(std::slice::from_ref(&held_up)));
+    broker.produce("orders", &(1..=800).map(|n| order(n, &format!("c{n}"), 1)).collect::<Vec<_>>());
+    let first = sites[0].worker();
+    first.log.wait_for("the first takes orders", 50, |l| l.says(" taken"));
+    for _ in 0..2 {
+        let second = sites[1].worker();
+        second.log.wait("the second takes orders", |l| l.says(" taken"));
+        second.stop();
+    }
+    let committed = || broker.committed("orders", "orders", 2).into_iter().flatten().sum::<i64>();
+    until("all is committed", || (committed() == 800).then_some(()));
+    first.stop();
 }

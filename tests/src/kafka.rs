@@ -298,7 +298,10 @@ impl Broker {
             self.client().set("group.id", group).create().expect("a client can be made");
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, partitions - 1);
-        let found = consumer.committed_offsets(list, ASK).expect("the broker answers");
+        // One that has just been asked to is still reading what groups have committed.
+        let found = crate::wait::until("the group's coordinator answers", || {
+            consumer.committed_offsets(list.clone(), ASK).ok()
+        });
         let offset = |offset: Offset| match offset {
             Offset::Offset(next) => Some(next),
             _ => None,

@@ -42,7 +42,7 @@ pub fn options(
     ledger: &PipelineStore,
 ) -> Result<KafkaOptions, StoreError> {
     let numbered = |topic: &String| Ok((topic.clone(), store.topic_number(&pipeline.name, topic)?));
-    let ledger = ledger.clone();
+    let (ledger, forgets) = (ledger.clone(), ledger.clone());
     Ok(KafkaOptions {
         pipeline: pipeline.name.as_str().into(),
         bootstrap_servers: kafka.bootstrap_servers.clone(),
@@ -57,7 +57,8 @@ pub fn options(
         max_buffered_bytes: pipeline.max_in_flight_bytes,
         max_uncommitted: kafka.max_uncommitted,
         revoke_timeout: config.shutdown_timeout,
-        forget: Arc::new(move |partition| ledger.forget_positions(partition)),
+        forget: Arc::new(move |partition| forgets.forget_positions(partition)),
+        settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
     })
 }
 

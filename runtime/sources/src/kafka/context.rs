@@ -1,13 +1,17 @@
 //! What the client library calls back: assignments, commits, errors. All on the polling thread.
 
-use super::state::{Partition, Shared};
+use super::beginning::Beginnings;
+use super::commit::{commit, turn};
+use super::partition::Partition;
+use super::state::Shared;
 use pelton_core::ports::Revocation;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, Statistics, TopicPartitionList};
+use rdkafka::{Statistics, TopicPartitionList};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -39,11 +43,20 @@ impl ClientContext for Context {
         }
     }
 
-    /// Asked for every few seconds: whether brokers are reached is told by nothing else.
+    /// Asked for every few seconds: whether brokers are reached, and where a partition ends behind marks of
+    /// transactions, is told by nothing else.
     fn stats(&self, statistics: Statistics) {
         let reached = statistics.brokers.values().any(|broker| broker.state == "UP");
+        let mut state = self.shared.state();
         if reached && statistics.cgrp.is_some_and(|group| group.state == "up") {
-            self.shared.state().connected();
+            state.connected();
+        }
+        for topic in statistics.topics.values() {
+            for told in topic.partitions.values().filter(|p| p.fetchq_cnt == 0 && p.eof_offset >= 0) {
+                if let Some((_, partition)) = state.find(&topic.topic, told.partition) {
+                    partition.ends(told.eof_offset);
+                }
+            }
         }
     }
 }
@@ -98,14 +111,17 @@ impl ConsumerContext for Context {
         let little = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let done = match what {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.begin(consumer, list);
+                let beginnings = self.begin(consumer, list);
                 let done = if little { consumer.incremental_assign(list) } else { consumer.assign(list) };
-                self.assigned(list);
+                self.assigned(list, &beginnings);
                 done
             }
             _ => {
-                let leaving = self.leaving(list);
-                if consumer.assignment_lost() {
+                let leaving = self.leaving(consumer, list);
+                let lost = consumer.assignment_lost();
+                // Another assignment follows.
+                self.shared.state().assigned &= little && !lost;
+                if lost {
                     self.lose(&leaving);
                 } else {
                     self.revoke(consumer, &leaving);
@@ -118,65 +134,63 @@ impl ConsumerContext for Context {
             tracing::warn!(pipeline, %error, "the client refuses an assignment of the group");
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let Err(error) = result else { return };
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) {
-            return;
-        }
-        tracing::warn!(
-            pipeline = %self.shared.options.pipeline, %error,
-            "offsets could not be committed; newer ones are tried again. What they cover is known to the ledger"
-        );
-        let mut state = self.shared.state();
-        for element in offsets.elements() {
-            if let Some((_, partition)) = state.find(element.topic(), element.partition()) {
-                partition.committed = None;
-            }
-        }
-    }
 }
 
 impl Context {
-    fn assigned(&self, list: &TopicPartitionList) {
+    fn assigned(&self, list: &TopicPartitionList, beginnings: &Beginnings) {
         let mut state = self.shared.state();
         for element in list.elements() {
             let begin = element.offset().to_raw().filter(|offset| *offset >= 0);
-            self.assign(&mut state.partitions, element.topic(), element.partition(), begin);
+            let partition = self.assign(&mut state.partitions, element.topic(), element.partition(), begin);
+            if beginnings.0.contains(&(element.topic().to_owned(), element.partition())) {
+                partition.position = begin;
+            }
         }
+        // Not here: a commit that fails in the middle of an assignment leaves the library stuck.
+        self.shared.announce.store(!beginnings.0.is_empty(), Ordering::Relaxed);
         state.assigned = true;
         state.works();
     }
 
-    fn assign(&self, partitions: &mut Vec<Partition>, topic: &str, number: i32, begin: Option<i64>) {
+    fn assign<'p>(
+        &self,
+        partitions: &'p mut Vec<Partition>,
+        topic: &str,
+        number: i32,
+        begin: Option<i64>,
+    ) -> &'p mut Partition {
         let known = partitions.iter().position(|p| p.number == number && *p.topic == *topic);
         let place = known.unwrap_or_else(|| {
             let id = self.shared.options.partition(topic, number).unwrap_or(0);
             partitions.push(Partition::new(topic.into(), number, id));
             partitions.len() - 1
         });
-        let partition = &mut partitions[place];
-        partition.assignment += 1;
-        (partition.ours, partition.leaving, partition.paused, partition.at_end) =
-            (true, false, false, false);
-        (partition.position, partition.committed, partition.fetched) = (None, None, None);
-        (partition.begin, partition.first, partition.end) = (begin, None, None);
+        partitions[place].assign(begin);
         let pipeline = &*self.shared.options.pipeline;
         tracing::info!(pipeline, topic, partition = number, "assigned");
+        &mut partitions[place]
     }
 
     /// What is taken back, by number and assignment. Nothing of it is received any more.
-    fn leaving(&self, list: &TopicPartitionList) -> Vec<(u32, u32)> {
+    fn leaving(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Vec<(u32, u32)> {
         let mut state = self.shared.state();
-        let mut leaving = Vec::new();
+        let (mut leaving, mut paused) = (Vec::new(), TopicPartitionList::new());
         for element in list.elements() {
             if let Some((_, partition)) = state.find(element.topic(), element.partition()) {
                 partition.leaving = true;
                 leaving.push((partition.id, partition.assignment));
+                if partition.paused {
+                    paused.add_partition(element.topic(), element.partition());
+                }
             }
         }
         let ids: Vec<u32> = leaving.iter().map(|(id, _)| *id).collect();
         state.discard(&ids);
+        drop(state);
+        // The library would keep the pause, and read nothing of them when they come back.
+        if let Err(error) = consumer.resume(&paused) {
+            tracing::debug!(%error, "partitions that leave could not be resumed");
+        }
         leaving
     }
 
@@ -195,6 +209,8 @@ impl Context {
         );
         self.end(leaving);
         self.tell(leaving, true);
+        // What is on its way has the number of the assignment that was lost, and is refused by it.
+        drop(turn(&self.shared));
     }
 
     /// Waits for what runs, commits, and lets go. The group waits with us, so not for ever.
@@ -205,7 +221,7 @@ impl Context {
             self.tell(leaving, false);
             waits = self.wait(leaving);
         }
-        self.commit(consumer, leaving);
+        commit(consumer, &self.shared, |p| leaving.iter().any(|(id, _)| *id == p.id));
         self.end(leaving);
         if !waits.is_empty() {
             tracing::warn!(
@@ -234,40 +250,9 @@ impl Context {
         }
     }
 
-    fn commit(&self, consumer: &BaseConsumer<Self>, leaving: &[(u32, u32)]) {
-        let list = positions(&self.shared, true, |p| leaving.iter().any(|(id, _)| *id == p.id));
-        if list.count() == 0 {
-            return;
-        }
-        if let Err(error) = consumer.commit(&list, CommitMode::Sync) {
-            tracing::warn!(
-                pipeline = %self.shared.options.pipeline, %error,
-                "offsets could not be committed before partitions were let go: some of what was completed is delivered again"
-            );
-        }
-    }
-
     fn end(&self, leaving: &[(u32, u32)]) {
         let mut state = self.shared.state();
         let is_leaving = |p: &&mut Partition| leaving.iter().any(|(id, _)| *id == p.id);
         state.partitions.iter_mut().filter(is_leaving).for_each(|p| (p.ours, p.leaving) = (false, false));
     }
-}
-
-/// The offsets to commit, and from now on given to the broker: those that are new, or `all`, since one
-/// that was given may not have arrived.
-pub fn positions(shared: &Shared, all: bool, of: impl Fn(&Partition) -> bool) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    let mut state = shared.state();
-    for partition in state.partitions.iter_mut().filter(|p| p.ours && of(p)) {
-        if let Some(position) = partition.position
-            && (all || partition.committed != Some(position))
-            && list
-                .add_partition_offset(&partition.topic, partition.number, Offset::Offset(position))
-                .is_ok()
-        {
-            partition.committed = Some(position);
-        }
-    }
-    list
 }

@@ -1,8 +1,8 @@
 //! A record, as a delivery.
 
 use super::options::{KafkaOptions, Order};
+use super::partition::Partition;
 use super::receipt::{MAX_OFFSET, Ticket};
-use super::state::Partition;
 use pelton_core::{Delivery, Header, Lane, Message, Position};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -5,14 +5,17 @@
 //! what was merely handed over. The rules are those of the group protocol (KIP-62, KIP-429).
 
 mod beginning;
+mod commit;
 mod context;
 mod convert;
 mod inspect;
 mod kept;
 mod letters;
 mod options;
+mod partition;
 mod poll;
 mod producer;
+mod range;
 mod reader;
 mod receipt;
 mod replay;
@@ -23,7 +26,7 @@ mod topics;
 pub use inspect::{PartitionStatus, inspect};
 pub use kept::{KeptLetter, kept_letter};
 pub use letters::{KafkaLetters, LetterOptions};
-pub use options::{Forget, KafkaOptions, OPTIONS_OF_OURS, Order, refused_option};
+pub use options::{Forget, KafkaOptions, OPTIONS_OF_OURS, Order, Settled, refused_option};
 pub use producer::{KafkaProducer, Outgoing};
 pub use reader::{Part, Reader};
 pub use replay::KafkaReplay;
@@ -119,7 +122,8 @@ impl Source for KafkaSource {
     }
 
     fn lag(&self) -> Later<'_, Result<Lag, Class>> {
-        let state = self.shared.state();
+        let mut state = self.shared.state();
+        state.wants_ends = true;
         Box::pin(std::future::ready(Ok(Lag { unsettled: state.left() })))
     }
 

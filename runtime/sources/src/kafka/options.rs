@@ -22,6 +22,9 @@ pub enum Order {
 /// Forgets the completed offsets of a partition. Blocks.
 pub type Forget = Arc<dyn Fn(u32) -> Option<usize> + Send + Sync>;
 
+/// Told that the group is past an offset of a partition: what it has started before it is over.
+pub type Settled = Arc<dyn Fn(u32, u64) + Send + Sync>;
+
 /// Settings of a source.
 #[derive(Clone)]
 pub struct KafkaOptions {
@@ -55,6 +58,9 @@ pub struct KafkaOptions {
     /// how many ranges there were; none when it could not. Called when the broker knows of no
     /// committed offset: then the topic may be another of the same name.
     pub forget: Forget,
+    /// Tells the ledger where the group is in a partition, by its number there, when it is assigned:
+    /// another member may have come further.
+    pub settled: Settled,
 }
 
 /// Settings of the client library that Pelton makes itself, and why nobody else may.

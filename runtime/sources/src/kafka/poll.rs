@@ -1,30 +1,31 @@
 //! The thread that polls: fetches, pauses, commits, and hears of the group.
 
 use super::KafkaSourceError;
-use super::beginning::out_of_range;
-use super::context::{Context, advice, is_of_connection, positions};
-use super::convert;
+use super::beginning::fail;
+use super::context::{Context, advice, is_of_connection};
+use super::partition::Partition;
+use super::range::out_of_range;
 use super::receipt::MAX_PLACES;
-use super::state::{Partition, Room, Shared};
-use rdkafka::TopicPartitionList;
+use super::state::{Room, Shared};
+use super::{commit, convert};
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A poll that finds nothing ends after so long: the source may be closing by then.
 const POLL: Duration = Duration::from_millis(50);
-/// Between two commits. What is completed and not committed is in the ledger.
-const COMMIT: Duration = Duration::from_millis(500);
 /// A full buffer is waited for so long before everything is paused: what was fetched ahead is dropped
 /// by a pause, and fetched again after it.
 const STUCK: Duration = Duration::from_secs(1);
 /// Records between two looks at what is to be paused or committed.
 const LOOK: u32 = 256;
-/// How long the broker may take to say where a partition ends.
-const ASK: Duration = Duration::from_secs(5);
+/// How long the broker may take to say where the partitions end, and how long until it is asked again.
+const ASK: Duration = Duration::from_secs(2);
 
 pub fn consumer(shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, KafkaSourceError> {
     let context = Context { shared: shared.clone() };
@@ -36,21 +37,40 @@ pub fn consumer(shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, KafkaSour
 }
 
 pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
-    let (mut committed, mut looked) = (Instant::now(), 0);
+    std::thread::scope(|scope| {
+        let name = format!("commit-{}", shared.options.pipeline);
+        let committing = std::thread::Builder::new().name(name);
+        match committing.spawn_scoped(scope, || commit::run(&consumer, shared)) {
+            Ok(_) => poll(&consumer, shared),
+            Err(error) => {
+                tracing::error!(pipeline = %shared.options.pipeline, %error, "the thread that commits could not be started: the worker stops");
+                fail(shared);
+            }
+        }
+    });
+    commit::commit(&consumer, shared, |p| !p.leaving);
+    // Leaves the group, so that another member has the partitions at once.
+    drop(consumer);
+}
+
+/// Until the source closes.
+fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
+    let (mut looked, mut asked) = (0, None);
     loop {
         let full = match shared.room(STUCK) {
-            Room::Closing => break,
+            Room::Closing => return,
             Room::Full => true,
             Room::Some => false,
         };
         let polled = consumer.poll(POLL);
+        if shared.announce.swap(false, Ordering::Relaxed) {
+            // Before anything of it is handled: what is completed before a crash is not forgotten then.
+            commit::commit(consumer, shared, |p| !p.leaving);
+        }
         looked += 1;
         let look = full || polled.is_none() || looked >= LOOK;
         match polled {
             Some(Ok(record)) => take_in(shared, &record),
-            Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                out_of_range(&consumer, shared);
-            }
             Some(Err(error)) => heed(shared, &error),
             None => {}
         }
@@ -58,16 +78,13 @@ pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
             continue;
         }
         looked = 0;
-        hold_back(&consumer, shared, full);
-        if committed.elapsed() >= COMMIT {
-            committed = Instant::now();
-            commit(&consumer, shared, CommitMode::Async);
-            learn_ends(&consumer, shared);
+        hold_back(consumer, shared, full);
+        if asked.is_none_or(|at: Instant| at.elapsed() >= ASK) && wants_to_know(shared) {
+            asked = Some(Instant::now());
+            learn_ends(consumer, shared);
+            out_of_range(consumer, shared);
         }
     }
-    commit(&consumer, shared, CommitMode::Sync);
-    // Leaves the group, so that another member has the partitions at once.
-    drop(consumer);
 }
 
 fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
@@ -86,9 +103,7 @@ fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
         state.failed = true;
         return shared.arrived.notify_one();
     };
-    partition.first.get_or_insert(record.offset());
-    partition.fetched = Some(record.offset() + 1);
-    partition.at_end = false;
+    partition.fetch(record.offset());
     state.works();
     state.bytes += delivery.message.weight();
     state.buffer.push_back(delivery);
@@ -99,48 +114,57 @@ fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
 fn heed(shared: &Shared, error: &KafkaError) {
     let pipeline = &*shared.options.pipeline;
     let mut state = shared.state();
-    let number = match error {
-        KafkaError::PartitionEOF(number) => number,
+    match error {
+        KafkaError::PartitionEOF(number) => {
+            state.works();
+            // Only the number is told: of several topics, the statistics tell which.
+            let of_one = shared.options.topics.len() == 1;
+            let ended = |p: &&mut Partition| of_one && p.ours && p.number == *number;
+            state.partitions.iter_mut().filter(ended).for_each(|p| p.at_end = true);
+        }
         KafkaError::MessageConsumptionFatal(_) => {
             tracing::error!(pipeline, %error, "Kafka: this member cannot go on: {}. The worker stops", advice(error));
             state.failed = true;
-            return shared.arrived.notify_one();
+            shared.arrived.notify_one();
+        }
+        // Which partition it is of is not told.
+        _ if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
+            state.partitions.iter_mut().filter(|p| p.ours).for_each(|p| p.doubtful = true);
         }
         _ => {
             if state.complain(format!("{error}. {}", advice(error)), is_of_connection(error)) {
                 tracing::warn!(pipeline, %error, "Kafka: {}; it is tried again", advice(error));
             }
-            return;
         }
-    };
-    state.works();
-    // Only the number is told: with several topics, the one that has been read to its end is meant.
-    let several = shared.options.topics.len() > 1;
-    let read =
-        |p: &Partition| !several || p.end.is_some_and(|end| p.fetched.or(p.first).unwrap_or(0) >= end);
-    let ended = state.partitions.iter_mut().filter(|p| p.ours && p.number == *number && read(p));
-    ended.for_each(|p| p.at_end = true);
-}
-
-fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, mode: CommitMode) {
-    let list = positions(shared, matches!(mode, CommitMode::Sync), |p| !p.leaving);
-    if list.count() > 0
-        && let Err(error) = consumer.commit(&list, mode)
-    {
-        tracing::warn!(pipeline = %shared.options.pipeline, %error, "offsets could not be committed; they are tried again");
-        let mut state = shared.state();
-        state.partitions.iter_mut().filter(|p| p.ours).for_each(|p| p.committed = None);
     }
 }
 
-/// Asks for the end of one partition that has just been assigned: `--until-empty` goes so far.
+fn wants_to_know(shared: &Shared) -> bool {
+    let state = shared.state();
+    let unknown = |p: &Partition| p.doubtful || (state.wants_ends && p.end.is_none() && !p.at_end);
+    state.partitions.iter().any(|p| p.ours && unknown(p))
+}
+
+/// Asks for the ends of the partitions that have been assigned: `--until-empty` goes so far.
 fn learn_ends(consumer: &BaseConsumer<Context>, shared: &Shared) {
-    let unknown = |p: &&Partition| p.ours && p.end.is_none() && !p.at_end;
-    let partition = shared.state().partitions.iter().find(unknown).map(|p| (p.topic.clone(), p.number));
-    let Some((topic, number)) = partition else { return };
-    let Ok((_, end)) = consumer.fetch_watermarks(&topic, number, ASK) else { return };
-    if let Some((_, partition)) = shared.state().find(&topic, number) {
-        partition.end = Some(end);
+    let mut asked = TopicPartitionList::new();
+    let state = shared.state();
+    for partition in state.partitions.iter().filter(|p| state.wants_ends && p.ours && p.end.is_none()) {
+        drop(asked.add_partition_offset(&partition.topic, partition.number, Offset::End));
+    }
+    drop(state);
+    if asked.count() == 0 {
+        return;
+    }
+    // For the broker, the end is a time: that of what has not come yet.
+    let Ok(found) = consumer.offsets_for_times(asked, ASK) else { return };
+    let mut state = shared.state();
+    for element in found.elements() {
+        if let (Some((_, partition)), Offset::Offset(end), Ok(())) =
+            (state.find(element.topic(), element.partition()), element.offset(), element.error())
+        {
+            partition.end = Some(end);
+        }
     }
 }
 
@@ -162,7 +186,7 @@ fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared, full: bool) {
             if behind >= options.max_uncommitted {
                 tracing::warn!(
                     pipeline = %options.pipeline, topic = %partition.topic, partition = partition.number,
-                    offset = partition.position.or(partition.first), behind,
+                    offset = partition.position.or(partition.begin), behind,
                     "paused: the message at this offset is not settled, and as much as `max_uncommitted` allows was received after it"
                 );
             }

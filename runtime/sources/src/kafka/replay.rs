@@ -2,9 +2,9 @@
 
 use super::convert;
 use super::options::KafkaOptions;
+use super::partition::Partition;
 use super::reader::{Part, Reader};
 use super::receipt::MAX_PLACES;
-use super::state::Partition;
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use rdkafka::message::{BorrowedMessage, Message};

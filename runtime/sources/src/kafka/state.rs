@@ -1,11 +1,13 @@
 //! What the polling thread and the pipeline's task share.
 
 use super::options::KafkaOptions;
+use super::partition::Partition;
 use super::receipt::Ticket;
-use pelton_core::ports::{Class, Revocation, Standing};
+use pelton_core::ports::{Class, Revocation};
 use pelton_core::{Delivery, Receipt};
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -15,6 +17,10 @@ const SAY_AGAIN: Duration = Duration::from_secs(30);
 pub struct Shared {
     pub options: KafkaOptions,
     state: Mutex<State>,
+    /// Whose turn it is to commit.
+    pub turn: Mutex<()>,
+    /// Partitions have come that are new to the group: where it begins there is to be committed.
+    pub announce: AtomicBool,
     /// There is something to receive, or the source is closing.
     pub arrived: Notify,
     /// There is a revocation to be told.
@@ -39,6 +45,8 @@ impl Shared {
         Self {
             options,
             state,
+            turn: Mutex::default(),
+            announce: AtomicBool::new(false),
             arrived: Notify::new(),
             taken_back: Notify::new(),
             released: Condvar::new(),
@@ -46,13 +54,14 @@ impl Shared {
         }
     }
 
-    /// Whether there is room in the buffer. Waits for it for `patience`, unless all is paused already.
+    /// Whether there is room in the buffer. Waits for it for `patience`, unless all is paused already: what
+    /// a pause throws away is fetched again after it.
     pub fn room(&self, patience: Duration) -> Room {
         let options = &self.options;
         let full =
             |s: &State| s.buffer.len() >= options.max_buffered || s.bytes >= options.max_buffered_bytes;
         let mut state = self.state();
-        if full(&state) && !state.partitions.iter().any(|p| p.ours && p.paused) {
+        if full(&state) && state.partitions.iter().any(|p| p.ours && !p.paused) {
             let waits = |s: &mut State| full(s) && !s.closing;
             let waited = self.taken.wait_timeout_while(state, patience, waits);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -80,8 +89,10 @@ pub struct State {
     /// The place that was looked for last.
     last: usize,
     pub revocations: VecDeque<Revocation>,
-    /// An assignment has come, maybe an empty one.
+    /// An assignment has come, maybe an empty one, and was not taken back as a whole since.
     pub assigned: bool,
+    /// Somebody wants to know how much is left: the ends of the partitions are to be asked for.
+    pub wants_ends: bool,
     pub closing: bool,
     /// Nothing can be fetched any more in this process; the log says why.
     pub failed: bool,
@@ -94,89 +105,6 @@ struct Trouble {
     said: Instant,
     /// It is over when a broker is reached; else when something arrives.
     of_connection: bool,
-}
-
-/// One partition, as this member knows it.
-#[derive(Debug)]
-pub struct Partition {
-    pub topic: Arc<str>,
-    pub number: i32,
-    /// As the ledger knows it.
-    pub id: u32,
-    /// Counts its assignments to this member.
-    pub assignment: u32,
-    pub ours: bool,
-    /// Revoked, and not let go yet.
-    pub leaving: bool,
-    /// The offset to commit: all before it is settled. None until something is.
-    pub position: Option<i64>,
-    /// The last one given to the broker.
-    pub committed: Option<i64>,
-    /// Where this assignment began to read; none when the client library was to find out.
-    pub begin: Option<i64>,
-    /// One past the last record fetched.
-    pub fetched: Option<i64>,
-    /// The first offset fetched with this assignment.
-    pub first: Option<i64>,
-    /// The end at the time of the assignment; none until it is known.
-    pub end: Option<i64>,
-    /// Whether the poll has come to an end of the partition since.
-    pub at_end: bool,
-    pub paused: bool,
-}
-
-impl Partition {
-    /// One that is not ours yet.
-    pub fn new(topic: Arc<str>, number: i32, id: u32) -> Self {
-        Self {
-            topic,
-            number,
-            id,
-            assignment: 0,
-            ours: false,
-            leaving: false,
-            position: None,
-            committed: None,
-            begin: None,
-            fetched: None,
-            first: None,
-            end: None,
-            at_end: false,
-            paused: false,
-        }
-    }
-
-    /// How many offsets lie between the record that was fetched last and this one. What lies between two
-    /// records that come one after the other is no record.
-    pub fn skipped(&self, offset: i64) -> u64 {
-        self.fetched.and_then(|next| u64::try_from(offset - next).ok()).unwrap_or(0)
-    }
-
-    /// The offset to read next, if it is known.
-    pub fn next(&self) -> Option<i64> {
-        self.fetched.or(self.begin)
-    }
-
-    /// For people. `limit` is how far it may be behind.
-    pub fn standing(&self, limit: u64) -> Standing {
-        let unsigned = |offset: Option<i64>| offset.and_then(|o| u64::try_from(o).ok());
-        let behind = self.uncommitted();
-        Standing {
-            name: format!("{}/{}", self.topic, self.number),
-            partition: self.id,
-            position: unsigned(self.position),
-            received: unsigned(self.fetched),
-            behind,
-            held_back: self.paused && behind >= limit - limit / 4,
-        }
-    }
-
-    /// Records fetched beyond what may be committed, counted by offsets.
-    pub fn uncommitted(&self) -> u64 {
-        let from = self.position.or(self.first);
-        let beyond = self.fetched.zip(from).map_or(0, |(fetched, from)| fetched - from);
-        u64::try_from(beyond).unwrap_or(0)
-    }
 }
 
 impl State {
@@ -247,8 +175,7 @@ impl State {
         if !partition.ours || partition.assignment as u8 != ticket.assignment {
             return None;
         }
-        let next = i64::try_from(ticket.offset).ok()? + 1;
-        partition.position = Some(partition.position.map_or(next, |p| p.max(next)));
+        partition.pass(i64::try_from(ticket.offset).ok()? + 1);
         Some(())
     }
 
@@ -265,17 +192,7 @@ impl State {
     /// What is left until the ends that the partitions had when they were assigned; 1 when it is
     /// not known yet. What the pipeline holds is not in it.
     pub fn left(&self) -> u64 {
-        if !self.assigned {
-            return 1;
-        }
-        let left = |p: &Partition| match (p.end, p.fetched) {
-            _ if p.at_end => 0,
-            (None, _) => 1,
-            (Some(end), fetched) => {
-                let from = fetched.or(p.first).unwrap_or(0);
-                u64::try_from(end - from).unwrap_or(0)
-            }
-        };
-        self.partitions.iter().filter(|p| p.ours).map(left).sum::<u64>() + self.buffer.len() as u64
+        let left = self.partitions.iter().filter(|p| p.ours).map(Partition::left).sum::<u64>();
+        left + self.buffer.len() as u64 + u64::from(!self.assigned)
     }
 }

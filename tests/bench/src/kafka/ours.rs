@@ -15,6 +15,7 @@ pub fn drain(setup: &Setup, topic: &Topic, ours: &Ours, load: Load, order: Order
     let dir = tempfile::tempdir_in(&setup.work_dir)?;
     let drained = ours.run(dir.path(), load, Dedup::MessageId, |store, ledger| {
         let number = store.topic_number(NAME, &topic.name())?;
+        let forgets = ledger.clone();
         let source = KafkaSource::open(KafkaOptions {
             pipeline: NAME.into(),
             bootstrap_servers: topic.broker.address.clone(),
@@ -29,7 +30,8 @@ pub fn drain(setup: &Setup, topic: &Topic, ours: &Ours, load: Load, order: Order
             max_buffered_bytes: MAX_IN_FLIGHT_BYTES,
             max_uncommitted: 1_000_000,
             revoke_timeout: Duration::from_secs(30),
-            forget: Arc::new(move |partition| ledger.forget_positions(partition)),
+            forget: Arc::new(move |partition| forgets.forget_positions(partition)),
+            settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
         })?;
         Ok(Arc::new(source))
     })?;

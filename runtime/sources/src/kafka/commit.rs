@@ -1,0 +1,72 @@
+//! Commits, one at a time, each with its answer: the client library repeats some that fail, and one that
+//! is older must not come after one that is newer; and one without an answer is none.
+
+use super::context::Context;
+use super::partition::Partition;
+use super::state::Shared;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Between two commits. What is completed and not committed is in the ledger.
+const COMMIT: Duration = Duration::from_millis(500);
+
+/// Commits what has moved on, until the source closes: on a thread of its own, since the poll must not wait
+/// for a broker.
+pub fn run(consumer: &BaseConsumer<Context>, shared: &Shared) {
+    loop {
+        let state = shared.state();
+        let waited = shared.released.wait_timeout_while(state, COMMIT, |s| !s.closing);
+        if waited.unwrap_or_else(PoisonError::into_inner).0.closing {
+            return;
+        }
+        commit(consumer, shared, |p| !p.leaving);
+    }
+}
+
+/// Commits what has moved on of some partitions of ours, and waits for the answer.
+pub fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, of: impl Fn(&Partition) -> bool) {
+    let _turn = turn(shared);
+    let list = moved(shared, of);
+    if list.count() == 0 {
+        return;
+    }
+    let answer = consumer.commit(&list, CommitMode::Sync);
+    let mut state = shared.state();
+    match answer {
+        Ok(()) => {
+            for element in list.elements() {
+                if let Some((_, partition)) = state.find(element.topic(), element.partition()) {
+                    partition.committed = element.offset().to_raw();
+                }
+            }
+        }
+        Err(error) => {
+            drop(state);
+            tracing::warn!(
+                pipeline = %shared.options.pipeline, %error,
+                "offsets could not be committed; they are tried again as long as their partitions are ours. What they \
+                 cover is in the ledger; another host handles it again"
+            );
+        }
+    }
+}
+
+/// Held by whoever commits. Nothing that was given to the broker is without an answer then.
+pub fn turn(shared: &Shared) -> MutexGuard<'_, ()> {
+    shared.turn.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The offsets to commit: those that the broker has not confirmed. What it has is not given again: the
+/// topic may be another by now.
+fn moved(shared: &Shared, of: impl Fn(&Partition) -> bool) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for partition in shared.state().partitions.iter().filter(|p| p.ours && of(p)) {
+        if let Some(position) = partition.position.filter(|position| partition.committed != Some(*position))
+        {
+            drop(list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(position)));
+        }
+    }
+    list
+}

@@ -1,0 +1,215 @@
+//! One partition, as this member knows it.
+
+use pelton_core::ports::Standing;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the client library says of a partition may be so old.
+const OLD: Duration = Duration::from_secs(5);
+
+/// What a member knows of a partition that is its own, or was.
+#[derive(Debug)]
+pub struct Partition {
+    pub topic: Arc<str>,
+    pub number: i32,
+    /// As the ledger knows it.
+    pub id: u32,
+    /// Counts its assignments to this member.
+    pub assignment: u32,
+    pub ours: bool,
+    /// When it was assigned.
+    since: Instant,
+    /// Revoked, and not let go yet.
+    pub leaving: bool,
+    /// The offset to commit: all before it is settled. None until something is.
+    pub position: Option<i64>,
+    /// The one that the broker has confirmed last.
+    pub committed: Option<i64>,
+    /// Where this assignment began to read; none when the client library is to find out.
+    pub begin: Option<i64>,
+    /// One past the last record fetched.
+    pub fetched: Option<i64>,
+    /// The end at the time of the assignment; none until it is known.
+    pub end: Option<i64>,
+    /// Whether the poll has come to an end of the partition since.
+    pub at_end: bool,
+    pub paused: bool,
+    /// The broker may have refused the offset to read next: it is to be looked at.
+    pub doubtful: bool,
+    /// Reading went on elsewhere: where it stopped, and where it went on. What lies between is passed
+    /// over once all before it is settled.
+    jumped: Option<(i64, i64)>,
+}
+
+impl Partition {
+    /// One that is not ours yet.
+    pub fn new(topic: Arc<str>, number: i32, id: u32) -> Self {
+        Self {
+            topic,
+            number,
+            id,
+            assignment: 0,
+            ours: false,
+            since: Instant::now(),
+            leaving: false,
+            position: None,
+            committed: None,
+            begin: None,
+            fetched: None,
+            end: None,
+            at_end: false,
+            paused: false,
+            doubtful: false,
+            jumped: None,
+        }
+    }
+
+    /// It is ours from now on, to be read from `begin`.
+    pub fn assign(&mut self, begin: Option<i64>) {
+        let assignment = self.assignment + 1;
+        let new = Self::new(self.topic.clone(), self.number, self.id);
+        *self = Self { assignment, ours: true, begin, ..new };
+    }
+
+    /// A record was fetched.
+    pub fn fetch(&mut self, offset: i64) {
+        if self.next().is_none() {
+            // The library has found out where the group begins: known to the broker from now on.
+            (self.begin, self.position) = (Some(offset), Some(offset));
+        }
+        self.fetched = Some(offset + 1);
+        self.at_end = false;
+    }
+
+    /// Whether records of this assignment may be in work.
+    pub fn received(&self) -> bool {
+        self.fetched.is_some() || self.jumped.is_some()
+    }
+
+    /// How many offsets lie between the record that was fetched last and this one. What lies between two
+    /// records that come one after the other is no record.
+    pub fn skipped(&self, offset: i64) -> u64 {
+        self.fetched.and_then(|next| u64::try_from(offset - next).ok()).unwrap_or(0)
+    }
+
+    /// The offset to read next, if it is known.
+    pub fn next(&self) -> Option<i64> {
+        self.fetched.or(self.begin)
+    }
+
+    /// The library has read up to this end of the partition, and handed over all of it. What it says may be
+    /// of an earlier assignment.
+    pub fn ends(&mut self, end: i64) {
+        let since = self.since.elapsed() > OLD && self.end.is_none_or(|known| known <= end);
+        self.at_end |= self.ours && since;
+    }
+
+    /// Everything before `next` is settled.
+    pub fn pass(&mut self, next: i64) {
+        self.position = Some(self.position.map_or(next, |p| p.max(next)));
+        self.jump_over();
+    }
+
+    /// Reading goes on at `to`: what lies before it is gone.
+    pub fn jump(&mut self, from: i64, to: i64) {
+        let in_work = self.received();
+        (self.begin, self.fetched, self.paused, self.doubtful) = (Some(to), None, false, false);
+        if in_work {
+            self.jumped = Some((from, to));
+            self.jump_over();
+        } else {
+            self.position = Some(to);
+        }
+    }
+
+    fn jump_over(&mut self) {
+        if let Some((_, to)) = self.jumped.take_if(|(from, _)| self.position >= Some(*from)) {
+            self.position = self.position.max(Some(to));
+        }
+    }
+
+    /// Records that are left before the end it had when it was assigned, at most; 1 when that is not
+    /// known yet, or its beginning is behind that end.
+    pub fn left(&self) -> u64 {
+        let begins_behind = self.fetched.is_none() && self.end.is_some_and(|end| self.begin > Some(end));
+        match (self.end, self.next()) {
+            _ if self.doubtful || begins_behind => 1,
+            _ if self.at_end => 0,
+            (Some(end), Some(next)) => u64::try_from(end - next).unwrap_or(0),
+            _ => 1,
+        }
+    }
+
+    /// For people. `limit` is how far it may be behind.
+    pub fn standing(&self, limit: u64) -> Standing {
+        let unsigned = |offset: Option<i64>| offset.and_then(|o| u64::try_from(o).ok());
+        let behind = self.uncommitted();
+        Standing {
+            name: format!("{}/{}", self.topic, self.number),
+            partition: self.id,
+            position: unsigned(self.position),
+            received: unsigned(self.fetched),
+            behind,
+            held_back: self.paused && behind >= limit - limit / 4,
+        }
+    }
+
+    /// Records fetched beyond what may be committed, counted by offsets.
+    pub fn uncommitted(&self) -> u64 {
+        let from = self.position.or(self.begin);
+        let beyond = self.fetched.zip(from).map_or(0, |(fetched, from)| fetched - from);
+        u64::try_from(beyond).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_to(next: i64) -> Partition {
+        let mut partition = Partition::new("orders".into(), 0, 0);
+        partition.assign(Some(10));
+        (10..next).for_each(|offset| partition.fetch(offset));
+        partition
+    }
+
+    #[test]
+    fn what_is_passed_over_is_committed_once_all_before_it_is_settled() {
+        let mut partition = read_to(20);
+        partition.jump(20, 50);
+        assert_eq!((partition.next(), partition.position), (Some(50), None));
+        partition.pass(15);
+        assert_eq!(partition.position, Some(15));
+        partition.pass(20);
+        assert_eq!(partition.position, Some(50));
+
+        let mut nothing_in_work = read_to(10);
+        nothing_in_work.jump(10, 50);
+        assert_eq!(nothing_in_work.position, Some(50));
+
+        let mut all_settled = read_to(20);
+        all_settled.pass(20);
+        all_settled.jump(20, 50);
+        assert_eq!(all_settled.position, Some(50));
+    }
+
+    #[test]
+    fn where_the_library_begins_is_committed_with_the_first_record() {
+        let mut partition = Partition::new("orders".into(), 0, 0);
+        partition.assign(None);
+        assert_eq!((partition.next(), partition.left()), (None, 1));
+        partition.fetch(7);
+        assert_eq!((partition.position, partition.next()), (Some(7), Some(8)));
+    }
+
+    #[test]
+    fn what_is_left_is_counted_from_where_reading_is() {
+        let mut partition = read_to(10);
+        partition.end = Some(50);
+        assert_eq!(partition.left(), 40);
+        partition.begin = Some(50);
+        assert_eq!(partition.left(), 0, "it was at its end when it came");
+        partition.begin = Some(90);
+        assert_eq!(partition.left(), 1, "the broker will refuse where it begins");
+    }
+}

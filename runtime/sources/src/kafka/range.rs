@@ -1,0 +1,170 @@
+//! The broker does not have the offset that is to be read next: goes on as `out_of_range` says, or stops.
+
+use super::beginning::fail;
+use super::context::{Context, advice, is_of_connection};
+use super::partition::Partition;
+use super::state::Shared;
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{Offset, TopicPartitionList};
+use std::time::Duration;
+
+/// How long the broker may take for one answer.
+const ASK: Duration = Duration::from_secs(2);
+
+/// A partition of which an offset may have been refused.
+struct Doubt {
+    topic: String,
+    partition: i32,
+    /// As the ledger knows it.
+    id: u32,
+    /// The offset to read next.
+    next: i64,
+    /// Records of it were received.
+    received: bool,
+}
+
+/// What is wrong with the offset.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// The broker has it after all.
+    Within,
+    /// The records from here to the first that is left are gone.
+    Gone { first: i64, end: i64 },
+    /// The partition ends before it: the log was cut, or is another one.
+    Cut { first: i64, end: i64 },
+}
+
+/// Looks at the partitions that may be meant by a refusal. Those of which the broker says nothing now are
+/// looked at again.
+pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared) {
+    let doubt = |p: &Partition| {
+        let (topic, partition, id) = (p.topic.to_string(), p.number, p.id);
+        Some(Doubt { topic, partition, id, next: p.next()?, received: p.received() })
+    };
+    let doubtful: Vec<Doubt> = {
+        let state = shared.state();
+        state.partitions.iter().filter(|p| p.ours && !p.leaving && p.doubtful).filter_map(doubt).collect()
+    };
+    for doubt in doubtful {
+        let place = match consumer.fetch_watermarks(&doubt.topic, doubt.partition, ASK) {
+            Ok((first, end)) if doubt.next < first => Place::Gone { first, end },
+            Ok((first, end)) if doubt.next > end => Place::Cut { first, end },
+            Ok(_) => Place::Within,
+            Err(error) => {
+                let words = format!(
+                    "the broker refuses an offset and does not say why: {error}. {}",
+                    advice(&error)
+                );
+                if shared.state().complain(words, is_of_connection(&error)) {
+                    tracing::warn!(pipeline = %shared.options.pipeline, topic = doubt.topic, partition = doubt.partition, %error, "the broker refuses an offset, and does not say why; it is asked again");
+                }
+                continue;
+            }
+        };
+        let Some(to) = decide(shared, &doubt, place) else { return fail(shared) };
+        if matches!(place, Place::Cut { .. }) {
+            // Other records have these offsets now, or will have.
+            (shared.options.forget)(doubt.id);
+        }
+        if let Err(error) = jump(consumer, shared, &doubt, to) {
+            tracing::error!(
+                pipeline = %shared.options.pipeline, topic = doubt.topic, partition = doubt.partition, %error,
+                "reading could not go on at offset {to}: the worker stops. Start it again"
+            );
+            return fail(shared);
+        }
+    }
+}
+
+/// Where to go on; none if the worker is to stop. Says why.
+fn decide(shared: &Shared, doubt: &Doubt, place: Place) -> Option<i64> {
+    let options = &shared.options;
+    let (pipeline, topic) = (&*options.pipeline, &*doubt.topic);
+    let (partition, offset) = (doubt.partition, doubt.next);
+    let (what, first, end) = match place {
+        Place::Within => {
+            tracing::warn!(
+                pipeline,
+                topic,
+                partition,
+                offset,
+                "the broker has refused an offset of one of these partitions, and has it now: reading goes on there. \
+                 If the partition lost its last records with its leader, others may have taken their place before it"
+            );
+            return Some(offset);
+        }
+        Place::Gone { first, end } => {
+            (format!("the records {offset} to {} are gone", first - 1), first, end)
+        }
+        Place::Cut { first, end } => {
+            (format!("the partition ends at {end}: it was cut, or made anew"), first, end)
+        }
+    };
+    let to = match options.out_of_range.as_str() {
+        "earliest" => first,
+        "latest" => end,
+        _ => {
+            tracing::error!(
+                pipeline,
+                topic,
+                partition,
+                offset,
+                "the group is at an offset that the broker does not have: {what}. Nothing is skipped or repeated \
+                 unasked: write `out_of_range = \"earliest\"` in the source to go on with the oldest record there \
+                 is, or \"latest\" with the next one, or commit an offset for the group. The worker stops"
+            );
+            give_up(shared, doubt, place);
+            return None;
+        }
+    };
+    if matches!(place, Place::Cut { .. }) && doubt.received {
+        tracing::error!(
+            pipeline,
+            topic,
+            partition,
+            offset,
+            "{what}, while records of it are in work: the worker stops. Started again, it goes on as \
+             `out_of_range` says"
+        );
+        give_up(shared, doubt, place);
+        return None;
+    }
+    tracing::warn!(
+        pipeline,
+        topic,
+        partition,
+        offset,
+        "the group is at an offset that the broker does not have: {what}. It goes on as `out_of_range` says, at \
+         the {}",
+        options.out_of_range
+    );
+    Some(to)
+}
+
+/// Nothing more is committed of a partition whose offsets may be another log's.
+fn give_up(shared: &Shared, doubt: &Doubt, place: Place) {
+    if matches!(place, Place::Cut { .. })
+        && let Some((_, partition)) = shared.state().find(&doubt.topic, doubt.partition)
+    {
+        partition.position = None;
+    }
+}
+
+/// Reads a partition from another offset on. It has stopped after the refusal, so that a seek would
+/// not do: it is assigned anew.
+fn jump(consumer: &BaseConsumer<Context>, shared: &Shared, doubt: &Doubt, to: i64) -> KafkaResult<()> {
+    if !matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
+        // An eager assignment is made as a whole.
+        return Err(KafkaError::Subscription("the group's protocol assigns all or nothing".to_owned()));
+    }
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&doubt.topic, doubt.partition, Offset::Offset(to))?;
+    // The library would keep a pause.
+    consumer.resume(&list)?;
+    consumer.incremental_unassign(&list)?;
+    if let Some((_, partition)) = shared.state().find(&doubt.topic, doubt.partition) {
+        partition.jump(doubt.next, to);
+    }
+    consumer.incremental_assign(&list)
+}
