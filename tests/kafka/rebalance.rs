@@ -85,8 +85,8 @@ fn a_member_that_is_told_to_stop_hands_over_before_the_group_would_miss_it() {
     first.stop();
     let stopped = Instant::now();
     until("the other has all", || (assigned() > before).then_some(()));
-    // The session is 45 s.
-    assert!(stopped.elapsed() < Duration::from_secs(10), "it took {:?}", stopped.elapsed());
+    // The session is 45 s; the others hear of it within a second.
+    assert!(stopped.elapsed() < Duration::from_secs(5), "it took {:?}", stopped.elapsed());
     until("all is committed", || (committed(&broker) == 2_000).then_some(()));
     second.stop();
     assert!(counts(&[&first, &second]).values().all(|n| *n == 1));

@@ -26,6 +26,10 @@ mod work;
 mod worker;
 
 use anyhow::{Context, Result};
+
+/// As the worker has it; the other sides have it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 use args::Setup;
 use report::Row;
 

@@ -51,10 +51,11 @@ impl ClientContext for Context {
         if reached && statistics.cgrp.is_some_and(|group| group.state == "up") {
             state.connected();
         }
-        for topic in statistics.topics.values() {
-            for told in topic.partitions.values().filter(|p| p.fetchq_cnt == 0 && p.eof_offset >= 0) {
+        // Of one topic, the ends are told as they are met.
+        for topic in statistics.topics.values().filter(|_| self.shared.options.topics.len() > 1) {
+            for told in topic.partitions.values().filter(|told| told.eof_offset >= 0) {
                 if let Some((_, partition)) = state.find(&topic.topic, told.partition) {
-                    partition.ends(told.eof_offset);
+                    partition.meets(told.eof_offset);
                 }
             }
         }

@@ -126,6 +126,15 @@ const OF_THE_MEMBER: [&str; 8] = [
     "coordinator.query.interval.ms",
 ];
 
+/// Members hear with their heartbeats that one has left: its partitions are idle no longer than that.
+const HEARTBEAT_MS: &str = "1000";
+
+/// What is fetched ahead by the library, in KiB: what a few milliseconds need, in memory that is bounded.
+const PREFETCH_KIB: &str = "16384";
+
+/// How long nothing is fetched once that is full. Its own second would be an idle one for us.
+const FULL_MS: &str = "10";
+
 /// Between two looks at whether the brokers are reached.
 const STATISTICS_MS: &str = "2000";
 
@@ -187,9 +196,12 @@ impl KafkaOptions {
             .set("check.crcs", "true")
             .set("statistics.interval.ms", STATISTICS_MS)
             .set("auto.offset.reset", "error")
+            .set("queued.max.messages.kbytes", PREFETCH_KIB)
+            .set("fetch.queue.backoff.ms", FULL_MS)
             .set_log_level(RDKafkaLogLevel::Warning);
         if self.group_protocol == "classic" {
             config.set("partition.assignment.strategy", "cooperative-sticky");
+            config.set("heartbeat.interval.ms", HEARTBEAT_MS);
         }
         for (name, value) in &self.librdkafka {
             config.set(name, value);

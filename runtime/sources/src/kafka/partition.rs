@@ -17,7 +17,7 @@ pub struct Partition {
     /// Counts its assignments to this member.
     pub assignment: u32,
     pub ours: bool,
-    /// When it was assigned.
+    /// When it was assigned, or resumed.
     since: Instant,
     /// Revoked, and not let go yet.
     pub leaving: bool,
@@ -33,6 +33,8 @@ pub struct Partition {
     pub end: Option<i64>,
     /// Whether the poll has come to an end of the partition since.
     pub at_end: bool,
+    /// The library has met this end of it; what lies before may still be on its way to the poll.
+    met: Option<i64>,
     pub paused: bool,
     /// The broker may have refused the offset to read next: it is to be looked at.
     pub doubtful: bool,
@@ -58,6 +60,7 @@ impl Partition {
             fetched: None,
             end: None,
             at_end: false,
+            met: None,
             paused: false,
             doubtful: false,
             jumped: None,
@@ -97,11 +100,21 @@ impl Partition {
         self.fetched.or(self.begin)
     }
 
-    /// The library has read up to this end of the partition, and handed over all of it. What it says may be
-    /// of an earlier assignment.
-    pub fn ends(&mut self, end: i64) {
-        let since = self.since.elapsed() > OLD && self.end.is_none_or(|known| known <= end);
-        self.at_end |= self.ours && since;
+    /// The library has met this end of the partition. What it says may be of before an assignment or a pause.
+    pub fn meets(&mut self, end: i64) {
+        if self.ours && !self.paused && self.since.elapsed() > OLD {
+            self.met = Some(end);
+        }
+    }
+
+    /// The poll has found nothing: what the library had read of it was taken in.
+    pub fn drained(&mut self) {
+        self.at_end |= self.met.zip(self.end).is_some_and(|(met, end)| met >= end);
+    }
+
+    /// Nothing is to be read for a while, and what was read ahead is thrown away; or it goes on.
+    pub fn pause(&mut self, paused: bool) {
+        (self.paused, self.met, self.since) = (paused, None, Instant::now());
     }
 
     /// Everything before `next` is settled.
@@ -113,7 +126,8 @@ impl Partition {
     /// Reading goes on at `to`: what lies before it is gone.
     pub fn jump(&mut self, from: i64, to: i64) {
         let in_work = self.received();
-        (self.begin, self.fetched, self.paused, self.doubtful) = (Some(to), None, false, false);
+        self.pause(false);
+        (self.begin, self.fetched, self.doubtful) = (Some(to), None, false);
         if in_work {
             self.jumped = Some((from, to));
             self.jump_over();
@@ -211,5 +225,24 @@ mod tests {
         assert_eq!(partition.left(), 0, "it was at its end when it came");
         partition.begin = Some(90);
         assert_eq!(partition.left(), 1, "the broker will refuse where it begins");
+    }
+
+    #[test]
+    fn an_end_counts_once_what_lies_before_it_was_taken_in() {
+        let mut partition = read_to(20);
+        partition.end = Some(50);
+        partition.meets(50);
+        partition.drained();
+        assert!(!partition.at_end, "what is said may be of before its assignment");
+        partition.since = Instant::now().checked_sub(2 * OLD).expect("the machine runs for longer");
+        partition.meets(50);
+        assert!(!partition.at_end, "records may be on their way to the poll");
+        partition.fetch(20);
+        partition.drained();
+        assert!(partition.at_end);
+        partition.fetch(21);
+        partition.pause(true);
+        partition.drained();
+        assert!(!partition.at_end, "what was read ahead is thrown away by a pause");
     }
 }

@@ -72,7 +72,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
         match polled {
             Some(Ok(record)) => take_in(shared, &record),
             Some(Err(error)) => heed(shared, &error),
-            None => {}
+            None => shared.state().partitions.iter_mut().for_each(Partition::drained),
         }
         if !look {
             continue;
@@ -182,7 +182,7 @@ fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared, full: bool) {
         let go = roomy && behind < options.max_uncommitted - options.max_uncommitted / 4;
         if stop && !partition.paused {
             pause.add_partition(&partition.topic, partition.number);
-            partition.paused = true;
+            partition.pause(true);
             if behind >= options.max_uncommitted {
                 tracing::warn!(
                     pipeline = %options.pipeline, topic = %partition.topic, partition = partition.number,
@@ -192,7 +192,7 @@ fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared, full: bool) {
             }
         } else if go && partition.paused {
             resume.add_partition(&partition.topic, partition.number);
-            partition.paused = false;
+            partition.pause(false);
         }
     }
     drop(state);
