@@ -33,6 +33,7 @@ impl Subject for Embedded {
             binary: true,
             headers: true,
             keys: true,
+            free_keys: true,
             empty_keys: true,
             explicit_ids: true,
             delayed_send: true,
@@ -40,6 +41,7 @@ impl Subject for Embedded {
             exact_lag: true,
             max_body: 1 << 20,
             wakes_within: Duration::from_millis(100),
+            haunted_for: Duration::ZERO,
             delay_slack: Duration::from_secs(1),
         }
     }

@@ -48,6 +48,7 @@ impl Subject for Kafka {
             binary: true,
             headers: true,
             keys: true,
+            free_keys: true,
             empty_keys: true,
             explicit_ids: false,
             delayed_send: false,
@@ -55,6 +56,7 @@ impl Subject for Kafka {
             exact_lag: false,
             max_body: MAX_BODY,
             wakes_within: Duration::from_millis(250),
+            haunted_for: Duration::ZERO,
             delay_slack: Duration::ZERO,
         }
     }

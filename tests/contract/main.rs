@@ -5,17 +5,24 @@
 mod embedded;
 mod kafka;
 mod mutants;
+mod sqs;
 
 use embedded::Embedded;
 use kafka::Kafka;
 use libtest_mimic::{Arguments, Trial};
 use pelton_tests::contract::{self, Subject};
+use sqs::Queues;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let subjects: [Arc<dyn Subject>; 2] = [Arc::new(Embedded), Arc::new(Kafka::default())];
+    let subjects: [Arc<dyn Subject>; 4] = [
+        Arc::new(Embedded),
+        Arc::new(Kafka::default()),
+        Arc::new(Queues::standard()),
+        Arc::new(Queues::fifo()),
+    ];
     let mut trials: Vec<Trial> = subjects.iter().flat_map(contract::trials).collect();
     trials.push(Trial::test("embedded::nothing_it_can_do_is_skipped", nothing_is_skipped));
     trials.push(Trial::test("a_source_that_can_less_is_asked_less_and_told_why", less_is_asked));

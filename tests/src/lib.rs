@@ -17,5 +17,6 @@ pub mod kafka_secure;
 pub mod log;
 pub mod proxy;
 pub mod site;
+pub mod sqs;
 pub mod wait;
 pub mod worker;

@@ -1,7 +1,8 @@
 //! A network between a worker and a broker, that can be made bad: slow, silent, or cut.
 //!
 //! A Kafka broker tells its clients where it is, and they go there. So the proxy reads the answers,
-//! and puts its own port in place of the broker's: a client that began here stays here.
+//! and puts its own port in place of the broker's: a client that began here stays here. What other brokers
+//! say is carried as it comes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -22,6 +23,8 @@ pub struct Proxy {
 struct Line {
     broker: u16,
     port: u16,
+    /// It carries frames of Kafka.
+    framed: bool,
     weather: Mutex<Weather>,
     changed: Condvar,
 }
@@ -39,18 +42,32 @@ struct Weather {
 }
 
 impl Proxy {
-    /// A way to the broker at this `host:port`, good for now.
+    /// A way to the Kafka broker at this `host:port`, good for now.
     ///
     /// # Panics
     /// When there is no port for it.
     #[must_use]
     pub fn before(broker: &str) -> Self {
+        Self::open(broker, true)
+    }
+
+    /// A way to any other, whose clients go where they are told to.
+    ///
+    /// # Panics
+    /// When there is no port for it.
+    #[must_use]
+    pub fn plain(broker: &str) -> Self {
+        Self::open(broker, false)
+    }
+
+    fn open(broker: &str, framed: bool) -> Self {
         let listener = TcpListener::bind((HOST, 0)).expect("there are free ports");
         let port = listener.local_addr().expect("it is bound").port();
         let (_, of_broker) = broker.split_once(':').expect("host:port");
         let line = Arc::new(Line {
             broker: of_broker.parse().expect("host:port"),
             port,
+            framed,
             weather: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -138,8 +155,9 @@ impl Line {
 
     /// Reads frame after frame, each with the time it is to arrive.
     fn read(&self, mut from: TcpStream, answers: bool, to: &Sender<(Instant, Vec<u8>)>) {
-        while let Ok(mut frame) = frame(&mut from) {
-            if answers {
+        let next = |from: &mut TcpStream| if self.framed { frame(from) } else { some(from) };
+        while let Ok(mut frame) = next(&mut from) {
+            if answers && self.framed {
                 self.readdress(&mut frame);
             }
             let due = Instant::now() + self.weather().delay;
@@ -196,4 +214,12 @@ fn frame(from: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     frame.resize(4 + u32::from_be_bytes(length) as usize, 0);
     from.read_exact(&mut frame[4..])?;
     Ok(frame)
+}
+
+/// Whatever has come.
+fn some(from: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 64 << 10];
+    let count = from.read(&mut bytes)?;
+    bytes.truncate(count);
+    if bytes.is_empty() { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
 }

@@ -206,6 +206,8 @@ pub enum LetterId {
     Number(u64),
     /// In a topic: `topic/partition/offset`.
     Place { topic: String, partition: i32, offset: i64 },
+    /// In a queue of SQS: the service's id of it.
+    Message(String),
 }
 
 impl std::fmt::Display for LetterId {
@@ -213,6 +215,7 @@ impl std::fmt::Display for LetterId {
         match self {
             Self::Number(number) => write!(f, "{number}"),
             Self::Place { topic, partition, offset } => write!(f, "{topic}/{partition}/{offset}"),
+            Self::Message(id) => write!(f, "{id}"),
         }
     }
 }
@@ -265,10 +268,17 @@ fn letter_id(text: &str) -> Result<LetterId, String> {
     if let Ok(number) = text.parse() {
         return Ok(LetterId::Number(number));
     }
+    let is_message = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if text.contains('-') && text.bytes().all(is_message) {
+        return Ok(LetterId::Message(text.to_owned()));
+    }
     let mut parts = text.rsplitn(3, '/');
     let (offset, partition, topic) = (parts.next(), parts.next(), parts.next());
     let numbers = offset.and_then(|o| o.parse().ok()).zip(partition.and_then(|p| p.parse().ok()));
-    let wanted = || "must be a number, or topic/partition/offset, as `dlq list` shows it".to_owned();
+    let wanted = || {
+        "must be an id as `dlq list` shows it: a number, topic/partition/offset, or that of a message"
+            .to_owned()
+    };
     let (topic, (offset, partition)) = topic.zip(numbers).ok_or_else(wanted)?;
     Ok(LetterId::Place { topic: topic.to_owned(), partition, offset })
 }

@@ -7,6 +7,9 @@ use crate::outcome::Letter;
 
 /// What the names begin with. A message's own headers of such names give way.
 pub const PREFIX: &str = "pelton-";
+/// The header of a message that came back from its letter, where its broker gives it no place of its own:
+/// names the replay. The same message may be a letter again, and come back again.
+pub const REPLAY: &str = "pelton-replay";
 /// There when the broker had no value for the message.
 const TOMBSTONE: &str = "pelton-tombstone";
 

@@ -89,7 +89,7 @@ pub struct Delivery {
     /// Number of the assignment that its partition came with, for sources that take partitions
     /// back: each has a larger one than the one before. 0 for others.
     pub assignment: u32,
-    /// When the lease ends, where the source has leases.
+    /// When the lease ends, where the source has leases. See `Source::receive` for what it counts from.
     pub lease_until: Option<Time>,
 }
 

@@ -98,6 +98,9 @@ pub trait Source: Send + Sync {
     /// `max_bytes` (the first one always fits: the caller asks only when the largest allowed
     /// message would). At most one call is under way. Returns an empty list when the source was
     /// closed, or after a transient error it has logged; the caller asks again.
+    ///
+    /// A source with leases does not know the driver's clock: its `lease_until` counts from the moment
+    /// this resolves, and the driver moves it to its own origin.
     fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>>;
 
     /// Tells the broker how deliveries ended. `Lost` for a receipt whose lease has ended.

@@ -97,9 +97,11 @@ impl Performer {
 
     async fn receive(&self, max: usize, max_bytes: usize) {
         let answer = self.ports.source.receive(max, max_bytes).await;
+        let now = self.now();
         points::reach("received");
         let known = answer.map(|deliveries| {
-            let pair = |d| {
+            let pair = |mut d: pelton_core::Delivery| {
+                d.lease_until = d.lease_until.map(|left| now.plus(left.0));
                 let known = self.dedup.known(&d, self.digest);
                 (d, known)
             };

@@ -7,3 +7,6 @@
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
+
+#[cfg(feature = "sqs")]
+pub mod sqs;

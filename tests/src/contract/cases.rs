@@ -53,6 +53,7 @@ cases! {
         headers_keep_their_order_and_repeat [Headers],
         header_values_may_be_any_bytes [Headers, Binary],
         keys_arrive_as_they_were_sent [Keys],
+        keys_may_be_of_any_language_or_missing [Keys, FreeKeys],
         keys_may_be_any_bytes [Keys, Binary],
         an_empty_key_is_a_key_and_none_is_none [Keys, EmptyKeys],
         ids_are_told_apart_and_stay_over_a_redelivery [Individual],

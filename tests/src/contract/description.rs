@@ -16,6 +16,8 @@ pub struct Description {
     pub headers: bool,
     /// Messages may have an ordering key; those of one key come in order.
     pub keys: bool,
+    /// Keys may be text of any language, and messages may have none.
+    pub free_keys: bool,
     /// An empty key differs from none.
     pub empty_keys: bool,
     /// The producer may choose a message's id.
@@ -31,6 +33,8 @@ pub struct Description {
     pub max_body: usize,
     /// How soon a waiting `receive` sees what another process has sent.
     pub wakes_within: Duration,
+    /// How long after a crash the broker still hands messages to what has died.
+    pub haunted_for: Duration,
     /// How late a delayed message may be.
     pub delay_slack: Duration,
 }
@@ -43,6 +47,7 @@ pub enum Need {
     Binary,
     Headers,
     Keys,
+    FreeKeys,
     EmptyKeys,
     ExplicitIds,
     DelayedSend,
@@ -63,6 +68,7 @@ impl Need {
             Self::Binary => (d.binary, "it carries text only"),
             Self::Headers => (d.headers, "it has no headers"),
             Self::Keys => (d.keys, "it has no ordering keys"),
+            Self::FreeKeys => (d.free_keys, "every message has a key, of a few characters"),
             Self::EmptyKeys => (d.empty_keys, "it cannot tell an empty key from none"),
             Self::ExplicitIds => (d.explicit_ids, "it gives the ids itself"),
             Self::DelayedSend => (d.delayed_send, "it cannot send with a delay"),

@@ -90,7 +90,8 @@ pub async fn a_lane_keeps_its_order_over_a_crash(mut probe: Probe) {
 pub async fn a_lane_that_waits_is_still_held_after_a_crash(mut probe: Probe) {
     probe.send(lane("a", 0..3)).await;
     let head = probe.receive(1, 1 << 20).await.remove(0);
-    probe.settle(&head, Settle::RetryLater { delay_ms: 400 }).await;
+    let crash_ms = u64::try_from(probe.can.haunted_for.as_millis()).expect("a short time");
+    probe.settle(&head, Settle::RetryLater { delay_ms: 400 + 3 * crash_ms }).await;
     probe.crash().await;
     probe.send(lane("b", 0..1)).await;
     let done = probe.work_off(4, |_| Settle::Ack).await;

@@ -21,12 +21,17 @@ pub struct Part {
 
 /// Asks the broker of a pipeline; none for one that has no broker. Blocks for some seconds at most.
 /// `Err` says what is wrong, and what to do.
-#[cfg_attr(not(feature = "kafka"), allow(clippy::unnecessary_wraps, reason = "brokers answer"))]
+#[cfg_attr(
+    not(any(feature = "kafka", feature = "sqs")),
+    allow(clippy::unnecessary_wraps, reason = "brokers answer")
+)]
 pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>> {
     match &pipeline.source {
         SourceConfig::Embedded { .. } => None,
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => Some(super::kafka::look(kafka)),
+        #[cfg(feature = "sqs")]
+        SourceConfig::Sqs(sqs) => Some(super::sqs::look(sqs)),
     }
 }
 
@@ -39,6 +44,15 @@ pub struct Findings {
     pub warnings: Vec<String>,
 }
 
+/// Looks at how a pipeline and its queue go together, by asking its broker. Blocks.
+pub fn look_at_source(pipeline: &PipelineConfig) -> Findings {
+    match &pipeline.source {
+        #[cfg(feature = "sqs")]
+        SourceConfig::Sqs(sqs) => super::sqs::check(pipeline, sqs),
+        _ => Findings::default(),
+    }
+}
+
 /// Looks at where a pipeline's dead letters go, by asking its broker. Blocks.
 pub fn look_at_letters(pipeline: &PipelineConfig) -> Findings {
     match (&pipeline.source, &pipeline.dead_letters) {
@@ -46,12 +60,16 @@ pub fn look_at_letters(pipeline: &PipelineConfig) -> Findings {
         (SourceConfig::Kafka(kafka), LettersConfig::Topics(topics)) => {
             super::topic_letters::check(kafka, topics)
         }
+        #[cfg(feature = "sqs")]
+        (SourceConfig::Sqs(sqs), LettersConfig::Sqs(queue_url)) => {
+            super::sqs::check_letters(pipeline, sqs, queue_url)
+        }
         _ => Findings::default(),
     }
 }
 
 /// How many letters a broker holds for a pipeline; none when no broker does. Blocks.
-#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "brokers need it"))]
+#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "Kafka needs it"))]
 pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<u64, Fail>> {
     match &pipeline.dead_letters {
         LettersConfig::DataDir | LettersConfig::Queue(_) => None,
@@ -64,11 +82,28 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
             }
             Some(counted)
         }
+        #[cfg(feature = "sqs")]
+        LettersConfig::Sqs(queue_url) => super::sqs::count_letters(pipeline, queue_url),
     }
 }
 
-/// How each part stands, for people: one row each.
-pub fn rows(looked: &[Part], worker_runs: bool) -> Vec<Vec<String>> {
+/// How each part stands, for people: what the columns are called, and one row each.
+pub fn table(looked: &[Part], worker_runs: bool) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    if looked.iter().all(|part| part.json["queue"].is_string()) {
+        return (vec!["queue", "visible", "in flight", "delayed"], looked.iter().map(queue_row).collect());
+    }
+    let heading = vec!["partition", "committed", "received", "end", "lag", "waits for"];
+    (heading, partition_rows(looked, worker_runs))
+}
+
+/// A queue whose service counts approximately.
+fn queue_row(part: &Part) -> Vec<String> {
+    let count = |name: &str| format!("about {}", part.json[name]);
+    let name = part.json["queue"].as_str().unwrap_or_default().to_owned();
+    vec![name, count("visible"), count("in_flight"), count("delayed")]
+}
+
+fn partition_rows(looked: &[Part], worker_runs: bool) -> Vec<Vec<String>> {
     let text = |value: &Value| if value.is_null() { "-".to_owned() } else { value.to_string() };
     let row = |part: &Part| {
         let (json, here) = (&part.json, &part.json["here"]);
@@ -102,6 +137,9 @@ fn waits(here: &Value, worker_runs: bool) -> String {
 /// The part of `status --json` that a broker adds.
 pub fn to_json(looked: &Result<Vec<Part>, Vec<String>>) -> Value {
     match looked {
+        Ok(parts) if parts.iter().any(|p| p.json["queue"].is_string()) => {
+            json!({ "queues": parts.iter().map(|p| p.json.clone()).collect::<Vec<_>>() })
+        }
         Ok(parts) => json!({ "partitions": parts.iter().map(|p| p.json.clone()).collect::<Vec<_>>() }),
         Err(problems) => json!({ "problems": problems }),
     }

@@ -22,10 +22,9 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
                 problems.extend(found.into_iter().map(|what| Problem { path: path.clone(), what }));
                 continue;
             }
+            note(&path, broker::look_at_source(pipeline), &mut problems);
             let path = format!("pipelines.{}.dead_letter", pipeline.name);
-            let found = broker::look_at_letters(pipeline);
-            found.warnings.iter().for_each(|what| eprintln!("warning: {path}: {what}"));
-            problems.extend(found.problems.into_iter().map(|what| Problem { path: path.clone(), what }));
+            note(&path, broker::look_at_letters(pipeline), &mut problems);
         }
     }
     if !problems.is_empty() {
@@ -50,6 +49,11 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
         bound(&config) >> 20
     );
     Ok(())
+}
+
+fn note(path: &str, found: broker::Findings, problems: &mut Vec<Problem>) {
+    found.warnings.iter().for_each(|what| eprintln!("warning: {path}: {what}"));
+    problems.extend(found.problems.into_iter().map(|what| Problem { path: path.to_owned(), what }));
 }
 
 /// What all instances can take together.

@@ -33,7 +33,7 @@ pub fn to_json(pipeline: &PipelineConfig, id: &LetterId, letter: &StoredLetter) 
         "id",
         match id {
             LetterId::Number(number) => (*number).into(),
-            LetterId::Place { .. } => id.to_string().into(),
+            LetterId::Place { .. } | LetterId::Message(_) => id.to_string().into(),
         },
     );
     put("pipeline", pipeline.name.as_str().into());

@@ -2,9 +2,7 @@
 
 use super::{letter, open_beside};
 use crate::cli::{LetterId, Which};
-#[cfg(feature = "kafka")]
-use crate::config::SourceConfig;
-use crate::config::{Config, LettersConfig, PipelineConfig};
+use crate::config::{Config, LettersConfig, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use pelton_store::{LetterFilter, Store, StoredLetter};
 
@@ -38,6 +36,8 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
         LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Box::new(stored(pipeline, store))),
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => Ok(Box::new(super::topic_letters::open(pipeline, topics, store)?)),
+        #[cfg(feature = "sqs")]
+        LettersConfig::Sqs(queue_url) => Ok(Box::new(super::queue_letters::open(pipeline, queue_url)?)),
     }
 }
 
@@ -45,19 +45,29 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
 struct Stored<'c> {
     pipeline: &'c PipelineConfig,
     store: Store,
-    /// For a pipeline that reads topics.
+    back: Back<'c>,
+}
+
+/// The way back to where letters came from.
+enum Back<'c> {
+    /// The same database.
+    Here(std::marker::PhantomData<&'c ()>),
     #[cfg(feature = "kafka")]
-    back: Option<super::topic_letters::Back<'c>>,
+    Kafka(super::topic_letters::Back<'c>),
+    #[cfg(feature = "sqs")]
+    Sqs(super::queue_letters::Back<'c>),
 }
 
 fn stored(pipeline: &PipelineConfig, store: Store) -> Stored<'_> {
     Stored {
         pipeline,
         store,
-        #[cfg(feature = "kafka")]
         back: match &pipeline.source {
-            SourceConfig::Kafka(kafka) => Some(super::topic_letters::Back::new(pipeline, kafka)),
-            SourceConfig::Embedded { .. } => None,
+            SourceConfig::Embedded { .. } => Back::Here(std::marker::PhantomData),
+            #[cfg(feature = "kafka")]
+            SourceConfig::Kafka(kafka) => Back::Kafka(super::topic_letters::Back::new(pipeline, kafka)),
+            #[cfg(feature = "sqs")]
+            SourceConfig::Sqs(sqs) => Back::Sqs(super::queue_letters::Back::new(pipeline, sqs)),
         },
     }
 }
@@ -79,7 +89,7 @@ impl Letterbox for Stored<'_> {
             None => None,
             Some(LetterId::Number(number)) => Some(*number),
             // No letter here has such an id.
-            Some(LetterId::Place { .. }) => return Ok(0),
+            Some(LetterId::Place { .. } | LetterId::Message(_)) => return Ok(0),
         };
         let (mut after, mut seen) = (0, 0);
         loop {
@@ -93,9 +103,12 @@ impl Letterbox for Stored<'_> {
     }
 
     fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
-        #[cfg(feature = "kafka")]
-        if let Some(back) = &self.back {
-            return back.put(letters, |gone| self.purge(gone));
+        match &self.back {
+            Back::Here(_) => {}
+            #[cfg(feature = "kafka")]
+            Back::Kafka(back) => return back.put(letters, |gone| self.purge(gone)),
+            #[cfg(feature = "sqs")]
+            Back::Sqs(back) => return back.put(letters, |gone| self.purge(gone)),
         }
         let keyed = letters.into_iter().map(|found| {
             let key = letter::dedup_key(self.pipeline, &found.letter);

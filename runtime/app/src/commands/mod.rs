@@ -10,12 +10,16 @@ pub mod ledger;
 mod letter;
 mod letterbox;
 mod live;
+#[cfg(feature = "sqs")]
+mod queue_letters;
 #[cfg(feature = "kafka")]
 pub mod replay;
 #[cfg(feature = "kafka")]
 mod replay_live;
 pub mod run;
 pub mod send;
+#[cfg(feature = "sqs")]
+mod sqs;
 pub mod status;
 mod table;
 mod target;

@@ -26,8 +26,8 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
             Some(Err(problems)) => problems.iter().for_each(|problem| println!("\n{name}: {problem}")),
             Some(Ok(parts)) => {
                 println!("\n{name}:");
-                let heading = ["partition", "committed", "received", "end", "lag", "waits for"];
-                table::print(&heading, &broker::rows(parts, worker.is_some()))?;
+                let (heading, rows) = broker::table(parts, worker.is_some());
+                table::print(&heading, &rows)?;
             }
             None => {}
         }

@@ -25,7 +25,10 @@ impl Target for Queue {
 }
 
 /// The target of a pipeline; refuses what its broker cannot do.
-#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "brokers need it"))]
+#[cfg_attr(
+    not(any(feature = "kafka", feature = "sqs")),
+    allow(unused_variables, reason = "brokers need it")
+)]
 pub fn open(config: &Config, pipeline: &PipelineConfig, args: &SendArgs) -> Result<Box<dyn Target>, Fail> {
     match &pipeline.source {
         SourceConfig::Embedded { queue } => {
@@ -33,5 +36,7 @@ pub fn open(config: &Config, pipeline: &PipelineConfig, args: &SendArgs) -> Resu
         }
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => super::kafka::target(config, pipeline, kafka, args),
+        #[cfg(feature = "sqs")]
+        SourceConfig::Sqs(sqs) => super::sqs::target(config, pipeline, sqs, args),
     }
 }

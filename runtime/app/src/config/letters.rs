@@ -14,6 +14,9 @@ pub enum LettersConfig {
     /// Topics of the broker that is read.
     #[cfg(feature = "kafka")]
     Topics(LetterTopics),
+    /// A queue of SQS, by its address.
+    #[cfg(feature = "sqs")]
+    Sqs(String),
 }
 
 /// Dead-letter topics.
@@ -42,6 +45,8 @@ pub fn dead_letters(pipeline: &Section<'_>, source: &SourceConfig) -> LettersCon
     let target = match source {
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) if !section.has("queue") => topics(&section, &kafka.topics),
+        #[cfg(feature = "sqs")]
+        SourceConfig::Sqs(sqs) if section.has("queue_url") => sqs_queue(&section, &sqs.queue_url),
         _ => queue(&section, source.queue()),
     };
     section.finish();
@@ -56,6 +61,20 @@ fn queue(section: &Section<'_>, read: Option<&str>) -> LettersConfig {
         section.problem("queue", "must be 1 to 64 of a-z, A-Z, 0-9, `-` and `_`");
     }
     LettersConfig::Queue(target)
+}
+
+#[cfg(feature = "sqs")]
+fn sqs_queue(section: &Section<'_>, read: &str) -> LettersConfig {
+    let target = section.text("queue_url").unwrap_or_default();
+    if target == read {
+        section.problem("queue_url", "is the queue that the pipeline reads: its dead letters would come back for ever; name another, or leave it out");
+    } else if !super::sqs::is_queue_url(&target) {
+        section.problem("queue_url", super::sqs::NO_QUEUE_URL);
+    }
+    if section.has("queue") {
+        section.problem("queue", "is given beside `queue_url`; leave one of them out");
+    }
+    LettersConfig::Sqs(target)
 }
 
 #[cfg(feature = "kafka")]

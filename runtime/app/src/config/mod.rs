@@ -7,6 +7,8 @@ mod kafka;
 mod letters;
 mod section;
 mod source;
+#[cfg(feature = "sqs")]
+mod sqs;
 pub mod units;
 
 pub use checked::{Config, PipelineConfig};
@@ -17,6 +19,8 @@ pub use letters::LetterTopics;
 pub use letters::LettersConfig;
 pub use section::{Problem, Problems};
 pub use source::SourceConfig;
+#[cfg(feature = "sqs")]
+pub use sqs::SqsConfig;
 
 use std::path::{Path, PathBuf};
 

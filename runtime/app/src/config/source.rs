@@ -4,6 +4,8 @@ use super::checked::is_name;
 #[cfg(feature = "kafka")]
 use super::kafka::{KafkaConfig, kafka};
 use super::section::Section;
+#[cfg(feature = "sqs")]
+use super::sqs::{SqsConfig, sqs};
 
 /// The broker and what is read there.
 #[derive(Debug, Clone)]
@@ -16,6 +18,9 @@ pub enum SourceConfig {
     /// Topics of Kafka, as a member of a group.
     #[cfg(feature = "kafka")]
     Kafka(Box<KafkaConfig>),
+    /// A queue of SQS.
+    #[cfg(feature = "sqs")]
+    Sqs(Box<SqsConfig>),
 }
 
 impl SourceConfig {
@@ -25,6 +30,8 @@ impl SourceConfig {
             Self::Embedded { queue } => Some(queue),
             #[cfg(feature = "kafka")]
             Self::Kafka(_) => None,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(_) => None,
         }
     }
 
@@ -34,6 +41,8 @@ impl SourceConfig {
             Self::Embedded { queue } => format!("queue {queue}"),
             #[cfg(feature = "kafka")]
             Self::Kafka(kafka) => format!("kafka {}", kafka.topics.join(", ")),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(sqs) => format!("sqs {}", pelton_sources::sqs::queue_name(&sqs.queue_url)),
         }
     }
 }
@@ -44,27 +53,34 @@ pub fn source(pipeline: &Section<'_>, name: &str) -> SourceConfig {
     match section.text("type").as_deref() {
         #[cfg(feature = "kafka")]
         Some("kafka") => SourceConfig::Kafka(Box::new(kafka(section))),
+        #[cfg(feature = "sqs")]
+        Some("sqs") => SourceConfig::Sqs(Box::new(sqs(section))),
         #[cfg(not(feature = "kafka"))]
-        Some("kafka") => {
-            section
-                .problem("type", "is `kafka`, which this build leaves out; build with `--features kafka`");
-            SourceConfig::Embedded { queue: name.to_owned() }
-        }
+        Some("kafka") => left_out(&section, "kafka", name),
+        #[cfg(not(feature = "sqs"))]
+        Some("sqs") => left_out(&section, "sqs", name),
         Some("embedded") => embedded(section, name, true),
         None if !pipeline.has("source") => embedded(section, name, false),
         None => {
-            section.problem("type", "is missing; write type = \"embedded\" or type = \"kafka\"");
+            section.problem("type", "is missing; write type = \"embedded\", \"kafka\" or \"sqs\"");
             embedded(section, name, true)
         }
         Some(other) => {
             let what = format!(
-                "is `{other}`, which this version has not; those it has are \"embedded\" and \"kafka\""
+                "is `{other}`, which this version has not; those it has are \"embedded\", \"kafka\" and \"sqs\""
             );
             section.problem("type", what);
             // What the others are called is not known here.
             SourceConfig::Embedded { queue: name.to_owned() }
         }
     }
+}
+
+#[cfg(not(all(feature = "kafka", feature = "sqs")))]
+fn left_out(section: &Section<'_>, broker: &str, name: &str) -> SourceConfig {
+    let what = format!("is `{broker}`, which this build leaves out; build with `--features {broker}`");
+    section.problem("type", what);
+    SourceConfig::Embedded { queue: name.to_owned() }
 }
 
 fn embedded(section: Section<'_>, name: &str, given: bool) -> SourceConfig {

@@ -105,7 +105,7 @@ impl Changes<'_> {
                 self.forget_attempts(Identity::Position(position))?;
             }
             (Some(identity), None) => {
-                self.set_attempts(identity, 0, Some(mark(&letter.message.id)))?;
+                self.set_attempts(identity, 0, Some(mark(&letter.message)))?;
             }
             (Some(identity), Some(_)) => self.forget_attempts(identity)?,
             (None, _) => {}

@@ -4,8 +4,8 @@ use super::How;
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode, encode_items};
 use crate::ledger::ranges::{self, Kind};
-use pelton_core::Identity;
 use pelton_core::ports::{Claim, ClaimItem, Verdict};
+use pelton_core::{Identity, Message, letter};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
@@ -66,7 +66,7 @@ fn judge(past: Option<Past>, item: &ClaimItem, how: How, claim: Claim) -> Verdic
         Some(p) => (p.attempts, p.suspect, p.lettered),
         None => (0, false, None),
     };
-    if !how.redo && lettered.is_some_and(|l| l == mark(&item.message.id)) {
+    if !how.redo && lettered.is_some_and(|l| l == mark(&item.message)) {
         return Verdict::Lettered;
     }
     if suspect && !how.alone {
@@ -75,9 +75,17 @@ fn judge(past: Option<Past>, item: &ClaimItem, how: How, claim: Claim) -> Verdic
     Verdict::Fresh { claim, attempt: known.max(item.attempts) + 1, crashed: suspect }
 }
 
-/// What is left of a message that has a letter: enough to know it again.
-pub fn mark(message_id: &str) -> Vec<u8> {
-    Sha256::digest(message_id.as_bytes())[..16].to_vec()
+/// What is left of a message that has a letter: enough to know it again. One that came back from its
+/// letter has the id it had, and is another.
+pub fn mark(message: &Message) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    digest.update(message.id.as_bytes());
+    let replay = message.headers.iter().find(|h| message.replayed && h.name == letter::REPLAY);
+    if let Some(replay) = replay {
+        digest.update([0]);
+        digest.update(&replay.value);
+    }
+    digest.finalize()[..16].to_vec()
 }
 
 /// How a message ended before, if it did. That a position has a letter elsewhere holds without

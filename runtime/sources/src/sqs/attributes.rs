@@ -1,0 +1,192 @@
+//! Headers as message attributes, and back.
+//!
+//! The service takes ten attributes, each name once, none empty, in no order. Headers that do not fit
+//! travel together in one attribute of ours, as JSON.
+
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::MessageAttributeValue;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use pelton_core::Header;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap};
+
+/// The attributes of a message.
+pub type Attributes = HashMap<String, MessageAttributeValue>;
+
+/// All headers of a message, where they cannot be attributes each: a JSON array of `[name, text]`, or
+/// `[name, base64, "base64"]`.
+const HEADERS: &str = "pelton-headers";
+/// How the body is encoded, where it is no text.
+pub const ENCODING: &str = "pelton-encoding";
+const MOST: usize = 10;
+
+/// A message's own headers as attributes, beside some of ours (name and text).
+pub fn pack(own: &[Header], ours: &[(&str, String)]) -> Attributes {
+    let mut all: Attributes = ours.iter().map(|(name, text)| ((*name).to_owned(), string(text))).collect();
+    let names: BTreeSet<&str> = own.iter().map(|h| h.name.as_str()).collect();
+    let fits = own.len() + all.len() <= MOST
+        && names.len() == own.len()
+        && own.iter().all(|h| is_name(&h.name) && !h.value.is_empty() && !all.contains_key(&h.name));
+    if fits {
+        all.extend(own.iter().map(|h| (h.name.clone(), value(&h.value))));
+    } else {
+        let packed: Value = own.iter().map(packed).collect();
+        all.insert(HEADERS.to_owned(), string(&packed.to_string()));
+    }
+    all
+}
+
+/// What `pack` was given: the message's own headers, in the order of their names where the service has
+/// lost theirs; and what else is there by name. The attributes that begin with `pelton-` are ours.
+pub fn unpack(attributes: &Attributes) -> (Vec<Header>, HashMap<&str, &str>) {
+    let mut ours = HashMap::new();
+    let mut own = Vec::new();
+    for (name, value) in attributes {
+        if name.starts_with("pelton-") && value.string_value().is_some() {
+            ours.extend(value.string_value().map(|text| (name.as_str(), text)));
+        } else {
+            own.push(Header { name: name.clone(), value: bytes(value) });
+        }
+    }
+    own.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    if let Some(packed) = ours.remove(HEADERS).and_then(unpacked) {
+        own.extend(packed);
+    }
+    (own, ours)
+}
+
+/// A body as the service takes it, and how it is encoded if it is not as it was.
+pub fn body(bytes: &[u8]) -> (String, Option<&'static str>) {
+    match std::str::from_utf8(bytes) {
+        // An empty one is refused, so it is marked.
+        Ok(text) if !text.is_empty() && text.chars().all(is_allowed) => (text.to_owned(), None),
+        _ => {
+            let text = STANDARD.encode(bytes);
+            // The service takes no empty body.
+            (if text.is_empty() { "=".to_owned() } else { text }, Some("base64"))
+        }
+    }
+}
+
+/// The body that `body` was given; none when the mark lies.
+pub fn body_of(text: &str, encoding: Option<&str>) -> Option<Vec<u8>> {
+    match encoding {
+        Some("base64") if text == "=" => Some(Vec::new()),
+        Some("base64") => STANDARD.decode(text).ok(),
+        _ => None,
+    }
+}
+
+/// Bytes that an attribute takes of the room that a message has.
+pub fn weight(attributes: &Attributes) -> usize {
+    let of = |(name, value): (&String, &MessageAttributeValue)| {
+        name.len() + value.data_type().len() + bytes(value).len()
+    };
+    attributes.iter().map(of).sum()
+}
+
+fn packed(header: &Header) -> Value {
+    match std::str::from_utf8(&header.value) {
+        Ok(text) => json!([header.name, text]),
+        Err(_) => json!([header.name, STANDARD.encode(&header.value), "base64"]),
+    }
+}
+
+fn unpacked(text: &str) -> Option<Vec<Header>> {
+    let all: Vec<Vec<String>> = serde_json::from_str(text).ok()?;
+    let header = |parts: Vec<String>| match parts.as_slice() {
+        [name, text] => Some(Header { name: name.clone(), value: text.clone().into_bytes() }),
+        [name, text, _] => Some(Header { name: name.clone(), value: STANDARD.decode(text).ok()? }),
+        _ => None,
+    };
+    all.into_iter().map(header).collect()
+}
+
+fn string(text: &str) -> MessageAttributeValue {
+    attribute("String", Some(text.to_owned()), None)
+}
+
+fn value(bytes: &[u8]) -> MessageAttributeValue {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.chars().all(is_allowed) => string(text),
+        _ => attribute("Binary", None, Some(Blob::new(bytes))),
+    }
+}
+
+fn attribute(kind: &str, text: Option<String>, blob: Option<Blob>) -> MessageAttributeValue {
+    let builder = MessageAttributeValue::builder().data_type(kind);
+    let built = builder.set_string_value(text).set_binary_value(blob).build();
+    // It fails for a missing type only, and this has one.
+    built.unwrap_or_else(|_| unreachable!("a type was given"))
+}
+
+fn bytes(value: &MessageAttributeValue) -> Vec<u8> {
+    let blob = value.binary_value().map(|blob| blob.as_ref().to_vec());
+    blob.or_else(|| value.string_value().map(|text| text.as_bytes().to_vec())).unwrap_or_default()
+}
+
+/// What the service lets a name of an attribute be.
+fn is_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    (1..=256).contains(&name.len())
+        && name.bytes().all(allowed)
+        && !name.starts_with('.')
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !lower.starts_with("aws.")
+        && !lower.starts_with("amazon.")
+        && !lower.starts_with("pelton-")
+}
+
+/// What the service lets a text have: the characters of XML 1.0.
+fn is_allowed(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(name: &str, value: &[u8]) -> Header {
+        Header { name: name.into(), value: value.into() }
+    }
+
+    #[test]
+    fn headers_that_fit_are_attributes_each() {
+        let own = [header("a", b"1"), header("b", &[0, 0xff])];
+        let all = pack(&own, &[("pelton-x", "y".into())]);
+        assert_eq!(all.len(), 3);
+        assert_eq!((all["a"].data_type(), all["b"].data_type()), ("String", "Binary"));
+        let (back, ours) = unpack(&all);
+        assert_eq!((back.as_slice(), ours["pelton-x"]), (&own[..], "y"));
+    }
+
+    #[test]
+    fn headers_that_do_not_fit_travel_together() {
+        let many: Vec<Header> = (0..11).map(|n| header(&format!("h{n}"), b"v")).collect();
+        let odd = [
+            vec![header("a", b"1"), header("a", b"2")],
+            vec![header("empty", b"")],
+            vec![header("AWS.x", b"1")],
+            vec![header("sch\u{f6}n", b"1"), header("b", &[0xff])],
+            many,
+        ];
+        for own in odd {
+            let all = pack(&own, &[]);
+            assert_eq!(all.keys().collect::<Vec<_>>(), [HEADERS]);
+            assert_eq!(unpack(&all).0, own);
+        }
+    }
+
+    #[test]
+    fn bodies_come_back() {
+        for bytes in [&b"text\r\n"[..], b"", b"\0", &[0xff, 0xfe], "\u{1f680}".as_bytes()] {
+            let (text, encoding) = body(bytes);
+            let back = body_of(&text, encoding).unwrap_or_else(|| text.clone().into_bytes());
+            assert_eq!(back, bytes);
+        }
+        assert_eq!(body(b"text\r\n").1, None);
+    }
+}

@@ -1,0 +1,193 @@
+//! Deletes and changes of visibility, several of them in one call; and what each entry was answered.
+
+use super::calls::{change_all, delete_all};
+use super::options::BATCH;
+use super::state::Shared;
+use pelton_core::ports::Class;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// How long a call waits for others of its kind.
+const GATHER: Duration = Duration::from_millis(4);
+/// Calls under way at once.
+const CALLS: usize = 16;
+
+/// What is to be done to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Delete,
+    /// It is invisible for so many seconds from now, and not ours any more.
+    Visibility(i32),
+    /// It is ours for so many seconds from now.
+    Extend(i32),
+}
+
+/// One entry of a call.
+#[derive(Debug)]
+pub struct Job {
+    pub receipt: u64,
+    pub handle: String,
+    pub kind: Kind,
+    /// Who waits for the answer, if anybody does.
+    pub answer: Option<oneshot::Sender<Result<(), Class>>>,
+}
+
+/// What a call came to, entry by entry.
+pub type Answered = Vec<(Job, Result<(), Class>)>;
+
+/// Makes the calls, until nobody can ask for one any more and all are answered.
+pub async fn run(shared: Arc<Shared>, mut jobs: UnboundedReceiver<Job>) {
+    let mut desk = Desk::new(shared);
+    let mut open = true;
+    while open || !desk.is_idle() {
+        let due = desk.due();
+        let asleep = async {
+            match due {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            job = jobs.recv(), if open => match job {
+                Some(job) => desk.take(job),
+                None => open = false,
+            },
+            Some(done) = desk.calls.join_next() => desk.answered(done.unwrap_or_default()),
+            () = asleep => {}
+        }
+        desk.flush(!open);
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Vec<Job>,
+    since: Option<Instant>,
+}
+
+impl Queue {
+    fn push(&mut self, job: Job) {
+        self.since.get_or_insert_with(Instant::now);
+        self.jobs.push(job);
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.jobs.len() >= BATCH || self.since.is_some_and(|since| since + GATHER <= now)
+    }
+
+    fn next(&mut self) -> Vec<Job> {
+        let rest = self.jobs.split_off(self.jobs.len().min(BATCH));
+        let next = std::mem::replace(&mut self.jobs, rest);
+        if self.jobs.is_empty() {
+            self.since = None;
+        }
+        next
+    }
+}
+
+struct Desk {
+    shared: Arc<Shared>,
+    deletes: Queue,
+    changes: Queue,
+    calls: JoinSet<Answered>,
+    /// Messages whose lease is just being extended, each with what is to be done to it after that: a
+    /// late extension must not follow a delete, nor overwrite a longer wait.
+    extending: HashMap<u64, Vec<Job>>,
+}
+
+impl Desk {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            deletes: Queue::default(),
+            changes: Queue::default(),
+            calls: JoinSet::new(),
+            extending: HashMap::new(),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.deletes.jobs.is_empty() && self.changes.jobs.is_empty()
+    }
+
+    /// When the next call is due, if there may be one.
+    fn due(&self) -> Option<Instant> {
+        let free = self.calls.len() < CALLS;
+        let due = [&self.deletes, &self.changes].into_iter().filter_map(|queue| queue.since).min();
+        due.filter(|_| free).map(|since| since + GATHER)
+    }
+
+    fn take(&mut self, job: Job) {
+        if let Some(after) = self.extending.get_mut(&job.receipt) {
+            after.push(job);
+            return;
+        }
+        match job.kind {
+            Kind::Delete => self.deletes.push(job),
+            Kind::Visibility(_) | Kind::Extend(_) => self.changes.push(job),
+        }
+    }
+
+    fn flush(&mut self, all: bool) {
+        let now = Instant::now();
+        while self.calls.len() < CALLS && (self.deletes.is_due(now) || all && !self.deletes.jobs.is_empty())
+        {
+            let (shared, jobs) = (self.shared.clone(), self.deletes.next());
+            self.calls.spawn(async move { delete_all(&shared, jobs).await });
+        }
+        while self.calls.len() < CALLS && (self.changes.is_due(now) || all && !self.changes.jobs.is_empty())
+        {
+            let jobs = self.still_wanted();
+            if jobs.is_empty() {
+                continue;
+            }
+            let extended = jobs.iter().filter(|job| matches!(job.kind, Kind::Extend(_)));
+            self.extending.extend(extended.map(|job| (job.receipt, Vec::new())));
+            let shared = self.shared.clone();
+            self.calls.spawn(async move { change_all(&shared, jobs).await });
+        }
+    }
+
+    /// The next changes, without extensions of what is being settled meanwhile.
+    fn still_wanted(&mut self) -> Vec<Job> {
+        let jobs = self.changes.next();
+        let (mut wanted, mut moot) = (Vec::with_capacity(jobs.len()), Vec::new());
+        let mut state = self.shared.state();
+        for job in jobs {
+            let ends = state.table.get_mut(job.receipt).is_none_or(|held| held.ending);
+            if matches!(job.kind, Kind::Extend(_)) && ends { moot.push(job) } else { wanted.push(job) }
+        }
+        drop(state);
+        moot.into_iter().for_each(|job| tell(job, Ok(())));
+        wanted
+    }
+
+    fn answered(&mut self, answered: Answered) {
+        let mut state = self.shared.state();
+        for (job, result) in &answered {
+            state.answered(job.receipt, job.kind, *result);
+        }
+        drop(state);
+        self.shared.room.notify_one();
+        for (job, result) in answered {
+            let after = match job.kind {
+                Kind::Extend(_) => self.extending.remove(&job.receipt),
+                Kind::Delete | Kind::Visibility(_) => None,
+            };
+            tell(job, result);
+            after.into_iter().flatten().for_each(|job| self.take(job));
+        }
+    }
+}
+
+fn tell(job: Job, result: Result<(), Class>) {
+    if let Some(answer) = job.answer {
+        // Who asked may have gone.
+        answer.send(result).unwrap_or_default();
+    }
+}

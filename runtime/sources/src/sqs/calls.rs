@@ -1,0 +1,183 @@
+//! The calls of a batch. The service answers 200 with failed entries inside: each is looked at, and
+//! tried again by itself.
+
+use super::batch::{Answered, Job, Kind};
+use super::fault::Fault;
+use super::state::Shared;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::BuildError;
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+};
+use pelton_core::ports::Class;
+use std::collections::BTreeMap;
+
+/// What became of each entry, by its number.
+#[derive(Debug, Default)]
+pub struct Entries(BTreeMap<usize, Result<(), Failed>>);
+
+/// One entry that failed.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    pub fault: Fault,
+    /// It is refused for what it says: to say it again is of no use.
+    pub for_good: bool,
+}
+
+impl Entries {
+    pub fn of<'e>(good: impl Iterator<Item = &'e str>, failed: &[BatchResultErrorEntry]) -> Self {
+        let number = |id: &str| id.parse().ok();
+        let mut all: BTreeMap<_, _> = good.filter_map(number).map(|n| (n, Ok(()))).collect();
+        for entry in failed {
+            let fault = Fault::told(entry.code(), entry.message().unwrap_or_default());
+            let failed = Failed { fault, for_good: entry.sender_fault() };
+            all.extend(number(entry.id()).map(|n| (n, Err(failed))));
+        }
+        Self(all)
+    }
+
+    /// What became of an entry. One that the answer does not name was not done, as far as anybody knows.
+    pub fn take(&mut self, number: usize) -> Result<(), Failed> {
+        let unnamed = || Failed {
+            fault: Fault {
+                class: Class::Transient,
+                words: "the answer to a batch did not name one of its entries. It is tried again"
+                    .to_owned(),
+                unanswered: true,
+            },
+            for_good: false,
+        };
+        self.0.remove(&number).unwrap_or_else(|| Err(unnamed()))
+    }
+}
+
+pub async fn delete_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
+    let client = shared.connection.client().await;
+    let entry = |(number, job): (usize, &Job)| {
+        let entry = DeleteMessageBatchRequestEntry::builder().id(number.to_string());
+        entry.receipt_handle(&job.handle).build()
+    };
+    let entries = jobs.iter().enumerate().map(entry).collect::<Result<_, _>>();
+    let call = client.delete_message_batch().queue_url(&shared.options.queue_url);
+    let answer = match entries {
+        Ok(entries) => call.set_entries(Some(entries)).send().await.map_err(|error| Fault::of(&error)),
+        Err(error) => Err(unbuilt(&error)),
+    };
+    let answer =
+        answer.map(|told| Entries::of(told.successful().iter().map(|entry| entry.id()), told.failed()));
+    judge(shared, client, jobs, answer, "deleting messages").await
+}
+
+pub async fn change_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
+    let client = shared.connection.client().await;
+    let entry = |(number, job): (usize, &Job)| {
+        let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
+        entry.receipt_handle(&job.handle).visibility_timeout(visibility(job.kind)).build()
+    };
+    let entries = jobs.iter().enumerate().map(entry).collect::<Result<_, _>>();
+    let call = client.change_message_visibility_batch().queue_url(&shared.options.queue_url);
+    let answer = match entries {
+        Ok(entries) => call.set_entries(Some(entries)).send().await.map_err(|error| Fault::of(&error)),
+        Err(error) => Err(unbuilt(&error)),
+    };
+    let answer =
+        answer.map(|told| Entries::of(told.successful().iter().map(|entry| entry.id()), told.failed()));
+    judge(shared, client, jobs, answer, "changing how long messages are invisible").await
+}
+
+fn unbuilt(error: &BuildError) -> Fault {
+    Fault { class: Class::Transient, words: error.to_string(), unanswered: false }
+}
+
+fn visibility(kind: Kind) -> i32 {
+    match kind {
+        Kind::Visibility(seconds) | Kind::Extend(seconds) => seconds,
+        Kind::Delete => 0,
+    }
+}
+
+/// Tells each entry's fate; those that failed for no fault of theirs are tried once more, each alone.
+async fn judge(
+    shared: &Shared,
+    client: &Client,
+    jobs: Vec<Job>,
+    answer: Result<Entries, Fault>,
+    doing: &str,
+) -> Answered {
+    let mut entries = match answer {
+        Ok(entries) => entries,
+        Err(fault) => {
+            shared.complain(doing, &fault);
+            return jobs.into_iter().map(|job| (job, Err(fault.class))).collect();
+        }
+    };
+    let mut answered = Vec::with_capacity(jobs.len());
+    let mut works = true;
+    for (number, job) in jobs.into_iter().enumerate() {
+        let result = match entries.take(number) {
+            Ok(()) => Ok(()),
+            Err(failed) if failed.for_good || failed.fault.class == Class::Lost => {
+                Err(refused(shared, doing, &failed.fault))
+            }
+            Err(_) => match alone(shared, client, &job).await {
+                Ok(()) => Ok(()),
+                Err(fault) if fault.class == Class::Lost => Err(refused(shared, doing, &fault)),
+                Err(fault) => {
+                    works = false;
+                    shared.complain(doing, &fault);
+                    Err(fault.class)
+                }
+            },
+        };
+        answered.push((job, result));
+    }
+    if works {
+        shared.state().works();
+    }
+    answered
+}
+
+/// Given up on: the message is somebody else's by now, or comes again by itself.
+fn refused(shared: &Shared, doing: &str, fault: &Fault) -> Class {
+    let (pipeline, queue) = (&*shared.options.pipeline, &*shared.options.queue_url);
+    tracing::info!(
+        pipeline,
+        queue,
+        "SQS: {doing} was refused for one message: {}. If it is not gone it comes again, and the ledger knows what became of it",
+        fault.words
+    );
+    Class::Lost
+}
+
+async fn alone(shared: &Shared, client: &Client, job: &Job) -> Result<(), Fault> {
+    let queue_url = &shared.options.queue_url;
+    if job.kind == Kind::Delete {
+        let call = client.delete_message().queue_url(queue_url).receipt_handle(&job.handle);
+        return call.send().await.map(drop).map_err(|error| Fault::of(&error));
+    }
+    let call = client.change_message_visibility().queue_url(queue_url).receipt_handle(&job.handle);
+    let call = call.visibility_timeout(visibility(job.kind));
+    call.send().await.map(drop).map_err(|error| Fault::of(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_entry_of_an_answer_is_looked_at() {
+        let failed = |id: &str, code: &str, sender| {
+            let entry = BatchResultErrorEntry::builder().id(id).code(code).sender_fault(sender);
+            entry.build().unwrap()
+        };
+        let failed = [failed("1", "InternalError", false), failed("2", "ReceiptHandleIsInvalid", true)];
+        let mut entries = Entries::of(["0", "nonsense"].into_iter(), &failed);
+        assert!(entries.take(0).is_ok());
+        let own = entries.take(1).unwrap_err();
+        assert_eq!((own.for_good, own.fault.class), (false, Class::Transient));
+        let lost = entries.take(2).unwrap_err();
+        assert_eq!((lost.for_good, lost.fault.class), (true, Class::Lost));
+        assert!(entries.take(3).unwrap_err().fault.unanswered, "what nobody mentions was not done");
+    }
+}

@@ -1,0 +1,84 @@
+//! A message of the service, as a delivery.
+
+use super::attributes::{self, ENCODING};
+use super::options::{SqsOptions, queue_name};
+use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName as System};
+use pelton_core::{Header, Lane, Message, letter};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// The attribute with the id that a message has, where its producer gave one, or a replay gave it back.
+pub const MESSAGE_ID: &str = "pelton-message-id";
+/// The attribute with the time it was published, in milliseconds since the epoch, where that is not the
+/// time it was sent.
+pub const PUBLISHED_AT: &str = "pelton-published-at-ms";
+/// Bytes of an id.
+const MAX_ID: usize = 512;
+
+/// The headers that the service's own attributes arrive as.
+const SYSTEM: [(System, &str); 9] = [
+    (System::ApproximateFirstReceiveTimestamp, "sqs.first-receive-timestamp"),
+    (System::ApproximateReceiveCount, "sqs.receive-count"),
+    (System::AwsTraceHeader, "sqs.aws-trace-header"),
+    (System::DeadLetterQueueSourceArn, "sqs.dead-letter-queue-source-arn"),
+    (System::MessageDeduplicationId, "sqs.message-deduplication-id"),
+    (System::MessageGroupId, "sqs.message-group-id"),
+    (System::SenderId, "sqs.sender-id"),
+    (System::SentTimestamp, "sqs.sent-timestamp"),
+    (System::SequenceNumber, "sqs.sequence-number"),
+];
+/// What their names begin with. A producer's attributes of such names give way.
+pub const SYSTEM_PREFIX: &str = "sqs.";
+
+/// What a received message is.
+pub struct Converted {
+    pub message: Message,
+    /// Where the queue keeps its order.
+    pub lane: Option<Lane>,
+    /// How often the service has delivered it, this time included.
+    pub receives: u32,
+}
+
+/// Takes a message apart.
+pub fn message(received: &Received, options: &SqsOptions) -> Converted {
+    let system = |name: &System| received.attributes().and_then(|all| all.get(name)).map(String::as_str);
+    let group = system(&System::MessageGroupId);
+    let none = HashMap::new();
+    let (mut headers, ours) = attributes::unpack(received.message_attributes().unwrap_or(&none));
+    headers.retain(|h| !h.name.starts_with(SYSTEM_PREFIX));
+    let replay = ours.get(letter::REPLAY);
+    headers.extend(replay.map(|id| header(letter::REPLAY, id)));
+    headers.extend(SYSTEM.iter().filter_map(|(name, as_header)| Some(header(as_header, system(name)?))));
+    let text = received.body().unwrap_or_default();
+    let body = attributes::body_of(text, ours.get(ENCODING).copied());
+    let is_id = |id: &&&str| (1..=MAX_ID).contains(&id.len()) && !id.contains(char::is_control);
+    let id = ours.get(MESSAGE_ID).filter(is_id).copied().or(received.message_id());
+    let sent = system(&System::SentTimestamp);
+    let published = ours.get(PUBLISHED_AT).copied().or(sent);
+    let message = Message {
+        id: id.unwrap_or_default().to_owned(),
+        pipeline: options.pipeline.clone(),
+        origin: queue_name(&options.queue_url).into(),
+        key: group.map(|group| group.as_bytes().to_vec()),
+        headers,
+        body: body.unwrap_or_else(|| text.as_bytes().to_vec()),
+        published_at_ms: published.and_then(|ms| ms.parse().ok()),
+        replayed: replay.is_some(),
+        tombstone: false,
+    };
+    let receives = system(&System::ApproximateReceiveCount).and_then(|n| n.parse().ok()).unwrap_or(1);
+    // On a standard queue a group is for fairness, and promises no order.
+    let lane = group.filter(|_| options.is_fifo()).map(lane);
+    Converted { message, lane, receives }
+}
+
+fn header(name: &str, value: &str) -> Header {
+    Header { name: name.to_owned(), value: value.as_bytes().to_vec() }
+}
+
+/// Two groups with one hash share a lane, and wait for each other: rare, and harmless.
+fn lane(group: &str) -> Lane {
+    let mut hasher = DefaultHasher::new();
+    group.hash(&mut hasher);
+    Lane(hasher.finish())
+}

@@ -1,0 +1,198 @@
+//! A queue for commands that wait: how it stands, what is sent, letters. All of it blocks.
+
+use super::client::{Connection, patient};
+use super::fault::Fault;
+use super::kept::{KeptLetter, kept};
+use super::options::{BATCH, is_fifo, seconds};
+use super::outgoing::{Outgoing, send};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName as Attribute,
+};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How a queue is made, and how it stands. Counts are approximate, as the service says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueFacts {
+    /// Its address in policies.
+    pub arn: String,
+    /// Whether it keeps the order of its groups.
+    pub fifo: bool,
+    /// Messages that may be received.
+    pub visible: u64,
+    /// Messages that somebody holds, or that wait for a retry.
+    pub in_flight: u64,
+    /// Messages that were sent with a delay.
+    pub delayed: u64,
+    /// How long a message is kept.
+    pub retention: Duration,
+    /// The queue's own visibility timeout.
+    pub visibility: Duration,
+    /// Where it puts what was received too often.
+    pub redrive: Option<Redrive>,
+    /// Whether it is encrypted with a key that must be allowed to be used.
+    pub encrypted: bool,
+}
+
+/// The queue's own policy of giving up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redrive {
+    /// The queue that it gives to.
+    pub target_arn: String,
+    /// After so many receives.
+    pub max_receives: u32,
+}
+
+impl QueueFacts {
+    /// What is not settled, whoever holds it.
+    #[must_use]
+    pub fn unsettled(&self) -> u64 {
+        self.visible + self.in_flight + self.delayed
+    }
+
+    fn of(attributes: &HashMap<Attribute, String>) -> Self {
+        let text = |name: Attribute| attributes.get(&name).map(String::as_str).unwrap_or_default();
+        let number = |name: Attribute| text(name).parse().unwrap_or(0);
+        Self {
+            arn: text(Attribute::QueueArn).to_owned(),
+            fifo: text(Attribute::FifoQueue) == "true",
+            visible: number(Attribute::ApproximateNumberOfMessages),
+            in_flight: number(Attribute::ApproximateNumberOfMessagesNotVisible),
+            delayed: number(Attribute::ApproximateNumberOfMessagesDelayed),
+            retention: Duration::from_secs(number(Attribute::MessageRetentionPeriod)),
+            visibility: Duration::from_secs(number(Attribute::VisibilityTimeout)),
+            redrive: redrive(text(Attribute::RedrivePolicy)),
+            encrypted: !text(Attribute::KmsMasterKeyId).is_empty(),
+        }
+    }
+}
+
+fn redrive(policy: &str) -> Option<Redrive> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    let max = &policy["maxReceiveCount"];
+    // Written as a number, or as a text of one.
+    let max_receives = max.as_u64().or_else(|| max.as_str()?.parse().ok())?;
+    Some(Redrive {
+        target_arn: policy["deadLetterTargetArn"].as_str()?.to_owned(),
+        max_receives: u32::try_from(max_receives).ok()?,
+    })
+}
+
+pub async fn facts(client: &Client, queue_url: &str) -> Result<QueueFacts, Fault> {
+    let call = client.get_queue_attributes().queue_url(queue_url).attribute_names(Attribute::All);
+    let told = call.send().await.map_err(|error| Fault::of(&error))?;
+    Ok(QueueFacts::of(&told.attributes.unwrap_or_default()))
+}
+
+/// One queue. Not within a tokio runtime.
+pub struct Desk {
+    runtime: Runtime,
+    connection: Connection,
+    queue_url: String,
+}
+
+impl Desk {
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    /// In words: a thread or a socket cannot be had.
+    pub fn open(queue_url: &str, connection: Connection) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("the SQS client cannot work here: {error}"))?;
+        Ok(Self { runtime, connection, queue_url: queue_url.to_owned() })
+    }
+
+    /// How the queue stands.
+    ///
+    /// # Errors
+    /// In words: the service does not answer, or refuses.
+    pub fn facts(&self) -> Result<QueueFacts, String> {
+        let facts = async { facts(self.connection.client().await, &self.queue_url).await };
+        self.runtime.block_on(facts).map_err(|fault| fault.words)
+    }
+
+    /// Sends messages; for each the service's id of it, or why it was refused, in words.
+    pub fn send(&self, batch: &[Outgoing]) -> Vec<Result<String, String>> {
+        self.runtime.block_on(async { send(self.connection.client().await, &self.queue_url, batch).await })
+    }
+
+    /// Whether the queue keeps the order of its groups.
+    #[must_use]
+    pub fn is_fifo(&self) -> bool {
+        is_fifo(&self.queue_url)
+    }
+
+    /// Up to ten letters that nobody holds; they are invisible to others for `hold`. Waits for a second
+    /// for one.
+    ///
+    /// # Errors
+    /// In words: the service does not answer, or refuses.
+    pub fn take(&self, hold: Duration) -> Result<Vec<KeptLetter>, String> {
+        let wait = Duration::from_secs(1);
+        let taken = async {
+            let call = self.connection.client().await.receive_message().queue_url(&self.queue_url);
+            let call = call
+                .max_number_of_messages(BATCH as i32)
+                .visibility_timeout(seconds(hold))
+                .wait_time_seconds(seconds(wait))
+                .message_attribute_names("All")
+                .message_system_attribute_names(MessageSystemAttributeName::All);
+            call.customize().config_override(patient(wait)).send().await.map_err(|error| Fault::of(&error))
+        };
+        let told = self.runtime.block_on(taken).map_err(|fault| fault.words)?;
+        Ok(told.messages.unwrap_or_default().iter().filter_map(kept).collect())
+    }
+
+    /// Removes a letter that was taken; false when it is not ours any more.
+    ///
+    /// # Errors
+    /// In words: the service does not answer, or refuses.
+    pub fn remove(&self, handle: &str) -> Result<bool, String> {
+        let removed = async {
+            let client = self.connection.client().await;
+            let call = client.delete_message().queue_url(&self.queue_url).receipt_handle(handle);
+            call.send().await.map(drop).map_err(|error| Fault::of(&error))
+        };
+        match self.runtime.block_on(removed) {
+            Ok(()) => Ok(true),
+            Err(fault) if fault.class == pelton_core::ports::Class::Lost => Ok(false),
+            Err(fault) => Err(fault.words),
+        }
+    }
+
+    /// Lets others see letters that were taken. When that fails, they see them once their time is up.
+    pub fn give_back(&self, handles: &[String]) {
+        for some in handles.chunks(BATCH) {
+            let entry = |(number, handle): (usize, &String)| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
+                entry.receipt_handle(handle).visibility_timeout(0).build().ok()
+            };
+            let entries = some.iter().enumerate().filter_map(entry).collect();
+            let given = async {
+                let client = self.connection.client().await;
+                let call = client.change_message_visibility_batch().queue_url(&self.queue_url);
+                call.set_entries(Some(entries)).send().await.map(drop).map_err(|error| Fault::of(&error))
+            };
+            if let Err(fault) = self.runtime.block_on(given) {
+                tracing::debug!("letters could not be given back: {}", fault.words);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_read_as_the_service_and_as_emulators_write_them() {
+        let arn = "arn:aws:sqs:eu-central-1:123456789012:orders-dlq";
+        for max in ["3", "\"3\""] {
+            let policy = format!("{{\"deadLetterTargetArn\":\"{arn}\",\"maxReceiveCount\":{max}}}");
+            assert_eq!(redrive(&policy), Some(Redrive { target_arn: arn.into(), max_receives: 3 }));
+        }
+        assert_eq!(redrive(""), None);
+    }
+}

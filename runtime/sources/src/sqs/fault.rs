@@ -1,0 +1,106 @@
+//! What the service's errors mean.
+
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use pelton_core::ports::Class;
+use std::error::Error;
+
+/// An error, told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What the engine needs to know.
+    pub class: Class,
+    /// What happened and what to do, in words.
+    pub words: String,
+    /// Nobody knows whether the service has done it.
+    pub unanswered: bool,
+}
+
+impl Fault {
+    pub fn of<E, R>(error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        match error {
+            SdkError::ServiceError(refused) => {
+                let (code, message) = (refused.err().code(), refused.err().message());
+                Self::told(code.unwrap_or("unknown"), message.unwrap_or_default())
+            }
+            other => Self::unanswered(&DisplayErrorContext(other).to_string()),
+        }
+    }
+
+    /// By what the service said.
+    pub fn told(code: &str, message: &str) -> Self {
+        let class = if is_lost(code, message) { Class::Lost } else { Class::Transient };
+        let message = message.trim_end_matches('.');
+        Self { class, words: format!("{code}: {message}. {}", advice(code)), unanswered: false }
+    }
+
+    fn unanswered(what: &str) -> Self {
+        // The SDK tells the whole chain, with the structures behind it; the first part is for people.
+        let what = what.split(" (").next().unwrap_or(what);
+        let advice = if what.contains("credentials") {
+            "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
+        } else if what.contains("region") {
+            "Write `region` in the source, or set AWS_REGION"
+        } else {
+            "Check `queue_url`, `endpoint_url` and the network"
+        };
+        Self { class: Class::Transient, words: format!("{what}. {advice}"), unanswered: true }
+    }
+}
+
+/// The message is no longer ours: its handle has expired, or it is gone.
+fn is_lost(code: &str, message: &str) -> bool {
+    let code = code.rsplit(['.', '#']).next().unwrap_or(code);
+    matches!(code, "ReceiptHandleIsInvalid" | "MessageNotInflight")
+        || (code == "InvalidParameterValue" && message.contains("eceipt"))
+}
+
+fn advice(code: &str) -> &'static str {
+    let has = |part: &str| code.contains(part);
+    if has("NonExistentQueue") || has("QueueDoesNotExist") {
+        "Make the queue, or correct `queue_url`"
+    } else if has("AccessDenied") {
+        "Allow this identity sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility, sqs:SendMessage and \
+         sqs:GetQueueAttributes on the queue"
+    } else if has("Kms") {
+        "Allow this identity to use the key that the queue is encrypted with (kms:Decrypt, kms:GenerateDataKey)"
+    } else if has("ExpiredToken") || has("RequestExpired") {
+        "The credentials have expired: renew them; they are read again by themselves"
+    } else if has("Token") || has("Signature") || has("UnrecognizedClient") {
+        "Check the credentials, and the clock of this machine"
+    } else if has("Throttl") || has("OverLimit") {
+        "It is tried again more slowly"
+    } else {
+        "It is tried again"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expired_handles_are_lost_and_all_else_is_tried_again() {
+        let class = |code, message| Fault::told(code, message).class;
+        assert_eq!(class("ReceiptHandleIsInvalid", "The input receipt handle is invalid."), Class::Lost);
+        assert_eq!(class("AWS.SimpleQueueService.MessageNotInflight", ""), Class::Lost);
+        let expired =
+            "Value x for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.";
+        assert_eq!(class("InvalidParameterValue", expired), Class::Lost);
+        for code in ["InternalError", "ThrottlingException", "AccessDenied", "QueueDoesNotExist"] {
+            assert_eq!(class(code, ""), Class::Transient, "{code}");
+        }
+    }
+
+    #[test]
+    fn words_say_what_to_do() {
+        let words = Fault::told("AWS.SimpleQueueService.NonExistentQueue", "No such queue.").words;
+        assert_eq!(
+            words,
+            "AWS.SimpleQueueService.NonExistentQueue: No such queue. Make the queue, or correct `queue_url`"
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! What is ours now: receipts, as the core knows them, and the service's handles behind them.
+
+use pelton_core::Lane;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How many messages that were given back are remembered.
+const REMEMBERED: usize = 50_000;
+
+/// A receive is not a start: prefetch, orderly releases, crashes of neighbours and lost answers are
+/// received too. So what the service counts is believed by the tenth. That bounds a message that kills
+/// every worker together with its ledger, and costs no other message the attempts it has left.
+const RECEIVES_A_START: u32 = 10;
+
+/// One message that is held.
+#[derive(Debug)]
+pub struct Held {
+    /// The service's id of it.
+    pub id: String,
+    pub handle: String,
+    /// When it was received.
+    pub since: Instant,
+    /// When somebody else may have it.
+    pub until: Instant,
+    pub lane: Option<Lane>,
+    /// It is being settled: nothing may be extended any more.
+    pub ending: bool,
+}
+
+/// All of them, by the number of their receipt; in the order they came.
+#[derive(Debug, Default)]
+pub struct Table {
+    last: u64,
+    held: BTreeMap<u64, Held>,
+    by_id: HashMap<String, u64>,
+    ending: usize,
+    /// Receipts of messages that ended without a start.
+    released: HashMap<String, u32>,
+    order: VecDeque<String>,
+}
+
+impl Table {
+    /// Takes a message in; the number of its receipt. An older receipt of the same message is no longer
+    /// ours: the newest handle is the one to settle it with.
+    pub fn hold(&mut self, held: Held) -> u64 {
+        self.last += 1;
+        if let Some(older) = self.by_id.insert(held.id.clone(), self.last) {
+            self.drop_receipt(older);
+            self.release(&held.id.clone());
+        }
+        self.held.insert(self.last, held);
+        self.last
+    }
+
+    pub fn get_mut(&mut self, receipt: u64) -> Option<&mut Held> {
+        self.held.get_mut(&receipt)
+    }
+
+    /// How many messages are ours and not being settled.
+    pub fn len(&self) -> usize {
+        self.held.len() - self.ending
+    }
+
+    /// It is being settled from now on.
+    pub fn end(&mut self, receipt: u64) {
+        if let Some(held) = self.held.get_mut(&receipt)
+            && !std::mem::replace(&mut held.ending, true)
+        {
+            self.ending += 1;
+        }
+    }
+
+    /// It could not be settled: it is held on.
+    pub fn keep(&mut self, receipt: u64) {
+        if let Some(held) = self.held.get_mut(&receipt)
+            && std::mem::replace(&mut held.ending, false)
+        {
+            self.ending -= 1;
+        }
+    }
+
+    /// It is not ours any more.
+    pub fn forget(&mut self, receipt: u64) {
+        if let Some(held) = self.drop_receipt(receipt)
+            && self.by_id.get(&held.id) == Some(&receipt)
+        {
+            self.by_id.remove(&held.id);
+        }
+    }
+
+    /// Forgets what is not ours any more because its time is up: nobody settles that.
+    pub fn forget_expired(&mut self, now: Instant) {
+        let expired =
+            |(receipt, held): (&u64, &Held)| (held.until <= now && !held.ending).then_some(*receipt);
+        let expired: Vec<u64> = self.held.iter().filter_map(expired).collect();
+        expired.into_iter().for_each(|receipt| self.forget(receipt));
+    }
+
+    fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {
+        let held = self.held.remove(&receipt)?;
+        self.ending -= usize::from(held.ending);
+        Some(held)
+    }
+
+    /// A receipt of this message ends without a start.
+    pub fn release(&mut self, id: &str) {
+        if let Some(count) = self.released.get_mut(id) {
+            *count += 1;
+            return;
+        }
+        if self.order.len() >= REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.released.remove(&oldest);
+        }
+        self.released.insert(id.to_owned(), 1);
+        self.order.push_back(id.to_owned());
+    }
+
+    /// Starts that the service's count proves, when it has delivered a message `receives` times.
+    pub fn starts(&self, id: &str, receives: u32) -> u32 {
+        let released = self.released.get(id).copied().unwrap_or(0);
+        receives.saturating_sub(1).saturating_sub(released) / RECEIVES_A_START
+    }
+
+    /// Everything that is held and not being settled, in the order it came; nothing is held then.
+    pub fn take_all(&mut self) -> Vec<(u64, Held)> {
+        let all = std::mem::take(&mut self.held);
+        self.by_id.clear();
+        self.ending = 0;
+        all.into_iter().filter(|(_, held)| !held.ending).collect()
+    }
+}
+
+impl Held {
+    /// What remains of the longest time that a message may be held, as of now.
+    pub fn remains(&self, longest: Duration, now: Instant) -> Duration {
+        longest.saturating_sub(now.saturating_duration_since(self.since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(id: &str) -> Held {
+        let now = Instant::now();
+        Held { id: id.into(), handle: "h".into(), since: now, until: now, lane: None, ending: false }
+    }
+
+    #[test]
+    fn the_newest_receipt_of_a_message_is_the_one() {
+        let mut table = Table::default();
+        let older = table.hold(held("m"));
+        let newer = table.hold(held("m"));
+        assert!(table.get_mut(older).is_none() && table.get_mut(newer).is_some());
+        table.forget(older);
+        assert_eq!(table.len(), 1);
+        table.end(newer);
+        table.end(newer);
+        assert_eq!(table.len(), 0);
+        table.keep(newer);
+        assert_eq!(table.len(), 1);
+        table.forget(newer);
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn what_has_expired_takes_no_room() {
+        let mut table = Table::default();
+        let (expired, settled) = (table.hold(held("a")), table.hold(held("b")));
+        table.end(settled);
+        table.forget_expired(Instant::now());
+        assert!(table.get_mut(expired).is_none() && table.get_mut(settled).is_some());
+        table.keep(settled);
+        table.forget_expired(Instant::now());
+        assert_eq!((table.len(), table.held.len(), table.by_id.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn receives_are_no_starts_and_many_of_them_are_some() {
+        let mut table = Table::default();
+        assert_eq!([1, 2, 10, 11, 51].map(|n| table.starts("m", n)), [0, 0, 0, 1, 5]);
+        (0..20).for_each(|_| table.release("m"));
+        assert_eq!([1, 21, 31].map(|n| table.starts("m", n)), [0, 0, 1]);
+    }
+
+    #[test]
+    fn what_was_given_back_is_remembered_within_bounds() {
+        let mut table = Table::default();
+        (0..REMEMBERED + 5).for_each(|n| table.release(&n.to_string()));
+        assert_eq!((table.released.len(), table.order.len()), (REMEMBERED, REMEMBERED));
+    }
+}

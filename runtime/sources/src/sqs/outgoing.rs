@@ -1,0 +1,202 @@
+//! What is sent: messages, letters, and letters on their way back.
+
+use super::attributes::{self, Attributes, ENCODING};
+use super::calls::Entries;
+use super::convert::{MESSAGE_ID, PUBLISHED_AT, SYSTEM_PREFIX};
+use super::fault::Fault;
+use super::options::{BATCH, is_fifo};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry as Entry;
+use pelton_core::{Header, letter};
+use std::collections::BTreeMap;
+use tokio::task::JoinSet;
+
+/// What the service takes in one call, and of one message: body and attributes together.
+const MOST_BYTES: usize = 1 << 20;
+/// Calls under way at once, to a queue without order.
+const CALLS: usize = 8;
+/// The group of a message that has no key, in a queue that wants one.
+const NO_KEY: &str = "pelton";
+/// Bytes of a group, or of an id for deduplication.
+const MAX_NAME: usize = 128;
+
+/// One message to send.
+#[derive(Debug, Clone, Default)]
+pub struct Outgoing {
+    /// Its id, where it is not the service's.
+    pub id: Option<String>,
+    /// Its group.
+    pub key: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<Header>,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Wait so long before the first delivery; up to 900 s, and not in a FIFO queue.
+    pub delay_s: i32,
+    /// What the service knows a repetition by, in a FIFO queue.
+    pub dedup_id: Option<String>,
+    /// The letter that it comes back from.
+    pub replays: Option<String>,
+    /// When it was published, if that is not now, in milliseconds since the epoch.
+    pub published_at_ms: Option<u64>,
+    /// Attributes of ours beside these: name and text.
+    pub more: Vec<(&'static str, String)>,
+}
+
+/// One that is ready, and its size.
+struct Ready {
+    number: usize,
+    entry: Entry,
+    bytes: usize,
+}
+
+/// Sends messages; for each the service's id of it, or why it was refused, in words. In order, where the
+/// queue has one.
+pub async fn send(client: &Client, queue_url: &str, batch: &[Outgoing]) -> Vec<Result<String, String>> {
+    let fifo = is_fifo(queue_url);
+    let mut results: BTreeMap<usize, Result<String, String>> = BTreeMap::new();
+    let mut calls = JoinSet::new();
+    let (mut next, mut bytes) = (Vec::new(), 0);
+    let mut all = Vec::new();
+    for (number, message) in batch.iter().enumerate() {
+        match ready(number, message, fifo) {
+            Ok(one) => {
+                if next.len() == BATCH || bytes + one.bytes > MOST_BYTES {
+                    all.push(std::mem::take(&mut next));
+                    bytes = 0;
+                }
+                bytes += one.bytes;
+                next.push(one);
+            }
+            Err(why) => drop(results.insert(number, Err(why))),
+        }
+    }
+    all.extend((!next.is_empty()).then_some(next));
+    let most = if fifo { 1 } else { CALLS };
+    for call in all {
+        if calls.len() >= most {
+            results.extend(calls.join_next().await.and_then(Result::ok).unwrap_or_default());
+        }
+        let (client, queue_url) = (client.clone(), queue_url.to_owned());
+        calls.spawn(async move { send_batch(&client, &queue_url, call).await });
+    }
+    while let Some(done) = calls.join_next().await {
+        results.extend(done.unwrap_or_default());
+    }
+    let unsaid = || Err("the service did not say whether it has it".to_owned());
+    (0..batch.len()).map(|number| results.remove(&number).unwrap_or_else(unsaid)).collect()
+}
+
+async fn send_batch(
+    client: &Client,
+    queue_url: &str,
+    batch: Vec<Ready>,
+) -> Vec<(usize, Result<String, String>)> {
+    let entries = batch.iter().map(|one| one.entry.clone()).collect();
+    let call = client.send_message_batch().queue_url(queue_url).set_entries(Some(entries));
+    let told = match call.send().await {
+        Ok(told) => told,
+        Err(error) => {
+            let words = Fault::of(&error).words;
+            return batch.into_iter().map(|one| (one.number, Err(words.clone()))).collect();
+        }
+    };
+    let mut fates = Entries::of(told.successful().iter().map(|entry| entry.id()), told.failed());
+    let ids: BTreeMap<&str, &str> = told.successful().iter().map(|e| (e.id(), e.message_id())).collect();
+    let mut results = Vec::with_capacity(batch.len());
+    for one in batch {
+        let result = match fates.take(one.number) {
+            Ok(()) => Ok(ids.get(one.entry.id()).copied().unwrap_or_default().to_owned()),
+            Err(failed) if failed.for_good => Err(failed.fault.words),
+            Err(_) => send_alone(client, queue_url, &one.entry).await,
+        };
+        results.push((one.number, result));
+    }
+    results
+}
+
+async fn send_alone(client: &Client, queue_url: &str, entry: &Entry) -> Result<String, String> {
+    let call = client.send_message().queue_url(queue_url).message_body(entry.message_body());
+    let call = call
+        .set_message_attributes(entry.message_attributes().cloned())
+        .set_message_group_id(entry.message_group_id().map(str::to_owned))
+        .set_message_deduplication_id(entry.message_deduplication_id().map(str::to_owned))
+        .set_delay_seconds(entry.delay_seconds());
+    let told = call.send().await.map_err(|error| Fault::of(&error).words)?;
+    Ok(told.message_id().unwrap_or_default().to_owned())
+}
+
+fn ready(number: usize, message: &Outgoing, fifo: bool) -> Result<Ready, String> {
+    let (body, encoding) = attributes::body(&message.body);
+    let attributes = attributes_of(message, encoding);
+    let bytes = body.len() + attributes::weight(&attributes);
+    if bytes > MOST_BYTES {
+        return Err(format!(
+            "it has {bytes} bytes with its headers, and SQS takes {MOST_BYTES}: send a reference to the data instead"
+        ));
+    }
+    let group = group(message.key.as_deref(), fifo)?;
+    let dedup_id = message.dedup_id.clone().filter(|_| fifo);
+    let entry = Entry::builder()
+        .id(number.to_string())
+        .message_body(body)
+        .set_message_attributes((!attributes.is_empty()).then_some(attributes))
+        .set_message_group_id(group)
+        .set_message_deduplication_id(dedup_id)
+        .set_delay_seconds((message.delay_s > 0).then_some(message.delay_s))
+        .build();
+    Ok(Ready { number, entry: entry.map_err(|error| error.to_string())?, bytes })
+}
+
+fn attributes_of(message: &Outgoing, encoding: Option<&str>) -> Attributes {
+    let text = |name: &'static str, text: Option<String>| text.map(|text| (name, text));
+    let ours: Vec<(&str, String)> = [
+        text(ENCODING, encoding.map(str::to_owned)),
+        text(MESSAGE_ID, message.id.clone()),
+        text(PUBLISHED_AT, message.published_at_ms.map(|ms| ms.to_string())),
+        text(letter::REPLAY, message.replays.clone()),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(message.more.iter().cloned())
+    .collect();
+    let of_service = |h: &Header| h.name.starts_with(SYSTEM_PREFIX);
+    let own: Vec<Header> = letter::own(&message.headers).filter(|h| !of_service(h)).collect();
+    attributes::pack(&own, &ours)
+}
+
+/// The group of a message. A queue in order wants one for each.
+fn group(key: Option<&[u8]>, fifo: bool) -> Result<Option<String>, String> {
+    let Some(key) = key else { return Ok(fifo.then(|| NO_KEY.to_owned())) };
+    let allowed = |b: &u8| b.is_ascii_graphic();
+    match std::str::from_utf8(key) {
+        Ok(text) if (1..=MAX_NAME).contains(&text.len()) && key.iter().all(allowed) => {
+            Ok(Some(text.to_owned()))
+        }
+        _ => Err(format!(
+            "its key is no message group of SQS: 1 to {MAX_NAME} letters, digits and punctuation of ASCII"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn keys_are_groups() {
+        assert_eq!(group(Some(b"c-1"), false).unwrap(), Some("c-1".into()));
+        assert_eq!(group(None, true).unwrap(), Some(NO_KEY.into()));
+        assert_eq!(group(None, false).unwrap(), None);
+        for key in [&b""[..], b"a b", &[0xff], &[b'x'; 129]] {
+            assert!(group(Some(key), true).is_err(), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_by_name() {
+        let message = Outgoing { body: vec![b'x'; MOST_BYTES + 1], ..Outgoing::default() };
+        assert!(ready(0, &message, false).err().unwrap().contains("1048577 bytes"));
+    }
+}

@@ -1,0 +1,63 @@
+//! How much may be held: no more than can be started before a third of the lease has passed.
+
+use std::time::{Duration, Instant};
+
+/// How long settlements are counted before they say something.
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// Settlements a second, lately.
+#[derive(Debug)]
+pub struct Pace {
+    since: Instant,
+    count: u32,
+    per_second: f64,
+}
+
+impl Pace {
+    pub fn new(now: Instant) -> Self {
+        Self { since: now, count: 0, per_second: 0.0 }
+    }
+
+    /// So many were settled.
+    pub fn settled(&mut self, count: usize, now: Instant) {
+        self.count = self.count.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        self.look(now);
+    }
+
+    /// What may be held at once, if one is held for `third` at most before it starts.
+    pub fn allows(&mut self, third: Duration, now: Instant) -> usize {
+        self.look(now);
+        (self.per_second * third.as_secs_f64()) as usize
+    }
+
+    fn look(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.since);
+        if passed < WINDOW {
+            return;
+        }
+        let measured = f64::from(self.count) / passed.as_secs_f64();
+        // A long window says more than a short one.
+        let weight = (passed.as_secs_f64() / 1.0).clamp(0.5, 1.0);
+        self.per_second += (measured - self.per_second) * weight;
+        (self.since, self.count) = (now, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_what_is_settled() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut pace = Pace::new(start);
+        let third = Duration::from_secs(10);
+        assert_eq!(pace.allows(third, at(50)), 0);
+        (1..=10).for_each(|n| pace.settled(100, at(n * 100)));
+        let fast = pace.allows(third, at(1_000));
+        assert!((9_900..=10_000).contains(&fast), "{fast}");
+        // Ten seconds without one: nobody is as fast any more.
+        assert_eq!(pace.allows(third, at(11_000)), 0);
+    }
+}
