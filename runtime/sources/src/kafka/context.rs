@@ -148,7 +148,9 @@ impl Context {
             }
         }
         // Not here: a commit that fails in the middle of an assignment leaves the library stuck.
-        self.shared.announce.store(!beginnings.0.is_empty(), Ordering::Relaxed);
+        if !beginnings.0.is_empty() {
+            self.shared.announce.store(true, Ordering::Relaxed);
+        }
         state.assigned = true;
         state.works();
     }
