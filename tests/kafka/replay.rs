@@ -20,8 +20,9 @@ fn handled(broker: &Broker) -> Site {
     };
     broker.produce("orders", &(0..100).map(at).collect::<Vec<_>>());
     let site = site(broker, "orders");
-    site.until_empty();
-    assert_eq!(broker.committed("orders", "orders", 2), [Some(50), Some(50)]);
+    let (worker, _) = site.until_empty();
+    let committed = broker.committed("orders", "orders", 2);
+    assert_eq!(committed, [Some(50), Some(50)], "{}", worker.log.tail());
     site
 }
 

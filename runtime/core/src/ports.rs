@@ -109,7 +109,8 @@ pub trait Source: Send + Sync {
     /// Renews leases from now on. Called only when `lease_ms` is given. `Lost` when it is too late.
     fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>>;
 
-    /// What is waiting. Called when nothing is in flight, and by `--until-empty`.
+    /// What is not settled, what a receive has handed over included: it may not have arrived yet. Called by
+    /// `--until-empty` when the driver holds nothing.
     fn lag(&self) -> Later<'_, Result<Lag, Class>>;
 
     /// Waits until partitions are taken back. Sources that take nothing back wait for ever.

@@ -45,6 +45,7 @@ cases! {
         a_batch_has_at_most_max_bytes_and_at_least_one_message [],
         what_is_held_is_not_delivered_again [],
         the_lag_counts_what_is_not_settled [ExactLag, Individual],
+        what_is_held_is_left [],
     }
     fidelity {
         bodies_arrive_byte_for_byte [],

@@ -2,6 +2,7 @@
 
 use super::Probe;
 use super::probe::ids;
+use crate::wait::LOOK;
 use pelton_core::ports::Settle;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -97,4 +98,24 @@ pub async fn the_lag_counts_what_is_not_settled(probe: Probe) {
         probe.settle_all(&held[2..], Settle::GiveBack).await;
     }
     assert_eq!(lag().await, 8, "what waits counts");
+}
+
+/// A worker ends with its queue when nothing is left, and what it was handed may still be on its way through it.
+pub async fn what_is_held_is_left(probe: Probe) {
+    let left = async || probe.ports.source.lag().await.map_or(u64::MAX, |lag| lag.unsettled);
+    probe.send_numbers(0..10).await;
+    let held = probe.take(10).await;
+    // More, while it is not known where the end is.
+    loop {
+        let left = left().await;
+        assert!(left >= 10, "only {left} are left, and 10 are held");
+        if left == 10 {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    probe.settle_all(&held, Settle::Ack).await;
+    while left().await > 0 {
+        tokio::time::sleep(LOOK).await;
+    }
 }

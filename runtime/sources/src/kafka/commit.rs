@@ -25,12 +25,13 @@ pub fn run(consumer: &BaseConsumer<Context>, shared: &Shared) {
     }
 }
 
-/// Commits what has moved on of some partitions of ours, and waits for the answer.
-pub fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, of: impl Fn(&Partition) -> bool) {
+/// Commits what has moved on of some partitions of ours, and waits for the answer: whether nothing is left to
+/// commit.
+pub fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, of: impl Fn(&Partition) -> bool) -> bool {
     let _turn = turn(shared);
     let list = moved(shared, of);
     if list.count() == 0 {
-        return;
+        return true;
     }
     let answer = consumer.commit(&list, CommitMode::Sync);
     let mut state = shared.state();
@@ -41,6 +42,7 @@ pub fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, of: impl Fn(&Pa
                     partition.committed = element.offset().to_raw();
                 }
             }
+            true
         }
         Err(error) => {
             drop(state);
@@ -49,6 +51,7 @@ pub fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, of: impl Fn(&Pa
                 "offsets could not be committed; they are tried again as long as their partitions are ours. What they \
                  cover is in the ledger; another host handles it again"
             );
+            false
         }
     }
 }

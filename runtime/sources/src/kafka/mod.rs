@@ -124,7 +124,7 @@ impl Source for KafkaSource {
     fn lag(&self) -> Later<'_, Result<Lag, Class>> {
         let mut state = self.shared.state();
         state.wants_ends = true;
-        Box::pin(std::future::ready(Ok(Lag { unsettled: state.left() })))
+        Box::pin(std::future::ready(Ok(Lag { unsettled: state.unsettled() })))
     }
 
     fn revoked(&self) -> Later<'_, Revocation> {

@@ -142,9 +142,14 @@ impl Partition {
         }
     }
 
-    /// Records that are left before the end it had when it was assigned, at most; 1 when that is not
-    /// known yet, or its beginning is behind that end.
-    pub fn left(&self) -> u64 {
+    /// Records that are not settled, of those before the end that it had when it was assigned; at most. One
+    /// more when that end is not known yet, or its beginning is behind it.
+    pub fn unsettled(&self) -> u64 {
+        self.left() + self.uncommitted() + u64::from(self.jumped.is_some())
+    }
+
+    /// Those that are not fetched.
+    fn left(&self) -> u64 {
         let begins_behind = self.fetched.is_none() && self.end.is_some_and(|end| self.begin > Some(end));
         match (self.end, self.next()) {
             _ if self.doubtful || begins_behind => 1,
@@ -217,10 +222,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_counted_from_where_reading_is() {
+    fn what_is_not_settled_is_counted_from_where_reading_is() {
         let mut partition = read_to(10);
         partition.end = Some(50);
         assert_eq!(partition.left(), 40);
+        partition.fetch(10);
+        assert_eq!((partition.left(), partition.unsettled()), (39, 40), "what was fetched is not settled");
+        partition.pass(11);
+        assert_eq!(partition.unsettled(), 39);
+        let mut partition = read_to(10);
+        partition.end = Some(50);
         partition.begin = Some(50);
         assert_eq!(partition.left(), 0, "it was at its end when it came");
         partition.begin = Some(90);

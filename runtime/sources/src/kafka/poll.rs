@@ -22,6 +22,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// A full buffer is waited for so long before everything is paused: what was fetched ahead is dropped
 /// by a pause, and fetched again after it.
 const STUCK: Duration = Duration::from_secs(1);
+/// How long the last commit is tried again.
+const LAST: Duration = Duration::from_secs(5);
 /// Records between two looks at what is to be paused or committed.
 const LOOK: u32 = 256;
 /// How long the broker may take to say where the partitions end, and how long until it is asked again.
@@ -48,9 +50,19 @@ pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
             }
         }
     });
-    commit::commit(&consumer, shared, |p| !p.leaving);
+    commit_last(&consumer, shared);
     // Leaves the group, so that another member has the partitions at once.
     drop(consumer);
+}
+
+/// A commit that comes while the group assigns anew is refused, and what calls for another assignment may come
+/// at any time: who takes over should not have to begin before what is done.
+fn commit_last(consumer: &BaseConsumer<Context>, shared: &Shared) {
+    let until = Instant::now() + LAST;
+    while !commit::commit(consumer, shared, |p| !p.leaving) && Instant::now() < until {
+        // The assignment goes on in here. What is fetched is nobody's.
+        drop(consumer.poll(POLL));
+    }
 }
 
 /// Until the source closes.

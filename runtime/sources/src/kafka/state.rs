@@ -189,10 +189,10 @@ impl State {
         self.bytes = self.buffer.iter().map(|d| d.message.weight()).sum();
     }
 
-    /// What is left until the ends that the partitions had when they were assigned; 1 when it is
-    /// not known yet. What the pipeline holds is not in it.
-    pub fn left(&self) -> u64 {
-        let left = self.partitions.iter().filter(|p| p.ours).map(Partition::left).sum::<u64>();
-        left + self.buffer.len() as u64 + u64::from(!self.assigned)
+    /// What is not settled until the ends that the partitions had when they were assigned, what the pipeline
+    /// holds included: what was received may not have come to it yet.
+    pub fn unsettled(&self) -> u64 {
+        let ours = self.partitions.iter().filter(|p| p.ours);
+        ours.map(Partition::unsettled).sum::<u64>() + u64::from(!self.assigned)
     }
 }
