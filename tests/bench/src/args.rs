@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 /// The rows, as they are asked for.
-pub const ROWS: [&str; 12] =
-    ["P1", "P2", "P3", "P8", "P9", "P10", "P12", "P13", "P14", "P15", "backlog", "modes"];
+pub const ROWS: [&str; 13] =
+    ["P1", "P2", "P3", "P7", "P8", "P9", "P10", "P12", "P13", "P14", "P15", "backlog", "modes"];
 
 /// What a measurement needs to know.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Setup {
     pub orders: PathBuf,
     /// A Python with confluent-kafka, for P3.
     pub python: PathBuf,
+    /// A folder with what P7 uses of npm.
+    pub node: PathBuf,
     /// The worker.
     pub pelton: PathBuf,
     /// Where databases are made, and the filled ledger is kept.
@@ -47,6 +49,7 @@ impl Setup {
             guest: path("BENCH_GUEST")?,
             orders: path("BENCH_ORDERS")?,
             python: path("BENCH_PYTHON")?,
+            node: path("BENCH_NODE")?,
             pelton: path("BENCH_PELTON")?,
             work_dir: path("BENCH_DIR")?,
         })

@@ -21,6 +21,7 @@ mod plain;
 mod queue;
 mod report;
 mod sample;
+mod sqs;
 mod start;
 mod work;
 mod worker;
@@ -36,10 +37,11 @@ use report::Row;
 /// A row of the command line, and what measures it.
 type Measure = fn(&Setup) -> Result<Vec<Row>>;
 
-const MEASURES: [(&[&str], Measure); 11] = [
+const MEASURES: [(&[&str], Measure); 12] = [
     (&["P1"], kafka::against_a_loop),
     (&["P2"], kafka::price_of_the_sandbox),
     (&["P3"], kafka::against_python),
+    (&["P7"], sqs::rows),
     (&["P8"], queue::rows),
     (&["P9"], calls::warm),
     (&["P10", "modes"], calls::modes),

@@ -38,6 +38,15 @@ pub enum Dedup {
     Header,
 }
 
+/// When a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// When the source says that nothing is left.
+    Empty,
+    /// When the whole load is completed.
+    Completed,
+}
+
 /// How often it is looked whether all is completed.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -45,7 +54,7 @@ const LOOK: Duration = Duration::from_millis(1);
 pub struct Ours {
     runtime: Runtime,
     handler: Arc<dyn Handler>,
-    concurrency: usize,
+    pub concurrency: usize,
 }
 
 /// What was handled, and how long that took.
@@ -53,7 +62,7 @@ pub struct Drained {
     pub delivered: Set,
     /// From the start of the pipeline to its end.
     pub took: Duration,
-    /// From the first message that the handler was given to the last one that the ledger completed.
+    /// From the first message that the handler was given to the last one that was settled.
     pub handling: Duration,
 }
 
@@ -68,6 +77,13 @@ impl Ours {
         Self::of(host.load(NAME, guest, &spec)?, spec.concurrency)
     }
 
+    /// With something around the handler.
+    pub fn around(guest: &Path, wrap: impl FnOnce(Arc<dyn Handler>) -> Arc<dyn Handler>) -> Result<Self> {
+        let spec = HandlerSpec::default();
+        let host = Host::new(HostOptions::default())?;
+        Self::of(wrap(host.load(NAME, guest, &spec)?), spec.concurrency)
+    }
+
     /// With the same function compiled natively, in place of the sandbox.
     pub fn native() -> Result<Self> {
         Self::of(Arc::new(Native), HandlerSpec::default().concurrency)
@@ -80,15 +96,18 @@ impl Ours {
 
     /// Empties the queue in `dir`.
     pub fn drain(&self, dir: &Path, load: Load, dedup: Dedup) -> Result<Drained> {
-        self.run(dir, load, dedup, |store, pipeline| Ok(Arc::new(store.queue(&Arc::new(pipeline), NAME)?)))
+        self.run(dir, load, dedup, End::Empty, |store, pipeline| {
+            Ok(Arc::new(store.queue(&Arc::new(pipeline), NAME)?))
+        })
     }
 
-    /// Runs until the source is empty, with the ledger in `dir`.
+    /// Runs to its end, with the ledger in `dir`.
     pub fn run(
         &self,
         dir: &Path,
         load: Load,
         dedup: Dedup,
+        end: End,
         source: impl FnOnce(&Store, PipelineStore) -> Result<Arc<dyn Source>>,
     ) -> Result<Drained> {
         let store = Store::open_owner(dir, Options::default())?;
@@ -103,9 +122,17 @@ impl Ours {
         let ledger = Arc::new(ledger);
         let ports = Ports { source, ledger: ledger.clone(), letters: ledger, handler: Arc::new(booked) };
         let stats = Arc::new(PipelineStats::default());
-        let (_keep, phase) = watch::channel(Phase::Running);
-        let control = Control { phase, until_empty: true, shutdown_timeout: Duration::from_secs(30) };
-        let completed = self.runtime.spawn(completed(stats.clone(), load.count));
+        let (steer, phase) = watch::channel(Phase::Running);
+        let control =
+            Control { phase, until_empty: end == End::Empty, shutdown_timeout: Duration::from_secs(30) };
+        let all = settled(stats.clone(), load.count);
+        let settled = self.runtime.spawn(async move {
+            let at = all.await;
+            if end == End::Completed {
+                steer.send_replace(Phase::Draining);
+            }
+            at
+        });
         let start = Instant::now();
         let pipeline = (self.spec(dedup), ports, stats.clone());
         let ended = self.runtime.block_on(pelton_engine::run(vec![pipeline], control, 1));
@@ -117,8 +144,8 @@ impl Ours {
         let found = (counts.handled, counts.duplicates, counts.retries, counts.dead_letters);
         ensure!(found == wanted, "of {} messages: {counts:?}", load.count);
         let book = book.lock().unwrap_or_else(PoisonError::into_inner);
-        let completed = self.runtime.block_on(completed)?;
-        let handling = completed - book.began.context("nothing was handled")?;
+        let settled = self.runtime.block_on(settled)?;
+        let handling = settled - book.began.context("nothing was handled")?;
         Ok(Drained { delivered: book.delivered, took, handling })
     }
 
@@ -146,12 +173,15 @@ impl Ours {
     }
 }
 
-/// When so many messages were completed.
-async fn completed(stats: Arc<PipelineStats>, count: u64) -> Instant {
-    while stats.snapshot().handled < count {
+/// When so many messages were completed, and are settled.
+async fn settled(stats: Arc<PipelineStats>, count: u64) -> Instant {
+    loop {
+        let counts = stats.snapshot();
+        if counts.handled >= count && counts.in_flight == 0 {
+            return Instant::now();
+        }
         tokio::time::sleep(LOOK).await;
     }
-    Instant::now()
 }
 
 fn options(handler_digest: Arc<str>) -> Result<PipelineOptions> {

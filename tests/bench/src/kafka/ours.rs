@@ -4,7 +4,7 @@ use super::Done;
 use super::topic::Topic;
 use crate::args::Setup;
 use crate::load::Load;
-use crate::ours::{Dedup, MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES, NAME, Ours};
+use crate::ours::{Dedup, End, MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES, NAME, Ours};
 use anyhow::Result;
 use pelton_sources::kafka::{KafkaOptions, KafkaSource, Order};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Reads the topic to its end.
 pub fn drain(setup: &Setup, topic: &Topic, ours: &Ours, load: Load, order: Order) -> Result<Done> {
     let dir = tempfile::tempdir_in(&setup.work_dir)?;
-    let drained = ours.run(dir.path(), load, Dedup::MessageId, |store, ledger| {
+    let drained = ours.run(dir.path(), load, Dedup::MessageId, End::Empty, |store, ledger| {
         let number = store.topic_number(NAME, &topic.name())?;
         let forgets = ledger.clone();
         let source = KafkaSource::open(KafkaOptions {
