@@ -1,9 +1,9 @@
-// QUEUE_URL COUNT: reads so many messages, ten at a time, and deletes them in batches, as sqs-consumer does it.
+// ENDPOINT QUEUE_URL COUNT: reads so many messages, ten at a time, and deletes them in batches, as sqs-consumer does it.
 // Prints the seconds from the first message in hand to the last one deleted, then the number of each message.
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { Consumer } from "sqs-consumer";
 
-const [queueUrl, count] = process.argv.slice(1);
+const [endpoint, queueUrl, count] = process.argv.slice(1);
 const numbers = [];
 let began;
 const number = ({ Body: body }) => Number(body.slice(2, body.indexOf(",")));
@@ -13,7 +13,7 @@ const fail = (error) => {
 };
 const consumer = Consumer.create({
   queueUrl,
-  sqs: new SQSClient({ endpoint: new URL(queueUrl).origin, region: "us-east-1" }),
+  sqs: new SQSClient({ endpoint, region: "us-east-1", useQueueUrlAsEndpoint: false }),
   batchSize: 10,
   waitTimeSeconds: 1,
   handleMessageBatch: async (messages) => {

@@ -19,6 +19,8 @@ const CALLS: usize = 8;
 
 /// Ends when it is dropped.
 pub struct Emulator {
+    /// With its scheme.
+    pub address: String,
     pub client: Client,
     pub runtime: Runtime,
     process: Child,
@@ -35,16 +37,12 @@ impl Emulator {
         let mut address = String::new();
         let said = process.stdout.take().context("it is piped")?;
         BufReader::new(said).read_line(&mut address)?;
-        let host = address.trim().strip_prefix("http://").context("the emulator does not start")?;
+        let address = address.trim().to_owned();
+        let host = address.strip_prefix("http://").context("the emulator does not start")?;
         let stdin = process.stdin.take();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        Ok(Self {
-            client: pelton_tests::sqs::client(host),
-            runtime,
-            process,
-            _stdin: stdin,
-            number: Cell::new(0),
-        })
+        let client = pelton_tests::sqs::client(host);
+        Ok(Self { address, client, runtime, process, _stdin: stdin, number: Cell::new(0) })
     }
 
     /// A new, empty queue; its address.

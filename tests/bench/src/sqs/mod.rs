@@ -53,7 +53,7 @@ pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
     };
     let seen: native::Seen = Arc::new(|_| ());
     let looped = |queue_url: &str, load| native::drain(&emulator, queue_url, load, &seen);
-    let node = |queue_url: &str, load| node::drain(setup, queue_url, load);
+    let node = |queue_url: &str, load| node::drain(setup, &emulator, queue_url, load);
     let mut rows = vec![
         row("a loop of 16 pollers", Level::None, Goal::Ratio(0.97), &looped)?,
         row("a loop of 16 pollers", Level::Json, Goal::Compare, &looped)?,
