@@ -109,7 +109,7 @@ impl Pipeline {
                     leases.drop(slot);
                     self.lease_ended(slot);
                 }
-                Err(Class::Transient) => leases.not_extended(slot),
+                Err(Class::Transient) => leases.not_extended(slot, self.now),
                 Err(Class::Permanent) => self.stop(),
             }
         }
