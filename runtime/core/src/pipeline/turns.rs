@@ -74,6 +74,10 @@ impl Pipeline {
             return;
         };
         let Turned { ended, extend } = leases.turn(self.now);
+        // Those of one lane end together, and none of them may be handed back for another.
+        for slot in &ended {
+            self.entries.get_mut(*slot).into_iter().for_each(|entry| entry.lease_live = false);
+        }
         for slot in ended {
             self.lease_ended(slot);
         }
