@@ -9,6 +9,7 @@ use pelton_store::{LetterFilter, Options, PipelineOptions, Store};
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject};
 use pelton_tests::proxy::Proxy;
 use pelton_tests::sqs::{Sent, Sqs, client, make_queue, send};
+use pelton_tests::wait::until;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -193,9 +194,9 @@ impl Fixture for Queue {
         Box::pin(async {
             let dir = folder();
             if let Some(open) = self.open.take() {
-                open.way.cut();
-                // Nobody tells when the service has noticed.
-                tokio::time::sleep(WAIT).await;
+                open.way.orphan();
+                let over = "the long poll of the dead is over";
+                tokio::task::block_in_place(|| until(over, || open.way.is_quiet().then_some(())));
                 for name in ["pelton.db", "pelton.db-wal"] {
                     let from = self.dir.path().join(name);
                     if from.exists() {

@@ -1,8 +1,14 @@
-//! SQS: the real binary on a real API (ElasticMQ).
+//! SQS: the real binary on a real API (ElasticMQ), and on one that answers badly.
 
+mod answers;
 mod basics;
+mod books;
 mod crash;
 mod letters;
+mod network;
+mod requests;
+mod shutdown;
+mod workers;
 
 use pelton_tests::components::plugin;
 use pelton_tests::log::{Line, Log};
@@ -89,4 +95,9 @@ fn number(line: &Line) -> u64 {
     let digits = line.field("message").chars().skip_while(|c| !c.is_ascii_digit());
     let digits: String = digits.take_while(char::is_ascii_digit).collect();
     digits.parse().expect("the line names the order")
+}
+
+/// The number of the order in a body.
+fn number_in(body: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(body).ok()?["id"].as_u64()
 }

@@ -18,5 +18,6 @@ pub mod log;
 pub mod proxy;
 pub mod site;
 pub mod sqs;
+pub mod sqs_stub;
 pub mod wait;
 pub mod worker;

@@ -39,6 +39,10 @@ struct Weather {
     connections: Vec<(TcpStream, TcpStream)>,
     /// So many of the first ones lead nowhere any more.
     halved: usize,
+    /// Clients are gone, and the broker is not told.
+    orphaned: bool,
+    /// Which connections have asked, and have no answer yet.
+    asked: Vec<bool>,
 }
 
 impl Proxy {
@@ -110,6 +114,21 @@ impl Proxy {
         });
     }
 
+    /// Ends the client's side of every connection, and each new one at once. The broker is not told, and
+    /// answers what it was asked: as when a machine dies.
+    pub fn orphan(&self) {
+        self.line.change(|w| {
+            (w.cut, w.orphaned) = (true, true);
+            w.connections.iter().for_each(|(client, _)| drop(client.shutdown(Shutdown::Both)));
+        });
+    }
+
+    /// Whether the broker has answered all that it was asked.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        !self.line.weather().asked.contains(&true)
+    }
+
     /// Takes connections again after a cut.
     pub fn mend(&self) {
         self.line.change(|w| w.cut = false);
@@ -147,27 +166,43 @@ impl Line {
             let (from, to) = if answers { (broker, client) } else { (client, broker) };
             let (sender, receiver) = channel();
             let (reads, writes) = (self.clone(), self.clone());
-            std::thread::spawn(move || reads.read(from, answers, &sender));
-            std::thread::spawn(move || writes.write(to, number, &receiver));
+            std::thread::spawn(move || reads.read(from, number, answers, &sender));
+            std::thread::spawn(move || writes.write(to, number, answers, &receiver));
         }
+        weather.asked.push(false);
         weather.connections.push((client, broker));
     }
 
     /// Reads frame after frame, each with the time it is to arrive.
-    fn read(&self, mut from: TcpStream, answers: bool, to: &Sender<(Instant, Vec<u8>)>) {
+    fn read(&self, mut from: TcpStream, number: usize, answers: bool, to: &Sender<(Instant, Vec<u8>)>) {
         let next = |from: &mut TcpStream| if self.framed { frame(from) } else { some(from) };
         while let Ok(mut frame) = next(&mut from) {
             if answers && self.framed {
                 self.readdress(&mut frame);
             }
-            let due = Instant::now() + self.weather().delay;
-            if to.send((due, frame)).is_err() {
+            let due = {
+                let mut weather = self.weather();
+                weather.asked[number] = !answers;
+                Instant::now() + weather.delay
+            };
+            // An orphan's answers are read, and go nowhere.
+            if to.send((due, frame)).is_err() && !self.weather().orphaned {
                 break;
             }
         }
+        if answers {
+            // Nothing more comes from there.
+            self.weather().asked[number] = false;
+        }
     }
 
-    fn write(&self, mut to: TcpStream, number: usize, frames: &Receiver<(Instant, Vec<u8>)>) {
+    fn write(
+        &self,
+        mut to: TcpStream,
+        number: usize,
+        answers: bool,
+        frames: &Receiver<(Instant, Vec<u8>)>,
+    ) {
         while let Ok((due, frame)) = frames.recv() {
             self.wait(due);
             if number >= self.weather().halved && to.write_all(&frame).is_err() {
@@ -175,7 +210,11 @@ impl Line {
             }
         }
         // The other side has ended, and this one hears of it, unless it is not to.
-        if number >= self.weather().halved {
+        let hears = {
+            let weather = self.weather();
+            number >= weather.halved && (answers || !weather.orphaned)
+        };
+        if hears {
             drop(to.shutdown(Shutdown::Both));
         }
     }

@@ -10,7 +10,8 @@ pub struct Leases {
     length_ms: u64,
     until: BTreeMap<Slot, Time>,
     by_end: BTreeSet<(Time, Slot)>,
-    extending: BTreeSet<Slot>,
+    /// Asked to be extended; after a failure, with the time to ask again.
+    extending: BTreeMap<Slot, Option<Time>>,
 }
 
 /// What has become of leases by now.
@@ -53,18 +54,21 @@ impl Leases {
         for (until, slot) in self.by_end.range(..=(horizon, Slot::MAX)) {
             if *until <= now {
                 turned.ended.push(*slot);
-            } else if !self.extending.contains(slot) {
+            } else if self.extending.get(slot).is_none_or(|again| again.is_some_and(|at| at <= now)) {
                 turned.extend.push(*slot);
             }
         }
         turned.ended.iter().for_each(|s| self.drop(*s));
-        self.extending.extend(&turned.extend);
+        self.extending.extend(turned.extend.iter().map(|slot| (*slot, None)));
         turned
     }
 
-    /// The extension failed for now: it is asked for again at the next turn.
-    pub fn not_extended(&mut self, slot: Slot) {
-        self.extending.remove(&slot);
+    /// The extension failed for now: it is asked for again after a tenth of the length, so that it is tried
+    /// several times before the end, and a broker that refuses at once is not asked all the time.
+    pub fn not_extended(&mut self, slot: Slot, now: Time) {
+        if self.until.contains_key(&slot) {
+            self.extending.insert(slot, Some(now.plus((self.length_ms / 10).max(1))));
+        }
     }
 
     /// When to look again: the first end or the first extension that is due.
@@ -72,9 +76,10 @@ impl Leases {
     pub fn next(&self) -> Option<Time> {
         let ends = self.by_end.first().map(|(until, _)| *until);
         let third = self.length_ms - self.length_ms / 3;
-        let due = self.by_end.iter().find(|(_, slot)| !self.extending.contains(slot));
+        let due = self.by_end.iter().find(|(_, slot)| !self.extending.contains_key(slot));
         let extend = due.map(|(until, _)| Time(until.0.saturating_sub(third)));
-        ends.into_iter().chain(extend).min()
+        let again = self.extending.values().flatten().min().copied();
+        ends.into_iter().chain(extend).chain(again).min()
     }
 }
 
@@ -94,5 +99,19 @@ mod tests {
         assert_eq!(leases.turn(Time(250)).extend, [1]);
         assert_eq!(leases.turn(Time(400)).ended, [1]);
         assert_eq!(leases.next(), None);
+    }
+
+    #[test]
+    fn what_could_not_be_extended_is_asked_for_again_and_not_all_the_time() {
+        let mut leases = Leases::new(300);
+        leases.hold(1, Time(300));
+        assert_eq!(leases.turn(Time(100)).extend, [1]);
+        leases.not_extended(1, Time(101));
+        assert_eq!(leases.next(), Some(Time(131)));
+        assert_eq!(leases.turn(Time(130)), Turned::default());
+        assert_eq!(leases.turn(Time(131)).extend, [1]);
+        leases.drop(1);
+        leases.not_extended(1, Time(132));
+        assert_eq!(leases.next(), None, "it had ended meanwhile");
     }
 }

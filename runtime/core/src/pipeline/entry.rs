@@ -32,6 +32,8 @@ pub struct Entry {
     pub suspect: bool,
     /// The broker was told to deliver it again, and its lane is kept in order there.
     pub leaving: bool,
+    /// It is completed, known to be so, or a letter: what follows it in its lane may go on.
+    pub done: bool,
     pub place: Place,
     pub ended: Ended,
     /// When it was received.

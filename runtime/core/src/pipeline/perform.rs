@@ -18,6 +18,7 @@ impl Pipeline {
         };
         let before = std::mem::replace(&mut entry.state, State::Gone);
         if event == Event::Stored(Ok(())) {
+            entry.done = matches!(before, State::Completing { .. } | State::Publishing { .. });
             entry.ended = self.counts.stored(&before, cx.native_delay);
         } else if matches!(before, State::Claiming | State::Admitted)
             && matches!(event, Event::TwinCompleted | Event::Claimed(crate::ports::Verdict::Duplicate))
@@ -28,6 +29,7 @@ impl Pipeline {
         if let State::Handling { attempt, .. } = &state {
             entry.attempt = *attempt;
         }
+        entry.done |= state == State::Settling(Settle::Ack);
         entry.state = state;
         self.perform(slot, action);
         self.pass_turn_on(slot);
@@ -244,7 +246,13 @@ impl Pipeline {
             entry.place = if entry.lane.is_some() { Place::Leaving } else { Place::Out };
             entry.lane.into_iter().for_each(|l| self.lanes.hold(l));
         }
-        self.feed(slot, Event::HandBack(delay_ms));
+        self.feed(slot, self.goes_back(slot, delay_ms));
+    }
+
+    /// What is still ours is handed back; what is not is the broker's already (invariant 3).
+    pub(super) fn goes_back(&self, slot: Slot, delay_ms: u64) -> Event {
+        let ours = self.entries.get(slot).is_some_and(|entry| entry.lease_live);
+        if ours { Event::HandBack(delay_ms) } else { Event::LeaseEnded }
     }
 
     fn forget(&mut self, slot: Slot) {
@@ -272,9 +280,12 @@ impl Pipeline {
             Place::Taken | Place::Leaving | Place::Out => {}
         }
         self.leaving -= usize::from(entry.leaving);
-        let delayed = matches!(entry.ended, Ended::Delayed(_)) && self.rules.source.lane_order;
-        if let (Some(lane), true) = (entry.lane, delayed || entry.leaving) {
-            self.fence(lane, entry.message.clone(), delayed);
+        let keeps_order = self.rules.source.lane_order;
+        let delayed = matches!(entry.ended, Ended::Delayed(_)) && keeps_order;
+        // It was lost undone, and comes again: what follows it must not go ahead of it (invariant 8).
+        let lost = !entry.lease_live && !entry.done && keeps_order;
+        if let (Some(lane), true) = (entry.lane, delayed || lost || entry.leaving) {
+            self.fence(lane, entry.message.clone(), delayed || lost);
         }
         if !matches!(entry.place, Place::Lanes | Place::Out) {
             self.lanes.ended(entry.lane);

@@ -130,6 +130,7 @@ impl Pipeline {
             alone: false,
             suspect: false,
             leaving: false,
+            done: false,
             place: Place::Out,
             ended: Ended::Free,
             since: self.now,
@@ -170,7 +171,7 @@ impl Pipeline {
         }
         // Those that wait for a turn or a verdict are counted by the lane already.
         for slot in self.entries.waiting_aside(lane) {
-            self.feed(slot, Event::HandBack(0));
+            self.feed(slot, self.goes_back(slot, 0));
         }
     }
 

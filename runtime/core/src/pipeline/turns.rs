@@ -74,6 +74,10 @@ impl Pipeline {
             return;
         };
         let Turned { ended, extend } = leases.turn(self.now);
+        // Those of one lane end together, and none of them may be handed back for another.
+        for slot in &ended {
+            self.entries.get_mut(*slot).into_iter().for_each(|entry| entry.lease_live = false);
+        }
         for slot in ended {
             self.lease_ended(slot);
         }
@@ -109,7 +113,7 @@ impl Pipeline {
                     leases.drop(slot);
                     self.lease_ended(slot);
                 }
-                Err(Class::Transient) => leases.not_extended(slot),
+                Err(Class::Transient) => leases.not_extended(slot, self.now),
                 Err(Class::Permanent) => self.stop(),
             }
         }

@@ -1,6 +1,6 @@
 //! Deletes and changes of visibility, several of them in one call; and what each entry was answered.
 
-use super::calls::{change_all, delete_all};
+use super::calls::{alone, change_all, delete_all};
 use super::options::BATCH;
 use super::state::Shared;
 use pelton_core::ports::Class;
@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How long a call waits for others of its kind.
-const GATHER: Duration = Duration::from_millis(4);
+/// How long a call waits for others of its kind: in a queue in order, where the rest of a group waits for it,
+/// and in another, where it costs nothing but a little room.
+const GATHER: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(20));
 /// Calls under way at once.
 const CALLS: usize = 16;
 
@@ -37,8 +38,16 @@ pub struct Job {
     pub answer: Option<oneshot::Sender<Result<(), Class>>>,
 }
 
+/// What one entry of a call came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Known(Result<(), Class>),
+    /// It failed for no fault of its own: it is tried once more, by itself.
+    Again,
+}
+
 /// What a call came to, entry by entry.
-pub type Answered = Vec<(Job, Result<(), Class>)>;
+pub type Answered = Vec<(Job, Fate)>;
 
 /// Makes the calls, until nobody can ask for one any more and all are answered.
 pub async fn run(shared: Arc<Shared>, mut jobs: UnboundedReceiver<Job>) {
@@ -58,6 +67,7 @@ pub async fn run(shared: Arc<Shared>, mut jobs: UnboundedReceiver<Job>) {
                 None => open = false,
             },
             Some(done) = desk.calls.join_next() => desk.answered(done.unwrap_or_default()),
+            Some(done) = desk.singles.join_next() => desk.answered(done.unwrap_or_default()),
             () = asleep => {}
         }
         desk.flush(!open);
@@ -76,8 +86,8 @@ impl Queue {
         self.jobs.push(job);
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        self.jobs.len() >= BATCH || self.since.is_some_and(|since| since + GATHER <= now)
+    fn is_due(&self, now: Instant, gather: Duration) -> bool {
+        self.jobs.len() >= BATCH || self.since.is_some_and(|since| since + gather <= now)
     }
 
     fn next(&mut self) -> Vec<Job> {
@@ -92,9 +102,12 @@ impl Queue {
 
 struct Desk {
     shared: Arc<Shared>,
+    gather: Duration,
     deletes: Queue,
     changes: Queue,
     calls: JoinSet<Answered>,
+    /// Entries that are tried again by themselves: nobody else waits for them.
+    singles: JoinSet<Answered>,
     /// Messages whose lease is just being extended, each with what is to be done to it after that: a
     /// late extension must not follow a delete, nor overwrite a longer wait.
     extending: HashMap<u64, Vec<Job>>,
@@ -102,24 +115,28 @@ struct Desk {
 
 impl Desk {
     fn new(shared: Arc<Shared>) -> Self {
+        let gather = if shared.options.is_fifo() { GATHER.0 } else { GATHER.1 };
         Self {
             shared,
+            gather,
             deletes: Queue::default(),
             changes: Queue::default(),
             calls: JoinSet::new(),
+            singles: JoinSet::new(),
             extending: HashMap::new(),
         }
     }
 
     fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.deletes.jobs.is_empty() && self.changes.jobs.is_empty()
+        let answered = self.calls.is_empty() && self.singles.is_empty();
+        answered && self.deletes.jobs.is_empty() && self.changes.jobs.is_empty()
     }
 
     /// When the next call is due, if there may be one.
     fn due(&self) -> Option<Instant> {
         let free = self.calls.len() < CALLS;
         let due = [&self.deletes, &self.changes].into_iter().filter_map(|queue| queue.since).min();
-        due.filter(|_| free).map(|since| since + GATHER)
+        due.filter(|_| free).map(|since| since + self.gather)
     }
 
     fn take(&mut self, job: Job) {
@@ -135,12 +152,14 @@ impl Desk {
 
     fn flush(&mut self, all: bool) {
         let now = Instant::now();
-        while self.calls.len() < CALLS && (self.deletes.is_due(now) || all && !self.deletes.jobs.is_empty())
+        while self.calls.len() < CALLS
+            && (self.deletes.is_due(now, self.gather) || all && !self.deletes.jobs.is_empty())
         {
             let (shared, jobs) = (self.shared.clone(), self.deletes.next());
             self.calls.spawn(async move { delete_all(&shared, jobs).await });
         }
-        while self.calls.len() < CALLS && (self.changes.is_due(now) || all && !self.changes.jobs.is_empty())
+        while self.calls.len() < CALLS
+            && (self.changes.is_due(now, self.gather) || all && !self.changes.jobs.is_empty())
         {
             let jobs = self.still_wanted();
             if jobs.is_empty() {
@@ -168,20 +187,26 @@ impl Desk {
     }
 
     fn answered(&mut self, answered: Answered) {
-        let mut state = self.shared.state();
-        for (job, result) in &answered {
-            state.answered(job.receipt, job.kind, *result);
+        for (job, fate) in answered {
+            match fate {
+                Fate::Known(result) => self.done(job, result),
+                Fate::Again => {
+                    let shared = self.shared.clone();
+                    self.singles.spawn(async move { alone(&shared, job).await });
+                }
+            }
         }
-        drop(state);
         self.shared.room.notify_one();
-        for (job, result) in answered {
-            let after = match job.kind {
-                Kind::Extend(_) => self.extending.remove(&job.receipt),
-                Kind::Delete | Kind::Visibility(_) => None,
-            };
-            tell(job, result);
-            after.into_iter().flatten().for_each(|job| self.take(job));
-        }
+    }
+
+    fn done(&mut self, job: Job, result: Result<(), Class>) {
+        self.shared.state().answered(job.receipt, job.kind, result);
+        let after = match job.kind {
+            Kind::Extend(_) => self.extending.remove(&job.receipt),
+            Kind::Delete | Kind::Visibility(_) => None,
+        };
+        tell(job, result);
+        after.into_iter().flatten().for_each(|job| self.take(job));
     }
 }
 

@@ -1,10 +1,9 @@
 //! The calls of a batch. The service answers 200 with failed entries inside: each is looked at, and
 //! tried again by itself.
 
-use super::batch::{Answered, Job, Kind};
-use super::fault::Fault;
+use super::batch::{Answered, Fate, Job, Kind};
+use super::fault::{Fault, is_throttling};
 use super::state::Shared;
-use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
@@ -30,7 +29,9 @@ impl Entries {
         let mut all: BTreeMap<_, _> = good.filter_map(number).map(|n| (n, Ok(()))).collect();
         for entry in failed {
             let fault = Fault::told(entry.code(), entry.message().unwrap_or_default());
-            let failed = Failed { fault, for_good: entry.sender_fault() };
+            // The service has it that who asks too often is at fault.
+            let for_good = entry.sender_fault() && !is_throttling(entry.code());
+            let failed = Failed { fault, for_good };
             all.extend(number(entry.id()).map(|n| (n, Err(failed))));
         }
         Self(all)
@@ -51,6 +52,10 @@ impl Entries {
     }
 }
 
+/// What is done here, in words.
+const DELETING: &str = "deleting messages";
+const CHANGING: &str = "changing how long messages are invisible";
+
 pub async fn delete_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
     let client = shared.connection.client().await;
     let entry = |(number, job): (usize, &Job)| {
@@ -65,7 +70,7 @@ pub async fn delete_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
     };
     let answer =
         answer.map(|told| Entries::of(told.successful().iter().map(|entry| entry.id()), told.failed()));
-    judge(shared, client, jobs, answer, "deleting messages").await
+    judge(shared, jobs, answer, DELETING)
 }
 
 pub async fn change_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
@@ -82,7 +87,7 @@ pub async fn change_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
     };
     let answer =
         answer.map(|told| Entries::of(told.successful().iter().map(|entry| entry.id()), told.failed()));
-    judge(shared, client, jobs, answer, "changing how long messages are invisible").await
+    judge(shared, jobs, answer, CHANGING)
 }
 
 fn unbuilt(error: &BuildError) -> Fault {
@@ -96,43 +101,26 @@ fn visibility(kind: Kind) -> i32 {
     }
 }
 
-/// Tells each entry's fate; those that failed for no fault of theirs are tried once more, each alone.
-async fn judge(
-    shared: &Shared,
-    client: &Client,
-    jobs: Vec<Job>,
-    answer: Result<Entries, Fault>,
-    doing: &str,
-) -> Answered {
+/// Tells each entry's fate.
+fn judge(shared: &Shared, jobs: Vec<Job>, answer: Result<Entries, Fault>, doing: &'static str) -> Answered {
     let mut entries = match answer {
         Ok(entries) => entries,
         Err(fault) => {
             shared.complain(doing, &fault);
-            return jobs.into_iter().map(|job| (job, Err(fault.class))).collect();
+            return jobs.into_iter().map(|job| (job, Fate::Known(Err(fault.class)))).collect();
         }
     };
-    let mut answered = Vec::with_capacity(jobs.len());
-    let mut works = true;
-    for (number, job) in jobs.into_iter().enumerate() {
-        let result = match entries.take(number) {
-            Ok(()) => Ok(()),
-            Err(failed) if failed.for_good || failed.fault.class == Class::Lost => {
-                Err(refused(shared, doing, &failed.fault))
-            }
-            Err(_) => match alone(shared, client, &job).await {
-                Ok(()) => Ok(()),
-                Err(fault) if fault.class == Class::Lost => Err(refused(shared, doing, &fault)),
-                Err(fault) => {
-                    works = false;
-                    shared.complain(doing, &fault);
-                    Err(fault.class)
-                }
-            },
-        };
-        answered.push((job, result));
-    }
-    if works {
-        shared.state().works();
+    let mut fate = |number| match entries.take(number) {
+        Ok(()) => Fate::Known(Ok(())),
+        Err(failed) if failed.for_good || failed.fault.class == Class::Lost => {
+            Fate::Known(Err(refused(shared, doing, &failed.fault)))
+        }
+        Err(_) => Fate::Again,
+    };
+    let answered: Answered =
+        jobs.into_iter().enumerate().map(|(number, job)| (job, fate(number))).collect();
+    if answered.iter().all(|(_, fate)| *fate != Fate::Again) {
+        shared.state().works(doing);
     }
     answered
 }
@@ -149,8 +137,25 @@ fn refused(shared: &Shared, doing: &str, fault: &Fault) -> Class {
     Class::Lost
 }
 
-async fn alone(shared: &Shared, client: &Client, job: &Job) -> Result<(), Fault> {
-    let queue_url = &shared.options.queue_url;
+/// One entry once more, by itself.
+pub async fn alone(shared: &Shared, job: Job) -> Answered {
+    let doing = if job.kind == Kind::Delete { DELETING } else { CHANGING };
+    let result = match call_alone(shared, &job).await {
+        Ok(()) => {
+            shared.state().works(doing);
+            Ok(())
+        }
+        Err(fault) if fault.class == Class::Lost => Err(refused(shared, doing, &fault)),
+        Err(fault) => {
+            shared.complain(doing, &fault);
+            Err(fault.class)
+        }
+    };
+    vec![(job, Fate::Known(result))]
+}
+
+async fn call_alone(shared: &Shared, job: &Job) -> Result<(), Fault> {
+    let (client, queue_url) = (shared.connection.client().await, &shared.options.queue_url);
     if job.kind == Kind::Delete {
         let call = client.delete_message().queue_url(queue_url).receipt_handle(&job.handle);
         return call.send().await.map(drop).map_err(|error| Fault::of(&error));
@@ -171,13 +176,18 @@ mod tests {
             let entry = BatchResultErrorEntry::builder().id(id).code(code).sender_fault(sender);
             entry.build().unwrap()
         };
-        let failed = [failed("1", "InternalError", false), failed("2", "ReceiptHandleIsInvalid", true)];
+        let failed = [
+            failed("1", "InternalError", false),
+            failed("2", "ReceiptHandleIsInvalid", true),
+            failed("4", "ThrottlingException", true),
+        ];
         let mut entries = Entries::of(["0", "nonsense"].into_iter(), &failed);
         assert!(entries.take(0).is_ok());
         let own = entries.take(1).unwrap_err();
         assert_eq!((own.for_good, own.fault.class), (false, Class::Transient));
         let lost = entries.take(2).unwrap_err();
         assert_eq!((lost.for_good, lost.fault.class), (true, Class::Lost));
+        assert!(!entries.take(4).unwrap_err().for_good, "what is asked for too often is asked for again");
         assert!(entries.take(3).unwrap_err().fault.unanswered, "what nobody mentions was not done");
     }
 }

@@ -16,15 +16,19 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub fn of<E, R>(error: &SdkError<E, R>) -> Self
+    pub fn of<E>(error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
-        R: std::fmt::Debug + 'static,
     {
         match error {
             SdkError::ServiceError(refused) => {
                 let (code, message) = (refused.err().code(), refused.err().message());
-                Self::told(code.unwrap_or("unknown"), message.unwrap_or_default())
+                let status = refused.raw().status();
+                let nameless = || format!("the service answered with status {}", status.as_u16());
+                let told =
+                    Self::told(&code.map_or_else(nameless, str::to_owned), message.unwrap_or_default());
+                // Something behind the one that answered may have done it.
+                Self { unanswered: status.is_server_error(), ..told }
             }
             other => Self::unanswered(&DisplayErrorContext(other).to_string()),
         }
@@ -34,7 +38,8 @@ impl Fault {
     pub fn told(code: &str, message: &str) -> Self {
         let class = if is_lost(code, message) { Class::Lost } else { Class::Transient };
         let message = message.trim_end_matches('.');
-        Self { class, words: format!("{code}: {message}. {}", advice(code)), unanswered: false }
+        let what = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
+        Self { class, words: format!("{what}. {}", advice(code)), unanswered: false }
     }
 
     fn unanswered(what: &str) -> Self {
@@ -58,6 +63,13 @@ fn is_lost(code: &str, message: &str) -> bool {
         || (code == "InvalidParameterValue" && message.contains("eceipt"))
 }
 
+/// It is asked too much, or too often.
+pub fn is_throttling(code: &str) -> bool {
+    ["Throttl", "TooManyRequests", "OverLimit", "SlowDown", "LimitExceeded"]
+        .iter()
+        .any(|part| code.contains(part))
+}
+
 fn advice(code: &str) -> &'static str {
     let has = |part: &str| code.contains(part);
     if has("NonExistentQueue") || has("QueueDoesNotExist") {
@@ -71,7 +83,7 @@ fn advice(code: &str) -> &'static str {
         "The credentials have expired: renew them; they are read again by themselves"
     } else if has("Token") || has("Signature") || has("UnrecognizedClient") {
         "Check the credentials, and the clock of this machine"
-    } else if has("Throttl") || has("OverLimit") {
+    } else if is_throttling(code) {
         "It is tried again more slowly"
     } else {
         "It is tried again"

@@ -25,6 +25,8 @@ pub struct Held {
     pub lane: Option<Lane>,
     /// It is being settled: nothing may be extended any more.
     pub ending: bool,
+    /// It has come to the end of the longest time, which is said once.
+    pub capped: bool,
 }
 
 /// All of them, by the number of their receipt; in the order they came.
@@ -88,12 +90,15 @@ impl Table {
         }
     }
 
-    /// Forgets what is not ours any more because its time is up: nobody settles that.
-    pub fn forget_expired(&mut self, now: Instant) {
-        let expired =
-            |(receipt, held): (&u64, &Held)| (held.until <= now && !held.ending).then_some(*receipt);
-        let expired: Vec<u64> = self.held.iter().filter_map(expired).collect();
+    /// Forgets what is not ours any more because its time is up: nobody settles that. When the next of them
+    /// is due.
+    pub fn forget_expired(&mut self, now: Instant) -> Option<Instant> {
+        let held = self.held.iter().filter(|(_, held)| !held.ending);
+        let (expired, rest): (Vec<_>, Vec<_>) = held.partition(|(_, held)| held.until <= now);
+        let next = rest.into_iter().map(|(_, held)| held.until).min();
+        let expired: Vec<u64> = expired.into_iter().map(|(receipt, _)| *receipt).collect();
         expired.into_iter().for_each(|receipt| self.forget(receipt));
+        next
     }
 
     fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {
@@ -123,12 +128,12 @@ impl Table {
         receives.saturating_sub(1).saturating_sub(released) / RECEIVES_A_START
     }
 
-    /// Everything that is held and not being settled, in the order it came; nothing is held then.
-    pub fn take_all(&mut self) -> Vec<(u64, Held)> {
+    /// Everything that is ours and not being settled, in the order it came; nothing is held then.
+    pub fn take_all(&mut self, now: Instant) -> Vec<(u64, Held)> {
         let all = std::mem::take(&mut self.held);
         self.by_id.clear();
         self.ending = 0;
-        all.into_iter().filter(|(_, held)| !held.ending).collect()
+        all.into_iter().filter(|(_, held)| !held.ending && held.until > now).collect()
     }
 }
 
@@ -145,7 +150,15 @@ mod tests {
 
     fn held(id: &str) -> Held {
         let now = Instant::now();
-        Held { id: id.into(), handle: "h".into(), since: now, until: now, lane: None, ending: false }
+        Held {
+            id: id.into(),
+            handle: "h".into(),
+            since: now,
+            until: now,
+            lane: None,
+            ending: false,
+            capped: false,
+        }
     }
 
     #[test]
@@ -170,7 +183,7 @@ mod tests {
         let mut table = Table::default();
         let (expired, settled) = (table.hold(held("a")), table.hold(held("b")));
         table.end(settled);
-        table.forget_expired(Instant::now());
+        assert_eq!(table.forget_expired(Instant::now()), None);
         assert!(table.get_mut(expired).is_none() && table.get_mut(settled).is_some());
         table.keep(settled);
         table.forget_expired(Instant::now());

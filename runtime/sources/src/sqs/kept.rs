@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// The attribute that says why a message is a letter, as a JSON object: a message has ten at most.
 pub const LETTER: &str = "pelton-letter";
 /// Bytes of a reason that is kept.
-const MAX_REASON: usize = 16 << 10;
+pub const MAX_REASON: usize = 16 << 10;
 
 /// A letter, as it is in its queue.
 #[derive(Debug, Clone)]
@@ -32,21 +32,21 @@ pub struct KeptLetter {
     pub sent_at_ms: Option<u64>,
 }
 
-/// What is said of a letter. `now_ms` since the epoch.
-pub fn envelope(pipeline: &str, item: &Letter, now_ms: u64) -> String {
+/// What is said of a letter, with up to so many bytes of its reason. `now_ms` since the epoch.
+pub fn envelope(pipeline: &str, item: &Letter, now_ms: u64, most_reason: usize) -> String {
     let message = &item.message;
     let key = message.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
     json!({
         "message_id": message.id, "cause": item.cause.as_str(), "failure": item.failure.as_str(),
-        "reason": short(&item.reason), "attempts": item.attempts, "handler": &*item.handler,
+        "reason": short(&item.reason, most_reason), "attempts": item.attempts, "handler": &*item.handler,
         "pipeline": pipeline, "origin": &*message.origin, "key": key,
         "published_at_ms": message.published_at_ms, "failed_at_ms": now_ms,
     })
     .to_string()
 }
 
-fn short(reason: &str) -> &str {
-    let end = (0..=reason.len().min(MAX_REASON)).rev().find(|at| reason.is_char_boundary(*at));
+fn short(reason: &str, most: usize) -> &str {
+    let end = (0..=reason.len().min(most)).rev().find(|at| reason.is_char_boundary(*at));
     &reason[..end.unwrap_or(0)]
 }
 
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn reasons_are_cut_between_characters() {
-        assert_eq!(short("why"), "why");
+        assert_eq!((short("why", MAX_REASON), short("why", 0)), ("why", ""));
         let long = "\u{e4}".repeat(MAX_REASON);
-        assert_eq!(short(&long).len(), MAX_REASON);
+        assert_eq!(short(&long, MAX_REASON).len(), MAX_REASON);
         let odd = format!("x{long}");
-        assert_eq!(short(&odd).len(), MAX_REASON - 1);
+        assert_eq!(short(&odd, MAX_REASON).len(), MAX_REASON - 1);
     }
 }

@@ -45,6 +45,8 @@ use tokio::task::JoinHandle;
 const LEAVE: Duration = Duration::from_secs(8);
 /// Between two looks at a queue that says it is empty: its counts are approximate.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// What `lag` does, in words.
+const COUNTING: &str = "asking how much is left";
 
 /// A queue, as a source.
 pub struct SqsSource {
@@ -62,8 +64,8 @@ impl SqsSource {
         options.wait = options.wait.min(LONGEST_WAIT);
         let shared = Arc::new(Shared::new(options, connection));
         let (jobs, asked) = unbounded_channel();
-        let tasks =
-            vec![tokio::spawn(poll::run(shared.clone())), tokio::spawn(batch::run(shared.clone(), asked))];
+        let poller = tokio::spawn(poll::run(shared.clone(), jobs.clone()));
+        let tasks = vec![poller, tokio::spawn(batch::run(shared.clone(), asked))];
         Self { shared, jobs: Mutex::new(Some(jobs)), tasks: Mutex::new(tasks) }
     }
 
@@ -106,7 +108,7 @@ impl SqsSource {
         if let Some(poller) = tasks.next() {
             drop(poller.await);
         }
-        let held = self.shared.state().give_all_back();
+        let held = self.shared.state().give_all_back(Instant::now());
         self.start(held);
         // Without anybody who may ask, what is left is done at once.
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -148,6 +150,9 @@ impl Source for SqsSource {
 
     fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
         Box::pin(async move {
+            if self.shared.state().asked() {
+                self.shared.room.notify_one();
+            }
             loop {
                 let (taken, stale, closing) = {
                     let mut state = self.shared.state();
@@ -190,15 +195,21 @@ impl Source for SqsSource {
                 tokio::time::sleep(LOOK_AGAIN).await;
                 unsettled = self.unsettled().await;
             }
-            unsettled.map(|unsettled| Lag { unsettled }).map_err(|fault| {
-                self.shared.complain("asking how much is left", &fault);
-                fault.class
-            })
+            match unsettled {
+                Ok(unsettled) => {
+                    self.shared.state().works(COUNTING);
+                    Ok(Lag { unsettled })
+                }
+                Err(fault) => {
+                    self.shared.complain(COUNTING, &fault);
+                    Err(fault.class)
+                }
+            }
         })
     }
 
     fn trouble(&self) -> Option<String> {
-        self.shared.state().trouble()
+        self.shared.state().trouble(Instant::now())
     }
 
     fn close(&self) -> Later<'_, ()> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 /// Messages of one receive, entries of one batch.
 pub const BATCH: usize = 10;
-/// How long a message may be held in all, from its receipt on.
-pub const LONGEST_HOLD: Duration = Duration::from_secs(12 * 3_600);
+/// How long a message may be held in all: the service's 12 hours, which it counts from its receive on, and
+/// we from the answer to that.
+pub const LONGEST_HOLD: Duration = Duration::from_secs(12 * 3_600 - 30);
 /// The longest long poll.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(20);
 

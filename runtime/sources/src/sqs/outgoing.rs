@@ -126,6 +126,12 @@ async fn send_alone(client: &Client, queue_url: &str, entry: &Entry) -> Result<S
     Ok(told.message_id().unwrap_or_default().to_owned())
 }
 
+/// Bytes that a message takes, beyond what the service does; 0 when it fits.
+pub fn excess(message: &Outgoing) -> usize {
+    let (body, encoding) = attributes::body(&message.body);
+    (body.len() + attributes::weight(&attributes_of(message, encoding))).saturating_sub(MOST_BYTES)
+}
+
 fn ready(number: usize, message: &Outgoing, fifo: bool) -> Result<Ready, String> {
     let (body, encoding) = attributes::body(&message.body);
     let attributes = attributes_of(message, encoding);

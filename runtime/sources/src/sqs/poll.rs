@@ -1,23 +1,28 @@
 //! Long polls: one when idle, more while they come back full.
 
+use super::batch::Job;
 use super::client::patient;
 use super::convert;
 use super::fault::Fault;
 use super::held::Held;
 use super::options::seconds;
 use super::state::Shared;
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use pelton_core::{Delivery, Receipt};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 /// Receives under way at once, at most.
 const POLLS: usize = 16;
 /// After an error: the first pause and the longest; each twice the one before, less up to a half.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(20));
-/// How long a receive that nobody answered may be asked for again.
+/// What is done here, in words.
+const RECEIVING: &str = "receiving";
+/// How long a receive that nobody answered may be asked for again; the service says five minutes.
 const ATTEMPT: Duration = Duration::from_secs(270);
 /// How long what is on its way is waited for at the end: while nothing is held, and while something is.
 const LINGER: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(4));
@@ -29,12 +34,12 @@ struct Ask {
 }
 
 /// Asks the queue for messages until the source closes.
-pub async fn run(shared: Arc<Shared>) {
+pub async fn run(shared: Arc<Shared>, jobs: UnboundedSender<Job>) {
     let mut poller = Poller::new(shared);
     let mut polls = JoinSet::new();
     loop {
         while polls.len() < poller.wanted
-            && let Some(ask) = poller.next()
+            && let Some(ask) = poller.next(Instant::now())
         {
             let shared = poller.shared.clone();
             polls.spawn(async move {
@@ -51,10 +56,22 @@ pub async fn run(shared: Arc<Shared>) {
                 Err(error) => tracing::error!("a receive has panicked: {error}"),
             },
             () = poller.shared.room.notified() => {}
-            () = poller.pause_is_over() => poller.paused_until = None,
+            () = until(poller.paused_until) => poller.paused_until = None,
+            () = until(poller.shared.state().sweep_at()) => {
+                let stale = poller.shared.state().sweep(Instant::now());
+                // The other task lives as long as the source.
+                stale.into_iter().for_each(|job| drop(jobs.send(job)));
+            }
         }
     }
     poller.linger(&mut polls).await;
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Poller {
@@ -63,7 +80,7 @@ struct Poller {
     wanted: usize,
     /// Errors in a row.
     failures: u32,
-    paused_until: Option<tokio::time::Instant>,
+    paused_until: Option<Instant>,
     /// Receives of a FIFO queue whose answers were lost: asked for by the same name, they bring the
     /// same messages, which otherwise would block their groups.
     unanswered: Vec<Ask>,
@@ -85,12 +102,15 @@ impl Poller {
     }
 
     /// The next receive, if there may be one now.
-    fn next(&mut self) -> Option<Ask> {
+    fn next(&mut self, now: Instant) -> Option<Ask> {
         if self.paused_until.is_some() {
             return None;
         }
-        let now = Instant::now();
-        self.unanswered.retain(|ask| ask.attempt.as_ref().is_some_and(|(_, at)| now - *at < ATTEMPT));
+        // What such a receive has brought is hidden for the visibility; after that another may have it, and
+        // delete or change it, and then the name must not be used again.
+        let good_for = ATTEMPT.min(self.shared.options.visibility);
+        let is_good = |at: &Instant| now.saturating_duration_since(*at) < good_for;
+        self.unanswered.retain(|ask| ask.attempt.as_ref().is_some_and(|(_, at)| is_good(at)));
         let count = self.shared.state().promise(now)?;
         if let Some(again) = self.unanswered.pop() {
             // The same request has the same number; what it brings beyond the room comes once.
@@ -108,20 +128,13 @@ impl Poller {
         format!("pelton-{}-{number:016x}-{}", std::process::id(), self.attempts)
     }
 
-    async fn pause_is_over(&self) {
-        match self.paused_until {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    }
-
     /// Takes in what a receive has brought.
     fn heard(&mut self, ask: Ask, answer: Result<Vec<Message>, Fault>) {
         let mut state = self.shared.state();
         state.kept_promise(ask.count);
         match answer {
             Ok(messages) => {
-                state.works();
+                state.works(RECEIVING);
                 drop(state);
                 self.failures = 0;
                 self.wanted = match messages.len() {
@@ -133,14 +146,25 @@ impl Poller {
             }
             Err(fault) => {
                 drop(state);
-                self.shared.complain("receiving", &fault);
-                self.wanted = 1;
-                self.failures += 1;
-                self.paused_until = Some(tokio::time::Instant::now() + self.backoff());
+                self.failed(&fault);
                 if fault.unanswered && ask.attempt.is_some() {
                     self.unanswered.push(ask);
                 }
             }
+        }
+    }
+
+    /// Receives that fail together are one failure. A single one is not worth a word.
+    fn failed(&mut self, fault: &Fault) {
+        if self.paused_until.is_none() {
+            self.wanted = 1;
+            self.failures += 1;
+            self.paused_until = Some(Instant::now() + self.backoff());
+        }
+        if self.failures > 1 {
+            self.shared.complain(RECEIVING, fault);
+        } else {
+            tracing::debug!(pipeline = %self.shared.options.pipeline, "SQS: a receive failed: {}", fault.words);
         }
     }
 
@@ -162,6 +186,7 @@ impl Poller {
                 until: since + self.shared.options.visibility,
                 lane: converted.lane,
                 ending: false,
+                capped: false,
             };
             let make = |receipt: Receipt, attempts| Delivery {
                 receipt,
@@ -209,6 +234,90 @@ async fn receive(shared: &Shared, ask: &Ask) -> Result<Vec<Message>, Fault> {
         .message_attribute_names("All")
         .message_system_attribute_names(MessageSystemAttributeName::All)
         .set_receive_request_attempt_id(ask.attempt.as_ref().map(|(name, _)| name.clone()));
-    let answer = call.customize().config_override(patient(options.wait)).send().await;
+    // When to ask again, and by which name, is decided here.
+    let patient = patient(options.wait).retry_config(RetryConfig::disabled());
+    let answer = call.customize().config_override(patient).send().await;
     answer.map(|told| told.messages.unwrap_or_default()).map_err(|error| Fault::of(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::client::Connection;
+    use super::super::options::SqsOptions;
+    use super::*;
+    use pelton_core::ports::Class;
+
+    fn poller(visibility: Duration) -> Poller {
+        let queue_url = "http://localhost/0/orders.fifo".to_owned();
+        let connection = Connection::usual(&queue_url, None, None);
+        let wait = Duration::from_secs(20);
+        let (at_least, at_most) = (100, 100);
+        let options =
+            SqsOptions { pipeline: "orders".into(), queue_url, wait, visibility, at_least, at_most };
+        Poller::new(Arc::new(Shared::new(options, connection)))
+    }
+
+    fn lost() -> Fault {
+        Fault { class: Class::Transient, words: "it was lost".into(), unanswered: true }
+    }
+
+    fn name(ask: &Ask) -> String {
+        ask.attempt.as_ref().map(|(name, _)| name.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_receive_that_nobody_answered_is_asked_for_again_as_long_as_it_is_known() {
+        let hour = Duration::from_secs(3_600);
+        for (visibility, good_for) in [(hour, ATTEMPT), (Duration::from_secs(30), Duration::from_secs(30))]
+        {
+            for late in [false, true] {
+                let (mut poller, start) = (poller(visibility), Instant::now());
+                let ask = poller.next(start).unwrap();
+                let before = name(&ask);
+                poller.heard(ask, Err(lost()));
+                assert!(poller.next(start).is_none(), "there is a pause first");
+                poller.paused_until = None;
+                let late_by = if late { Duration::ZERO } else { Duration::from_secs(1) };
+                let again = poller.next(start + good_for - late_by).unwrap();
+                assert_eq!(name(&again) == before, !late, "visibility {visibility:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_promised_is_given_back_whatever_a_receive_comes_to() {
+        let mut poller = poller(Duration::from_secs(30));
+        for round in 0..1_000 {
+            let ask = poller.next(Instant::now()).unwrap();
+            let refused = Fault { unanswered: round % 2 == 0, ..lost() };
+            poller.heard(ask, if round % 3 == 0 { Ok(Vec::new()) } else { Err(refused) });
+            poller.paused_until = None;
+        }
+        assert_eq!(poller.next(Instant::now()).unwrap().count, 10);
+    }
+
+    #[test]
+    fn receives_that_fail_together_are_one_failure() {
+        let mut poller = poller(Duration::from_secs(30));
+        let asks: Vec<Ask> = (0..10).map(|_| poller.next(Instant::now()).unwrap()).collect();
+        asks.into_iter().for_each(|ask| poller.heard(ask, Err(lost())));
+        let pause = poller.paused_until.unwrap() - Instant::now();
+        assert!(pause <= PAUSE.0, "{pause:?}");
+        assert_eq!(poller.shared.state().trouble(Instant::now()), None, "it may be one lost connection");
+    }
+
+    #[test]
+    fn pauses_grow_and_are_scattered() {
+        let mut poller = poller(Duration::from_secs(30));
+        let mut last = Duration::ZERO;
+        for failure in 1..=30 {
+            poller.failures = failure;
+            let pauses: Vec<Duration> = (0..8).map(|_| poller.backoff()).collect();
+            let (least, most) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+            assert!(most > least && *most <= PAUSE.1 && *least >= last / 2, "{failure}: {pauses:?}");
+            last = *least;
+        }
+        assert!(last >= PAUSE.1 / 2);
+    }
 }

@@ -1,5 +1,8 @@
 //! What the tasks of one source share.
 
+#[cfg(test)]
+mod tests;
+
 use super::batch::{Job, Kind};
 use super::client::Connection;
 use super::fault::Fault;
@@ -8,13 +11,15 @@ use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
 use super::pace::Pace;
 use pelton_core::ports::{Class, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Between two log lines about the same trouble.
 const SAY_AGAIN: Duration = Duration::from_secs(30);
+/// Trouble that has not been met again for so long is over: longer than a receive and a pause take.
+const OVER: Duration = Duration::from_secs(120);
 
 pub struct Shared {
     pub options: SqsOptions,
@@ -38,9 +43,9 @@ impl Shared {
     }
 
     /// A call failed: said, unless it was just said.
-    pub fn complain(&self, doing: &str, fault: &Fault) {
+    pub fn complain(&self, doing: &'static str, fault: &Fault) {
         let (pipeline, queue) = (&*self.options.pipeline, &*self.options.queue_url);
-        if self.state().complain(fault.words.clone()) {
+        if self.state().complain(doing, fault.words.clone(), Instant::now()) {
             tracing::warn!(pipeline, queue, "SQS: {doing} failed: {}", fault.words);
         }
     }
@@ -56,7 +61,20 @@ pub struct State {
     lease: Duration,
     bounds: (usize, usize),
     pub closing: bool,
-    trouble: Option<(String, Instant)>,
+    /// What was fetched had to go back, since nobody asked for it: nothing more is fetched until then.
+    unwanted: bool,
+    /// When a message stops to be ours, which makes room where there was none: nobody else would tell.
+    room_at: Option<Instant>,
+    /// What is wrong, by what was done: a service may take receives and refuse deletes.
+    troubles: BTreeMap<&'static str, Trouble>,
+}
+
+struct Trouble {
+    words: String,
+    /// When it was logged.
+    said: Instant,
+    /// When it was last met.
+    met: Instant,
 }
 
 struct Waiting {
@@ -74,35 +92,37 @@ impl State {
             lease: options.lease(),
             bounds: (options.at_least, options.at_most.max(options.at_least)),
             closing: false,
-            trouble: None,
+            unwanted: false,
+            room_at: None,
+            troubles: BTreeMap::new(),
         }
     }
 
     /// Something is wrong, in these words; whether that is news.
-    fn complain(&mut self, words: String) -> bool {
-        let news = self.trouble.as_ref().is_none_or(|(_, said)| said.elapsed() >= SAY_AGAIN);
-        let said = self.trouble.take().filter(|_| !news).map_or_else(Instant::now, |(_, said)| said);
-        self.trouble = Some((words, said));
-        news
+    fn complain(&mut self, doing: &'static str, words: String, now: Instant) -> bool {
+        let before = self.troubles.get(doing).map(|trouble| trouble.said);
+        let said = before.filter(|said| now.saturating_duration_since(*said) < SAY_AGAIN);
+        self.troubles.insert(doing, Trouble { words, said: said.unwrap_or(now), met: now });
+        said.is_none()
     }
 
-    /// The service answers.
-    pub fn works(&mut self) {
-        self.trouble = None;
+    /// The service does this.
+    pub fn works(&mut self, doing: &'static str) {
+        self.troubles.remove(doing);
     }
 
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble.as_ref().map(|(words, _)| words.clone())
+    pub fn trouble(&self, now: Instant) -> Option<String> {
+        let current = |trouble: &&Trouble| now.saturating_duration_since(trouble.met) < OVER;
+        self.troubles.values().find(current).map(|trouble| trouble.words.clone())
     }
 
     /// How many messages one more receive may bring; none while there is no room.
     pub fn promise(&mut self, now: Instant) -> Option<usize> {
         let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
-        if self.table.len() + self.promised >= allowed {
-            self.table.forget_expired(now);
-        }
+        let full = self.table.len() + self.promised >= allowed;
+        self.room_at = if full { self.table.forget_expired(now) } else { None };
         let room = allowed.saturating_sub(self.table.len() + self.promised).min(BATCH);
-        if room == 0 || self.closing {
+        if room == 0 || self.closing || self.unwanted {
             return None;
         }
         self.promised += room;
@@ -128,24 +148,16 @@ impl State {
 
     /// What a receive of the pipeline is answered with; and what has waited so long that it goes back.
     pub fn take(&mut self, max: usize, max_bytes: usize, now: Instant) -> (Vec<Delivery>, Vec<Job>) {
-        let (mut taken, mut stale) = (Vec::new(), Vec::new());
-        let mut bytes = 0;
-        while let Some(Waiting { delivery, since }) = self.buffer.front() {
-            let age = now.saturating_duration_since(*since);
-            if age > self.lease / 2 {
-                let (receipt, lane) = (delivery.receipt.0, delivery.lane);
-                self.buffer.pop_front();
-                stale.extend(self.let_go(receipt));
-                lane.into_iter().for_each(|lane| stale.extend(self.withdraw(lane)));
-                continue;
-            }
+        let stale = self.stale(now);
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(Waiting { delivery, .. }) = self.buffer.front() {
             let weight = delivery.message.weight();
             if taken.len() >= max || (bytes + weight > max_bytes && !taken.is_empty()) {
                 break;
             }
             bytes += weight;
             if let Some(mut waiting) = self.buffer.pop_front() {
-                let left = self.lease.saturating_sub(age);
+                let left = self.lease.saturating_sub(now.saturating_duration_since(waiting.since));
                 waiting.delivery.lease_until = Some(Time(left.as_millis().try_into().unwrap_or(u64::MAX)));
                 taken.push(waiting.delivery);
             }
@@ -153,8 +165,44 @@ impl State {
         (taken, stale)
     }
 
+    /// When `sweep` is due.
+    pub fn sweep_at(&self) -> Option<Instant> {
+        self.stale_at().into_iter().chain(self.room_at).min()
+    }
+
+    /// When the first of what is in the buffer has waited too long.
+    fn stale_at(&self) -> Option<Instant> {
+        self.buffer.front().map(|waiting| waiting.since + self.lease / 2)
+    }
+
+    /// Gives back what nobody has asked for while half of its lease went by. To fetch it again would only
+    /// raise the count by which the queue's own redrive gives up on it.
+    pub fn sweep(&mut self, now: Instant) -> Vec<Job> {
+        self.room_at = self.room_at.filter(|at| *at > now);
+        let before = self.buffer.len();
+        let jobs = self.stale(now);
+        self.unwanted |= self.buffer.len() < before;
+        jobs
+    }
+
+    /// The pipeline asks for messages; whether fetching has to begin again.
+    pub fn asked(&mut self) -> bool {
+        std::mem::take(&mut self.unwanted)
+    }
+
+    fn stale(&mut self, now: Instant) -> Vec<Job> {
+        let mut stale = Vec::new();
+        while self.stale_at().is_some_and(|at| at <= now)
+            && let Some(Waiting { delivery, .. }) = self.buffer.pop_front()
+        {
+            stale.extend(self.let_go(delivery.receipt.0, now));
+            delivery.lane.into_iter().for_each(|lane| stale.extend(self.withdraw(lane, now)));
+        }
+        stale
+    }
+
     /// What follows a message that goes back goes back too, whatever its pipeline knows of it.
-    fn withdraw(&mut self, lane: Lane) -> Vec<Job> {
+    fn withdraw(&mut self, lane: Lane, now: Instant) -> Vec<Job> {
         let (mut kept, mut receipts) = (VecDeque::new(), Vec::new());
         for waiting in std::mem::take(&mut self.buffer) {
             if waiting.delivery.lane == Some(lane) {
@@ -164,11 +212,17 @@ impl State {
             }
         }
         self.buffer = kept;
-        receipts.into_iter().filter_map(|receipt| self.let_go(receipt)).collect()
+        receipts.into_iter().filter_map(|receipt| self.let_go(receipt, now)).collect()
     }
 
-    /// Gives one back that was never handed over.
-    fn let_go(&mut self, receipt: u64) -> Option<Job> {
+    /// Gives one back that was never handed over. What is not ours any more may be held by somebody else,
+    /// and a change would take it from there.
+    fn let_go(&mut self, receipt: u64, now: Instant) -> Option<Job> {
+        if self.table.get_mut(receipt)?.until <= now {
+            self.released(receipt);
+            self.table.forget(receipt);
+            return None;
+        }
         let job = self.job(receipt, Kind::Visibility(0))?;
         self.released(receipt);
         Some(job)
@@ -183,6 +237,11 @@ impl State {
     pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<Vec<Job>, Class> {
         let held = self.table.get_mut(receipt.0).ok_or(Class::Lost)?;
         let (lane, remains) = (held.lane, held.remains(LONGEST_HOLD, now));
+        if how != Settle::Ack && held.until <= now {
+            // Somebody else may hold it, and wait with it for longer.
+            self.table.forget(receipt.0);
+            return Err(Class::Lost);
+        }
         let kind = match how {
             Settle::Ack => Kind::Delete,
             Settle::GiveBack => Kind::Visibility(0),
@@ -197,7 +256,7 @@ impl State {
             self.pace.settled(1, now);
         }
         let first = self.job(receipt.0, kind);
-        let behind = lane.filter(|_| how != Settle::Ack).map(|lane| self.withdraw(lane));
+        let behind = lane.filter(|_| how != Settle::Ack).map(|lane| self.withdraw(lane, now));
         Ok(first.into_iter().chain(behind.into_iter().flatten()).collect())
     }
 
@@ -212,15 +271,16 @@ impl State {
         if held.ending {
             return Ok(None);
         }
-        let remains = held.remains(LONGEST_HOLD, now).as_secs();
-        let visibility = visibility.min(i32::try_from(remains).unwrap_or(i32::MAX));
-        if visibility < 1 {
-            tracing::warn!(
-                message = held.id,
-                "SQS lets nobody hold a message for more than 12 hours: it is let go, and comes again"
-            );
-            self.table.forget(receipt.0);
-            return Err(Class::Lost);
+        if held.remains(LONGEST_HOLD, now) < Duration::from_secs(u64::from(visibility.unsigned_abs())) {
+            // A part of a lease cannot be told to the core, which would count on a whole one. It has what
+            // is left of this one.
+            if !std::mem::replace(&mut held.capped, true) {
+                tracing::warn!(
+                    message = held.id,
+                    "SQS lets nobody hold a message for more than 12 hours: it is let go when its visibility ends, and comes again"
+                );
+            }
+            return Err(Class::Transient);
         }
         let handle = held.handle.clone();
         // Too late if the call fails: then it is a little longer in the table than it is ours.
@@ -248,7 +308,7 @@ impl State {
     }
 
     /// Everything that is held, to be given back at the end.
-    pub fn give_all_back(&mut self) -> Vec<Job> {
+    pub fn give_all_back(&mut self, now: Instant) -> Vec<Job> {
         self.buffer.clear();
         let job = |(receipt, held): (u64, Held)| Job {
             receipt,
@@ -256,6 +316,6 @@ impl State {
             kind: Kind::Visibility(0),
             answer: None,
         };
-        self.table.take_all().into_iter().map(job).collect()
+        self.table.take_all(now).into_iter().map(job).collect()
     }
 }

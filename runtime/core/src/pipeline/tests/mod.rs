@@ -6,3 +6,4 @@ mod assignments;
 mod gaps;
 mod group;
 mod interruptions;
+mod leases;

@@ -1,0 +1,109 @@
+//! Lanes whose leases end, at a broker that keeps their order.
+
+use crate::message::{Delivery, Identity, Lane, Message, Receipt, Time};
+use crate::pipeline::{Command, Input, Known, Pipeline, Rules};
+use crate::ports::{Capabilities, Claim, Class, Settle, Verdict};
+use crate::retry::RetryPolicy;
+
+const LEASE_MS: u64 = 300;
+
+fn pipeline() -> Pipeline {
+    let source = Capabilities {
+        lease_ms: Some(LEASE_MS),
+        native_delay: true,
+        lane_order: true,
+        cumulative: false,
+        shares_ledger: false,
+    };
+    let retry = RetryPolicy { max_attempts: 5, initial_ms: 10, max_ms: 10, multiplier: 1.0, jitter: 0.0 };
+    let rules = Rules {
+        retry,
+        max_in_flight: 100,
+        max_in_flight_bytes: 1 << 20,
+        max_message_bytes: 1_000,
+        concurrency: 1,
+        max_chunk: 1,
+        dedup: true,
+        source,
+        handler: "sha256:0".into(),
+    };
+    Pipeline::new(rules, 1)
+}
+
+/// Messages of one lane, numbered by their receipts.
+fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u8]) {
+    pipeline.flush(now);
+    let read = receipts.iter().map(|n| {
+        let message = Message {
+            id: n.to_string(),
+            pipeline: "orders".into(),
+            origin: "orders".into(),
+            key: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+            published_at_ms: None,
+            replayed: false,
+            tombstone: false,
+        };
+        let delivery = Delivery {
+            receipt: Receipt(u64::from(*n)),
+            message: message.into(),
+            lane: Some(Lane(1)),
+            position: None,
+            skipped: 0,
+            attempts: 0,
+            assignment: 0,
+            lease_until: Some(now.plus(LEASE_MS)),
+        };
+        (delivery, Ok(Known { identity: Identity::Key([*n; 16]), key: None }))
+    });
+    let read = read.collect();
+    pipeline.apply(now, Input::Received(Ok(read)));
+}
+
+/// The first of the lane is with the handler.
+fn started(pipeline: &mut Pipeline, now: Time) {
+    for command in pipeline.flush(now) {
+        if let Command::Claim { chunk, .. } = command {
+            let claim = Claim { chunk, index: 0 };
+            let verdicts = Ok(vec![Verdict::Fresh { claim, attempt: 1, crashed: false }]);
+            pipeline.apply(now, Input::Claimed { chunk, verdicts });
+        }
+    }
+    assert!(pipeline.flush(now).iter().any(|c| matches!(c, Command::Handle { .. })));
+}
+
+fn settled(commands: &[Command]) -> Vec<(Receipt, Settle)> {
+    let of = |command: &Command| match command {
+        Command::Settle { items, .. } => items.clone(),
+        _ => Vec::new(),
+    };
+    commands.iter().flat_map(of).collect()
+}
+
+#[test]
+fn what_follows_a_message_that_is_lost_goes_back_and_does_not_overtake_it() {
+    let mut pipeline = pipeline();
+    receive(&mut pipeline, Time(0), &[1, 2, 3]);
+    started(&mut pipeline, Time(0));
+    let commands = pipeline.flush(Time(100));
+    let batch = commands.iter().find_map(|command| match command {
+        Command::Extend { batch, items } => Some((*batch, items.len())),
+        _ => None,
+    });
+    let Some((batch, 3)) = batch else { panic!("all three are extended: {commands:?}") };
+    let until = Time(400);
+    let results = vec![Ok(until), Err(Class::Lost), Ok(until)];
+    pipeline.apply(Time(100), Input::Extended { batch, results });
+    assert_eq!(settled(&pipeline.flush(Time(100))), [(Receipt(3), Settle::GiveBack)]);
+}
+
+#[test]
+fn leases_of_a_lane_that_end_together_settle_nothing() {
+    let mut pipeline = pipeline();
+    receive(&mut pipeline, Time(0), &[1, 2, 3]);
+    started(&mut pipeline, Time(0));
+    let commands = pipeline.flush(Time(LEASE_MS));
+    assert_eq!(settled(&commands), []);
+    assert!(!commands.iter().any(|c| matches!(c, Command::Claim { .. })), "nothing is started either");
+}

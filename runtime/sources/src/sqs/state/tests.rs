@@ -1,0 +1,159 @@
+//! What is held, by a made-up clock.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use pelton_core::Message;
+use std::sync::Arc;
+
+const VISIBILITY: Duration = Duration::from_secs(30);
+
+fn state() -> State {
+    State::new(&SqsOptions {
+        pipeline: "orders".into(),
+        queue_url: "http://localhost/0/orders.fifo".into(),
+        wait: Duration::from_secs(20),
+        visibility: VISIBILITY,
+        at_least: 100,
+        at_most: 100,
+    })
+}
+
+fn arrive(state: &mut State, id: &str, lane: Option<Lane>, since: Instant) {
+    let (id, handle, until) = (id.to_owned(), id.to_owned(), since + VISIBILITY);
+    let held = Held { id: id.clone(), handle, since, until, lane, ending: false, capped: false };
+    let message = Message {
+        id,
+        pipeline: "orders".into(),
+        origin: "orders".into(),
+        key: None,
+        headers: Vec::new(),
+        body: Vec::new(),
+        published_at_ms: None,
+        replayed: false,
+        tombstone: false,
+    };
+    let (position, lease_until) = (None, None);
+    let make = |receipt, attempts| Delivery {
+        receipt,
+        message: Arc::new(message),
+        lane,
+        position,
+        skipped: 0,
+        attempts,
+        assignment: 0,
+        lease_until,
+    };
+    state.arrive(held, make, 1);
+}
+
+fn take(state: &mut State, now: Instant) -> Vec<Delivery> {
+    state.take(100, usize::MAX, now).0
+}
+
+#[test]
+fn what_nobody_asks_for_goes_back_at_half_its_lease_and_is_not_fetched_again() {
+    let (mut state, start) = (state(), Instant::now());
+    let later = |s| start + Duration::from_secs(s);
+    arrive(&mut state, "a", Some(Lane(1)), start);
+    arrive(&mut state, "b", Some(Lane(1)), later(10));
+    arrive(&mut state, "c", Some(Lane(2)), later(10));
+    assert!(state.sweep(later(14)).is_empty());
+    assert!(state.promise(later(14)).is_some());
+    let back = state.sweep(later(15));
+    // What follows it in its group goes with it.
+    assert_eq!(back.iter().map(|job| &*job.handle).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(back.iter().all(|job| job.kind == Kind::Visibility(0)));
+    assert_eq!(state.promise(later(15)), None, "it would only be received for nothing");
+    assert!(state.asked());
+    assert_eq!(take(&mut state, later(16)).len(), 1);
+    assert!(state.promise(later(16)).is_some());
+}
+
+/// The pipeline has let go of what it could not extend, and says nothing about it.
+#[test]
+fn room_that_comes_by_itself_is_looked_for() {
+    let (mut state, start) = (state(), Instant::now());
+    for n in 0..100 {
+        arrive(&mut state, &n.to_string(), None, start + Duration::from_millis(n));
+    }
+    assert_eq!(take(&mut state, start).len(), 100);
+    assert_eq!(state.promise(start), None);
+    let due = state.sweep_at();
+    assert_eq!(due, Some(start + VISIBILITY), "nothing else would wake anybody");
+    let last = start + VISIBILITY + Duration::from_millis(100);
+    assert!(state.sweep(last).is_empty());
+    assert_eq!((state.sweep_at(), state.promise(last)), (None, Some(10)));
+}
+
+#[test]
+fn what_is_not_ours_any_more_is_not_given_back() {
+    let (mut state, start) = (state(), Instant::now());
+    arrive(&mut state, "a", None, start);
+    arrive(&mut state, "b", None, start);
+    let (taken, back) = state.take(100, usize::MAX, start + VISIBILITY);
+    assert!(taken.is_empty() && back.is_empty(), "somebody else may have it: {back:?}");
+    assert_eq!(state.table.len(), 0);
+    arrive(&mut state, "c", None, start);
+    assert_eq!(state.give_all_back(start + VISIBILITY).len(), 0);
+}
+
+#[test]
+fn nothing_is_extended_beyond_twelve_hours_and_a_lease_is_never_shorter_than_the_core_thinks() {
+    let (mut state, start) = (state(), Instant::now());
+    arrive(&mut state, "a", None, start);
+    let receipt = take(&mut state, start)[0].receipt;
+    let mut now = start;
+    while now < start + Duration::from_secs(12 * 3_600) {
+        now += VISIBILITY / 3;
+        match state.extend(receipt, 30, now) {
+            Ok(job) => {
+                assert_eq!(job.unwrap().kind, Kind::Extend(30));
+                assert!(now + VISIBILITY < start + Duration::from_secs(12 * 3_600));
+            }
+            // The lease that it has runs on, and can be settled by.
+            Err(class) => assert_eq!(class, Class::Transient),
+        }
+    }
+    let late = state.settle(receipt, Settle::RetryLater { delay_ms: 60_000 }, now);
+    assert_eq!(late.err(), Some(Class::Lost), "it is not ours any more");
+}
+
+#[test]
+fn a_retry_waits_no_longer_than_a_message_may_be_held() {
+    let (mut state, start) = (state(), Instant::now());
+    arrive(&mut state, "a", None, start);
+    let receipt = take(&mut state, start)[0].receipt;
+    let day = Settle::RetryLater { delay_ms: 86_400_000 };
+    let soon = start + Duration::from_secs(10);
+    let jobs = state.settle(receipt, day, soon).unwrap();
+    assert_eq!(jobs[0].kind, Kind::Visibility(12 * 3_600 - 30 - 10));
+}
+
+#[test]
+fn an_answer_to_an_older_receipt_changes_nothing_of_the_newer() {
+    let (mut state, start) = (state(), Instant::now());
+    arrive(&mut state, "a", None, start);
+    let older = take(&mut state, start)[0].receipt;
+    let jobs = state.settle(older, Settle::Ack, start).unwrap();
+    arrive(&mut state, "a", None, start);
+    let newer = take(&mut state, start)[0].receipt;
+    for result in [Ok(()), Err(Class::Transient), Err(Class::Lost)] {
+        state.answered(jobs[0].receipt, Kind::Delete, result);
+    }
+    assert_eq!(state.settle(older, Settle::Ack, start).err(), Some(Class::Lost));
+    assert!(state.settle(newer, Settle::Ack, start).is_ok());
+}
+
+#[test]
+fn trouble_of_one_kind_is_not_over_because_another_call_works() {
+    let (mut state, start) = (state(), Instant::now());
+    assert!(state.complain("deleting", "AccessDenied".into(), start), "it is news");
+    assert!(!state.complain("deleting", "AccessDenied".into(), start + Duration::from_secs(1)));
+    assert!(state.complain("deleting", "AccessDenied".into(), start + SAY_AGAIN), "it is said again");
+    state.works("receiving");
+    assert_eq!(state.trouble(start).as_deref(), Some("AccessDenied"));
+    assert_eq!(state.trouble(start + SAY_AGAIN + OVER), None, "nothing was deleted since");
+    state.works("deleting");
+    assert_eq!(state.trouble(start), None);
+}
