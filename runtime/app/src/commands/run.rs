@@ -181,6 +181,7 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         retry: pipeline.retry,
         dedup: pipeline.dedup.clone(),
         digest: key_digest,
+        redrive: false,
     }
 }
 

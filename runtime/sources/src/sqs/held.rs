@@ -89,11 +89,13 @@ impl Table {
     }
 
     /// Forgets what is not ours any more because its time is up: nobody settles that.
-    pub fn forget_expired(&mut self, now: Instant) {
+    /// How many those were.
+    pub fn forget_expired(&mut self, now: Instant) -> usize {
         let expired =
             |(receipt, held): (&u64, &Held)| (held.until <= now && !held.ending).then_some(*receipt);
         let expired: Vec<u64> = self.held.iter().filter_map(expired).collect();
-        expired.into_iter().for_each(|receipt| self.forget(receipt));
+        expired.iter().for_each(|receipt| self.forget(*receipt));
+        expired.len()
     }
 
     fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {

@@ -6,9 +6,9 @@ use super::fault::Fault;
 use super::held::{Held, Table};
 use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
 use super::pace::Pace;
-use pelton_core::ports::{Class, Settle};
+use pelton_core::ports::{Class, Counted, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -40,7 +40,7 @@ impl Shared {
     /// A call failed: said, unless it was just said.
     pub fn complain(&self, doing: &str, fault: &Fault) {
         let (pipeline, queue) = (&*self.options.pipeline, &*self.options.queue_url);
-        if self.state().complain(fault.words.clone()) {
+        if self.state().complain(doing, fault.words.clone()) {
             tracing::warn!(pipeline, queue, "SQS: {doing} failed: {}", fault.words);
         }
     }
@@ -56,7 +56,11 @@ pub struct State {
     lease: Duration,
     bounds: (usize, usize),
     pub closing: bool,
-    trouble: Option<(String, Instant)>,
+    trouble: Option<String>,
+    /// When each kind of trouble was last said: one that comes and goes is not said each time.
+    said: BTreeMap<String, Instant>,
+    extended: u64,
+    lost: u64,
 }
 
 struct Waiting {
@@ -75,15 +79,26 @@ impl State {
             bounds: (options.at_least, options.at_most.max(options.at_least)),
             closing: false,
             trouble: None,
+            said: BTreeMap::new(),
+            extended: 0,
+            lost: 0,
         }
     }
 
-    /// Something is wrong, in these words; whether that is news.
-    fn complain(&mut self, words: String) -> bool {
-        let news = self.trouble.as_ref().is_none_or(|(_, said)| said.elapsed() >= SAY_AGAIN);
-        let said = self.trouble.take().filter(|_| !news).map_or_else(Instant::now, |(_, said)| said);
-        self.trouble = Some((words, said));
+    /// Something is wrong with what is done, in these words; whether that is news.
+    fn complain(&mut self, doing: &str, words: String) -> bool {
+        self.trouble = Some(words);
+        let news = self.said.get(doing).is_none_or(|said| said.elapsed() >= SAY_AGAIN);
+        if news {
+            self.said.insert(doing.to_owned(), Instant::now());
+        }
         news
+    }
+
+    /// How many messages are ours, and what became of their leases.
+    pub fn leases(&self) -> Counted {
+        let held = self.table.len() as u64;
+        vec![("in_flight", held), ("leases_extended", self.extended), ("leases_lost", self.lost)]
     }
 
     /// The service answers.
@@ -92,14 +107,14 @@ impl State {
     }
 
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.as_ref().map(|(words, _)| words.clone())
+        self.trouble.clone()
     }
 
     /// How many messages one more receive may bring; none while there is no room.
     pub fn promise(&mut self, now: Instant) -> Option<usize> {
         let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
         if self.table.len() + self.promised >= allowed {
-            self.table.forget_expired(now);
+            self.lost += self.table.forget_expired(now) as u64;
         }
         let room = allowed.saturating_sub(self.table.len() + self.promised).min(BATCH);
         if room == 0 || self.closing {
@@ -186,7 +201,7 @@ impl State {
         let kind = match how {
             Settle::Ack => Kind::Delete,
             Settle::GiveBack => Kind::Visibility(0),
-            Settle::RetryLater { delay_ms } => {
+            Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => {
                 let delay = Duration::from_millis(delay_ms).min(Duration::from_secs(remains.as_secs()));
                 Kind::Visibility(seconds(delay))
             }
@@ -197,7 +212,10 @@ impl State {
             self.pace.settled(1, now);
         }
         let first = self.job(receipt.0, kind);
-        let behind = lane.filter(|_| how != Settle::Ack).map(|lane| self.withdraw(lane));
+        // What follows one that was given up on would be counted as received with it, again and again,
+        // until it goes to the dead letters too: it is handled meanwhile.
+        let goes_on = matches!(how, Settle::Ack | Settle::Leave { .. });
+        let behind = lane.filter(|_| !goes_on).map(|lane| self.withdraw(lane));
         Ok(first.into_iter().chain(behind.into_iter().flatten()).collect())
     }
 
@@ -220,6 +238,7 @@ impl State {
                 "SQS lets nobody hold a message for more than 12 hours: it is let go, and comes again"
             );
             self.table.forget(receipt.0);
+            self.lost += 1;
             return Err(Class::Lost);
         }
         let handle = held.handle.clone();
@@ -236,6 +255,8 @@ impl State {
 
     /// A call was answered.
     pub fn answered(&mut self, receipt: u64, kind: Kind, result: Result<(), Class>) {
+        self.extended += u64::from(result.is_ok() && matches!(kind, Kind::Extend(_)));
+        self.lost += u64::from(result == Err(Class::Lost));
         match (kind, result) {
             (Kind::Extend(_), Ok(()) | Err(Class::Transient | Class::Permanent)) => {}
             (Kind::Delete | Kind::Visibility(_), Err(Class::Transient | Class::Permanent)) => {
