@@ -1,8 +1,13 @@
 //! SQS: the real binary on a real API (ElasticMQ).
 
+mod advice;
 mod basics;
 mod crash;
+mod elsewhere;
 mod letters;
+mod limits;
+mod redrive;
+mod status;
 
 use pelton_tests::components::plugin;
 use pelton_tests::log::{Line, Log};
@@ -11,14 +16,18 @@ use pelton_tests::sqs::{LOGIN, Sent};
 use pelton_tests::worker::{Ended, Worker};
 use std::process::Output;
 
-/// A pipeline of orders that reads a queue. A client that ends in a long poll takes the next message with
+/// A source that reads a queue. A client that ends in a long poll takes the next message with
 /// it here, for as long as that is invisible; so that is short.
-fn pipeline(queue_url: &str, more: &str) -> Pipeline {
-    let source = format!(
+fn source(queue_url: &str, more: &str) -> String {
+    format!(
         "source = {{ type = \"sqs\", queue_url = \"{queue_url}\", wait_time = \"1s\", visibility_timeout = \"5s\"{more} }}"
-    );
+    )
+}
+
+/// A pipeline of orders that reads a queue.
+fn pipeline(queue_url: &str, more: &str) -> Pipeline {
     Pipeline::new("orders", plugin("orders"))
-        .with("", &source)
+        .with("", &source(queue_url, more))
         .with("retry", "max_attempts = 10\ninitial_interval = \"20ms\"")
 }
 

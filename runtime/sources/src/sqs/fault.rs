@@ -1,5 +1,6 @@
 //! What the service's errors mean.
 
+use super::action::Needs;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use pelton_core::ports::Class;
 use std::error::Error;
@@ -18,13 +19,20 @@ pub struct Fault {
 impl Fault {
     pub fn of<E, R>(error: &SdkError<E, R>) -> Self
     where
-        E: ProvideErrorMetadata + Error + 'static,
+        E: ProvideErrorMetadata + Error + Needs + 'static,
         R: std::fmt::Debug + 'static,
     {
         match error {
             SdkError::ServiceError(refused) => {
                 let (code, message) = (refused.err().code(), refused.err().message());
-                Self::told(code.unwrap_or("unknown"), message.unwrap_or_default())
+                let (code, message) = (code.unwrap_or("unknown"), message.unwrap_or_default());
+                // A key of the service's other half is denied by another name, with advice of its own.
+                let denied = code.contains("AccessDenied") && !code.contains("Kms");
+                if denied {
+                    Self::denied(code, message, E::ACTION.advice())
+                } else {
+                    Self::told(code, message)
+                }
             }
             other => Self::unanswered(&DisplayErrorContext(other).to_string()),
         }
@@ -35,6 +43,11 @@ impl Fault {
         let class = if is_lost(code, message) { Class::Lost } else { Class::Transient };
         let message = message.trim_end_matches('.');
         Self { class, words: format!("{code}: {message}. {}", advice(code)), unanswered: false }
+    }
+
+    fn denied(code: &str, message: &str, advice: &str) -> Self {
+        let message = message.trim_end_matches('.');
+        Self { class: Class::Transient, words: format!("{code}: {message}. {advice}"), unanswered: false }
     }
 
     fn unanswered(what: &str) -> Self {
