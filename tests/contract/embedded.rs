@@ -1,14 +1,13 @@
 //! The embedded queue, on real files.
 
 use pelton_core::ports::{Capabilities, Later, Source};
-use pelton_store::{LetterFilter, NewMessage, Options, PipelineOptions, Store};
-use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject};
+use pelton_store::{NewMessage, Options, Store};
+use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const PIPELINE: &str = "orders";
 /// Another name than the pipeline's, so that one is not taken for the other.
 const QUEUE: &str = "orders-queue";
 
@@ -47,7 +46,7 @@ impl Subject for Embedded {
     }
 
     fn fresh(&self) -> Later<'_, Box<dyn Fixture>> {
-        Box::pin(async { Box::new(Queue::open(folder())) as Box<dyn Fixture> })
+        Box::pin(async { Box::new(Queue::open(folder::empty())) as Box<dyn Fixture> })
     }
 }
 
@@ -57,10 +56,6 @@ struct Queue {
     dir: TempDir,
 }
 
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a folder can be made")
-}
-
 impl Queue {
     fn open(dir: TempDir) -> Self {
         Self { open: Some(open(dir.path())), dir }
@@ -68,14 +63,7 @@ impl Queue {
 }
 
 fn open(dir: &Path) -> (Store, Ports) {
-    let store = Store::open_owner(dir, Options::default()).expect("the folder is nobody else's");
-    let options = PipelineOptions {
-        dedup: true,
-        expires_after_ms: 86_400_000,
-        dead_letter_queue: None,
-        handler_digest: "sha256:none".into(),
-    };
-    let pipeline = store.pipeline(PIPELINE, options).expect("the pipeline opens");
+    let (store, pipeline) = folder::ledger(dir);
     let source: Arc<dyn Source> = Arc::new(store.queue(&pipeline, QUEUE).expect("the queue opens"));
     let pipeline = Arc::new(pipeline);
     (store, Ports { source, ledger: pipeline.clone(), letters: pipeline })
@@ -103,12 +91,7 @@ impl Fixture for Queue {
     }
 
     fn lettered(&self) -> Later<'_, Vec<String>> {
-        Box::pin(async {
-            let beside = Store::open_beside(self.dir.path(), Options::default()).expect("it opens beside");
-            let filter = LetterFilter { limit: 1_000, ..LetterFilter::default() };
-            let letters = beside.letters(PIPELINE, None, &filter).expect("letters are listed");
-            letters.into_iter().map(|letter| letter.message_id).collect()
-        })
+        Box::pin(std::future::ready(folder::lettered(self.dir.path())))
     }
 
     fn restart(&mut self) -> Later<'_, ()> {
@@ -121,17 +104,9 @@ impl Fixture for Queue {
         })
     }
 
-    /// The files as they are now are what a killed process would leave behind: copied away while all
-    /// is open, with what only the log has, and without the orderly end.
     fn crash(&mut self) -> Later<'_, ()> {
         Box::pin(async {
-            let dir = folder();
-            for name in ["pelton.db", "pelton.db-wal"] {
-                let from = self.dir.path().join(name);
-                if from.exists() {
-                    std::fs::copy(&from, dir.path().join(name)).expect("the file is copied");
-                }
-            }
+            let dir = folder::left_behind(self.dir.path());
             *self = Self::open(dir);
         })
     }

@@ -5,8 +5,8 @@
 
 use pelton_core::ports::{Capabilities, Later, Source};
 use pelton_sources::kafka::{KafkaOptions, KafkaSource, Order};
-use pelton_store::{LetterFilter, Options, PipelineOptions, Store};
-use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject};
+use pelton_store::Store;
+use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
 use pelton_tests::kafka::Broker;
 use pelton_tests::proxy::Proxy;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -69,7 +69,7 @@ impl Subject for Kafka {
                 broker.topic_with(&topic, PARTITIONS, &[("max.message.bytes", MAX_RECORD)]);
                 broker
             });
-            Box::new(Group::open(broker, topic, folder())) as Box<dyn Fixture>
+            Box::new(Group::open(broker, topic, folder::empty())) as Box<dyn Fixture>
         })
     }
 }
@@ -90,10 +90,6 @@ struct Open {
     ports: Ports,
 }
 
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a folder can be made")
-}
-
 impl Group {
     fn open(broker: Arc<Broker>, topic: String, dir: TempDir) -> Self {
         let mut config = rdkafka::ClientConfig::new();
@@ -112,14 +108,7 @@ impl Group {
 impl Open {
     fn new(broker: &Broker, topic: &str, dir: &Path) -> Self {
         let way = Proxy::before(&broker.address);
-        let store = Store::open_owner(dir, Options::default()).expect("the folder is nobody else's");
-        let options = PipelineOptions {
-            dedup: true,
-            expires_after_ms: 86_400_000,
-            dead_letter_queue: None,
-            handler_digest: "sha256:none".into(),
-        };
-        let pipeline = store.pipeline(PIPELINE, options).expect("the pipeline opens");
+        let (store, pipeline) = folder::ledger(dir);
         let (ledger, forgets) = (pipeline.clone(), pipeline.clone());
         let number = store.topic_number(PIPELINE, topic).expect("the topic gets a number");
         let raw = [("session.timeout.ms", "1500"), ("heartbeat.interval.ms", "300"), ("log_level", "2")];
@@ -169,12 +158,7 @@ impl Fixture for Group {
     }
 
     fn lettered(&self) -> Later<'_, Vec<String>> {
-        Box::pin(async {
-            let beside = Store::open_beside(self.dir.path(), Options::default()).expect("it opens beside");
-            let filter = LetterFilter { limit: 1_000, ..LetterFilter::default() };
-            let letters = beside.letters(PIPELINE, None, &filter).expect("letters are listed");
-            letters.into_iter().map(|letter| letter.message_id).collect()
-        })
+        Box::pin(std::future::ready(folder::lettered(self.dir.path())))
     }
 
     fn restart(&mut self) -> Later<'_, ()> {
@@ -187,19 +171,13 @@ impl Fixture for Group {
         })
     }
 
-    /// The group hears nothing more of what was open, and the files as they are now are what a killed
-    /// process would leave behind.
+    /// The group hears nothing more of what was open.
     fn crash(&mut self) -> Later<'_, ()> {
         Box::pin(async {
-            let dir = folder();
+            let mut dir = folder::empty();
             if let Some(open) = self.open.take() {
                 open.way.cut();
-                for name in ["pelton.db", "pelton.db-wal"] {
-                    let from = self.dir.path().join(name);
-                    if from.exists() {
-                        std::fs::copy(&from, dir.path().join(name)).expect("the file is copied");
-                    }
-                }
+                dir = folder::left_behind(self.dir.path());
                 // Ends its thread, some day; nobody waits for what cannot reach the broker.
                 drop(open.ports.source.close());
             }

@@ -5,8 +5,8 @@
 
 use pelton_core::ports::{Capabilities, Later, Source};
 use pelton_sources::sqs::{Connection, MESSAGE_ID, SqsOptions, SqsSource};
-use pelton_store::{LetterFilter, Options, PipelineOptions, Store};
-use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject};
+use pelton_store::Store;
+use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
 use pelton_tests::proxy::Proxy;
 use pelton_tests::sqs::{Sent, Sqs, client, make_queue, send};
 use pelton_tests::wait::until;
@@ -82,7 +82,7 @@ impl Subject for Queues {
             let kind = if self.fifo { ".fifo" } else { "" };
             let name = format!("case-{}{kind}", self.count.fetch_add(1, Ordering::Relaxed));
             let queue_url = make_queue(&client(&service.address), &name, &[]).await;
-            Box::new(Queue::open(service, queue_url, self.fifo, folder())) as Box<dyn Fixture>
+            Box::new(Queue::open(service, queue_url, self.fifo, folder::empty())) as Box<dyn Fixture>
         })
     }
 }
@@ -102,10 +102,6 @@ struct Open {
     way: Proxy,
     store: Store,
     ports: Ports,
-}
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a folder can be made")
 }
 
 impl Queue {
@@ -132,14 +128,8 @@ impl Queue {
 impl Open {
     fn new(service: &Sqs, queue_url: &str, dir: &Path) -> Self {
         let way = Proxy::plain(&service.address);
-        let store = Store::open_owner(dir, Options::default()).expect("the folder is nobody else's");
-        let options = PipelineOptions {
-            dedup: true,
-            expires_after_ms: 86_400_000,
-            dead_letter_queue: None,
-            handler_digest: "sha256:none".into(),
-        };
-        let pipeline = Arc::new(store.pipeline(PIPELINE, options).expect("the pipeline opens"));
+        let (store, ledger) = folder::ledger(dir);
+        let pipeline = Arc::new(ledger);
         let options = SqsOptions {
             pipeline: PIPELINE.into(),
             queue_url: queue_url.to_owned(),
@@ -170,12 +160,7 @@ impl Fixture for Queue {
     }
 
     fn lettered(&self) -> Later<'_, Vec<String>> {
-        Box::pin(async {
-            let beside = Store::open_beside(self.dir.path(), Options::default()).expect("it opens beside");
-            let filter = LetterFilter { limit: 1_000, ..LetterFilter::default() };
-            let letters = beside.letters(PIPELINE, None, &filter).expect("letters are listed");
-            letters.into_iter().map(|letter| letter.message_id).collect()
-        })
+        Box::pin(std::future::ready(folder::lettered(self.dir.path())))
     }
 
     fn restart(&mut self) -> Later<'_, ()> {
@@ -188,21 +173,15 @@ impl Fixture for Queue {
         })
     }
 
-    /// The service hears nothing more of what was open, and the files as they are now are what a killed
-    /// process would leave behind.
+    /// The service hears nothing more of what was open.
     fn crash(&mut self) -> Later<'_, ()> {
         Box::pin(async {
-            let dir = folder();
+            let mut dir = folder::empty();
             if let Some(open) = self.open.take() {
                 open.way.orphan();
                 let over = "the long poll of the dead is over";
                 tokio::task::block_in_place(|| until(over, || open.way.is_quiet().then_some(())));
-                for name in ["pelton.db", "pelton.db-wal"] {
-                    let from = self.dir.path().join(name);
-                    if from.exists() {
-                        std::fs::copy(&from, dir.path().join(name)).expect("the file is copied");
-                    }
-                }
+                dir = folder::left_behind(self.dir.path());
             }
             self.open = Some(Open::new(&self.service, &self.queue_url, dir.path()));
             self.dir = dir;

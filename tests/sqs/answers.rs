@@ -51,7 +51,7 @@ impl Bench {
         let messages: Vec<Sent> = (0..count).map(make).collect();
         bench.stub.send(queue, &messages);
         let mut held = bench.receive(count as usize);
-        held.sort_by_key(|delivery| number(delivery));
+        held.sort_by_key(number);
         (bench, held)
     }
 

@@ -1,13 +1,18 @@
 //! SQS: the real binary on a real API (ElasticMQ), and on one that answers badly.
 
+mod advice;
 mod answers;
 mod basics;
 mod books;
 mod crash;
+mod elsewhere;
 mod letters;
+mod limits;
 mod network;
+mod redrive;
 mod requests;
 mod shutdown;
+mod status;
 mod workers;
 
 use pelton_tests::components::plugin;
@@ -17,14 +22,18 @@ use pelton_tests::sqs::{LOGIN, Sent};
 use pelton_tests::worker::{Ended, Worker};
 use std::process::Output;
 
-/// A pipeline of orders that reads a queue. A client that ends in a long poll takes the next message with
+/// A source that reads a queue. A client that ends in a long poll takes the next message with
 /// it here, for as long as that is invisible; so that is short.
-fn pipeline(queue_url: &str, more: &str) -> Pipeline {
-    let source = format!(
+fn source(queue_url: &str, more: &str) -> String {
+    format!(
         "source = {{ type = \"sqs\", queue_url = \"{queue_url}\", wait_time = \"1s\", visibility_timeout = \"5s\"{more} }}"
-    );
+    )
+}
+
+/// A pipeline of orders that reads a queue.
+fn pipeline(queue_url: &str, more: &str) -> Pipeline {
     Pipeline::new("orders", plugin("orders"))
-        .with("", &source)
+        .with("", &source(queue_url, more))
         .with("retry", "max_attempts = 10\ninitial_interval = \"20ms\"")
 }
 

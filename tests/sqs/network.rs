@@ -101,7 +101,7 @@ fn while_the_queue_of_letters_is_away_their_messages_stay_and_the_others_go_on()
     let (url, target) = (sqs.queue("orders.fifo", &[]), sqs.queue("letters.fifo", &[]));
     let way = Proxy::plain(&sqs.address);
     let poison = |n: u64| Sent { body: "no order".into(), ..order(n, &format!("g-{n}"), 0) };
-    let one = |n: u64| if n % 10 == 0 { poison(n) } else { order(n, &format!("g-{n}"), 0) };
+    let one = |n: u64| if n.is_multiple_of(10) { poison(n) } else { order(n, &format!("g-{n}"), 0) };
     sqs.send(&url, &(1..=200).map(one).collect::<Vec<_>>());
     let through = target.replace(&sqs.address, &way.address);
     assert_ne!(through, target, "letters go through the proxy");

@@ -11,6 +11,7 @@ pub mod binary;
 pub mod books;
 pub mod components;
 pub mod contract;
+pub mod denying;
 pub mod kafka;
 pub mod kafka_commits;
 pub mod kafka_secure;

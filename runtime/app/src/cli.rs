@@ -182,7 +182,7 @@ pub enum DlqCommand {
     },
     /// Put dead letters back into the queue, with their own ids; they are removed from the letters.
     #[command(
-        after_help = "Example:\n  pelton dlq replay orders --id 3\n  pelton dlq replay orders --all --cause retries-exhausted --rate 5/s"
+        after_help = "Example:\n  pelton dlq replay orders --id 3\n  pelton dlq replay orders --all --dry-run\n  pelton dlq replay orders --all --cause retries-exhausted --rate 5/s"
     )]
     Replay {
         #[command(flatten)]
@@ -190,6 +190,9 @@ pub enum DlqCommand {
         /// At most so many a second, such as 5/s.
         #[arg(long, value_name = "N/s", value_parser = rate)]
         rate: Option<f64>,
+        /// Only say which letters would go where.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Remove dead letters for good.
     #[command(after_help = "Example:\n  pelton dlq purge orders --all --cause rejected")]
@@ -288,11 +291,14 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
     crate::config::units::duration(text).ok_or_else(wanted)
 }
 
+/// Slower than that, what is on its way would be held too long for its broker.
+const SLOWEST: f64 = 0.01;
+
 fn rate(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).parse().ok();
     number
-        .filter(|n: &f64| n.is_finite() && *n > 0.0)
-        .ok_or_else(|| "must be a number a second, such as 5/s".to_owned())
+        .filter(|n: &f64| n.is_finite() && *n >= SLOWEST)
+        .ok_or_else(|| format!("must be a number a second from {SLOWEST} on, such as 5/s"))
 }
 
 /// Milliseconds since the epoch.

@@ -72,7 +72,8 @@ fn claiming(event: Event, cx: &Context) -> (State, Action) {
         Event::Claimed(Verdict::Fresh { claim, attempt, .. }) => {
             (State::Handling { claim, attempt }, Action::Handle)
         }
-        Event::Claimed(Verdict::Duplicate | Verdict::Lettered) if cx.lease_live => settle(Settle::Ack),
+        Event::Claimed(Verdict::Duplicate) if cx.lease_live => settle(Settle::Ack),
+        Event::Claimed(Verdict::Lettered) if cx.lease_live => settle(cx.given_up),
         Event::Claimed(Verdict::Duplicate | Verdict::Lettered) => (State::Gone, Action::Forget),
         Event::Claimed(Verdict::Suspect) | Event::ClaimFailed if !cx.lease_live => {
             (State::Gone, Action::Forget)
@@ -176,6 +177,7 @@ fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (St
 fn stored(state: State, result: Result<(), Class>, cx: &Context) -> (State, Action) {
     match result {
         Ok(()) if cx.shares_ledger || !cx.lease_live => (State::Gone, Action::Forget),
+        Ok(()) if matches!(state, State::Publishing { .. }) => settle(cx.given_up),
         Ok(()) => settle(Settle::Ack),
         Err(Class::Lost) => (State::Gone, Action::Forget),
         Err(Class::Transient) => (state, Action::Again),

@@ -52,6 +52,13 @@ pub enum Settle {
     },
     /// Deliver it again at once, in order; it was not started.
     GiveBack,
+    /// It was given up on, and the broker moves it to its own dead letters: deliver it again until then,
+    /// each time not before this many milliseconds from now. What was received behind it goes on. Only
+    /// where the pipeline is told to leave dead letters to its broker.
+    Leave {
+        /// The wait.
+        delay_ms: u64,
+    },
 }
 
 /// What is waiting in a source.
@@ -89,6 +96,10 @@ pub struct Standing {
     pub held_back: bool,
 }
 
+/// What an adapter has counted since it began, by name; for people and programs that ask the worker.
+/// Names are words with `_` between, such as `leases_lost`.
+pub type Counted = Vec<(&'static str, u64)>;
+
 /// Where messages come from. One per pipeline, owned by its driver task.
 pub trait Source: Send + Sync {
     /// Constant for the life of the source. Called once, at start.
@@ -120,6 +131,11 @@ pub trait Source: Send + Sync {
 
     /// How the partitions stand that are ours now; none for sources without partitions.
     fn standing(&self) -> Vec<Standing> {
+        Vec::new()
+    }
+
+    /// What it has counted so far: requests that are paid for, leases. Asked by `pelton status`, now and then.
+    fn counted(&self) -> Counted {
         Vec::new()
     }
 
@@ -223,6 +239,11 @@ pub trait DeadLetters: Send + Sync {
     /// Writes letters. Each is durable when its result is `Ok`; before that its original stays.
     /// Ends the claim, frees the key, and (with `settle`) removes the original in one transaction.
     fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>>;
+
+    /// What it has counted so far, as a source does.
+    fn counted(&self) -> Counted {
+        Vec::new()
+    }
 }
 
 /// One message for a handler.

@@ -36,6 +36,8 @@ pub struct PipelineSpec {
     pub dedup: DedupKey,
     /// The ledger's digest of a key.
     pub digest: Digest,
+    /// Whether the source's broker itself moves to its dead letters what is given up on.
+    pub redrive: bool,
 }
 
 /// The four ports of one pipeline.
@@ -101,6 +103,7 @@ impl Driver {
             dedup: spec.dedup.dedups(),
             source: ports.source.capabilities(),
             handler: ports.handler.digest(),
+            redrive: spec.redrive,
         };
         let (answers, arrivals) = mpsc::unbounded_channel();
         stats.attach(answers.clone());

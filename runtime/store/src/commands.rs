@@ -6,7 +6,7 @@ use crate::queue::send::{self, NewMessage, SendError};
 use crate::status::{self, PipelineStatus};
 use crate::{Store, StoreError};
 use pelton_core::Identity;
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 impl Store {
     /// Sends a batch in one transaction; on disk when it returns. Blocks. What is refused (too
@@ -52,12 +52,33 @@ impl Store {
             let mut replayed = 0;
             for (letter, key) in letters {
                 if letters::replay(db, kept, letter, now)? {
-                    let key = key.as_ref().unwrap_or(&letter.message_id);
-                    show::forget(db, id, Identity::Key(crate::key_digest(key.as_bytes())))?;
+                    open_again(db, id, letter, key.as_deref())?;
                     replayed += 1;
                 }
             }
             Ok(replayed)
+        })
+    }
+
+    /// Puts letters that are kept elsewhere back into the embedded queues they came from, as `replay`
+    /// does; who keeps them removes them then. On disk when it returns. Blocks.
+    pub fn put_back(
+        &self,
+        pipeline: &str,
+        letters: &[(StoredLetter, Option<String>)],
+    ) -> Result<(), StoreError> {
+        let id = self.pipeline_id(pipeline)?;
+        let now = self.inner.options.clock.now_ms();
+        let db = self.db();
+        self.write(&db, |db| {
+            for (letter, key) in letters {
+                letters::put_back(db, letter, now)?;
+                // A pipeline that never ran has no entries.
+                if let Some(id) = id {
+                    open_again(db, id, letter, key.as_deref())?;
+                }
+            }
+            Ok(())
         })
     }
 
@@ -139,4 +160,15 @@ impl Store {
         let sql = "SELECT id FROM queues WHERE name = ?1";
         Ok(self.db().query_row(sql, [queue], |r| r.get(0)).optional()?.map(Kept::Queue))
     }
+}
+
+/// Opens the ledger's entry of a letter that goes back.
+fn open_again(
+    db: &Connection,
+    pipeline: i64,
+    letter: &StoredLetter,
+    key: Option<&str>,
+) -> rusqlite::Result<()> {
+    let key = key.unwrap_or(&letter.message_id);
+    show::forget(db, pipeline, Identity::Key(crate::key_digest(key.as_bytes()))).map(drop)
 }

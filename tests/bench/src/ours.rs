@@ -169,6 +169,7 @@ impl Ours {
                 Dedup::Header => DedupKey::Header(HEADER.to_owned()),
             },
             digest: key_digest,
+            redrive: false,
         }
     }
 }

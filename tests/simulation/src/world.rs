@@ -254,7 +254,7 @@ impl World {
         self.broker[n] = match how {
             Settle::Ack => AtBroker::Gone,
             Settle::GiveBack => AtBroker::Ready(now),
-            Settle::RetryLater { delay_ms } => AtBroker::Ready(now + delay_ms),
+            Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => AtBroker::Ready(now + delay_ms),
         };
         Ok(())
     }

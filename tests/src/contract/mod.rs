@@ -10,6 +10,7 @@ mod delivery;
 mod description;
 mod ending;
 mod fidelity;
+pub mod folder;
 mod ledger;
 mod letters;
 mod order;

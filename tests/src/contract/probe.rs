@@ -114,6 +114,7 @@ impl Probe {
                 match how {
                     Settle::Ack if self.is_done(&delivery).await => {}
                     Settle::Ack => done.push(text(&delivery)),
+                    Settle::Leave { .. } => {}
                     Settle::RetryLater { .. } | Settle::GiveBack => stopped.extend(delivery.lane),
                 }
                 self.settle(&delivery, how).await;
@@ -147,7 +148,9 @@ impl Probe {
     pub async fn settle_all(&self, deliveries: &[Delivery], how: Settle) {
         let receipts = match how {
             Settle::Ack => self.passed(deliveries),
-            Settle::RetryLater { .. } | Settle::GiveBack => deliveries.iter().map(|d| d.receipt).collect(),
+            Settle::RetryLater { .. } | Settle::GiveBack | Settle::Leave { .. } => {
+                deliveries.iter().map(|d| d.receipt).collect()
+            }
         };
         let expected = vec![Ok(()); receipts.len()];
         let batch = receipts.into_iter().map(|receipt| (receipt, how)).collect();

@@ -48,7 +48,7 @@ pub struct Findings {
 pub fn look_at_source(pipeline: &PipelineConfig) -> Findings {
     match &pipeline.source {
         #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(sqs) => super::sqs::check(pipeline, sqs),
+        SourceConfig::Sqs(sqs) => super::sqs_advice::of_source(pipeline, sqs),
         _ => Findings::default(),
     }
 }
@@ -61,30 +61,63 @@ pub fn look_at_letters(pipeline: &PipelineConfig) -> Findings {
             super::topic_letters::check(kafka, topics)
         }
         #[cfg(feature = "sqs")]
-        (SourceConfig::Sqs(sqs), LettersConfig::Sqs(queue_url)) => {
-            super::sqs::check_letters(pipeline, sqs, queue_url)
-        }
+        (_, LettersConfig::Sqs(_) | LettersConfig::Redrive) => super::sqs_advice::of_letters(pipeline),
         _ => Findings::default(),
     }
 }
 
+/// Says in the log what of the queues of SQS contradicts the pipelines. Asks in the background, once; where
+/// the service does not answer within the client's own patience, that is said by who works with it.
+/// Within the runtime.
+#[cfg(feature = "sqs")]
+pub fn advise(pipelines: &[PipelineConfig]) {
+    let of_sqs = |pipeline: &&PipelineConfig| {
+        matches!(pipeline.source, SourceConfig::Sqs(_))
+            || matches!(pipeline.dead_letters, LettersConfig::Sqs(_))
+    };
+    for pipeline in pipelines.iter().filter(of_sqs).cloned() {
+        drop(tokio::task::spawn_blocking(move || {
+            let (source, letters) = (look_at_source(&pipeline), look_at_letters(&pipeline));
+            for (part, found) in [("source", source), ("dead_letter", letters)] {
+                let pipeline = pipeline.name.as_str();
+                found.warnings.iter().for_each(|what| tracing::warn!(pipeline, "{part}: {what}"));
+                found.problems.iter().for_each(|what| tracing::error!(pipeline, "{part}: {what}"));
+            }
+        }));
+    }
+}
+
 /// How many letters a broker holds for a pipeline; none when no broker does. Blocks.
-#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "Kafka needs it"))]
+#[cfg_attr(
+    not(any(feature = "kafka", feature = "sqs")),
+    allow(unused_variables, reason = "brokers need it")
+)]
 pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<u64, Fail>> {
     match &pipeline.dead_letters {
         LettersConfig::DataDir | LettersConfig::Queue(_) => None,
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => {
-            let counted = super::topic_letters::count(pipeline, topics, store);
-            if let Err(why) = &counted {
-                let path = format!("pipelines.{}.dead_letter", pipeline.name);
-                eprintln!("warning: {path}: letters are not counted: {:#}", why.error);
-            }
-            Some(counted)
+            Some(uncounted(pipeline, super::topic_letters::count(pipeline, topics, store)))
         }
         #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(queue_url) => super::sqs::count_letters(pipeline, queue_url),
+        LettersConfig::Sqs(_) => {
+            // And those that SQS did not take.
+            let here = store.status(&pipeline.name, None, None).map_or(0, |status| status.dead_letters);
+            Some(uncounted(pipeline, super::sqs::count_letters(pipeline).map(|there| there + here)))
+        }
+        #[cfg(feature = "sqs")]
+        LettersConfig::Redrive => Some(uncounted(pipeline, super::sqs::count_letters(pipeline))),
     }
+}
+
+/// Says so where letters could not be counted.
+#[cfg(any(feature = "kafka", feature = "sqs"))]
+fn uncounted(pipeline: &PipelineConfig, counted: Result<u64, Fail>) -> Result<u64, Fail> {
+    if let Err(why) = &counted {
+        let path = format!("pipelines.{}.dead_letter", pipeline.name);
+        eprintln!("warning: {path}: letters are not counted: {:#}", why.error);
+    }
+    counted
 }
 
 /// How each part stands, for people: what the columns are called, and one row each.

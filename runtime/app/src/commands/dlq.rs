@@ -26,6 +26,7 @@ pub fn dlq(file: &Path, command: &DlqCommand) -> Outcome {
     match command {
         DlqCommand::List { json, .. } => letters.list(*json),
         DlqCommand::Show { json, .. } => letters.show(*json),
+        DlqCommand::Replay { dry_run: true, .. } => letters.would_replay(),
         DlqCommand::Replay { rate, .. } => letters.replay(*rate),
         DlqCommand::Purge { .. } => letters.purge(),
     }
@@ -79,7 +80,7 @@ impl Letters<'_> {
             return Err(Fail::usage("say which one: --id N, as `pelton dlq list` shows it"));
         };
         let mut found = None;
-        self.each(1, |page| {
+        self.each(PAGE, |page| {
             found = page.into_iter().next();
             Ok(())
         })?;
@@ -128,6 +129,38 @@ impl Letters<'_> {
         })?;
         bar.finish_and_clear();
         self.done("replayed", replayed)
+    }
+
+    /// What a replay would do, letter by letter. Nothing is changed.
+    fn would_replay(&self) -> Outcome {
+        self.said_which()?;
+        let mut first = true;
+        let count = self.each(PAGE, |page| {
+            let heading = ["id", "cause", "message", "goes to"];
+            let row = |found: &Found| {
+                let message = letter::shown(&found.letter.message_id, 40);
+                vec![
+                    found.id.to_string(),
+                    found.letter.cause.clone(),
+                    message,
+                    self.kept.destination(found),
+                ]
+            };
+            if !std::mem::take(&mut first) {
+                println!();
+            }
+            Ok(table::print(&heading, &page.iter().map(row).collect::<Vec<_>>())?)
+        })?;
+        if let (0, Some(id)) = (count, &self.which.id) {
+            return Err(self.missing(id));
+        }
+        let letters = if count == 1 { "letter" } else { "letters" };
+        println!(
+            "would replay {} {letters} of {}; nothing was changed",
+            table::number(count),
+            self.pipeline.name
+        );
+        Ok(())
     }
 
     fn purge(&self) -> Outcome {

@@ -1,9 +1,12 @@
 //! The dead letters of a pipeline, wherever they are kept.
 
+use super::back::Back;
 use super::{letter, open_beside};
 use crate::cli::{LetterId, Which};
-use crate::config::{Config, LettersConfig, PipelineConfig, SourceConfig};
+use crate::config::{Config, LettersConfig, PipelineConfig};
 use crate::exit::{Fail, Outcome};
+#[cfg(any(feature = "kafka", feature = "sqs"))]
+use pelton_core::letter::Note;
 use pelton_store::{LetterFilter, Store, StoredLetter};
 
 /// A letter with its id.
@@ -27,6 +30,32 @@ pub trait Letterbox {
 
     /// Removes letters for good; how many were still there.
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail>;
+
+    /// Where a replay would put a letter, in words.
+    fn destination(&self, found: &Found) -> String;
+}
+
+/// What is known of a letter that a broker keeps, as if it were stored here. `own_id` and `origin` are its
+/// where nothing else is said; `at_ms` is when the broker took it.
+#[cfg(any(feature = "kafka", feature = "sqs"))]
+pub fn noted(note: Note, own_id: String, origin: &str, at_ms: Option<u64>) -> StoredLetter {
+    let unsaid = |text: String, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text };
+    StoredLetter {
+        id: 0,
+        message_id: note.message_id.unwrap_or(own_id),
+        cause: unsaid(note.cause, "unknown"),
+        failure: unsaid(note.failure, "unknown"),
+        reason: note.reason,
+        attempts: note.attempts,
+        handler: note.handler,
+        origin: unsaid(note.origin, origin),
+        key: None,
+        headers: Vec::new(),
+        body: Vec::new(),
+        tombstone: note.tombstone,
+        published_at_ms: note.published_at_ms.or(at_ms),
+        failed_at_ms: note.failed_at_ms.or(at_ms).unwrap_or(0),
+    }
 }
 
 /// Opens the letters of a pipeline.
@@ -37,7 +66,61 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => Ok(Box::new(super::topic_letters::open(pipeline, topics, store)?)),
         #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(queue_url) => Ok(Box::new(super::queue_letters::open(pipeline, queue_url)?)),
+        LettersConfig::Sqs(queue) => {
+            let there = super::queue_letters::open(pipeline, queue, &store)?;
+            Ok(Box::new(Both { here: stored(pipeline, store), there }))
+        }
+        #[cfg(feature = "sqs")]
+        LettersConfig::Redrive => {
+            let queue = super::sqs::redriven(pipeline).map_err(Fail::refused)?;
+            Ok(Box::new(super::queue_letters::open(pipeline, &queue, &store)?))
+        }
+    }
+}
+
+/// In a queue of SQS, and here those that SQS does not take. Their ids tell them apart.
+#[cfg(feature = "sqs")]
+struct Both<'c> {
+    here: Stored<'c>,
+    there: super::queue_letters::InQueue<'c>,
+}
+
+#[cfg(feature = "sqs")]
+impl Both<'_> {
+    /// Who keeps these. A page is of one kind: one place is looked at after the other.
+    fn of(&self, letters: &[Found]) -> &dyn Letterbox {
+        match letters.first().map(|found| &found.id) {
+            Some(LetterId::Number(_)) => &self.here,
+            _ => &self.there,
+        }
+    }
+}
+
+#[cfg(feature = "sqs")]
+impl Letterbox for Both<'_> {
+    fn each(
+        &self,
+        which: &Which,
+        limit: usize,
+        see: &mut dyn FnMut(Vec<Found>) -> Outcome,
+    ) -> Result<u64, Fail> {
+        let here = self.here.each(which, limit, see)?;
+        if matches!(which.id, Some(LetterId::Number(_))) {
+            return Ok(here);
+        }
+        Ok(here + self.there.each(which, limit, see)?)
+    }
+
+    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
+        self.of(&letters).replay(letters)
+    }
+
+    fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
+        self.of(letters).purge(letters)
+    }
+
+    fn destination(&self, found: &Found) -> String {
+        self.here.destination(found)
     }
 }
 
@@ -48,28 +131,8 @@ struct Stored<'c> {
     back: Back<'c>,
 }
 
-/// The way back to where letters came from.
-enum Back<'c> {
-    /// The same database.
-    Here(std::marker::PhantomData<&'c ()>),
-    #[cfg(feature = "kafka")]
-    Kafka(super::topic_letters::Back<'c>),
-    #[cfg(feature = "sqs")]
-    Sqs(super::queue_letters::Back<'c>),
-}
-
 fn stored(pipeline: &PipelineConfig, store: Store) -> Stored<'_> {
-    Stored {
-        pipeline,
-        store,
-        back: match &pipeline.source {
-            SourceConfig::Embedded { .. } => Back::Here(std::marker::PhantomData),
-            #[cfg(feature = "kafka")]
-            SourceConfig::Kafka(kafka) => Back::Kafka(super::topic_letters::Back::new(pipeline, kafka)),
-            #[cfg(feature = "sqs")]
-            SourceConfig::Sqs(sqs) => Back::Sqs(super::queue_letters::Back::new(pipeline, sqs)),
-        },
-    }
+    Stored { pipeline, back: Back::of(pipeline, &store), store }
 }
 
 impl Stored<'_> {
@@ -103,13 +166,10 @@ impl Letterbox for Stored<'_> {
     }
 
     fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
-        match &self.back {
-            Back::Here(_) => {}
-            #[cfg(feature = "kafka")]
-            Back::Kafka(back) => return back.put(letters, |gone| self.purge(gone)),
-            #[cfg(feature = "sqs")]
-            Back::Sqs(back) => return back.put(letters, |gone| self.purge(gone)),
+        if !self.back.is_here() {
+            return self.back.put(letters, |gone| self.purge(gone));
         }
+        // One transaction moves them.
         let keyed = letters.into_iter().map(|found| {
             let key = letter::dedup_key(self.pipeline, &found.letter);
             (found.letter, key)
@@ -121,5 +181,9 @@ impl Letterbox for Stored<'_> {
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
         let ids: Vec<u64> = letters.iter().map(|found| found.letter.id).collect();
         Ok(self.store.purge(&self.pipeline.name, self.queue(), &ids)? as u64)
+    }
+
+    fn destination(&self, found: &Found) -> String {
+        self.back.destination(found)
     }
 }

@@ -8,6 +8,7 @@ use pelton_core::ports::Standing;
 use pelton_engine::{Phase, PipelineStats, Ports};
 use pelton_store::{PipelineStore, Store};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
@@ -162,9 +163,20 @@ async fn status(pipelines: &[Live]) -> Value {
         let one = |s: Standing| (s.name.clone(), standing(&s, &blocking));
         let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
         let trouble = live.ports.source.trouble();
-        all.insert(live.pipeline.name.clone(), json!({ "trouble": trouble, "parts": parts }));
+        let counted = counted(&live.ports);
+        let one = json!({ "trouble": trouble, "parts": parts, "counted": counted });
+        all.insert(live.pipeline.name.clone(), one);
     }
     all.into()
+}
+
+/// What source and letters have counted, together.
+fn counted(ports: &Ports) -> BTreeMap<&'static str, u64> {
+    let mut all = BTreeMap::new();
+    for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()) {
+        *all.entry(name).or_default() += number;
+    }
+    all
 }
 
 fn standing(part: &Standing, blocking: &[Blocking]) -> Value {
@@ -177,7 +189,8 @@ fn standing(part: &Standing, blocking: &[Blocking]) -> Value {
     })
 }
 
-/// Asks the worker of a data directory how its pipelines stand: for each its trouble, and its parts.
+/// Asks the worker of a data directory how its pipelines stand: for each its trouble, its parts, and what it
+/// has counted.
 /// None when it does not answer. Blocks.
 pub fn ask(data_dir: &Path) -> Option<Value> {
     let mut stream = connect(data_dir).ok()?;

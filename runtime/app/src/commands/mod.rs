@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod back;
 mod broker;
 pub mod check;
 pub mod dlq;
@@ -12,6 +13,8 @@ mod letterbox;
 mod live;
 #[cfg(feature = "sqs")]
 mod queue_letters;
+#[cfg(feature = "sqs")]
+mod redriven;
 #[cfg(feature = "kafka")]
 pub mod replay;
 #[cfg(feature = "kafka")]
@@ -20,6 +23,8 @@ pub mod run;
 pub mod send;
 #[cfg(feature = "sqs")]
 mod sqs;
+#[cfg(feature = "sqs")]
+mod sqs_advice;
 pub mod status;
 mod table;
 mod target;

@@ -1,15 +1,16 @@
 //! Dead letters in a queue of SQS, ours and other tools'. To look at a letter is to receive it: while a
 //! command runs, nobody else sees those it has looked at.
 
-use super::letterbox::{Found, Letterbox};
+use super::back;
+use super::letterbox::{Found, Letterbox, noted};
 use super::sqs;
 use crate::cli::{LetterId, Which};
-use crate::config::{PipelineConfig, SourceConfig, SqsConfig};
+use crate::config::{PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
 use crate::exit::{Fail, Outcome};
-use pelton_sources::sqs::{Desk, KeptLetter, Outgoing, queue_name};
-use pelton_store::StoredLetter;
+use pelton_sources::sqs::{Desk, KeptLetter, Outgoing, is_fifo};
+use pelton_store::{Store, StoredLetter};
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a letter is invisible to others while it is looked at.
@@ -17,44 +18,54 @@ const HOLD: Duration = Duration::from_secs(300);
 
 /// The letters of a pipeline in their queue.
 pub struct InQueue<'c> {
-    sqs: &'c SqsConfig,
+    pipeline: &'c PipelineConfig,
     desk: Desk,
     /// What each letter that was looked at is removed with, by its id.
     handles: RefCell<BTreeMap<String, String>>,
-    back: Back<'c>,
+    back: back::Back<'c>,
 }
 
 /// Opens them. The service is asked later.
-pub fn open<'c>(pipeline: &'c PipelineConfig, queue_url: &str) -> Result<InQueue<'c>, Fail> {
-    let SourceConfig::Sqs(sqs) = &pipeline.source else {
-        return Err(Fail::usage(format!("`{}` does not read SQS", pipeline.name)));
-    };
-    let desk = sqs::desk(sqs, queue_url).map_err(Fail::refused)?;
-    Ok(InQueue { sqs, desk, handles: RefCell::default(), back: Back::new(pipeline, sqs) })
+pub fn open<'c>(
+    pipeline: &'c PipelineConfig,
+    queue: &QueueConfig,
+    store: &Store,
+) -> Result<InQueue<'c>, Fail> {
+    let desk = sqs::desk(queue).map_err(Fail::refused)?;
+    let back = back::Back::of(pipeline, store);
+    Ok(InQueue { pipeline, desk, handles: RefCell::default(), back })
 }
 
 impl InQueue<'_> {
     fn found(&self, kept: KeptLetter) -> Found {
-        let KeptLetter { id, note, key, headers, body, sent_at_ms, .. } = kept;
-        let unsaid =
-            |text: String, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text };
-        let letter = StoredLetter {
-            id: 0,
-            message_id: note.message_id.unwrap_or_else(|| id.clone()),
-            cause: unsaid(note.cause, "unknown"),
-            failure: unsaid(note.failure, "unknown"),
-            reason: note.reason,
-            attempts: note.attempts,
-            handler: note.handler,
-            origin: unsaid(note.origin, queue_name(&self.sqs.queue_url)),
-            key,
-            headers,
-            body,
-            tombstone: false,
-            published_at_ms: note.published_at_ms,
-            failed_at_ms: note.failed_at_ms.or(sent_at_ms).unwrap_or(0),
-        };
+        let KeptLetter { id, mut note, key, headers, body, sent_at_ms, .. } = kept;
+        let own = self.own_origin();
+        // A replay puts it there, so another pipeline's topic or queue is of no use.
+        if !self.reads(&note.origin) {
+            note.origin = own.to_owned();
+        }
+        let letter = StoredLetter { key, headers, body, ..noted(note, id.clone(), own, sent_at_ms) };
         Found { id: LetterId::Message(id), letter }
+    }
+
+    /// Whether letters of this origin go back there.
+    fn reads(&self, origin: &str) -> bool {
+        match &self.pipeline.source {
+            SourceConfig::Embedded { queue } => queue == origin,
+            #[cfg(feature = "kafka")]
+            SourceConfig::Kafka(kafka) => kafka.topics.iter().any(|topic| topic == origin),
+            // All go back into the queue that is read, whatever it was called.
+            SourceConfig::Sqs(_) => !origin.is_empty(),
+        }
+    }
+
+    fn own_origin(&self) -> &str {
+        match &self.pipeline.source {
+            SourceConfig::Embedded { queue } => queue,
+            #[cfg(feature = "kafka")]
+            SourceConfig::Kafka(kafka) => kafka.topics.first().map_or("", String::as_str),
+            SourceConfig::Sqs(sqs) => sqs.queue.name(),
+        }
     }
 
     /// Every letter that can be received; some may be held by somebody else.
@@ -64,19 +75,20 @@ impl InQueue<'_> {
         limit: usize,
         see: &mut dyn FnMut(Vec<Found>) -> Outcome,
     ) -> Result<u64, Fail> {
-        let (mut seen, mut page) = (0, Vec::new());
+        let (mut seen, mut page, mut looked_at) = (0, Vec::new(), BTreeSet::new());
         loop {
-            let taken = self.desk.take(HOLD).map_err(Fail::refused)?;
+            let taken = self.desk.take(limit, HOLD).map_err(Fail::refused)?;
             if taken.is_empty() {
                 break;
             }
             for kept in taken {
-                let known = self.handles.borrow_mut().insert(kept.id.clone(), kept.handle.clone());
+                let known = !looked_at.insert(kept.id.clone());
+                self.handles.borrow_mut().insert(kept.id.clone(), kept.handle.clone());
                 let found = self.found(kept);
                 let wanted = which.id.as_ref().is_none_or(|id| *id == found.id)
                     && which.cause.as_ref().is_none_or(|cause| *cause == found.letter.cause);
                 // What comes a second time was held too long; it is not another.
-                if !wanted || known.is_some() {
+                if !wanted || known {
                     continue;
                 }
                 seen += 1;
@@ -93,14 +105,10 @@ impl InQueue<'_> {
     }
 
     fn remove(&self, letters: &[Found]) -> Result<u64, Fail> {
-        let mut gone = 0;
-        for found in letters {
-            let handle = self.handles.borrow_mut().remove(&found.id.to_string());
-            if let Some(handle) = handle {
-                gone += u64::from(self.desk.remove(&handle).map_err(Fail::refused)?);
-            }
-        }
-        Ok(gone)
+        let mut handles = self.handles.borrow_mut();
+        let taken: Vec<String> =
+            letters.iter().filter_map(|found| handles.remove(&found.id.to_string())).collect();
+        self.desk.remove(&taken).map_err(Fail::refused)
     }
 }
 
@@ -124,6 +132,10 @@ impl Letterbox for InQueue<'_> {
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
         self.remove(letters)
     }
+
+    fn destination(&self, found: &Found) -> String {
+        self.back.destination(found)
+    }
 }
 
 /// The way back into the queue that the pipeline reads.
@@ -139,27 +151,34 @@ impl<'c> Back<'c> {
         Self { pipeline, sqs, desk: OnceCell::new() }
     }
 
-    /// Puts letters back, and waits until they are there. `end` is given those that are: when this is cut
-    /// short before it, a message is there twice, never lost.
-    pub fn put(
-        &self,
-        letters: Vec<Found>,
-        end: impl FnOnce(&[Found]) -> Result<u64, Fail>,
-    ) -> Result<u64, Fail> {
+    /// Where a letter would go, in words.
+    pub fn destination(&self, letter: &StoredLetter) -> String {
+        let key = letter.key.as_deref().filter(|_| is_fifo(&self.sqs.queue.url));
+        let group = key.map(|key| format!(", group {}", String::from_utf8_lossy(key)));
+        format!("SQS queue {}{}", self.sqs.queue.name(), group.unwrap_or_default())
+    }
+
+    /// Sends letters; for each, why it is not there.
+    pub fn send(&self, letters: &[Found]) -> Result<Vec<Result<(), String>>, Fail> {
         if self.desk.get().is_none() {
-            drop(self.desk.set(sqs::desk(self.sqs, &self.sqs.queue_url).map_err(Fail::refused)?));
+            drop(self.desk.set(sqs::desk(&self.sqs.queue).map_err(Fail::refused)?));
         }
-        let outgoing: Vec<Outgoing> = letters.iter().map(|found| self.returning(found)).collect();
+        let outgoing: Vec<Outgoing> = letters.iter().map(|found| self.fitting(found)).collect();
         let results = self.desk.get().map(|desk| desk.send(&outgoing)).unwrap_or_default();
-        let (mut gone, mut refused) = (Vec::new(), Ok(()));
-        for (found, result) in letters.into_iter().zip(results) {
-            match result {
-                Ok(_) => gone.push(found),
-                Err(why) => refused = refused.and_then(|()| Err(stays(&found, &why))),
-            }
+        Ok(results.into_iter().map(|result| result.map(drop)).collect())
+    }
+
+    /// A message that filled all the room there is goes back as it came, or it never would.
+    fn fitting(&self, found: &Found) -> Outgoing {
+        let outgoing = self.returning(found);
+        if outgoing.fits() {
+            return outgoing;
         }
-        let count = end(&gone)?;
-        refused.map(|()| count)
+        eprintln!(
+            "warning: the message of letter {} leaves no room for its id: it goes back as a new message",
+            found.id
+        );
+        outgoing.bare()
     }
 
     fn returning(&self, found: &Found) -> Outgoing {
@@ -177,11 +196,4 @@ impl<'c> Back<'c> {
             ..Outgoing::default()
         }
     }
-}
-
-fn stays(found: &Found, why: &str) -> Fail {
-    Fail::refused(format!(
-        "letter {} could not be put back into {}: {why}. It stays a letter",
-        found.id, found.letter.origin
-    ))
 }

@@ -81,6 +81,8 @@ async fn work(
         });
         pipelines.push((spec(config, pipeline), ports, stats));
     }
+    #[cfg(feature = "sqs")]
+    super::broker::advise(&config.pipelines);
     let stats: Vec<_> = pipelines.iter().map(|(_, _, stats)| stats.clone()).collect();
     let phases = control.phase.clone();
     let asked = live::start(live::Served::new(config.clone(), store.clone(), lives, phases));
@@ -166,7 +168,9 @@ pub fn letters(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Result<Arc<
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => super::kafka::letters(pipeline, topics, ledger),
         #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(queue_url) => Ok(super::sqs::letters(pipeline, queue_url, ledger)),
+        LettersConfig::Sqs(queue) => Ok(super::sqs::letters(pipeline, queue, ledger)),
+        #[cfg(feature = "sqs")]
+        LettersConfig::Redrive => Ok(Arc::new(super::redriven::Redriven::new(pipeline, ledger))),
     }
 }
 
@@ -181,6 +185,7 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         retry: pipeline.retry,
         dedup: pipeline.dedup.clone(),
         digest: key_digest,
+        redrive: pipeline.dead_letters.is_redrive(),
     }
 }
 

@@ -21,7 +21,7 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
         return Ok(());
     }
     print(&all)?;
-    for Seen { name, broker, .. } in &all {
+    for Seen { name, broker, counted, .. } in &all {
         match broker {
             Some(Err(problems)) => problems.iter().for_each(|problem| println!("\n{name}: {problem}")),
             Some(Ok(parts)) => {
@@ -29,7 +29,11 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
                 let (heading, rows) = broker::table(parts, worker.is_some());
                 table::print(&heading, &rows)?;
             }
+            None if !counted.is_empty() => println!("\n{name}:"),
             None => {}
+        }
+        if !counted.is_empty() {
+            println!("this worker, since it began: {}", in_words(counted));
         }
     }
     for (seen, why) in all.iter().filter_map(|seen| Some((seen, seen.ready.as_ref()?.as_ref().err()?))) {
@@ -50,6 +54,8 @@ pub struct Seen {
     broker: Option<Result<Vec<broker::Part>, Vec<String>>>,
     /// Whether its worker can receive, and if not why; none when no worker says.
     ready: Option<Result<(), String>>,
+    /// What its worker has counted since it began, by name; empty when there is nothing, or no worker.
+    counted: Map<String, Value>,
 }
 
 /// Looks at every pipeline, in the order of the configuration. Blocks: brokers are asked, for some
@@ -63,18 +69,30 @@ pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<
             for part in parts {
                 part.json["here"] = broker::own(live, &pipeline.name, &part.json).into();
             }
-            // A broker that answers one question and not the next is looked at again by the next command.
-            if let Some(Ok(held)) = broker::count_letters(pipeline, store) {
-                counts.dead_letters = held;
-            }
         }
-        let ready = live.and_then(|live| live.get(&name)).map(|said| match said["trouble"].as_str() {
+        // A broker that answers one question and not the next is looked at again by the next command.
+        if !matches!(broker, Some(Err(_)))
+            && let Some(Ok(held)) = broker::count_letters(pipeline, store)
+        {
+            counts.dead_letters = held;
+        }
+        let said = live.and_then(|live| live.get(&name));
+        let ready = said.map(|said| match said["trouble"].as_str() {
             Some(trouble) => Err(trouble.to_owned()),
             None => Ok(()),
         });
-        all.push(Seen { name, counts, broker, ready });
+        let counted = said.and_then(|said| said["counted"].as_object()).cloned().unwrap_or_default();
+        all.push(Seen { name, counts, broker, ready, counted });
     }
     Ok(all)
+}
+
+/// What was counted, for people.
+fn in_words(counted: &Map<String, Value>) -> String {
+    let one = |(name, number): (&String, &Value)| {
+        format!("{} {}", table::number(number.as_u64().unwrap_or(0)), name.replace('_', " "))
+    };
+    counted.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn print(all: &[Seen]) -> Outcome {
@@ -111,7 +129,7 @@ pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatu
 
 /// The object of `status --json` and of `run --until-empty`.
 pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
-    let one = |Seen { counts: s, broker, ready, .. }: &Seen| {
+    let one = |Seen { counts: s, broker, ready, counted, .. }: &Seen| {
         let written: Map<String, Value> =
             Cause::WORDS.iter().zip(s.letters_written).map(|(w, n)| ((*w).to_owned(), n.into())).collect();
         let mut json = json!({
@@ -123,6 +141,9 @@ pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
         });
         if let Some(looked) = broker {
             json["broker"] = broker::to_json(looked);
+        }
+        if !counted.is_empty() {
+            json["counted"] = counted.clone().into();
         }
         json
     };

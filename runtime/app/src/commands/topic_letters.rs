@@ -1,9 +1,10 @@
 //! Dead letters in topics. A topic does not lose single records: those that were replayed or purged are
 //! known to the data directory, and not shown any more.
 
+use super::back;
 use super::broker::Findings;
 use super::kafka::{self, PATIENCE};
-use super::letterbox::{Found, Letterbox};
+use super::letterbox::{Found, Letterbox, noted};
 use crate::cli::{LetterId, Which};
 use crate::config::{KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
@@ -21,7 +22,7 @@ pub struct InTopics<'c> {
     kafka: &'c KafkaConfig,
     topics: BTreeSet<&'c str>,
     store: Store,
-    back: Back<'c>,
+    back: back::Back<'c>,
 }
 
 /// Opens them. The broker is asked later.
@@ -34,7 +35,8 @@ pub fn open<'c>(
         return Err(Fail::usage(format!("`{}` does not read Kafka", pipeline.name)));
     };
     let topics = topics.topics.iter().map(|t| t.name.as_str()).collect();
-    Ok(InTopics { pipeline, kafka, topics, store, back: Back::new(pipeline, kafka) })
+    let back = back::Back::of(pipeline, &store);
+    Ok(InTopics { pipeline, kafka, topics, store, back })
 }
 
 /// Looks at the topics that letters go to. Asks the broker; makes nothing.
@@ -137,25 +139,8 @@ impl InTopics<'_> {
         let KeptLetter { topic, partition, offset, note, key, headers, body, timestamp_ms } = kept;
         // Where nothing is said of it, it is its own message, of the first topic that is read.
         let own_id = format!("{topic}/{partition}/{offset}");
-        let unsaid =
-            |text: String, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text };
         let first = self.kafka.topics.first().map_or("", String::as_str);
-        let letter = StoredLetter {
-            id: 0,
-            message_id: note.message_id.unwrap_or(own_id),
-            cause: unsaid(note.cause, "unknown"),
-            failure: unsaid(note.failure, "unknown"),
-            reason: note.reason,
-            attempts: note.attempts,
-            handler: note.handler,
-            origin: unsaid(note.origin, first),
-            key,
-            headers,
-            body,
-            tombstone: note.tombstone,
-            published_at_ms: note.published_at_ms.or(timestamp_ms),
-            failed_at_ms: note.failed_at_ms.or(timestamp_ms).unwrap_or(0),
-        };
+        let letter = StoredLetter { key, headers, body, ..noted(note, own_id, first, timestamp_ms) };
         Found { id: LetterId::Place { topic, partition, offset }, letter }
     }
 
@@ -218,6 +203,10 @@ impl Letterbox for InTopics<'_> {
         self.end(letters)?;
         Ok(letters.len() as u64)
     }
+
+    fn destination(&self, found: &Found) -> String {
+        self.back.destination(found)
+    }
 }
 
 /// The way back into the topics that letters came from.
@@ -235,32 +224,17 @@ impl<'c> Back<'c> {
         Self { pipeline, kafka, producer: OnceCell::new(), partitions: RefCell::default() }
     }
 
-    /// Puts letters back, and waits until they are there. `end` is given those that are: when this is cut
-    /// short before it, a message is there twice, never lost.
-    pub fn put(
-        &self,
-        letters: Vec<Found>,
-        end: impl FnOnce(&[Found]) -> Result<u64, Fail>,
-    ) -> Result<u64, Fail> {
+    /// Sends letters; for each, why it is not there.
+    pub fn send(&self, letters: &[Found]) -> Result<Vec<Result<(), String>>, Fail> {
         if self.producer.get().is_none() {
             drop(self.producer.set(kafka::producer(self.pipeline, self.kafka)?));
         }
         let records: Vec<Outgoing<'_>> =
             letters.iter().map(|found| self.returning(&found.letter)).collect();
         let results = self.producer.get().map(|producer| producer.send(&records)).unwrap_or_default();
-        let (mut gone, mut refused) = (Vec::new(), Ok(()));
-        for (found, result) in letters.into_iter().zip(results) {
-            match result {
-                Ok(_) => gone.push(found),
-                Err(why) => refused = refused.and_then(|()| Err(stays(&found, &why))),
-            }
-        }
-        let count = end(&gone)?;
-        refused.map(|()| count)
+        Ok(results.into_iter().map(|result| result.map(drop)).collect())
     }
-}
 
-impl Back<'_> {
     fn returning<'l>(&self, letter: &'l StoredLetter) -> Outgoing<'l> {
         Outgoing {
             topic: &letter.origin,
@@ -276,8 +250,7 @@ impl Back<'_> {
     /// The partition it came from, if that is known and still there: whatever its producer went by, the
     /// records of its key are in it.
     fn partition(&self, letter: &StoredLetter) -> Option<i32> {
-        let (topic, partition, _) =
-            place(&letter.message_id).filter(|(topic, ..)| *topic == letter.origin)?;
+        let (topic, partition) = came_from(letter)?;
         let mut known = self.partitions.borrow_mut();
         let count = *known.entry(topic.to_owned()).or_insert_with(|| {
             let asked = self.producer.get().map(|producer| producer.partitions(topic));
@@ -288,9 +261,13 @@ impl Back<'_> {
     }
 }
 
-fn stays(found: &Found, why: &str) -> Fail {
-    Fail::refused(format!(
-        "letter {} could not be put back into {}: {why}. It stays a letter",
-        found.id, found.letter.origin
-    ))
+fn came_from(letter: &StoredLetter) -> Option<(&str, i32)> {
+    let (topic, partition, _) = place(&letter.message_id).filter(|(topic, ..)| *topic == letter.origin)?;
+    Some((topic, partition))
+}
+
+/// Where a letter would go, in words.
+pub fn destination(letter: &StoredLetter) -> String {
+    let partition = came_from(letter).map(|(_, partition)| format!(", partition {partition}"));
+    format!("topic {}{}", letter.origin, partition.unwrap_or_default())
 }

@@ -3,6 +3,8 @@
 use super::checked::is_name;
 use super::section::Section;
 use super::source::SourceConfig;
+#[cfg(feature = "sqs")]
+use super::sqs::QueueConfig;
 
 /// Their target.
 #[derive(Debug, Clone)]
@@ -14,9 +16,12 @@ pub enum LettersConfig {
     /// Topics of the broker that is read.
     #[cfg(feature = "kafka")]
     Topics(LetterTopics),
-    /// A queue of SQS, by its address.
+    /// A queue of SQS, whatever the pipeline reads.
     #[cfg(feature = "sqs")]
-    Sqs(String),
+    Sqs(QueueConfig),
+    /// Wherever the policy of the queue that is read puts what was received too often.
+    #[cfg(feature = "sqs")]
+    Redrive,
 }
 
 /// Dead-letter topics.
@@ -37,20 +42,38 @@ impl LettersConfig {
             _ => None,
         }
     }
+
+    /// Whether they are left to the broker that is read.
+    pub fn is_redrive(&self) -> bool {
+        #[cfg(feature = "sqs")]
+        return matches!(self, Self::Redrive);
+        #[cfg(not(feature = "sqs"))]
+        false
+    }
 }
 
 /// Reads the section `dead_letter` of a pipeline.
 pub fn dead_letters(pipeline: &Section<'_>, source: &SourceConfig) -> LettersConfig {
     let section = pipeline.section("dead_letter");
-    let target = match source {
-        #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) if !section.has("queue") => topics(&section, &kafka.topics),
-        #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(sqs) if section.has("queue_url") => sqs_queue(&section, &sqs.queue_url),
-        _ => queue(&section, source.queue()),
-    };
+    let target = target(&section, source);
     section.finish();
     target
+}
+
+fn target(section: &Section<'_>, source: &SourceConfig) -> LettersConfig {
+    #[cfg(feature = "sqs")]
+    if section.truth("redrive", false) {
+        return redrive(section, source);
+    }
+    #[cfg(feature = "sqs")]
+    if section.has("queue_url") {
+        return sqs_queue(section, source);
+    }
+    match source {
+        #[cfg(feature = "kafka")]
+        SourceConfig::Kafka(kafka) if !section.has("queue") => topics(section, &kafka.topics),
+        _ => queue(section, source.queue()),
+    }
 }
 
 fn queue(section: &Section<'_>, read: Option<&str>) -> LettersConfig {
@@ -63,16 +86,38 @@ fn queue(section: &Section<'_>, read: Option<&str>) -> LettersConfig {
     LettersConfig::Queue(target)
 }
 
+/// The queue's own policy moves what is given up on; so nothing else may be named.
 #[cfg(feature = "sqs")]
-fn sqs_queue(section: &Section<'_>, read: &str) -> LettersConfig {
-    let target = section.text("queue_url").unwrap_or_default();
-    if target == read {
-        section.problem("queue_url", "is the queue that the pipeline reads: its dead letters would come back for ever; name another, or leave it out");
-    } else if !super::sqs::is_queue_url(&target) {
-        section.problem("queue_url", super::sqs::NO_QUEUE_URL);
+fn redrive(section: &Section<'_>, source: &SourceConfig) -> LettersConfig {
+    if !matches!(source, SourceConfig::Sqs(_)) {
+        let what = "is true, and only a queue of SQS has a redrive policy; leave it out, or name a `queue`";
+        section.problem("redrive", what);
     }
-    if section.has("queue") {
-        section.problem("queue", "is given beside `queue_url`; leave one of them out");
+    for key in ["queue_url", "queue", "topic"] {
+        if section.has(key) {
+            section.problem(key, "is given beside `redrive`, which leaves dead letters to the policy of the queue that is read; leave one of them out");
+        }
+    }
+    LettersConfig::Redrive
+}
+
+#[cfg(feature = "sqs")]
+fn sqs_queue(section: &Section<'_>, source: &SourceConfig) -> LettersConfig {
+    let mut target = super::sqs::queue(section);
+    if let SourceConfig::Sqs(sqs) = source {
+        if target.url == sqs.queue.url {
+            section.problem("queue_url", "is the queue that the pipeline reads: its dead letters would come back for ever; name another, or leave it out");
+        }
+        // Of the same service, unless something else is said.
+        if target.endpoint_url.is_none() && target.region.is_none() {
+            (target.endpoint_url, target.region) =
+                (sqs.queue.endpoint_url.clone(), sqs.queue.region.clone());
+        }
+    }
+    for key in ["queue", "topic"] {
+        if section.has(key) {
+            section.problem(key, "is given beside `queue_url`; leave one of them out");
+        }
     }
     LettersConfig::Sqs(target)
 }

@@ -20,7 +20,7 @@ pub use letters::LettersConfig;
 pub use section::{Problem, Problems};
 pub use source::SourceConfig;
 #[cfg(feature = "sqs")]
-pub use sqs::SqsConfig;
+pub use sqs::{QueueConfig, SqsConfig};
 
 use std::path::{Path, PathBuf};
 
@@ -83,6 +83,15 @@ pub fn parse(
     let problems = Problems::default();
     let config = checked::config(section::Section::new("", table, env, &problems), base);
     Ok((config, problems.into_all()))
+}
+
+/// A text that is right.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub fn parsed(text: &str) -> Config {
+    let (config, problems) = parse(text, Path::new("."), &|_| None).unwrap();
+    assert_eq!(problems, []);
+    config
 }
 
 fn place(text: &str, offset: usize) -> String {

@@ -154,7 +154,7 @@ impl<'c> Section<'c> {
     }
 
     /// True or false, as it is written or by reference.
-    #[cfg(feature = "kafka")]
+    #[cfg(any(feature = "kafka", feature = "sqs"))]
     pub fn truth(&self, key: &'static str, default: bool) -> bool {
         if let Some(Value::Boolean(truth)) = self.get(key) {
             return *truth;

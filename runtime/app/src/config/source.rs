@@ -42,7 +42,7 @@ impl SourceConfig {
             #[cfg(feature = "kafka")]
             Self::Kafka(kafka) => format!("kafka {}", kafka.topics.join(", ")),
             #[cfg(feature = "sqs")]
-            Self::Sqs(sqs) => format!("sqs {}", pelton_sources::sqs::queue_name(&sqs.queue_url)),
+            Self::Sqs(sqs) => format!("sqs {}", sqs.queue.name()),
         }
     }
 }

@@ -3,17 +3,35 @@
 use super::checked::PipelineConfig;
 use super::section::{Problems, Section};
 use super::source::SourceConfig;
-use pelton_sources::sqs::Connection;
+use pelton_sources::sqs::{Connection, queue_name};
 use std::time::Duration;
 
 /// An SQS source.
 #[derive(Debug, Clone)]
 pub struct SqsConfig {
-    pub queue_url: String,
+    pub queue: QueueConfig,
     pub wait: Duration,
     pub visibility: Duration,
+}
+
+/// A queue of SQS, and how it is reached where the SDK's usual chain does not say.
+#[derive(Debug, Clone)]
+pub struct QueueConfig {
+    pub url: String,
     pub endpoint_url: Option<String>,
     pub region: Option<String>,
+}
+
+impl QueueConfig {
+    /// The way to it.
+    pub fn connection(&self) -> Connection {
+        Connection::usual(&self.url, self.endpoint_url.as_deref(), self.region.as_deref())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        queue_name(&self.url)
+    }
 }
 
 /// The service's own bounds.
@@ -21,22 +39,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const LONGEST_HOLD: Duration = Duration::from_secs(12 * 3_600);
 const DEFAULT_VISIBILITY: Duration = Duration::from_secs(60);
 
-impl SqsConfig {
-    /// The way to a queue of the same service.
-    pub fn connection(&self, queue_url: &str) -> Connection {
-        Connection::usual(queue_url, self.endpoint_url.as_deref(), self.region.as_deref())
-    }
-}
-
 /// Takes the section apart.
 pub fn sqs(section: Section<'_>) -> SqsConfig {
-    let queue_url = section.text("queue_url").unwrap_or_default();
     if !section.has("queue_url") {
         let example = "\"https://sqs.eu-central-1.amazonaws.com/123456789012/orders\"";
         section.problem("queue_url", format!("is missing; write queue_url = {example}"));
-    } else if !is_queue_url(&queue_url) {
-        section.problem("queue_url", NO_QUEUE_URL);
     }
+    let queue = queue(&section);
     let wait = section.duration("wait_time", LONGEST_WAIT);
     if wait > LONGEST_WAIT {
         section.problem("wait_time", "must be from 0s to 20s, which is the longest that SQS waits");
@@ -44,6 +53,16 @@ pub fn sqs(section: Section<'_>) -> SqsConfig {
     let visibility = section.duration("visibility_timeout", DEFAULT_VISIBILITY);
     if visibility < Duration::from_secs(1) || visibility > LONGEST_HOLD {
         section.problem("visibility_timeout", "must be from 1s to 12h");
+    }
+    section.finish();
+    SqsConfig { queue, wait, visibility }
+}
+
+/// A queue, by the keys that say where it is. None of them must be there.
+pub fn queue(section: &Section<'_>) -> QueueConfig {
+    let url = section.text("queue_url").unwrap_or_default();
+    if section.has("queue_url") && !is_queue_url(&url) {
+        section.problem("queue_url", NO_QUEUE_URL);
     }
     let endpoint_url = section.text("endpoint_url");
     if endpoint_url.as_deref().is_some_and(|url| !is_http(url)) {
@@ -56,15 +75,14 @@ pub fn sqs(section: Section<'_>) -> SqsConfig {
     if region.as_deref() == Some("") {
         section.problem("region", "is empty; write one such as \"eu-central-1\", or leave it out");
     }
-    section.finish();
-    SqsConfig { queue_url, wait, visibility, endpoint_url, region }
+    QueueConfig { url, endpoint_url, region }
 }
 
 /// What to say of a text that is no address of a queue.
-pub const NO_QUEUE_URL: &str = "is no address of a queue: it begins with http:// or https:// and ends with the account and the queue's name, as the console shows it";
+const NO_QUEUE_URL: &str = "is no address of a queue: it begins with http:// or https:// and ends with the account and the queue's name, as the console shows it";
 
 /// Whether a text may be the address of a queue.
-pub fn is_queue_url(url: &str) -> bool {
+fn is_queue_url(url: &str) -> bool {
     let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
     is_http(url)
         && path.is_some_and(|(host, path)| !host.is_empty() && !path.is_empty() && !path.ends_with('/'))
@@ -80,7 +98,7 @@ pub fn together(pipelines: &[PipelineConfig], problems: &Problems) {
     for pipeline in pipelines {
         let SourceConfig::Sqs(sqs) = &pipeline.source else { continue };
         let path = format!("pipelines.{}", pipeline.name);
-        if let Some((first, _)) = known.iter().find(|(_, url)| *url == sqs.queue_url && !url.is_empty()) {
+        if let Some((first, _)) = known.iter().find(|(_, url)| *url == sqs.queue.url && !url.is_empty()) {
             let what = format!(
                 "is the queue that the pipeline `{first}` reads already, and each would get a part of it; give each a queue of its own"
             );
@@ -93,6 +111,6 @@ pub fn together(pipelines: &[PipelineConfig], problems: &Problems) {
             );
             problems.note(&format!("{path}.handler.timeout"), what);
         }
-        known.push((&pipeline.name, &sqs.queue_url));
+        known.push((&pipeline.name, &sqs.queue.url));
     }
 }

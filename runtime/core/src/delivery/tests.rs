@@ -23,6 +23,7 @@ const PLAIN: Context = Context {
     delay_ms: 100,
     draining: false,
     gives_up: false,
+    given_up: Settle::Ack,
 };
 const HERE: Context = Context { native_delay: false, ..PLAIN };
 const SHARED: Context = Context { shares_ledger: true, ..PLAIN };
@@ -248,6 +249,24 @@ fn completed() {
         (PLAIN, completing(), E::Stored(Err(Lost)), (S::Gone, Forget)),
         (PLAIN, completing(), E::Stored(Err(Transient)), (completing(), Again)),
         (PLAIN, completing(), E::Stored(Err(Permanent)), (completing(), Stop)),
+    ]);
+}
+
+#[test]
+fn left_to_the_broker() {
+    let leave = Settle::Leave { delay_ms: 7 };
+    let left = Context { given_up: leave, ..PLAIN };
+    let late = Context { lease_live: false, ..left };
+    hold(vec![
+        (left, publishing(rejected()), E::Stored(Ok(())), settle(leave)),
+        (late, publishing(rejected()), E::Stored(Ok(())), (S::Gone, Forget)),
+        (left, S::Claiming, E::Claimed(Verdict::Lettered), settle(leave)),
+        (late, S::Claiming, E::Claimed(Verdict::Lettered), (S::Gone, Forget)),
+        // What is completed is over, as ever.
+        (left, S::Claiming, E::Claimed(Verdict::Duplicate), settle(ACK)),
+        (left, completing(), E::Stored(Ok(())), settle(ACK)),
+        (left, S::Settling(leave), E::Settled(Ok(())), (S::Gone, Forget)),
+        (left, S::Settling(leave), E::Settled(Err(Transient)), (S::Settling(leave), Again)),
     ]);
 }
 

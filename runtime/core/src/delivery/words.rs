@@ -165,4 +165,6 @@ pub struct Context {
     pub draining: bool,
     /// Whether there is no time left to try again.
     pub gives_up: bool,
+    /// How a message is settled that was given up on, once that is durable.
+    pub given_up: Settle,
 }

@@ -55,6 +55,8 @@ pub struct Rules {
     pub source: Capabilities,
     /// Digest of the handler, for letters.
     pub handler: Arc<str>,
+    /// Whether the broker itself moves to its dead letters what is given up on.
+    pub redrive: bool,
 }
 
 /// What a message is known by.

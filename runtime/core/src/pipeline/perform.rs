@@ -79,6 +79,7 @@ impl Pipeline {
             self.rules.retry.delay_ms(n, random)
         });
         let source = self.rules.source;
+        let given_up = self.given_up(slot);
         Some(Context {
             max_attempts: self.rules.retry.max_attempts,
             shares_ledger: source.shares_ledger,
@@ -88,7 +89,20 @@ impl Pipeline {
             delay_ms,
             draining: leaves,
             gives_up: self.gives_up,
+            given_up,
         })
+    }
+
+    /// What is left to the broker comes again at once, so that its policy soon has its way. Where the
+    /// broker has counted more than that takes, the retry policy's waits keep it from going round.
+    fn given_up(&mut self, slot: Slot) -> Settle {
+        if !self.rules.redrive {
+            return Settle::Ack;
+        }
+        let counted = self.entries.get(slot).map_or(0, |e| e.broker_attempts);
+        let random = self.draw();
+        let wait = || self.rules.retry.delay_ms(counted, random);
+        Settle::Leave { delay_ms: if counted == 0 { 0 } else { wait() } }
     }
 
     fn perform(&mut self, slot: Slot, action: Action) {
@@ -196,7 +210,8 @@ impl Pipeline {
     fn tell_broker(&mut self, slot: Slot, how: Settle) {
         let keeps_order = self.rules.source.lane_order;
         let Some(entry) = self.entries.get_mut(slot) else { return };
-        if how != Settle::Ack && keeps_order && entry.lane.is_some() && !entry.leaving {
+        let returns = !matches!(how, Settle::Ack | Settle::Leave { .. });
+        if returns && keeps_order && entry.lane.is_some() && !entry.leaving {
             entry.leaving = true;
             self.leaving += 1;
         }

@@ -111,7 +111,7 @@ impl Source for KafkaSource {
         let settle = |(receipt, how): (Receipt, Settle)| match how {
             Settle::Ack => state.pass(receipt).ok_or(Class::Lost),
             // What is not acknowledged stays before the committed offset.
-            Settle::GiveBack | Settle::RetryLater { .. } => Ok(()),
+            Settle::GiveBack | Settle::RetryLater { .. } | Settle::Leave { .. } => Ok(()),
         };
         let results = batch.into_iter().map(settle).collect();
         Box::pin(std::future::ready(results))

@@ -1,6 +1,7 @@
 //! The way to the service: credentials, region and address by the SDK's usual chain.
 
 use super::options::LONGEST_WAIT;
+use super::requests::{Counting, Requests};
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_sdk_sqs::Client;
@@ -25,6 +26,7 @@ pub struct Connection {
     endpoint_url: Option<String>,
     region: Option<String>,
     client: Arc<OnceCell<Client>>,
+    requests: Arc<Requests>,
 }
 
 impl Connection {
@@ -37,19 +39,24 @@ impl Connection {
         let endpoint_url = endpoint_url.or((!of_service).then_some(origin)).map(str::to_owned);
         let named = || host.split('.').nth(1).filter(|_| of_service && host.starts_with("sqs."));
         let region = region.or_else(named).map(str::to_owned);
-        Self { endpoint_url, region, client: Arc::default() }
+        Self { endpoint_url, region, client: Arc::default(), requests: Arc::default() }
     }
 
-    /// A client that was made elsewhere.
+    /// A client that was made elsewhere. What it is asked is not counted.
     #[must_use]
     pub fn with(client: Client) -> Self {
         let client = Arc::new(OnceCell::new_with(Some(client)));
-        Self { endpoint_url: None, region: None, client }
+        Self { endpoint_url: None, region: None, client, requests: Arc::default() }
     }
 
     /// The client; made for the first who asks. Nothing is sent for that.
     pub(super) async fn client(&self) -> &Client {
         self.client.get_or_init(|| self.make()).await
+    }
+
+    /// What was asked by way of it.
+    pub(super) fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     async fn make(&self) -> Client {
@@ -70,7 +77,8 @@ impl Connection {
             }
             (None, None) => {}
         }
-        Client::new(&loader.load().await)
+        let config = Builder::from(&loader.load().await).interceptor(Counting(self.requests.clone()));
+        Client::from_conf(config.build())
     }
 }
 

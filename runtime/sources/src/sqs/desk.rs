@@ -1,14 +1,17 @@
 //! A queue for commands that wait: how it stands, what is sent, letters. All of it blocks.
 
+use super::calls::Entries;
 use super::client::{Connection, patient};
 use super::fault::Fault;
 use super::kept::{KeptLetter, kept};
 use super::options::{BATCH, is_fifo, seconds};
-use super::outgoing::{Outgoing, send};
+use super::outgoing::{Outgoing, Unsent, send};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName as Attribute,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
+    QueueAttributeName as Attribute,
 };
+use pelton_core::ports::Class;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -32,8 +35,8 @@ pub struct QueueFacts {
     pub visibility: Duration,
     /// Where it puts what was received too often.
     pub redrive: Option<Redrive>,
-    /// Whether it is encrypted with a key that must be allowed to be used.
-    pub encrypted: bool,
+    /// The key that it is encrypted with, if that is one of its owner's: its use must be allowed.
+    pub key: Option<String>,
 }
 
 /// The queue's own policy of giving up.
@@ -64,7 +67,7 @@ impl QueueFacts {
             retention: Duration::from_secs(number(Attribute::MessageRetentionPeriod)),
             visibility: Duration::from_secs(number(Attribute::VisibilityTimeout)),
             redrive: redrive(text(Attribute::RedrivePolicy)),
-            encrypted: !text(Attribute::KmsMasterKeyId).is_empty(),
+            key: Some(text(Attribute::KmsMasterKeyId).to_owned()).filter(|key| !key.is_empty()),
         }
     }
 }
@@ -115,7 +118,9 @@ impl Desk {
 
     /// Sends messages; for each the service's id of it, or why it was refused, in words.
     pub fn send(&self, batch: &[Outgoing]) -> Vec<Result<String, String>> {
-        self.runtime.block_on(async { send(self.connection.client().await, &self.queue_url, batch).await })
+        let sent = async { send(self.connection.client().await, &self.queue_url, batch).await };
+        let words = |sent: Result<String, Unsent>| sent.map_err(|unsent| unsent.words);
+        self.runtime.block_on(sent).into_iter().map(words).collect()
     }
 
     /// Whether the queue keeps the order of its groups.
@@ -124,17 +129,17 @@ impl Desk {
         is_fifo(&self.queue_url)
     }
 
-    /// Up to ten letters that nobody holds; they are invisible to others for `hold`. Waits for a second
+    /// Up to `most` letters, and ten, that nobody holds; they are invisible to others for `hold`. Waits for a second
     /// for one.
     ///
     /// # Errors
     /// In words: the service does not answer, or refuses.
-    pub fn take(&self, hold: Duration) -> Result<Vec<KeptLetter>, String> {
+    pub fn take(&self, most: usize, hold: Duration) -> Result<Vec<KeptLetter>, String> {
         let wait = Duration::from_secs(1);
         let taken = async {
             let call = self.connection.client().await.receive_message().queue_url(&self.queue_url);
             let call = call
-                .max_number_of_messages(BATCH as i32)
+                .max_number_of_messages(most.clamp(1, BATCH) as i32)
                 .visibility_timeout(seconds(hold))
                 .wait_time_seconds(seconds(wait))
                 .message_attribute_names("All")
@@ -145,21 +150,46 @@ impl Desk {
         Ok(told.messages.unwrap_or_default().iter().filter_map(kept).collect())
     }
 
-    /// Removes a letter that was taken; false when it is not ours any more.
+    /// Removes letters that were taken, by their handles; how many: some may not be ours any more.
     ///
     /// # Errors
     /// In words: the service does not answer, or refuses.
-    pub fn remove(&self, handle: &str) -> Result<bool, String> {
-        let removed = async {
-            let client = self.connection.client().await;
-            let call = client.delete_message().queue_url(&self.queue_url).receipt_handle(handle);
-            call.send().await.map(drop).map_err(|error| Fault::of(&error))
-        };
-        match self.runtime.block_on(removed) {
-            Ok(()) => Ok(true),
-            Err(fault) if fault.class == pelton_core::ports::Class::Lost => Ok(false),
-            Err(fault) => Err(fault.words),
+    pub fn remove(&self, handles: &[String]) -> Result<u64, String> {
+        let mut gone = 0;
+        for some in handles.chunks(BATCH) {
+            let removed = self.runtime.block_on(self.remove_some(some)).map_err(|fault| fault.words)?;
+            gone += removed;
         }
+        Ok(gone)
+    }
+
+    async fn remove_some(&self, handles: &[String]) -> Result<u64, Fault> {
+        let client = self.connection.client().await;
+        let entry = |(number, handle): (usize, &String)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(number.to_string());
+            entry.receipt_handle(handle).build().ok()
+        };
+        let entries = handles.iter().enumerate().filter_map(entry).collect();
+        let call = client.delete_message_batch().queue_url(&self.queue_url).set_entries(Some(entries));
+        let told = call.send().await.map_err(|error| Fault::of(&error))?;
+        let mut fates = Entries::of(told.successful().iter().map(|entry| entry.id()), told.failed());
+        let mut gone = 0;
+        for (number, handle) in handles.iter().enumerate() {
+            let removed = match fates.take(number) {
+                Ok(()) => Ok(()),
+                Err(failed) if failed.for_good => Err(failed.fault),
+                Err(_) => {
+                    let call = client.delete_message().queue_url(&self.queue_url).receipt_handle(handle);
+                    call.send().await.map(drop).map_err(|error| Fault::of(&error))
+                }
+            };
+            match removed {
+                Ok(()) => gone += 1,
+                Err(fault) if fault.class == Class::Lost => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(gone)
     }
 
     /// Lets others see letters that were taken. When that fails, they see them once their time is up.

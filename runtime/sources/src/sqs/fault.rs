@@ -1,5 +1,6 @@
 //! What the service's errors mean.
 
+use super::action::Needs;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use pelton_core::ports::Class;
 use std::error::Error;
@@ -18,15 +19,22 @@ pub struct Fault {
 impl Fault {
     pub fn of<E>(error: &SdkError<E>) -> Self
     where
-        E: ProvideErrorMetadata + Error + 'static,
+        E: ProvideErrorMetadata + Error + Needs + 'static,
     {
         match error {
             SdkError::ServiceError(refused) => {
                 let (code, message) = (refused.err().code(), refused.err().message());
                 let status = refused.raw().status();
                 let nameless = || format!("the service answered with status {}", status.as_u16());
-                let told =
-                    Self::told(&code.map_or_else(nameless, str::to_owned), message.unwrap_or_default());
+                let code = code.map_or_else(nameless, str::to_owned);
+                let message = message.unwrap_or_default();
+                // A key of the service's other half is denied by another name, with advice of its own.
+                let denied = code.contains("AccessDenied") && !code.contains("Kms");
+                let told = if denied {
+                    Self::denied(&code, message, E::ACTION.advice())
+                } else {
+                    Self::told(&code, message)
+                };
                 // Something behind the one that answered may have done it.
                 Self { unanswered: status.is_server_error(), ..told }
             }
@@ -40,6 +48,11 @@ impl Fault {
         let message = message.trim_end_matches('.');
         let what = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
         Self { class, words: format!("{what}. {}", advice(code)), unanswered: false }
+    }
+
+    fn denied(code: &str, message: &str, advice: &str) -> Self {
+        let message = message.trim_end_matches('.');
+        Self { class: Class::Transient, words: format!("{code}: {message}. {advice}"), unanswered: false }
     }
 
     fn unanswered(what: &str) -> Self {

@@ -90,15 +90,15 @@ impl Table {
         }
     }
 
-    /// Forgets what is not ours any more because its time is up: nobody settles that. When the next of them
-    /// is due.
-    pub fn forget_expired(&mut self, now: Instant) -> Option<Instant> {
+    /// Forgets what is not ours any more because its time is up: nobody settles that. How many those were, and
+    /// when the next of them is due.
+    pub fn forget_expired(&mut self, now: Instant) -> (u64, Option<Instant>) {
         let held = self.held.iter().filter(|(_, held)| !held.ending);
         let (expired, rest): (Vec<_>, Vec<_>) = held.partition(|(_, held)| held.until <= now);
         let next = rest.into_iter().map(|(_, held)| held.until).min();
         let expired: Vec<u64> = expired.into_iter().map(|(receipt, _)| *receipt).collect();
-        expired.into_iter().for_each(|receipt| self.forget(receipt));
-        next
+        expired.iter().for_each(|receipt| self.forget(*receipt));
+        (expired.len() as u64, next)
     }
 
     fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {
@@ -183,7 +183,7 @@ mod tests {
         let mut table = Table::default();
         let (expired, settled) = (table.hold(held("a")), table.hold(held("b")));
         table.end(settled);
-        assert_eq!(table.forget_expired(Instant::now()), None);
+        assert_eq!(table.forget_expired(Instant::now()), (0, None));
         assert!(table.get_mut(expired).is_none() && table.get_mut(settled).is_some());
         table.keep(settled);
         table.forget_expired(Instant::now());

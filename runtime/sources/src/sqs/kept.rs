@@ -3,6 +3,8 @@
 use super::attributes::{self, ENCODING};
 use super::convert::{MESSAGE_ID, PUBLISHED_AT, SYSTEM_PREFIX};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use pelton_core::letter::Note;
 use pelton_core::{Header, Letter, letter};
 use serde_json::{Value, json};
@@ -35,11 +37,15 @@ pub struct KeptLetter {
 /// What is said of a letter, with up to so many bytes of its reason. `now_ms` since the epoch.
 pub fn envelope(pipeline: &str, item: &Letter, now_ms: u64, most_reason: usize) -> String {
     let message = &item.message;
-    let key = message.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+    let key = message.key.as_deref().map(|key| match std::str::from_utf8(key) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => (STANDARD.encode(key), Some("base64")),
+    });
     json!({
         "message_id": message.id, "cause": item.cause.as_str(), "failure": item.failure.as_str(),
         "reason": short(&item.reason, most_reason), "attempts": item.attempts, "handler": &*item.handler,
-        "pipeline": pipeline, "origin": &*message.origin, "key": key,
+        "pipeline": pipeline, "origin": &*message.origin, "tombstone": message.tombstone,
+        "key": key.as_ref().map(|(key, _)| key), "key_encoding": key.as_ref().and_then(|(_, encoding)| *encoding),
         "published_at_ms": message.published_at_ms, "failed_at_ms": now_ms,
     })
     .to_string()
@@ -71,12 +77,13 @@ pub fn kept(received: &Message) -> Option<KeptLetter> {
     note.published_at_ms = note.published_at_ms.or(published).or(sent_at_ms);
     let text = received.body().unwrap_or_default();
     let body = attributes::body_of(text, ours.get(ENCODING).copied());
-    let key = said.as_ref().and_then(|said| said["key"].as_str());
-    let group = system(&System::MessageGroupId).filter(|_| said.is_none());
+    let key = said.as_ref().and_then(said_key);
+    let group =
+        system(&System::MessageGroupId).filter(|_| said.is_none()).map(|group| group.as_bytes().to_vec());
     Some(KeptLetter {
         id,
         handle,
-        key: key.or(group).map(|key| key.as_bytes().to_vec()),
+        key: key.or(group),
         headers: letter::own(&headers).filter(|h| !h.name.starts_with(SYSTEM_PREFIX)).collect(),
         body: body.unwrap_or_else(|| text.as_bytes().to_vec()),
         note,
@@ -96,8 +103,14 @@ fn noted(said: &Value) -> Note {
         origin: text("origin"),
         published_at_ms: said["published_at_ms"].as_u64(),
         failed_at_ms: said["failed_at_ms"].as_u64(),
-        tombstone: false,
+        tombstone: said["tombstone"].as_bool().unwrap_or(false),
     }
+}
+
+/// The key of its message, whatever its group is here.
+fn said_key(said: &Value) -> Option<Vec<u8>> {
+    let key = said["key"].as_str()?;
+    if said["key_encoding"] == "base64" { STANDARD.decode(key).ok() } else { Some(key.as_bytes().to_vec()) }
 }
 
 #[cfg(test)]

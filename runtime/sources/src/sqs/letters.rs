@@ -3,11 +3,12 @@
 use super::client::Connection;
 use super::kept::{LETTER, MAX_REASON, envelope};
 use super::options::is_fifo;
-use super::outgoing::{Outgoing, excess, send};
-use pelton_core::ports::{Class, DeadLetters, Later};
-use pelton_core::{Letter, Message, letter};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use super::outgoing::{Outgoing, Unsent, excess, is_group, send};
+use pelton_core::ports::{Class, Counted, DeadLetters, Later};
+use pelton_core::{Header, Letter, letter};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The port.
@@ -15,57 +16,86 @@ pub struct SqsLetters {
     pipeline: Arc<str>,
     queue_url: String,
     connection: Connection,
+    /// Told of letters that are durable in the queue.
     noted: Arc<dyn DeadLetters>,
+    /// Takes those that the service never would.
+    otherwise: Arc<dyn DeadLetters>,
+    /// Of this process.
+    random: RandomState,
+    /// Letters that nothing tells from others.
+    nameless: AtomicU64,
+}
+
+/// Where a letter is, or is not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    InQueue,
+    /// The service takes no such message.
+    Refused,
+    Unsent,
 }
 
 impl SqsLetters {
-    /// Letters of a pipeline go to a queue. `noted` is told of those that are durable there.
+    /// Letters of a pipeline go to a queue. `noted` is told of those that are durable there. What the
+    /// service refuses for what it is (a message that fills a megabyte has no room for why it failed)
+    /// is kept by `otherwise`.
     #[must_use]
     pub fn new(
         pipeline: &str,
         queue_url: &str,
         connection: Connection,
         noted: Arc<dyn DeadLetters>,
+        otherwise: Arc<dyn DeadLetters>,
     ) -> Self {
-        Self { pipeline: pipeline.into(), queue_url: queue_url.to_owned(), connection, noted }
+        Self {
+            pipeline: pipeline.into(),
+            queue_url: queue_url.to_owned(),
+            connection,
+            noted,
+            otherwise,
+            random: RandomState::new(),
+            nameless: AtomicU64::new(0),
+        }
     }
 
-    async fn send(&self, letters: &[Letter]) -> Vec<Result<(), Class>> {
+    async fn send(&self, letters: &[Letter]) -> Vec<Fate> {
         let now = wall_ms();
         let outgoing: Vec<Outgoing> = letters.iter().map(|letter| self.outgoing(letter, now)).collect();
         let client = self.connection.client().await;
         let sent = send(client, &self.queue_url, &outgoing).await;
-        let result = |result: Result<String, String>| {
-            result.map(drop).map_err(|why| {
-                tracing::error!(
-                    pipeline = %self.pipeline, queue = self.queue_url,
-                    "a dead letter could not be written: {why}. Its message stays in its queue, and the letter is tried again"
-                );
-                Class::Transient
-            })
-        };
-        sent.into_iter().map(result).collect()
+        sent.into_iter().zip(letters).map(|(sent, letter)| self.fate(sent.err(), letter)).collect()
     }
 
-    /// A letter as it is sent. One that would be too large has less of its reason; and where even that does
-    /// not fit, it is the bare message, as the queue's own redrive would put it there.
+    fn fate(&self, unsent: Option<Unsent>, letter: &Letter) -> Fate {
+        let (pipeline, queue, message_id) = (&*self.pipeline, &*self.queue_url, &*letter.message.id);
+        match unsent {
+            None => Fate::InQueue,
+            Some(Unsent { words, for_good: true }) => {
+                tracing::warn!(
+                    pipeline,
+                    queue,
+                    message_id,
+                    "SQS takes no such dead letter: {words}. It is kept in data_dir, where `pelton dlq` finds it too"
+                );
+                Fate::Refused
+            }
+            Some(Unsent { words, .. }) => {
+                tracing::error!(
+                    pipeline,
+                    queue,
+                    message_id,
+                    "a dead letter could not be written: {words}. Its message stays where it is, and the letter is tried again"
+                );
+                Fate::Unsent
+            }
+        }
+    }
+
+    /// A letter as it is sent. One that would be too large has less of its reason; where even that does not fit,
+    /// the queue cannot have it.
     fn outgoing(&self, letter: &Letter, now: u64) -> Outgoing {
         let full = self.with_reason(letter, now, MAX_REASON);
-        if excess(&full) == 0 {
-            return full;
-        }
-        let brief = self.with_reason(letter, now, 0);
-        if excess(&brief) == 0 {
-            return brief;
-        }
-        tracing::warn!(
-            pipeline = %self.pipeline, queue = self.queue_url, message = letter.message.id,
-            "a message leaves no room in its dead letter to say why it is one: {}, {}: {}",
-            letter.cause.as_str(), letter.failure.as_str(), letter.reason
-        );
-        let bare = Outgoing { more: Vec::new(), ..brief };
-        let named = Outgoing { id: Some(letter.message.id.clone()), ..bare.clone() };
-        if excess(&named) == 0 { named } else { bare }
+        if excess(&full) == 0 { full } else { self.with_reason(letter, now, 0) }
     }
 
     fn with_reason(&self, letter: &Letter, now: u64, most_reason: usize) -> Outgoing {
@@ -75,25 +105,44 @@ impl SqsLetters {
         more.push(("pelton-cause", letter.cause.as_str().to_owned()));
         let fifo = is_fifo(&self.queue_url);
         Outgoing {
-            key: message.key.clone().filter(|_| fifo),
+            key: message.key.as_deref().filter(|_| fifo).map(group),
             headers: message.headers.clone(),
             body: message.body.clone(),
-            dedup_id: fifo.then(|| dedup_id(message, letter.attempts)),
+            dedup_id: fifo.then(|| self.dedup_id(letter)),
             more,
             ..Outgoing::default()
         }
     }
+
+    /// What the service knows the repetition of a letter by: the same whenever this letter is sent, since the
+    /// answer to that may be lost; and another for each coming of its message, since that is no repetition.
+    fn dedup_id(&self, letter: &Letter) -> String {
+        let message = &letter.message;
+        let of_coming = |h: &&Header| COMING.contains(&&*h.name);
+        let coming: Vec<&[u8]> = message.headers.iter().filter(of_coming).map(|h| &*h.value).collect();
+        let mut hasher = DefaultHasher::new();
+        (&message.id, message.published_at_ms, letter.attempts, &coming).hash(&mut hasher);
+        if coming.is_empty() {
+            // Not of SQS. A claim is of one coming, and its number of one process.
+            let nameless = || self.nameless.fetch_add(1, Ordering::Relaxed);
+            self.random.hash_one(letter.claim.ok_or_else(nameless)).hash(&mut hasher);
+        }
+        format!("{}-{:016x}", short_id(&message.id), hasher.finish())
+    }
 }
 
-/// What the service knows the repetition of a letter by: the same whenever this letter is sent, since the
-/// answer to that may be lost; and another for each coming of its message, since that is no repetition.
-fn dedup_id(message: &Message, attempts: u32) -> String {
+/// Headers that differ each time that a message is sent to SQS, and stay when it is received again.
+const COMING: [&str; 3] = ["sqs.sequence-number", "sqs.sent-timestamp", letter::REPLAY];
+
+/// The group of a letter: its message's key, or a digest of one that is no group. The key itself is in what is
+/// said of the letter.
+fn group(key: &[u8]) -> Vec<u8> {
+    if is_group(key) {
+        return key.to_vec();
+    }
     let mut hasher = DefaultHasher::new();
-    let of_coming =
-        |name: &str| ["sqs.sequence-number", "sqs.sent-timestamp", letter::REPLAY].contains(&name);
-    message.headers.iter().filter(|h| of_coming(&h.name)).for_each(|h| h.value.hash(&mut hasher));
-    (&message.id, message.published_at_ms, attempts).hash(&mut hasher);
-    format!("{}-{:016x}", short_id(&message.id), hasher.finish())
+    key.hash(&mut hasher);
+    format!("pelton-{:016x}", hasher.finish()).into_bytes()
 }
 
 /// What of an id the service lets an id for deduplication have.
@@ -104,14 +153,29 @@ fn short_id(id: &str) -> String {
 impl DeadLetters for SqsLetters {
     fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
         Box::pin(async move {
-            let sent = self.send(&batch).await;
-            let durable = batch.into_iter().zip(&sent).filter(|(_, result)| result.is_ok());
-            let mut noted =
-                self.noted.publish(durable.map(|(letter, _)| letter).collect()).await.into_iter();
-            let unsaid = Err(Class::Transient);
-            sent.into_iter().map(|result| result.and_then(|()| noted.next().unwrap_or(unsaid))).collect()
+            let fates = self.send(&batch).await;
+            let of = |fate: Fate| {
+                let these = batch.iter().zip(&fates).filter(|(_, its)| **its == fate);
+                these.map(|(letter, _)| letter.clone()).collect::<Vec<_>>()
+            };
+            let mut noted = stored(&*self.noted, of(Fate::InQueue)).await;
+            let mut kept = stored(&*self.otherwise, of(Fate::Refused)).await;
+            let result = |fate| match fate {
+                Fate::InQueue => noted.next(),
+                Fate::Refused => kept.next(),
+                Fate::Unsent => None,
+            };
+            fates.into_iter().map(result).map(|known| known.unwrap_or(Err(Class::Transient))).collect()
         })
     }
+
+    fn counted(&self) -> Counted {
+        self.connection.requests().counted()
+    }
+}
+
+async fn stored(port: &dyn DeadLetters, letters: Vec<Letter>) -> std::vec::IntoIter<Result<(), Class>> {
+    if letters.is_empty() { Vec::new().into_iter() } else { port.publish(letters).await.into_iter() }
 }
 
 #[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
@@ -123,8 +187,9 @@ fn wall_ms() -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use pelton_core::Header;
+    use pelton_core::Message;
     use pelton_core::outcome::{Cause, Failure};
+    use pelton_core::ports::Claim;
 
     struct Nowhere;
 
@@ -162,34 +227,45 @@ mod tests {
 
     fn letters() -> SqsLetters {
         let url = "http://localhost/0/letters.fifo";
-        SqsLetters::new("orders", url, Connection::usual(url, None, None), Arc::new(Nowhere))
+        SqsLetters::new(
+            "orders",
+            url,
+            Connection::usual(url, None, None),
+            Arc::new(Nowhere),
+            Arc::new(Nowhere),
+        )
     }
 
     #[test]
-    fn a_letter_always_fits() {
+    fn a_letter_has_less_of_its_reason_where_all_of_it_does_not_fit() {
         let of = |body, reason| letters().outgoing(&letter(body, reason), 1);
         let most = 1 << 20;
         let said = |outgoing: &Outgoing| outgoing.more.iter().map(|(_, text)| text.len()).sum::<usize>();
         assert!(said(&of(100, 1_000)) > 1_000);
         let brief = of(most - 1_000, 1_000);
         assert!((1..1_000).contains(&said(&brief)) && excess(&brief) == 0);
-        let named = of(most - 100, 1_000);
-        assert_eq!((said(&named), excess(&named), named.id.as_deref()), (0, 0, Some("m-1")));
-        let bare = of(most, 1_000);
-        assert_eq!((said(&bare), excess(&bare), bare.body.len()), (0, 0, most));
+        assert!(excess(&of(most - 100, 1_000)) > 0, "kept here");
     }
 
     #[test]
     fn a_letter_is_known_again_and_another_is_not_taken_for_it() {
+        let letters = letters();
         let with = |name: &str| {
             let mut message = (*letter(1, 1).message).clone();
             message.headers.push(Header { name: name.into(), value: b"7".to_vec() });
-            dedup_id(&message, 1)
+            letters.dedup_id(&Letter { message: Arc::new(message), ..letter(1, 1) })
         };
-        let plain = dedup_id(&letter(1, 1).message, 1);
-        assert_eq!(with("sqs.receive-count"), plain, "the same message, received once more");
-        assert_ne!(with("sqs.sequence-number"), plain);
-        assert_ne!(with(letter::REPLAY), plain);
-        assert_ne!(dedup_id(&letter(1, 1).message, 1), dedup_id(&letter(1, 1).message, 2));
+        let (received, sent) = (with("sqs.sequence-number"), with("sqs.sent-timestamp"));
+        assert_eq!(received, with("sqs.sequence-number"));
+        assert_ne!(with(letter::REPLAY), with("other"));
+        assert_eq!(received, sent, "the same value");
+
+        let claimed = |chunk| Letter { claim: Some(Claim { chunk, index: 0 }), ..letter(1, 1) };
+        let id = |letter: &Letter| letters.dedup_id(letter);
+        assert_eq!(id(&claimed(1)), id(&claimed(1)), "the answer may be lost");
+        assert_ne!(id(&claimed(1)), id(&claimed(2)), "it came again");
+        assert_ne!(id(&letter(1, 1)), id(&letter(1, 1)), "twice rather than never");
+        let other_process = self::letters();
+        assert_ne!(id(&claimed(1)), other_process.dedup_id(&claimed(1)));
     }
 }

@@ -5,6 +5,7 @@
 //! lease. Receipts are numbers here; the service's handles are kept behind them. The rules are those of
 //! the service's API reference (version 2012-11-05).
 
+mod action;
 mod attributes;
 mod batch;
 mod calls;
@@ -19,6 +20,7 @@ mod options;
 mod outgoing;
 mod pace;
 mod poll;
+mod requests;
 mod state;
 
 pub use client::Connection;
@@ -27,12 +29,12 @@ pub use desk::{Desk, QueueFacts, Redrive};
 pub use kept::KeptLetter;
 pub use letters::SqsLetters;
 pub use options::{SqsOptions, is_fifo, queue_name};
-pub use outgoing::Outgoing;
+pub use outgoing::{Outgoing, Unsent};
 
 use batch::Job;
 use fault::Fault;
 use options::LONGEST_WAIT;
-use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -206,6 +208,11 @@ impl Source for SqsSource {
                 }
             }
         })
+    }
+
+    fn counted(&self) -> Counted {
+        let leases = self.shared.state().leases();
+        leases.into_iter().chain(self.shared.connection.requests().counted()).collect()
     }
 
     fn trouble(&self) -> Option<String> {

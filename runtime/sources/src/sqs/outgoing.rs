@@ -1,11 +1,13 @@
 //! What is sent: messages, letters, and letters on their way back.
 
+use super::action::Needs;
 use super::attributes::{self, Attributes, ENCODING};
 use super::calls::Entries;
 use super::convert::{MESSAGE_ID, PUBLISHED_AT, SYSTEM_PREFIX};
 use super::fault::Fault;
 use super::options::{BATCH, is_fifo};
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry as Entry;
 use pelton_core::{Header, letter};
 use std::collections::BTreeMap;
@@ -43,6 +45,22 @@ pub struct Outgoing {
     pub more: Vec<(&'static str, String)>,
 }
 
+impl Outgoing {
+    /// Without what is added to a message on its way back: for one that leaves no room for it. It has the
+    /// service's new id then, and is another message to the ledger.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        Self { id: None, replays: None, published_at_ms: None, more: Vec::new(), ..self }
+    }
+
+    /// Whether the service has room for it.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        let (body, encoding) = attributes::body(&self.body);
+        body.len() + attributes::weight(&attributes_of(self, encoding)) <= MOST_BYTES
+    }
+}
+
 /// One that is ready, and its size.
 struct Ready {
     number: usize,
@@ -50,12 +68,36 @@ struct Ready {
     bytes: usize,
 }
 
-/// Sends messages; for each the service's id of it, or why it was refused, in words. In order, where the
-/// queue has one.
-pub async fn send(client: &Client, queue_url: &str, batch: &[Outgoing]) -> Vec<Result<String, String>> {
+/// Why a message was not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsent {
+    /// In words.
+    pub words: String,
+    /// It is refused for what it is, and would be each time.
+    pub for_good: bool,
+}
+
+impl Unsent {
+    fn now(words: impl Into<String>) -> Self {
+        Self { words: words.into(), for_good: false }
+    }
+
+    /// By what the service answered.
+    fn answered(code: &str, words: String) -> Self {
+        let code = code.rsplit(['.', '#']).next().unwrap_or(code);
+        let of_content = ["InvalidParameterValue", "InvalidMessageContents", "BatchRequestTooLong"];
+        Self { words, for_good: of_content.contains(&code) }
+    }
+}
+
+/// What became of a message: the service's id of it.
+type Sent = Result<String, Unsent>;
+
+/// Sends messages; for each the service's id of it, or why it was not sent. In order, where the queue
+/// has one.
+pub async fn send(client: &Client, queue_url: &str, batch: &[Outgoing]) -> Vec<Sent> {
     let fifo = is_fifo(queue_url);
-    let mut results: BTreeMap<usize, Result<String, String>> = BTreeMap::new();
-    let mut calls = JoinSet::new();
+    let mut results: BTreeMap<usize, Sent> = BTreeMap::new();
     let (mut next, mut bytes) = (Vec::new(), 0);
     let mut all = Vec::new();
     for (number, message) in batch.iter().enumerate() {
@@ -68,10 +110,11 @@ pub async fn send(client: &Client, queue_url: &str, batch: &[Outgoing]) -> Vec<R
                 bytes += one.bytes;
                 next.push(one);
             }
-            Err(why) => drop(results.insert(number, Err(why))),
+            Err(words) => drop(results.insert(number, Err(Unsent { words, for_good: true }))),
         }
     }
     all.extend((!next.is_empty()).then_some(next));
+    let mut calls = JoinSet::new();
     let most = if fifo { 1 } else { CALLS };
     for call in all {
         if calls.len() >= most {
@@ -83,31 +126,41 @@ pub async fn send(client: &Client, queue_url: &str, batch: &[Outgoing]) -> Vec<R
     while let Some(done) = calls.join_next().await {
         results.extend(done.unwrap_or_default());
     }
-    let unsaid = || Err("the service did not say whether it has it".to_owned());
+    let unsaid = || Err(Unsent::now("the service did not say whether it has it"));
     (0..batch.len()).map(|number| results.remove(&number).unwrap_or_else(unsaid)).collect()
 }
 
-async fn send_batch(
-    client: &Client,
-    queue_url: &str,
-    batch: Vec<Ready>,
-) -> Vec<(usize, Result<String, String>)> {
+async fn send_batch(client: &Client, queue_url: &str, batch: Vec<Ready>) -> Vec<(usize, Sent)> {
     let entries = batch.iter().map(|one| one.entry.clone()).collect();
     let call = client.send_message_batch().queue_url(queue_url).set_entries(Some(entries));
     let told = match call.send().await {
         Ok(told) => told,
         Err(error) => {
-            let words = Fault::of(&error).words;
-            return batch.into_iter().map(|one| (one.number, Err(words.clone()))).collect();
+            let unsent = unsent(&error);
+            let mut results = Vec::with_capacity(batch.len());
+            for one in batch {
+                // One of them may be what is refused.
+                let result = if unsent.for_good {
+                    send_alone(client, queue_url, &one.entry).await
+                } else {
+                    Err(unsent.clone())
+                };
+                results.push((one.number, result));
+            }
+            return results;
         }
     };
     let mut fates = Entries::of(told.successful().iter().map(|entry| entry.id()), told.failed());
     let ids: BTreeMap<&str, &str> = told.successful().iter().map(|e| (e.id(), e.message_id())).collect();
+    let codes: BTreeMap<&str, &str> = told.failed().iter().map(|e| (e.id(), e.code())).collect();
     let mut results = Vec::with_capacity(batch.len());
     for one in batch {
         let result = match fates.take(one.number) {
             Ok(()) => Ok(ids.get(one.entry.id()).copied().unwrap_or_default().to_owned()),
-            Err(failed) if failed.for_good => Err(failed.fault.words),
+            Err(failed) if failed.for_good => {
+                let code = codes.get(one.entry.id()).copied().unwrap_or_default();
+                Err(Unsent::answered(code, failed.fault.words))
+            }
             Err(_) => send_alone(client, queue_url, &one.entry).await,
         };
         results.push((one.number, result));
@@ -115,14 +168,14 @@ async fn send_batch(
     results
 }
 
-async fn send_alone(client: &Client, queue_url: &str, entry: &Entry) -> Result<String, String> {
+async fn send_alone(client: &Client, queue_url: &str, entry: &Entry) -> Sent {
     let call = client.send_message().queue_url(queue_url).message_body(entry.message_body());
     let call = call
         .set_message_attributes(entry.message_attributes().cloned())
         .set_message_group_id(entry.message_group_id().map(str::to_owned))
         .set_message_deduplication_id(entry.message_deduplication_id().map(str::to_owned))
         .set_delay_seconds(entry.delay_seconds());
-    let told = call.send().await.map_err(|error| Fault::of(&error).words)?;
+    let told = call.send().await.map_err(|error| unsent(&error))?;
     Ok(told.message_id().unwrap_or_default().to_owned())
 }
 
@@ -130,6 +183,13 @@ async fn send_alone(client: &Client, queue_url: &str, entry: &Entry) -> Result<S
 pub fn excess(message: &Outgoing) -> usize {
     let (body, encoding) = attributes::body(&message.body);
     (body.len() + attributes::weight(&attributes_of(message, encoding))).saturating_sub(MOST_BYTES)
+}
+
+fn unsent<E>(error: &SdkError<E>) -> Unsent
+where
+    E: ProvideErrorMetadata + std::error::Error + Needs + 'static,
+{
+    Unsent::answered(error.code().unwrap_or_default(), Fault::of(error).words)
 }
 
 fn ready(number: usize, message: &Outgoing, fifo: bool) -> Result<Ready, String> {
@@ -171,14 +231,16 @@ fn attributes_of(message: &Outgoing, encoding: Option<&str>) -> Attributes {
     attributes::pack(&own, &ours)
 }
 
+/// Whether a key may be a group.
+pub fn is_group(key: &[u8]) -> bool {
+    (1..=MAX_NAME).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
+}
+
 /// The group of a message. A queue in order wants one for each.
 fn group(key: Option<&[u8]>, fifo: bool) -> Result<Option<String>, String> {
     let Some(key) = key else { return Ok(fifo.then(|| NO_KEY.to_owned())) };
-    let allowed = |b: &u8| b.is_ascii_graphic();
     match std::str::from_utf8(key) {
-        Ok(text) if (1..=MAX_NAME).contains(&text.len()) && key.iter().all(allowed) => {
-            Ok(Some(text.to_owned()))
-        }
+        Ok(text) if is_group(key) => Ok(Some(text.to_owned())),
         _ => Err(format!(
             "its key is no message group of SQS: 1 to {MAX_NAME} letters, digits and punctuation of ASCII"
         )),

@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::held::{Held, Table};
 use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
 use super::pace::Pace;
-use pelton_core::ports::{Class, Settle};
+use pelton_core::ports::{Class, Counted, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -67,12 +67,14 @@ pub struct State {
     room_at: Option<Instant>,
     /// What is wrong, by what was done: a service may take receives and refuse deletes.
     troubles: BTreeMap<&'static str, Trouble>,
+    /// When each kind of trouble was last logged: one that comes and goes is not said each time.
+    said: BTreeMap<&'static str, Instant>,
+    extended: u64,
+    lost: u64,
 }
 
 struct Trouble {
     words: String,
-    /// When it was logged.
-    said: Instant,
     /// When it was last met.
     met: Instant,
 }
@@ -95,15 +97,27 @@ impl State {
             unwanted: false,
             room_at: None,
             troubles: BTreeMap::new(),
+            said: BTreeMap::new(),
+            extended: 0,
+            lost: 0,
         }
     }
 
-    /// Something is wrong, in these words; whether that is news.
+    /// Something is wrong with what is done, in these words; whether that is news.
     fn complain(&mut self, doing: &'static str, words: String, now: Instant) -> bool {
-        let before = self.troubles.get(doing).map(|trouble| trouble.said);
-        let said = before.filter(|said| now.saturating_duration_since(*said) < SAY_AGAIN);
-        self.troubles.insert(doing, Trouble { words, said: said.unwrap_or(now), met: now });
-        said.is_none()
+        self.troubles.insert(doing, Trouble { words, met: now });
+        let recent = |said: &Instant| now.saturating_duration_since(*said) < SAY_AGAIN;
+        let news = !self.said.get(doing).is_some_and(recent);
+        if news {
+            self.said.insert(doing, now);
+        }
+        news
+    }
+
+    /// How many messages are ours, and what became of their leases.
+    pub fn leases(&self) -> Counted {
+        let held = self.table.len() as u64;
+        vec![("in_flight", held), ("leases_extended", self.extended), ("leases_lost", self.lost)]
     }
 
     /// The service does this.
@@ -119,8 +133,12 @@ impl State {
     /// How many messages one more receive may bring; none while there is no room.
     pub fn promise(&mut self, now: Instant) -> Option<usize> {
         let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
-        let full = self.table.len() + self.promised >= allowed;
-        self.room_at = if full { self.table.forget_expired(now) } else { None };
+        self.room_at = None;
+        if self.table.len() + self.promised >= allowed {
+            let (lost, next) = self.table.forget_expired(now);
+            self.lost += lost;
+            self.room_at = next;
+        }
         let room = allowed.saturating_sub(self.table.len() + self.promised).min(BATCH);
         if room == 0 || self.closing || self.unwanted {
             return None;
@@ -245,7 +263,7 @@ impl State {
         let kind = match how {
             Settle::Ack => Kind::Delete,
             Settle::GiveBack => Kind::Visibility(0),
-            Settle::RetryLater { delay_ms } => {
+            Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => {
                 let delay = Duration::from_millis(delay_ms).min(Duration::from_secs(remains.as_secs()));
                 Kind::Visibility(seconds(delay))
             }
@@ -256,7 +274,10 @@ impl State {
             self.pace.settled(1, now);
         }
         let first = self.job(receipt.0, kind);
-        let behind = lane.filter(|_| how != Settle::Ack).map(|lane| self.withdraw(lane, now));
+        // What follows one that was given up on would be counted as received with it, again and again,
+        // until it goes to the dead letters too: it is handled meanwhile.
+        let goes_on = matches!(how, Settle::Ack | Settle::Leave { .. });
+        let behind = lane.filter(|_| !goes_on).map(|lane| self.withdraw(lane, now));
         Ok(first.into_iter().chain(behind.into_iter().flatten()).collect())
     }
 
@@ -296,6 +317,8 @@ impl State {
 
     /// A call was answered.
     pub fn answered(&mut self, receipt: u64, kind: Kind, result: Result<(), Class>) {
+        self.extended += u64::from(result.is_ok() && matches!(kind, Kind::Extend(_)));
+        self.lost += u64::from(result == Err(Class::Lost));
         match (kind, result) {
             (Kind::Extend(_), Ok(()) | Err(Class::Transient | Class::Permanent)) => {}
             (Kind::Delete | Kind::Visibility(_), Err(Class::Transient | Class::Permanent)) => {

@@ -79,6 +79,12 @@ pub fn replay(db: &Connection, kept: Kept, letter: &StoredLetter, now: u64) -> r
     if purge(db, kept, &[letter.id])? == 0 {
         return Ok(false);
     }
+    put_back(db, letter, now)?;
+    Ok(true)
+}
+
+/// Puts a letter back where it came from, with its own id.
+pub fn put_back(db: &Connection, letter: &StoredLetter, now: u64) -> rusqlite::Result<()> {
     let sql = "INSERT INTO queues(name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name RETURNING id";
     let queue = db.query_row(sql, [&letter.origin], |r| r.get(0))?;
     let row = NewRow {
@@ -92,5 +98,5 @@ pub fn replay(db: &Connection, kept: Kept, letter: &StoredLetter, now: u64) -> r
         replayed: true,
     };
     rows::insert(db, queue, &row)?;
-    Ok(true)
+    Ok(())
 }

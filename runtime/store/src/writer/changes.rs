@@ -137,7 +137,7 @@ impl Changes<'_> {
                 Effect::Gone(receipt)
             }
             Settle::GiveBack => Effect::Back(receipt),
-            Settle::RetryLater { delay_ms } => {
+            Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => {
                 let sql = "UPDATE messages SET visible_at = ?2, delayed_at = ?3, blocks = 1 WHERE id = ?1";
                 let until = self.now.saturating_add(delay_ms).max(1);
                 let row = params![receipt.0 as i64, until as i64, self.now as i64];

@@ -111,6 +111,7 @@ fn fresh(world: &World, random: &mut Random) -> Pipeline {
         dedup: shape.dedup,
         source: shape.caps,
         handler: "sha256:0".into(),
+        redrive: false,
     };
     Pipeline::new(rules, random.draw())
 }

@@ -47,6 +47,7 @@ impl Group {
             dedup: true,
             source,
             handler: "sha256:0".into(),
+            redrive: false,
         };
         let mut group = Self {
             pipeline: Pipeline::new(rules, 1),

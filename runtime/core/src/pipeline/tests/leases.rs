@@ -24,6 +24,7 @@ fn pipeline() -> Pipeline {
         concurrency: 1,
         max_chunk: 1,
         dedup: true,
+        redrive: false,
         source,
         handler: "sha256:0".into(),
     };

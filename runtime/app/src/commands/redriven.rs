@@ -1,0 +1,59 @@
+//! Dead letters that are left to the redrive policy of the queue that is read.
+
+use crate::config::PipelineConfig;
+use pelton_core::Letter;
+use pelton_core::ports::{Class, DeadLetters, Later};
+use pelton_store::{NotedLetters, PipelineStore};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+/// Messages that could not be read, and are remembered.
+const MOST_UNREAD: usize = 10_000;
+
+/// No letters: what is given up on is noted, so that it is not handled again, and left to the queue's
+/// policy. The reason is in the log only.
+pub struct Redriven {
+    pipeline: String,
+    noted: NotedLetters,
+    /// Messages that could not be read: the ledger has no place for them, and they come again too.
+    unread: Mutex<BTreeSet<String>>,
+}
+
+impl Redriven {
+    pub fn new(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Self {
+        let noted = NotedLetters(ledger.clone());
+        Self { pipeline: pipeline.name.clone(), noted, unread: Mutex::default() }
+    }
+
+    /// Whether this one was given up on before, as far as anybody remembers.
+    fn knows(&self, letter: &Letter) -> bool {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        if unread.len() >= MOST_UNREAD {
+            unread.clear();
+        }
+        letter.identity.is_none() && !unread.insert(letter.message.id.clone())
+    }
+}
+
+impl DeadLetters for Redriven {
+    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
+        let known: Vec<bool> = batch.iter().map(|letter| self.knows(letter)).collect();
+        let news = batch.into_iter().zip(&known).filter(|(_, known)| !**known).map(|(letter, _)| letter);
+        let news: Vec<Letter> = news.collect();
+        for letter in &news {
+            tracing::warn!(
+                pipeline = self.pipeline,
+                message_id = letter.message.id,
+                cause = letter.cause.as_str(),
+                attempts = letter.attempts,
+                "given up on, and left to the queue's redrive policy: {}",
+                letter.reason
+            );
+        }
+        Box::pin(async move {
+            let mut noted = self.noted.publish(news).await.into_iter();
+            let result = |known| if known { Ok(()) } else { noted.next().unwrap_or(Err(Class::Transient)) };
+            known.into_iter().map(result).collect()
+        })
+    }
+}

@@ -1,0 +1,224 @@
+//! Where a queue contradicts its pipeline: in words, and with the number to set.
+
+use super::broker::Findings;
+use super::sqs::{beside, facts, no_policy};
+use crate::config::{LettersConfig, PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
+use pelton_sources::sqs::QueueFacts;
+use std::time::Duration;
+
+/// What of the queue that is read contradicts the pipeline. Asks the service.
+pub fn of_source(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Findings {
+    let mut found = Findings { warnings: of_settings(pipeline, sqs), problems: Vec::new() };
+    match facts(&sqs.queue) {
+        Ok(facts) => {
+            let target = facts.redrive.as_ref().map(|policy| beside(&sqs.queue, policy));
+            // One that may not be asked is said when letters are looked at.
+            let letters = target.and_then(|queue| super::sqs::facts(&queue).ok());
+            found.warnings.extend(of_facts(pipeline, &facts, letters.as_ref()));
+        }
+        Err(why) => found.problems.push(why),
+    }
+    found
+}
+
+/// What contradicts the service, whatever the queue.
+fn of_settings(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (timeout, visibility) = (pipeline.handler.spec.timeout, sqs.visibility);
+    if timeout >= visibility {
+        warnings.push(format!(
+            "the handler may run for {timeout:?}, and a message is ours for {visibility:?} unless that is extended: a worker that stands still for as long would have its message run twice. Set `visibility_timeout` above {timeout:?}"
+        ));
+    }
+    if sqs.wait < Duration::from_secs(1) {
+        warnings.push(
+            "`wait_time` is 0: the queue is asked all the time, and every answer is paid for, empty ones too. Set it to \"20s\"".to_owned(),
+        );
+    }
+    warnings
+}
+
+/// `letters` is the queue that the policy of this one names.
+fn of_facts(pipeline: &PipelineConfig, facts: &QueueFacts, letters: Option<&QueueFacts>) -> Vec<String> {
+    let leaves = matches!(pipeline.dead_letters, LettersConfig::Redrive);
+    let mut warnings: Vec<String> = too_few_receives(pipeline, facts, leaves).into_iter().collect();
+    if !pipeline.dedup.dedups() {
+        return warnings;
+    }
+    // What was completed, and not deleted, is redriven too, and may be put back.
+    let beyond = letters.map_or(Duration::ZERO, |letters| letters.retention);
+    let (kept, known) = (facts.retention + beyond, pipeline.expires_after);
+    if known < kept {
+        let and_letters = if beyond.is_zero() {
+            String::new()
+        } else {
+            format!(", and its dead-letter queue for {}", days(beyond))
+        };
+        warnings.push(format!(
+            "the queue keeps messages for {}{and_letters}, and the ledger knows them for {}: what comes again later is handled again. Set `dedup.expires_after` to \"{}\" or more",
+            days(facts.retention), days(known), setting(kept)
+        ));
+    }
+    warnings
+}
+
+fn too_few_receives(pipeline: &PipelineConfig, facts: &QueueFacts, leaves: bool) -> Option<String> {
+    let (policy, attempts) = (facts.redrive.as_ref()?, pipeline.retry.max_attempts);
+    let (receives, target) = (policy.max_receives, &policy.target_arn);
+    if leaves && receives < attempts {
+        return Some(format!(
+            "the queue gives a message to {target} after {receives} receives, and `max_attempts` is {attempts}: the last attempts are never made. Set `max_attempts` to {receives}, or `maxReceiveCount` to {} or more",
+            attempts.saturating_mul(2)
+        ));
+    }
+    (!leaves && receives <= attempts).then(|| format!(
+        "the queue gives a message to {target} after {receives} receives, and `max_attempts` is {attempts}: that happens without a reason or a handler's name, and counts what was never started. Set `maxReceiveCount` to {} or more, or `max_attempts` lower",
+        attempts.saturating_mul(2)
+    ))
+}
+
+/// What of the queue for dead letters loses them, or shows them to others. Asks the service.
+pub fn of_letters(pipeline: &PipelineConfig) -> Findings {
+    let mut found = Findings::default();
+    let source = match &pipeline.source {
+        // That it cannot be asked is said of the source.
+        SourceConfig::Sqs(sqs) => facts(&sqs.queue).ok().map(|facts| (sqs, facts)),
+        _ => None,
+    };
+    let target = match (&pipeline.dead_letters, &source) {
+        (LettersConfig::Sqs(queue), _) => Some(queue.clone()),
+        (LettersConfig::Redrive, Some((sqs, facts))) => match &facts.redrive {
+            Some(policy) => Some(beside(&sqs.queue, policy)),
+            None => {
+                found.problems.push(no_policy(sqs));
+                None
+            }
+        },
+        _ => None,
+    };
+    let Some(target) = target else { return found };
+    match facts(&target) {
+        Ok(there) => found.warnings = of_target(&target, &there, source.map(|(_, facts)| facts).as_ref()),
+        // Letters are written without us there, so it need not let us look.
+        Err(why) if matches!(pipeline.dead_letters, LettersConfig::Redrive) => found.warnings.push(why),
+        Err(why) => found.problems.push(why),
+    }
+    found
+}
+
+fn of_target(queue: &QueueConfig, there: &QueueFacts, source: Option<&QueueFacts>) -> Vec<String> {
+    let name = queue.name();
+    let mut warnings = Vec::new();
+    if let Some(source) = source {
+        warnings.extend(kept_too_short(source, there, name));
+        warnings.extend(less_encrypted(source, there, name));
+    }
+    if there.redrive.is_some() {
+        warnings.push(format!(
+            "the queue {name} has a redrive policy of its own: `pelton dlq list` receives letters, and after enough of that they are gone from it. Remove the policy"
+        ));
+    }
+    warnings
+}
+
+/// An emulator may not say how long it keeps messages.
+fn kept_too_short(source: &QueueFacts, target: &QueueFacts, name: &str) -> Option<String> {
+    let (letters, messages) = (target.retention, source.retention);
+    let short = !letters.is_zero() && letters < messages;
+    short.then(|| {
+        format!(
+            "letters are kept for {}, and messages of the queue for {}: set the retention of {name} to 14 d",
+            days(letters),
+            days(messages)
+        )
+    })
+}
+
+/// Letters hold whole messages.
+fn less_encrypted(source: &QueueFacts, target: &QueueFacts, name: &str) -> Option<String> {
+    let key = source.key.as_ref().filter(|_| target.key.is_none())?;
+    Some(format!(
+        "messages of the queue are encrypted with a key of its own, and letters in {name} are not: set its KmsMasterKeyId to {key}"
+    ))
+}
+
+fn days(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds.is_multiple_of(86_400) { format!("{} d", seconds / 86_400) } else { format!("{seconds} s") }
+}
+
+/// As the configuration takes it.
+fn setting(duration: Duration) -> String {
+    days(duration).replace(' ', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use pelton_sources::sqs::Redrive;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn kept(days: u32) -> QueueFacts {
+        QueueFacts { retention: DAY * days, ..QueueFacts::default() }
+    }
+
+    fn moved_after(max_receives: u32) -> QueueFacts {
+        let target_arn = "arn:aws:sqs:eu-central-1:123456789012:dlq".to_owned();
+        QueueFacts { redrive: Some(Redrive { target_arn, max_receives }), ..kept(4) }
+    }
+
+    fn pipeline(more: &str) -> PipelineConfig {
+        let file = format!(
+            "[pipelines.p]\nsource = {{ type = \"sqs\", queue_url = \"https://sqs.eu-central-1.amazonaws.com/1/p\" }}\n[pipelines.p.handler]\ncomponent = \"p.wasm\"\n{more}"
+        );
+        config::parsed(&file).pipelines.remove(0)
+    }
+
+    #[test]
+    fn letters_are_to_be_kept_as_long_as_messages() {
+        let hour = QueueFacts { retention: Duration::from_secs(3_600), ..QueueFacts::default() };
+        let wanted = "letters are kept for 3600 s, and messages of the queue for 4 d: set the retention of letters to 14 d";
+        assert_eq!(kept_too_short(&kept(4), &hour, "letters").as_deref(), Some(wanted));
+        assert_eq!(kept_too_short(&kept(4), &kept(4), "letters"), None);
+        assert_eq!(kept_too_short(&kept(4), &kept(0), "letters"), None);
+    }
+
+    #[test]
+    fn the_ledger_is_to_know_what_may_come_again() {
+        let plain = pipeline("");
+        assert_eq!(of_facts(&plain, &kept(14), None), Vec::<String>::new());
+        let wanted = "the queue keeps messages for 4 d, and its dead-letter queue for 14 d, and the ledger knows them for 14 d: what comes again later is handled again. Set `dedup.expires_after` to \"18d\" or more";
+        assert_eq!(of_facts(&plain, &kept(4), Some(&kept(14))), [wanted]);
+        let off = pipeline("[pipelines.p.dedup]\nkey = \"off\"\n");
+        assert_eq!(of_facts(&off, &kept(4), Some(&kept(14))), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_policy_is_to_leave_the_attempts_their_time() {
+        let own = pipeline("");
+        let said = of_facts(&own, &moved_after(5), None);
+        assert!(
+            said[0].ends_with("Set `maxReceiveCount` to 10 or more, or `max_attempts` lower"),
+            "{said:?}"
+        );
+        assert_eq!(of_facts(&own, &moved_after(6), None), Vec::<String>::new());
+        let left = pipeline("[pipelines.p.dead_letter]\nredrive = true\n");
+        let said = of_facts(&left, &moved_after(4), None);
+        assert!(
+            said[0].ends_with("Set `max_attempts` to 4, or `maxReceiveCount` to 10 or more"),
+            "{said:?}"
+        );
+        assert_eq!(of_facts(&left, &moved_after(5), None), Vec::<String>::new());
+    }
+
+    #[test]
+    fn letters_are_to_be_encrypted_as_messages_are() {
+        let secret = QueueFacts { key: Some("alias/own".into()), ..kept(4) };
+        let wanted = "messages of the queue are encrypted with a key of its own, and letters in letters are not: set its KmsMasterKeyId to alias/own";
+        assert_eq!(less_encrypted(&secret, &kept(4), "letters").as_deref(), Some(wanted));
+        assert_eq!(less_encrypted(&secret, &secret, "letters"), None);
+        assert_eq!(less_encrypted(&kept(4), &kept(4), "letters"), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! What the start of a worker says of its queues, and what it says when it is not allowed something.
+
+use crate::{Shop, order, pipeline, plain, taken};
+use aws_sdk_sqs::types::QueueAttributeName::RedrivePolicy;
+use pelton_tests::denying::Denying;
+use pelton_tests::proxy::Proxy;
+use pelton_tests::sqs::{Sent, Sqs};
+use pelton_tests::wait::until;
+
+pub fn policy(target: &str, max_receives: u32) -> String {
+    let arn = format!("arn:aws:sqs:us-east-1:000000000000:{target}");
+    format!("{{\"deadLetterTargetArn\":\"{arn}\",\"maxReceiveCount\":\"{max_receives}\"}}")
+}
+
+#[test]
+fn the_start_says_once_what_contradicts_the_queue() {
+    let sqs = Sqs::start();
+    sqs.queue("redriven", &[]);
+    let policy = policy("redriven", 3);
+    let url = sqs.queue("orders", &[(RedrivePolicy, &policy)]);
+    let letters = sqs.queue("letters", &[(RedrivePolicy, &policy)]);
+    let one = pipeline(&url, "").with("handler", "timeout = \"30s\"");
+    let shop = Shop::new(&[one.with("dead_letter", &format!("queue_url = \"{letters}\""))]);
+    sqs.send(&url, &[plain(1, 0)]);
+    let worker = shop.worker();
+    let said = [
+        "source: the handler may run for 30s",
+        "`maxReceiveCount` to 20 or more",
+        "dead_letter: the queue letters has a redrive policy of its own",
+    ];
+    for words in said {
+        let line = worker.log.wait(words, |line| line.says(words));
+        assert_eq!(line.field("level"), "WARN", "{line:?}");
+    }
+    worker.log.wait("the order is taken", |line| line.says(" taken"));
+    worker.stop();
+    for words in said {
+        assert_eq!(worker.log.lines().iter().filter(|line| line.says(words)).count(), 1, "{words}");
+    }
+}
+
+#[test]
+fn a_service_that_is_away_delays_no_start() {
+    let sqs = Sqs::start();
+    let url = sqs.queue("orders", &[]);
+    let way = Proxy::plain(&sqs.address);
+    way.cut();
+    let shop = Shop::new(&[pipeline(&url, &format!(", endpoint_url = \"http://{}\"", way.address))]);
+    let worker = shop.worker().ready();
+    worker.log.wait("it is said", |line| line.says("Check `queue_url`"));
+    sqs.send(&url, &[plain(1, 0)]);
+    way.mend();
+    worker.log.wait("the order is taken", |line| line.says(" taken"));
+    worker.stop();
+}
+
+#[test]
+fn what_is_not_allowed_is_named_and_all_else_goes_on() {
+    let sqs = Sqs::start();
+    let url = sqs.queue("orders", &[]);
+    let denied = ["GetQueueAttributes", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"];
+    let way = Denying::before(&sqs.address, &denied);
+    let shop = Shop::new(&[pipeline(&url, &format!(", endpoint_url = \"http://{}\"", way.address))]);
+    sqs.send(&url, &[plain(1, 0), plain(2, 1), plain(3, 0)]);
+    let worker = shop.worker();
+    for action in ["sqs:GetQueueAttributes", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"] {
+        let wanted = format!("Allow this identity {action} on the queue: without it");
+        worker.log.wait(action, |line| line.says(&wanted));
+    }
+    // The second one waits for its visibility to end; what comes again of the others is a duplicate.
+    worker.log.wait_for("all are taken", 3, |line| line.says(" taken"));
+    let mut all = taken(&worker.log);
+    all.sort_unstable();
+    assert_eq!(all, [1, 2, 3]);
+    drop(worker);
+    let receives = Denying::before(&sqs.address, &["ReceiveMessage"]);
+    let shop = Shop::new(&[pipeline(&url, &format!(", endpoint_url = \"http://{}\"", receives.address))]);
+    let worker = shop.worker();
+    worker.log.wait("it is named", |line| line.says("Allow this identity sqs:ReceiveMessage"));
+    until("status says so", || {
+        let trouble = shop.status()["trouble"].clone();
+        trouble.as_str().is_some_and(|words| words.contains("sqs:ReceiveMessage")).then_some(())
+    });
+    worker.stop();
+}
+
+#[test]
+fn letters_that_may_not_be_sent_are_tried_again() {
+    let sqs = Sqs::start();
+    let (url, letters) = (sqs.queue("orders.fifo", &[]), sqs.queue("letters.fifo", &[]));
+    let way = Denying::before(&sqs.address, &["SendMessageBatch"]);
+    let target = format!("queue_url = \"{letters}\"\nendpoint_url = \"http://{}\"", way.address);
+    let shop = Shop::new(&[pipeline(&url, "").with("dead_letter", &target)]);
+    let bad = Sent { body: "no order".into(), ..order(1, "a", 0) };
+    sqs.send(&url, &[bad, order(2, "b", 0)]);
+    let worker = shop.worker();
+    worker.log.wait("the other is taken", |line| line.says(" taken"));
+    let named = "Allow this identity sqs:SendMessage on the queue";
+    worker.log.wait_for("it is tried again", 2, |line| line.says(named));
+    until("its message alone stays", || (sqs.counts(&url).unsettled() == 1).then_some(()));
+    assert_eq!(shop.status()["handled"], 1);
+    drop(worker);
+}
