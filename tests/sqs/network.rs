@@ -58,7 +58,7 @@ impl Behind {
 fn a_service_that_comes_and_goes_loses_nothing() {
     let behind = Behind::new("5s");
     let worker = behind.shop.worker();
-    for round in 0..4u64 {
+    for round in 0..3u64 {
         behind.send(round * 100 + 1..(round + 1) * 100 + 1);
         let some = round as usize * 100 + 20;
         worker.log.wait_for("some are taken", some, |line| line.says(" taken"));
@@ -67,7 +67,7 @@ fn a_service_that_comes_and_goes_loses_nothing() {
         behind.way.mend();
         until("it is back", || behind.has_trouble().is_none().then_some(()));
     }
-    behind.balance(&worker, 400);
+    behind.balance(&worker, 300);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn while_the_queue_of_letters_is_away_their_messages_stay_and_the_others_go_on()
     let (url, target) = (sqs.queue("orders.fifo", &[]), sqs.queue("letters.fifo", &[]));
     let way = Proxy::plain(&sqs.address);
     let poison = |n: u64| Sent { body: "no order".into(), ..order(n, &format!("g-{n}"), 0) };
-    let one = |n: u64| if n % 10 == 0 { poison(n) } else { order(n, &format!("g-{n}"), 0) };
+    let one = |n: u64| if n.is_multiple_of(10) { poison(n) } else { order(n, &format!("g-{n}"), 0) };
     sqs.send(&url, &(1..=200).map(one).collect::<Vec<_>>());
     let through = target.replace(&sqs.address, &way.address);
     assert_ne!(through, target, "letters go through the proxy");
