@@ -45,7 +45,7 @@ impl Shared {
     /// A call failed: said, unless it was just said.
     pub fn complain(&self, doing: &'static str, fault: &Fault) {
         let (pipeline, queue) = (&*self.options.pipeline, &*self.options.queue_url);
-        if self.state().complain(doing, fault.words.clone(), Instant::now()) {
+        if self.state().complain(doing, fault, Instant::now()) {
             tracing::warn!(pipeline, queue, "SQS: {doing} failed: {}", fault.words);
         }
     }
@@ -71,6 +71,8 @@ pub struct State {
 
 struct Trouble {
     words: String,
+    /// The service did not answer, whatever it was asked.
+    unanswered: bool,
     /// When it was logged.
     said: Instant,
     /// When it was last met.
@@ -99,16 +101,18 @@ impl State {
     }
 
     /// Something is wrong, in these words; whether that is news.
-    fn complain(&mut self, doing: &'static str, words: String, now: Instant) -> bool {
+    fn complain(&mut self, doing: &'static str, fault: &Fault, now: Instant) -> bool {
         let before = self.troubles.get(doing).map(|trouble| trouble.said);
         let said = before.filter(|said| now.saturating_duration_since(*said) < SAY_AGAIN);
-        self.troubles.insert(doing, Trouble { words, said: said.unwrap_or(now), met: now });
+        let (words, unanswered) = (fault.words.clone(), fault.unanswered);
+        let trouble = Trouble { words, unanswered, said: said.unwrap_or(now), met: now };
+        self.troubles.insert(doing, trouble);
         said.is_none()
     }
 
-    /// The service does this.
+    /// The service does this; and it answers, which ends the trouble that it did not.
     pub fn works(&mut self, doing: &'static str) {
-        self.troubles.remove(doing);
+        self.troubles.retain(|what, trouble| *what != doing && !trouble.unanswered);
     }
 
     pub fn trouble(&self, now: Instant) -> Option<String> {
