@@ -13,9 +13,9 @@ use pelton_tests::sqs_stub::{Call, Fate, How, Stub};
 use pelton_tests::wait::until;
 use std::collections::BTreeMap;
 
-const ORDERS: u64 = 400;
-/// A failure leaves the seed here, to be run again.
-const SEEDS: [u64; 2] = [1, 2];
+const ORDERS: u64 = 300;
+/// It has found what overtook a lost message, and receives that nothing woke.
+const SEED: u64 = 1;
 
 /// A number from 0 to 99.
 struct Dice(u64, u64);
@@ -80,25 +80,18 @@ fn balance(seed: u64, queue: &str, orders: &[Sent]) -> Vec<u64> {
 
 #[test]
 fn on_a_bad_day_nothing_is_lost_and_no_effect_comes_twice() {
-    for seed in SEEDS {
-        let orders: Vec<Sent> = (1..=ORDERS).map(|n| plain(n, u32::from(n % 20 == 7))).collect();
-        balance(seed, "orders", &orders);
-    }
+    let orders: Vec<Sent> = (1..=ORDERS).map(|n| plain(n, u32::from(n % 20 == 7))).collect();
+    balance(SEED, "orders", &orders);
 }
 
 #[test]
 fn on_a_bad_day_groups_keep_their_order() {
-    for seed in SEEDS {
-        let one = |n| order(n, &format!("g-{}", n % 25), u32::from(n % 40 == 7));
-        let taken = balance(seed, "orders.fifo", &(1..=ORDERS).map(one).collect::<Vec<_>>());
-        let mut last: BTreeMap<u64, u64> = BTreeMap::new();
-        for number in taken {
-            let before = last.insert(number % 25, number);
-            assert!(
-                before < Some(number),
-                "seed {seed}: order {number} of its group came after {before:?}"
-            );
-        }
+    let one = |n| order(n, &format!("g-{}", n % 25), u32::from(n % 40 == 7));
+    let taken = balance(SEED, "orders.fifo", &(1..=ORDERS).map(one).collect::<Vec<_>>());
+    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+    for number in taken {
+        let before = last.insert(number % 25, number);
+        assert!(before < Some(number), "order {number} of its group came after {before:?}");
     }
 }
 

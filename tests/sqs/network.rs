@@ -58,7 +58,7 @@ impl Behind {
 fn a_service_that_comes_and_goes_loses_nothing() {
     let behind = Behind::new("5s");
     let worker = behind.shop.worker();
-    for round in 0..4u64 {
+    for round in 0..3u64 {
         behind.send(round * 100 + 1..(round + 1) * 100 + 1);
         let some = round as usize * 100 + 20;
         worker.log.wait_for("some are taken", some, |line| line.says(" taken"));
@@ -67,7 +67,7 @@ fn a_service_that_comes_and_goes_loses_nothing() {
         behind.way.mend();
         until("it is back", || behind.has_trouble().is_none().then_some(()));
     }
-    behind.balance(&worker, 400);
+    behind.balance(&worker, 300);
 }
 
 #[test]

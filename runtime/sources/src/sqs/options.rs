@@ -40,11 +40,16 @@ impl SqsOptions {
         seconds(self.visibility)
     }
 
+    /// How long a received message is ours for the service.
+    pub(super) fn hold(&self) -> Duration {
+        Duration::from_secs(u64::from(self.visibility_s().unsigned_abs()))
+    }
+
     /// How long a lease is counted to be: less than the service's, because what it counts from is not
     /// known better than by when the answer came.
     pub(super) fn lease(&self) -> Duration {
         let margin = (self.visibility / 10).min(Duration::from_secs(1));
-        Duration::from_secs(u64::from(self.visibility_s().unsigned_abs())).saturating_sub(margin)
+        self.hold().saturating_sub(margin)
     }
 }
 
@@ -74,6 +79,22 @@ mod tests {
     fn waits_are_rounded_up() {
         let all = [0, 1, 1_000, 1_001].map(|ms| seconds(Duration::from_millis(ms)));
         assert_eq!(all, [0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn a_lease_is_a_little_shorter_than_the_service_holds_a_message() {
+        for visibility_ms in [1_000, 1_500, 30_000, 43_200_000] {
+            let visibility = Duration::from_millis(visibility_ms);
+            let options = SqsOptions {
+                pipeline: "orders".into(),
+                queue_url: String::new(),
+                wait: LONGEST_WAIT,
+                visibility,
+                at_least: 1,
+                at_most: 1,
+            };
+            assert!(options.hold() >= visibility && options.lease() < options.hold(), "{visibility:?}");
+        }
     }
 
     #[test]

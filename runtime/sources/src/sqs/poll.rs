@@ -183,7 +183,7 @@ impl Poller {
                 id: message.message_id().unwrap_or(handle).to_owned(),
                 handle: handle.to_owned(),
                 since,
-                until: since + self.shared.options.visibility,
+                until: since + self.shared.options.hold(),
                 lane: converted.lane,
                 ending: false,
                 capped: false,

@@ -45,7 +45,7 @@ impl Shared {
     /// A call failed: said, unless it was just said.
     pub fn complain(&self, doing: &'static str, fault: &Fault) {
         let (pipeline, queue) = (&*self.options.pipeline, &*self.options.queue_url);
-        if self.state().complain(doing, fault.words.clone(), Instant::now()) {
+        if self.state().complain(doing, fault, Instant::now()) {
             tracing::warn!(pipeline, queue, "SQS: {doing} failed: {}", fault.words);
         }
     }
@@ -75,6 +75,8 @@ pub struct State {
 
 struct Trouble {
     words: String,
+    /// The service did not answer, whatever it was asked.
+    unanswered: bool,
     /// When it was last met.
     met: Instant,
 }
@@ -103,9 +105,10 @@ impl State {
         }
     }
 
-    /// Something is wrong with what is done, in these words; whether that is news.
-    fn complain(&mut self, doing: &'static str, words: String, now: Instant) -> bool {
-        self.troubles.insert(doing, Trouble { words, met: now });
+    /// Something is wrong with what is done, as told; whether that is news.
+    fn complain(&mut self, doing: &'static str, fault: &Fault, now: Instant) -> bool {
+        let trouble = Trouble { words: fault.words.clone(), unanswered: fault.unanswered, met: now };
+        self.troubles.insert(doing, trouble);
         let recent = |said: &Instant| now.saturating_duration_since(*said) < SAY_AGAIN;
         let news = !self.said.get(doing).is_some_and(recent);
         if news {
@@ -120,9 +123,9 @@ impl State {
         vec![("in_flight", held), ("leases_extended", self.extended), ("leases_lost", self.lost)]
     }
 
-    /// The service does this.
+    /// The service does this; and it answers, which ends the trouble that it did not.
     pub fn works(&mut self, doing: &'static str) {
-        self.troubles.remove(doing);
+        self.troubles.retain(|what, trouble| *what != doing && !trouble.unanswered);
     }
 
     pub fn trouble(&self, now: Instant) -> Option<String> {

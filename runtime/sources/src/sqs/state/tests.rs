@@ -148,12 +148,16 @@ fn an_answer_to_an_older_receipt_changes_nothing_of_the_newer() {
 #[test]
 fn trouble_of_one_kind_is_not_over_because_another_call_works() {
     let (mut state, start) = (state(), Instant::now());
-    assert!(state.complain("deleting", "AccessDenied".into(), start), "it is news");
-    assert!(!state.complain("deleting", "AccessDenied".into(), start + Duration::from_secs(1)));
-    assert!(state.complain("deleting", "AccessDenied".into(), start + SAY_AGAIN), "it is said again");
+    let denied = Fault::told("AccessDenied", "");
+    assert!(state.complain("deleting", &denied, start), "it is news");
+    assert!(!state.complain("deleting", &denied, start + Duration::from_secs(1)));
+    assert!(state.complain("deleting", &denied, start + SAY_AGAIN), "it is said again");
     state.works("receiving");
-    assert_eq!(state.trouble(start).as_deref(), Some("AccessDenied"));
+    assert_eq!(state.trouble(start), Some(denied.words.clone()));
     assert_eq!(state.trouble(start + SAY_AGAIN + OVER), None, "nothing was deleted since");
     state.works("deleting");
     assert_eq!(state.trouble(start), None);
+    state.complain("deleting", &Fault { unanswered: true, ..denied }, start);
+    state.works("receiving");
+    assert_eq!(state.trouble(start), None, "there is an answer again");
 }
