@@ -26,6 +26,7 @@ pub struct Connection {
     endpoint_url: Option<String>,
     region: Option<String>,
     client: Arc<OnceCell<Client>>,
+    receiver: Arc<OnceCell<Client>>,
     requests: Arc<Requests>,
 }
 
@@ -39,19 +40,34 @@ impl Connection {
         let endpoint_url = endpoint_url.or((!of_service).then_some(origin)).map(str::to_owned);
         let named = || host.split('.').nth(1).filter(|_| of_service && host.starts_with("sqs."));
         let region = region.or_else(named).map(str::to_owned);
-        Self { endpoint_url, region, client: Arc::default(), requests: Arc::default() }
+        let (client, receiver) = (Arc::default(), Arc::default());
+        Self { endpoint_url, region, client, receiver, requests: Arc::default() }
     }
 
     /// A client that was made elsewhere. What it is asked is not counted.
     #[must_use]
     pub fn with(client: Client) -> Self {
         let client = Arc::new(OnceCell::new_with(Some(client)));
-        Self { endpoint_url: None, region: None, client, requests: Arc::default() }
+        let receiver = Arc::default();
+        Self { endpoint_url: None, region: None, client, receiver, requests: Arc::default() }
     }
 
     /// The client; made for the first who asks. Nothing is sent for that.
     pub(super) async fn client(&self) -> &Client {
         self.client.get_or_init(|| self.make()).await
+    }
+
+    /// The same for receives, which wait: an answer may take as long, and when to ask again is decided by
+    /// who asks. A client of its own, so that nothing is put together for each call.
+    pub(super) async fn receiver(&self, wait: Duration) -> &Client {
+        let make = || async {
+            let config = self.client().await.config().to_builder();
+            let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT);
+            let timeouts = timeouts.operation_attempt_timeout(patience(wait)).build();
+            let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled());
+            Client::from_conf(config.build())
+        };
+        self.receiver.get_or_init(make).await
     }
 
     /// What was asked by way of it.
@@ -84,8 +100,12 @@ impl Connection {
 
 /// For a receive: its answer may take as long as it waits.
 pub(super) fn patient(wait: Duration) -> Builder {
-    let patience = wait.min(LONGEST_WAIT) + ANSWER;
-    Config::builder().timeout_config(TimeoutConfig::builder().operation_attempt_timeout(patience).build())
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(patience(wait));
+    Config::builder().timeout_config(timeouts.build())
+}
+
+fn patience(wait: Duration) -> Duration {
+    wait.min(LONGEST_WAIT) + ANSWER
 }
 
 /// Scheme, host and port of an address; and host and port.

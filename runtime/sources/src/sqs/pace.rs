@@ -2,37 +2,42 @@
 
 use std::time::{Duration, Instant};
 
-/// How long settlements are counted before they say something.
-const WINDOW: Duration = Duration::from_millis(100);
+/// How long settlements are counted before they say something: at first, and then.
+const WINDOW: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+/// How many may be held for each that was settled: what a few quick ones say at first is no promise.
+const FOR_EACH: u64 = 4;
 
 /// Settlements a second, lately.
 #[derive(Debug)]
 pub struct Pace {
     since: Instant,
     count: u32,
+    all: u64,
     per_second: f64,
 }
 
 impl Pace {
     pub fn new(now: Instant) -> Self {
-        Self { since: now, count: 0, per_second: 0.0 }
+        Self { since: now, count: 0, all: 0, per_second: 0.0 }
     }
 
     /// So many were settled.
     pub fn settled(&mut self, count: usize, now: Instant) {
         self.count = self.count.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        self.all += count as u64;
         self.look(now);
     }
 
     /// What may be held at once, if one is held for `third` at most before it starts.
     pub fn allows(&mut self, third: Duration, now: Instant) -> usize {
         self.look(now);
-        (self.per_second * third.as_secs_f64()) as usize
+        let proven = usize::try_from(self.all * FOR_EACH).unwrap_or(usize::MAX);
+        ((self.per_second * third.as_secs_f64()) as usize).min(proven)
     }
 
     fn look(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.since);
-        if passed < WINDOW {
+        if passed < if self.per_second > 0.0 { WINDOW.1 } else { WINDOW.0 } {
             return;
         }
         let measured = f64::from(self.count) / passed.as_secs_f64();
@@ -53,11 +58,13 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let mut pace = Pace::new(start);
         let third = Duration::from_secs(10);
-        assert_eq!(pace.allows(third, at(50)), 0);
-        (1..=10).for_each(|n| pace.settled(100, at(n * 100)));
-        let fast = pace.allows(third, at(1_000));
+        assert_eq!(pace.allows(third, at(5)), 0);
+        pace.settled(100, at(100));
+        assert_eq!(pace.allows(third, at(100)), 400, "a few do not prove it");
+        (2..=30).for_each(|n| pace.settled(100, at(n * 100)));
+        let fast = pace.allows(third, at(3_000));
         assert!((9_900..=10_000).contains(&fast), "{fast}");
         // Ten seconds without one: nobody is as fast any more.
-        assert_eq!(pace.allows(third, at(11_000)), 0);
+        assert_eq!(pace.allows(third, at(13_000)), 0);
     }
 }

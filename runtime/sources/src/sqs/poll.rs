@@ -1,13 +1,11 @@
 //! Long polls: one when idle, more while they come back full.
 
 use super::batch::Job;
-use super::client::patient;
 use super::convert;
 use super::fault::Fault;
 use super::held::Held;
 use super::options::seconds;
 use super::state::Shared;
-use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use pelton_core::{Delivery, Receipt};
 use std::hash::{BuildHasher, RandomState};
@@ -224,7 +222,7 @@ impl Poller {
 
 async fn receive(shared: &Shared, ask: &Ask) -> Result<Vec<Message>, Fault> {
     let options = &shared.options;
-    let client = shared.connection.client().await;
+    let client = shared.connection.receiver(options.wait).await;
     let call = client
         .receive_message()
         .queue_url(&options.queue_url)
@@ -234,9 +232,7 @@ async fn receive(shared: &Shared, ask: &Ask) -> Result<Vec<Message>, Fault> {
         .message_attribute_names("All")
         .message_system_attribute_names(MessageSystemAttributeName::All)
         .set_receive_request_attempt_id(ask.attempt.as_ref().map(|(name, _)| name.clone()));
-    // When to ask again, and by which name, is decided here.
-    let patient = patient(options.wait).retry_config(RetryConfig::disabled());
-    let answer = call.customize().config_override(patient).send().await;
+    let answer = call.send().await;
     answer.map(|told| told.messages.unwrap_or_default()).map_err(|error| Fault::of(&error))
 }
 

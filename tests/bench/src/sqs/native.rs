@@ -10,7 +10,9 @@ use crate::load::{Load, number};
 use crate::work;
 use anyhow::{Context, Result, ensure};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry as Entry, Message};
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry as Entry, Message, MessageSystemAttributeName as System,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -52,6 +54,8 @@ async fn poll(client: Client, queue_url: String, left: Arc<AtomicU64>, seen: See
     let (mut numbers, mut time) = (Vec::new(), None);
     while left.load(Ordering::Relaxed) > 0 {
         let call = client.receive_message().queue_url(&queue_url).max_number_of_messages(BATCH as i32);
+        // All that a message carries, as ours asks for it.
+        let call = call.message_attribute_names("All").message_system_attribute_names(System::All);
         let messages = call.wait_time_seconds(WAIT).send().await?.messages.unwrap_or_default();
         if messages.is_empty() {
             continue;
