@@ -183,7 +183,7 @@ mod tests {
         let mut table = Table::default();
         let (expired, settled) = (table.hold(held("a")), table.hold(held("b")));
         table.end(settled);
-        assert_eq!(table.forget_expired(Instant::now()), (0, None));
+        assert_eq!(table.forget_expired(Instant::now()), (1, None));
         assert!(table.get_mut(expired).is_none() && table.get_mut(settled).is_some());
         table.keep(settled);
         table.forget_expired(Instant::now());
