@@ -17,7 +17,6 @@ mod kept;
 mod letters;
 mod options;
 mod outgoing;
-mod pace;
 mod poll;
 mod state;
 
