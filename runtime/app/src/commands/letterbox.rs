@@ -36,6 +36,8 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
         LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Box::new(stored(pipeline, store))),
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => Ok(Box::new(super::topic_letters::open(pipeline, topics, store)?)),
+        #[cfg(feature = "redis")]
+        LettersConfig::Redis(place) => Ok(Box::new(super::redis_letters::open(pipeline, place)?)),
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(queue_url) => Ok(Box::new(super::queue_letters::open(pipeline, queue_url)?)),
     }
@@ -54,6 +56,8 @@ enum Back<'c> {
     Here(std::marker::PhantomData<&'c ()>),
     #[cfg(feature = "kafka")]
     Kafka(super::topic_letters::Back<'c>),
+    #[cfg(feature = "redis")]
+    Redis(super::redis_letters::Back<'c>),
     #[cfg(feature = "sqs")]
     Sqs(super::queue_letters::Back<'c>),
 }
@@ -66,6 +70,8 @@ fn stored(pipeline: &PipelineConfig, store: Store) -> Stored<'_> {
             SourceConfig::Embedded { .. } => Back::Here(std::marker::PhantomData),
             #[cfg(feature = "kafka")]
             SourceConfig::Kafka(kafka) => Back::Kafka(super::topic_letters::Back::new(pipeline, kafka)),
+            #[cfg(feature = "redis")]
+            SourceConfig::Redis(redis) => Back::Redis(super::redis_letters::Back::new(pipeline, redis)),
             #[cfg(feature = "sqs")]
             SourceConfig::Sqs(sqs) => Back::Sqs(super::queue_letters::Back::new(pipeline, sqs)),
         },
@@ -107,6 +113,8 @@ impl Letterbox for Stored<'_> {
             Back::Here(_) => {}
             #[cfg(feature = "kafka")]
             Back::Kafka(back) => return back.put(letters, |gone| self.purge(gone)),
+            #[cfg(feature = "redis")]
+            Back::Redis(back) => return back.put(letters, |gone| self.purge(gone)),
             #[cfg(feature = "sqs")]
             Back::Sqs(back) => return back.put(letters, |gone| self.purge(gone)),
         }

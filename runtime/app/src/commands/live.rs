@@ -162,7 +162,9 @@ async fn status(pipelines: &[Live]) -> Value {
         let one = |s: Standing| (s.name.clone(), standing(&s, &blocking));
         let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
         let trouble = live.ports.source.trouble();
-        all.insert(live.pipeline.name.clone(), json!({ "trouble": trouble, "parts": parts }));
+        let lost = live.ports.source.lost_upstream();
+        let said = json!({ "trouble": trouble, "parts": parts, "lost_upstream": lost });
+        all.insert(live.pipeline.name.clone(), said);
     }
     all.into()
 }

@@ -12,6 +12,12 @@ mod letterbox;
 mod live;
 #[cfg(feature = "sqs")]
 mod queue_letters;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redis_check;
+#[cfg(feature = "redis")]
+mod redis_letters;
 #[cfg(feature = "kafka")]
 pub mod replay;
 #[cfg(feature = "kafka")]

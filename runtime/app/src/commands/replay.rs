@@ -34,7 +34,8 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
     let pipeline = find(&config, &name)?;
     let SourceConfig::Kafka(kafka) = &pipeline.source else {
         return Err(Fail::usage(format!(
-            "`{name}` reads an embedded queue, which keeps nothing that was handled; `pelton dlq replay` brings back dead letters"
+            "`{name}` reads {}, of which nothing can be read again; `pelton dlq replay` brings back dead letters",
+            pipeline.source.describe()
         )));
     };
     let parts = plan(pipeline, kafka, args)?;
