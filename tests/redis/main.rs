@@ -5,6 +5,7 @@ mod crash;
 mod letters;
 mod lost;
 mod outage;
+mod replay;
 mod takeover;
 mod ways;
 

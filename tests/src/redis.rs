@@ -36,11 +36,14 @@ impl Redis {
     #[must_use]
     pub fn start_with(options: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder can be made");
-        let address = format!("127.0.0.1:{}", free_port());
-        let process = Mutex::new(spawn(&address, dir.path(), options));
-        let redis = Self { address, process, dir };
-        redis.answers();
-        redis
+        // A port that was free may be another test's by now: its server is not ours.
+        let started = || {
+            let address = format!("127.0.0.1:{}", free_port());
+            let process = spawned(&address, dir.path(), options)?;
+            Some((address, process))
+        };
+        let (address, process) = until("the server answers", started);
+        Self { address, process: Mutex::new(process), dir }
     }
 
     /// What a source or a client is told.
@@ -53,13 +56,6 @@ impl Redis {
     #[must_use]
     pub fn data(&self) -> std::path::PathBuf {
         self.dir.path().join("data")
-    }
-
-    fn answers(&self) {
-        until("the server answers", || {
-            let pong: String = redis::cmd("PING").query(&mut self.try_connect()?).ok()?;
-            (pong == "PONG").then_some(())
-        });
     }
 
     fn try_connect(&self) -> Option<Connection> {
@@ -82,9 +78,8 @@ impl Redis {
     /// # Panics
     /// When it does not answer.
     pub fn restart(&self, options: &str) {
-        *self.process.lock().unwrap_or_else(PoisonError::into_inner) =
-            spawn(&self.address, self.dir.path(), options);
-        self.answers();
+        let process = until("the server answers", || spawned(&self.address, self.dir.path(), options));
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
     }
 
     /// Runs one command.
@@ -283,6 +278,24 @@ pub fn make_certificate(dir: &Path) {
     command.arg("-keyout").arg(dir.join("key.pem")).arg("-out").arg(dir.join("cert.pem"));
     let made = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     assert!(made.expect("openssl can be started").success(), "no certificate was made");
+}
+
+/// A server that answers at this address; none when it has ended, since somebody else has the port.
+fn spawned(address: &str, dir: &Path, options: &str) -> Option<Child> {
+    let mut process = spawn(address, dir, options);
+    let is_ours = |process: &Child| {
+        let mut connection =
+            redis::Client::open(format!("redis://{address}")).ok()?.get_connection().ok()?;
+        let info: String = redis::cmd("INFO").arg("server").query(&mut connection).ok()?;
+        // Not while it still reads its files.
+        let _: String = redis::cmd("PING").query(&mut connection).ok()?;
+        Some(info.lines().any(|line| line == format!("process_id:{}", process.id())))
+    };
+    until("the server answers or ends", || match process.try_wait() {
+        Ok(None) => is_ours(&process).filter(|ours| *ours),
+        _ => Some(false),
+    })
+    .then_some(process)
 }
 
 fn spawn(address: &str, dir: &Path, options: &str) -> Child {

@@ -22,6 +22,8 @@ mod redis_letters;
 pub mod replay;
 #[cfg(feature = "kafka")]
 mod replay_live;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod replay_stream;
 pub mod run;
 pub mod send;
 #[cfg(feature = "sqs")]

@@ -138,6 +138,8 @@ pub struct StreamFacts {
     pub consumers: Vec<ConsumerFacts>,
     /// How long the oldest pending entry has been idle, in milliseconds.
     pub oldest_idle_ms: Option<u64>,
+    /// The first pending entry.
+    pub first_pending: Option<EntryId>,
 }
 
 /// One consumer of a group.
@@ -176,12 +178,14 @@ pub async fn stream(
         .arg(100)
         .query_async(connection)
         .await?;
+    let first_pending = oldest.first().and_then(|(id, ..)| EntryId::parse(id));
     let oldest_idle_ms = oldest.iter().map(|(_, _, idle, _)| *idle).max();
     Ok(StreamFacts {
         length,
         group: Some(facts),
         consumers: all.iter().map(consumer).collect(),
         oldest_idle_ms,
+        first_pending,
     })
 }
 

@@ -42,6 +42,18 @@ impl EntryId {
     }
 }
 
+impl EntryId {
+    /// The last id before this one; none before the first.
+    #[must_use]
+    pub fn before(self) -> Option<Self> {
+        match (self.ms, self.seq) {
+            (0, 0) => None,
+            (ms, 0) => Some(Self { ms: ms - 1, seq: u64::MAX }),
+            (ms, seq) => Some(Self { ms, seq: seq - 1 }),
+        }
+    }
+}
+
 impl std::fmt::Display for EntryId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.ms, self.seq)

@@ -24,4 +24,4 @@ pub use kept::{KeptLetter, LetterPlace};
 pub use letters::RedisLetters;
 pub use list::{End, Keys, ListOptions, RedisList};
 pub use server::Server;
-pub use stream::{RedisStream, StreamOptions};
+pub use stream::{RedisStream, ReplayOptions, StreamOptions, StreamReplay};

@@ -7,9 +7,11 @@ mod chores;
 mod group;
 mod options;
 mod read;
+mod replay;
 mod told;
 
 pub use options::StreamOptions;
+pub use replay::{ReplayOptions, StreamReplay};
 
 use super::desk;
 use super::fault::Fault;
