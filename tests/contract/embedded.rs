@@ -35,6 +35,8 @@ impl Subject for Embedded {
             free_keys: true,
             empty_keys: true,
             explicit_ids: true,
+            named: true,
+            dated: true,
             delayed_send: true,
             lanes_are_independent: true,
             exact_lag: true,

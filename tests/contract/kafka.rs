@@ -51,6 +51,8 @@ impl Subject for Kafka {
             free_keys: true,
             empty_keys: true,
             explicit_ids: false,
+            named: true,
+            dated: true,
             delayed_send: false,
             lanes_are_independent: false,
             exact_lag: false,

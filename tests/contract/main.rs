@@ -5,23 +5,27 @@
 mod embedded;
 mod kafka;
 mod mutants;
+mod redis;
 mod sqs;
 
 use embedded::Embedded;
 use kafka::Kafka;
 use libtest_mimic::{Arguments, Trial};
 use pelton_tests::contract::{self, Subject};
+use redis::Kind;
 use sqs::Queues;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let subjects: [Arc<dyn Subject>; 4] = [
+    let subjects: [Arc<dyn Subject>; 6] = [
         Arc::new(Embedded),
         Arc::new(Kafka::default()),
         Arc::new(Queues::standard()),
         Arc::new(Queues::fifo()),
+        Arc::new(Kind::Stream),
+        Arc::new(Kind::List),
     ];
     let mut trials: Vec<Trial> = subjects.iter().flat_map(contract::trials).collect();
     trials.push(Trial::test("embedded::nothing_it_can_do_is_skipped", nothing_is_skipped));

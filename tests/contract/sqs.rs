@@ -65,6 +65,8 @@ impl Subject for Queues {
             free_keys: false,
             empty_keys: false,
             explicit_ids: true,
+            named: true,
+            dated: true,
             delayed_send: !self.fifo,
             lanes_are_independent: true,
             exact_lag: false,

@@ -17,6 +17,7 @@ pub mod kafka_commits;
 pub mod kafka_secure;
 pub mod log;
 pub mod proxy;
+pub mod redis;
 pub mod site;
 pub mod sqs;
 pub mod sqs_stub;

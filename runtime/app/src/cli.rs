@@ -46,14 +46,14 @@ pub enum Command {
         after_help = "Example:\n  pelton dlq list orders --cause retries-exhausted\n  pelton dlq replay orders --all --rate 10/s"
     )]
     Dlq(DlqCommand),
-    /// Read a part of a pipeline's topics once more, beside its group, whose offsets stay as they are.
+    /// Read a part of a pipeline's topics or stream once more, beside its group, which stays where it is.
     ///
     /// Handles what the group has passed and the ledger does not know as completed; with `--redo`, all of
-    /// it. Messages are marked as replayed. A worker that runs on the data directory does it, beside its own
-    /// work; without one this command does.
+    /// it. Messages are marked as replayed. For topics a worker that runs on the data directory does it,
+    /// beside its own work; without one, and for a stream, this command does.
     #[cfg(feature = "kafka")]
     #[command(
-        after_help = "Example:\n  pelton replay orders --from-timestamp 2026-11-01T00:00:00Z --to-timestamp 2026-11-02T00:00:00Z\n  pelton replay orders --from-offset 3:1200 --redo --rate 50/s"
+        after_help = "Example:\n  pelton replay orders --from-timestamp 2026-11-01T00:00:00Z --to-timestamp 2026-11-02T00:00:00Z\n  pelton replay orders --from-offset 3:1200 --redo --rate 50/s\n  pelton replay invoices --from-id 1767225600000-0"
     )]
     Replay(ReplayArgs),
     /// Ask what the ledger knows of a deduplication key.
@@ -99,6 +99,10 @@ pub struct ReplayArgs {
     /// pipeline reads several.
     #[arg(long, value_name = "[TOPIC/]PARTITION:OFFSET", group = "from", value_parser = place)]
     pub from_offset: Vec<FromOffset>,
+    /// From this entry of a stream on.
+    #[cfg(feature = "redis")]
+    #[arg(long, value_name = "ID", group = "from", value_parser = entry_id)]
+    pub from_id: Option<pelton_sources::redis::EntryId>,
     /// From the first record that is still there.
     #[arg(long, group = "from")]
     pub from_beginning: bool,
@@ -306,6 +310,12 @@ fn rate(text: &str) -> Result<f64, String> {
 fn timestamp(text: &str) -> Result<i64, String> {
     let time = text.parse::<jiff::Timestamp>();
     time.map(|t| t.as_millisecond()).map_err(|_| "must be a time such as 2026-11-01T00:00:00Z".to_owned())
+}
+
+#[cfg(all(feature = "kafka", feature = "redis"))]
+fn entry_id(text: &str) -> Result<pelton_sources::redis::EntryId, String> {
+    let id = pelton_sources::redis::EntryId::parse(text);
+    id.ok_or_else(|| "must be the id of an entry, such as 1767225600000-0".to_owned())
 }
 
 #[cfg(feature = "kafka")]

@@ -144,6 +144,12 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// How many messages the broker had, and has no more, though nobody has handled them: since the start,
+    /// as far as the source knows. None for sources whose broker loses nothing that it has handed out.
+    fn lost_upstream(&self) -> Option<u64> {
+        None
+    }
+
     /// Nothing of these partitions is in work any more, and what could be settled was.
     fn let_go(&self, partitions: Vec<u32>) {
         drop(partitions);

@@ -8,5 +8,11 @@
 #[cfg(feature = "kafka")]
 pub mod kafka;
 
+#[cfg(feature = "redis")]
+pub mod redis;
+
 #[cfg(feature = "sqs")]
 pub mod sqs;
+
+#[cfg(any(feature = "redis", feature = "sqs"))]
+mod pace;

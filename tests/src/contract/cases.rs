@@ -60,7 +60,7 @@ cases! {
         ids_are_told_apart_and_stay_over_a_redelivery [Individual],
         ids_stay_over_a_restart [Restart],
         a_producer_s_id_is_kept_and_may_come_twice [ExplicitIds],
-        the_time_of_publishing_stays [Restart],
+        the_time_of_publishing_stays [Restart, Dated],
     }
     order {
         a_lane_comes_in_the_order_it_was_sent [Keys],

@@ -21,7 +21,7 @@ pub async fn every_message_is_delivered_once_and_settled_away(probe: Probe) {
         seen.extend(batch);
     }
     assert_eq!(seen.len(), 500, "nothing was delivered twice");
-    assert_eq!(ids(&seen), sent);
+    assert_eq!(probe.names(&seen), sent);
     probe.nothing_is_left().await;
 }
 

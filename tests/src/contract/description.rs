@@ -22,6 +22,10 @@ pub struct Description {
     pub empty_keys: bool,
     /// The producer may choose a message's id.
     pub explicit_ids: bool,
+    /// Whoever sends a message learns its id.
+    pub named: bool,
+    /// The time of publishing is known.
+    pub dated: bool,
     /// A message may be sent with a delay.
     pub delayed_send: bool,
     /// Messages of a lane that was just given back come again before other work of that lane, and
@@ -57,6 +61,7 @@ pub enum Need {
     ExactLag,
     SharedLedger,
     Individual,
+    Dated,
 }
 
 impl Need {
@@ -77,6 +82,7 @@ impl Need {
             Self::IndependentLanes => (d.lanes_are_independent, "a lane that waits stops its partition"),
             Self::ExactLag => (d.exact_lag, "its lag is an estimate"),
             Self::SharedLedger => (d.source.shares_ledger, "it is not in the ledger's database"),
+            Self::Dated => (d.dated, "it does not know when a message was published"),
             Self::Individual => (!d.source.cumulative, "it settles up to a position, not one by one"),
         };
         (!has).then_some(why)

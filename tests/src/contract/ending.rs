@@ -17,7 +17,7 @@ pub async fn closing_gives_back_what_is_held(mut probe: Probe) {
     let sent: BTreeSet<String> = probe.send_numbers(0..10).await.into_iter().collect();
     probe.take(6).await;
     probe.restart().await;
-    assert_eq!(ids(&probe.take(10).await), sent);
+    assert_eq!(probe.names(&probe.take(10).await), sent);
 }
 
 pub async fn a_crash_brings_back_what_was_not_settled_and_only_that(mut probe: Probe) {

@@ -13,7 +13,7 @@ async fn round_trip(probe: &Probe, sent: &[Outgoing]) -> Vec<Arc<Message>> {
     while found.len() < sent.len() {
         for delivery in probe.take(1).await {
             probe.settle(&delivery, Settle::Ack).await;
-            found.insert(delivery.message.id.clone(), delivery.message);
+            found.insert(probe.name(&delivery), delivery.message);
         }
     }
     ids.iter().map(|id| found.remove(id).expect("each comes with the id it was sent with")).collect()
@@ -123,7 +123,7 @@ pub async fn ids_stay_over_a_restart(mut probe: Probe) {
     probe.restart().await;
     let more = probe.send_numbers(20..40).await;
     let found: BTreeMap<_, _> =
-        probe.take(40).await.into_iter().map(|d| (d.message.id.clone(), super::probe::text(&d))).collect();
+        probe.take(40).await.into_iter().map(|d| (probe.name(&d), super::probe::text(&d))).collect();
     let numbers = (0..40).map(|n: usize| n.to_string());
     assert_eq!(found, sent.into_iter().chain(more).zip(numbers).collect(), "and none is used again");
 }

@@ -68,7 +68,7 @@ pub trait Fixture: Send + Sync {
     fn ports(&self) -> Ports;
 
     /// Sends as another process does: not through the open source. Returns the messages' ids, in
-    /// order; they are the source's when it returns.
+    /// order, or their bodies where nobody is told the ids; they are the source's when it returns.
     fn send(&self, batch: Vec<Outgoing>) -> Later<'_, Vec<String>>;
 
     /// The ids of the messages that have a letter, oldest first, read as an operator does.

@@ -4,7 +4,7 @@ use super::{Description, Fixture, Outgoing, Ports};
 use pelton_core::outcome::{Cause, Failure};
 use pelton_core::ports::{Claim, ClaimItem, Class, Completion, Release, Settle, Verdict};
 use pelton_core::watermark::Watermark;
-use pelton_core::{Delivery, Identity, Letter, Receipt};
+use pelton_core::{Delivery, Identity, Letter, Message, Receipt};
 use pelton_store::key_digest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,6 +37,25 @@ impl Probe {
         let ids = self.fixture.send(batch).await;
         assert_eq!(ids.len(), count, "one id for each message sent");
         ids
+    }
+
+    /// What a delivery is known by to whoever sent it: its id, or its body where nobody is told the ids.
+    pub fn name(&self, delivery: &Delivery) -> String {
+        self.name_of(&delivery.message)
+    }
+
+    /// The same of a message.
+    pub fn name_of(&self, message: &Message) -> String {
+        if self.can.named {
+            message.id.clone()
+        } else {
+            String::from_utf8_lossy(&message.body).into_owned()
+        }
+    }
+
+    /// The names of deliveries, sorted.
+    pub fn names(&self, deliveries: &[Delivery]) -> BTreeSet<String> {
+        deliveries.iter().map(|d| self.name(d)).collect()
     }
 
     /// Sends plain messages with these numbers as their bodies.
@@ -166,7 +185,7 @@ impl Probe {
         while found.is_empty() {
             for delivery in self.receive(100, ROOM).await {
                 if !self.is_known(&delivery).await {
-                    found.push(delivery.message.id.clone());
+                    found.push(self.name(&delivery));
                 }
             }
         }

@@ -12,6 +12,8 @@ pub enum Back<'c> {
     Embedded { pipeline: &'c PipelineConfig, store: Store },
     #[cfg(feature = "kafka")]
     Kafka(Box<super::topic_letters::Back<'c>>),
+    #[cfg(feature = "redis")]
+    Redis(Box<super::redis_letters::Back<'c>>),
     #[cfg(feature = "sqs")]
     Sqs(Box<super::queue_letters::Back<'c>>),
 }
@@ -24,6 +26,10 @@ impl<'c> Back<'c> {
             #[cfg(feature = "kafka")]
             SourceConfig::Kafka(kafka) => {
                 Self::Kafka(Box::new(super::topic_letters::Back::new(pipeline, kafka)))
+            }
+            #[cfg(feature = "redis")]
+            SourceConfig::Redis(redis) => {
+                Self::Redis(Box::new(super::redis_letters::Back::new(pipeline, redis)))
             }
             #[cfg(feature = "sqs")]
             SourceConfig::Sqs(sqs) => Self::Sqs(Box::new(super::queue_letters::Back::new(pipeline, sqs))),
@@ -41,6 +47,8 @@ impl<'c> Back<'c> {
             Self::Embedded { .. } => format!("queue {}", found.letter.origin),
             #[cfg(feature = "kafka")]
             Self::Kafka(_) => super::topic_letters::destination(&found.letter),
+            #[cfg(feature = "redis")]
+            Self::Redis(back) => back.destination(),
             #[cfg(feature = "sqs")]
             Self::Sqs(back) => back.destination(&found.letter),
         }
@@ -76,6 +84,8 @@ impl<'c> Back<'c> {
             }
             #[cfg(feature = "kafka")]
             Self::Kafka(back) => back.send(letters),
+            #[cfg(feature = "redis")]
+            Self::Redis(back) => back.send(letters),
             #[cfg(feature = "sqs")]
             Self::Sqs(back) => back.send(letters),
         }

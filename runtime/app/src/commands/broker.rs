@@ -22,7 +22,7 @@ pub struct Part {
 /// Asks the broker of a pipeline; none for one that has no broker. Blocks for some seconds at most.
 /// `Err` says what is wrong, and what to do.
 #[cfg_attr(
-    not(any(feature = "kafka", feature = "sqs")),
+    not(any(feature = "kafka", feature = "redis", feature = "sqs")),
     allow(clippy::unnecessary_wraps, reason = "brokers answer")
 )]
 pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>> {
@@ -30,6 +30,8 @@ pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>>
         SourceConfig::Embedded { .. } => None,
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => Some(super::kafka::look(kafka)),
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(redis) => Some(super::redis::look(redis)),
         #[cfg(feature = "sqs")]
         SourceConfig::Sqs(sqs) => Some(super::sqs::look(sqs)),
     }
@@ -47,6 +49,8 @@ pub struct Findings {
 /// Looks at how a pipeline and its queue go together, by asking its broker. Blocks.
 pub fn look_at_source(pipeline: &PipelineConfig) -> Findings {
     match &pipeline.source {
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(redis) => super::redis_check::check(pipeline, redis),
         #[cfg(feature = "sqs")]
         SourceConfig::Sqs(sqs) => super::sqs_advice::of_source(pipeline, sqs),
         _ => Findings::default(),
@@ -60,6 +64,8 @@ pub fn look_at_letters(pipeline: &PipelineConfig) -> Findings {
         (SourceConfig::Kafka(kafka), LettersConfig::Topics(topics)) => {
             super::topic_letters::check(kafka, topics)
         }
+        #[cfg(feature = "redis")]
+        (_, LettersConfig::Redis(place)) => super::redis_check::check_letters(pipeline, place),
         #[cfg(feature = "sqs")]
         (_, LettersConfig::Sqs(_) | LettersConfig::Redrive) => super::sqs_advice::of_letters(pipeline),
         _ => Findings::default(),
@@ -99,6 +105,8 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
         LettersConfig::Topics(topics) => {
             Some(uncounted(pipeline, super::topic_letters::count(pipeline, topics, store)))
         }
+        #[cfg(feature = "redis")]
+        LettersConfig::Redis(place) => super::redis::count_letters(pipeline, place),
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(_) => {
             // And those that SQS did not take.
@@ -124,6 +132,10 @@ fn uncounted(pipeline: &PipelineConfig, counted: Result<u64, Fail>) -> Result<u6
 pub fn table(looked: &[Part], worker_runs: bool) -> (Vec<&'static str>, Vec<Vec<String>>) {
     if looked.iter().all(|part| part.json["queue"].is_string()) {
         return (vec!["queue", "visible", "in flight", "delayed"], looked.iter().map(queue_row).collect());
+    }
+    #[cfg(feature = "redis")]
+    if looked.iter().all(|part| part.json["consumers"].is_array()) {
+        return super::redis::table(looked);
     }
     let heading = vec!["partition", "committed", "received", "end", "lag", "waits for"];
     (heading, partition_rows(looked, worker_runs))
@@ -172,6 +184,9 @@ pub fn to_json(looked: &Result<Vec<Part>, Vec<String>>) -> Value {
     match looked {
         Ok(parts) if parts.iter().any(|p| p.json["queue"].is_string()) => {
             json!({ "queues": parts.iter().map(|p| p.json.clone()).collect::<Vec<_>>() })
+        }
+        Ok(parts) if parts.iter().any(|p| p.json["consumers"].is_array()) => {
+            json!({ "keys": parts.iter().map(|p| p.json.clone()).collect::<Vec<_>>() })
         }
         Ok(parts) => json!({ "partitions": parts.iter().map(|p| p.json.clone()).collect::<Vec<_>>() }),
         Err(problems) => json!({ "problems": problems }),

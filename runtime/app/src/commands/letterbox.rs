@@ -5,7 +5,7 @@ use super::{letter, open_beside};
 use crate::cli::{LetterId, Which};
 use crate::config::{Config, LettersConfig, PipelineConfig};
 use crate::exit::{Fail, Outcome};
-#[cfg(any(feature = "kafka", feature = "sqs"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 use pelton_core::letter::Note;
 use pelton_store::{LetterFilter, Store, StoredLetter};
 
@@ -37,7 +37,7 @@ pub trait Letterbox {
 
 /// What is known of a letter that a broker keeps, as if it were stored here. `own_id` and `origin` are its
 /// where nothing else is said; `at_ms` is when the broker took it.
-#[cfg(any(feature = "kafka", feature = "sqs"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 pub fn noted(note: Note, own_id: String, origin: &str, at_ms: Option<u64>) -> StoredLetter {
     let unsaid = |text: String, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text };
     StoredLetter {
@@ -65,6 +65,8 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
         LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Box::new(stored(pipeline, store))),
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => Ok(Box::new(super::topic_letters::open(pipeline, topics, store)?)),
+        #[cfg(feature = "redis")]
+        LettersConfig::Redis(place) => Ok(Box::new(super::redis_letters::open(pipeline, place, &store)?)),
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(queue) => {
             let there = super::queue_letters::open(pipeline, queue, &store)?;

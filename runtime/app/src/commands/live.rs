@@ -164,8 +164,9 @@ async fn status(pipelines: &[Live]) -> Value {
         let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
         let trouble = live.ports.source.trouble();
         let counted = counted(&live.ports);
-        let one = json!({ "trouble": trouble, "parts": parts, "counted": counted });
-        all.insert(live.pipeline.name.clone(), one);
+        let lost = live.ports.source.lost_upstream();
+        let said = json!({ "trouble": trouble, "parts": parts, "counted": counted, "lost_upstream": lost });
+        all.insert(live.pipeline.name.clone(), said);
     }
     all.into()
 }

@@ -13,12 +13,20 @@ mod letterbox;
 mod live;
 #[cfg(feature = "sqs")]
 mod queue_letters;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redis_check;
+#[cfg(feature = "redis")]
+mod redis_letters;
 #[cfg(feature = "sqs")]
 mod redriven;
 #[cfg(feature = "kafka")]
 pub mod replay;
 #[cfg(feature = "kafka")]
 mod replay_live;
+#[cfg(all(feature = "kafka", feature = "redis"))]
+mod replay_stream;
 pub mod run;
 pub mod send;
 #[cfg(feature = "sqs")]

@@ -54,6 +54,8 @@ impl InQueue<'_> {
             SourceConfig::Embedded { queue } => queue == origin,
             #[cfg(feature = "kafka")]
             SourceConfig::Kafka(kafka) => kafka.topics.iter().any(|topic| topic == origin),
+            #[cfg(feature = "redis")]
+            SourceConfig::Redis(redis) => redis.key == origin,
             // All go back into the queue that is read, whatever it was called.
             SourceConfig::Sqs(_) => !origin.is_empty(),
         }
@@ -64,6 +66,8 @@ impl InQueue<'_> {
             SourceConfig::Embedded { queue } => queue,
             #[cfg(feature = "kafka")]
             SourceConfig::Kafka(kafka) => kafka.topics.first().map_or("", String::as_str),
+            #[cfg(feature = "redis")]
+            SourceConfig::Redis(redis) => &redis.key,
             SourceConfig::Sqs(sqs) => sqs.queue.name(),
         }
     }

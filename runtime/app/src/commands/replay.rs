@@ -7,7 +7,7 @@ use crate::config::{Config, KafkaConfig, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::{logs, progress};
 use indicatif::ProgressBar;
-use pelton_core::ports::{DeadLetters, Handler};
+use pelton_core::ports::{DeadLetters, Handler, Source};
 use pelton_engine::{Control, Phase, PipelineStats, Ports};
 use pelton_sources::kafka::{KafkaReplay, Part, PartitionStatus, Reader, inspect};
 use pelton_store::{PipelineStore, Store};
@@ -32,11 +32,25 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
     // Only this one's handler is needed.
     config.pipelines.retain(|p| p.name == name);
     let pipeline = find(&config, &name)?;
+    #[cfg(feature = "redis")]
+    if let SourceConfig::Redis(redis) = &pipeline.source {
+        return super::replay_stream::replay(file, &config, pipeline, redis, args);
+    }
     let SourceConfig::Kafka(kafka) = &pipeline.source else {
         return Err(Fail::usage(format!(
-            "`{name}` reads an embedded queue, which keeps nothing that was handled; `pelton dlq replay` brings back dead letters"
+            "`{name}` reads {}, which keeps nothing that was handled; `pelton dlq replay` brings back dead letters",
+            pipeline
+                .source
+                .queue()
+                .map_or_else(|| pipeline.source.describe(), |_| "an embedded queue".to_owned())
         )));
     };
+    #[cfg(feature = "redis")]
+    if args.from_id.is_some() {
+        return Err(Fail::usage(format!(
+            "`{name}` reads Kafka, which has no such ids: give --from-offset"
+        )));
+    }
     let parts = plan(pipeline, kafka, args)?;
     let count: u64 = parts.iter().flat_map(|(_, parts)| parts).map(length).sum();
     if count == 0 {
@@ -48,21 +62,62 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
         replay_live::ask(&config, pipeline, args, &parts, &bar)
     } else {
         logs::start(args.log_format, bar.clone());
-        alone(file, &config, pipeline, kafka, args, parts, &bar)
+        alone(file, &config, pipeline, args.redo, &bar, |store, ledger| {
+            open(store, &config, pipeline, kafka, ledger, parts, args.rate)
+        })
     };
     bar.finish_and_clear();
     report(&name, &done?)
 }
 
-/// In this process, which owns the data directory meanwhile.
-fn alone(
-    file: &Path,
+/// A source with an end.
+pub trait Ending: Source {
+    /// Messages that the pipeline is done with.
+    fn settled(&self) -> u64;
+
+    /// Everything was read and settled.
+    fn is_complete(&self) -> bool;
+
+    /// Why it ended before its end, if it did.
+    fn failed(&self) -> Option<String>;
+}
+
+impl Ending for KafkaReplay {
+    fn settled(&self) -> u64 {
+        self.settled()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_complete()
+    }
+
+    fn failed(&self) -> Option<String> {
+        self.failed()
+    }
+}
+
+fn open(
+    store: &Store,
     config: &Config,
     pipeline: &PipelineConfig,
     kafka: &KafkaConfig,
-    args: &ReplayArgs,
+    ledger: &PipelineStore,
     parts: Parts,
+    rate: Option<f64>,
+) -> Result<Arc<dyn Ending>, Fail> {
+    let options = kafka::options(store, config, pipeline, kafka, ledger).map_err(store_fail)?;
+    let source = KafkaReplay::open(options, parts, rate);
+    Ok(Arc::new(source.map_err(|why| kafka::refused(pipeline, &why))?))
+}
+
+/// In this process, which owns the data directory meanwhile.
+pub fn alone(
+    file: &Path,
+    config: &Config,
+    pipeline: &PipelineConfig,
+    redo: bool,
     bar: &ProgressBar,
+    open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn Ending>, Fail>,
 ) -> Result<Done, Fail> {
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
     let handler = run::load_handlers(file, config)?.pop();
@@ -75,9 +130,10 @@ fn alone(
         let listening = tokio::spawn(run::listen(signals, phase));
         let ledger = run::ledger(&store, pipeline, &handler)?;
         let letters = run::letters(pipeline, &ledger)?;
-        let job = Job { config, pipeline, kafka, store: &store, redo: args.redo, rate: args.rate };
+        let source = open(&store, &ledger)?;
+        let work = Work { config, pipeline, store: &store, redo };
         let ended =
-            job.work(ledger, letters, handler, parts, phases, |settled| bar.set_position(settled)).await;
+            work.drive(source, ledger, letters, handler, phases, |settled| bar.set_position(settled)).await;
         listening.abort();
         ended
     });
@@ -157,7 +213,7 @@ fn passed(status: &PartitionStatus, named: &[FromOffset]) -> Option<Part> {
     Some(Part { partition: status.partition, from, to })
 }
 
-/// A replay, wherever it runs.
+/// A replay of topics, wherever it runs.
 pub struct Job<'c> {
     pub config: &'c Config,
     pub pipeline: &'c PipelineConfig,
@@ -165,6 +221,14 @@ pub struct Job<'c> {
     pub store: &'c Store,
     pub redo: bool,
     pub rate: Option<f64>,
+}
+
+/// A replay, whatever it reads.
+struct Work<'c> {
+    config: &'c Config,
+    pipeline: &'c PipelineConfig,
+    store: &'c Store,
+    redo: bool,
 }
 
 /// What came of a replay.
@@ -189,11 +253,24 @@ impl Job<'_> {
         handler: Arc<dyn Handler>,
         parts: Parts,
         phase: watch::Receiver<Phase>,
+        seen: impl FnMut(u64),
+    ) -> Result<Done, Fail> {
+        let Self { config, pipeline, kafka, store, redo, rate } = *self;
+        let source = open(store, config, pipeline, kafka, &ledger, parts, rate)?;
+        Work { config, pipeline, store, redo }.drive(source, ledger, letters, handler, phase, seen).await
+    }
+}
+
+impl Work<'_> {
+    async fn drive(
+        &self,
+        source: Arc<dyn Ending>,
+        ledger: PipelineStore,
+        letters: Arc<dyn DeadLetters>,
+        handler: Arc<dyn Handler>,
+        phase: watch::Receiver<Phase>,
         mut seen: impl FnMut(u64),
     ) -> Result<Done, Fail> {
-        let options = kafka::options(self.store, self.config, self.pipeline, self.kafka, &ledger);
-        let source = KafkaReplay::open(options.map_err(store_fail)?, parts, self.rate);
-        let source = Arc::new(source.map_err(|why| kafka::refused(self.pipeline, &why))?);
         let ledger = if self.redo { ledger.redoing() } else { ledger };
         let ports = Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler };
         let stats = Arc::new(PipelineStats::default());
@@ -221,7 +298,7 @@ impl Job<'_> {
     }
 }
 
-fn report(name: &str, done: &Done) -> Outcome {
+pub fn report(name: &str, done: &Done) -> Outcome {
     let n = table::number;
     let known = done.settled.saturating_sub(done.handled + done.dead_letters);
     println!(

@@ -129,6 +129,8 @@ fn source(
         SourceConfig::Embedded { queue } => Ok(Arc::new(store.queue(ledger, queue).map_err(store_fail)?)),
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => super::kafka::open(store, config, pipeline, kafka, ledger),
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(redis) => super::redis::open(config, pipeline, redis),
         #[cfg(feature = "sqs")]
         SourceConfig::Sqs(sqs) => Ok(super::sqs::open(pipeline, sqs)),
     }
@@ -167,6 +169,8 @@ pub fn letters(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Result<Arc<
         LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Arc::new(ledger.clone())),
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => super::kafka::letters(pipeline, topics, ledger),
+        #[cfg(feature = "redis")]
+        LettersConfig::Redis(place) => super::redis::letters(pipeline, place, ledger),
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(queue) => Ok(super::sqs::letters(pipeline, queue, ledger)),
         #[cfg(feature = "sqs")]

@@ -39,6 +39,15 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     for (seen, why) in all.iter().filter_map(|seen| Some((seen, seen.ready.as_ref()?.as_ref().err()?))) {
         println!("\n{} is not ready: {why}", seen.name);
     }
+    for (seen, lost) in
+        all.iter().filter_map(|seen| Some((seen, seen.lost_upstream.filter(|lost| *lost > 0)?)))
+    {
+        println!(
+            "\n{}: {} messages were deleted or trimmed at the broker before they were handled, since the worker has started; its log says which",
+            seen.name,
+            table::number(lost)
+        );
+    }
     match worker {
         Some(pid) => println!("\na worker runs (process {pid})"),
         None => println!("\nno worker runs"),
@@ -56,6 +65,8 @@ pub struct Seen {
     ready: Option<Result<(), String>>,
     /// What its worker has counted since it began, by name; empty when there is nothing, or no worker.
     counted: Map<String, Value>,
+    /// What its worker knows that the broker has lost.
+    lost_upstream: Option<u64>,
 }
 
 /// Looks at every pipeline, in the order of the configuration. Blocks: brokers are asked, for some
@@ -82,7 +93,8 @@ pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<
             None => Ok(()),
         });
         let counted = said.and_then(|said| said["counted"].as_object()).cloned().unwrap_or_default();
-        all.push(Seen { name, counts, broker, ready, counted });
+        let lost_upstream = said.and_then(|said| said["lost_upstream"].as_u64());
+        all.push(Seen { name, counts, broker, ready, counted, lost_upstream });
     }
     Ok(all)
 }
@@ -129,7 +141,7 @@ pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatu
 
 /// The object of `status --json` and of `run --until-empty`.
 pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
-    let one = |Seen { counts: s, broker, ready, counted, .. }: &Seen| {
+    let one = |Seen { counts: s, broker, ready, counted, lost_upstream, .. }: &Seen| {
         let written: Map<String, Value> =
             Cause::WORDS.iter().zip(s.letters_written).map(|(w, n)| ((*w).to_owned(), n.into())).collect();
         let mut json = json!({
@@ -137,6 +149,7 @@ pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
             "handled": s.handled, "duplicates": s.duplicates, "retries": s.retries,
             "dead_letters": s.dead_letters, "dead_letters_written": written, "handler": s.handler,
             "ready": ready.as_ref().map(Result::is_ok),
+            "lost_upstream": lost_upstream,
             "trouble": ready.as_ref().and_then(|ready| ready.as_ref().err()),
         });
         if let Some(looked) = broker {

@@ -26,16 +26,22 @@ impl Target for Queue {
 
 /// The target of a pipeline; refuses what its broker cannot do.
 #[cfg_attr(
-    not(any(feature = "kafka", feature = "sqs")),
+    not(any(feature = "kafka", feature = "redis", feature = "sqs")),
     allow(unused_variables, reason = "brokers need it")
 )]
-pub fn open(config: &Config, pipeline: &PipelineConfig, args: &SendArgs) -> Result<Box<dyn Target>, Fail> {
+pub fn open<'c>(
+    config: &Config,
+    pipeline: &'c PipelineConfig,
+    args: &SendArgs,
+) -> Result<Box<dyn Target + 'c>, Fail> {
     match &pipeline.source {
         SourceConfig::Embedded { queue } => {
             Ok(Box::new(Queue { store: open_beside(config)?, name: queue.clone() }))
         }
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => super::kafka::target(config, pipeline, kafka, args),
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(redis) => super::redis::target(config, pipeline, redis, args),
         #[cfg(feature = "sqs")]
         SourceConfig::Sqs(sqs) => super::sqs::target(config, pipeline, sqs, args),
     }

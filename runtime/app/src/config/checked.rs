@@ -67,6 +67,8 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
     let shutdown_timeout = root.duration("shutdown_timeout", Duration::from_secs(30));
     #[cfg(feature = "kafka")]
     super::kafka::together(&pipelines, shutdown_timeout, root.problems);
+    #[cfg(feature = "redis")]
+    super::redis::together(&pipelines, root.problems);
     #[cfg(feature = "sqs")]
     super::sqs::together(&pipelines, root.problems);
     let config = Config {

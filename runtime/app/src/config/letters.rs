@@ -16,6 +16,9 @@ pub enum LettersConfig {
     /// Topics of the broker that is read.
     #[cfg(feature = "kafka")]
     Topics(LetterTopics),
+    /// A stream or a list of the server that is read.
+    #[cfg(feature = "redis")]
+    Redis(pelton_sources::redis::LetterPlace),
     /// A queue of SQS, whatever the pipeline reads.
     #[cfg(feature = "sqs")]
     Sqs(QueueConfig),
@@ -72,6 +75,10 @@ fn target(section: &Section<'_>, source: &SourceConfig) -> LettersConfig {
     match source {
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) if !section.has("queue") => topics(section, &kafka.topics),
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(redis) if section.has("stream") || section.has("list") => {
+            redis_key(section, &redis.key)
+        }
         _ => queue(section, source.queue()),
     }
 }
@@ -84,6 +91,29 @@ fn queue(section: &Section<'_>, read: Option<&str>) -> LettersConfig {
         section.problem("queue", "must be 1 to 64 of a-z, A-Z, 0-9, `-` and `_`");
     }
     LettersConfig::Queue(target)
+}
+
+#[cfg(feature = "redis")]
+fn redis_key(section: &Section<'_>, read: &str) -> LettersConfig {
+    use pelton_sources::redis::LetterPlace;
+    let (stream, list) = (section.text("stream"), section.text("list"));
+    if stream.is_some() && list.is_some() {
+        section.problem("list", "is given beside `stream`; leave one of them out");
+    }
+    if section.has("queue") {
+        section.problem("queue", "is given beside a key of Redis; leave one of them out");
+    }
+    let name = if stream.is_some() { "stream" } else { "list" };
+    let place = match (stream, list) {
+        (Some(stream), _) => LetterPlace::Stream(stream),
+        (None, list) => LetterPlace::List(list.unwrap_or_default()),
+    };
+    if place.key().is_empty() {
+        section.problem(name, "is empty; write a key, or leave it out");
+    } else if place.key() == read {
+        section.problem(name, "is the key that the pipeline reads: its dead letters would come back for ever; name another, or leave it out");
+    }
+    LettersConfig::Redis(place)
 }
 
 /// The queue's own policy moves what is given up on; so nothing else may be named.

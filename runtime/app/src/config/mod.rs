@@ -5,6 +5,8 @@ mod env;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod letters;
+#[cfg(feature = "redis")]
+mod redis;
 mod section;
 mod source;
 #[cfg(feature = "sqs")]
@@ -17,6 +19,8 @@ pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]
 pub use letters::LetterTopics;
 pub use letters::LettersConfig;
+#[cfg(feature = "redis")]
+pub use redis::{ListConfig, RedisConfig, RedisKind, StreamConfig};
 pub use section::{Problem, Problems};
 pub use source::SourceConfig;
 #[cfg(feature = "sqs")]

@@ -3,6 +3,8 @@
 use super::checked::is_name;
 #[cfg(feature = "kafka")]
 use super::kafka::{KafkaConfig, kafka};
+#[cfg(feature = "redis")]
+use super::redis::{RedisConfig, list, stream};
 use super::section::Section;
 #[cfg(feature = "sqs")]
 use super::sqs::{SqsConfig, sqs};
@@ -18,6 +20,9 @@ pub enum SourceConfig {
     /// Topics of Kafka, as a member of a group.
     #[cfg(feature = "kafka")]
     Kafka(Box<KafkaConfig>),
+    /// A stream or a list of Redis.
+    #[cfg(feature = "redis")]
+    Redis(Box<RedisConfig>),
     /// A queue of SQS.
     #[cfg(feature = "sqs")]
     Sqs(Box<SqsConfig>),
@@ -30,6 +35,8 @@ impl SourceConfig {
             Self::Embedded { queue } => Some(queue),
             #[cfg(feature = "kafka")]
             Self::Kafka(_) => None,
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => None,
             #[cfg(feature = "sqs")]
             Self::Sqs(_) => None,
         }
@@ -41,6 +48,8 @@ impl SourceConfig {
             Self::Embedded { queue } => format!("queue {queue}"),
             #[cfg(feature = "kafka")]
             Self::Kafka(kafka) => format!("kafka {}", kafka.topics.join(", ")),
+            #[cfg(feature = "redis")]
+            Self::Redis(redis) => redis.describe(),
             #[cfg(feature = "sqs")]
             Self::Sqs(sqs) => format!("sqs {}", sqs.queue.name()),
         }
@@ -53,21 +62,27 @@ pub fn source(pipeline: &Section<'_>, name: &str) -> SourceConfig {
     match section.text("type").as_deref() {
         #[cfg(feature = "kafka")]
         Some("kafka") => SourceConfig::Kafka(Box::new(kafka(section))),
+        #[cfg(feature = "redis")]
+        Some("redis-stream") => SourceConfig::Redis(Box::new(stream(section))),
+        #[cfg(feature = "redis")]
+        Some("redis-list") => SourceConfig::Redis(Box::new(list(section))),
         #[cfg(feature = "sqs")]
         Some("sqs") => SourceConfig::Sqs(Box::new(sqs(section))),
         #[cfg(not(feature = "kafka"))]
         Some("kafka") => left_out(&section, "kafka", name),
+        #[cfg(not(feature = "redis"))]
+        Some("redis-stream" | "redis-list") => left_out(&section, "redis", name),
         #[cfg(not(feature = "sqs"))]
         Some("sqs") => left_out(&section, "sqs", name),
         Some("embedded") => embedded(section, name, true),
         None if !pipeline.has("source") => embedded(section, name, false),
         None => {
-            section.problem("type", "is missing; write type = \"embedded\", \"kafka\" or \"sqs\"");
+            section.problem("type", "is missing; write type = \"embedded\", \"kafka\", \"redis-stream\", \"redis-list\" or \"sqs\"");
             embedded(section, name, true)
         }
         Some(other) => {
             let what = format!(
-                "is `{other}`, which this version has not; those it has are \"embedded\", \"kafka\" and \"sqs\""
+                "is `{other}`, which this version has not; those it has are \"embedded\", \"kafka\", \"redis-stream\", \"redis-list\" and \"sqs\""
             );
             section.problem("type", what);
             // What the others are called is not known here.
@@ -76,7 +91,7 @@ pub fn source(pipeline: &Section<'_>, name: &str) -> SourceConfig {
     }
 }
 
-#[cfg(not(all(feature = "kafka", feature = "sqs")))]
+#[cfg(not(all(feature = "kafka", feature = "redis", feature = "sqs")))]
 fn left_out(section: &Section<'_>, broker: &str, name: &str) -> SourceConfig {
     let what = format!("is `{broker}`, which this build leaves out; build with `--features {broker}`");
     section.problem("type", what);

@@ -18,7 +18,6 @@ mod kept;
 mod letters;
 mod options;
 mod outgoing;
-mod pace;
 mod poll;
 mod requests;
 mod state;

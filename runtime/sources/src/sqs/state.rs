@@ -8,7 +8,7 @@ use super::client::Connection;
 use super::fault::Fault;
 use super::held::{Held, Table};
 use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
-use super::pace::Pace;
+use crate::pace::Pace;
 use pelton_core::ports::{Class, Counted, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
 use std::collections::{BTreeMap, VecDeque};

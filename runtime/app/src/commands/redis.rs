@@ -1,0 +1,323 @@
+//! A Redis source, wired to the ledger; and what commands ask its server.
+
+use super::broker::Part;
+use super::target::Target;
+use crate::cli::SendArgs;
+use crate::config::{
+    Config, ListConfig, PipelineConfig, RedisConfig, RedisKind, SourceConfig, StreamConfig,
+};
+use crate::exit::{CONFIG, Fail};
+use pelton_core::ports::{DeadLetters, Source};
+use pelton_sources::redis::{
+    Client, LetterPlace, ListFacts, ListOptions, Outgoing, RedisLetters, RedisList, RedisStream,
+    StreamFacts, StreamOptions,
+};
+use pelton_store::{NewMessage, NotedLetters, PipelineStore};
+use serde_json::json;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The file with the name that workers of this data directory have at Redis.
+const NAME: &str = "worker-name";
+/// A worker that was silent for so many times what makes its messages free is called dead.
+const DEAD_AFTER: u32 = 2;
+
+/// Begins to read. The server need not be there yet. Within the runtime.
+pub fn open(
+    config: &Config,
+    pipeline: &PipelineConfig,
+    redis: &RedisConfig,
+) -> Result<Arc<dyn Source>, Fail> {
+    let refused = |why: String| refused(pipeline, &why);
+    let server = redis.server(&redis.key).map_err(refused)?;
+    warn_of_losses(pipeline, redis);
+    let name = || own_name(&config.data_dir).map(|name| format!("{name}-{}", pipeline.name));
+    Ok(match &redis.kind {
+        RedisKind::Stream(stream) => {
+            let consumer = stream.consumer.clone().map_or_else(name, Ok)?;
+            Arc::new(RedisStream::open(stream_options(pipeline, redis, stream, consumer), server))
+        }
+        RedisKind::List(list) => {
+            if list.at_most_once {
+                tracing::warn!(
+                    pipeline = pipeline.name,
+                    list = redis.key,
+                    "delivery = \"at-most-once\": a message is off the list before it is handled, and is lost when this worker, its machine or the connection dies then; up to {} at a time. Leave `delivery` out to lose none",
+                    pipeline.max_in_flight
+                );
+            }
+            let worker = list.worker.clone().map_or_else(name, Ok)?;
+            Arc::new(RedisList::open(list_options(pipeline, redis, list, worker), server).map_err(refused)?)
+        }
+    })
+}
+
+/// Says, once the server answers, what of it may lose messages.
+fn warn_of_losses(pipeline: &PipelineConfig, redis: &RedisConfig) {
+    let (pipeline, redis) = (pipeline.clone(), redis.clone());
+    // Nobody waits for it: the source says by itself when the server is away.
+    drop(tokio::task::spawn_blocking(move || {
+        for what in super::redis_check::check(&pipeline, &redis).warnings {
+            tracing::warn!(pipeline = pipeline.name, "{what}");
+        }
+    }));
+}
+
+fn stream_options(
+    pipeline: &PipelineConfig,
+    redis: &RedisConfig,
+    stream: &StreamConfig,
+    consumer: String,
+) -> StreamOptions {
+    StreamOptions {
+        pipeline: pipeline.name.as_str().into(),
+        stream: redis.key.clone(),
+        group: stream.group.clone(),
+        start: stream.start.clone(),
+        consumer,
+        claim_min_idle: stream.claim_min_idle,
+        maxlen: stream.maxlen,
+        names: stream.names.clone(),
+        at_least: pipeline.handler.spec.concurrency.min(pipeline.max_in_flight),
+        at_most: pipeline.max_in_flight,
+    }
+}
+
+fn list_options(
+    pipeline: &PipelineConfig,
+    redis: &RedisConfig,
+    list: &ListConfig,
+    worker: String,
+) -> ListOptions {
+    ListOptions {
+        pipeline: pipeline.name.as_str().into(),
+        list: redis.key.clone(),
+        pop: list.pop,
+        at_most_once: list.at_most_once,
+        ordered: list.ordered,
+        worker,
+        takeover_after: list.takeover_after,
+        at_least: pipeline.handler.spec.concurrency.min(pipeline.max_in_flight),
+        at_most: pipeline.max_in_flight,
+    }
+}
+
+/// The name of the workers of this data directory: made once, and kept there, so that one that is started
+/// again finds what it had. The caller owns the directory.
+fn own_name(data_dir: &Path) -> Result<String, Fail> {
+    let file = data_dir.join(NAME);
+    if let Ok(name) = std::fs::read_to_string(&file)
+        && !name.trim().is_empty()
+    {
+        return Ok(name.trim().to_owned());
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let random = RandomState::new().hash_one(data_dir) as u32;
+    let name = format!("{}-{random:08x}", if host.trim().is_empty() { "pelton" } else { host.trim() });
+    // Renamed into place: half a name would be another's.
+    let new = file.with_extension("new");
+    std::fs::write(&new, &name).and_then(|()| std::fs::rename(&new, &file)).map_err(|error| {
+        Fail::refused(format!(
+            "{} cannot be written: {error}. Mend that, or name a `consumer`",
+            file.display()
+        ))
+    })?;
+    Ok(name)
+}
+
+fn refused(pipeline: &PipelineConfig, why: &str) -> Fail {
+    Fail::new(CONFIG, anyhow::anyhow!("pipelines.{}.source: {why}", pipeline.name))
+}
+
+/// Dead letters in a stream or list, written down in the ledger too.
+pub fn letters(
+    pipeline: &PipelineConfig,
+    place: &LetterPlace,
+    ledger: &PipelineStore,
+) -> Result<Arc<dyn DeadLetters>, Fail> {
+    let SourceConfig::Redis(redis) = &pipeline.source else { return Ok(Arc::new(ledger.clone())) };
+    let server = redis.server(place.key()).map_err(|why| refused(pipeline, &why))?;
+    let noted = Arc::new(NotedLetters(ledger.clone()));
+    Ok(Arc::new(RedisLetters::new(&pipeline.name, server, place.clone(), noted)))
+}
+
+/// The server of a key, for a command that waits.
+pub fn client(redis: &RedisConfig, key: &str) -> Result<Client, String> {
+    Client::open(redis.server(key)?)
+}
+
+/// How the stream or list stands.
+pub fn look(redis: &RedisConfig) -> Result<Vec<Part>, Vec<String>> {
+    let looked = client(redis, &redis.key).and_then(|client| match &redis.kind {
+        RedisKind::Stream(stream) => {
+            Ok(stream_part(redis, stream, &client.stream(&redis.key, &stream.group)?))
+        }
+        RedisKind::List(_) => Ok(list_part(redis, &client.list(&redis.key)?)),
+    });
+    looked.map(|part| vec![part]).map_err(|why| vec![why])
+}
+
+fn stream_part(redis: &RedisConfig, stream: &StreamConfig, facts: &StreamFacts) -> Part {
+    let group = facts.group.clone().unwrap_or_default();
+    let dead_ms = (stream.claim_min_idle * DEAD_AFTER).as_millis();
+    let consumers: Vec<_> = facts
+        .consumers
+        .iter()
+        .map(|c| {
+            json!({ "name": c.name, "pending": c.pending, "silent_ms": c.silent_ms, "dead": u128::from(c.silent_ms) > dead_ms })
+        })
+        .collect();
+    // Before there is a group, all that it will begin with is not handled.
+    let unread = if facts.group.is_none() && stream.start != "$" { facts.length } else { group.lag };
+    Part {
+        lag: group.pending + unread,
+        json: json!({
+            "stream": redis.key, "group": stream.group, "group_exists": facts.group.is_some(),
+            "length": facts.length, "pending": group.pending, "lag": unread,
+            "oldest_idle_ms": facts.oldest_idle_ms, "consumers": consumers,
+        }),
+    }
+}
+
+fn list_part(redis: &RedisConfig, facts: &ListFacts) -> Part {
+    let workers: Vec<_> = facts
+        .workers
+        .iter()
+        .map(|w| json!({ "name": w.name, "pending": w.held, "dead": !w.alive && w.held > 0 }))
+        .collect();
+    let held: u64 = facts.workers.iter().map(|worker| worker.held).sum();
+    Part {
+        lag: facts.length + held,
+        json: json!({ "list": redis.key, "length": facts.length, "pending": held, "consumers": workers }),
+    }
+}
+
+/// How each stands, for people: what the columns are called, and one row for each worker.
+pub fn table(looked: &[Part]) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let heading = vec!["key", "length", "unread", "pending", "oldest idle", "worker", "has", "is"];
+    let mut rows = Vec::new();
+    for part in looked {
+        let json = &part.json;
+        let name = json["stream"].as_str().or(json["list"].as_str()).unwrap_or_default().to_owned();
+        let unread = if json["list"].is_string() { &json["length"] } else { &json["lag"] };
+        let oldest = json["oldest_idle_ms"]
+            .as_u64()
+            .map_or("-".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1e3));
+        let own =
+            [name, json["length"].to_string(), unread.to_string(), json["pending"].to_string(), oldest];
+        let workers = json["consumers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let of = |worker: &serde_json::Value| {
+            let is = if worker["dead"] == true { "dead" } else { "" };
+            [
+                worker["name"].as_str().unwrap_or_default().to_owned(),
+                worker["pending"].to_string(),
+                is.to_owned(),
+            ]
+        };
+        if workers.is_empty() {
+            rows.push(own.to_vec());
+        }
+        for (number, worker) in workers.iter().enumerate() {
+            let head = if number == 0 { own.clone() } else { own.each_ref().map(|_| String::new()) };
+            rows.push(head.into_iter().chain(of(worker)).collect());
+        }
+    }
+    (heading, rows)
+}
+
+/// How many letters a stream or list has.
+pub fn count_letters(pipeline: &PipelineConfig, place: &LetterPlace) -> Option<Result<u64, Fail>> {
+    let SourceConfig::Redis(redis) = &pipeline.source else { return None };
+    let counted = client(redis, place.key()).and_then(|client| client.count_letters(place));
+    if let Err(why) = &counted {
+        eprintln!("warning: pipelines.{}.dead_letter: letters are not counted: {why}", pipeline.name);
+    }
+    Some(counted.map_err(Fail::refused))
+}
+
+struct Key<'c> {
+    client: Client,
+    redis: &'c RedisConfig,
+    max: usize,
+}
+
+impl Key<'_> {
+    fn send_fitting(&self, batch: &[&NewMessage]) -> Vec<Result<String, String>> {
+        match &self.redis.kind {
+            RedisKind::Stream(stream) => {
+                let outgoing: Vec<Outgoing> = batch.iter().map(|m| outgoing(m)).collect();
+                let added = self.client.add(&self.redis.key, &stream.names, &outgoing);
+                let id = |(message, added): (&&NewMessage, Result<String, String>)| {
+                    let added = added?;
+                    Ok(message.id.clone().unwrap_or_else(|| format!("{}/{added}", self.redis.key)))
+                };
+                batch.iter().zip(added).map(id).collect()
+            }
+            RedisKind::List(list) => {
+                let bodies: Vec<&[u8]> = batch.iter().map(|m| &*m.body).collect();
+                let pushed = self.client.push(&self.redis.key, list.pop, &bodies);
+                // A list knows no ids: a message has one from when it is taken.
+                batch.iter().map(|_| pushed.clone().map(|()| self.redis.key.clone())).collect()
+            }
+        }
+    }
+}
+
+fn outgoing(message: &NewMessage) -> Outgoing {
+    Outgoing {
+        id: message.id.clone(),
+        key: message.key.clone(),
+        headers: message.headers.clone(),
+        body: Some(message.body.clone()),
+        ..Outgoing::default()
+    }
+}
+
+impl Target for Key<'_> {
+    fn send(&self, batch: &[NewMessage]) -> Result<Vec<Result<String, String>>, Fail> {
+        let fits = |m: &&NewMessage| m.body.len() <= self.max;
+        let fitting: Vec<&NewMessage> = batch.iter().filter(fits).collect();
+        let mut sent =
+            if fitting.is_empty() { Vec::new() } else { self.send_fitting(&fitting) }.into_iter();
+        let result = |m: &NewMessage| {
+            if !fits(&m) {
+                return Err(format!(
+                    "the body has {} bytes, and `max_message_bytes` is {}: raise it, or send a reference to the data instead",
+                    m.body.len(),
+                    self.max
+                ));
+            }
+            let unsaid = || Err("the server did not say whether it has it".to_owned());
+            sent.next().unwrap_or_else(unsaid)
+        };
+        Ok(batch.iter().map(result).collect())
+    }
+}
+
+/// Sends to the pipeline's stream or list.
+pub fn target<'c>(
+    config: &Config,
+    pipeline: &PipelineConfig,
+    redis: &'c RedisConfig,
+    args: &SendArgs,
+) -> Result<Box<dyn Target + 'c>, Fail> {
+    let cannot = |what: &str| Fail::usage(format!("`{}` reads Redis, which {what}", pipeline.name));
+    if args.delay.is_some() {
+        return Err(cannot("has no delayed messages"));
+    }
+    match &redis.kind {
+        RedisKind::Stream(stream) if args.key.is_some() && stream.names.key.is_none() => {
+            return Err(cannot("knows no keys unless the source names a `key_field`"));
+        }
+        RedisKind::List(_) if args.id.is_some() || args.key.is_some() || !args.headers.is_empty() => {
+            return Err(cannot(
+                "carries bodies only in a list: put the id, the key and the headers into the body",
+            ));
+        }
+        RedisKind::Stream(_) | RedisKind::List(_) => {}
+    }
+    let client =
+        client(redis, &redis.key).map_err(|why| Fail::refused(format!("nothing was sent: {why}")))?;
+    Ok(Box::new(Key { client, redis, max: config.max_message_bytes }))
+}

@@ -1,0 +1,175 @@
+//! A server for commands that wait: how things stand, what is sent, letters. All of it blocks.
+
+use super::facts::{self, ListFacts, ServerFacts, StreamFacts};
+use super::fault::Fault;
+use super::fields::{Field, Names, Outgoing, fields};
+use super::kept::{KeptLetter, LetterPlace, of_element, of_entry};
+use super::list::{End, Keys};
+use super::server::{ANSWER, Server};
+use redis::aio::MultiplexedConnection;
+use std::cell::RefCell;
+use tokio::runtime::Runtime;
+
+/// One server. Not within a tokio runtime.
+pub struct Client {
+    runtime: Runtime,
+    /// Taken out while it is used: after an error there is none.
+    connection: RefCell<Option<MultiplexedConnection>>,
+    server: Server,
+}
+
+type Answer<T> = Result<T, String>;
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// In words: the server does not answer, or refuses.
+    pub fn open(server: Server) -> Answer<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("the Redis client cannot work here: {error}"))?;
+        let connection = runtime.block_on(server.connect(ANSWER)).map_err(|fault| fault.words)?;
+        Ok(Self { runtime, connection: RefCell::new(Some(connection)), server })
+    }
+
+    fn run<T>(&self, ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, Fault>) -> Answer<T> {
+        let mut kept = self.connection.borrow_mut();
+        let answered = self.runtime.block_on(async {
+            let mut open = match kept.take() {
+                Some(open) => open,
+                None => self.server.connect(ANSWER).await?,
+            };
+            let answer = ask(&mut open).await?;
+            *kept = Some(open);
+            Ok::<_, Fault>(answer)
+        });
+        answered.map_err(|fault| fault.words)
+    }
+
+    /// What the server is, and how much of what it has it may lose.
+    ///
+    /// # Errors
+    /// In words: the server does not answer, or refuses.
+    pub fn server(&self) -> Answer<ServerFacts> {
+        self.run(async |connection| facts::server(connection).await)
+    }
+
+    /// How a stream stands, and a group and its consumers.
+    ///
+    /// # Errors
+    /// In words: the server does not answer, or refuses.
+    pub fn stream(&self, stream: &str, group: &str) -> Answer<StreamFacts> {
+        self.run(async |connection| facts::stream(connection, stream, group).await)
+    }
+
+    /// How a list stands, and its workers.
+    ///
+    /// # Errors
+    /// In words: the server does not answer, or refuses.
+    pub fn list(&self, list: &str) -> Answer<ListFacts> {
+        let keys = Keys::of(list)?;
+        self.run(async |connection| facts::list(connection, list, &keys).await)
+    }
+
+    /// Adds messages to a stream, in order; for each its entry's id, or why it was refused, in words.
+    pub fn add(&self, stream: &str, names: &Names, batch: &[Outgoing]) -> Vec<Result<String, String>> {
+        let ready: Vec<Result<Vec<Field>, String>> =
+            batch.iter().map(|message| fields(message, names)).collect();
+        let added = self.run(async |connection| {
+            let mut pipe = redis::pipe();
+            for fields in ready.iter().flatten() {
+                let command = pipe.cmd("XADD").arg(stream).arg("*");
+                for (name, value) in fields {
+                    command.arg(name).arg(value);
+                }
+            }
+            if pipe.is_empty() {
+                Ok(Vec::new())
+            } else {
+                Ok(pipe.query_async::<Vec<String>>(connection).await?)
+            }
+        });
+        let mut added = added.map(Vec::into_iter);
+        let result = |ready: Result<Vec<Field>, String>| {
+            ready?;
+            match &mut added {
+                Ok(ids) => ids.next().ok_or_else(|| "the server did not say whether it has it".to_owned()),
+                Err(why) => Err(why.clone()),
+            }
+        };
+        ready.into_iter().map(result).collect()
+    }
+
+    /// Pushes bodies to the end of a list that is not popped, in order.
+    ///
+    /// # Errors
+    /// In words: none may be there, or all.
+    pub fn push(&self, list: &str, pop: End, bodies: &[&[u8]]) -> Answer<()> {
+        let push = if pop == End::Right { "LPUSH" } else { "RPUSH" };
+        self.run(async |connection| {
+            let mut pipe = redis::pipe();
+            for body in bodies {
+                pipe.cmd(push).arg(list).arg(*body).ignore();
+            }
+            Ok(pipe.query_async::<()>(connection).await?)
+        })
+    }
+
+    /// How many letters there are.
+    ///
+    /// # Errors
+    /// In words: the server does not answer, or refuses.
+    pub fn count_letters(&self, place: &LetterPlace) -> Answer<u64> {
+        let command = if matches!(place, LetterPlace::Stream(_)) { "XLEN" } else { "LLEN" };
+        self.run(async |connection| {
+            Ok(redis::cmd(command).arg(place.key()).query_async(connection).await?)
+        })
+    }
+
+    /// Letters, oldest first: at most `count` behind this one of a stream, or behind so many of a list.
+    ///
+    /// # Errors
+    /// In words: the server does not answer, or refuses.
+    pub fn letters(
+        &self,
+        place: &LetterPlace,
+        after: Option<&str>,
+        seen: u64,
+        count: usize,
+    ) -> Answer<Vec<KeptLetter>> {
+        self.run(async |connection| match place {
+            LetterPlace::Stream(key) => {
+                let from = after.map_or("-".to_owned(), |after| format!("({after}"));
+                let mut command = redis::cmd("XRANGE");
+                command.arg(key).arg(from).arg("+").arg("COUNT").arg(count);
+                let page: Vec<(String, Vec<Field>)> = command.query_async(connection).await?;
+                Ok(page.into_iter().map(|(id, fields)| of_entry(&id, fields)).collect())
+            }
+            LetterPlace::List(key) => {
+                // They are pushed to the left: the oldest is the last one.
+                let last = -1 - i64::try_from(seen).unwrap_or(i64::MAX - 1);
+                let first = last.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX) - 1);
+                let page: Vec<Vec<u8>> =
+                    redis::cmd("LRANGE").arg(key).arg(first).arg(last).query_async(connection).await?;
+                Ok(page.into_iter().rev().map(of_element).collect())
+            }
+        })
+    }
+
+    /// Removes a letter; false when it was not there any more.
+    ///
+    /// # Errors
+    /// In words: the server does not answer, or refuses.
+    pub fn remove(&self, place: &LetterPlace, letter: &KeptLetter) -> Answer<bool> {
+        let gone: Answer<u64> = self.run(async |connection| match place {
+            LetterPlace::Stream(key) => {
+                Ok(redis::cmd("XDEL").arg(key).arg(&letter.id).query_async(connection).await?)
+            }
+            LetterPlace::List(key) => {
+                // The same letter twice is two letters.
+                Ok(redis::cmd("LREM").arg(key).arg(-1).arg(&letter.raw).query_async(connection).await?)
+            }
+        });
+        gone.map(|gone| gone > 0)
+    }
+}

@@ -1,0 +1,235 @@
+//! How a stream, its group or a list stands: for the lag, for `status` and for `check`.
+
+use super::fault::Fault;
+use super::fields::EntryId;
+use super::list::Keys;
+use redis::aio::MultiplexedConnection;
+use redis::{Script, Value};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// Entries that are counted one by one where the server cannot tell.
+const COUNTED: usize = 10_000;
+
+/// How a group stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupFacts {
+    /// Entries that were handed to a worker and are not acknowledged.
+    pub pending: u64,
+    /// Entries that no worker was given yet; at least so many, where the server cannot tell.
+    pub lag: u64,
+    /// The last entry that was handed out.
+    pub last_delivered: EntryId,
+}
+
+type Table = BTreeMap<String, Value>;
+
+fn get<T: redis::FromRedisValue>(table: &Table, name: &str) -> Option<T> {
+    redis::from_redis_value(table.get(name)?.clone()).ok()
+}
+
+/// Asks for a group; none when it, or the stream, is not there.
+pub async fn group(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    group: &str,
+) -> Result<Option<GroupFacts>, Fault> {
+    let exists: u64 = redis::cmd("EXISTS").arg(stream).query_async(connection).await?;
+    if exists == 0 {
+        return Ok(None);
+    }
+    let all: Vec<Table> = redis::cmd("XINFO").arg("GROUPS").arg(stream).query_async(connection).await?;
+    let Some(told) =
+        all.into_iter().find(|one| get::<String>(one, "name").is_some_and(|name| name == group))
+    else {
+        return Ok(None);
+    };
+    let last_delivered =
+        get::<String>(&told, "last-delivered-id").and_then(|id| EntryId::parse(&id)).unwrap_or_default();
+    let lag = match get::<Option<u64>>(&told, "lag").flatten() {
+        Some(lag) => lag,
+        // Older servers do not count, and newer ones cannot when entries were deleted.
+        None => count_after(connection, stream, last_delivered).await?,
+    };
+    Ok(Some(GroupFacts { pending: get(&told, "pending").unwrap_or(0), lag, last_delivered }))
+}
+
+async fn count_after(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    after: EntryId,
+) -> Result<u64, Fault> {
+    let (mut count, mut from) = (0, format!("({after}"));
+    while count < COUNTED {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(stream).arg(&from).arg("+").arg("COUNT").arg(500);
+        let some: Vec<(String, Vec<Vec<u8>>)> = command.query_async(connection).await?;
+        count += some.len();
+        match some.last() {
+            Some((last, _)) if some.len() == 500 => from = format!("({last}"),
+            _ => break,
+        }
+    }
+    Ok(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+/// How a list stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListFacts {
+    /// Messages that no worker has taken.
+    pub length: u64,
+    /// The workers that may hold some.
+    pub workers: Vec<WorkerFacts>,
+}
+
+/// One worker of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkerFacts {
+    /// Its name.
+    pub name: String,
+    /// It has given a sign of life lately.
+    pub alive: bool,
+    /// Messages that it has taken and not finished.
+    pub held: u64,
+}
+
+/// The length of a list, and for each worker whether it lives and what it has. In one piece: a message that is
+/// moved meanwhile is counted once. (The client library cannot stand a transaction that is refused.)
+static COUNT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local told = { redis.call('LLEN', KEYS[1]) }
+         for i = 2, #KEYS, 3 do
+           table.insert(told, redis.call('EXISTS', KEYS[i]))
+           table.insert(told, redis.call('LLEN', KEYS[i + 1]))
+           table.insert(told, redis.call('LLEN', KEYS[i + 2]))
+         end
+         return told",
+    )
+});
+
+/// Asks for a list and its workers.
+pub async fn list(
+    connection: &mut MultiplexedConnection,
+    list: &str,
+    keys: &Keys,
+) -> Result<ListFacts, Fault> {
+    let mut names: Vec<String> = redis::cmd("SMEMBERS").arg(keys.workers()).query_async(connection).await?;
+    names.sort_unstable();
+    let mut call = COUNT.prepare_invoke();
+    call.key(list);
+    for name in &names {
+        call.key(keys.alive(name)).key(keys.processing(name)).key(keys.arriving(name));
+    }
+    let told: Vec<u64> = call.invoke_async(connection).await?;
+    let (length, rest) = told.split_first().map_or((0, &[][..]), |(length, rest)| (*length, rest));
+    let worker =
+        |(name, told): (String, &[u64])| WorkerFacts { name, alive: told[0] > 0, held: told[1] + told[2] };
+    Ok(ListFacts { length, workers: names.into_iter().zip(rest.chunks_exact(3)).map(worker).collect() })
+}
+
+/// How a stream stands, and what its group's consumers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamFacts {
+    /// Entries, handled or not.
+    pub length: u64,
+    /// None when it is not there.
+    pub group: Option<GroupFacts>,
+    /// Those that have ever asked.
+    pub consumers: Vec<ConsumerFacts>,
+    /// How long the oldest pending entry has been idle, in milliseconds.
+    pub oldest_idle_ms: Option<u64>,
+    /// The first pending entry.
+    pub first_pending: Option<EntryId>,
+}
+
+/// One consumer of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsumerFacts {
+    /// Its name.
+    pub name: String,
+    /// Entries that it was handed and has not acknowledged.
+    pub pending: u64,
+    /// How long it has been silent, in milliseconds.
+    pub silent_ms: u64,
+}
+
+/// Asks for a stream, a group and its consumers.
+pub async fn stream(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    name: &str,
+) -> Result<StreamFacts, Fault> {
+    let length: u64 = redis::cmd("XLEN").arg(stream).query_async(connection).await?;
+    let Some(facts) = group(connection, stream, name).await? else {
+        return Ok(StreamFacts { length, ..StreamFacts::default() });
+    };
+    let all: Vec<Table> =
+        redis::cmd("XINFO").arg("CONSUMERS").arg(stream).arg(name).query_async(connection).await?;
+    let consumer = |told: &Table| ConsumerFacts {
+        name: get(told, "name").unwrap_or_default(),
+        pending: get(told, "pending").unwrap_or(0),
+        silent_ms: get(told, "idle").unwrap_or(0),
+    };
+    let oldest: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
+        .arg(stream)
+        .arg(name)
+        .arg("-")
+        .arg("+")
+        .arg(100)
+        .query_async(connection)
+        .await?;
+    let first_pending = oldest.first().and_then(|(id, ..)| EntryId::parse(id));
+    let oldest_idle_ms = oldest.iter().map(|(_, _, idle, _)| *idle).max();
+    Ok(StreamFacts {
+        length,
+        group: Some(facts),
+        consumers: all.iter().map(consumer).collect(),
+        oldest_idle_ms,
+        first_pending,
+    })
+}
+
+/// What a server is, and what it may lose. None where it does not say, or we may not ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// Major and minor.
+    pub version: Option<(u32, u32)>,
+    /// Whether every write goes to an append-only file.
+    pub append_only: Option<bool>,
+    /// When that is on disk: `always`, `everysec` or `no`.
+    pub fsync: Option<String>,
+    /// What is dropped when memory is full.
+    pub eviction: Option<String>,
+    /// When memory is full, in bytes; 0 for never.
+    pub max_memory: Option<u64>,
+    /// It copies another server, and takes no writes.
+    pub is_replica: bool,
+}
+
+/// Asks for it.
+pub async fn server(connection: &mut MultiplexedConnection) -> Result<ServerFacts, Fault> {
+    let info: Result<String, _> = redis::cmd("INFO").query_async(connection).await;
+    let info = info.unwrap_or_default();
+    let said = |name: &str| {
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    };
+    let mut asked = BTreeMap::new();
+    for name in ["appendonly", "appendfsync", "maxmemory-policy", "maxmemory"] {
+        let told: Result<Vec<String>, _> =
+            redis::cmd("CONFIG").arg("GET").arg(name).query_async(connection).await;
+        asked.extend(told.ok().and_then(|told| Some((name, told.get(1)?.clone()))));
+    }
+    Ok(ServerFacts {
+        version: said("redis_version").and_then(version),
+        append_only: asked.get("appendonly").map(|value| value == "yes"),
+        fsync: asked.remove("appendfsync"),
+        eviction: asked.remove("maxmemory-policy"),
+        max_memory: asked.get("maxmemory").and_then(|bytes| bytes.parse().ok()),
+        is_replica: said("role") == Some("slave"),
+    })
+}
+
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}

@@ -1,0 +1,283 @@
+//! A list. Messages are moved into a list of the worker's own before they are handled, and removed from
+//! there when they are done with.
+//!
+//! A worker is alive while its key is there; the list of one that is gone is taken over, before anything
+//! newer. Items are numbered when they are taken: a list knows no ids, and equal bodies are two messages.
+
+mod item;
+mod options;
+mod read;
+mod scripts;
+
+pub use options::{End, Keys, ListOptions};
+
+use super::desk::{self, Broker};
+use super::fault::Fault;
+use super::server::{ANSWER, Server, backoff};
+use super::shared::{Shared, all, lock};
+use super::shelf::{Held, Place, Shelf};
+use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::{Delivery, Receipt};
+use redis::aio::MultiplexedConnection;
+use scripts::{BEAT, LEAVE};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinHandle;
+
+/// How long the server may take for what is given back at the end.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// What is popped for good is ours for as long as it takes.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+const ASKING: &str = "asking how much is left";
+const BEATING: &str = "giving a sign of life";
+
+/// What the tasks of one source share.
+struct List {
+    options: ListOptions,
+    keys: Keys,
+    shared: Shared,
+    /// The list's name, for messages.
+    name: Arc<str>,
+    /// This process, among all that ever had the worker's name.
+    incarnation: String,
+    /// The same as a number, and as much of it as fits beside a count.
+    process: u64,
+    number: u64,
+}
+
+impl List {
+    fn lease(&self) -> Duration {
+        if self.options.at_most_once { FOR_EVER } else { self.options.lease() }
+    }
+
+    fn pop(&self) -> &'static str {
+        match self.options.pop {
+            End::Left => "LPOP",
+            End::Right => "RPOP",
+        }
+    }
+
+    /// What puts a body where it is taken next.
+    fn push(&self) -> &'static str {
+        match self.options.pop {
+            End::Left => "LPUSH",
+            End::Right => "RPUSH",
+        }
+    }
+
+    /// A sign of life; whether everything that is held is still ours.
+    async fn beat(&self, connection: &mut MultiplexedConnection) -> Result<bool, Fault> {
+        let asked = Instant::now();
+        let mut call = BEAT.prepare_invoke();
+        call.key(self.keys.alive(&self.options.worker)).key(self.keys.workers());
+        call.arg(&self.incarnation).arg(self.options.alive_ms()).arg(&self.options.worker).arg(0);
+        let ours = call.invoke_async::<u64>(connection).await? == 1;
+        if ours {
+            self.shared.shelf().renew_all(asked + self.options.lease());
+        }
+        Ok(ours)
+    }
+}
+
+impl Broker for List {
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    async fn ack(&self, connection: &mut MultiplexedConnection, messages: &[Held]) -> Result<(), Fault> {
+        if self.options.at_most_once {
+            return Ok(());
+        }
+        let processing = self.keys.processing(&self.options.worker);
+        let mut pipe = redis::pipe();
+        for held in messages {
+            pipe.cmd("LREM").arg(&processing).arg(1).arg(item::of(held.place, &held.message.body)).ignore();
+        }
+        Ok(pipe.query_async::<()>(connection).await?)
+    }
+
+    async fn renew(
+        &self,
+        connection: &mut MultiplexedConnection,
+        places: &[Place],
+    ) -> Result<Vec<Place>, Fault> {
+        let ours = self.options.at_most_once || self.beat(connection).await?;
+        Ok(if ours { Vec::new() } else { places.to_vec() })
+    }
+}
+
+/// Gives signs of life until the source closes.
+async fn beat(list: Arc<List>) {
+    let (mut connection, mut failures) = (None, 0);
+    while !list.shared.is_closing() {
+        let beaten = async {
+            let mut open = match connection.take() {
+                Some(open) => open,
+                None => list.shared.server.connect(ANSWER).await?,
+            };
+            list.beat(&mut open).await?;
+            Ok::<_, Fault>(open)
+        };
+        match beaten.await {
+            Ok(open) => {
+                (connection, failures) = (Some(open), 0);
+                list.shared.works(BEATING);
+                list.shared.pause(list.options.interval()).await;
+            }
+            Err(fault) => {
+                failures += 1;
+                list.shared.complain(BEATING, &fault);
+                list.shared.pause(backoff(failures).min(list.options.interval())).await;
+            }
+        }
+    }
+}
+
+/// A list, as a source.
+pub struct RedisList {
+    list: Arc<List>,
+    /// For questions; none until one was asked.
+    side: tokio::sync::Mutex<Option<MultiplexedConnection>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl RedisList {
+    /// Begins to read. Returns at once: a server that is away is logged and tried again for ever. Within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// When the list's name is of no use, in words.
+    pub fn open(options: ListOptions, server: Server) -> Result<Self, String> {
+        let keys = Keys::of(&options.list)?;
+        let lease = if options.at_most_once { Duration::from_secs(30) } else { options.lease() };
+        let (jobs, asked) = unbounded_channel();
+        let shelf = Shelf::new(lease, options.at_least, options.at_most);
+        let shared = Shared::new(options.pipeline.clone(), options.list.clone(), server, shelf, jobs);
+        let random = RandomState::new().hash_one(&options.worker);
+        let at_most_once = options.at_most_once;
+        let list = Arc::new(List {
+            keys,
+            shared,
+            name: options.list.as_str().into(),
+            incarnation: format!("{}-{random:016x}", std::process::id()),
+            process: random,
+            // Twenty bits: the server counts in numbers of 53.
+            number: random & 0xf_ffff,
+            options,
+        });
+        let mut tasks =
+            vec![tokio::spawn(read::run(list.clone())), tokio::spawn(desk::run(list.clone(), asked))];
+        if !at_most_once {
+            tasks.push(tokio::spawn(beat(list.clone())));
+        }
+        Ok(Self { list, side: tokio::sync::Mutex::new(None), tasks: Mutex::new(tasks) })
+    }
+
+    async fn unsettled(&self) -> Result<u64, Fault> {
+        let mut side = self.side.lock().await;
+        let mut open = match side.take() {
+            Some(open) => open,
+            None => self.list.shared.server.connect(ANSWER).await?,
+        };
+        let facts = super::facts::list(&mut open, &self.list.options.list, &self.list.keys).await?;
+        *side = Some(open);
+        // What others have is waited for too: when one of them dies, it comes here.
+        Ok(facts.length + facts.workers.iter().map(|worker| worker.held).sum::<u64>())
+    }
+
+    async fn leave(&self, tasks: Vec<JoinHandle<()>>) {
+        let mut tasks = tasks.into_iter();
+        if let Some(reader) = tasks.next() {
+            drop(reader.await);
+        }
+        self.list.shared.dismiss();
+        for task in tasks {
+            drop(task.await);
+        }
+        if let Err(fault) = self.give_back().await {
+            tracing::warn!(
+                pipeline = %self.list.shared.pipeline,
+                "Redis: giving back failed: {fault}; what was not started is taken over in {:?}",
+                self.list.options.takeover_after
+            );
+        }
+    }
+
+    /// Gives the name free, so that what is in the processing list may be taken over at once. What was
+    /// popped for good goes back to where it is taken next.
+    async fn give_back(&self) -> Result<(), Fault> {
+        let options = &self.list.options;
+        let mut connection = self.list.shared.server.connect(ANSWER).await?;
+        if !options.at_most_once {
+            let mut call = LEAVE.prepare_invoke();
+            call.key(self.list.keys.alive(&options.worker)).arg(&self.list.incarnation);
+            return Ok(call.invoke_async::<()>(&mut connection).await?);
+        }
+        let mut pipe = redis::pipe();
+        // One that is refused for being empty would be said to have failed.
+        pipe.cmd("PING").ignore();
+        for held in self.list.shared.shelf().untaken().iter().rev() {
+            pipe.cmd(self.list.push()).arg(&options.list).arg(&held.message.body).ignore();
+        }
+        Ok(pipe.query_async::<()>(&mut connection).await?)
+    }
+}
+
+impl Source for RedisList {
+    fn capabilities(&self) -> Capabilities {
+        let lease = self.list.options.lease().as_millis();
+        let lease_ms = (!self.list.options.at_most_once).then(|| u64::try_from(lease).unwrap_or(u64::MAX));
+        Capabilities {
+            lease_ms,
+            native_delay: false,
+            lane_order: false,
+            cumulative: false,
+            shares_ledger: false,
+        }
+    }
+
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+        Box::pin(async move { Ok(self.list.shared.receive(max, max_bytes).await) })
+    }
+
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(all(self.list.shared.settle(batch)))
+    }
+
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(all(self.list.shared.extend(batch)))
+    }
+
+    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+        Box::pin(async move {
+            let unsettled = self.unsettled().await;
+            self.list.shared.came_to(ASKING, unsettled).map(|unsettled| Lag { unsettled })
+        })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.list.shared.in_words()
+    }
+
+    fn close(&self) -> Later<'_, ()> {
+        self.list.shared.end();
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        Box::pin(async move {
+            if tokio::time::timeout(PATIENCE, self.leave(tasks)).await.is_err() {
+                tracing::warn!(
+                    pipeline = %self.list.shared.pipeline,
+                    "Redis has not answered for {PATIENCE:?}: what was not given back is taken over in {:?}",
+                    self.list.options.takeover_after
+                );
+            }
+        })
+    }
+}
+
+impl Drop for RedisList {
+    fn drop(&mut self) {
+        lock(&self.tasks).iter().for_each(JoinHandle::abort);
+    }
+}

@@ -1,0 +1,27 @@
+//! Redis: streams, as a member of a consumer group, and lists.
+//!
+//! What a server can lose it loses here too (see the documentation of its persistence); nothing is lost by
+//! Pelton. Server 6.2 or newer. Commands go to one server: in a cluster to the node that has the key.
+
+mod client;
+mod desk;
+mod facts;
+mod fault;
+mod fields;
+mod kept;
+mod letters;
+mod list;
+mod server;
+mod shared;
+mod shelf;
+mod stream;
+
+pub use client::Client;
+pub use facts::{ConsumerFacts, GroupFacts, ListFacts, ServerFacts, StreamFacts, WorkerFacts};
+pub use fault::OLDEST;
+pub use fields::{EntryId, MESSAGE_ID, Names, Outgoing};
+pub use kept::{KeptLetter, LetterPlace};
+pub use letters::RedisLetters;
+pub use list::{End, Keys, ListOptions, RedisList};
+pub use server::Server;
+pub use stream::{RedisStream, ReplayOptions, StreamOptions, StreamReplay};

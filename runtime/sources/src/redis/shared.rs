@@ -1,0 +1,260 @@
+//! What the tasks of one source share.
+
+use super::desk::{Job, Kind};
+use super::fault::Fault;
+use super::server::Server;
+use super::shelf::{Place, Shelf};
+use pelton_core::ports::{Class, Settle};
+use pelton_core::{Delivery, Receipt};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, oneshot};
+
+/// Between two log lines about the same trouble.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+/// How many different troubles are remembered, each with when it was said.
+const REMEMBERED: usize = 8;
+
+pub struct Shared {
+    pub pipeline: Arc<str>,
+    /// The stream or list.
+    pub key: String,
+    pub server: Server,
+    shelf: Mutex<Shelf>,
+    /// There is something to receive, or the source is closing.
+    pub arrived: Notify,
+    /// There is room for more, or the source is closing.
+    pub room: Notify,
+    /// Ends the waits of all tasks.
+    ended: Notify,
+    closing: AtomicBool,
+    trouble: Mutex<Trouble>,
+    /// Messages that the server had and has no more, though nobody has handled them.
+    lost: AtomicU64,
+    /// None once the source is closed.
+    jobs: Mutex<Option<UnboundedSender<Job>>>,
+    /// When leases of what waits here were looked at.
+    looked: Mutex<Instant>,
+}
+
+/// What a request will come to.
+pub enum Answer {
+    Known(Result<(), Class>),
+    Asked(oneshot::Receiver<Result<(), Class>>),
+}
+
+/// Waits for all of them.
+pub async fn all(answers: Vec<Answer>) -> Vec<Result<(), Class>> {
+    let mut results = Vec::with_capacity(answers.len());
+    for answer in answers {
+        results.push(match answer {
+            Answer::Known(result) => result,
+            // Nobody is there any more to say.
+            Answer::Asked(asked) => asked.await.unwrap_or(Err(Class::Transient)),
+        });
+    }
+    results
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Default)]
+struct Trouble {
+    /// What is wrong now, by the task that says so.
+    now: Vec<(&'static str, String)>,
+    said: VecDeque<(String, Instant)>,
+}
+
+impl Shared {
+    pub fn new(
+        pipeline: Arc<str>,
+        key: String,
+        server: Server,
+        shelf: Shelf,
+        jobs: UnboundedSender<Job>,
+    ) -> Self {
+        Self {
+            pipeline,
+            key,
+            server,
+            shelf: Mutex::new(shelf),
+            arrived: Notify::new(),
+            room: Notify::new(),
+            ended: Notify::new(),
+            closing: AtomicBool::new(false),
+            trouble: Mutex::default(),
+            lost: AtomicU64::new(0),
+            jobs: Mutex::new(Some(jobs)),
+            looked: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Held for moments only.
+    pub fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        lock(&self.shelf)
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Nothing is received any more.
+    pub fn end(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.arrived.notify_one();
+        self.room.notify_one();
+        self.ended.notify_waiters();
+    }
+
+    /// Waits for deliveries; none when the source closes.
+    pub async fn receive(&self, max: usize, max_bytes: usize) -> Vec<Delivery> {
+        loop {
+            let taken = self.shelf().take(max, max_bytes, Instant::now());
+            if !taken.is_empty() || self.is_closing() {
+                self.room.notify_one();
+                return taken;
+            }
+            // What arrived meanwhile has left a permit.
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Begins to settle each.
+    pub fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Vec<Answer> {
+        let begin = |(receipt, how): (Receipt, Settle)| {
+            let begun = self.shelf().settle(receipt, how, Instant::now());
+            match begun {
+                Ok(Some(place)) => self.ask(place, Kind::Ack(receipt.0)),
+                Ok(None) => {
+                    self.arrived.notify_one();
+                    Answer::Known(Ok(()))
+                }
+                Err(class) => Answer::Known(Err(class)),
+            }
+        };
+        batch.into_iter().map(begin).collect()
+    }
+
+    /// Begins to renew the lease of each.
+    pub fn extend(&self, batch: Vec<Receipt>) -> Vec<Answer> {
+        let begin = |receipt: Receipt| {
+            let held = self.shelf().get(receipt.0).map(|held| (held.place, held.ending));
+            match held {
+                Some((place, false)) => self.ask(place, Kind::Renew),
+                // It is being settled.
+                Some(_) => Answer::Known(Ok(())),
+                None => Answer::Known(Err(Class::Lost)),
+            }
+        };
+        batch.into_iter().map(begin).collect()
+    }
+
+    fn ask(&self, place: Place, kind: Kind) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.start(Job { place, kind, answer: Some(answer) });
+        if asked { Answer::Asked(answered) } else { Answer::Known(Err(Class::Lost)) }
+    }
+
+    /// Has something done; false when the source is closed.
+    fn start(&self, job: Job) -> bool {
+        // Its task lives as long as this.
+        lock(&self.jobs).as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
+    }
+
+    /// Nobody may ask for anything any more: the task ends when all is done.
+    pub fn dismiss(&self) {
+        drop(lock(&self.jobs).take());
+    }
+
+    /// Renews the leases of what waits here: time in a buffer is time of the lease.
+    pub fn refresh_waiting(&self, interval: Duration) {
+        let now = Instant::now();
+        let mut looked = lock(&self.looked);
+        if now.saturating_duration_since(*looked) < interval {
+            return;
+        }
+        *looked = now;
+        let stale = self.shelf().stale(now);
+        for place in stale {
+            self.start(Job { place, kind: Kind::Renew, answer: None });
+        }
+    }
+
+    /// Waits for so long, or until the source closes.
+    pub async fn pause(&self, time: Duration) {
+        let ended = self.ended.notified();
+        if !self.is_closing() {
+            // Whichever is first.
+            drop(tokio::time::timeout(time, ended).await);
+        }
+    }
+
+    /// A task cannot do its part: said, unless it was just said.
+    pub fn complain(&self, doing: &'static str, fault: &Fault) {
+        let words = format!("{doing} failed: {}", fault.words);
+        let mut trouble = self.trouble();
+        trouble.now.retain(|(task, _)| *task != doing);
+        trouble.now.push((doing, words.clone()));
+        let known = trouble.said.iter().position(|(said, _)| *said == words);
+        if known.is_some_and(|at| trouble.said[at].1.elapsed() < SAY_AGAIN) {
+            return;
+        }
+        known.into_iter().for_each(|at| drop(trouble.said.remove(at)));
+        if trouble.said.len() >= REMEMBERED {
+            trouble.said.pop_front();
+        }
+        trouble.said.push_back((words.clone(), Instant::now()));
+        drop(trouble);
+        tracing::warn!(pipeline = %self.pipeline, key = self.key, "Redis: {words}");
+    }
+
+    /// A task does its part.
+    pub fn works(&self, doing: &'static str) {
+        self.trouble().now.retain(|(task, _)| *task != doing);
+    }
+
+    /// What came of a task, said if it went wrong.
+    pub fn came_to<T>(&self, doing: &'static str, result: Result<T, Fault>) -> Result<T, Class> {
+        match result {
+            Ok(value) => {
+                self.works(doing);
+                Ok(value)
+            }
+            Err(fault) => {
+                self.complain(doing, &fault);
+                Err(Fault::CLASS)
+            }
+        }
+    }
+
+    pub fn in_words(&self) -> Option<String> {
+        self.trouble().now.first().map(|(_, words)| words.clone())
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        lock(&self.trouble)
+    }
+
+    /// These are gone from the server though they were not handled.
+    pub fn lose(&self, count: usize, example: &str) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        if count == 0 {
+            return;
+        }
+        let all = self.lost.fetch_add(count, Ordering::Relaxed) + count;
+        tracing::error!(
+            pipeline = %self.pipeline, stream = self.key, lost = count, lost_in_all = all, example,
+            "entries were deleted or trimmed from the stream before they were handled: their content is gone, and they are acknowledged. Trim by the lowest pending id (`maxlen` here does), or keep more"
+        );
+    }
+
+    /// How many of them there were since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,312 @@
+//! What one source holds: what is ours at the server, and what of it the pipeline has not taken yet.
+
+use crate::pace::Pace;
+use pelton_core::ports::{Class, Settle};
+use pelton_core::{Delivery, Lane, Message, Receipt, Time};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Where a message is at the server, in its order: the two numbers of a stream's id, or of a list's item.
+pub type Place = (u64, u64);
+
+/// Bytes that may wait here.
+const BUFFER: usize = 16 << 20;
+
+/// One message that is ours.
+#[derive(Debug, Clone)]
+pub struct Held {
+    pub place: Place,
+    pub message: Arc<Message>,
+    pub lane: Option<Lane>,
+    /// Starts that the server knows of.
+    pub attempts: u32,
+    /// When somebody else may have it.
+    pub until: Instant,
+    /// It is being settled.
+    pub ending: bool,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Shelf {
+    last: u64,
+    /// By the number of the receipt.
+    held: BTreeMap<u64, Held>,
+    by_place: HashMap<Place, u64>,
+    /// Not taken by the pipeline yet, in the server's order.
+    waiting: BTreeMap<Place, u64>,
+    ending: usize,
+    pace: Pace,
+    lease: Duration,
+    /// How many may be held whatever the pace, and at most.
+    bounds: (usize, usize),
+}
+
+impl Shelf {
+    pub fn new(lease: Duration, at_least: usize, at_most: usize) -> Self {
+        Self {
+            last: 0,
+            held: BTreeMap::new(),
+            by_place: HashMap::new(),
+            waiting: BTreeMap::new(),
+            ending: 0,
+            pace: Pace::new(Instant::now()),
+            lease,
+            bounds: (at_least.max(1), at_most.max(at_least).max(1)),
+        }
+    }
+
+    /// How many more may be fetched: no more than can be started soon, and none while many bytes wait.
+    pub fn room(&mut self, now: Instant) -> usize {
+        let waiting = self.waiting.values().filter_map(|receipt| self.held.get(receipt));
+        if waiting.map(|held| held.message.weight()).sum::<usize>() >= BUFFER {
+            return 0;
+        }
+        let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
+        let held = self.held.len() - self.ending;
+        if held >= allowed {
+            self.forget_expired(now);
+        }
+        allowed.saturating_sub(self.held.len() - self.ending)
+    }
+
+    /// Whether this is ours already, and will be.
+    pub fn holds(&self, place: Place, now: Instant) -> bool {
+        let held = self.by_place.get(&place).and_then(|receipt| self.held.get(receipt));
+        held.is_some_and(|held| held.until > now || held.ending)
+    }
+
+    /// Whether this is held, and not being settled.
+    pub fn is_renewable(&self, place: Place) -> bool {
+        let held = self.by_place.get(&place).and_then(|receipt| self.held.get(receipt));
+        held.is_some_and(|held| !held.ending)
+    }
+
+    /// How many are ours, and will be.
+    pub fn live(&self, now: Instant) -> usize {
+        self.held.values().filter(|held| held.until > now || held.ending).count()
+    }
+
+    /// Whether this is here, ours still or not.
+    pub fn has(&self, place: Place) -> bool {
+        self.by_place.contains_key(&place)
+    }
+
+    /// Where everything is that is ours.
+    pub fn places(&self) -> HashSet<Place> {
+        self.by_place.keys().copied().collect()
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes one in. An older receipt of the same message is no longer ours: the newest settles it.
+    pub fn hold(&mut self, held: Held) {
+        self.last += 1;
+        if let Some(older) = self.by_place.insert(held.place, self.last) {
+            self.drop_receipt(older);
+        }
+        self.waiting.insert(held.place, self.last);
+        self.held.insert(self.last, held);
+    }
+
+    /// What the pipeline is given.
+    pub fn take(&mut self, max: usize, max_bytes: usize, now: Instant) -> Vec<Delivery> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some((place, receipt)) = self.waiting.first_key_value().map(|(p, r)| (*p, *r)) {
+            let Some(held) = self.held.get(&receipt).filter(|held| held.until > now) else {
+                // Its time was up before anybody asked for it: it comes again.
+                self.waiting.remove(&place);
+                self.forget(receipt);
+                continue;
+            };
+            let weight = held.message.weight();
+            if taken.len() >= max || (bytes + weight > max_bytes && !taken.is_empty()) {
+                break;
+            }
+            bytes += weight;
+            taken.push(held.delivery(receipt, now));
+            self.waiting.remove(&place);
+        }
+        taken
+    }
+
+    /// Begins to settle one; true when the server has to be told.
+    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<Option<Place>, Class> {
+        let held = self.held.get_mut(&receipt.0).ok_or(Class::Lost)?;
+        let place = held.place;
+        if how != Settle::Ack {
+            // It stays ours, and comes again from here, under a receipt of its own; unless it is on its
+            // way out.
+            let back = held.clone();
+            if !back.ending {
+                self.hold(back);
+            }
+            return Ok(None);
+        }
+        if !std::mem::replace(&mut held.ending, true) {
+            self.ending += 1;
+        }
+        self.pace.settled(1, now);
+        Ok(Some(place))
+    }
+
+    /// The server was told, or could not be.
+    pub fn settled(&mut self, receipt: u64, told: bool) {
+        if told {
+            self.forget(receipt);
+        } else if let Some(held) = self.held.get_mut(&receipt)
+            && std::mem::replace(&mut held.ending, false)
+        {
+            self.ending -= 1;
+        }
+    }
+
+    pub fn get(&self, receipt: u64) -> Option<&Held> {
+        self.held.get(&receipt)
+    }
+
+    /// It is ours for the length of a lease again.
+    pub fn renewed(&mut self, place: Place, until: Instant) {
+        let receipt = self.by_place.get(&place);
+        if let Some(held) = receipt.and_then(|receipt| self.held.get_mut(receipt)) {
+            held.until = held.until.max(until);
+        }
+    }
+
+    /// Those that wait here and need a new lease before somebody takes them.
+    pub fn stale(&self, now: Instant) -> Vec<Place> {
+        let soon = now + self.lease - self.lease / 3;
+        let is_stale =
+            |receipt: &u64| self.held.get(receipt).is_some_and(|h| h.until < soon && h.until > now);
+        self.waiting.iter().filter(|(_, receipt)| is_stale(receipt)).map(|(place, _)| *place).collect()
+    }
+
+    /// It is not ours any more, and may be somebody else's.
+    pub fn lost(&mut self, place: Place) {
+        if let Some(receipt) = self.by_place.get(&place).copied() {
+            self.forget(receipt);
+        }
+    }
+
+    fn forget(&mut self, receipt: u64) {
+        if let Some(held) = self.drop_receipt(receipt) {
+            if self.by_place.get(&held.place) == Some(&receipt) {
+                self.by_place.remove(&held.place);
+            }
+            if self.waiting.get(&held.place) == Some(&receipt) {
+                self.waiting.remove(&held.place);
+            }
+        }
+    }
+
+    fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {
+        let held = self.held.remove(&receipt)?;
+        self.ending -= usize::from(held.ending);
+        Some(held)
+    }
+
+    fn forget_expired(&mut self, now: Instant) {
+        let expired =
+            |(receipt, held): (&u64, &Held)| (held.until <= now && !held.ending).then_some(*receipt);
+        let expired: Vec<u64> = self.held.iter().filter_map(expired).collect();
+        expired.into_iter().for_each(|receipt| self.forget(receipt));
+    }
+
+    /// What nobody has taken, in order.
+    pub fn untaken(&self) -> Vec<Held> {
+        self.waiting.values().filter_map(|receipt| self.held.get(receipt)).cloned().collect()
+    }
+
+    /// All leases are good until then.
+    pub fn renew_all(&mut self, until: Instant) {
+        self.held.values_mut().for_each(|held| held.until = held.until.max(until));
+    }
+
+    /// Everything that is held and not being settled, in order; nothing is held then.
+    pub fn take_all(&mut self) -> Vec<Held> {
+        let mut all: Vec<Held> =
+            std::mem::take(&mut self.held).into_values().filter(|h| !h.ending).collect();
+        (self.by_place, self.waiting, self.ending) = Default::default();
+        all.sort_unstable_by_key(|held| held.place);
+        all
+    }
+}
+
+impl Held {
+    fn delivery(&self, receipt: u64, now: Instant) -> Delivery {
+        let left = self.until.saturating_duration_since(now).as_millis();
+        Delivery {
+            receipt: Receipt(receipt),
+            message: self.message.clone(),
+            lane: self.lane,
+            position: None,
+            skipped: 0,
+            attempts: self.attempts,
+            assignment: 0,
+            lease_until: Some(Time(u64::try_from(left).unwrap_or(u64::MAX))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(30);
+
+    fn held(seq: u64, until: Instant) -> Held {
+        let message = Message {
+            id: seq.to_string(),
+            pipeline: "p".into(),
+            origin: "s".into(),
+            key: None,
+            headers: Vec::new(),
+            body: vec![b'x'; 10],
+            published_at_ms: None,
+            replayed: false,
+            tombstone: false,
+        };
+        Held { place: (1, seq), message: Arc::new(message), lane: None, attempts: 0, until, ending: false }
+    }
+
+    #[test]
+    fn what_goes_back_comes_again_in_its_place() {
+        let now = Instant::now();
+        let mut shelf = Shelf::new(LEASE, 10, 10);
+        [2, 1, 3].into_iter().for_each(|n| shelf.hold(held(n, now + LEASE)));
+        let first = shelf.take(2, 1_000, now);
+        let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&first), ["1", "2"]);
+        assert_eq!(shelf.settle(first[1].receipt, Settle::GiveBack, now), Ok(None));
+        assert_eq!(
+            shelf.settle(first[1].receipt, Settle::Ack, now),
+            Err(Class::Lost),
+            "the receipt has ended"
+        );
+        assert_eq!(ids(&shelf.take(9, 1_000, now)), ["2", "3"]);
+        assert_eq!(shelf.settle(first[0].receipt, Settle::Ack, now), Ok(Some((1, 1))));
+        shelf.settled(first[0].receipt.0, false);
+        assert!(shelf.holds((1, 1), now));
+        shelf.settled(first[0].receipt.0, true);
+        assert_eq!((shelf.len(), shelf.holds((1, 1), now)), (2, false));
+    }
+
+    #[test]
+    fn what_has_expired_is_not_given_out_and_takes_no_room() {
+        let now = Instant::now();
+        let mut shelf = Shelf::new(LEASE, 2, 2);
+        shelf.hold(held(1, now));
+        shelf.hold(held(2, now + LEASE / 2));
+        assert_eq!((shelf.stale(now), shelf.room(now)), (vec![(1, 2)], 1));
+        shelf.renewed((1, 2), now + LEASE);
+        assert_eq!(shelf.stale(now), []);
+        let taken = shelf.take(9, 1, now);
+        assert_eq!((taken.len(), &*taken[0].message.id), (1, "2"));
+        assert_eq!((shelf.room(now), shelf.live(now), shelf.live(now + LEASE)), (1, 1, 0));
+    }
+}

@@ -1,0 +1,121 @@
+//! What has to be done now and then, by whichever worker comes to it: trimming, and removing workers that
+//! are gone. Each step is one script, so that nothing happens between a look and the act.
+
+use super::Stream;
+use crate::redis::fault::Fault;
+use crate::redis::server::{ANSWER, backoff};
+use redis::Script;
+use redis::aio::MultiplexedConnection;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+const DOING: &str = "trimming";
+/// Between two rounds.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Steps of trimming in one round: so many entries, times a hundred.
+const STEPS: usize = 200;
+
+/// Trims by the oldest entry that any group still needs: one that is pending, or the first that it has not
+/// been given. A hundred entries are looked at in a step, so that the server is never held up for long; how
+/// many went is returned.
+static TRIM: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local function before(a, b)
+           local am, as = string.match(a, '(%d+)-(%d+)')
+           local bm, bs = string.match(b, '(%d+)-(%d+)')
+           if am ~= bm then return tonumber(am) < tonumber(bm) end
+           return tonumber(as) < tonumber(bs)
+         end
+         local spare = redis.call('XLEN', KEYS[1]) - tonumber(ARGV[1])
+         if spare <= 0 then return 0 end
+         local bound = nil
+         for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+           local told = {}
+           for i = 1, #group, 2 do told[group[i]] = group[i + 1] end
+           local needed = told['last-delivered-id']
+           local pending = redis.call('XPENDING', KEYS[1], told['name'])
+           if pending[1] > 0 then needed = pending[2] end
+           if not bound or before(needed, bound) then bound = needed end
+         end
+         if not bound then return 0 end
+         local old = redis.call('XRANGE', KEYS[1], '-', '(' .. bound, 'COUNT', math.min(spare, 100))
+         if #old == 0 then return 0 end
+         return redis.call('XTRIM', KEYS[1], 'MINID', '~', old[#old][1])",
+    )
+});
+
+/// Removes a consumer that has been silent for so long and has nothing pending.
+static REMOVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local removed = {}
+         for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+           local told = {}
+           for i = 1, #consumer, 2 do told[consumer[i]] = consumer[i + 1] end
+           if told['name'] ~= ARGV[2] and told['pending'] == 0 and told['idle'] >= tonumber(ARGV[3]) then
+             redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], told['name'])
+             table.insert(removed, told['name'])
+           end
+         end
+         return removed",
+    )
+});
+
+/// Does them until the source closes.
+pub async fn run(stream: Arc<Stream>) {
+    let (mut connection, mut failures) = (None, 0);
+    loop {
+        stream.shared.pause(if failures == 0 { interval(&stream) } else { backoff(failures) }).await;
+        if stream.shared.is_closing() {
+            return;
+        }
+        match round(&stream, &mut connection).await {
+            Ok(()) => {
+                failures = 0;
+                stream.shared.works(DOING);
+            }
+            Err(fault) => {
+                connection = None;
+                failures += 1;
+                // Where there is no group yet there is nothing to do.
+                if !fault.no_group {
+                    stream.shared.complain(DOING, &fault);
+                }
+            }
+        }
+    }
+}
+
+fn interval(stream: &Stream) -> Duration {
+    stream.options.interval().min(INTERVAL)
+}
+
+async fn round(stream: &Stream, connection: &mut Option<MultiplexedConnection>) -> Result<(), Fault> {
+    if connection.is_none() {
+        *connection = Some(stream.shared.server.connect(ANSWER).await?);
+    }
+    let Some(open) = connection else { return Ok(()) };
+    let options = &stream.options;
+    if let Some(maxlen) = options.maxlen {
+        trim(open, &options.stream, maxlen).await?;
+    }
+    let mut call = REMOVE.prepare_invoke();
+    call.key(&options.stream).arg(&options.group).arg(&options.consumer).arg(options.gone_after_ms());
+    let removed: Vec<String> = call.invoke_async(open).await?;
+    for consumer in removed {
+        tracing::info!(
+            pipeline = %stream.shared.pipeline, stream = options.stream, consumer,
+            "removed a worker from the group that is gone and had nothing pending"
+        );
+    }
+    Ok(())
+}
+
+async fn trim(connection: &mut MultiplexedConnection, stream: &str, maxlen: u64) -> Result<(), Fault> {
+    for _ in 0..STEPS {
+        let gone: u64 = TRIM.prepare_invoke().key(stream).arg(maxlen).invoke_async(connection).await?;
+        if gone == 0 {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! A stream, read as a member of its consumer group.
+//!
+//! One task reads, one acknowledges and renews, one tidies; each has a connection of its own. The idle time
+//! of a pending entry is its lease. The rules are those of the server's command reference.
+
+mod chores;
+mod group;
+mod options;
+mod read;
+mod replay;
+mod told;
+
+pub use options::StreamOptions;
+pub use replay::{ReplayOptions, StreamReplay};
+
+use super::desk;
+use super::fault::Fault;
+use super::fields::EntryId;
+use super::server::{ANSWER, Server};
+use super::shared::{Shared, all, lock};
+use super::shelf::{Place, Shelf};
+use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::{Delivery, Receipt};
+use redis::aio::MultiplexedConnection;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long the server may take for what is given back at the end.
+const LEAVE: Duration = Duration::from_secs(8);
+const ASKING: &str = "asking how much is left";
+
+/// What the tasks of one source share.
+struct Stream {
+    options: StreamOptions,
+    shared: Shared,
+    /// The stream's name, for messages.
+    name: Arc<str>,
+    last_seen: Mutex<EntryId>,
+    /// The group is there.
+    joined: watch::Sender<bool>,
+}
+
+impl Stream {
+    /// The newest entry that this worker knows of.
+    fn last_seen(&self) -> EntryId {
+        *lock(&self.last_seen)
+    }
+
+    fn seen(&self, id: EntryId) {
+        let mut last = lock(&self.last_seen);
+        *last = id.max(*last);
+    }
+
+    fn forget_seen(&self, last: EntryId) {
+        *lock(&self.last_seen) = last;
+    }
+}
+
+/// A stream, as a source.
+pub struct RedisStream {
+    stream: Arc<Stream>,
+    /// For questions; none until one was asked.
+    side: tokio::sync::Mutex<Option<MultiplexedConnection>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl RedisStream {
+    /// Begins to read. Returns at once: a server that is away is logged and tried again for ever. Within a
+    /// tokio runtime.
+    #[must_use]
+    pub fn open(options: StreamOptions, server: Server) -> Self {
+        let shelf = Shelf::new(options.lease(), options.at_least, options.at_most);
+        let (jobs, asked) = unbounded_channel();
+        let shared = Shared::new(options.pipeline.clone(), options.stream.clone(), server, shelf, jobs);
+        let stream = Arc::new(Stream {
+            name: options.stream.as_str().into(),
+            options,
+            shared,
+            last_seen: Mutex::default(),
+            joined: watch::Sender::new(false),
+        });
+        let tasks = vec![
+            tokio::spawn(read::run(stream.clone())),
+            tokio::spawn(desk::run(stream.clone(), asked)),
+            tokio::spawn(chores::run(stream.clone())),
+        ];
+        Self { stream, side: tokio::sync::Mutex::new(None), tasks: Mutex::new(tasks) }
+    }
+
+    async fn unsettled(&self) -> Result<u64, Fault> {
+        // Before there is a group nobody can say what it has to do.
+        let mut joined = self.stream.joined.subscribe();
+        let waited =
+            tokio::time::timeout(ANSWER, async { joined.wait_for(|joined| *joined).await.is_ok() });
+        if waited.await != Ok(true) {
+            return Err(Fault::says("the group could not be made yet"));
+        }
+        let mut side = self.side.lock().await;
+        let mut open = match side.take() {
+            Some(open) => open,
+            None => self.stream.shared.server.connect(ANSWER).await?,
+        };
+        let (stream, group) = (&self.stream.options.stream, &self.stream.options.group);
+        let facts = super::facts::group(&mut open, stream, group).await?;
+        *side = Some(open);
+        Ok(facts.map_or(0, |facts| facts.pending + facts.lag))
+    }
+
+    async fn leave(&self, tasks: Vec<JoinHandle<()>>) {
+        let mut tasks = tasks.into_iter();
+        if let Some(reader) = tasks.next() {
+            drop(reader.await);
+        }
+        // Without anybody who may ask, what is left is done, and the task ends.
+        self.stream.shared.dismiss();
+        for task in tasks {
+            drop(task.await);
+        }
+        let (now, held) = (Instant::now(), self.stream.shared.shelf().take_all());
+        // What may be another's already is left alone.
+        let places: Vec<Place> =
+            held.iter().filter(|held| held.until > now).map(|held| held.place).collect();
+        if !places.is_empty()
+            && let Err(fault) = told::release(&self.stream, &places).await
+        {
+            tracing::warn!(
+                pipeline = %self.stream.shared.pipeline,
+                "Redis: giving back failed: {fault}; what was not started is taken over when it has been idle for {:?}",
+                self.stream.options.claim_min_idle
+            );
+        }
+    }
+}
+
+impl Source for RedisStream {
+    fn capabilities(&self) -> Capabilities {
+        let lease = self.stream.options.lease().as_millis();
+        Capabilities {
+            lease_ms: Some(u64::try_from(lease).unwrap_or(u64::MAX)),
+            native_delay: false,
+            lane_order: false,
+            cumulative: false,
+            shares_ledger: false,
+        }
+    }
+
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+        Box::pin(async move { Ok(self.stream.shared.receive(max, max_bytes).await) })
+    }
+
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(all(self.stream.shared.settle(batch)))
+    }
+
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(all(self.stream.shared.extend(batch)))
+    }
+
+    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+        Box::pin(async move {
+            let unsettled = self.unsettled().await;
+            self.stream.shared.came_to(ASKING, unsettled).map(|unsettled| Lag { unsettled })
+        })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.stream.shared.in_words()
+    }
+
+    fn lost_upstream(&self) -> Option<u64> {
+        Some(self.stream.shared.lost())
+    }
+
+    fn close(&self) -> Later<'_, ()> {
+        self.stream.shared.end();
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        Box::pin(async move {
+            if tokio::time::timeout(LEAVE, self.leave(tasks)).await.is_err() {
+                tracing::warn!(
+                    pipeline = %self.stream.shared.pipeline,
+                    "Redis has not answered for {LEAVE:?}: what was not given back comes again when it has been idle for {:?}",
+                    self.stream.options.claim_min_idle
+                );
+            }
+        })
+    }
+}
+
+impl Drop for RedisStream {
+    fn drop(&mut self) {
+        lock(&self.tasks).iter().for_each(JoinHandle::abort);
+    }
+}

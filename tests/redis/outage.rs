@@ -1,0 +1,128 @@
+//! A server that dies, comes back with less, or is cut off; connections that are killed.
+
+use crate::{GROUP, STREAM, add, body, list, site, status, stream, taken};
+use pelton_tests::proxy::Proxy;
+use pelton_tests::redis::Redis;
+use pelton_tests::wait::until;
+use std::collections::BTreeSet;
+
+#[test]
+fn a_server_that_dies_is_waited_for() {
+    let redis = Redis::start();
+    let site = site(stream(&redis.url(), ""));
+    let worker = site.worker().ready();
+    add(&redis, 1..=300);
+    worker.log.wait_for("orders are taken", 20, |line| line.says(" taken"));
+    redis.kill();
+    until("the worker says so", || status(&site)["trouble"].is_string().then_some(()));
+    redis.restart("");
+    add(&redis, 301..=600);
+    until("all are handled", || (status(&site)["handled"] == 600).then_some(()));
+    until("all are acknowledged", || (redis.all_pending(STREAM, GROUP) == 0).then_some(()));
+    worker.stop();
+    assert!(status(&site)["trouble"].is_null());
+}
+
+/// The server comes back with what it had at its snapshot: what was handled since is known to the ledger.
+#[test]
+fn a_stream_that_goes_backwards_is_reported_and_repeats_are_known() {
+    let options = "--appendonly no";
+    let redis = Redis::start_with(options);
+    let site = site(stream(&redis.url(), ""));
+    let worker = site.worker().ready();
+    add(&redis, 1..=100);
+    until("they are handled", || (status(&site)["handled"] == 100).then_some(()));
+    add(&redis, 101..=150);
+    let _: () = redis.run("SAVE", &[]);
+    add(&redis, 151..=200);
+    until("they are handled", || (status(&site)["handled"] == 200).then_some(()));
+    redis.kill();
+    redis.restart(options);
+    worker.log.wait("it is reported", |line| line.says("the stream went backwards"));
+    add(&redis, 201..=250);
+    until("the new ones are handled", || (status(&site)["handled"] == 250).then_some(()));
+    until("all are acknowledged", || (redis.all_pending(STREAM, GROUP) == 0).then_some(()));
+    worker.stop();
+    assert_eq!(taken(&worker.log).iter().collect::<BTreeSet<_>>().len(), 250);
+    assert_eq!(taken(&worker.log).len(), 250, "each took effect once");
+}
+
+/// The server comes back with nothing: the group is made anew, from the first entry on.
+#[test]
+fn a_stream_that_is_new_is_read_from_its_beginning() {
+    let redis = Redis::start_with("--appendonly no");
+    let site = site(stream(&redis.url(), ", start = \"$\""));
+    let worker = site.worker().ready();
+    until("the group is made", || (redis.run::<u64>("EXISTS", &[STREAM]) == 1).then_some(()));
+    add(&redis, 1..=20);
+    until("they are handled", || (status(&site)["handled"] == 20).then_some(()));
+    redis.kill();
+    redis.restart("--appendonly no");
+    add(&redis, 21..=40);
+    until("they are handled", || (status(&site)["handled"] == 40).then_some(()));
+    worker.stop();
+}
+
+#[test]
+fn a_group_that_was_destroyed_is_not_made_anew_at_a_guess() {
+    let redis = Redis::start();
+    let site = site(stream(&redis.url(), ""));
+    let worker = site.worker().ready();
+    let ids = add(&redis, 1..=20);
+    until("they are handled", || (status(&site)["handled"] == 20).then_some(()));
+    let _: u64 = redis.run("XGROUP", &["DESTROY", STREAM, GROUP]);
+    worker.log.wait("it is said", |line| line.says("somebody has destroyed it"));
+    let trouble = status(&site)["trouble"].clone();
+    assert!(trouble.as_str().is_some_and(|words| words.contains(&ids[19])), "{trouble}");
+    let _: () = redis.run("XGROUP", &["CREATE", STREAM, GROUP, &ids[19]]);
+    add(&redis, 21..=40);
+    until("they are handled", || (status(&site)["handled"] == 40).then_some(()));
+    worker.stop();
+}
+
+#[test]
+fn connections_that_are_killed_again_and_again_lose_nothing() {
+    let redis = Redis::start();
+    let site = site(stream(&redis.url(), ""));
+    let worker = site.worker().ready();
+    for round in 0..10 {
+        add(&redis, round * 50 + 1..=round * 50 + 50);
+        let _: redis::Value = redis.run("CLIENT", &["KILL", "TYPE", "normal"]);
+    }
+    until("all are handled", || (status(&site)["handled"] == 500).then_some(()));
+    until("all are acknowledged", || (redis.all_pending(STREAM, GROUP) == 0).then_some(()));
+    worker.stop();
+    assert_eq!(taken(&worker.log).len(), 500, "each took effect once");
+}
+
+/// The server has handed a message over, and its answer never arrives.
+#[test]
+fn an_answer_that_is_lost_loses_nothing() {
+    for is_stream in [true, false] {
+        let redis = Redis::start();
+        let way = Proxy::plain(&redis.address);
+        let url = format!("redis://{}", way.address);
+        let site = site(if is_stream { stream(&url, "") } else { list(&url, "") });
+        let worker = site.worker().ready();
+        let mut first = 1;
+        for _ in 0..5 {
+            until("it waits for messages", || {
+                let all: String = redis.run("CLIENT", &["LIST"]);
+                (all.contains("cmd=xreadgroup") || all.contains("cmd=blmove")).then_some(())
+            });
+            way.stall();
+            if is_stream {
+                drop(add(&redis, first..=first + 9));
+            } else {
+                redis.push("orders", &(first..first + 10).map(|n| body(n, "c", 0)).collect::<Vec<_>>());
+            }
+            first += 10;
+            way.cut();
+            way.flow();
+            way.mend();
+        }
+        until("all are handled", || (status(&site)["handled"] == first - 1).then_some(()));
+        worker.stop();
+        assert_eq!(taken(&worker.log).iter().collect::<BTreeSet<_>>().len() as u64, first - 1);
+    }
+}
