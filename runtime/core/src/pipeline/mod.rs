@@ -53,7 +53,7 @@ pub struct Rules {
     pub dedup: bool,
     /// What the source can do.
     pub source: Capabilities,
-    /// Digest of the handler, for letters.
+    /// Digest of the handler at the start, for letters of messages that no handler has failed here.
     pub handler: Arc<str>,
 }
 
@@ -85,6 +85,8 @@ pub enum Input {
     Handled {
         /// The chunk.
         chunk: u64,
+        /// Digest of the component that made them.
+        handler: Arc<str>,
         /// Place and outcome.
         outcomes: Vec<(usize, Outcome)>,
     },
@@ -312,7 +314,7 @@ impl Pipeline {
         match input {
             Input::Received(answer) => self.received(answer),
             Input::Claimed { chunk, verdicts } => self.claimed(chunk, verdicts),
-            Input::Handled { chunk, outcomes } => self.handled(chunk, outcomes),
+            Input::Handled { chunk, handler, outcomes } => self.handled(chunk, &handler, outcomes),
             Input::Finished { chunk, micros } => self.finished(chunk, micros),
             Input::Stored { batch, results } => self.answered(batch, results, Event::Stored),
             Input::Settled { batch, results } => self.answered(batch, results, Event::Settled),
