@@ -59,6 +59,51 @@ pub enum Command {
     /// Ask what the ledger knows of a deduplication key.
     #[command(subcommand, after_help = "Example:\n  pelton ledger show orders order-7")]
     Ledger(LedgerCommand),
+    /// Give a pipeline another version of its handler, while the worker runs or for its next start.
+    ///
+    /// The version is checked, compiled and started once before it gets a message; what it imports beyond the
+    /// grant is refused. Messages in work end on the version that has them. With a canary it is tried out
+    /// first, and sent back when it fails more than the old one.
+    #[command(
+        after_help = "Example:\n  pelton deploy orders build/orders.wasm\n  pelton deploy orders build/orders.wasm --canary 0.05 --wait"
+    )]
+    Deploy(DeployArgs),
+    /// Go back to an earlier version of a handler, or end the trial of a new one.
+    #[command(after_help = "Example:\n  pelton rollback orders\n  pelton rollback orders --to sha256:3f1a")]
+    Rollback {
+        /// The pipeline.
+        pipeline: String,
+        /// The version whose digest begins so; without it, the one that was in use before.
+        #[arg(long, value_name = "DIGEST")]
+        to: Option<String>,
+    },
+    /// Show the versions of a pipeline's handler: those that are kept, and what the running ones have done.
+    #[command(after_help = "Example:\n  pelton versions orders\n  pelton versions orders --json")]
+    Versions {
+        /// The pipeline.
+        pipeline: String,
+        /// One JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a component is: its digest, what it imports and exports, what made it.
+    #[command(after_help = "Example:\n  pelton inspect build/orders.wasm")]
+    Inspect {
+        /// The component's file.
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have the running worker read its configuration and the components' files again.
+    ///
+    /// Pipelines are begun, ended and changed; those that are as they were go on untouched. SIGHUP does the same.
+    #[command(after_help = "Example:\n  pelton reload\n  pelton reload orders")]
+    Reload {
+        /// Only this pipeline.
+        pipeline: Option<String>,
+    },
     /// Show how the pipelines stand, whether a worker runs or not.
     #[command(
         after_help = "Example:\n  pelton status\n  pelton status --json | jq .pipelines.orders.queued"
@@ -123,6 +168,24 @@ pub struct FromOffset {
     pub topic: Option<String>,
     pub partition: i32,
     pub offset: i64,
+}
+
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The component's file.
+    #[arg(value_name = "FILE")]
+    pub component: PathBuf,
+    /// Try it out on this part of the messages, at most 0.5, whatever the configuration says.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub canary: Option<f64>,
+    /// Give it all messages at once, whatever the configuration says.
+    #[arg(long, conflicts_with = "canary")]
+    pub now: bool,
+    /// Wait for the end of the trial, and show how it goes: 0 it was promoted, 1 it was sent back.
+    #[arg(long)]
+    pub wait: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -293,6 +356,11 @@ fn rate(text: &str) -> Result<f64, String> {
     number
         .filter(|n: &f64| n.is_finite() && *n > 0.0)
         .ok_or_else(|| "must be a number a second, such as 5/s".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|n| crate::config::SHARE.contains(n));
+    number.ok_or_else(|| "must be a part of the messages from 0.0001 to 0.5, such as 0.05".to_owned())
 }
 
 /// Milliseconds since the epoch.

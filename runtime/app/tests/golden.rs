@@ -64,6 +64,11 @@ fn help_has_an_example_for_every_command() {
         "ledger",
         "ledger show",
         "ledger forget",
+        "deploy",
+        "rollback",
+        "versions",
+        "inspect",
+        "reload",
         "status",
         "completions",
     ];

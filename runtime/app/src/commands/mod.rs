@@ -2,16 +2,19 @@
 
 mod broker;
 pub mod check;
+pub mod deploy;
 pub mod dlq;
 mod handlers;
+pub mod inspect;
 #[cfg(feature = "kafka")]
 mod kafka;
 pub mod ledger;
 mod letter;
 mod letterbox;
-mod live;
+pub mod live;
 #[cfg(feature = "sqs")]
 mod queue_letters;
+pub mod reload;
 #[cfg(feature = "kafka")]
 pub mod replay;
 #[cfg(feature = "kafka")]
@@ -25,6 +28,7 @@ mod table;
 mod target;
 #[cfg(feature = "kafka")]
 mod topic_letters;
+pub mod versions;
 
 use crate::cli::Cli;
 use crate::config::{self, Config, PipelineConfig};

@@ -2,6 +2,7 @@
 
 use super::env::{Lookup, expand};
 use super::units;
+use pelton_core::rollout::JudgeAfter;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -196,6 +197,12 @@ impl<'c> Section<'c> {
             other => self.problem(key, format!("is {}, must be a text in quotes", kind(other))),
         }
         None
+    }
+
+    /// The end of a trial: so many messages, or a time.
+    pub fn judge_after(&self, key: &'static str, default: JudgeAfter) -> JudgeAfter {
+        let wanted = "\"200 messages\" or a duration such as \"10m\"";
+        self.parsed(key, wanted, super::handler::judge_after).unwrap_or(default)
     }
 
     /// One of some words.
