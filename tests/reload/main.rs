@@ -10,6 +10,8 @@ mod files;
 mod kafka;
 mod refused;
 mod restarts;
+mod shared;
+mod signatures;
 mod swaps;
 mod words;
 

@@ -1,5 +1,6 @@
 //! The command line. Its words and codes are a contract.
 
+use crate::versions::args::DeployArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -96,6 +97,22 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a pair of keys to sign components with: NAME.key, to be kept secret, and NAME.pub.
+    #[command(after_help = "Example:\n  pelton keygen keys/ci")]
+    Keygen {
+        /// Where, without an ending.
+        name: PathBuf,
+    },
+    /// Sign a component: writes FILE.sig, which goes wherever the component goes.
+    #[command(after_help = "Example:\n  pelton sign build/orders.wasm --key keys/ci.key")]
+    Sign {
+        /// The component's file.
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
+        /// The private key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
     /// Have the running worker read its configuration and the components' files again.
     ///
     /// Pipelines are begun, ended and changed; those that are as they were go on untouched. SIGHUP does the same.
@@ -168,24 +185,6 @@ pub struct FromOffset {
     pub topic: Option<String>,
     pub partition: i32,
     pub offset: i64,
-}
-
-#[derive(Debug, Args)]
-pub struct DeployArgs {
-    /// The pipeline.
-    pub pipeline: String,
-    /// The component's file.
-    #[arg(value_name = "FILE")]
-    pub component: PathBuf,
-    /// Try it out on this part of the messages, at most 0.5, whatever the configuration says.
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub canary: Option<f64>,
-    /// Give it all messages at once, whatever the configuration says.
-    #[arg(long, conflicts_with = "canary")]
-    pub now: bool,
-    /// Wait for the end of the trial, and show how it goes: 0 it was promoted, 1 it was sent back.
-    #[arg(long)]
-    pub wait: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -356,11 +355,6 @@ fn rate(text: &str) -> Result<f64, String> {
     number
         .filter(|n: &f64| n.is_finite() && *n > 0.0)
         .ok_or_else(|| "must be a number a second, such as 5/s".to_owned())
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|n| crate::config::SHARE.contains(n));
-    number.ok_or_else(|| "must be a part of the messages from 0.0001 to 0.5, such as 0.05".to_owned())
 }
 
 /// Milliseconds since the epoch.

@@ -55,6 +55,8 @@ fn perform(cli: &Cli) -> exit::Outcome {
         Command::Rollback { pipeline, to } => commands::deploy::rollback(file, pipeline, to.as_deref()),
         Command::Versions { pipeline, json } => commands::versions::versions(file, pipeline, *json),
         Command::Inspect { component, json } => commands::inspect::inspect(component, *json),
+        Command::Keygen { name } => commands::sign::keygen(name),
+        Command::Sign { component, key } => commands::sign::sign(component, key),
         Command::Reload { pipeline } => commands::reload::reload(file, pipeline.as_deref()),
         Command::Status { json } => commands::status::status(file, *json),
         Command::Completions { shell } => commands::completions(*shell),

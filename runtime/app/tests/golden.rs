@@ -68,6 +68,8 @@ fn help_has_an_example_for_every_command() {
         "rollback",
         "versions",
         "inspect",
+        "keygen",
+        "sign",
         "reload",
         "status",
         "completions",

@@ -1,12 +1,12 @@
 //! `pelton deploy` and `pelton rollback`: by the worker that runs, or for the next start.
 
 use super::{find, handlers, load, options, store_fail};
-use crate::cli::DeployArgs;
 use crate::config::{Config, PipelineConfig};
-use crate::exit::{CONFIG, Fail, Outcome};
+use crate::exit::{Fail, Outcome};
+use crate::versions::args::DeployArgs;
 use crate::versions::catalog::Catalog;
 use crate::versions::state::Kept;
-use crate::versions::{client, serve, start};
+use crate::versions::{client, serve, signature, start};
 use pelton_host::{Description, describe, read_component};
 use pelton_store::Store;
 use serde_json::{Value, json};
@@ -22,7 +22,11 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
     let found = describe(&bytes, config.max_component_bytes).map_err(|e| refused(&e))?;
     let catalog = Catalog::open(&config.data_dir, &pipeline.name);
     show(&pipeline.name, catalog.state().promoted(), &found);
-    catalog.keep(&found.digest, &bytes).map_err(|error| {
+    let signature = signature::of(&args.component);
+    // Before it is kept: a good signature of the same component may be there.
+    signature::check(&pipeline.handler.keys, &found.digest, signature.as_deref())
+        .map_err(|why| refused(&why))?;
+    catalog.keep(&found.digest, &bytes, signature.as_deref()).map_err(|error| {
         Fail::refused(format!("{shown} cannot be kept in data_dir: {error}; make room, then deploy again"))
     })?;
     let origin = std::path::absolute(&args.component).unwrap_or(args.component.clone());
@@ -31,23 +35,17 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
         "canary": args.canary, "now": args.now, "wait": args.wait,
     });
     let between = |progress: &Value| println!("{}", serve::in_words(progress));
-    match client::ask(&config.data_dir, "deploy", &request, between).map_err(|fail| named(fail, &shown))? {
+    match client::ask(&config.data_dir, "deploy", &request, between)? {
         Some(answer) => report(&pipeline.name, &answer),
         None if args.canary.is_some() => Err(Fail::refused(
             "no worker runs, so there is nothing to try it out on; start one, or leave out --canary: the next start takes it for all messages",
         )),
         None => {
-            for_the_next_start(&config, pipeline, &bytes, &origin.display().to_string(), false)
-                .map_err(|fail| named(fail, &shown))?;
+            for_the_next_start(&config, pipeline, &bytes, &origin.display().to_string(), false)?;
             println!("no worker runs: the next start of {} takes this version", pipeline.name);
             Ok(())
         }
     }
-}
-
-/// A refusal begins where the file's name stops.
-fn named(fail: Fail, shown: &dyn std::fmt::Display) -> Fail {
-    Fail { code: fail.code, error: anyhow::anyhow!("{shown} {:#}", fail.error) }
 }
 
 fn show(pipeline: &str, old: Option<&Kept>, new: &Description) {
@@ -121,13 +119,13 @@ pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
     if pelton_host::digest(&bytes) != target {
         return Err(Fail::refused(format!("{target} is damaged in data_dir; deploy its file")));
     }
-    for_the_next_start(&config, pipeline, &bytes, "a rollback", true)?;
+    for_the_next_start(&config, pipeline, &bytes, &target, true)?;
     println!("no worker runs: the next start of {name} takes {target}");
     Ok(())
 }
 
-/// Notes a version as the one in use, once it has been loaded as a worker would. Owns the data directory
-/// meanwhile, so that no worker starts with half of it.
+/// Notes a version as the one in use, once it has been loaded as a worker would; `origin` is its file or its digest.
+/// Owns the data directory meanwhile, so that no worker starts with half of it.
 fn for_the_next_start(
     config: &Config,
     pipeline: &PipelineConfig,
@@ -135,20 +133,22 @@ fn for_the_next_start(
     origin: &str,
     back: bool,
 ) -> Outcome {
+    let catalog = Catalog::open(&config.data_dir, &pipeline.name);
+    let digest = pelton_host::digest(bytes);
+    signature::check(&pipeline.handler.keys, &digest, catalog.signature(&digest).as_deref())
+        .map_err(|why| Fail::refused(format!("{origin} {why}")))?;
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
     let host = handlers::host(config, handlers::cache_dir(config))?;
     let handler = host
         .load_bytes(&pipeline.name, bytes, &pipeline.handler.spec)
-        .map_err(|error| Fail::new(CONFIG, error))?;
-    let catalog = Catalog::open(&config.data_dir, &pipeline.name);
+        .map_err(|error| Fail::refused(format!("{origin} {error}")))?;
     let version = start::kept(&handler, origin);
     let file = read_component(&pipeline.handler.component, config.max_component_bytes).ok();
     catalog.change(|state| {
-        if back {
-            state.leave();
-        }
-        let digest = version.digest.clone();
         if state.promoted().is_none_or(|promoted| promoted.digest != digest) {
+            if back {
+                state.leave();
+            }
             state.promote(version);
         }
         state.seen = file.map(|bytes| pelton_host::digest(&bytes)).or(state.seen.take());

@@ -2,6 +2,8 @@
 
 use crate::config::{Config, Problem};
 use crate::exit::{CONFIG, Fail};
+use crate::versions::signature;
+use pelton_core::ports::Handler;
 use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,8 +43,13 @@ pub fn load(config: &Config, host: &Host, problems: &mut Vec<Problem>) -> Vec<Op
         }
         let file = &pipeline.handler.component;
         let loaded = host.load(&pipeline.name, file, &pipeline.handler.spec);
+        let loaded = loaded.map_err(|error| error.to_string()).and_then(|handler| {
+            let signature = signature::of(file);
+            signature::check(&pipeline.handler.keys, &handler.digest(), signature.as_deref())
+                .map(|()| handler)
+        });
         loaded
-            .map_err(|error| problems.push(Problem { path, what: format!("{} {error}", file.display()) }))
+            .map_err(|why| problems.push(Problem { path, what: format!("{} {why}", file.display()) }))
             .ok()
     };
     config.pipelines.iter().map(&mut load).collect()

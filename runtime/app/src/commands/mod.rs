@@ -21,6 +21,7 @@ pub mod replay;
 mod replay_live;
 pub mod run;
 pub mod send;
+pub mod sign;
 #[cfg(feature = "sqs")]
 mod sqs;
 pub mod status;

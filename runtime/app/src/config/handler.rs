@@ -16,6 +16,8 @@ pub struct HandlerConfig {
     pub reload: Reload,
     /// None: a new version takes all messages at once.
     pub rollout: Option<Plan>,
+    /// Files of public keys, one of which must have signed a version. None: unsigned ones are taken.
+    pub keys: Vec<PathBuf>,
 }
 
 /// What makes a worker look for a new version.
@@ -77,9 +79,10 @@ pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
         &[("watch", Reload::Watch), ("manual", Reload::Manual)],
         if spec.digest.is_some() { Reload::Manual } else { Reload::Watch },
     );
+    let keys = section.texts("require_signature").iter().map(|key| base.join(key)).collect();
     let rollout = section.has("rollout").then(|| rollout(section.section("rollout")));
     section.finish();
-    HandlerConfig { component: base.join(component.unwrap_or_default()), spec, reload, rollout }
+    HandlerConfig { component: base.join(component.unwrap_or_default()), spec, reload, rollout, keys }
 }
 
 fn rollout(section: Section<'_>) -> Plan {

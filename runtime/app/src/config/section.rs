@@ -164,7 +164,6 @@ impl<'c> Section<'c> {
     }
 
     /// A list of texts, with their references put in; empty when it is left out.
-    #[cfg(feature = "kafka")]
     pub fn texts(&self, key: &'static str) -> Vec<String> {
         let list = match self.get(key) {
             None => return Vec::new(),
@@ -184,7 +183,6 @@ impl<'c> Section<'c> {
         self.table.iter().filter_map(text).collect()
     }
 
-    #[cfg(feature = "kafka")]
     fn plain(&self, key: &str, value: &Value) -> Option<String> {
         match value {
             Value::String(text) => match expand(text, self.env) {

@@ -4,6 +4,7 @@
 //! Files are written beside, synced and renamed; what is there is whole. A component is believed by its
 //! digest only. One process writes states: the owner of `data_dir`; components others may bring too.
 
+use super::signature;
 use super::state::State;
 use pelton_core::points;
 use std::collections::BTreeSet;
@@ -53,9 +54,18 @@ impl Catalog {
         Ok(bytes)
     }
 
-    /// Keeps a component under its digest, on disk when it returns.
-    pub fn keep(&self, digest: &str, bytes: &[u8]) -> std::io::Result<()> {
+    /// The signature of a version that is kept, if it has one.
+    pub fn signature(&self, digest: &str) -> Option<String> {
+        signature::of(&self.component(digest))
+    }
+
+    /// Keeps a component under its digest, with its signature if it has one; on disk when it returns.
+    pub fn keep(&self, digest: &str, bytes: &[u8], signature: Option<&str>) -> std::io::Result<()> {
         let to = self.component(digest);
+        if let Some(signature) = signature.filter(|given| self.signature(digest).as_deref() != Some(given))
+        {
+            self.write(&signature::beside(&to), signature.as_bytes(), true, || {})?;
+        }
         // What is there may be damaged; equal bytes need no writing.
         if std::fs::read(&to).is_ok_and(|there| there == bytes) {
             return Ok(());
@@ -123,7 +133,8 @@ impl Catalog {
         let mut named = BTreeSet::new();
         for file in paths.iter().filter(|path| is(path, STATE)) {
             let Ok(state) = read_state(file) else { return };
-            named.extend(state.versions.iter().map(|kept| self.component(&kept.digest)));
+            let components = state.versions.iter().map(|kept| self.component(&kept.digest));
+            named.extend(components.flat_map(|path| [signature::beside(&path), path]));
         }
         let old = |path: &&PathBuf| !is(path, STATE) && !named.contains(*path) && !is_new(path);
         for path in paths.iter().filter(old) {
@@ -170,8 +181,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(dir.path(), "orders");
         assert_eq!(catalog.state(), State::default());
-        catalog.keep("sha256:aa", b"one").unwrap();
-        catalog.keep("sha256:bb", b"two").unwrap();
+        catalog.keep("sha256:aa", b"one", None).unwrap();
+        catalog.keep("sha256:bb", b"two", Some("signed")).unwrap();
         let old = File::options().write(true).open(catalog.component("sha256:aa")).unwrap();
         old.set_modified(std::time::UNIX_EPOCH).unwrap();
         catalog.change(|state| state.promote(kept("sha256:bb"))).unwrap();
@@ -179,6 +190,7 @@ mod tests {
         assert_eq!(again.state().promoted().unwrap().digest, "sha256:bb");
         assert_eq!(again.read("sha256:bb", 10).unwrap(), b"two");
         assert!(again.read("sha256:aa", 10).is_err());
+        assert_eq!(again.signature("sha256:bb").as_deref(), Some("signed"));
         // Another pipeline may name the same.
         let other = Catalog::open(dir.path(), "other");
         other.change(|state| state.promote(kept("sha256:cc"))).unwrap();

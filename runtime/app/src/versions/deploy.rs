@@ -1,5 +1,6 @@
 //! A new version in the worker that runs: loaded beside the hot path, kept, then given messages.
 
+use super::signature;
 use super::start::kept;
 use super::state::Kept;
 use crate::commands::live::{Live, Served};
@@ -18,6 +19,8 @@ use tokio::task::JoinHandle;
 /// What is to be deployed.
 pub struct Order {
     pub bytes: Vec<u8>,
+    /// Over its digest.
+    pub signature: Option<String>,
     /// Where it comes from, for people.
     pub origin: String,
     /// None: it takes all messages at once.
@@ -84,9 +87,13 @@ async fn load(
 ) -> Result<Arc<WasmHandler>, String> {
     let _turn = if order.back { None } else { Some(served.deploys.turn.lock().await) };
     let (host, of, given) = (served.deploys.host.clone(), live.clone(), order.clone());
-    let load = move || host.load_bytes(&of.pipeline.name, &given.bytes, &of.pipeline.handler.spec);
-    let loaded = tokio::task::spawn_blocking(load).await.map_err(|ended| ended.to_string())?;
-    loaded.map_err(|error| error.to_string())
+    let load = move || {
+        let handler = &of.pipeline.handler;
+        signature::check(&handler.keys, &digest(&given.bytes), given.signature.as_deref())?;
+        let loaded = host.load_bytes(&of.pipeline.name, &given.bytes, &handler.spec);
+        loaded.map_err(|error| error.to_string())
+    };
+    tokio::task::spawn_blocking(load).await.map_err(|ended| ended.to_string())?
 }
 
 /// Durable first, then the pointer: after a crash the next start has the one or the other, whole.
@@ -99,7 +106,7 @@ async fn swap(
 ) -> Result<(), String> {
     let swap = move || {
         let before = live.generations.digest();
-        keep(&live, &version.digest, &order.bytes)?;
+        keep(&live, &version.digest, &order)?;
         promote(&live, version, order.back)?;
         live.generations.swap(handler);
         points::reach("deploy-swapped");
@@ -122,7 +129,7 @@ async fn try_out(
     plan: Plan,
 ) -> Result<Deployed, String> {
     let (of, given, name) = (live.clone(), order.clone(), version.digest.clone());
-    let kept = tokio::task::spawn_blocking(move || keep(&of, &name, &given.bytes)).await;
+    let kept = tokio::task::spawn_blocking(move || keep(&of, &name, &given)).await;
     kept.map_err(|ended| ended.to_string())??;
     let canary = live.generations.try_out(handler, plan);
     points::reach("deploy-swapped");
@@ -181,8 +188,8 @@ async fn judged_by_time(generations: &Generations, canary: &Arc<Canary>, ms: u64
     }
 }
 
-fn keep(live: &Live, digest: &str, bytes: &[u8]) -> Result<(), String> {
-    let kept = live.catalog.keep(digest, bytes);
+fn keep(live: &Live, digest: &str, order: &Order) -> Result<(), String> {
+    let kept = live.catalog.keep(digest, &order.bytes, order.signature.as_deref());
     kept.map_err(|error| format!("cannot be kept in data_dir: {error}; make room, then deploy again"))?;
     points::reach("deploy-stored");
     Ok(())

@@ -5,11 +5,13 @@
 //! read once, hashed, checked, compiled beside the hot path, started once as a trial, kept, and only then
 //! given messages. What fails on the way changes nothing.
 
+pub mod args;
 pub mod catalog;
 pub mod client;
 pub mod deploy;
 pub mod reload;
 pub mod serve;
+pub mod signature;
 pub mod start;
 pub mod state;
 pub mod watch;

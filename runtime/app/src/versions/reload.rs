@@ -5,6 +5,7 @@
 //! change drains it and begins it anew.
 
 use super::deploy::{Deployed, Order, deploy, note_seen};
+use super::signature;
 use super::start::{self, Started};
 use crate::commands::live::{Live, Served};
 use crate::commands::run;
@@ -211,7 +212,7 @@ async fn begin(
 async fn handler(served: &Arc<Served>, live: &Arc<Live>, new: PipelineConfig) -> Result<String, String> {
     let (old, name) = (&live.pipeline.handler, new.name.clone());
     let moved = old.component != new.handler.component || old.spec.digest != new.handler.spec.digest;
-    let limits = old.spec != new.handler.spec;
+    let limits = old.spec != new.handler.spec || old.keys != new.handler.keys;
     let now = Arc::new(live.with(new));
     served.replace(now.clone());
     let deployed = match (moved, limits) {
@@ -245,14 +246,15 @@ async fn deploy_file(
 ) -> Result<Option<Deployed>, String> {
     let (path, max) = (live.pipeline.handler.component.clone(), served.config().max_component_bytes);
     let shown = path.display().to_string();
-    let read = tokio::task::spawn_blocking(move || read_component(&path, max)).await;
-    let bytes = read.map_err(|ended| ended.to_string())?.map_err(|error| format!("{shown} {error}"))?;
+    let read = move || read_component(&path, max).map(|bytes| (bytes, signature::of(&path)));
+    let read = tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
+    let (bytes, signature) = read.map_err(|error| format!("{shown} {error}"))?;
     let found = digest(&bytes);
     if !again && live.catalog.state().seen.as_ref() == Some(&found) {
         return Ok(None);
     }
     let plan = live.pipeline.handler.rollout.filter(|_| *live.generations.digest() != *found);
-    let order = Order { bytes, origin: shown.clone(), plan, back: false, again };
+    let order = Order { bytes, signature, origin: shown.clone(), plan, back: false, again };
     let deployed = deploy(served, live, order).await.map_err(|why| format!("{shown} {why}"));
     note_seen(live, found).await;
     deployed.map(Some)
@@ -262,10 +264,11 @@ async fn deploy_file(
 async fn deploy_again(served: &Arc<Served>, live: &Arc<Live>) -> Result<(), String> {
     let (in_use, max) = (live.generations.digest(), served.config().max_component_bytes);
     let catalog = live.catalog.clone();
-    let read = tokio::task::spawn_blocking(move || catalog.read(&in_use, max)).await;
-    let bytes = read
-        .map_err(|ended| ended.to_string())?
-        .map_err(|error| format!("the version in use cannot be read: {error}"))?;
+    let read = move || Ok((catalog.read(&in_use, max)?, catalog.signature(&in_use)));
+    let read: std::io::Result<_> =
+        tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
+    let (bytes, signature) = read.map_err(|error| format!("the version in use cannot be read: {error}"))?;
     let origin = live.pipeline.handler.component.display().to_string();
-    deploy(served, live, Order { bytes, origin, plan: None, back: false, again: true }).await.map(drop)
+    let order = Order { bytes, signature, origin, plan: None, back: false, again: true };
+    deploy(served, live, order).await.map(drop)
 }

@@ -41,13 +41,15 @@ pub async fn deploy(request: &str, served: &Arc<Served>, told: &mut (impl AsyncW
     let Some(asked) = request["digest"].as_str().map(str::to_owned) else {
         return error("no digest is named");
     };
-    let bytes = match bytes(served, &live, &asked).await {
-        Ok(bytes) => bytes,
+    let (bytes, signature) = match kept_bytes(served, &live, &asked).await {
+        Ok(kept) => kept,
         Err(why) => return error(why),
     };
+    let origin = request["origin"].as_str().unwrap_or("a command").to_owned();
     let order = Order {
         bytes,
-        origin: request["origin"].as_str().unwrap_or("a command").to_owned(),
+        signature,
+        origin: origin.clone(),
         plan: plan(&request, &live),
         back: false,
         again: false,
@@ -55,7 +57,7 @@ pub async fn deploy(request: &str, served: &Arc<Served>, told: &mut (impl AsyncW
     let deployed = perform(served, &live, order).await;
     see_file(served, &live).await;
     match deployed {
-        Err(why) => error(why),
+        Err(why) => error(format!("{origin} {why}")),
         Ok(Deployed::Unchanged) => json!({ "done": "unchanged" }),
         Ok(Deployed::Swapped) => json!({ "done": "deployed" }),
         Ok(Deployed::Trying(canary, _)) if request["wait"] != true => {
@@ -130,11 +132,12 @@ pub async fn rollback(request: &str, served: &Arc<Served>) -> Value {
         Ok(target) => target,
         Err(why) => return error(why),
     };
-    let bytes = match bytes(served, &live, &target).await {
-        Ok(bytes) => bytes,
+    let (bytes, signature) = match kept_bytes(served, &live, &target).await {
+        Ok(kept) => kept,
         Err(why) => return error(why),
     };
-    let order = Order { bytes, origin: "a rollback".to_owned(), plan: None, back: true, again: false };
+    let order =
+        Order { bytes, signature, origin: "a rollback".to_owned(), plan: None, back: true, again: false };
     let deployed = perform(served, &live, order).await;
     see_file(served, &live).await;
     match deployed {
@@ -163,15 +166,20 @@ pub fn target(state: &State, to: Option<&str>) -> Result<String, String> {
     }
 }
 
-/// A component of the catalog, if it is what its name says.
-async fn bytes(served: &Arc<Served>, live: &Arc<Live>, wanted: &str) -> Result<Vec<u8>, String> {
+/// A component of the catalog, if it is what its name says, and its signature.
+async fn kept_bytes(
+    served: &Arc<Served>,
+    live: &Arc<Live>,
+    wanted: &str,
+) -> Result<(Vec<u8>, Option<String>), String> {
     let (of, name, max) = (live.clone(), wanted.to_owned(), served.config().max_component_bytes);
-    let read = tokio::task::spawn_blocking(move || of.catalog.read(&name, max)).await;
-    let bytes = read
-        .map_err(|ended| ended.to_string())?
-        .map_err(|error| format!("{wanted} cannot be read in data_dir: {error}; deploy its file"))?;
+    let read = move || Ok((of.catalog.read(&name, max)?, of.catalog.signature(&name)));
+    let read: std::io::Result<_> =
+        tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
+    let (bytes, signature) =
+        read.map_err(|error| format!("{wanted} cannot be read in data_dir: {error}; deploy its file"))?;
     if digest(&bytes) == wanted {
-        return Ok(bytes);
+        return Ok((bytes, signature));
     }
     Err(format!("{wanted} is damaged in data_dir; deploy its file"))
 }

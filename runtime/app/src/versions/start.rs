@@ -7,10 +7,11 @@
 
 use super::catalog::Catalog;
 use super::now_ms;
+use super::signature;
 use super::state::Kept;
 use crate::config::{Config, PipelineConfig, Problem};
 use pelton_core::ports::Handler;
-use pelton_host::{Host, LoadError, WasmHandler, digest, read_component};
+use pelton_host::{Host, WasmHandler, digest, read_component};
 use std::sync::Arc;
 
 /// A pipeline's handler at the start, and where its versions are kept.
@@ -22,6 +23,7 @@ pub struct Started {
 /// One that may be loaded.
 struct Candidate {
     bytes: Vec<u8>,
+    signature: Option<String>,
     origin: String,
 }
 
@@ -44,16 +46,19 @@ pub fn load_all(config: &Config, host: &Host) -> Result<Vec<Started>, Vec<Proble
 pub fn load(config: &Config, pipeline: &PipelineConfig, host: &Host) -> Result<Started, String> {
     let catalog = Arc::new(Catalog::open(&config.data_dir, &pipeline.name));
     let choice = choose(config, pipeline, &catalog);
-    let take = |candidate: &Candidate| {
-        let handler = host.load_bytes(&pipeline.name, &candidate.bytes, &pipeline.handler.spec)?;
-        note(pipeline, &catalog, candidate, &handler, choice.found.clone());
-        Ok::<_, LoadError>(handler)
+    let take = |candidate: Candidate| {
+        let signature = candidate.signature.as_deref();
+        signature::check(&pipeline.handler.keys, &digest(&candidate.bytes), signature)?;
+        let loaded = host.load_bytes(&pipeline.name, &candidate.bytes, &pipeline.handler.spec);
+        let handler = loaded.map_err(|error| error.to_string())?;
+        note(pipeline, &catalog, &candidate, &handler, choice.found.clone());
+        Ok::<_, String>(handler)
     };
-    let why = match choice.first.and_then(|first| take(&first)) {
+    let why = match choice.first.and_then(take) {
         Ok(handler) => return Ok(Started { handler, catalog }),
         Err(why) => format!("{} {why}", pipeline.handler.component.display()),
     };
-    match choice.second.map(|second| take(&second)) {
+    match choice.second.map(take) {
         Some(Ok(handler)) => {
             tracing::warn!(pipeline = %pipeline.name, handler = %handler.digest(), "{why}: the version that was in use goes on");
             Ok(Started { handler, catalog })
@@ -64,7 +69,7 @@ pub fn load(config: &Config, pipeline: &PipelineConfig, host: &Host) -> Result<S
 
 /// The version to take, and the one to take when that cannot be loaded.
 struct Choice {
-    first: Result<Candidate, LoadError>,
+    first: Result<Candidate, String>,
     second: Option<Candidate>,
     /// The digest of the configured file.
     found: Option<String>,
@@ -72,15 +77,20 @@ struct Choice {
 
 fn choose(config: &Config, pipeline: &PipelineConfig, catalog: &Catalog) -> Choice {
     let (path, max) = (&pipeline.handler.component, config.max_component_bytes);
-    let file =
-        read_component(path, max).map(|bytes| Candidate { bytes, origin: path.display().to_string() });
+    let file = read_component(path, max).map_err(|error| error.to_string()).map(|bytes| Candidate {
+        bytes,
+        signature: signature::of(path),
+        origin: path.display().to_string(),
+    });
     let state = catalog.state();
     let pin = pipeline.handler.spec.digest.as_deref();
     let in_use = pin.map_or(state.promoted(), |pin| state.find(pin));
     let kept = in_use.and_then(|kept| {
         let bytes = catalog.read(&kept.digest, max).ok()?;
+        let signature = catalog.signature(&kept.digest);
         // What was damaged on disk is not what was deployed.
-        (digest(&bytes) == kept.digest).then(|| Candidate { bytes, origin: kept.origin.clone() })
+        let whole = digest(&bytes) == kept.digest;
+        whole.then(|| Candidate { bytes, signature, origin: kept.origin.clone() })
     });
     let found = file.as_ref().ok().map(|candidate| digest(&candidate.bytes));
     let unchanged = found == state.seen;
@@ -107,7 +117,8 @@ fn note(
 ) {
     let version = kept(handler, &candidate.origin);
     let in_use = catalog.state().promoted().is_some_and(|promoted| promoted.digest == version.digest);
-    let done = catalog.keep(&version.digest, &candidate.bytes).and_then(|()| {
+    let done = catalog.keep(&version.digest, &candidate.bytes, candidate.signature.as_deref());
+    let done = done.and_then(|()| {
         catalog.note(|state| {
             if !in_use {
                 state.promote(version);

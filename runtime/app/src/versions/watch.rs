@@ -6,6 +6,7 @@
 //! builds is what is meant.
 
 use super::deploy::{Deployed, Order, deploy, note_seen};
+use super::signature;
 use crate::commands::live::{Live, Served};
 use crate::config::Reload;
 use pelton_host::digest;
@@ -23,11 +24,14 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What tells one content of a path from the next.
 type Sign = (u64, u64, u64, i64, i64, i64, i64);
 
+/// Of a component, and of its signature if there is one.
+type Signs = (Sign, Option<Sign>);
+
 /// What was seen of one path.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Watched {
-    last: Option<Sign>,
-    taken: Option<Sign>,
+    last: Option<Signs>,
+    taken: Option<Signs>,
     /// What is wrong with it, as it was said.
     trouble: Option<String>,
 }
@@ -38,7 +42,7 @@ enum Look {
     /// Nothing new, or not settled yet.
     Wait,
     /// It is settled, and was not taken.
-    Read(Sign),
+    Read(Signs),
     /// It cannot be taken, and that was not said yet.
     Say(String),
 }
@@ -57,7 +61,7 @@ pub async fn watch(served: Arc<Served>) {
         all.retain(|path, _| paths.contains_key(path));
         for (path, pipelines) in paths {
             let watched = all.entry(path.clone()).or_default();
-            match watched.look(std::fs::symlink_metadata(&path)) {
+            match watched.look(std::fs::symlink_metadata(&path), signed(&path)) {
                 Look::Wait => {}
                 Look::Say(what) => {
                     let names: Vec<&str> = pipelines.iter().map(|live| &*live.pipeline.name).collect();
@@ -67,12 +71,12 @@ pub async fn watch(served: Arc<Served>) {
                         path.display()
                     );
                 }
-                Look::Read(sign) => {
+                Look::Read(signs) => {
                     let max = served.config().max_component_bytes;
                     let from = path.clone();
-                    let read = tokio::task::spawn_blocking(move || read(&from, sign, max)).await;
+                    let read = tokio::task::spawn_blocking(move || read(&from, signs.0, max)).await;
                     if let Ok(Some(bytes)) = read {
-                        watched.taken = Some(sign);
+                        watched.taken = Some(signs);
                         take(&served, &path, &pipelines, bytes).await;
                     }
                 }
@@ -86,8 +90,15 @@ async fn take(served: &Arc<Served>, path: &Path, pipelines: &[Arc<Live>], bytes:
     let found = digest(&bytes);
     for live in pipelines.iter().filter(|live| live.catalog.state().seen.as_ref() != Some(&found)) {
         let pipeline = &live.pipeline.name;
+        let signature = signature::of(path);
+        if let Err(why) = signature::check(&live.pipeline.handler.keys, &found, signature.as_deref()) {
+            // Not looked at yet, then: the signature may follow.
+            tracing::warn!(%pipeline, handler = found, "{} {why}: the running version goes on", path.display());
+            continue;
+        }
         let order = Order {
             bytes: bytes.clone(),
+            signature,
             origin: path.display().to_string(),
             plan: live.pipeline.handler.rollout,
             back: false,
@@ -104,17 +115,17 @@ async fn take(served: &Arc<Served>, path: &Path, pipelines: &[Arc<Live>], bytes:
 }
 
 impl Watched {
-    fn look(&mut self, found: std::io::Result<Metadata>) -> Look {
-        let sign = match &found {
-            Ok(file) if file.is_file() => sign(file),
+    fn look(&mut self, found: std::io::Result<Metadata>, signed: Option<Sign>) -> Look {
+        let signs = match &found {
+            Ok(file) if file.is_file() => (sign(file), signed),
             other => return self.trouble(what_instead(other)),
         };
         self.trouble = None;
-        if self.taken == Some(sign) {
+        if self.taken == Some(signs) {
             return Look::Wait;
         }
-        let settled = self.last.replace(sign) == Some(sign);
-        if settled { Look::Read(sign) } else { Look::Wait }
+        let settled = self.last.replace(signs) == Some(signs);
+        if settled { Look::Read(signs) } else { Look::Wait }
     }
 
     /// Said when two looks find it: between a removal and a rename there is nothing, for a moment.
@@ -126,6 +137,11 @@ impl Watched {
         self.trouble = Some(what.clone());
         Look::Say(what)
     }
+}
+
+/// The signature beside a component, as it is now.
+fn signed(path: &Path) -> Option<Sign> {
+    std::fs::symlink_metadata(signature::beside(path)).ok().map(|file| sign(&file))
 }
 
 fn sign(file: &Metadata) -> Sign {
@@ -168,18 +184,18 @@ mod tests {
     fn a_file_is_read_when_it_has_settled_and_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.wasm");
-        let look = |watched: &mut Watched| watched.look(std::fs::symlink_metadata(&path));
+        let look = |watched: &mut Watched| watched.look(std::fs::symlink_metadata(&path), None);
         let mut watched = Watched::default();
         std::fs::write(&path, "a").unwrap();
         assert_eq!(look(&mut watched), Look::Wait);
         std::fs::write(&path, "ab").unwrap();
         assert_eq!(look(&mut watched), Look::Wait, "it is being written");
         let Look::Read(settled) = look(&mut watched) else { panic!("it has settled") };
-        assert_eq!(read(&path, settled, 10).unwrap(), b"ab");
+        assert_eq!(read(&path, settled.0, 10).unwrap(), b"ab");
         watched.taken = Some(settled);
         assert_eq!(look(&mut watched), Look::Wait);
         std::fs::write(&path, "cd").unwrap();
-        assert_eq!(read(&path, settled, 10), None, "it has changed since");
+        assert_eq!(read(&path, settled.0, 10), None, "it has changed since");
         assert_eq!(look(&mut watched), Look::Wait);
         assert!(matches!(look(&mut watched), Look::Read(_)));
     }
@@ -188,7 +204,7 @@ mod tests {
     fn what_is_no_file_is_said_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.wasm");
-        let look = |watched: &mut Watched| watched.look(std::fs::symlink_metadata(&path));
+        let look = |watched: &mut Watched| watched.look(std::fs::symlink_metadata(&path), None);
         let mut watched = Watched::default();
         std::fs::write(&path, "a").unwrap();
         look(&mut watched);
