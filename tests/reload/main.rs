@@ -8,10 +8,12 @@ mod configuration;
 mod crash;
 mod files;
 mod kafka;
+mod kills;
 mod refused;
 mod restarts;
 mod shared;
 mod signatures;
+mod sqs;
 mod swaps;
 mod words;
 
