@@ -77,3 +77,59 @@ pub fn only_the_first(into: &Path) -> PathBuf {
     std::fs::write(&path, from_text("handler", TEXT)).expect("the component is written");
     path
 }
+
+/// The example plugin `orders`, as another version: the same code, which says `order 7 of c v0042` in place of
+/// `order 7 of c taken`.
+///
+/// # Panics
+/// When the plugin's words are not the known ones.
+#[must_use]
+pub fn orders_version(number: u32) -> Vec<u8> {
+    const WORD: &[u8] = b" taken";
+    let mut bytes = std::fs::read(plugin("orders")).expect("the plugin is there");
+    let at =
+        bytes.windows(WORD.len()).position(|w| w == WORD).expect("the plugin says that it took an order");
+    bytes[at..at + WORD.len()].copy_from_slice(format!(" v{number:04}").as_bytes());
+    bytes
+}
+
+/// A component in text format that does `handle` with each message (an address of memory is on the stack
+/// afterwards) and `start` when it is made; it may import `read` of a made-up interface.
+#[must_use]
+pub fn made_up(start: &str, handle: &str, greedy: bool) -> Vec<u8> {
+    let import = r#"(import "test:extra/secrets" "read" (func $read (result i32)))"#;
+    let text = format!(
+        r#"(module {}
+          (memory (export "memory") 40)
+          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+          (func (export "_initialize") {start})
+          (func (export "pelton:handler/message-handler@0.1.0#handle") (param i32) (result i32)
+            {handle} (i32.const 512)))"#,
+        if greedy { import } else { "" }
+    );
+    if greedy { from_greedy_text(&text) } else { from_text("handler", &text) }
+}
+
+/// As `from_text`, in a world that imports more than is granted.
+fn from_greedy_text(text: &str) -> Vec<u8> {
+    const GREEDY: &str = "package test:extra;
+        interface secrets { read: func() -> u32; }
+        world greedy { import secrets; export pelton:handler/message-handler@0.1.0; }";
+    let mut module = wat::parse_str(text).expect("the module is well formed");
+    let mut resolve = Resolve::default();
+    resolve.push_dir(root().join("wit")).expect("wit/ is well formed");
+    let package = resolve.push_str("extra.wit", GREEDY).expect("the package is well formed");
+    let world = resolve.select_world(&[package], Some("greedy")).expect("it has the world");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("it is a module");
+    let mut encoder =
+        ComponentEncoder::default().validate(true).module(&module).expect("it fits the world");
+    encoder.encode().expect("it can be made a component")
+}
+
+/// A component that is small, valid and good for nothing: compiling it takes minutes.
+#[must_use]
+pub fn bomb() -> Vec<u8> {
+    let sum = "local.get 0 i64.const 3 i64.add local.get 0 i64.mul i64.xor ".repeat(40_000);
+    let functions = format!("(func (param i64) (result i64) local.get 0 {sum})").repeat(20);
+    made_up(&format!(") {functions} (func"), "", false)
+}

@@ -1,5 +1,6 @@
 //! The command line. Its words and codes are a contract.
 
+use crate::versions::args::DeployArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -59,6 +60,67 @@ pub enum Command {
     /// Ask what the ledger knows of a deduplication key.
     #[command(subcommand, after_help = "Example:\n  pelton ledger show orders order-7")]
     Ledger(LedgerCommand),
+    /// Give a pipeline another version of its handler, while the worker runs or for its next start.
+    ///
+    /// The version is checked, compiled and started once before it gets a message; what it imports beyond the
+    /// grant is refused. Messages in work end on the version that has them. With a canary it is tried out
+    /// first, and sent back when it fails more than the old one.
+    #[command(
+        after_help = "Example:\n  pelton deploy orders build/orders.wasm\n  pelton deploy orders build/orders.wasm --canary 0.05 --wait"
+    )]
+    Deploy(DeployArgs),
+    /// Go back to an earlier version of a handler, or end the trial of a new one.
+    #[command(after_help = "Example:\n  pelton rollback orders\n  pelton rollback orders --to sha256:3f1a")]
+    Rollback {
+        /// The pipeline.
+        pipeline: String,
+        /// The version whose digest begins so; without it, the one that was in use before.
+        #[arg(long, value_name = "DIGEST")]
+        to: Option<String>,
+    },
+    /// Show the versions of a pipeline's handler: those that are kept, and what the running ones have done.
+    #[command(after_help = "Example:\n  pelton versions orders\n  pelton versions orders --json")]
+    Versions {
+        /// The pipeline.
+        pipeline: String,
+        /// One JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a component is: its digest, what it imports and exports, what made it.
+    #[command(after_help = "Example:\n  pelton inspect build/orders.wasm")]
+    Inspect {
+        /// The component's file.
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a pair of keys to sign components with: NAME.key, to be kept secret, and NAME.pub.
+    #[command(after_help = "Example:\n  pelton keygen keys/ci")]
+    Keygen {
+        /// Where, without an ending.
+        name: PathBuf,
+    },
+    /// Sign a component: writes FILE.sig, which goes wherever the component goes.
+    #[command(after_help = "Example:\n  pelton sign build/orders.wasm --key keys/ci.key")]
+    Sign {
+        /// The component's file.
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
+        /// The private key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Have the running worker read its configuration and the components' files again.
+    ///
+    /// Pipelines are begun, ended and changed; those that are as they were go on untouched. SIGHUP does the same.
+    #[command(after_help = "Example:\n  pelton reload\n  pelton reload orders")]
+    Reload {
+        /// Only this pipeline.
+        pipeline: Option<String>,
+    },
     /// Show how the pipelines stand, whether a worker runs or not.
     #[command(
         after_help = "Example:\n  pelton status\n  pelton status --json | jq .pipelines.orders.queued"

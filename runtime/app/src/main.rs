@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod exit;
 mod telemetry;
+mod versions;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -50,6 +51,13 @@ fn perform(cli: &Cli) -> exit::Outcome {
         #[cfg(feature = "kafka")]
         Command::Replay(args) => commands::replay::replay(file, args),
         Command::Ledger(command) => commands::ledger::ledger(file, command),
+        Command::Deploy(args) => commands::deploy::deploy(file, args),
+        Command::Rollback { pipeline, to } => commands::deploy::rollback(file, pipeline, to.as_deref()),
+        Command::Versions { pipeline, json } => commands::versions::versions(file, pipeline, *json),
+        Command::Inspect { component, json } => commands::inspect::inspect(component, *json),
+        Command::Keygen { name } => commands::sign::keygen(name),
+        Command::Sign { component, key } => commands::sign::sign(component, key),
+        Command::Reload { pipeline } => commands::reload::reload(file, pipeline.as_deref()),
         Command::Status { json } => commands::status::status(file, *json),
         Command::Completions { shell } => commands::completions(*shell),
     }

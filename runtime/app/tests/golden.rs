@@ -64,6 +64,13 @@ fn help_has_an_example_for_every_command() {
         "ledger",
         "ledger show",
         "ledger forget",
+        "deploy",
+        "rollback",
+        "versions",
+        "inspect",
+        "keygen",
+        "sign",
+        "reload",
         "status",
         "completions",
     ];

@@ -15,6 +15,7 @@ pub mod pipeline;
 pub mod points;
 pub mod ports;
 pub mod retry;
+pub mod rollout;
 pub mod sizing;
 pub mod watermark;
 

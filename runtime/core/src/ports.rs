@@ -266,13 +266,13 @@ pub struct Work {
     pub idempotency_key: String,
 }
 
-/// Takes outcomes as they are known: the place in the chunk and what happened to it. Each place
-/// is reported exactly once, in any order.
-pub type Report = Box<dyn FnMut(Vec<(usize, Outcome)>) + Send>;
+/// Takes outcomes as they are known: the digest of the component that made them, and for each the place
+/// in the chunk and what happened to it. Each place is reported exactly once, in any order.
+pub type Report = Box<dyn FnMut(&Arc<str>, Vec<(usize, Outcome)>) + Send>;
 
 /// Runs messages. It has no error of its own: whatever goes wrong is an outcome of a message.
 pub trait Handler: Send + Sync {
-    /// Digest of the component, as `sha256:...`.
+    /// Digest of the component, as `sha256:...`; of the one that new messages go to, where it can change.
     fn digest(&self) -> Arc<str>;
 
     /// The most messages that may be in one chunk.

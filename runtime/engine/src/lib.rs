@@ -10,6 +10,7 @@
 
 mod dedup;
 mod driver;
+mod generations;
 mod perform;
 mod pointer;
 mod stats;
@@ -17,5 +18,6 @@ mod worker;
 
 pub use dedup::{DedupKey, Digest};
 pub use driver::{PipelineSpec, Ports, Stopped};
+pub use generations::{Canary, GenerationStats, Generations, Kind, Numbers, Role};
 pub use stats::{PipelineStats, Snapshot};
-pub use worker::{Control, Phase, run};
+pub use worker::{Change, Changes, Control, Job, Phase, run, run_changing};

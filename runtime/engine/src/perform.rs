@@ -113,9 +113,9 @@ impl Performer {
     async fn handle(&self, chunk: u64, work: Vec<pelton_core::ports::Work>) {
         let started = Instant::now();
         let me = self.clone();
-        let report = Box::new(move |outcomes| {
+        let report = Box::new(move |handler: &Arc<str>, outcomes| {
             points::reach("handled");
-            me.answer(Input::Handled { chunk, outcomes });
+            me.answer(Input::Handled { chunk, handler: handler.clone(), outcomes });
         });
         self.ports.handler.handle(work, report).await;
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -1,11 +1,12 @@
-//! All pipelines of one worker, from their start to the end of the drain.
+//! All pipelines of one worker, from their start to the end of the drain; some may come and go meanwhile.
 
 use crate::driver::{Driver, PipelineSpec, Ports, Stopped};
 use crate::stats::PipelineStats;
 use pelton_core::retry::scatter;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// What the worker is to do.
@@ -28,40 +29,126 @@ pub struct Control {
     pub shutdown_timeout: Duration,
 }
 
+/// One pipeline: what it is told, its ports, and where its numbers go.
+pub type Job = (PipelineSpec, Ports, Arc<PipelineStats>);
+
+/// What is to change while the others go on.
+pub enum Change {
+    /// A pipeline begins. None of its name may be there.
+    Add(Box<Job>),
+    /// A pipeline is drained; answered when it has ended. At once, when there is none.
+    Remove(Arc<str>, oneshot::Sender<()>),
+}
+
+/// Where changes come from.
+pub type Changes = mpsc::UnboundedReceiver<Change>;
+
 /// Runs pipelines until all have ended: drained, or emptied with `until_empty`. When one has to
 /// stop, the others are drained too, and the first reason is returned.
 ///
 /// `random` seeds the jitter of retries; the caller draws it.
-pub async fn run(
-    pipelines: Vec<(PipelineSpec, Ports, Arc<PipelineStats>)>,
+pub async fn run(pipelines: Vec<Job>, control: Control, random: u64) -> Result<(), Stopped> {
+    let (_, none) = mpsc::unbounded_channel();
+    run_changing(pipelines, none, control, random).await
+}
+
+/// As [`run`], with pipelines that come and go.
+pub async fn run_changing(
+    pipelines: Vec<Job>,
+    mut changes: Changes,
     control: Control,
     random: u64,
 ) -> Result<(), Stopped> {
-    let (stop, stopping) = watch::channel(*control.phase.borrow());
-    let suspects = Arc::new(Semaphore::new(1));
-    let mut tasks = JoinSet::new();
-    for (number, (spec, ports, stats)) in (0u64..).zip(pipelines) {
-        let control = Control { phase: stopping.clone(), ..control.clone() };
-        let seed = scatter(random, number);
-        let driver = Driver::new(spec, ports, control, suspects.clone(), seed, stats);
-        tasks.spawn(driver.run());
-    }
-    let mut phase = control.phase;
+    let mut phase = control.phase.clone();
+    let mut all = Running {
+        random,
+        numbers: 0,
+        ending: *phase.borrow() == Phase::Draining || control.until_empty,
+        control,
+        suspects: Arc::new(Semaphore::new(1)),
+        tasks: JoinSet::new(),
+        stops: HashMap::new(),
+        removed: HashMap::new(),
+    };
+    pipelines.into_iter().for_each(|job| all.start(job));
     let mut outcome = Ok(());
     loop {
+        if all.tasks.is_empty() && (all.ending || changes.is_closed()) {
+            return outcome;
+        }
         tokio::select! {
-            ended = tasks.join_next() => match ended {
-                None => return outcome,
-                Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(stopped))) => {
-                    stop.send_replace(Phase::Draining);
-                    outcome = outcome.and(Err(stopped));
+            Some(ended) = all.tasks.join_next() => match ended {
+                Ok((name, ended)) => {
+                    all.ended(&name);
+                    if let Err(stopped) = ended {
+                        all.drain();
+                        outcome = outcome.and(Err(stopped));
+                    }
                 }
-                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             },
+            Some(change) = changes.recv() => all.change(change),
             Ok(()) = phase.changed() => {
-                stop.send_replace(*phase.borrow());
+                if *phase.borrow_and_update() == Phase::Draining {
+                    all.drain();
+                }
             }
+        }
+    }
+}
+
+/// The pipelines that run.
+struct Running {
+    control: Control,
+    random: u64,
+    numbers: u64,
+    suspects: Arc<Semaphore>,
+    tasks: JoinSet<(Arc<str>, Result<(), Stopped>)>,
+    stops: HashMap<Arc<str>, watch::Sender<Phase>>,
+    removed: HashMap<Arc<str>, oneshot::Sender<()>>,
+    /// Nothing begins any more: the worker ends with the last of them.
+    ending: bool,
+}
+
+impl Running {
+    fn start(&mut self, (spec, ports, stats): Job) {
+        let name = spec.name.clone();
+        let (stop, stopping) = watch::channel(*self.control.phase.borrow());
+        let control = Control { phase: stopping, ..self.control.clone() };
+        let seed = scatter(self.random, self.numbers);
+        self.numbers += 1;
+        let driver = Driver::new(spec, ports, control, self.suspects.clone(), seed, stats);
+        self.stops.insert(name.clone(), stop);
+        self.tasks.spawn(async move { (name, driver.run().await) });
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Add(job) if !self.ending => self.start(*job),
+            // The worker ends: it begins at the next start.
+            Change::Add(_) => {}
+            Change::Remove(name, done) => match self.stops.get(&name) {
+                Some(stop) => {
+                    stop.send_replace(Phase::Draining);
+                    self.removed.insert(name, done);
+                }
+                // Who asked may be gone.
+                None => done.send(()).unwrap_or_default(),
+            },
+        }
+    }
+
+    fn ended(&mut self, name: &str) {
+        self.stops.remove(name);
+        if let Some(done) = self.removed.remove(name) {
+            done.send(()).unwrap_or_default();
+        }
+    }
+
+    fn drain(&mut self) {
+        self.ending = true;
+        for stop in self.stops.values() {
+            stop.send_replace(Phase::Draining);
         }
     }
 }

@@ -105,7 +105,7 @@ impl Host {
             memory: spec.memory,
             room: Arc::clone(&sandbox.room),
         };
-        let shared = Shared::new(maker, spec);
+        let shared = Shared::new(&info.digest, maker, spec);
         let instance = sandbox.trial(&shared, info.world, spec.timeout.clamp(START.0, START.1))?;
         if spec.isolation == Isolation::Reuse {
             shared.idle.put(instance);

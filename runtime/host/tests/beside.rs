@@ -16,7 +16,8 @@ type Reports = Receiver<Vec<(usize, Outcome)>>;
 /// Gives it a chunk whose second message does not end, and waits for the first.
 fn occupy(handler: &dyn Handler) -> (Later<'static, ()>, Reports) {
     let (sender, reports) = channel();
-    let done = handler.handle(chunk(&["a", "s"]), Box::new(move |outcomes| sender.send(outcomes).unwrap()));
+    let done =
+        handler.handle(chunk(&["a", "s"]), Box::new(move |_, outcomes| sender.send(outcomes).unwrap()));
     assert_eq!(reports.recv_timeout(Duration::from_secs(20)).unwrap(), [(0, Outcome::Ok)]);
     (done, reports)
 }

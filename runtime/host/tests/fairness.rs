@@ -29,7 +29,7 @@ fn occupy(bad: &WasmHandler) -> Vec<Later<'static, ()>> {
         // The second message is handed back when the first is known to be slow.
         bad.handle(
             chunk(&[body, "a"]),
-            Box::new(move |outcomes| {
+            Box::new(move |_, outcomes| {
                 sender.send(outcomes.len()).ok();
             }),
         )
@@ -66,7 +66,7 @@ fn a_neighbour_goes_on_while_four_guests_spin_and_four_sleep() {
 fn an_interrupted_handler_hands_back_what_it_has_not_started() {
     let handler = load(&host(), chaos(), &HandlerSpec { timeout: Duration::from_secs(600), ..spec() });
     let (sender, reports) = std::sync::mpsc::channel();
-    let done = handler.handle(chunk(&["s"]), Box::new(move |outcomes| sender.send(outcomes).unwrap()));
+    let done = handler.handle(chunk(&["s"]), Box::new(move |_, outcomes| sender.send(outcomes).unwrap()));
     handler.interrupt();
     block_on(done);
     let outcome = reports.recv().unwrap().remove(0).1;

@@ -141,7 +141,7 @@ fn a_slow_message_does_not_keep_its_chunk_waiting() {
     for slow in ["l", "s"] {
         let (sender, reports) = std::sync::mpsc::channel();
         let done = handler
-            .handle(chunk(&["a", slow, "a"]), Box::new(move |outcomes| sender.send(outcomes).unwrap()));
+            .handle(chunk(&["a", slow, "a"]), Box::new(move |_, outcomes| sender.send(outcomes).unwrap()));
         // What is done and what has not started is known while the slow one goes on.
         let mut first = reports.recv_timeout(Duration::from_secs(20)).unwrap();
         first.sort_by_key(|(at, _)| *at);

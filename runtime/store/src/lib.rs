@@ -179,7 +179,15 @@ impl Store {
         Ok(PipelineStore { pipeline: Arc::new(pipeline), writer: running.writer.clone(), redo: false })
     }
 
-    /// An embedded queue as the source of a pipeline. Of the owner only, and once per queue.
+    /// Notes which version of its handler a pipeline has now, for its status.
+    pub fn note_handler(&self, pipeline: &str, digest: &str) -> Result<(), StoreError> {
+        let db = self.db();
+        let sql = "UPDATE pipelines SET handler = ?2 WHERE name = ?1";
+        self.write(&db, |db| Ok(db.execute(sql, [pipeline, digest]).map(drop)?))
+    }
+
+    /// An embedded queue as the source of a pipeline. Of the owner only, and one reader of a queue at a
+    /// time: the next one when the pipeline of the last has ended.
     pub fn queue(&self, pipeline: &PipelineStore, queue: &str) -> Result<EmbeddedSource, StoreError> {
         let running = self.running()?;
         let queue = self.open_queue(queue)?;

@@ -55,7 +55,10 @@ impl Waker {
 
     /// Wakes this queue too, from now on.
     pub fn watch(&self, queue: Arc<Queue>) {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if !queues.iter().any(|known| Arc::ptr_eq(known, &queue)) {
+            queues.push(queue);
+        }
     }
 
     pub fn stop(&self) {

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 /// The rows, as they are asked for.
-pub const ROWS: [&str; 13] =
-    ["P1", "P2", "P3", "P7", "P8", "P9", "P10", "P12", "P13", "P14", "P15", "backlog", "modes"];
+pub const ROWS: [&str; 14] =
+    ["P1", "P2", "P3", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "P14", "P15", "backlog", "modes"];
 
 /// What a measurement needs to know.
 #[derive(Debug)]

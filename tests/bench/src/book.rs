@@ -71,12 +71,12 @@ impl Handler for Booked {
         let numbers: Vec<u64> = work.iter().map(|work| number(&work.message.body)).collect();
         open(&self.book).began.get_or_insert_with(Instant::now);
         let book = Arc::clone(&self.book);
-        let booked = Box::new(move |outcomes: Vec<(usize, Outcome)>| {
+        let booked = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
             let mut book = open(&book);
             let done = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Ok);
             done.for_each(|(place, _)| book.delivered.add(numbers[*place]));
             drop(book);
-            report(outcomes);
+            report(digest, outcomes);
         });
         self.handler.handle(work, booked)
     }

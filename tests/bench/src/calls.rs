@@ -115,6 +115,7 @@ impl Bench {
         let chunks = self.chunks(level);
         let (_, work) = chunk(level);
         let delivered = Arc::new(Mutex::new(Set::default()));
+        let digest = "native".into();
         let start = Instant::now();
         for _ in 0..chunks {
             let work = work.clone();
@@ -123,7 +124,7 @@ impl Bench {
                 std::hint::black_box(work::run(&work.message.body));
                 (place, Outcome::Ok)
             };
-            report(work.iter().enumerate().map(run).collect());
+            report(&digest, work.iter().enumerate().map(run).collect());
         }
         start.elapsed().as_secs_f64() * 1e6 / (chunks * CHUNK) as f64
     }
@@ -154,7 +155,7 @@ fn chunk(level: Level) -> (Load, Vec<Work>) {
 fn report(work: &[Work], delivered: &Arc<Mutex<Set>>) -> pelton_core::ports::Report {
     let numbers: Vec<u64> = work.iter().map(|work| number(&work.message.body)).collect();
     let delivered = Arc::clone(delivered);
-    Box::new(move |outcomes| {
+    Box::new(move |_, outcomes| {
         let mut set = delivered.lock().unwrap_or_else(PoisonError::into_inner);
         outcomes.iter().filter(|(_, o)| *o == Outcome::Ok).for_each(|(at, _)| set.add(numbers[*at]));
     })

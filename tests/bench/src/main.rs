@@ -23,6 +23,7 @@ mod report;
 mod sample;
 mod sqs;
 mod start;
+mod swap;
 mod work;
 mod worker;
 
@@ -37,7 +38,7 @@ use report::Row;
 /// A row of the command line, and what measures it.
 type Measure = fn(&Setup) -> Result<Vec<Row>>;
 
-const MEASURES: [(&[&str], Measure); 12] = [
+const MEASURES: [(&[&str], Measure); 13] = [
     (&["P1"], kafka::against_a_loop),
     (&["P2"], kafka::price_of_the_sandbox),
     (&["P3"], kafka::against_python),
@@ -45,6 +46,7 @@ const MEASURES: [(&[&str], Measure); 12] = [
     (&["P8"], queue::rows),
     (&["P9"], calls::warm),
     (&["P10", "modes"], calls::modes),
+    (&["P11"], swap::rows),
     (&["P12"], start::rows),
     (&["P13"], memory::rows),
     (&["P14"], kafka::order::rows),

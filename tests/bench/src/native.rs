@@ -19,12 +19,13 @@ impl Handler for Native {
     }
 
     fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+        let digest = self.digest();
         let call = move || {
             let call = |(place, work): (usize, &Work)| {
                 std::hint::black_box(work::run(&work.message.body));
                 (place, Outcome::Ok)
             };
-            report(work.iter().enumerate().map(call).collect());
+            report(&digest, work.iter().enumerate().map(call).collect());
         };
         let called = tokio::task::spawn_blocking(call);
         // What did not report is a failed attempt to the core, and voids the row.

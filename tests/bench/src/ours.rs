@@ -89,7 +89,8 @@ impl Ours {
         Self::of(Arc::new(Native), HandlerSpec::default().concurrency)
     }
 
-    fn of(handler: Arc<dyn Handler>, concurrency: usize) -> Result<Self> {
+    /// With another handler.
+    pub fn of(handler: Arc<dyn Handler>, concurrency: usize) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         Ok(Self { runtime, handler, concurrency })
     }

@@ -1,11 +1,13 @@
 //! The nine invariants, checked from what is seen: what was delivered, started, written, told. And a
-//! tenth rule, of thrift: what leaves starts nothing that will be done again elsewhere.
+//! tenth rule, of thrift: what leaves starts nothing that will be done again elsewhere. And an eleventh: a
+//! letter names the version of the handler that failed last, however often that was replaced since.
 
 use crate::world::{AtBroker, Sent, Shape, Will, World};
-use pelton_core::Receipt;
 use pelton_core::message::Identity;
 use pelton_core::ports::Settle;
+use pelton_core::{Cause, Letter, Receipt};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How long a retry is waited for by a partition that leaves.
 const FILL_MS: u64 = 1_000;
@@ -50,6 +52,8 @@ pub struct Checker {
     drains: u32,
     /// What waits, as the core knows: for a retry until then, or for the turn of suspects.
     waits: BTreeMap<usize, u64>,
+    /// Which version of the handler reported each message last.
+    handlers: BTreeMap<usize, Arc<str>>,
     /// Where the turn of suspects is.
     turn: Turn,
     /// Who was in work when which message killed the process.
@@ -78,6 +82,7 @@ impl Checker {
         self.succeeded.clear();
         self.received.clear();
         self.waits.clear();
+        self.handlers.clear();
         self.drains = 0;
     }
 
@@ -218,6 +223,23 @@ impl Checker {
         self.running.remove(&world.sent[n].identity);
         if ok {
             self.succeeded.insert(n);
+        }
+    }
+
+    /// The core learns what a version of the handler did with a message.
+    pub fn handled_by(&mut self, n: usize, handler: &Arc<str>) {
+        self.handlers.insert(n, handler.clone());
+    }
+
+    /// A letter is to be written. One whose attempts were used up before its last start was failed by
+    /// nobody who is known here.
+    pub fn lettered(&mut self, n: usize, letter: &Letter) {
+        let by_handler = letter.cause == Cause::Rejected
+            || letter.cause == Cause::RetriesExhausted && !letter.reason.contains("used up");
+        let failed_by = self.handlers.get(&n).filter(|_| by_handler);
+        if let Some(handler) = failed_by.filter(|handler| **handler != letter.handler) {
+            let what = format!("the letter of m{n} names {}, and {handler} failed it", letter.handler);
+            self.broken(11, what);
         }
     }
 

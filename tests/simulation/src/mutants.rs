@@ -21,10 +21,12 @@ pub enum Mutant {
     IgnoresLanes,
     /// 9: twice as much is asked for as there is room.
     IgnoresLimits,
+    /// 11: letters name the handler that is there when they are written.
+    NamesTheNewest,
 }
 
 impl Mutant {
-    /// All of them; the place is the invariant's number less one.
+    /// One for each invariant; the place is its number less one.
     pub const ALL: [Self; 9] = [
         Self::AcksBeforeCompleting,
         Self::LosesLetters,

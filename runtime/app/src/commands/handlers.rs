@@ -2,7 +2,9 @@
 
 use crate::config::{Config, Problem};
 use crate::exit::{CONFIG, Fail};
-use pelton_host::{Host, HostOptions, WasmHandler};
+use crate::versions::signature;
+use pelton_core::ports::Handler;
+use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,12 +19,14 @@ pub fn cache_dir(config: &Config) -> PathBuf {
 /// Sets up the sandbox, with compiled code in `cache_dir`.
 pub fn host(config: &Config, cache_dir: PathBuf) -> Result<Host, Fail> {
     let concurrency: usize = config.pipelines.iter().map(|p| p.handler.spec.concurrency).sum();
-    let instances = (concurrency + config.pipelines.len()).min(MAX_INSTANCES);
+    // Twice: a new version has instances of its own while the old one finishes.
+    let instances = (2 * concurrency + config.pipelines.len()).min(MAX_INSTANCES);
     let host = Host::new(HostOptions {
         cache_dir: Some(cache_dir),
         max_component_bytes: config.max_component_bytes,
         max_instances: u32::try_from(instances).unwrap_or(u32::MAX),
         max_memory: config.pipelines.iter().map(|p| p.handler.spec.memory).max().unwrap_or(0),
+        compile: CompileBudget { wall: config.compile_timeout, ..CompileBudget::default() },
         compile_worker: Some(std::env::current_exe()?),
         ..HostOptions::default()
     });
@@ -39,8 +43,13 @@ pub fn load(config: &Config, host: &Host, problems: &mut Vec<Problem>) -> Vec<Op
         }
         let file = &pipeline.handler.component;
         let loaded = host.load(&pipeline.name, file, &pipeline.handler.spec);
+        let loaded = loaded.map_err(|error| error.to_string()).and_then(|handler| {
+            let signature = signature::of(file);
+            signature::check(&pipeline.handler.keys, &handler.digest(), signature.as_deref())
+                .map(|()| handler)
+        });
         loaded
-            .map_err(|error| problems.push(Problem { path, what: format!("{} {error}", file.display()) }))
+            .map_err(|why| problems.push(Problem { path, what: format!("{} {why}", file.display()) }))
             .ok()
     };
     config.pipelines.iter().map(&mut load).collect()

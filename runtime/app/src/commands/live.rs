@@ -3,9 +3,13 @@
 //! A client writes one line, the word of what it wants, and gets one line of JSON back.
 
 use crate::config::{Config, PipelineConfig};
+use crate::versions::catalog::Catalog;
+use crate::versions::deploy::Orders;
+use crate::versions::serve;
 use pelton_core::pipeline::Blocking;
 use pelton_core::ports::Standing;
-use pelton_engine::{Phase, PipelineStats, Ports};
+use pelton_engine::{Change, Generations, Phase, PipelineStats, Ports};
+use pelton_host::Host;
 use pelton_store::{PipelineStore, Store};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -15,10 +19,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::AbortHandle;
 
@@ -30,21 +35,60 @@ const QUESTION: u64 = 1 << 20;
 /// Clients at once.
 const CLIENTS: usize = 16;
 
-/// One pipeline of the worker, to be asked.
+/// One pipeline of the worker, to be asked, and to be given another handler.
 pub struct Live {
     pub pipeline: PipelineConfig,
     pub ports: Ports,
     #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "replays need it"))]
     pub ledger: PipelineStore,
     pub stats: Arc<PipelineStats>,
+    /// What `ports` has as its handler.
+    pub generations: Arc<Generations>,
+    pub catalog: Arc<Catalog>,
+    pub orders: Arc<Orders>,
+}
+
+impl Live {
+    /// The same pipeline, as another configuration has it.
+    pub fn with(&self, pipeline: PipelineConfig) -> Self {
+        Self {
+            pipeline,
+            ports: self.ports.clone(),
+            ledger: self.ledger.clone(),
+            stats: self.stats.clone(),
+            generations: self.generations.clone(),
+            catalog: self.catalog.clone(),
+            orders: self.orders.clone(),
+        }
+    }
+}
+
+/// What deploys need.
+pub struct Deploys {
+    pub host: Host,
+    /// The configuration's file.
+    pub file: PathBuf,
+    /// To the engine.
+    pub changes: UnboundedSender<Change>,
+    /// Held by the deploy that compiles.
+    pub turn: Mutex<()>,
+    /// Held by the reload that runs.
+    pub reloading: Mutex<()>,
+}
+
+impl Deploys {
+    pub fn new(host: Host, file: &Path, changes: UnboundedSender<Change>) -> Self {
+        Self { host, file: file.to_owned(), changes, turn: Mutex::default(), reloading: Mutex::default() }
+    }
 }
 
 /// What clients may ask of.
 #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "replays need it"))]
 pub struct Served {
-    pub config: Config,
+    config: RwLock<Arc<Config>>,
     pub store: Store,
-    pub pipelines: Vec<Live>,
+    pipelines: RwLock<Vec<Arc<Live>>>,
+    pub deploys: Deploys,
     /// Of the worker.
     pub phase: watch::Receiver<Phase>,
     /// Set to draining when the pipelines have ended.
@@ -59,10 +103,47 @@ impl Served {
         config: Config,
         store: Store,
         pipelines: Vec<Live>,
+        deploys: Deploys,
         phase: watch::Receiver<Phase>,
     ) -> Arc<Self> {
         let (stop, _) = watch::channel(Phase::Running);
-        Arc::new(Self { config, store, pipelines, phase, stop, turn: Mutex::new(()) })
+        let pipelines = RwLock::new(pipelines.into_iter().map(Arc::new).collect());
+        let config = RwLock::new(Arc::new(config));
+        Arc::new(Self { config, store, pipelines, deploys, phase, stop, turn: Mutex::new(()) })
+    }
+
+    /// The configuration that holds now.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_config(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// The pipelines that run now.
+    pub fn pipelines(&self) -> Vec<Arc<Live>> {
+        self.pipelines.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn find(&self, name: &str) -> Option<Arc<Live>> {
+        self.pipelines().into_iter().find(|live| live.pipeline.name == name)
+    }
+
+    pub fn add(&self, live: Live) {
+        self.pipelines.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(live));
+    }
+
+    pub fn forget(&self, name: &str) {
+        let mut all = self.pipelines.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|live| live.pipeline.name != name);
+    }
+
+    /// Puts a pipeline in place of the one with its name.
+    pub fn replace(&self, live: Arc<Live>) {
+        let mut all = self.pipelines.write().unwrap_or_else(PoisonError::into_inner);
+        let old = all.iter_mut().find(|old| old.pipeline.name == live.pipeline.name);
+        old.into_iter().for_each(|old| *old = live.clone());
     }
 
     /// Ends what a client has started, when the worker ends.
@@ -96,7 +177,7 @@ impl Answering {
 
 /// Opens the socket and answers. Where there can be no socket the worker does without.
 pub fn start(served: Arc<Served>) -> Answering {
-    let task = match listen(&served.config.data_dir) {
+    let task = match listen(&served.config().data_dir) {
         Ok(listener) => Some(tokio::spawn(serve(listener, served.clone())).abort_handle()),
         Err(error) => {
             tracing::warn!(%error, "no socket can be made in data_dir: `pelton status` shows less");
@@ -142,21 +223,25 @@ async fn serve(listener: UnixListener, served: Arc<Served>) {
 }
 
 /// A client that says nothing is left.
-async fn answer(mut stream: tokio::net::UnixStream, served: &Served) -> std::io::Result<()> {
+async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<Served>) -> std::io::Result<()> {
     let (read, mut write) = stream.split();
     let mut question = String::new();
     let mut read = tokio::io::BufReader::new(read.take(QUESTION));
     tokio::time::timeout(PATIENCE, read.read_line(&mut question)).await??;
     let answer = match question.trim().split_once(' ').unwrap_or((question.trim(), "")) {
-        ("status", _) => tokio::time::timeout(PATIENCE, status(&served.pipelines)).await?,
+        ("status", _) => tokio::time::timeout(PATIENCE, status(&served.pipelines())).await?,
         #[cfg(feature = "kafka")]
         ("replay", request) => super::replay_live::serve(request, served, &mut read, &mut write).await,
+        ("deploy", request) => serve::deploy(request, served, &mut write).await,
+        ("rollback", request) => serve::rollback(request, served).await,
+        ("versions", request) => serve::versions(request, served),
+        ("reload", request) => serve::reload(request, served).await,
         _ => json!({ "error": "this worker does not know the question; is it of another version?" }),
     };
     tokio::time::timeout(PATIENCE, write.write_all(format!("{answer}\n").as_bytes())).await?
 }
 
-async fn status(pipelines: &[Live]) -> Value {
+async fn status(pipelines: &[Arc<Live>]) -> Value {
     let mut all = Map::new();
     for live in pipelines {
         let blocking = live.stats.blocking().await;

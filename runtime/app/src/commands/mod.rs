@@ -3,14 +3,16 @@
 mod back;
 mod broker;
 pub mod check;
+pub mod deploy;
 pub mod dlq;
 mod handlers;
+pub mod inspect;
 #[cfg(feature = "kafka")]
 mod kafka;
 pub mod ledger;
 mod letter;
 mod letterbox;
-mod live;
+pub mod live;
 #[cfg(feature = "sqs")]
 mod queue_letters;
 #[cfg(feature = "redis")]
@@ -21,6 +23,7 @@ mod redis_check;
 mod redis_letters;
 #[cfg(feature = "sqs")]
 mod redriven;
+pub mod reload;
 #[cfg(feature = "kafka")]
 pub mod replay;
 #[cfg(feature = "kafka")]
@@ -29,6 +32,7 @@ mod replay_live;
 mod replay_stream;
 pub mod run;
 pub mod send;
+pub mod sign;
 #[cfg(feature = "sqs")]
 mod sqs;
 #[cfg(feature = "sqs")]
@@ -38,6 +42,7 @@ mod table;
 mod target;
 #[cfg(feature = "kafka")]
 mod topic_letters;
+pub mod versions;
 
 use crate::cli::Cli;
 use crate::config::{self, Config, PipelineConfig};

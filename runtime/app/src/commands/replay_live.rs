@@ -72,7 +72,7 @@ pub async fn serve(
     told: &mut (impl AsyncWrite + Unpin),
 ) -> Value {
     let request: Value = serde_json::from_str(request).unwrap_or_default();
-    let wanted = served.pipelines.iter().find(|live| request["pipeline"] == live.pipeline.name.as_str());
+    let wanted = request["pipeline"].as_str().and_then(|name| served.find(name));
     let Some(live) = wanted else {
         return json!({ "error": "the worker runs no such pipeline: it was started with another configuration" });
     };
@@ -86,7 +86,7 @@ pub async fn serve(
     let Ok(_turn) = served.turn.try_lock() else {
         return json!({ "error": "the worker has another replay under way: ask again when it has ended" });
     };
-    match replay(&request, served, live, client, told).await {
+    match replay(&request, served, &live, client, told).await {
         Ok(done) => json!({
             "done": true, "complete": done.complete, "settled": done.settled, "handled": done.handled,
             "retries": done.retries, "dead_letters": done.dead_letters, "failed": done.failed,
@@ -110,8 +110,9 @@ async fn replay(
         .ok_or("the worker's pipeline reads other topics: it was started with another configuration")?;
     let (stop, phase) = watch::channel(Phase::Running);
     let (progress, mut settled) = mpsc::unbounded_channel();
+    let config = served.config();
     let job = Job {
-        config: &served.config,
+        config: &config,
         pipeline: &live.pipeline,
         kafka,
         store: &served.store,

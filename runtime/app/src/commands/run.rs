@@ -5,10 +5,12 @@ use crate::cli::RunArgs;
 use crate::config::{Config, Invalid, LettersConfig, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
 use crate::telemetry::{live_line, logs, progress};
+use crate::versions::start::{self, Started};
+use crate::versions::{reload, watch};
 use indicatif::ProgressBar;
 use pelton_core::ports::{DeadLetters, Handler, Source};
-use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports, Stopped};
-use pelton_host::WasmHandler;
+use pelton_engine::{Control, Generations, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped};
+use pelton_host::{Host, WasmHandler};
 use pelton_store::{PipelineOptions, PipelineStore, Store, key_digest};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{IsTerminal, Write};
@@ -16,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch as watched};
 
 /// Room that headers, key and id may take beside the largest body.
 const BESIDE_BODY: usize = 70 << 10;
@@ -30,10 +32,12 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     logs::start(args.log_format, bar.clone());
     let config = load(file)?;
     let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
-    let handlers = load_handlers(file, &config)?;
+    let host = handlers::host(&config, handlers::cache_dir(&config))?;
+    let started = start::load_all(&config, &host)
+        .map_err(|problems| Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
-    let ended = runtime.block_on(work(&config, &store, handlers, args, bar.clone()));
+    let ended = runtime.block_on(work((file, &config), &store, (host, started), args, bar.clone()));
     bar.finish_and_clear();
     runtime.shutdown_timeout(Duration::from_secs(1));
     let counts = args.until_empty.then(|| status::look(&config, &store, None)).transpose();
@@ -45,61 +49,86 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     Ok(())
 }
 
-/// Loads all components; reports all that cannot be.
+/// Loads the handlers as a worker would start with them; reports all that cannot be.
+#[cfg(feature = "kafka")]
 pub fn load_handlers(file: &Path, config: &Config) -> Result<Vec<Arc<WasmHandler>>, Fail> {
     let host = handlers::host(config, handlers::cache_dir(config))?;
-    let mut problems = Vec::new();
-    let loaded = handlers::load(config, &host, &mut problems);
-    if problems.is_empty() {
-        Ok(loaded.into_iter().flatten().collect())
-    } else {
-        Err(Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }))
-    }
+    let started = start::load_all(config, &host)
+        .map_err(|problems| Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }))?;
+    Ok(started.into_iter().map(|started| started.handler).collect())
 }
 
 async fn work(
-    config: &Config,
+    (file, config): (&Path, &Config),
     store: &Store,
-    handlers: Vec<Arc<WasmHandler>>,
+    (host, started): (Host, Vec<Started>),
     args: &RunArgs,
     bar: ProgressBar,
 ) -> Outcome {
-    let (phase, phases) = watch::channel(Phase::Running);
+    let (phase, phases) = watched::channel(Phase::Running);
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let hangup = signal(SignalKind::hangup())?;
     let control =
         Control { phase: phases, until_empty: args.until_empty, shutdown_timeout: config.shutdown_timeout };
     let (mut pipelines, mut lives) = (Vec::new(), Vec::new());
-    for (pipeline, handler) in config.pipelines.iter().zip(handlers) {
-        tracing::info!(pipeline = %pipeline.name, source = pipeline.source.describe(), handler = %handler.digest(), "started");
-        let (ports, ledger) = ports(store, config, pipeline, handler)?;
-        let stats = Arc::new(PipelineStats::default());
-        lives.push(live::Live {
-            pipeline: pipeline.clone(),
-            ports: ports.clone(),
-            ledger,
-            stats: stats.clone(),
-        });
-        pipelines.push((spec(config, pipeline), ports, stats));
+    for (pipeline, started) in config.pipelines.iter().zip(started) {
+        let (live, job) = open(store, config, pipeline, started)?;
+        lives.push(live);
+        pipelines.push(job);
+    }
+    let (change, changes) = mpsc::unbounded_channel();
+    let deploys = live::Deploys::new(host, file, change);
+    let served = live::Served::new(config.clone(), store.clone(), lives, deploys, control.phase.clone());
+    let asked = live::start(served.clone());
+    let mut beside = vec![
+        tokio::spawn(listen(signals, phase)),
+        tokio::spawn(watch::watch(served.clone())),
+        tokio::spawn(reload_on(hangup, served.clone())),
+    ];
+    if !bar.is_hidden() {
+        beside.push(tokio::spawn(live_line::keep(bar, served)));
     }
     #[cfg(feature = "sqs")]
     super::broker::advise(&config.pipelines);
-    let stats: Vec<_> = pipelines.iter().map(|(_, _, stats)| stats.clone()).collect();
-    let phases = control.phase.clone();
-    let asked = live::start(live::Served::new(config.clone(), store.clone(), lives, phases));
-    let listening = tokio::spawn(listen(signals, phase));
-    let line = (!bar.is_hidden())
-        .then(|| tokio::spawn(live_line::keep(bar, config.clone(), store.clone(), stats)));
     let random = RandomState::new().hash_one(std::process::id());
-    let ended = pelton_engine::run(pipelines, control, random).await;
+    let ended = pelton_engine::run_changing(pipelines, changes, control, random).await;
     // Heard until the last moment: a second signal ends at once.
     asked.end().await;
-    listening.abort();
-    if let Some(line) = line {
-        line.abort();
-    }
+    beside.iter().for_each(tokio::task::JoinHandle::abort);
     ended.map_err(|stopped| stopped_fail(store, &stopped))?;
     tracing::info!("ended: what ran was finished, the rest handed back");
     Ok(())
+}
+
+/// Opens a pipeline whose handler is loaded: what can be asked of it, and what the engine runs.
+pub fn open(
+    store: &Store,
+    config: &Config,
+    pipeline: &PipelineConfig,
+    started: Started,
+) -> Result<(live::Live, Job), Fail> {
+    let Started { handler, catalog } = started;
+    tracing::info!(pipeline = %pipeline.name, source = pipeline.source.describe(), handler = %handler.digest(), "started");
+    let ledger = ledger(store, pipeline, &handler)?;
+    let source = source(store, config, pipeline, &ledger)?;
+    let letters = letters(pipeline, &ledger)?;
+    let generations = Arc::new(Generations::new(handler));
+    let handler = generations.clone();
+    let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler };
+    let stats = Arc::new(PipelineStats::default());
+    let job = (spec(config, pipeline), ports.clone(), stats.clone());
+    let pipeline = pipeline.clone();
+    let orders = Arc::default();
+    Ok((live::Live { pipeline, ports, ledger, stats, generations, catalog, orders }, job))
+}
+
+/// Reads the configuration again at each SIGHUP, until it is aborted.
+async fn reload_on(mut hangup: Signal, served: Arc<live::Served>) {
+    while hangup.recv().await.is_some() {
+        if let Err(why) = reload::reload(&served, None).await {
+            tracing::warn!("the configuration was read again: {why}");
+        }
+    }
 }
 
 /// Says what stopped the engine.
@@ -134,18 +163,6 @@ fn source(
         #[cfg(feature = "sqs")]
         SourceConfig::Sqs(sqs) => Ok(super::sqs::open(pipeline, sqs)),
     }
-}
-
-fn ports(
-    store: &Store,
-    config: &Config,
-    pipeline: &PipelineConfig,
-    handler: Arc<WasmHandler>,
-) -> Result<(Ports, PipelineStore), Fail> {
-    let ledger = ledger(store, pipeline, &handler)?;
-    let source = source(store, config, pipeline, &ledger)?;
-    let letters = letters(pipeline, &ledger)?;
-    Ok((Ports { source, letters, ledger: Arc::new(ledger.clone()), handler }, ledger))
 }
 
 /// The ledger of a pipeline.
@@ -194,7 +211,7 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
 }
 
 /// The first signal drains, the second ends.
-pub async fn listen((mut term, mut int): (Signal, Signal), phase: watch::Sender<Phase>) {
+pub async fn listen((mut term, mut int): (Signal, Signal), phase: watched::Sender<Phase>) {
     let mut draining = false;
     loop {
         let number = tokio::select! {

@@ -1,11 +1,11 @@
 //! What the program works with: every value there, in its own type, within its bounds.
 
+use super::handler::{HandlerConfig, handler};
 use super::letters::{LettersConfig, dead_letters};
 use super::section::{Problems, Section};
 use super::source::{SourceConfig, source};
 use pelton_core::RetryPolicy;
 use pelton_engine::DedupKey;
-use pelton_host::{HandlerSpec, Isolation};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,7 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     pub max_message_bytes: usize,
     pub max_component_bytes: usize,
+    pub compile_timeout: Duration,
     pub pipelines: Vec<PipelineConfig>,
 }
 
@@ -34,15 +35,8 @@ pub struct PipelineConfig {
     pub dead_letters: LettersConfig,
 }
 
-/// Its handler.
-#[derive(Debug, Clone)]
-pub struct HandlerConfig {
-    pub component: PathBuf,
-    pub spec: HandlerSpec,
-}
-
-const MIB: usize = 1 << 20;
-const DAY: Duration = Duration::from_secs(86_400);
+pub const MIB: usize = 1 << 20;
+pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// Takes a file apart. Problems are noted; what is returned then is of no use.
 pub fn config(root: Section<'_>, base: &Path) -> Config {
@@ -71,11 +65,16 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
     super::redis::together(&pipelines, root.problems);
     #[cfg(feature = "sqs")]
     super::sqs::together(&pipelines, root.problems);
+    let compile_timeout = root.duration("compile_timeout", Duration::from_secs(120));
+    if compile_timeout < Duration::from_secs(1) || compile_timeout > DAY {
+        root.problem("compile_timeout", "must be from 1s to 1d");
+    }
     let config = Config {
         data_dir: base.join(data_dir),
         shutdown_timeout,
         max_message_bytes,
         max_component_bytes: root.size("max_component_bytes", 32 * MIB),
+        compile_timeout,
         pipelines,
     };
     root.finish();
@@ -111,49 +110,6 @@ fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: 
     };
     section.finish();
     pipeline
-}
-
-fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
-    let defaults = HandlerSpec::default();
-    let component = section.text("component").filter(|c| !c.is_empty());
-    if component.is_none() && !section.has("component") {
-        section.problem(
-            "component",
-            "is missing; write the path of the handler's component, such as \"plugins/orders.wasm\"",
-        );
-    }
-    let digest = section.text("digest");
-    let is_digest = |d: &str| {
-        d.strip_prefix("sha256:").is_some_and(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()))
-    };
-    if digest.as_deref().is_some_and(|d| !is_digest(d)) {
-        section.problem(
-            "digest",
-            "must be `sha256:` and 64 hexadecimal digits; `pelton check` prints a component's",
-        );
-    }
-    let timeout = section.duration("timeout", defaults.timeout);
-    if timeout < Duration::from_millis(1) || timeout > DAY {
-        section.problem("timeout", "must be from 1ms to 1d");
-    }
-    let memory = section.size("memory", defaults.memory);
-    if !(64 << 10..=4096 * MIB).contains(&memory) {
-        section.problem("memory", "must be from 64KiB to 4GiB");
-    }
-    let isolations =
-        [("reuse", Isolation::Reuse), ("batch", Isolation::Batch), ("message", Isolation::Message)];
-    let spec = HandlerSpec {
-        digest: digest.map(|d| d.to_ascii_lowercase()),
-        timeout,
-        memory,
-        isolation: section.word("isolation", &isolations, defaults.isolation),
-        concurrency: section.number("concurrency", 1..=1_024, defaults.concurrency as u64) as usize,
-        max_chunk: section.number("max_batch", 1..=10_000, defaults.max_chunk as u64) as usize,
-        log_bytes_per_second: section.size("log_rate", defaults.log_bytes_per_second),
-        ..defaults
-    };
-    section.finish();
-    HandlerConfig { component: base.join(component.unwrap_or_default()), spec }
 }
 
 fn retry(section: Section<'_>) -> RetryPolicy {

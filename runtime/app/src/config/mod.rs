@@ -2,6 +2,7 @@
 
 mod checked;
 mod env;
+mod handler;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod letters;
@@ -14,6 +15,7 @@ mod sqs;
 pub mod units;
 
 pub use checked::{Config, PipelineConfig};
+pub use handler::{Reload, SHARE, TRIAL};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]

@@ -2,6 +2,7 @@
 
 use super::env::{Lookup, expand};
 use super::units;
+use pelton_core::rollout::JudgeAfter;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -163,7 +164,6 @@ impl<'c> Section<'c> {
     }
 
     /// A list of texts, with their references put in; empty when it is left out.
-    #[cfg(feature = "kafka")]
     pub fn texts(&self, key: &'static str) -> Vec<String> {
         let list = match self.get(key) {
             None => return Vec::new(),
@@ -183,7 +183,6 @@ impl<'c> Section<'c> {
         self.table.iter().filter_map(text).collect()
     }
 
-    #[cfg(feature = "kafka")]
     fn plain(&self, key: &str, value: &Value) -> Option<String> {
         match value {
             Value::String(text) => match expand(text, self.env) {
@@ -196,6 +195,12 @@ impl<'c> Section<'c> {
             other => self.problem(key, format!("is {}, must be a text in quotes", kind(other))),
         }
         None
+    }
+
+    /// The end of a trial: so many messages, or a time.
+    pub fn judge_after(&self, key: &'static str, default: JudgeAfter) -> JudgeAfter {
+        let wanted = "\"200 messages\" or a duration such as \"10m\"";
+        self.parsed(key, wanted, super::handler::judge_after).unwrap_or(default)
     }
 
     /// One of some words.

@@ -1,27 +1,24 @@
 //! The one live line of a worker on a terminal.
 
+use crate::commands::live::Served;
 use crate::commands::status;
-use crate::config::Config;
 use indicatif::ProgressBar;
-use pelton_engine::PipelineStats;
-use pelton_store::Store;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PERIOD: Duration = Duration::from_millis(500);
 
 /// Redraws the line until it is dropped. Never returns; not called when nobody sees it.
-pub async fn keep(bar: ProgressBar, config: Config, store: Store, stats: Vec<Arc<PipelineStats>>) {
+pub async fn keep(bar: ProgressBar, served: Arc<Served>) {
     let mut last = (Instant::now(), 0);
-    let config = Arc::new(config);
     loop {
         tokio::time::sleep(PERIOD).await;
-        let now: Vec<_> = stats.iter().map(|s| s.snapshot()).collect();
+        let now: Vec<_> = served.pipelines().iter().map(|live| live.stats.snapshot()).collect();
         let handled: u64 = now.iter().map(|s| s.handled).sum();
         let in_flight: u64 = now.iter().map(|s| s.in_flight).sum();
         let rate = (handled - last.1) as f64 / last.0.elapsed().as_secs_f64().max(0.001);
         last = (Instant::now(), handled);
-        let (config, store) = (config.clone(), store.clone());
+        let (config, store) = (served.config(), served.store.clone());
         let all = tokio::task::spawn_blocking(move || status::read(&config, &store)).await;
         let Ok(Ok(all)) = all else { continue };
         let queued: u64 = all.iter().map(|(_, s)| s.queued + s.delayed).sum();

@@ -8,6 +8,7 @@ use crate::lanes::Slot;
 use crate::message::Lane;
 use crate::outcome::Outcome;
 use crate::ports::{ClaimItem, Class, Verdict, Work};
+use std::sync::Arc;
 
 /// Messages that were claimed together and run on one instance, one after another.
 #[derive(Debug)]
@@ -173,10 +174,16 @@ impl Pipeline {
         (granted, work)
     }
 
-    pub(super) fn handled(&mut self, chunk: u64, outcomes: Vec<(usize, Outcome)>) {
+    pub(super) fn handled(&mut self, chunk: u64, handler: &Arc<str>, outcomes: Vec<(usize, Outcome)>) {
         for (place, outcome) in outcomes {
             let slot = self.chunks.get_mut(&chunk).and_then(|c| c.slots.get_mut(place)?.take());
             if let Some(slot) = slot {
+                // Handlers are replaced while a letter waits to be written: it names the one that failed.
+                if outcome != Outcome::Ok
+                    && let Some(entry) = self.entries.get_mut(slot)
+                {
+                    entry.handler = Some(handler.clone());
+                }
                 self.feed(slot, Event::Handled(outcome));
             }
         }
@@ -196,7 +203,8 @@ impl Pipeline {
             kind: crate::FaultKind::Trap,
             reason: "the handler ended without an outcome for this message".to_owned(),
         };
-        self.handled(chunk, lost.into_iter().map(|i| (i, outcome())).collect());
+        let handler = self.rules.handler.clone();
+        self.handled(chunk, &handler, lost.into_iter().map(|i| (i, outcome())).collect());
     }
 
     fn forget_chunk(&mut self, chunk: u64) {

@@ -40,6 +40,8 @@ pub struct Entry {
     pub since: Time,
     /// The number of its last start here; 0 for none yet.
     pub attempt: u32,
+    /// Digest of the handler that did not complete it last.
+    pub handler: Option<Arc<str>>,
     /// When its wait is over, while it waits here.
     pub due: Option<Time>,
 }

@@ -53,7 +53,7 @@ pub struct Rules {
     pub dedup: bool,
     /// What the source can do.
     pub source: Capabilities,
-    /// Digest of the handler, for letters.
+    /// Digest of the handler at the start, for letters of messages that no handler has failed here.
     pub handler: Arc<str>,
     /// Whether the broker itself moves to its dead letters what is given up on.
     pub redrive: bool,
@@ -87,6 +87,8 @@ pub enum Input {
     Handled {
         /// The chunk.
         chunk: u64,
+        /// Digest of the component that made them.
+        handler: Arc<str>,
         /// Place and outcome.
         outcomes: Vec<(usize, Outcome)>,
     },
@@ -314,7 +316,7 @@ impl Pipeline {
         match input {
             Input::Received(answer) => self.received(answer),
             Input::Claimed { chunk, verdicts } => self.claimed(chunk, verdicts),
-            Input::Handled { chunk, outcomes } => self.handled(chunk, outcomes),
+            Input::Handled { chunk, handler, outcomes } => self.handled(chunk, &handler, outcomes),
             Input::Finished { chunk, micros } => self.finished(chunk, micros),
             Input::Stored { batch, results } => self.answered(batch, results, Event::Stored),
             Input::Settled { batch, results } => self.answered(batch, results, Event::Settled),

@@ -141,7 +141,6 @@ impl Pipeline {
     }
 
     fn issue(&mut self, slot: Slot, action: &Action) {
-        let handler = self.rules.handler.clone();
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
@@ -167,7 +166,7 @@ impl Pipeline {
                     failure: why.failure,
                     reason: why.reason.clone(),
                     attempts: why.attempts,
-                    handler,
+                    handler: entry.handler.as_ref().unwrap_or(&self.rules.handler).clone(),
                 };
                 self.out.publish(slot, letter);
             }

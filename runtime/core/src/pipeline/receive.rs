@@ -135,6 +135,7 @@ impl Pipeline {
             ended: Ended::Free,
             since: self.now,
             attempt: 0,
+            handler: None,
             due: None,
         });
         if let (Some(leases), Some(until)) = (&mut self.leases, delivery.lease_until) {

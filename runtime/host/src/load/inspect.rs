@@ -60,6 +60,44 @@ pub fn inspect(bytes: &[u8], max: usize) -> Result<ComponentInfo, LoadError> {
     inspect_pinned(bytes, max, None)
 }
 
+/// A component as it describes itself, usable here or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// `sha256:` and 64 hexadecimal digits, of the whole file.
+    pub digest: String,
+    /// The size of the file in bytes.
+    pub size: usize,
+    /// Every interface it imports.
+    pub imports: Vec<String>,
+    /// Of these, what no pipeline is granted.
+    pub refused: Vec<String>,
+    /// The interfaces it exports.
+    pub exports: Vec<String>,
+    /// What made it, as it says itself: the languages and the tools, such as `Rust` and `rustc 1.95.0`.
+    pub made_by: Vec<String>,
+}
+
+/// Describes a component that is valid, whatever it imports and exports.
+///
+/// # Errors
+/// What makes it no component that could be looked at.
+pub fn describe(bytes: &[u8], max: usize) -> Result<Description, LoadError> {
+    if bytes.len() > max {
+        return Err(LoadError::TooLarge { max });
+    }
+    validate::is_component(bytes)?;
+    let surface = validate::component(bytes)?;
+    let refused = surface.imports.iter().filter(|name| !link::granted(name)).cloned().collect();
+    Ok(Description {
+        digest: digest(bytes),
+        size: bytes.len(),
+        imports: surface.imports,
+        refused,
+        exports: surface.exports,
+        made_by: validate::made_by(bytes),
+    })
+}
+
 /// As [`inspect`], and compares the digest with a pin before anything is parsed.
 pub(crate) fn inspect_pinned(
     bytes: &[u8],
@@ -84,8 +122,9 @@ pub(crate) fn inspect_pinned(
     Ok(ComponentInfo { digest, world, imports, exports: surface.exports, size: bytes.len() })
 }
 
-/// `sha256:` and the digest in hexadecimal.
-pub(crate) fn digest(bytes: &[u8]) -> String {
+/// What a component is known by: `sha256:` and the digest of its bytes in hexadecimal.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 

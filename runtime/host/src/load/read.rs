@@ -7,7 +7,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// The bytes of the file at `path`, at most `max`.
-pub(crate) fn component(path: &Path, max: usize) -> Result<Vec<u8>, LoadError> {
+///
+/// # Errors
+/// It is missing, no regular file, not readable, or larger.
+pub fn component(path: &Path, max: usize) -> Result<Vec<u8>, LoadError> {
     // Looked at before it is opened: opening a pipe would wait for its writer.
     let before = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
     if !before.is_file() {

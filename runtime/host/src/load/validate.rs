@@ -60,6 +60,26 @@ pub(crate) fn component(bytes: &[u8]) -> Result<Surface, LoadError> {
     Ok(surface)
 }
 
+/// Languages and tools, as the modules inside say in their `producers` sections; each once, bounded.
+pub(crate) fn made_by(bytes: &[u8]) -> Vec<String> {
+    const MOST: usize = 16;
+    let mut all = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        let Payload::CustomSection(section) = payload else { continue };
+        let wasmparser::KnownCustom::Producers(fields) = section.as_known() else { continue };
+        for field in fields.into_iter().map_while(Result::ok) {
+            for value in field.values.into_iter().map_while(Result::ok) {
+                let said =
+                    crate::guest::text::clean(format!("{} {}", value.name, value.version).trim(), 64);
+                if all.len() < MOST && !all.contains(&said) {
+                    all.push(said);
+                }
+            }
+        }
+    }
+    all
+}
+
 fn count(bytes: &[u8]) -> Result<Surface, LoadError> {
     let mut totals = Totals::default();
     let mut surface = Surface::default();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(crate) struct Book {
     work: Arc<[Work]>,
     report: Report,
+    digest: Arc<str>,
     ready: Vec<(usize, Outcome)>,
     /// The messages that the handler has now. Those before are settled.
     running: Range<usize>,
@@ -21,11 +22,12 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    pub(crate) fn new(work: Arc<[Work]>, report: Report) -> Self {
+    pub(crate) fn new(digest: Arc<str>, work: Arc<[Work]>, report: Report) -> Self {
         Self {
             ready: Vec::with_capacity(work.len()),
             work,
             report,
+            digest,
             running: 0..0,
             failed: Vec::new(),
             cut: false,
@@ -94,7 +96,7 @@ impl Book {
     fn flush(&mut self) {
         if !self.ready.is_empty() {
             let ready = std::mem::take(&mut self.ready);
-            (self.report)(ready);
+            (self.report)(&self.digest, ready);
         }
     }
 }
@@ -124,8 +126,8 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
         let work: Vec<Work> = lanes.iter().map(|lane| Work { lane: lane.map(Lane), ..work("m") }).collect();
-        let report: Report = Box::new(move |outcomes| sink.lock().unwrap().extend(outcomes));
-        (Book::new(work.into(), report), seen)
+        let report: Report = Box::new(move |_, outcomes| sink.lock().unwrap().extend(outcomes));
+        (Book::new("sha256:00".into(), work.into(), report), seen)
     }
 
     fn retry() -> Outcome {

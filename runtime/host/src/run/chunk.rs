@@ -37,7 +37,8 @@ impl Chunk {
         report: Report,
         ticking: Ticking,
     ) -> Self {
-        Self { book: Book::new(Arc::clone(&work), report), handler, control, work, _ticking: ticking }
+        let book = Book::new(Arc::clone(&handler.digest), Arc::clone(&work), report);
+        Self { book, handler, control, work, _ticking: ticking }
     }
 
     /// Runs to the end; everything is reported when it resolves.

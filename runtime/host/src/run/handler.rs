@@ -19,7 +19,6 @@ pub struct WasmHandler {
     sandbox: Arc<Sandbox>,
     shared: Arc<Shared>,
     running: Arc<Running>,
-    digest: Arc<str>,
     info: ComponentInfo,
     max_chunk: usize,
     timeout: Duration,
@@ -27,6 +26,7 @@ pub struct WasmHandler {
 
 /// What the chunks of one handler share.
 pub(crate) struct Shared {
+    pub(crate) digest: Arc<str>,
     pub(crate) maker: Maker,
     pub(crate) idle: Arc<Idle>,
     pub(crate) isolation: Isolation,
@@ -45,8 +45,9 @@ struct Entered {
 }
 
 impl Shared {
-    pub(crate) fn new(maker: Maker, spec: &HandlerSpec) -> Arc<Self> {
+    pub(crate) fn new(digest: &str, maker: Maker, spec: &HandlerSpec) -> Arc<Self> {
         Arc::new(Self {
+            digest: digest.into(),
             idle: maker.room.list(spec.concurrency),
             maker,
             isolation: spec.isolation,
@@ -87,7 +88,6 @@ impl WasmHandler {
             sandbox,
             shared,
             running: Arc::default(),
-            digest: info.digest.as_str().into(),
             info,
             max_chunk: spec.max_chunk.max(1),
             timeout: spec.timeout,
@@ -109,7 +109,7 @@ impl WasmHandler {
 
 impl Handler for WasmHandler {
     fn digest(&self) -> Arc<str> {
-        Arc::clone(&self.digest)
+        Arc::clone(&self.shared.digest)
     }
 
     fn max_chunk(&self) -> usize {

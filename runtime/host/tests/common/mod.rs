@@ -153,7 +153,7 @@ pub fn run(handler: &WasmHandler, work: Vec<Work>) -> Vec<Outcome> {
 pub async fn handle(handler: &WasmHandler, work: Vec<Work>) -> Vec<Outcome> {
     let slots: Arc<Mutex<Vec<Option<Outcome>>>> = Arc::new(Mutex::new(vec![None; work.len()]));
     let filled = Arc::clone(&slots);
-    let report: Report = Box::new(move |outcomes| {
+    let report: Report = Box::new(move |_, outcomes| {
         let mut slots = filled.lock().unwrap();
         for (at, outcome) in outcomes {
             assert!(slots[at].replace(outcome).is_none(), "place {at} was reported twice");

@@ -88,7 +88,8 @@ impl Queue {
         !self.inbox().is_empty()
     }
 
-    /// Reads what waits for a retry: those rows close their lanes.
+    /// A reader begins: what an earlier one held is nobody's. Reads what waits for a retry: those rows
+    /// close their lanes.
     pub fn load(&self, db: &Connection) -> rusqlite::Result<()> {
         let (first, _) = rows::bounds(self.id);
         let sql = "SELECT id, key FROM messages WHERE id >> 40 = ?1 AND visible_at > 0
@@ -96,6 +97,8 @@ impl Queue {
         let mut rows = db.prepare_cached(sql)?;
         let mut rows = rows.query([self.id])?;
         let mut sched = self.sched();
+        self.inbox().clear();
+        *sched = Sched::default();
         sched.cursor = first as u64;
         while let Some(row) = rows.next()? {
             let (id, key): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);

@@ -12,6 +12,7 @@ use pelton_core::pipeline::{Command, Input, Pipeline, Rules};
 use pelton_core::ports::{Claim, Verdict, Work};
 use pelton_core::{Outcome, Receipt, RetryPolicy};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// How long things fail, in steps; then nothing fails any more but what the messages bring.
 const TROUBLE: u64 = 400;
@@ -31,6 +32,7 @@ enum Job {
     /// A chunk, with what is left of it.
     Run {
         chunk: u64,
+        handler: Arc<str>,
         left: VecDeque<(usize, Work)>,
         stopped: Vec<pelton_core::Lane>,
     },
@@ -58,6 +60,8 @@ struct Sim {
     untold: VecDeque<(u32, bool)>,
     /// Until then no letter can be written.
     letters_down: u64,
+    /// Of the handler that new chunks are given to.
+    version: u64,
     /// The core was told something that it has not decided on.
     told: bool,
     trace: bool,
@@ -85,6 +89,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         revoking: false,
         untold: VecDeque::new(),
         letters_down: 0,
+        version: 0,
         told: true,
         trace,
     };
@@ -154,6 +159,9 @@ impl Sim {
             self.die(None);
         } else if !self.calm && self.random.once_in(150) {
             self.letters_down = self.now + self.random.below(3_000);
+        } else if !self.calm && self.random.once_in(100) {
+            self.say("the handler is replaced");
+            self.version += 1;
         } else if !self.calm && self.random.once_in(150) {
             // A second time the time is up.
             self.say("drain");
@@ -240,7 +248,7 @@ impl Sim {
                     ended.into_iter().for_each(|r| self.checker.ended(r));
                     self.tell(input);
                 }
-                Job::Run { chunk, left, stopped } => self.run_one(chunk, left, stopped),
+                Job::Run { chunk, handler, left, stopped } => self.run_one(chunk, handler, left, stopped),
                 Job::Revoke => self.tell_revoked(),
                 Job::LosePatience(assignment) => self.lose_patience(assignment),
                 Job::Assign => self.world.assign(),
@@ -283,9 +291,10 @@ impl Sim {
                     }
                 }
             }
-            Input::Handled { chunk, outcomes } => {
+            Input::Handled { chunk, handler, outcomes } => {
                 for (place, outcome) in outcomes {
                     let (n, attempt) = self.chunks[chunk][*place];
+                    self.checker.handled_by(n, handler);
                     if let Outcome::Retry { after_ms: Some(ms), .. } = outcome
                         && attempt < self.world.shape.max_attempts
                     {
@@ -342,6 +351,9 @@ impl Sim {
                     granted.iter().for_each(|(n, _)| self.checker.handed_over(*n));
                     self.chunks.insert(*chunk, granted);
                 }
+                Command::Publish { items, .. } => items.iter().for_each(|l| {
+                    self.checker.lettered(number(&l.message.id), l);
+                }),
                 Command::LetGo { .. } => self.let_go(),
                 _ => {}
             }

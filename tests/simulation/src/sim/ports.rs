@@ -9,6 +9,7 @@ use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::pipeline::{Command, Input, Known};
 use pelton_core::ports::{Claim, ClaimItem, Class, Settle, Verdict, Work};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 #[derive(Clone, Copy)]
 enum Change {
@@ -26,7 +27,8 @@ impl Sim {
             Command::Claim { chunk, items, alone } => self.claim(chunk, items, alone),
             Command::Handle { chunk, work } => {
                 let left = work.into_iter().enumerate().collect();
-                self.at(5, Job::Run { chunk, left, stopped: Vec::new() });
+                let handler = format!("sha256:{}", self.version).into();
+                self.at(5, Job::Run { chunk, handler, left, stopped: Vec::new() });
             }
             Command::Complete { batch, items } => {
                 let items = items
@@ -153,6 +155,7 @@ impl Sim {
     pub(super) fn run_one(
         &mut self,
         chunk: u64,
+        handler: Arc<str>,
         mut left: VecDeque<(usize, Work)>,
         mut stopped: Vec<pelton_core::Lane>,
     ) {
@@ -165,7 +168,7 @@ impl Sim {
             return;
         };
         if self.fails_as_one(&work, &left) {
-            return self.batch_fails(chunk, place, &left);
+            return self.batch_fails(chunk, handler, place, &left);
         }
         let n = number(&work.message.id);
         let cut = !self.calm && self.random.once_in(10);
@@ -188,8 +191,9 @@ impl Sim {
         if outcome != Outcome::Ok {
             stopped.extend(work.lane);
         }
-        self.at(10, Job::Tell(Input::Handled { chunk, outcomes: vec![(place, outcome)] }, Vec::new()));
-        self.at(10, Job::Run { chunk, left, stopped });
+        let outcomes = vec![(place, outcome)];
+        self.at(10, Job::Tell(Input::Handled { chunk, handler: handler.clone(), outcomes }, Vec::new()));
+        self.at(10, Job::Run { chunk, handler, left, stopped });
     }
 
     /// Whether a batch handler is at its first message, and one of its messages traps.
@@ -202,11 +206,11 @@ impl Sim {
         self.world.shape.batch && !left.is_empty() && std::iter::once(first).chain(others).any(traps)
     }
 
-    fn batch_fails(&mut self, chunk: u64, first: usize, left: &VecDeque<(usize, Work)>) {
+    fn batch_fails(&mut self, chunk: u64, handler: Arc<str>, first: usize, left: &VecDeque<(usize, Work)>) {
         let places = std::iter::once(first).chain(left.iter().map(|(place, _)| *place));
         let outcomes = places.map(|place| (place, Outcome::BatchFault)).collect();
-        self.at(10, Job::Tell(Input::Handled { chunk, outcomes }, Vec::new()));
-        self.at(10, Job::Run { chunk, left: VecDeque::new(), stopped: Vec::new() });
+        self.at(10, Job::Tell(Input::Handled { chunk, handler: handler.clone(), outcomes }, Vec::new()));
+        self.at(10, Job::Run { chunk, handler, left: VecDeque::new(), stopped: Vec::new() });
     }
 
     fn store(&mut self, batch: u64, items: Vec<Stored>) {

@@ -36,6 +36,12 @@ impl Sim {
                 }
                 Some(Command::Complete { batch, items })
             }
+            (Some(Mutant::NamesTheNewest), Command::Publish { batch, mut items }) => {
+                for letter in &mut items {
+                    letter.handler = format!("sha256:{}", self.version).into();
+                }
+                Some(Command::Publish { batch, items })
+            }
             (Some(Mutant::NeverReleases), Command::Release { batch, items }) => {
                 let results = vec![Ok(()); items.len()];
                 let ended: Vec<Receipt> = items.iter().filter_map(|i| i.settle).map(|(r, _)| r).collect();

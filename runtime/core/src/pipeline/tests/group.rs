@@ -87,7 +87,10 @@ impl Group {
     /// The handler ends with a record that it has.
     pub fn ends(&mut self, offset: u64, outcome: Outcome) {
         let (chunk, place) = self.running.remove(&offset).expect("it has a handler");
-        self.pipeline.apply(self.now, Input::Handled { chunk, outcomes: vec![(place, outcome)] });
+        self.pipeline.apply(
+            self.now,
+            Input::Handled { chunk, handler: "sha256:00".into(), outcomes: vec![(place, outcome)] },
+        );
         self.apply(Input::Finished { chunk, micros: 100 });
     }
 

@@ -1,0 +1,158 @@
+//! `pelton deploy` and `pelton rollback`: by the worker that runs, or for the next start.
+
+use super::{find, handlers, load, options, store_fail};
+use crate::config::{Config, PipelineConfig};
+use crate::exit::{Fail, Outcome};
+use crate::versions::args::DeployArgs;
+use crate::versions::catalog::Catalog;
+use crate::versions::state::Kept;
+use crate::versions::{client, serve, signature, start};
+use pelton_host::{Description, describe, read_component};
+use pelton_store::Store;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Deploys a file.
+pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
+    let config = load(file)?;
+    let pipeline = find(&config, &args.pipeline)?;
+    let shown = args.component.display();
+    let refused = |why: &dyn std::fmt::Display| Fail::refused(format!("{shown} {why}"));
+    let bytes = read_component(&args.component, config.max_component_bytes).map_err(|e| refused(&e))?;
+    let found = describe(&bytes, config.max_component_bytes).map_err(|e| refused(&e))?;
+    let catalog = Catalog::open(&config.data_dir, &pipeline.name);
+    show(&pipeline.name, catalog.state().promoted(), &found);
+    let signature = signature::of(&args.component);
+    // Before it is kept: a good signature of the same component may be there.
+    signature::check(&pipeline.handler.keys, &found.digest, signature.as_deref())
+        .map_err(|why| refused(&why))?;
+    catalog.keep(&found.digest, &bytes, signature.as_deref()).map_err(|error| {
+        Fail::refused(format!("{shown} cannot be kept in data_dir: {error}; make room, then deploy again"))
+    })?;
+    let origin = std::path::absolute(&args.component).unwrap_or(args.component.clone());
+    let request = json!({
+        "pipeline": pipeline.name, "digest": found.digest, "origin": origin.display().to_string(),
+        "canary": args.canary, "now": args.now, "wait": args.wait,
+    });
+    let between = |progress: &Value| println!("{}", serve::in_words(progress));
+    match client::ask(&config.data_dir, "deploy", &request, between)? {
+        Some(answer) => report(&pipeline.name, &answer),
+        None if args.canary.is_some() => Err(Fail::refused(
+            "no worker runs, so there is nothing to try it out on; start one, or leave out --canary: the next start takes it for all messages",
+        )),
+        None => {
+            for_the_next_start(&config, pipeline, &bytes, &origin.display().to_string(), false)?;
+            println!("no worker runs: the next start of {} takes this version", pipeline.name);
+            Ok(())
+        }
+    }
+}
+
+fn show(pipeline: &str, old: Option<&Kept>, new: &Description) {
+    let kb = |bytes: u64| format!("{} KB", bytes.div_ceil(1000));
+    let size = new.size as u64;
+    match old {
+        Some(old) if old.digest == new.digest => println!("{pipeline}: {} ({})", new.digest, kb(size)),
+        Some(old) => {
+            println!(
+                "{pipeline}: {} ({})\n  becomes {} ({})",
+                old.digest,
+                kb(old.size),
+                new.digest,
+                kb(size)
+            );
+            let only = |these: &[String], those: &[String]| -> Vec<String> {
+                these.iter().filter(|name| !those.contains(name)).cloned().collect()
+            };
+            let (added, removed) = (only(&new.imports, &old.imports), only(&old.imports, &new.imports));
+            [("imports too", added), ("imports no more", removed)]
+                .iter()
+                .filter(|(_, names)| !names.is_empty())
+                .for_each(|(what, names)| println!("  {what}: {}", names.join(", ")));
+        }
+        None => println!("{pipeline}: the first version is {} ({})", new.digest, kb(size)),
+    }
+    if new.refused.is_empty() {
+        println!("  all it imports is granted");
+    } else {
+        println!("  not granted: {}", new.refused.join(", "));
+    }
+}
+
+fn report(pipeline: &str, answer: &Value) -> Outcome {
+    match answer["done"].as_str() {
+        Some("unchanged") => println!("{pipeline} has this version already"),
+        Some("deployed") => println!("{pipeline} runs this version now"),
+        Some("promoted") => println!("promoted: {pipeline} gives this version all messages"),
+        Some("trying") => {
+            println!("{pipeline} tries this version out; `pelton versions {pipeline}` shows how it goes");
+        }
+        Some("sent back") => {
+            let why = answer["why"].as_str().unwrap_or("for no reason that is known");
+            return Err(Fail::refused(format!("the version was sent back: {why}. The old one goes on")));
+        }
+        _ => return Err(Fail::refused("the worker's answer is not known; is it of another version?")),
+    }
+    Ok(())
+}
+
+/// Goes back to an earlier version.
+pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
+    let config = load(file)?;
+    let pipeline = find(&config, pipeline)?;
+    let name = &pipeline.name;
+    let request = json!({ "pipeline": name, "to": to });
+    if let Some(answer) = client::ask(&config.data_dir, "rollback", &request, |_| {})? {
+        let digest = answer["digest"].as_str().unwrap_or_default();
+        match answer["done"].as_str() {
+            Some("trial ended") => println!("the trial has ended: {name} goes on with {digest}"),
+            Some("unchanged") => println!("{name} runs {digest} already"),
+            _ => println!("{name} runs {digest} again"),
+        }
+        return Ok(());
+    }
+    let catalog = Catalog::open(&config.data_dir, name);
+    let target = serve::target(&catalog.state(), to).map_err(Fail::refused)?;
+    let bytes = catalog.read(&target, config.max_component_bytes).map_err(|error| {
+        Fail::refused(format!("{target} cannot be read in data_dir: {error}; deploy its file"))
+    })?;
+    if pelton_host::digest(&bytes) != target {
+        return Err(Fail::refused(format!("{target} is damaged in data_dir; deploy its file")));
+    }
+    for_the_next_start(&config, pipeline, &bytes, &target, true)?;
+    println!("no worker runs: the next start of {name} takes {target}");
+    Ok(())
+}
+
+/// Notes a version as the one in use, once it has been loaded as a worker would; `origin` is its file or its digest.
+/// Owns the data directory meanwhile, so that no worker starts with half of it.
+fn for_the_next_start(
+    config: &Config,
+    pipeline: &PipelineConfig,
+    bytes: &[u8],
+    origin: &str,
+    back: bool,
+) -> Outcome {
+    let catalog = Catalog::open(&config.data_dir, &pipeline.name);
+    let digest = pelton_host::digest(bytes);
+    signature::check(&pipeline.handler.keys, &digest, catalog.signature(&digest).as_deref())
+        .map_err(|why| Fail::refused(format!("{origin} {why}")))?;
+    let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
+    let host = handlers::host(config, handlers::cache_dir(config))?;
+    let handler = host
+        .load_bytes(&pipeline.name, bytes, &pipeline.handler.spec)
+        .map_err(|error| Fail::refused(format!("{origin} {error}")))?;
+    let version = start::kept(&handler, origin);
+    let file = read_component(&pipeline.handler.component, config.max_component_bytes).ok();
+    catalog.change(|state| {
+        if state.promoted().is_none_or(|promoted| promoted.digest != digest) {
+            if back {
+                state.leave();
+            }
+            state.promote(version);
+        }
+        state.seen = file.map(|bytes| pelton_host::digest(&bytes)).or(state.seen.take());
+    })?;
+    store.close();
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! `pelton keygen` and `pelton sign`.
+
+use crate::exit::{Fail, Outcome};
+use crate::versions::signature;
+use pelton_host::{HostOptions, digest, read_component};
+use std::path::Path;
+
+/// Makes a pair of keys.
+pub fn keygen(name: &Path) -> Outcome {
+    let (private, public) = signature::keygen(name).map_err(Fail::refused)?;
+    println!("{}: keep it secret", private.display());
+    println!("{}: for `require_signature`", public.display());
+    Ok(())
+}
+
+/// Signs a component.
+pub fn sign(component: &Path, key: &Path) -> Outcome {
+    let max = HostOptions::default().max_component_bytes;
+    let refused = |why: String| Fail::refused(format!("{} {why}", component.display()));
+    let bytes = read_component(component, max).map_err(|error| refused(error.to_string()))?;
+    let digest = digest(&bytes);
+    let line = signature::sign(key, &digest).map_err(refused)?;
+    let file = signature::beside(component);
+    std::fs::write(&file, format!("{line}\n"))
+        .map_err(|error| Fail::refused(format!("{} cannot be written: {error}", file.display())))?;
+    println!("{}: signed {digest}", file.display());
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! What `pelton deploy` is told.
+
+use crate::config::SHARE;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The component's file.
+    #[arg(value_name = "FILE")]
+    pub component: PathBuf,
+    /// Try it out on this part of the messages, at most 0.5, whatever the configuration says.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub canary: Option<f64>,
+    /// Give it all messages at once, whatever the configuration says.
+    #[arg(long, conflicts_with = "canary")]
+    pub now: bool,
+    /// Wait for the end of the trial, and show how it goes: 0 it was promoted, 1 it was sent back.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|n| SHARE.contains(n));
+    number.ok_or_else(|| "must be a part of the messages from 0.0001 to 0.5, such as 0.05".to_owned())
+}

@@ -1,0 +1,230 @@
+//! A new version in the worker that runs: loaded beside the hot path, kept, then given messages.
+
+use super::signature;
+use super::start::kept;
+use super::state::Kept;
+use crate::commands::live::{Live, Served};
+use pelton_core::points;
+use pelton_core::ports::Handler;
+use pelton_core::rollout::{JudgeAfter, Judgement, Plan};
+use pelton_engine::{Canary, Generations};
+use pelton_host::{WasmHandler, digest};
+use pelton_store::Store;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+/// What is to be deployed.
+pub struct Order {
+    pub bytes: Vec<u8>,
+    /// Over its digest.
+    pub signature: Option<String>,
+    /// Where it comes from, for people.
+    pub origin: String,
+    /// None: it takes all messages at once.
+    pub plan: Option<Plan>,
+    /// It is an earlier version, and the one in use is left for it.
+    pub back: bool,
+    /// It is loaded even when it is the version in use: its limits have changed.
+    pub again: bool,
+}
+
+/// The orders of one pipeline. Loading takes long or short, and the last order counts, whichever is ready first.
+#[derive(Default)]
+pub struct Orders {
+    given: AtomicU64,
+    /// The last that was carried out; held while one is.
+    done: Mutex<u64>,
+}
+
+/// What has become of it so far.
+pub enum Deployed {
+    /// It is the version in use.
+    Unchanged,
+    /// It takes all messages now.
+    Swapped,
+    /// It is on trial; the task ends with the trial, and says why it failed.
+    Trying(Arc<Canary>, JoinHandle<Result<(), String>>),
+}
+
+/// Deploys to one pipeline. `Err` says why the version is refused; then nothing has changed.
+pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Result<Deployed, String> {
+    let number = live.orders.given.fetch_add(1, Ordering::SeqCst) + 1;
+    points::reach("deploy-begun");
+    let asked = digest(&order.bytes);
+    if let Some(canary) = live.generations.canary().filter(|canary| *canary.digest() == *asked) {
+        return Err(format!("is on trial already, with {} of the messages", percent(canary.share())));
+    }
+    if !order.again && *live.generations.digest() == *asked {
+        // To deploy what is in use is to be content with it.
+        live.generations.send_back("the version in use was deployed again");
+        return Ok(Deployed::Unchanged);
+    }
+    let order = Arc::new(order);
+    let handler = load(served, live, &order).await?;
+    points::reach("deploy-loaded");
+    let mut done = live.orders.done.lock().await;
+    if *done > number {
+        return Err("gives way to a version that was deployed after it".to_owned());
+    }
+    *done = number;
+    let version = kept(&handler, &order.origin);
+    match order.plan {
+        None => swap(served.store.clone(), live.clone(), handler, order, version).await?,
+        Some(plan) => return try_out(served, live, handler, &order, version, plan).await,
+    }
+    Ok(Deployed::Swapped)
+}
+
+/// Compiling takes memory, so one new version does it at a time in the process. An earlier one was compiled
+/// before, and waits for nobody.
+async fn load(
+    served: &Arc<Served>,
+    live: &Arc<Live>,
+    order: &Arc<Order>,
+) -> Result<Arc<WasmHandler>, String> {
+    let _turn = if order.back { None } else { Some(served.deploys.turn.lock().await) };
+    let (host, of, given) = (served.deploys.host.clone(), live.clone(), order.clone());
+    let load = move || {
+        let handler = &of.pipeline.handler;
+        signature::check(&handler.keys, &digest(&given.bytes), given.signature.as_deref())?;
+        let loaded = host.load_bytes(&of.pipeline.name, &given.bytes, &handler.spec);
+        loaded.map_err(|error| error.to_string())
+    };
+    tokio::task::spawn_blocking(load).await.map_err(|ended| ended.to_string())?
+}
+
+/// Durable first, then the pointer: after a crash the next start has the one or the other, whole.
+async fn swap(
+    store: Store,
+    live: Arc<Live>,
+    handler: Arc<WasmHandler>,
+    order: Arc<Order>,
+    version: Kept,
+) -> Result<(), String> {
+    let swap = move || {
+        let before = live.generations.digest();
+        keep(&live, &version.digest, &order)?;
+        promote(&live, version, order.back)?;
+        live.generations.swap(handler);
+        points::reach("deploy-swapped");
+        note(&store, &live.pipeline.name, &live.generations);
+        tracing::info!(
+            pipeline = %live.pipeline.name, handler = %live.generations.digest(), %before, origin = order.origin,
+            "a new version takes all messages; the old one finishes what it has"
+        );
+        Ok(())
+    };
+    tokio::task::spawn_blocking(swap).await.map_err(|ended| ended.to_string())?
+}
+
+async fn try_out(
+    served: &Arc<Served>,
+    live: &Arc<Live>,
+    handler: Arc<WasmHandler>,
+    order: &Arc<Order>,
+    version: Kept,
+    plan: Plan,
+) -> Result<Deployed, String> {
+    let (of, given, name) = (live.clone(), order.clone(), version.digest.clone());
+    let kept = tokio::task::spawn_blocking(move || keep(&of, &name, &given)).await;
+    kept.map_err(|ended| ended.to_string())??;
+    let canary = live.generations.try_out(handler, plan);
+    points::reach("deploy-swapped");
+    tracing::info!(
+        pipeline = %live.pipeline.name, handler = version.digest, share = plan.share, origin = order.origin,
+        "a new version is tried out"
+    );
+    let follow = follow(served.store.clone(), live.clone(), canary.clone(), version, plan);
+    Ok(Deployed::Trying(canary, tokio::spawn(follow)))
+}
+
+/// Waits for the end of a trial, and keeps what it came to.
+async fn follow(
+    store: Store,
+    live: Arc<Live>,
+    canary: Arc<Canary>,
+    version: Kept,
+    plan: Plan,
+) -> Result<(), String> {
+    let judgement = match plan.judge_after {
+        JudgeAfter::Messages(_) => canary.judged().await,
+        JudgeAfter::Millis(ms) => tokio::select! {
+            judgement = canary.judged() => judgement,
+            judgement = judged_by_time(&live.generations, &canary, ms) => judgement,
+        },
+    };
+    let pipeline = live.pipeline.name.clone();
+    if let Judgement::Failed(why) = judgement {
+        tracing::warn!(%pipeline, handler = version.digest, why, "the new version is sent back: the old one takes all messages");
+        return Err(why);
+    }
+    tracing::info!(%pipeline, handler = version.digest, "the new version has passed its trial and takes all messages");
+    let keep = move || {
+        note(&store, &live.pipeline.name, &live.generations);
+        // A deploy that came meanwhile has its own word.
+        if *live.generations.digest() != *version.digest {
+            return Ok(());
+        }
+        promote(&live, version, false)
+    };
+    let kept = tokio::task::spawn_blocking(keep).await.map_err(|ended| ended.to_string())?;
+    kept.inspect_err(|why| {
+        tracing::error!(%pipeline, why, "the version that takes all messages now could not be noted: a restart goes back to the one before it");
+    })
+}
+
+/// Nobody looks when no message comes.
+async fn judged_by_time(generations: &Generations, canary: &Arc<Canary>, ms: u64) -> Judgement {
+    const AGAIN: Duration = Duration::from_millis(500);
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    loop {
+        generations.look(canary);
+        if let Ok(judgement) = tokio::time::timeout(AGAIN, canary.judged()).await {
+            return judgement;
+        }
+    }
+}
+
+fn keep(live: &Live, digest: &str, order: &Order) -> Result<(), String> {
+    let kept = live.catalog.keep(digest, &order.bytes, order.signature.as_deref());
+    kept.map_err(|error| format!("cannot be kept in data_dir: {error}; make room, then deploy again"))?;
+    points::reach("deploy-stored");
+    Ok(())
+}
+
+fn promote(live: &Live, version: Kept, back: bool) -> Result<(), String> {
+    let promoted = live.catalog.change(|state| {
+        if back {
+            state.leave();
+        }
+        state.promote(version);
+    });
+    promoted
+        .map_err(|error| format!("cannot be noted in data_dir: {error}; make room, then deploy again"))?;
+    points::reach("deploy-promoted");
+    Ok(())
+}
+
+/// The configured file was looked at, whatever came of it: it does not count again until it changes.
+pub async fn note_seen(live: &Arc<Live>, digest: String) {
+    let (of, pipeline) = (live.clone(), &live.pipeline.name);
+    let change = move || of.catalog.change(|state| state.seen = Some(digest));
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(change).await {
+        tracing::debug!(%pipeline, %error, "what was looked at cannot be noted");
+    }
+}
+
+/// The status shows an older digest when this fails, no more.
+fn note(store: &Store, pipeline: &str, generations: &Generations) {
+    if let Err(error) = store.note_handler(pipeline, &generations.digest()) {
+        tracing::warn!(pipeline, %error, "the status still names the old version");
+    }
+}
+
+/// A share, for people.
+pub fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e4).round() / 1e2)
+}

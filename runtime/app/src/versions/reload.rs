@@ -1,0 +1,274 @@
+//! The configuration, read again while the worker runs: pipelines come, go and change, the others go on.
+//!
+//! Everything new is loaded and opened before anything changes, and a configuration with a problem changes
+//! nothing. A pipeline of which only the handler has changed takes the new one as in a deploy; any other
+//! change drains it and begins it anew.
+
+use super::deploy::{Deployed, Order, deploy, note_seen};
+use super::signature;
+use super::start::{self, Started};
+use crate::commands::live::{Live, Served};
+use crate::commands::run;
+use crate::config::{self, Config, PipelineConfig};
+use pelton_core::ports::Handler;
+use pelton_engine::Change;
+use pelton_host::{digest, read_component};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What a reload has done, in words, for each pipeline that it touched.
+pub type Done = Vec<String>;
+
+/// What is to be done with a pipeline.
+enum Step {
+    Remove(Arc<Live>),
+    Add(PipelineConfig),
+    /// Drained, and begun anew.
+    Replace(Arc<Live>, PipelineConfig),
+    /// Only how its handler is loaded or replaced has changed.
+    Handler(Arc<Live>, PipelineConfig),
+    /// Nothing of it has changed but perhaps its component's file.
+    Look(Arc<Live>),
+}
+
+/// Reads the configuration again and does what it says of the pipeline `only`, or of all. `Err` says why
+/// nothing has changed, or what could not be done.
+pub async fn reload(served: &Arc<Served>, only: Option<&str>) -> Result<Done, String> {
+    let _turn = served.deploys.reloading.lock().await;
+    let file = served.deploys.file.clone();
+    let read = tokio::task::spawn_blocking(move || config::load(&file).map_err(|e| e.to_string())).await;
+    let new = Arc::new(read.map_err(|ended| ended.to_string())??);
+    needs_no_restart(&served.config(), &new)?;
+    let steps = plan(served, &new, only)?;
+    let loaded = load_all(served, &new, &steps).await?;
+    served.set_config(merge(&served.config(), &new, only));
+    let (mut done, mut problems) = (Done::new(), Vec::new());
+    for (step, started) in steps.into_iter().zip(loaded) {
+        match perform(served, &new, step, started).await {
+            Ok(what) => done.extend(what),
+            Err(why) => problems.push(why),
+        }
+    }
+    done.iter().for_each(|what| tracing::info!("reloaded: {what}"));
+    if problems.is_empty() { Ok(done) } else { Err(problems.join("; ")) }
+}
+
+/// Settings that the whole process was set up with.
+fn needs_no_restart(old: &Config, new: &Config) -> Result<(), String> {
+    let same = [
+        ("data_dir", old.data_dir == new.data_dir),
+        ("shutdown_timeout", old.shutdown_timeout == new.shutdown_timeout),
+        ("max_message_bytes", old.max_message_bytes == new.max_message_bytes),
+        ("max_component_bytes", old.max_component_bytes == new.max_component_bytes),
+        ("compile_timeout", old.compile_timeout == new.compile_timeout),
+    ];
+    let changed: Vec<&str> = same.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "{} changed, which takes a restart of the worker; nothing was reloaded",
+        changed.join(", ")
+    ))
+}
+
+fn plan(served: &Served, new: &Config, only: Option<&str>) -> Result<Vec<Step>, String> {
+    let running = served.pipelines();
+    let meant = |name: &str| only.is_none_or(|only| only == name);
+    let mut steps = Vec::new();
+    for live in running.iter().filter(|live| meant(&live.pipeline.name)) {
+        if !new.pipelines.iter().any(|p| p.name == live.pipeline.name) {
+            steps.push(Step::Remove(live.clone()));
+        }
+    }
+    for pipeline in new.pipelines.iter().filter(|p| meant(&p.name)) {
+        match running.iter().find(|live| live.pipeline.name == pipeline.name) {
+            None => steps.push(Step::Add(pipeline.clone())),
+            Some(live) => steps.push(change(live, pipeline)),
+        }
+    }
+    let known = |name| new.pipelines.iter().any(|p| p.name == name);
+    match only {
+        Some(name) if steps.is_empty() && !known(name) => {
+            Err(format!("neither the worker nor the configuration has a pipeline `{name}`"))
+        }
+        _ => Ok(steps),
+    }
+}
+
+fn change(live: &Arc<Live>, new: &PipelineConfig) -> Step {
+    let old = &live.pipeline;
+    // How it looks in a debugger is all it is.
+    let looks = |p: &PipelineConfig| format!("{p:?}");
+    if looks(old) == looks(new) {
+        return Step::Look(live.clone());
+    }
+    let mut otherwise = PipelineConfig { handler: new.handler.clone(), ..old.clone() };
+    // These two are the pipeline's as well.
+    otherwise.handler.spec.concurrency = old.handler.spec.concurrency;
+    otherwise.handler.spec.max_chunk = old.handler.spec.max_chunk;
+    if looks(&otherwise) == looks(new) {
+        Step::Handler(live.clone(), new.clone())
+    } else {
+        Step::Replace(live.clone(), new.clone())
+    }
+}
+
+/// Loads what begins anew, before anything ends. All that cannot be is said.
+async fn load_all(
+    served: &Arc<Served>,
+    new: &Arc<Config>,
+    steps: &[Step],
+) -> Result<Vec<Option<Started>>, String> {
+    let mut loaded = Vec::new();
+    let mut problems = Vec::new();
+    for step in steps {
+        let (Step::Add(pipeline) | Step::Replace(_, pipeline)) = step else {
+            loaded.push(None);
+            continue;
+        };
+        let (host, new, pipeline) = (served.deploys.host.clone(), new.clone(), pipeline.clone());
+        let load = move || {
+            let started = start::load(&new, &pipeline, &host);
+            started.map_err(|why| format!("pipelines.{}.handler.component: {why}", pipeline.name))
+        };
+        match tokio::task::spawn_blocking(load).await.map_err(|ended| ended.to_string())? {
+            Ok(started) => loaded.push(Some(started)),
+            Err(why) => problems.push(why),
+        }
+    }
+    if problems.is_empty() {
+        Ok(loaded)
+    } else {
+        Err(format!("{}; nothing was reloaded", problems.join("; ")))
+    }
+}
+
+/// The configuration that holds from now on: the new one, or the old one with one pipeline of the new.
+fn merge(old: &Config, new: &Config, only: Option<&str>) -> Config {
+    let Some(only) = only else { return new.clone() };
+    let mut merged = old.clone();
+    merged.pipelines.retain(|p| p.name != only);
+    merged.pipelines.extend(new.pipelines.iter().filter(|p| p.name == only).cloned());
+    merged.pipelines.sort_by(|a, b| a.name.cmp(&b.name));
+    merged
+}
+
+async fn perform(
+    served: &Arc<Served>,
+    new: &Arc<Config>,
+    step: Step,
+    started: Option<Started>,
+) -> Result<Option<String>, String> {
+    match (step, started) {
+        (Step::Remove(live), _) => {
+            end(served, &live).await;
+            Ok(Some(format!("{} has ended", live.pipeline.name)))
+        }
+        (Step::Replace(live, pipeline), Some(started)) => {
+            end(served, &live).await;
+            begin(served, new, &pipeline, started).await?;
+            Ok(Some(format!("{} has begun anew", pipeline.name)))
+        }
+        (Step::Add(pipeline), Some(started)) => {
+            begin(served, new, &pipeline, started).await?;
+            Ok(Some(format!("{} has begun", pipeline.name)))
+        }
+        (Step::Handler(live, pipeline), _) => handler(served, &live, pipeline).await.map(Some),
+        (Step::Look(live), _) => look(served, &live).await,
+        (Step::Replace(..) | Step::Add(_), None) => Err("an internal fault: nothing was loaded".to_owned()),
+    }
+}
+
+/// Drains a pipeline, and waits for its end.
+async fn end(served: &Served, live: &Live) {
+    let (done, ended) = oneshot::channel();
+    let name = live.pipeline.name.as_str().into();
+    live.generations.send_back("the pipeline ends");
+    if served.deploys.changes.send(Change::Remove(name, done)).is_ok() {
+        // An error: the worker ends, and all its pipelines with it.
+        drop(ended.await);
+    }
+    served.forget(&live.pipeline.name);
+}
+
+async fn begin(
+    served: &Arc<Served>,
+    config: &Arc<Config>,
+    pipeline: &PipelineConfig,
+    started: Started,
+) -> Result<(), String> {
+    let (store, config, of) = (served.store.clone(), config.clone(), pipeline.clone());
+    let open = move || run::open(&store, &config, &of, started);
+    let opened = tokio::task::spawn_blocking(open).await.map_err(|ended| ended.to_string())?;
+    let (live, job) = opened.map_err(|fail| format!("{}: {:#}", pipeline.name, fail.error))?;
+    served.add(live);
+    // The worker ends: the pipeline begins at the next start.
+    drop(served.deploys.changes.send(Change::Add(Box::new(job))));
+    Ok(())
+}
+
+/// The new handler as in a deploy, with its new limits; and how the next one comes in.
+async fn handler(served: &Arc<Served>, live: &Arc<Live>, new: PipelineConfig) -> Result<String, String> {
+    let (old, name) = (&live.pipeline.handler, new.name.clone());
+    let moved = old.component != new.handler.component || old.spec.digest != new.handler.spec.digest;
+    let limits = old.spec != new.handler.spec || old.keys != new.handler.keys;
+    let now = Arc::new(live.with(new));
+    served.replace(now.clone());
+    let deployed = match (moved, limits) {
+        (true, _) => deploy_file(served, &now, limits).await.map(|_| ()),
+        (false, true) => deploy_again(served, &now).await,
+        (false, false) => return Ok(format!("{name}: what is to come of a new version has changed")),
+    };
+    deployed.map(|()| format!("{name} has its new handler")).map_err(|why| {
+        // As it was: the next reload finds the difference again.
+        served.replace(live.clone());
+        format!("{name}: {why}; its running version goes on")
+    })
+}
+
+/// Its file, if it has changed since it was last looked at.
+async fn look(served: &Arc<Served>, live: &Arc<Live>) -> Result<Option<String>, String> {
+    let name = &live.pipeline.name;
+    match deploy_file(served, live, false).await {
+        Ok(None | Some(Deployed::Unchanged)) => Ok(None),
+        Ok(Some(Deployed::Swapped)) => Ok(Some(format!("{name} has its new handler"))),
+        Ok(Some(Deployed::Trying(..))) => Ok(Some(format!("{name} tries its new handler out"))),
+        Err(why) => Err(format!("{name}: {why}; its running version goes on")),
+    }
+}
+
+/// Deploys the configured file; none when it was looked at before and `again` is not said.
+async fn deploy_file(
+    served: &Arc<Served>,
+    live: &Arc<Live>,
+    again: bool,
+) -> Result<Option<Deployed>, String> {
+    let (path, max) = (live.pipeline.handler.component.clone(), served.config().max_component_bytes);
+    let shown = path.display().to_string();
+    let read = move || read_component(&path, max).map(|bytes| (bytes, signature::of(&path)));
+    let read = tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
+    let (bytes, signature) = read.map_err(|error| format!("{shown} {error}"))?;
+    let found = digest(&bytes);
+    if !again && live.catalog.state().seen.as_ref() == Some(&found) {
+        return Ok(None);
+    }
+    let plan = live.pipeline.handler.rollout.filter(|_| *live.generations.digest() != *found);
+    let order = Order { bytes, signature, origin: shown.clone(), plan, back: false, again };
+    let deployed = deploy(served, live, order).await.map_err(|why| format!("{shown} {why}"));
+    note_seen(live, found).await;
+    deployed.map(Some)
+}
+
+/// The version in use, with limits that have changed.
+async fn deploy_again(served: &Arc<Served>, live: &Arc<Live>) -> Result<(), String> {
+    let (in_use, max) = (live.generations.digest(), served.config().max_component_bytes);
+    let catalog = live.catalog.clone();
+    let read = move || Ok((catalog.read(&in_use, max)?, catalog.signature(&in_use)));
+    let read: std::io::Result<_> =
+        tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
+    let (bytes, signature) = read.map_err(|error| format!("the version in use cannot be read: {error}"))?;
+    let origin = live.pipeline.handler.component.display().to_string();
+    let order = Order { bytes, signature, origin, plan: None, back: false, again: true };
+    deploy(served, live, order).await.map(drop)
+}

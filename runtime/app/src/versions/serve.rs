@@ -1,0 +1,261 @@
+//! What the worker answers about versions, over its socket.
+
+use super::deploy::{Deployed, Order, deploy as perform, note_seen, percent};
+use super::reload::reload as read_again;
+use super::state::State;
+use crate::commands::live::{Live, PATIENCE, Served};
+use crate::config::TRIAL;
+use pelton_core::ports::Handler;
+use pelton_core::rollout::{Plan, Tally};
+use pelton_engine::{Canary, Kind, Role};
+use pelton_host::{digest, read_component};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+/// Between two words on how a trial goes.
+const LOOK: Duration = Duration::from_millis(200);
+
+fn error(what: impl Into<String>) -> Value {
+    json!({ "error": what.into() })
+}
+
+fn find(request: &Value, served: &Served) -> Result<Arc<Live>, Value> {
+    let name = request["pipeline"].as_str().unwrap_or_default();
+    served.find(name).ok_or_else(|| {
+        error(format!(
+            "the worker runs no pipeline `{name}`; `pelton reload` makes it read the configuration again"
+        ))
+    })
+}
+
+/// Deploys a component that the client has put into the catalog. With `wait` lines of progress come first.
+pub async fn deploy(request: &str, served: &Arc<Served>, told: &mut (impl AsyncWrite + Unpin)) -> Value {
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    let live = match find(&request, served) {
+        Ok(live) => live,
+        Err(error) => return error,
+    };
+    let Some(asked) = request["digest"].as_str().map(str::to_owned) else {
+        return error("no digest is named");
+    };
+    let (bytes, signature) = match kept_bytes(served, &live, &asked).await {
+        Ok(kept) => kept,
+        Err(why) => return error(why),
+    };
+    let origin = request["origin"].as_str().unwrap_or("a command").to_owned();
+    let order = Order {
+        bytes,
+        signature,
+        origin: origin.clone(),
+        plan: plan(&request, &live),
+        back: false,
+        again: false,
+    };
+    let deployed = perform(served, &live, order).await;
+    see_file(served, &live).await;
+    match deployed {
+        Err(why) => error(format!("{origin} {why}")),
+        Ok(Deployed::Unchanged) => json!({ "done": "unchanged" }),
+        Ok(Deployed::Swapped) => json!({ "done": "deployed" }),
+        Ok(Deployed::Trying(canary, _)) if request["wait"] != true => {
+            json!({ "done": "trying", "share": canary.share() })
+        }
+        Ok(Deployed::Trying(canary, end)) => follow(&canary, end, told).await,
+    }
+}
+
+/// How a new version comes in: as the command says, else as the configuration does.
+fn plan(request: &Value, live: &Live) -> Option<Plan> {
+    if request["now"] == true {
+        return None;
+    }
+    let configured = live.pipeline.handler.rollout;
+    match request["canary"].as_f64() {
+        Some(share) => Some(Plan { share, ..configured.unwrap_or(TRIAL) }),
+        None => configured,
+    }
+}
+
+/// Tells of a trial until it ends. It goes on when the client goes.
+async fn follow(
+    canary: &Canary,
+    mut end: JoinHandle<Result<(), String>>,
+    told: &mut (impl AsyncWrite + Unpin),
+) -> Value {
+    let mut said = None;
+    loop {
+        tokio::select! {
+            ended = &mut end => {
+                progress(canary, &mut said, told).await;
+                return match ended {
+                    Ok(Ok(())) => json!({ "done": "promoted" }),
+                    Ok(Err(why)) => json!({ "done": "sent back", "why": why }),
+                    Err(_) => error("the worker ended before the trial did"),
+                };
+            }
+            () = tokio::time::sleep(LOOK) => progress(canary, &mut said, told).await,
+        }
+    }
+}
+
+async fn progress(
+    canary: &Canary,
+    said: &mut Option<(Tally, Tally)>,
+    told: &mut (impl AsyncWrite + Unpin),
+) {
+    let now = canary.tallies();
+    if said.replace(now) == Some(now) {
+        return;
+    }
+    let one = |tally: Tally| json!({ "started": tally.started, "failed": tally.failed });
+    let line = json!({ "share": canary.share(), "canary": one(now.0), "stable": one(now.1) });
+    let line = format!("{}\n", json!({ "progress": line }));
+    // A client that is gone, or stopped, hears nothing; the trial does not wait for it.
+    drop(tokio::time::timeout(PATIENCE, told.write_all(line.as_bytes())).await);
+}
+
+/// Goes back to an earlier version, or ends a trial.
+pub async fn rollback(request: &str, served: &Arc<Served>) -> Value {
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    let live = match find(&request, served) {
+        Ok(live) => live,
+        Err(error) => return error,
+    };
+    let to = request["to"].as_str();
+    if to.is_none() && live.generations.send_back("a rollback was asked for") {
+        return json!({ "done": "trial ended", "digest": &*live.generations.digest() });
+    }
+    let target = match target(&live.catalog.state(), to) {
+        Ok(target) => target,
+        Err(why) => return error(why),
+    };
+    let (bytes, signature) = match kept_bytes(served, &live, &target).await {
+        Ok(kept) => kept,
+        Err(why) => return error(why),
+    };
+    let order =
+        Order { bytes, signature, origin: "a rollback".to_owned(), plan: None, back: true, again: false };
+    let deployed = perform(served, &live, order).await;
+    see_file(served, &live).await;
+    match deployed {
+        Ok(Deployed::Unchanged) => json!({ "done": "unchanged", "digest": target }),
+        Ok(_) => json!({ "done": "rolled back", "digest": target }),
+        Err(why) => error(format!("{target} {why}")),
+    }
+}
+
+/// The digest of the version to go back to.
+pub fn target(state: &State, to: Option<&str>) -> Result<String, String> {
+    let kept = || {
+        let all: Vec<&str> = state.versions.iter().map(|kept| kept.digest.as_str()).collect();
+        if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+    };
+    let Some(prefix) = to else {
+        let before = state.before().map(|kept| kept.digest.clone());
+        return before.ok_or_else(|| {
+            "there is no version before the one in use that was not left by a rollback; name one with --to: `pelton versions` shows them".to_owned()
+        });
+    };
+    match state.matching(prefix).as_slice() {
+        [one] => Ok(one.digest.clone()),
+        [] => Err(format!("no version that is kept begins with `{prefix}`; there are {}", kept())),
+        _ => Err(format!("several versions begin with `{prefix}`; write more of it: {}", kept())),
+    }
+}
+
+/// A component of the catalog, if it is what its name says, and its signature.
+async fn kept_bytes(
+    served: &Arc<Served>,
+    live: &Arc<Live>,
+    wanted: &str,
+) -> Result<(Vec<u8>, Option<String>), String> {
+    let (of, name, max) = (live.clone(), wanted.to_owned(), served.config().max_component_bytes);
+    let read = move || Ok((of.catalog.read(&name, max)?, of.catalog.signature(&name)));
+    let read: std::io::Result<_> =
+        tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
+    let (bytes, signature) =
+        read.map_err(|error| format!("{wanted} cannot be read in data_dir: {error}; deploy its file"))?;
+    if digest(&bytes) == wanted {
+        return Ok((bytes, signature));
+    }
+    Err(format!("{wanted} is damaged in data_dir; deploy its file"))
+}
+
+/// The configured file as it is now does not replace what was asked for.
+async fn see_file(served: &Served, live: &Arc<Live>) {
+    let (path, max) = (live.pipeline.handler.component.clone(), served.config().max_component_bytes);
+    if let Ok(Ok(bytes)) = tokio::task::spawn_blocking(move || read_component(&path, max)).await {
+        note_seen(live, digest(&bytes)).await;
+    }
+}
+
+/// Every version of a pipeline: kept on disk or at work.
+pub fn versions(request: &str, served: &Served) -> Value {
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    let live = match find(&request, served) {
+        Ok(live) => live,
+        Err(error) => return error,
+    };
+    let mut all = kept(&live.catalog.state());
+    let share = live.generations.canary().map(|canary| canary.share());
+    for (digest, role, stats) in live.generations.all() {
+        let place = all.iter().position(|version| version["digest"] == *digest);
+        let place = place.unwrap_or_else(|| {
+            all.push(json!({ "digest": &*digest }));
+            all.len() - 1
+        });
+        let (state, share) = match role {
+            Role::Stable => ("in use", share.map_or(1.0, |share| 1.0 - share)),
+            Role::Canary => ("on trial", share.unwrap_or(0.0)),
+            Role::Draining => ("finishing", 0.0),
+            Role::Gone => ("kept", 0.0),
+        };
+        let numbers = stats.numbers();
+        let failed: Map<String, Value> = Kind::ALL
+            .iter()
+            .map(|(kind, word)| ((*word).to_owned(), numbers.failed[*kind as usize].into()))
+            .collect();
+        let version = &mut all[place];
+        version["state"] = state.into();
+        version["share"] = share.into();
+        version["handled"] = numbers.handled.into();
+        version["failed"] = failed.into();
+        version["p50_us"] = numbers.p50_us.into();
+        version["p99_us"] = numbers.p99_us.into();
+    }
+    json!({ "pipeline": live.pipeline.name, "versions": all })
+}
+
+/// The versions that are kept, as nobody runs them.
+pub fn kept(state: &State) -> Vec<Value> {
+    let one = |(place, kept): (usize, &super::state::Kept)| {
+        json!({
+            "digest": kept.digest, "size": kept.size, "imports": kept.imports, "origin": kept.origin,
+            "since_ms": kept.since_ms, "left": kept.left, "share": 0.0,
+            "state": if place == 0 { "in use" } else { "kept" },
+        })
+    };
+    state.versions.iter().enumerate().map(one).collect()
+}
+
+/// Reads the configuration again.
+pub async fn reload(request: &str, served: &Arc<Served>) -> Value {
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    match read_again(served, request["pipeline"].as_str()).await {
+        Ok(done) => json!({ "done": done }),
+        Err(why) => error(why),
+    }
+}
+
+/// How a trial stands, for people.
+pub fn in_words(progress: &Value) -> String {
+    let side = |side: &str| {
+        let of = |name: &str| progress[side][name].as_u64().unwrap_or(0);
+        format!("{} of {} failed", of("failed"), of("started"))
+    };
+    let share = progress["share"].as_f64().unwrap_or(0.0);
+    format!("new version ({}): {}; old version: {}", percent(share), side("canary"), side("stable"))
+}

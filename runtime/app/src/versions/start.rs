@@ -1,0 +1,145 @@
+//! Which version a worker starts with.
+//!
+//! The configured file counts when it has changed since it was last looked at, or when nothing was deployed;
+//! else the version that was in use last goes on. With a rollout it goes on anyway, and the file is tried out
+//! beside it. What cannot be loaded gives way to the other, with a
+//! warning: a half-written file ends no worker that has run before.
+
+use super::catalog::Catalog;
+use super::now_ms;
+use super::signature;
+use super::state::Kept;
+use crate::config::{Config, PipelineConfig, Problem};
+use pelton_core::ports::Handler;
+use pelton_host::{Host, WasmHandler, digest, read_component};
+use std::sync::Arc;
+
+/// A pipeline's handler at the start, and where its versions are kept.
+pub struct Started {
+    pub handler: Arc<WasmHandler>,
+    pub catalog: Arc<Catalog>,
+}
+
+/// One that may be loaded.
+struct Candidate {
+    bytes: Vec<u8>,
+    signature: Option<String>,
+    origin: String,
+}
+
+/// Loads the handlers of all pipelines, in the order of the configuration; all that cannot be loaded.
+pub fn load_all(config: &Config, host: &Host) -> Result<Vec<Started>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut all = Vec::new();
+    for pipeline in &config.pipelines {
+        match load(config, pipeline, host) {
+            Ok(started) => all.push(started),
+            Err(what) => problems
+                .push(Problem { path: format!("pipelines.{}.handler.component", pipeline.name), what }),
+        }
+    }
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
+}
+
+/// Loads the handler of one pipeline. `Err` says why its configured file cannot be loaded, when nothing else
+/// can either.
+pub fn load(config: &Config, pipeline: &PipelineConfig, host: &Host) -> Result<Started, String> {
+    let catalog = Arc::new(Catalog::open(&config.data_dir, &pipeline.name));
+    let choice = choose(config, pipeline, &catalog);
+    let take = |candidate: Candidate| {
+        let signature = candidate.signature.as_deref();
+        signature::check(&pipeline.handler.keys, &digest(&candidate.bytes), signature)?;
+        let loaded = host.load_bytes(&pipeline.name, &candidate.bytes, &pipeline.handler.spec);
+        let handler = loaded.map_err(|error| error.to_string())?;
+        note(pipeline, &catalog, &candidate, &handler, choice.found.clone());
+        Ok::<_, String>(handler)
+    };
+    let why = match choice.first.and_then(take) {
+        Ok(handler) => return Ok(Started { handler, catalog }),
+        Err(why) => format!("{} {why}", pipeline.handler.component.display()),
+    };
+    match choice.second.map(take) {
+        Some(Ok(handler)) => {
+            tracing::warn!(pipeline = %pipeline.name, handler = %handler.digest(), "{why}: the version that was in use goes on");
+            Ok(Started { handler, catalog })
+        }
+        _ => Err(why),
+    }
+}
+
+/// The version to take, and the one to take when that cannot be loaded.
+struct Choice {
+    first: Result<Candidate, String>,
+    second: Option<Candidate>,
+    /// The digest of the configured file.
+    found: Option<String>,
+}
+
+fn choose(config: &Config, pipeline: &PipelineConfig, catalog: &Catalog) -> Choice {
+    let (path, max) = (&pipeline.handler.component, config.max_component_bytes);
+    let file = read_component(path, max).map_err(|error| error.to_string()).map(|bytes| Candidate {
+        bytes,
+        signature: signature::of(path),
+        origin: path.display().to_string(),
+    });
+    let state = catalog.state();
+    let pin = pipeline.handler.spec.digest.as_deref();
+    let in_use = pin.map_or(state.promoted(), |pin| state.find(pin));
+    let kept = in_use.and_then(|kept| {
+        let bytes = catalog.read(&kept.digest, max).ok()?;
+        let signature = catalog.signature(&kept.digest);
+        // What was damaged on disk is not what was deployed.
+        let whole = digest(&bytes) == kept.digest;
+        whole.then(|| Candidate { bytes, signature, origin: kept.origin.clone() })
+    });
+    let found = file.as_ref().ok().map(|candidate| digest(&candidate.bytes));
+    let unchanged = found == state.seen;
+    // What comes in on trial does so at a start, too: it is found by the worker, and was not seen yet.
+    let on_trial = pipeline.handler.rollout.is_some() && !unchanged;
+    let (first, second) = match (kept, file) {
+        (Some(kept), _) if pin.is_some() => (Ok(kept), None),
+        (Some(kept), file) if on_trial => {
+            return Choice { first: Ok(kept), second: file.ok(), found: None };
+        }
+        (Some(kept), Ok(file)) if unchanged => (Ok(kept), Some(file)),
+        (kept, file) => (file, kept),
+    };
+    Choice { first, second, found }
+}
+
+/// A worker whose disk is full starts all the same; it says what it could not keep.
+fn note(
+    pipeline: &PipelineConfig,
+    catalog: &Catalog,
+    candidate: &Candidate,
+    handler: &WasmHandler,
+    found: Option<String>,
+) {
+    let version = kept(handler, &candidate.origin);
+    let in_use = catalog.state().promoted().is_some_and(|promoted| promoted.digest == version.digest);
+    let done = catalog.keep(&version.digest, &candidate.bytes, candidate.signature.as_deref());
+    let done = done.and_then(|()| {
+        catalog.note(|state| {
+            if !in_use {
+                state.promote(version);
+            }
+            state.seen = found.or(state.seen.take());
+        })
+    });
+    if let Err(error) = done {
+        tracing::warn!(pipeline = %pipeline.name, %error, "the version in use cannot be kept in data_dir: a rollback to it will need its file");
+    }
+}
+
+/// A loaded version, as it is kept.
+pub fn kept(handler: &WasmHandler, origin: &str) -> Kept {
+    let info = handler.info();
+    Kept {
+        digest: handler.digest().to_string(),
+        size: info.size as u64,
+        imports: info.imports.clone(),
+        origin: origin.to_owned(),
+        since_ms: now_ms(),
+        left: false,
+    }
+}

@@ -1,0 +1,222 @@
+//! Looks at the components' files, and deploys what has changed.
+//!
+//! By size and times, twice a second: that sees renames, copies and edits in place on every file system, and a
+//! file is taken only when two looks in a row find it the same, and still the same after it was read. What is
+//! refused is said once. Links, folders and pipes are not followed: a file that was put there by whoever
+//! builds is what is meant.
+
+use super::deploy::{Deployed, Order, deploy, note_seen};
+use super::signature;
+use crate::commands::live::{Live, Served};
+use crate::config::Reload;
+use pelton_host::digest;
+use std::collections::HashMap;
+use std::fs::{Metadata, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What tells one content of a path from the next.
+type Sign = (u64, u64, u64, i64, i64, i64, i64);
+
+/// Of a component, and of its signature if there is one.
+type Signs = (Sign, Option<Sign>);
+
+/// What was seen of one path.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Watched {
+    last: Option<Signs>,
+    taken: Option<Signs>,
+    /// What is wrong with it, as it was said.
+    trouble: Option<String>,
+}
+
+/// What one look comes to.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    /// Nothing new, or not settled yet.
+    Wait,
+    /// It is settled, and was not taken.
+    Read(Signs),
+    /// It cannot be taken, and that was not said yet.
+    Say(String),
+}
+
+/// Watches until it is aborted.
+pub async fn watch(served: Arc<Served>) {
+    let mut all: HashMap<PathBuf, Watched> = HashMap::new();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let mut paths: HashMap<PathBuf, Vec<Arc<Live>>> = HashMap::new();
+        for live in served.pipelines() {
+            if live.pipeline.handler.reload == Reload::Watch {
+                paths.entry(live.pipeline.handler.component.clone()).or_default().push(live);
+            }
+        }
+        all.retain(|path, _| paths.contains_key(path));
+        for (path, pipelines) in paths {
+            let watched = all.entry(path.clone()).or_default();
+            match watched.look(std::fs::symlink_metadata(&path), signed(&path)) {
+                Look::Wait => {}
+                Look::Say(what) => {
+                    let names: Vec<&str> = pipelines.iter().map(|live| &*live.pipeline.name).collect();
+                    tracing::warn!(
+                        pipelines = names.join(", "),
+                        "{} {what}: the running version goes on",
+                        path.display()
+                    );
+                }
+                Look::Read(signs) => {
+                    let max = served.config().max_component_bytes;
+                    let from = path.clone();
+                    let read = tokio::task::spawn_blocking(move || read(&from, signs.0, max)).await;
+                    if let Ok(Some(bytes)) = read {
+                        watched.taken = Some(signs);
+                        take(&served, &path, &pipelines, bytes).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Deploys a file to the pipelines that have not seen it.
+async fn take(served: &Arc<Served>, path: &Path, pipelines: &[Arc<Live>], bytes: Vec<u8>) {
+    let found = digest(&bytes);
+    for live in pipelines.iter().filter(|live| live.catalog.state().seen.as_ref() != Some(&found)) {
+        let pipeline = &live.pipeline.name;
+        let signature = signature::of(path);
+        if let Err(why) = signature::check(&live.pipeline.handler.keys, &found, signature.as_deref()) {
+            // Not looked at yet, then: the signature may follow.
+            tracing::warn!(%pipeline, handler = found, "{} {why}: the running version goes on", path.display());
+            continue;
+        }
+        let order = Order {
+            bytes: bytes.clone(),
+            signature,
+            origin: path.display().to_string(),
+            plan: live.pipeline.handler.rollout,
+            back: false,
+            again: false,
+        };
+        match deploy(served, live, order).await {
+            Ok(Deployed::Unchanged | Deployed::Swapped | Deployed::Trying(..)) => {}
+            Err(why) => {
+                tracing::warn!(%pipeline, handler = found, "{} {why}: the running version goes on", path.display());
+            }
+        }
+        note_seen(live, found.clone()).await;
+    }
+}
+
+impl Watched {
+    fn look(&mut self, found: std::io::Result<Metadata>, signed: Option<Sign>) -> Look {
+        let signs = match &found {
+            Ok(file) if file.is_file() => (sign(file), signed),
+            other => return self.trouble(what_instead(other)),
+        };
+        self.trouble = None;
+        if self.taken == Some(signs) {
+            return Look::Wait;
+        }
+        let settled = self.last.replace(signs) == Some(signs);
+        if settled { Look::Read(signs) } else { Look::Wait }
+    }
+
+    /// Said when two looks find it: between a removal and a rename there is nothing, for a moment.
+    fn trouble(&mut self, what: String) -> Look {
+        let first = self.last.take().is_some();
+        if first || self.trouble.as_ref() == Some(&what) {
+            return Look::Wait;
+        }
+        self.trouble = Some(what.clone());
+        Look::Say(what)
+    }
+}
+
+/// The signature beside a component, as it is now.
+fn signed(path: &Path) -> Option<Sign> {
+    std::fs::symlink_metadata(signature::beside(path)).ok().map(|file| sign(&file))
+}
+
+fn sign(file: &Metadata) -> Sign {
+    (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec())
+}
+
+fn what_instead(found: &std::io::Result<Metadata>) -> String {
+    match found {
+        Ok(file) if file.is_symlink() => {
+            "is a link, which is not followed while the worker runs; put the file itself there, or use `pelton deploy`".to_owned()
+        }
+        Ok(file) if file.is_dir() => "is a folder; put the component there".to_owned(),
+        Ok(file) if file.file_type().is_fifo() => "is a pipe; put the component there".to_owned(),
+        Ok(_) => "is no regular file; put the component there".to_owned(),
+        Err(error) => format!("cannot be looked at: {error}"),
+    }
+}
+
+/// The bytes, if it is still the file that was looked at, before and after.
+fn read(path: &Path, wanted: Sign, max: usize) -> Option<Vec<u8>> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).ok()?).open(path).ok()?;
+    let same = |file: &std::fs::File| file.metadata().is_ok_and(|found| sign(&found) == wanted);
+    if !same(&file) {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    (&mut file).take(limit).read_to_end(&mut bytes).ok()?;
+    same(&file).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_when_it_has_settled_and_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.wasm");
+        let look = |watched: &mut Watched| watched.look(std::fs::symlink_metadata(&path), None);
+        let mut watched = Watched::default();
+        std::fs::write(&path, "a").unwrap();
+        assert_eq!(look(&mut watched), Look::Wait);
+        std::fs::write(&path, "ab").unwrap();
+        assert_eq!(look(&mut watched), Look::Wait, "it is being written");
+        let Look::Read(settled) = look(&mut watched) else { panic!("it has settled") };
+        assert_eq!(read(&path, settled.0, 10).unwrap(), b"ab");
+        watched.taken = Some(settled);
+        assert_eq!(look(&mut watched), Look::Wait);
+        std::fs::write(&path, "cd").unwrap();
+        assert_eq!(read(&path, settled.0, 10), None, "it has changed since");
+        assert_eq!(look(&mut watched), Look::Wait);
+        assert!(matches!(look(&mut watched), Look::Read(_)));
+    }
+
+    #[test]
+    fn what_is_no_file_is_said_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.wasm");
+        let look = |watched: &mut Watched| watched.look(std::fs::symlink_metadata(&path), None);
+        let mut watched = Watched::default();
+        std::fs::write(&path, "a").unwrap();
+        look(&mut watched);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(dir.path(), &path).unwrap();
+        assert_eq!(look(&mut watched), Look::Wait);
+        let Look::Say(what) = look(&mut watched) else { panic!("it is a link") };
+        assert!(what.contains("link"), "{what}");
+        assert_eq!(look(&mut watched), Look::Wait);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let Look::Say(what) = look(&mut watched) else { panic!("it is a folder") };
+        assert!(what.contains("folder"), "{what}");
+    }
+}

@@ -1,0 +1,68 @@
+//! The same versions for a pipeline that runs beside: it follows every swap, and tries nothing out.
+
+use super::{Generation, Inner};
+use pelton_core::ports::{Handler, Later, Report, Work};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+struct Beside {
+    of: Arc<Inner>,
+    runs: Mutex<Runs>,
+}
+
+/// Handlers of its own, one for each version that it has met.
+struct Runs {
+    generation: Weak<Generation>,
+    handler: Arc<dyn Handler>,
+    /// Perhaps still at work.
+    old: Vec<Weak<dyn Handler>>,
+}
+
+/// None when the versions cannot tell apart who gave them what.
+pub(super) fn new(of: &Arc<Inner>) -> Option<Arc<dyn Handler>> {
+    let stable = of.slots().stable.clone();
+    let handler = stable.handler.beside()?;
+    let runs = Runs { generation: Arc::downgrade(&stable), handler, old: Vec::new() };
+    Some(Arc::new(Beside { of: of.clone(), runs: Mutex::new(runs) }))
+}
+
+impl Beside {
+    fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The handler of the version that takes messages now.
+    fn newest(&self) -> Arc<dyn Handler> {
+        let stable = self.of.slots().stable.clone();
+        let mut runs = self.runs();
+        if !std::ptr::eq(runs.generation.as_ptr(), Arc::as_ptr(&stable))
+            && let Some(handler) = stable.handler.beside()
+        {
+            let old = std::mem::replace(&mut runs.handler, handler);
+            runs.generation = Arc::downgrade(&stable);
+            runs.old.retain(|other| other.strong_count() > 0);
+            runs.old.push(Arc::downgrade(&old));
+        }
+        runs.handler.clone()
+    }
+}
+
+impl Handler for Beside {
+    fn digest(&self) -> Arc<str> {
+        self.newest().digest()
+    }
+
+    fn max_chunk(&self) -> usize {
+        self.of.max_chunk
+    }
+
+    fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()> {
+        let handler = self.newest();
+        Box::pin(async move { handler.handle(work, report).await })
+    }
+
+    fn interrupt(&self) {
+        let runs = self.runs();
+        let old = runs.old.iter().filter_map(Weak::upgrade);
+        std::iter::once(runs.handler.clone()).chain(old).for_each(|handler| handler.interrupt());
+    }
+}

@@ -1,0 +1,210 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use pelton_core::message::{Lane, Message};
+use pelton_core::outcome::FaultKind;
+use pelton_core::rollout::JudgeAfter;
+use tokio::sync::Semaphore;
+
+/// A handler that answers by a function, each chunk when `turns` lets it.
+struct Fake {
+    digest: Arc<str>,
+    answer: fn(&Work) -> Outcome,
+    turns: Arc<Semaphore>,
+}
+
+impl Handler for Fake {
+    fn digest(&self) -> Arc<str> {
+        self.digest.clone()
+    }
+
+    fn max_chunk(&self) -> usize {
+        256
+    }
+
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+        let (digest, answer, turns) = (self.digest.clone(), self.answer, self.turns.clone());
+        Box::pin(async move {
+            turns.acquire().await.unwrap().forget();
+            report(&digest, work.iter().map(answer).enumerate().collect());
+        })
+    }
+
+    fn interrupt(&self) {}
+}
+
+fn fake(digest: &str, answer: fn(&Work) -> Outcome, turns: &Arc<Semaphore>) -> Arc<dyn Handler> {
+    Arc::new(Fake { digest: digest.into(), answer, turns: turns.clone() })
+}
+
+/// One that never waits.
+fn quick(digest: &str, answer: fn(&Work) -> Outcome) -> Arc<dyn Handler> {
+    fake(digest, answer, &Arc::new(Semaphore::new(1_000_000)))
+}
+
+fn good(_: &Work) -> Outcome {
+    Outcome::Ok
+}
+
+fn rejects(_: &Work) -> Outcome {
+    Outcome::Reject { reason: "no".to_owned() }
+}
+
+fn traps(_: &Work) -> Outcome {
+    Outcome::Fault { kind: FaultKind::Trap, reason: "unreachable".to_owned() }
+}
+
+fn work(id: u64, lane: Option<u64>) -> Work {
+    let message = Message {
+        id: format!("m{id}"),
+        pipeline: "p".into(),
+        origin: "q".into(),
+        key: None,
+        headers: Vec::new(),
+        body: Vec::new(),
+        published_at_ms: None,
+        replayed: false,
+        tombstone: false,
+    };
+    Work { message: Arc::new(message), attempt: 1, lane: lane.map(Lane), idempotency_key: String::new() }
+}
+
+type Seen = Arc<Mutex<Vec<(usize, String, Outcome)>>>;
+
+fn seen() -> (Seen, Report) {
+    let seen = Seen::default();
+    let kept = seen.clone();
+    let report = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
+        kept.lock().unwrap().extend(outcomes.into_iter().map(|(at, o)| (at, digest.to_string(), o)));
+    });
+    (seen, report)
+}
+
+/// Handles a chunk; for each place who reported it, and what.
+async fn handle(generations: &Generations, work: Vec<Work>) -> Vec<(String, Outcome)> {
+    let count = work.len();
+    let (seen, report) = seen();
+    generations.handle(work, report).await;
+    let mut all = std::mem::take(&mut *seen.lock().unwrap());
+    all.sort_by_key(|(at, ..)| *at);
+    assert_eq!(all.iter().map(|(at, ..)| *at).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
+    all.into_iter().map(|(_, digest, outcome)| (digest, outcome)).collect()
+}
+
+fn plan(messages: u64, faults: u32) -> Plan {
+    Plan { share: 0.5, judge_after: JudgeAfter::Messages(messages), max_increase: 0.02, faults }
+}
+
+fn fresh(count: u64) -> Vec<Work> {
+    (0..count).map(|id| work(id, None)).collect()
+}
+
+#[tokio::test]
+async fn what_has_begun_ends_on_the_old_version_which_is_gone_then() {
+    let turns = Arc::new(Semaphore::new(0));
+    let generations = Generations::new(fake("old", good, &turns));
+    let (seen, report) = seen();
+    let running = tokio::spawn(generations.handle(fresh(1), report));
+    generations.swap(quick("new", good));
+    assert_eq!(generations.digest(), "new".into());
+    assert_eq!(handle(&generations, fresh(1)).await, [("new".to_owned(), Outcome::Ok)]);
+    let roles = |g: &Generations| g.all().into_iter().map(|(_, role, _)| role).collect::<Vec<_>>();
+    assert_eq!(roles(&generations), [Role::Stable, Role::Draining]);
+    turns.add_permits(1);
+    running.await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [(0, "old".to_owned(), Outcome::Ok)]);
+    assert_eq!(roles(&generations), [Role::Stable, Role::Gone]);
+}
+
+#[tokio::test]
+async fn what_fails_on_trial_gets_the_old_versions_word_and_costs_no_attempt() {
+    let generations = Generations::new(quick("old", good));
+    let canary = generations.try_out(quick("new", rejects), plan(1_000, 1));
+    let all = handle(&generations, fresh(64)).await;
+    assert!(all.iter().all(|one| *one == ("old".to_owned(), Outcome::Ok)), "{all:?}");
+    let Judgement::Failed(why) = canary.judged().await else { panic!("all of them failed") };
+    assert!(why.contains("first attempts failed"), "{why}");
+    assert!(generations.canary().is_none());
+    assert_eq!(generations.digest(), "old".into());
+}
+
+#[tokio::test]
+async fn one_trap_sends_it_back_and_says_whose() {
+    let generations = Generations::new(quick("old", good));
+    let canary = generations.try_out(quick("new", traps), plan(1_000, 1));
+    handle(&generations, fresh(16)).await;
+    let Judgement::Failed(why) = canary.judged().await else { panic!("it trapped") };
+    assert!(why.contains("trap") && why.contains("message \"m") && why.contains("unreachable"), "{why}");
+}
+
+#[tokio::test]
+async fn a_good_one_is_promoted_after_its_messages() {
+    let generations = Generations::new(quick("old", good));
+    let canary = generations.try_out(quick("new", good), plan(20, 1));
+    let mut by_new = 0;
+    for _ in 0..10 {
+        let all = handle(&generations, fresh(16)).await;
+        by_new += all.iter().filter(|(digest, _)| digest == "new").count();
+    }
+    assert_eq!(canary.judged().await, Judgement::Passed);
+    assert_eq!(generations.digest(), "new".into());
+    assert!(by_new > 20);
+}
+
+#[tokio::test]
+async fn failures_of_both_and_later_attempts_are_not_held_against_it() {
+    let generations = Generations::new(quick("old", rejects));
+    let canary = generations.try_out(quick("new", rejects), plan(50, 1));
+    while generations.canary().is_some() {
+        let all = handle(&generations, fresh(16)).await;
+        assert!(all.iter().all(|(digest, _)| digest == "old"), "the old version has the last word");
+    }
+    assert_eq!(canary.judged().await, Judgement::Passed);
+
+    let generations = Generations::new(quick("old", good));
+    let canary = generations.try_out(quick("new", traps), plan(50, 1));
+    let again = fresh(64).into_iter().map(|work| Work { attempt: 2, ..work }).collect();
+    handle(&generations, again).await;
+    assert_eq!(canary.tallies().0.started, 0);
+    assert!(generations.canary().is_some());
+}
+
+#[tokio::test]
+async fn a_lane_meets_one_side_in_its_order() {
+    let generations = Generations::new(quick("old", good));
+    generations.try_out(quick("new", good), plan(1_000_000, 1));
+    let lanes: Vec<Work> = (0..64).map(|id| work(id, Some(id % 8))).collect();
+    let all = handle(&generations, lanes).await;
+    for lane in 0..8 {
+        let sides: Vec<&String> = (0..8).map(|n| &all[lane + 8 * n].0).collect();
+        assert!(sides.iter().all(|side| *side == sides[0]), "lane {lane}: {sides:?}");
+    }
+    assert!(all.iter().any(|(d, _)| d == "new") && all.iter().any(|(d, _)| d == "old"));
+}
+
+#[tokio::test]
+async fn a_slow_old_version_holds_nobody_up() {
+    let turns = Arc::new(Semaphore::new(0));
+    let generations = Generations::new(fake("old", good, &turns));
+    generations.try_out(quick("new", good), plan(1_000, 1));
+    let (seen, report) = seen();
+    let running = tokio::spawn(generations.handle(fresh(64), report));
+    // The new version's part comes back while the old one's has not ended.
+    while seen.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(seen.lock().unwrap().iter().all(|(.., outcome)| *outcome == Outcome::NotStarted));
+    turns.add_permits(1);
+    running.await.unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 64);
+}
+
+#[tokio::test]
+async fn another_deploy_ends_a_trial() {
+    let generations = Generations::new(quick("old", good));
+    let canary = generations.try_out(quick("new", good), plan(1_000, 1));
+    generations.swap(quick("newer", good));
+    assert!(matches!(canary.judged().await, Judgement::Failed(_)));
+    assert!(!generations.send_back("too late"), "there is none any more");
+    assert_eq!(generations.digest(), "newer".into());
+}

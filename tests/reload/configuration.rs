@@ -1,0 +1,95 @@
+//! The configuration read again: pipelines come, go and change, and the others do not notice.
+
+use crate::{component, refused, site, taken_by, version};
+use pelton_tests::components::orders_version;
+use pelton_tests::log::Line;
+use pelton_tests::site::Site;
+use rustix::process::Signal;
+
+fn edit(site: &Site, change: impl FnOnce(String) -> String) {
+    let path = site.path().join("pelton.toml");
+    let text = std::fs::read_to_string(&path).expect("it is there");
+    std::fs::write(path, change(text)).expect("it is written");
+}
+
+fn add(name: &str, more: &str) -> impl FnOnce(String) -> String {
+    let section =
+        format!("\n[pipelines.{name}]\n{more}\n[pipelines.{name}.handler]\ncomponent = \"orders.wasm\"\n");
+    move |text| text + &section
+}
+
+fn starts_of(name: &'static str) -> impl Fn(&Line) -> bool {
+    move |line| line.says("started") && line.field("pipeline") == name
+}
+
+#[test]
+fn pipelines_come_change_and_go_beside_one_that_is_not_touched() {
+    let site = site("", &[]);
+    let worker = site.worker().ready();
+    assert_eq!(taken_by(&site, &worker.log, 1), 0);
+    assert!(site.done(&["reload"]).contains("nothing has changed"));
+    edit(&site, add("more", ""));
+    assert!(site.done(&["reload"]).contains("more has begun"));
+    site.send_lines("more", &[], &[crate::order(2)]);
+    worker
+        .log
+        .wait("the new one handles", |l| crate::taken(l) == Some((2, 0)) && l.field("pipeline") == "more");
+    edit(&site, |text| text.replace("[pipelines.more]\n", "[pipelines.more]\nmax_in_flight = 7\n"));
+    assert!(site.done(&["reload", "more"]).contains("more has begun anew"));
+    // It reads the same queue again.
+    let keys = ["--key", "lane"];
+    site.send_lines("more", &keys, &[crate::order(3), crate::order(4)]);
+    worker.log.wait("it handles again", |l| crate::taken(l) == Some((4, 0)));
+    edit(&site, |text| text.split("\n[pipelines.more]").next().unwrap_or_default().to_owned());
+    // By signal.
+    worker.signal(Signal::HUP);
+    worker.log.wait("it has ended", |line| line.says("more has ended"));
+    assert_eq!(taken_by(&site, &worker.log, 5), 0);
+    let starts = worker.log.lines().iter().filter(|line| starts_of("orders")(line)).count();
+    assert_eq!(starts, 1, "the one that has not changed was left alone");
+    worker.stop();
+    let status = site.status("orders");
+    assert_eq!((status.handled, status.left(), status.retries), (2, 0, 0), "{status:?}");
+}
+
+#[test]
+fn a_configuration_with_a_problem_changes_nothing() {
+    let site = site("", &[]);
+    let worker = site.worker().ready();
+    let base = std::fs::read_to_string(site.path().join("pelton.toml")).expect("it is there");
+    let with = |head: &str, more: &str| edit(&site, |_| format!("{head}\n{base}\n{more}\n"));
+    with("", "[pipelines.orders.retry]\nmax_attemts = 7");
+    let said = crate::said(&site.run(&["reload"]));
+    assert!(said.contains("did you mean `max_attempts`"), "{said}");
+    std::fs::write(site.path().join("bad.wasm"), "no").expect("it is written");
+    with("", "[pipelines.more.handler]\ncomponent = \"bad.wasm\"");
+    let said = refused(&site, &["reload"]);
+    assert!(
+        said.contains("pipelines.more.handler.component") && said.contains("nothing was reloaded"),
+        "{said}"
+    );
+    with("shutdown_timeout = \"9s\"", "");
+    let said = refused(&site, &["reload"]);
+    assert!(said.contains("shutdown_timeout changed, which takes a restart"), "{said}");
+    assert_eq!(taken_by(&site, &worker.log, 1), 0);
+    worker.stop();
+}
+
+#[test]
+fn a_handler_whose_limits_or_file_changed_is_swapped() {
+    let site = site("", &[("handler", "reload = \"manual\"")]);
+    let worker = site.worker().ready();
+    edit(&site, |text| text.replace("reload = \"manual\"", "reload = \"manual\"\ntimeout = \"5s\""));
+    assert!(site.done(&["reload"]).contains("orders has its new handler"));
+    let other = version(&site, 1);
+    edit(&site, |text| text.replace("orders.wasm", &other));
+    site.done(&["reload", "orders"]);
+    assert_eq!(taken_by(&site, &worker.log, 1), 1);
+    // Without a watch the file counts when it is asked for.
+    std::fs::write(site.path().join(&other), orders_version(2)).expect("it is written");
+    assert_eq!(taken_by(&site, &worker.log, 2), 1);
+    site.done(&["reload", "orders"]);
+    assert_eq!(taken_by(&site, &worker.log, 3), 2);
+    assert!(component(&site).exists());
+    worker.stop();
+}
