@@ -1,7 +1,7 @@
 //! How the program ends.
 
 use std::fmt;
-use std::process::ExitCode;
+use std::io::Write;
 
 /// Exit codes, from sysexits.h where there is one. They are a contract.
 pub const USAGE: u8 = 64;
@@ -42,15 +42,15 @@ impl<E: Into<anyhow::Error>> From<E> for Fail {
 
 /// Says what went wrong, and gives the code. A reader of standard output that has gone away
 /// (`pelton dlq list | head`) is no error.
-pub fn report(fail: &Fail) -> ExitCode {
+pub fn report(fail: &Fail) -> u8 {
     let pipe_closed = fail.error.chain().any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
     });
     if pipe_closed {
-        return ExitCode::SUCCESS;
+        return 0;
     }
     eprintln!("error: {:#}", fail.error);
-    ExitCode::from(fail.code)
+    fail.code
 }
 
 /// Whatever panics ends the process: a worker that has lost a task must not seem alive. Messages in
@@ -66,8 +66,16 @@ pub fn on_panic() {
     }));
 }
 
-/// Ends without a drain: what is in work comes back at the next start.
-#[allow(clippy::disallowed_methods, reason = "for panics and a second signal, where nothing may wait")]
+/// Ends the program when all is done and said.
+pub fn end(code: u8) -> ! {
+    // Whoever read it may be gone.
+    drop(std::io::stdout().flush());
+    end_now(i32::from(code))
+}
+
+/// Ends without a drain: what is in work comes back at the next start. Nothing that C libraries have
+/// registered for the end is done: OpenSSL would free what the thread of a client still uses that has a
+/// connection to close, or waits for a broker.
 pub fn end_now(code: i32) -> ! {
-    std::process::exit(code)
+    signal_hook::low_level::exit(code)
 }

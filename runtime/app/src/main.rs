@@ -22,9 +22,12 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    if let Some(code) = compile_worker() {
-        return code;
-    }
+    // It has no clients.
+    compile_worker().unwrap_or_else(|| exit::end(work()))
+}
+
+/// The exit code.
+fn work() -> u8 {
     exit::on_panic();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -32,11 +35,11 @@ fn main() -> ExitCode {
             let wrong = error.use_stderr();
             // When nobody reads what is printed, there is nobody to tell.
             drop(error.print());
-            return if wrong { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS };
+            return if wrong { exit::USAGE } else { 0 };
         }
     };
     match perform(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(fail) => exit::report(&fail),
     }
 }
