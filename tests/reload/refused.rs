@@ -40,9 +40,9 @@ fn what_cannot_be_a_handler_is_refused_and_the_old_one_goes_on() {
 #[test]
 fn a_bomb_ends_at_the_limit_of_its_time() {
     // What runs was compiled before: only the bomb has the short limit.
-    let site = site("compile_timeout = \"2s\"", &[("handler", "reload = \"manual\"")]);
+    let site = site("compile_timeout = \"100ms\"", &[("handler", "reload = \"manual\"")]);
     let long = std::fs::read_to_string(site.path().join("pelton.toml")).expect("it is there");
-    let patient = file(&site, "patient.toml", long.replace("\"2s\"", "\"2m\"").as_bytes());
+    let patient = file(&site, "patient.toml", long.replace("\"100ms\"", "\"2m\"").as_bytes());
     site.done(&["check", "--config", patient.to_str().expect("a plain name")]);
     site.until_empty();
     let worker = site.worker().ready();

@@ -126,7 +126,7 @@ fn from_greedy_text(text: &str) -> Vec<u8> {
     encoder.encode().expect("it can be made a component")
 }
 
-/// A component that is small, valid and good for nothing: compiling it takes minutes.
+/// A component that is small, valid and good for nothing: compiling it takes seconds, and minutes without optimisation.
 #[must_use]
 pub fn bomb() -> Vec<u8> {
     let sum = "local.get 0 i64.const 3 i64.add local.get 0 i64.mul i64.xor ".repeat(40_000);

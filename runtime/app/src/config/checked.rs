@@ -66,8 +66,8 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
     #[cfg(feature = "sqs")]
     super::sqs::together(&pipelines, root.problems);
     let compile_timeout = root.duration("compile_timeout", Duration::from_secs(120));
-    if compile_timeout < Duration::from_secs(1) || compile_timeout > DAY {
-        root.problem("compile_timeout", "must be from 1s to 1d");
+    if compile_timeout < Duration::from_millis(100) || compile_timeout > DAY {
+        root.problem("compile_timeout", "must be from 100ms to 1d");
     }
     let config = Config {
         data_dir: base.join(data_dir),
