@@ -4,8 +4,10 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 /// The rows, as they are asked for.
-pub const ROWS: [&str; 14] =
-    ["P1", "P2", "P3", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "P14", "P15", "backlog", "modes"];
+pub const ROWS: [&str; 16] = [
+    "P1", "P2", "P3", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "P14", "P15", "backlog",
+    "modes",
+];
 
 /// What a measurement needs to know.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ pub struct Setup {
     pub orders: PathBuf,
     /// A Python with confluent-kafka, for P3.
     pub python: PathBuf,
-    /// A folder with what P7 uses of npm.
+    /// A folder with what P6 and P7 use of npm.
     pub node: PathBuf,
     /// The worker.
     pub pelton: PathBuf,

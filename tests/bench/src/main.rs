@@ -19,6 +19,7 @@ mod native;
 mod ours;
 mod plain;
 mod queue;
+mod redis;
 mod report;
 mod sample;
 mod sqs;
@@ -38,10 +39,12 @@ use report::Row;
 /// A row of the command line, and what measures it.
 type Measure = fn(&Setup) -> Result<Vec<Row>>;
 
-const MEASURES: [(&[&str], Measure); 13] = [
+const MEASURES: [(&[&str], Measure); 15] = [
     (&["P1"], kafka::against_a_loop),
     (&["P2"], kafka::price_of_the_sandbox),
     (&["P3"], kafka::against_python),
+    (&["P5"], redis::against_loops),
+    (&["P6"], redis::against_bull),
     (&["P7"], sqs::rows),
     (&["P8"], queue::rows),
     (&["P9"], calls::warm),
