@@ -103,6 +103,12 @@ impl Redis {
         command.query(&mut connection).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// Runs one command of a server that may be away, or closes connections.
+    #[must_use]
+    pub fn try_run<T: FromRedisValue>(&self, name: &str) -> Option<T> {
+        redis::cmd(name).query(&mut self.try_connect()?).ok()
+    }
+
     /// Adds entries to a stream, in order; their ids.
     ///
     /// # Panics
