@@ -88,11 +88,13 @@ pub enum Command {
         json: bool,
     },
     /// Show what a component is: its digest, what it imports and exports, what made it.
-    #[command(after_help = "Example:\n  pelton inspect build/orders.wasm")]
+    #[command(
+        after_help = "Example:\n  pelton inspect build/orders.wasm\n  pelton inspect oci://registry.example.com/team/orders:1.4.0"
+    )]
     Inspect {
-        /// The component's file.
-        #[arg(value_name = "FILE")]
-        component: PathBuf,
+        /// Its file, a folder in the OCI image layout, or oci://REGISTRY/NAME:TAG.
+        #[arg(value_name = "FILE|OCI")]
+        component: String,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -103,15 +105,32 @@ pub enum Command {
         /// Where, without an ending.
         name: PathBuf,
     },
-    /// Sign a component: writes FILE.sig, which goes wherever the component goes.
-    #[command(after_help = "Example:\n  pelton sign build/orders.wasm --key keys/ci.key")]
+    /// Sign a component: writes FILE.sig, which goes wherever the component goes; or, in a registry, an artefact
+    /// that refers to it.
+    #[command(
+        after_help = "Example:\n  pelton sign build/orders.wasm --key keys/ci.key\n  pelton sign oci://registry.example.com/team/orders:1.4.0 --key keys/ci.key"
+    )]
     Sign {
-        /// The component's file.
-        #[arg(value_name = "FILE")]
-        component: PathBuf,
+        /// The component: its file, or oci://REGISTRY/NAME:TAG.
+        #[arg(value_name = "FILE|OCI")]
+        component: String,
         /// The private key.
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
+    },
+    /// Write a component to a registry, with its signature if FILE.sig is there.
+    ///
+    /// The login is the one that `docker login` has left. The same file makes the same digest every time.
+    #[command(
+        after_help = "Example:\n  pelton push build/orders.wasm oci://registry.example.com/team/orders:1.4.0"
+    )]
+    Push {
+        /// The component's file.
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
+        /// Where to: oci://REGISTRY/NAME:TAG.
+        #[arg(value_name = "OCI")]
+        to: String,
     },
     /// Have the running worker read its configuration and the components' files again.
     ///

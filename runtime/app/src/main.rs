@@ -10,6 +10,7 @@ mod config;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod exit;
+mod oci;
 mod telemetry;
 mod versions;
 
@@ -60,6 +61,7 @@ fn perform(cli: &Cli) -> exit::Outcome {
         Command::Inspect { component, json } => commands::inspect::inspect(component, *json),
         Command::Keygen { name } => commands::sign::keygen(name),
         Command::Sign { component, key } => commands::sign::sign(component, key),
+        Command::Push { component, to } => commands::push::push(component, to),
         Command::Reload { pipeline } => commands::reload::reload(file, pipeline.as_deref()),
         Command::Status { json } => commands::status::status(file, *json),
         Command::Completions { shell } => commands::completions(*shell),

@@ -35,7 +35,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
         vec![
             pipeline.name.clone(),
             pipeline.source.describe(),
-            pipeline.handler.component.display().to_string(),
+            pipeline.handler.component.to_string(),
             format!("{:?}", spec.timeout),
             format!("{} x {} MiB", spec.concurrency, spec.memory >> 20),
             pelton_core::ports::Handler::digest(&*handler).to_string(),

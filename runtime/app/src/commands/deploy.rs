@@ -1,13 +1,14 @@
 //! `pelton deploy` and `pelton rollback`: by the worker that runs, or for the next start.
 
 use super::{find, handlers, load, options, store_fail};
-use crate::config::{Config, PipelineConfig};
+use crate::config::{Component, Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::versions::args::DeployArgs;
 use crate::versions::catalog::Catalog;
-use crate::versions::state::Kept;
+use crate::versions::fetch::{self, Want};
+use crate::versions::state::{Kept, Pin};
 use crate::versions::{client, serve, signature, start};
-use pelton_host::{Description, describe, read_component};
+use pelton_host::{Description, describe};
 use pelton_store::Store;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -16,22 +17,24 @@ use std::path::Path;
 pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
     let config = load(file)?;
     let pipeline = find(&config, &args.pipeline)?;
-    let shown = args.component.display();
+    let shown = &args.component;
     let refused = |why: &dyn std::fmt::Display| Fail::refused(format!("{shown} {why}"));
-    let bytes = read_component(&args.component, config.max_component_bytes).map_err(|e| refused(&e))?;
+    let component = Component::parse(shown, Path::new("")).map_err(|why| refused(&why))?;
+    let want = Want { max: config.max_component_bytes, keys: &pipeline.handler.keys };
+    let fetch::Fetched { bytes, signature, pin } =
+        fetch::fetch(&component, want).map_err(|why| refused(&why))?;
     let found = describe(&bytes, config.max_component_bytes).map_err(|e| refused(&e))?;
     let catalog = Catalog::open(&config.data_dir, &pipeline.name);
     show(&pipeline.name, catalog.state().promoted(), &found);
-    let signature = signature::of(&args.component);
     // Before it is kept: a good signature of the same component may be there.
     signature::check(&pipeline.handler.keys, &found.digest, signature.as_deref())
         .map_err(|why| refused(&why))?;
     catalog.keep(&found.digest, &bytes, signature.as_deref()).map_err(|error| {
         Fail::refused(format!("{shown} cannot be kept in data_dir: {error}; make room, then deploy again"))
     })?;
-    let origin = std::path::absolute(&args.component).unwrap_or(args.component.clone());
+    let origin = fetch::origin(&component);
     let request = json!({
-        "pipeline": pipeline.name, "digest": found.digest, "origin": origin.display().to_string(),
+        "pipeline": pipeline.name, "digest": found.digest, "origin": origin, "pin": pin,
         "canary": args.canary, "now": args.now, "wait": args.wait,
     });
     let between = |progress: &Value| println!("{}", serve::in_words(progress));
@@ -41,7 +44,7 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
             "no worker runs, so there is nothing to try it out on; start one, or leave out --canary: the next start takes it for all messages",
         )),
         None => {
-            for_the_next_start(&config, pipeline, &bytes, &origin.display().to_string(), false)?;
+            for_the_next_start(&config, pipeline, &bytes, (&origin, pin), false)?;
             println!("no worker runs: the next start of {} takes this version", pipeline.name);
             Ok(())
         }
@@ -119,7 +122,7 @@ pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
     if pelton_host::digest(&bytes) != target {
         return Err(Fail::refused(format!("{target} is damaged in data_dir; deploy its file")));
     }
-    for_the_next_start(&config, pipeline, &bytes, &target, true)?;
+    for_the_next_start(&config, pipeline, &bytes, (&target, None), true)?;
     println!("no worker runs: the next start of {name} takes {target}");
     Ok(())
 }
@@ -130,7 +133,7 @@ fn for_the_next_start(
     config: &Config,
     pipeline: &PipelineConfig,
     bytes: &[u8],
-    origin: &str,
+    (origin, pin): (&str, Option<Pin>),
     back: bool,
 ) -> Outcome {
     let catalog = Catalog::open(&config.data_dir, &pipeline.name);
@@ -143,7 +146,8 @@ fn for_the_next_start(
         .load_bytes(&pipeline.name, bytes, &pipeline.handler.spec)
         .map_err(|error| Fail::refused(format!("{origin} {error}")))?;
     let version = start::kept(&handler, origin);
-    let file = read_component(&pipeline.handler.component, config.max_component_bytes).ok();
+    let component = &pipeline.handler.component;
+    let pin = pin.filter(|pin| pin.reference == component.to_string());
     catalog.change(|state| {
         if state.promoted().is_none_or(|promoted| promoted.digest != digest) {
             if back {
@@ -151,7 +155,8 @@ fn for_the_next_start(
             }
             state.promote(version);
         }
-        state.seen = file.map(|bytes| pelton_host::digest(&bytes)).or(state.seen.take());
+        state.pin = pin.or(state.pin.take());
+        state.seen = fetch::look(component, state, config.max_component_bytes).or(state.seen.take());
     })?;
     store.close();
     Ok(())

@@ -2,6 +2,8 @@
 
 use crate::config::{Config, Problem};
 use crate::exit::{CONFIG, Fail};
+use crate::versions::catalog::Catalog;
+use crate::versions::fetch::{self, Want};
 use crate::versions::signature;
 use pelton_core::ports::Handler;
 use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler};
@@ -41,15 +43,17 @@ pub fn load(config: &Config, host: &Host, problems: &mut Vec<Problem>) -> Vec<Op
         if problems.iter().any(|p| p.path == path) {
             return None;
         }
-        let file = &pipeline.handler.component;
-        let loaded = host.load(&pipeline.name, file, &pipeline.handler.spec);
-        let loaded = loaded.map_err(|error| error.to_string()).and_then(|handler| {
-            let signature = signature::of(file);
-            signature::check(&pipeline.handler.keys, &handler.digest(), signature.as_deref())
-                .map(|()| handler)
+        let handler = &pipeline.handler;
+        let catalog = Catalog::open(&config.data_dir, &pipeline.name);
+        let want = Want { max: config.max_component_bytes, keys: &handler.keys };
+        let loaded = fetch::pinned(&handler.component, &catalog, want).and_then(|found| {
+            let loaded = host.load_bytes(&pipeline.name, &found.bytes, &handler.spec);
+            let loaded = loaded.map_err(|error| error.to_string())?;
+            signature::check(&handler.keys, &loaded.digest(), found.signature.as_deref())?;
+            Ok(loaded)
         });
         loaded
-            .map_err(|why| problems.push(Problem { path, what: format!("{} {why}", file.display()) }))
+            .map_err(|why| problems.push(Problem { path, what: format!("{} {why}", handler.component) }))
             .ok()
     };
     config.pipelines.iter().map(&mut load).collect()

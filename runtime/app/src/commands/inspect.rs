@@ -1,16 +1,20 @@
 //! `pelton inspect`: what a component says of itself, without a configuration and without running it.
 
+use crate::config::Component;
 use crate::exit::{Fail, Outcome};
-use pelton_host::{Description, HostOptions, World, describe, inspect as usable, read_component};
+use crate::versions::fetch::{Want, fetch};
+use pelton_host::{Description, HostOptions, World, describe, inspect as usable};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
 
 /// Describes a file; it ends with 1 when that could be no handler.
-pub fn inspect(file: &Path, as_json: bool) -> Outcome {
+pub fn inspect(file: &str, as_json: bool) -> Outcome {
     let max = HostOptions::default().max_component_bytes;
-    let refused = |error| Fail::refused(format!("{} {error}", file.display()));
-    let bytes = read_component(file, max).map_err(refused)?;
+    let wrong = |why: String| Fail::refused(format!("{file} {why}"));
+    let refused = |error: pelton_host::LoadError| wrong(error.to_string());
+    let component = Component::parse(file, Path::new("")).map_err(wrong)?;
+    let bytes = fetch(&component, Want { max, keys: &[] }).map_err(wrong)?.bytes;
     let found = describe(&bytes, max).map_err(refused)?;
     let handler = usable(&bytes, max);
     if as_json {

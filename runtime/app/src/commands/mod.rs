@@ -13,6 +13,7 @@ pub mod ledger;
 mod letter;
 mod letterbox;
 pub mod live;
+pub mod push;
 #[cfg(feature = "sqs")]
 mod queue_letters;
 #[cfg(feature = "redis")]

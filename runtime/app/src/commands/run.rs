@@ -83,6 +83,7 @@ async fn work(
     let mut beside = vec![
         tokio::spawn(listen(signals, phase)),
         tokio::spawn(watch::watch(served.clone())),
+        tokio::spawn(reload::try_configured(served.clone())),
         tokio::spawn(reload_on(hangup, served.clone())),
     ];
     if !bar.is_hidden() {

@@ -1,6 +1,7 @@
 //! `pelton keygen` and `pelton sign`.
 
 use crate::exit::{Fail, Outcome};
+use crate::oci::{self, Reference};
 use crate::versions::signature;
 use pelton_host::{HostOptions, digest, read_component};
 use std::path::Path;
@@ -14,8 +15,16 @@ pub fn keygen(name: &Path) -> Outcome {
 }
 
 /// Signs a component.
-pub fn sign(component: &Path, key: &Path) -> Outcome {
+pub fn sign(component: &str, key: &Path) -> Outcome {
     let max = HostOptions::default().max_component_bytes;
+    if Reference::is_meant(component) {
+        let refused = |why: String| Fail::refused(format!("{component} {why}"));
+        let reference = Reference::parse(component).map_err(refused)?;
+        let digest = oci::sign(&reference, max, |digest| signature::sign(key, digest)).map_err(refused)?;
+        println!("{component}: signed {digest}");
+        return Ok(());
+    }
+    let component = Path::new(component);
     let refused = |why: String| Fail::refused(format!("{} {why}", component.display()));
     let bytes = read_component(component, max).map_err(|error| refused(error.to_string()))?;
     let digest = digest(&bytes);

@@ -3,6 +3,7 @@
 use super::checked::{DAY, MIB};
 use super::section::Section;
 use super::units;
+use crate::oci::Reference;
 use pelton_core::rollout::{JudgeAfter, Plan};
 use pelton_host::{HandlerSpec, Isolation};
 use std::path::{Path, PathBuf};
@@ -11,13 +12,41 @@ use std::time::Duration;
 /// A handler.
 #[derive(Debug, Clone)]
 pub struct HandlerConfig {
-    pub component: PathBuf,
+    pub component: Component,
     pub spec: HandlerSpec,
     pub reload: Reload,
     /// None: a new version takes all messages at once.
     pub rollout: Option<Plan>,
     /// Files of public keys, one of which must have signed a version. None: unsigned ones are taken.
     pub keys: Vec<PathBuf>,
+}
+
+/// Where a component is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Component {
+    /// A file; or a folder in the OCI image layout, perhaps with `:TAG` or `@DIGEST` behind it.
+    File(PathBuf),
+    /// In a registry.
+    Oci(Reference),
+}
+
+impl Component {
+    /// As it is written; paths are relative to `base`. `Err` goes on where the text stops.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, String> {
+        if Reference::is_meant(text) {
+            return Reference::parse(text).map(Self::Oci);
+        }
+        Ok(Self::File(base.join(text)))
+    }
+}
+
+impl std::fmt::Display for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Oci(reference) => write!(f, "{reference}"),
+        }
+    }
 }
 
 /// What makes a worker look for a new version.
@@ -73,16 +102,25 @@ pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
         log_bytes_per_second: section.size("log_rate", defaults.log_bytes_per_second),
         ..defaults
     };
+    let component = component.unwrap_or_default();
+    let component = Component::parse(&component, base).unwrap_or_else(|why| {
+        section.problem("component", format!("is `{component}`, which {why}"));
+        Component::File(PathBuf::new())
+    });
+    let in_registry = matches!(component, Component::Oci(_));
     // A pinned file is not to change by itself.
     let reload = section.word(
         "reload",
         &[("watch", Reload::Watch), ("manual", Reload::Manual)],
-        if spec.digest.is_some() { Reload::Manual } else { Reload::Watch },
+        if spec.digest.is_some() || in_registry { Reload::Manual } else { Reload::Watch },
     );
+    if in_registry && reload == Reload::Watch {
+        section.problem("reload", "is `watch`, and the component is in a registry, which is not watched; leave it out, and use `pelton deploy`");
+    }
     let keys = section.texts("require_signature").iter().map(|key| base.join(key)).collect();
     let rollout = section.has("rollout").then(|| rollout(section.section("rollout")));
     section.finish();
-    HandlerConfig { component: base.join(component.unwrap_or_default()), spec, reload, rollout, keys }
+    HandlerConfig { component, spec, reload, rollout, keys }
 }
 
 fn rollout(section: Section<'_>) -> Plan {

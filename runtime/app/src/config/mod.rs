@@ -15,7 +15,7 @@ mod sqs;
 pub mod units;
 
 pub use checked::{Config, PipelineConfig};
-pub use handler::{Reload, SHARE, TRIAL};
+pub use handler::{Component, Reload, SHARE, TRIAL};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]

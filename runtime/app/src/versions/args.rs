@@ -2,15 +2,14 @@
 
 use crate::config::SHARE;
 use clap::Args;
-use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct DeployArgs {
     /// The pipeline.
     pub pipeline: String,
-    /// The component's file.
-    #[arg(value_name = "FILE")]
-    pub component: PathBuf,
+    /// The component: its file, a folder in the OCI image layout, or oci://REGISTRY/NAME:TAG.
+    #[arg(value_name = "FILE|OCI")]
+    pub component: String,
     /// Try it out on this part of the messages, at most 0.5, whatever the configuration says.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub canary: Option<f64>,

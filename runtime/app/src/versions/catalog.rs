@@ -133,7 +133,12 @@ impl Catalog {
         let mut named = BTreeSet::new();
         for file in paths.iter().filter(|path| is(path, STATE)) {
             let Ok(state) = read_state(file) else { return };
-            let components = state.versions.iter().map(|kept| self.component(&kept.digest));
+            let digests = state
+                .versions
+                .iter()
+                .map(|kept| &kept.digest)
+                .chain(state.pin.iter().map(|pin| &pin.component));
+            let components = digests.map(|digest| self.component(digest));
             named.extend(components.flat_map(|path| [signature::beside(&path), path]));
         }
         let old = |path: &&PathBuf| !is(path, STATE) && !named.contains(*path) && !is_new(path);

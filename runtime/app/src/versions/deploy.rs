@@ -2,7 +2,7 @@
 
 use super::signature;
 use super::start::kept;
-use super::state::Kept;
+use super::state::{Kept, Pin};
 use crate::commands::live::{Live, Served};
 use pelton_core::points;
 use pelton_core::ports::Handler;
@@ -209,9 +209,9 @@ fn promote(live: &Live, version: Kept, back: bool) -> Result<(), String> {
 }
 
 /// The configured file was looked at, whatever came of it: it does not count again until it changes.
-pub async fn note_seen(live: &Arc<Live>, digest: String) {
+pub async fn note_seen(live: &Arc<Live>, digest: String, pin: Option<Pin>) {
     let (of, pipeline) = (live.clone(), &live.pipeline.name);
-    let change = move || of.catalog.change(|state| state.seen = Some(digest));
+    let change = move || of.catalog.change(|state| state.see(digest, pin));
     if let Ok(Err(error)) = tokio::task::spawn_blocking(change).await {
         tracing::debug!(%pipeline, %error, "what was looked at cannot be noted");
     }

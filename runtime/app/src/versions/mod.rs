@@ -9,6 +9,7 @@ pub mod args;
 pub mod catalog;
 pub mod client;
 pub mod deploy;
+pub mod fetch;
 pub mod reload;
 pub mod serve;
 pub mod signature;

@@ -5,14 +5,14 @@
 //! change drains it and begins it anew.
 
 use super::deploy::{Deployed, Order, deploy, note_seen};
-use super::signature;
+use super::fetch::{self, Want};
 use super::start::{self, Started};
 use crate::commands::live::{Live, Served};
 use crate::commands::run;
-use crate::config::{self, Config, PipelineConfig};
+use crate::config::{self, Config, PipelineConfig, Reload};
 use pelton_core::ports::Handler;
 use pelton_engine::Change;
-use pelton_host::{digest, read_component};
+use pelton_host::digest;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -238,17 +238,35 @@ async fn look(served: &Arc<Served>, live: &Arc<Live>) -> Result<Option<String>, 
     }
 }
 
+/// Tries out, after a start, what the configuration names and nobody has looked at yet: with a rollout a start goes on
+/// with the version that was in use, and only files are watched.
+pub async fn try_configured(served: Arc<Served>) {
+    for live in served.pipelines() {
+        let handler = &live.pipeline.handler;
+        let watched = handler.reload == Reload::Watch && fetch::watched(&handler.component).is_some();
+        if handler.rollout.is_none() || watched {
+            continue;
+        }
+        if let Err(why) = look(&served, &live).await {
+            tracing::warn!("{why}");
+        }
+    }
+}
+
 /// Deploys the configured file; none when it was looked at before and `again` is not said.
 async fn deploy_file(
     served: &Arc<Served>,
     live: &Arc<Live>,
     again: bool,
 ) -> Result<Option<Deployed>, String> {
-    let (path, max) = (live.pipeline.handler.component.clone(), served.config().max_component_bytes);
-    let shown = path.display().to_string();
-    let read = move || read_component(&path, max).map(|bytes| (bytes, signature::of(&path)));
-    let read = tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
-    let (bytes, signature) = read.map_err(|error| format!("{shown} {error}"))?;
+    let shown = live.pipeline.handler.component.to_string();
+    let (of, max) = (live.clone(), served.config().max_component_bytes);
+    let fetch = move || {
+        let handler = &of.pipeline.handler;
+        fetch::pinned(&handler.component, &of.catalog, Want { max, keys: &handler.keys })
+    };
+    let fetched = tokio::task::spawn_blocking(fetch).await.map_err(|ended| ended.to_string())?;
+    let fetch::Fetched { bytes, signature, pin } = fetched.map_err(|why| format!("{shown} {why}"))?;
     let found = digest(&bytes);
     if !again && live.catalog.state().seen.as_ref() == Some(&found) {
         return Ok(None);
@@ -256,7 +274,7 @@ async fn deploy_file(
     let plan = live.pipeline.handler.rollout.filter(|_| *live.generations.digest() != *found);
     let order = Order { bytes, signature, origin: shown.clone(), plan, back: false, again };
     let deployed = deploy(served, live, order).await.map_err(|why| format!("{shown} {why}"));
-    note_seen(live, found).await;
+    note_seen(live, found, pin).await;
     deployed.map(Some)
 }
 
@@ -268,7 +286,7 @@ async fn deploy_again(served: &Arc<Served>, live: &Arc<Live>) -> Result<(), Stri
     let read: std::io::Result<_> =
         tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
     let (bytes, signature) = read.map_err(|error| format!("the version in use cannot be read: {error}"))?;
-    let origin = live.pipeline.handler.component.display().to_string();
+    let origin = live.pipeline.handler.component.to_string();
     let order = Order { bytes, signature, origin, plan: None, back: false, again: true };
     deploy(served, live, order).await.map(drop)
 }

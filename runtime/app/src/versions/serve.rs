@@ -1,14 +1,15 @@
 //! What the worker answers about versions, over its socket.
 
 use super::deploy::{Deployed, Order, deploy as perform, note_seen, percent};
+use super::fetch;
 use super::reload::reload as read_again;
-use super::state::State;
+use super::state::{Pin, State};
 use crate::commands::live::{Live, PATIENCE, Served};
 use crate::config::TRIAL;
 use pelton_core::ports::Handler;
 use pelton_core::rollout::{Plan, Tally};
 use pelton_engine::{Canary, Kind, Role};
-use pelton_host::{digest, read_component};
+use pelton_host::digest;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,12 @@ pub async fn deploy(request: &str, served: &Arc<Served>, told: &mut (impl AsyncW
         again: false,
     };
     let deployed = perform(served, &live, order).await;
-    see_file(served, &live).await;
+    let pin: Option<Pin> = serde_json::from_value(request["pin"].clone()).unwrap_or_default();
+    match pin.filter(|pin| deployed.is_ok() && pin.reference == live.pipeline.handler.component.to_string())
+    {
+        Some(pin) => note_seen(&live, asked, Some(pin)).await,
+        None => see_file(served, &live).await,
+    }
     match deployed {
         Err(why) => error(format!("{origin} {why}")),
         Ok(Deployed::Unchanged) => json!({ "done": "unchanged" }),
@@ -186,9 +192,10 @@ async fn kept_bytes(
 
 /// The configured file as it is now does not replace what was asked for.
 async fn see_file(served: &Served, live: &Arc<Live>) {
-    let (path, max) = (live.pipeline.handler.component.clone(), served.config().max_component_bytes);
-    if let Ok(Ok(bytes)) = tokio::task::spawn_blocking(move || read_component(&path, max)).await {
-        note_seen(live, digest(&bytes)).await;
+    let (of, max) = (live.clone(), served.config().max_component_bytes);
+    let look = move || fetch::look(&of.pipeline.handler.component, &of.catalog.state(), max);
+    if let Ok(Some(digest)) = tokio::task::spawn_blocking(look).await {
+        note_seen(live, digest, None).await;
     }
 }
 

@@ -6,12 +6,13 @@
 //! warning: a half-written file ends no worker that has run before.
 
 use super::catalog::Catalog;
+use super::fetch::{self, Want};
 use super::now_ms;
 use super::signature;
-use super::state::Kept;
-use crate::config::{Config, PipelineConfig, Problem};
+use super::state::{Kept, Pin};
+use crate::config::{Component, Config, PipelineConfig, Problem};
 use pelton_core::ports::Handler;
-use pelton_host::{Host, WasmHandler, digest, read_component};
+use pelton_host::{Host, WasmHandler, digest};
 use std::sync::Arc;
 
 /// A pipeline's handler at the start, and where its versions are kept.
@@ -25,6 +26,7 @@ struct Candidate {
     bytes: Vec<u8>,
     signature: Option<String>,
     origin: String,
+    pin: Option<Pin>,
 }
 
 /// Loads the handlers of all pipelines, in the order of the configuration; all that cannot be loaded.
@@ -56,9 +58,14 @@ pub fn load(config: &Config, pipeline: &PipelineConfig, host: &Host) -> Result<S
     };
     let why = match choice.first.and_then(take) {
         Ok(handler) => return Ok(Started { handler, catalog }),
-        Err(why) => format!("{} {why}", pipeline.handler.component.display()),
+        Err(why) => format!("{} {why}", pipeline.handler.component),
     };
-    match choice.second.map(take) {
+    let second = match choice.second {
+        Second::None => None,
+        Second::Ready(candidate) => Some(candidate),
+        Second::Configured => configured(config, pipeline, &catalog).ok(),
+    };
+    match second.map(take) {
         Some(Ok(handler)) => {
             tracing::warn!(pipeline = %pipeline.name, handler = %handler.digest(), "{why}: the version that was in use goes on");
             Ok(Started { handler, catalog })
@@ -70,28 +77,50 @@ pub fn load(config: &Config, pipeline: &PipelineConfig, host: &Host) -> Result<S
 /// The version to take, and the one to take when that cannot be loaded.
 struct Choice {
     first: Result<Candidate, String>,
-    second: Option<Candidate>,
+    second: Second,
     /// The digest of the configured file.
     found: Option<String>,
 }
 
+/// The other one.
+enum Second {
+    None,
+    Ready(Candidate),
+    /// The configured component, which takes a network to look at.
+    Configured,
+}
+
+/// The configured component; what a reference was found to be before, it is.
+fn configured(config: &Config, pipeline: &PipelineConfig, catalog: &Catalog) -> Result<Candidate, String> {
+    let handler = &pipeline.handler;
+    let want = Want { max: config.max_component_bytes, keys: &handler.keys };
+    let found = fetch::pinned(&handler.component, catalog, want)?;
+    let origin = handler.component.to_string();
+    Ok(Candidate { bytes: found.bytes, signature: found.signature, origin, pin: found.pin })
+}
+
 fn choose(config: &Config, pipeline: &PipelineConfig, catalog: &Catalog) -> Choice {
-    let (path, max) = (&pipeline.handler.component, config.max_component_bytes);
-    let file = read_component(path, max).map_err(|error| error.to_string()).map(|bytes| Candidate {
-        bytes,
-        signature: signature::of(path),
-        origin: path.display().to_string(),
-    });
+    let max = config.max_component_bytes;
     let state = catalog.state();
     let pin = pipeline.handler.spec.digest.as_deref();
     let in_use = pin.map_or(state.promoted(), |pin| state.find(pin));
     let kept = in_use.and_then(|kept| {
-        let bytes = catalog.read(&kept.digest, max).ok()?;
-        let signature = catalog.signature(&kept.digest);
         // What was damaged on disk is not what was deployed.
-        let whole = digest(&bytes) == kept.digest;
-        whole.then(|| Candidate { bytes, signature, origin: kept.origin.clone() })
+        let bytes = fetch::whole(catalog, &kept.digest, max)?;
+        let signature = catalog.signature(&kept.digest);
+        Some(Candidate { bytes, signature, origin: kept.origin.clone(), pin: None })
     });
+    let known = match &pipeline.handler.component {
+        Component::Oci(_) => fetch::look(&pipeline.handler.component, &state, max),
+        Component::File(_) => None,
+    };
+    let kept = match (kept, known) {
+        (Some(kept), Some(known)) if state.seen.as_ref() == Some(&known) => {
+            return Choice { first: Ok(kept), second: Second::Configured, found: Some(known) };
+        }
+        (kept, _) => kept,
+    };
+    let file = configured(config, pipeline, catalog);
     let found = file.as_ref().ok().map(|candidate| digest(&candidate.bytes));
     let unchanged = found == state.seen;
     // What comes in on trial does so at a start, too: it is found by the worker, and was not seen yet.
@@ -99,12 +128,13 @@ fn choose(config: &Config, pipeline: &PipelineConfig, catalog: &Catalog) -> Choi
     let (first, second) = match (kept, file) {
         (Some(kept), _) if pin.is_some() => (Ok(kept), None),
         (Some(kept), file) if on_trial => {
-            return Choice { first: Ok(kept), second: file.ok(), found: None };
+            let second = file.map_or(Second::None, Second::Ready);
+            return Choice { first: Ok(kept), second, found: None };
         }
         (Some(kept), Ok(file)) if unchanged => (Ok(kept), Some(file)),
         (kept, file) => (file, kept),
     };
-    Choice { first, second, found }
+    Choice { first, second: second.map_or(Second::None, Second::Ready), found }
 }
 
 /// A worker whose disk is full starts all the same; it says what it could not keep.
@@ -124,6 +154,7 @@ fn note(
                 state.promote(version);
             }
             state.seen = found.or(state.seen.take());
+            state.pin = candidate.pin.clone().or(state.pin.take());
         })
     });
     if let Err(error) = done {

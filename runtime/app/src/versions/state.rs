@@ -20,6 +20,17 @@ pub struct Kept {
     pub left: bool,
 }
 
+/// What a reference to a registry was found to be: it stays that until it is deployed again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// As it is written in the configuration.
+    pub reference: String,
+    /// The digest of the manifest.
+    pub manifest: String,
+    /// The digest of the component.
+    pub component: String,
+}
+
 /// All of them; the file of the catalog.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -29,12 +40,25 @@ pub struct State {
     /// it was does not replace what was deployed since.
     #[serde(default)]
     pub seen: Option<String>,
+    #[serde(default)]
+    pub pin: Option<Pin>,
 }
 
 impl State {
     /// The version in use.
     pub fn promoted(&self) -> Option<&Kept> {
         self.versions.first()
+    }
+
+    /// What a reference was found to be.
+    pub fn pinned(&self, reference: &str) -> Option<&Pin> {
+        self.pin.as_ref().filter(|pin| pin.reference == reference)
+    }
+
+    /// The configured component was looked at, whatever came of it.
+    pub fn see(&mut self, digest: String, pin: Option<Pin>) {
+        self.seen = Some(digest);
+        self.pin = pin.or(self.pin.take());
     }
 
     pub fn find(&self, digest: &str) -> Option<&Kept> {

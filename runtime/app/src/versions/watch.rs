@@ -6,6 +6,7 @@
 //! builds is what is meant.
 
 use super::deploy::{Deployed, Order, deploy, note_seen};
+use super::fetch;
 use super::signature;
 use crate::commands::live::{Live, Served};
 use crate::config::Reload;
@@ -54,8 +55,10 @@ pub async fn watch(served: Arc<Served>) {
         tokio::time::sleep(LOOK).await;
         let mut paths: HashMap<PathBuf, Vec<Arc<Live>>> = HashMap::new();
         for live in served.pipelines() {
-            if live.pipeline.handler.reload == Reload::Watch {
-                paths.entry(live.pipeline.handler.component.clone()).or_default().push(live);
+            let handler = &live.pipeline.handler;
+            let path = fetch::watched(&handler.component).filter(|_| handler.reload == Reload::Watch);
+            if let Some(path) = path.map(Path::to_owned) {
+                paths.entry(path).or_default().push(live);
             }
         }
         all.retain(|path, _| paths.contains_key(path));
@@ -110,7 +113,7 @@ async fn take(served: &Arc<Served>, path: &Path, pipelines: &[Arc<Live>], bytes:
                 tracing::warn!(%pipeline, handler = found, "{} {why}: the running version goes on", path.display());
             }
         }
-        note_seen(live, found.clone()).await;
+        note_seen(live, found.clone(), None).await;
     }
 }
 

@@ -1,0 +1,107 @@
+//! A folder in the OCI image layout: an artefact without a registry.
+
+use super::Place;
+use super::manifest::{Descriptor, Document, MANIFEST_BYTES};
+use super::reference::{Selector, is_digest, is_tag};
+use pelton_host::digest;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The annotation that names a manifest of a layout.
+const NAME: &str = "org.opencontainers.image.ref.name";
+
+/// An opened folder.
+pub struct Layout {
+    dir: PathBuf,
+    all: Vec<Descriptor>,
+}
+
+/// Whether a path is meant to be a layout: a folder with the file that makes it one, perhaps with `:TAG` or
+/// `@sha256:DIGEST` behind it.
+pub fn find(path: &Path) -> Option<(PathBuf, Selector)> {
+    let is = |dir: &Path| dir.join("oci-layout").is_file();
+    if is(path) {
+        return Some((path.to_owned(), Selector::Only));
+    }
+    let text = path.to_str()?;
+    if let Some((dir, digest)) = text.split_once("@sha256:").filter(|(dir, _)| is(Path::new(dir))) {
+        return Some((dir.into(), Selector::Digest(format!("sha256:{digest}"))));
+    }
+    let (dir, tag) = text.rsplit_once(':').filter(|(dir, tag)| is_tag(tag) && is(Path::new(dir)))?;
+    Some((dir.into(), Selector::Tag(tag.to_owned())))
+}
+
+impl Layout {
+    /// Reads its index.
+    pub fn open(dir: &Path) -> Result<Self, String> {
+        let index = read(&dir.join("index.json"), MANIFEST_BYTES)?;
+        let all = Document::parse(&index)?.manifests.unwrap_or_default();
+        Ok(Self { dir: dir.to_owned(), all })
+    }
+
+    fn bytes(&self, digest: &str, max: usize) -> Result<Vec<u8>, String> {
+        if !is_digest(digest) {
+            return Err("names a blob by something else than sha256".to_owned());
+        }
+        read(&self.dir.join("blobs/sha256").join(digest.trim_start_matches("sha256:")), max)
+    }
+}
+
+impl Place for Layout {
+    fn manifest(&self, selector: &Selector) -> Result<(String, Vec<u8>), String> {
+        let name =
+            |one: &Descriptor| one.annotations.get(NAME).and_then(|name| name.as_str()).map(str::to_owned);
+        let named: Vec<&Descriptor> = match selector {
+            Selector::Tag(tag) => self.all.iter().filter(|one| name(one).as_ref() == Some(tag)).collect(),
+            // What refers to others is no component.
+            Selector::Only => self.all.iter().filter(|one| one.artifact_type.is_none()).collect(),
+            Selector::Digest(_) => Vec::new(),
+        };
+        let wanted = match (selector, named.as_slice()) {
+            (Selector::Digest(digest), _) => digest.clone(),
+            (_, [one]) => one.digest.clone(),
+            (Selector::Tag(tag), _) => {
+                return Err(format!("has {} manifests with the name `{tag}`", named.len()));
+            }
+            _ => {
+                return Err(format!(
+                    "is a layout with {} manifests; name one: FOLDER:TAG, or FOLDER@sha256:DIGEST",
+                    named.len()
+                ));
+            }
+        };
+        let bytes = self.bytes(&wanted, MANIFEST_BYTES)?;
+        let found = digest(&bytes);
+        if found == wanted {
+            Ok((found, bytes))
+        } else {
+            Err(format!("has a damaged manifest: {wanted} is {found}"))
+        }
+    }
+
+    fn blob(&self, blob: &Descriptor) -> Result<Vec<u8>, String> {
+        let max = usize::try_from(blob.size).unwrap_or(usize::MAX);
+        blob.verified(self.bytes(&blob.digest, max)?)
+    }
+
+    fn referrers(&self, _: &str) -> Result<Vec<Descriptor>, String> {
+        Ok(self.all.clone())
+    }
+}
+
+/// The bytes of a file, at most so many; links are not followed.
+fn read(path: &Path, max: usize) -> Result<Vec<u8>, String> {
+    let failed = |error: std::io::Error| format!("has no {} that could be read: {error}", path.display());
+    if !std::fs::symlink_metadata(path).map_err(failed)?.is_file() {
+        return Err(format!("has something else than a file at {}", path.display()));
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > max {
+        Err(format!("has more than {max} bytes at {}", path.display()))
+    } else {
+        Ok(bytes)
+    }
+}
