@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const PARTITIONS: i32 = 4;
 const KEYS: u64 = 50;
-const SWAPS: u32 = 30;
+const SWAPS: u32 = 100;
 
 fn orders_of(numbers: std::ops::RangeInclusive<u64>) -> Vec<Record> {
     let one = |n: u64| {

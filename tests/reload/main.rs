@@ -9,8 +9,11 @@ mod crash;
 mod files;
 mod kafka;
 mod kills;
+mod oci;
+mod redis;
 mod refused;
 mod restarts;
+mod shadow;
 mod shared;
 mod signatures;
 mod sqs;
@@ -33,6 +36,12 @@ fn site(head: &str, sections: &[(&'static str, &str)]) -> Site {
     let site = Site::with(head, &[sections.iter().fold(pipeline, |p, (name, lines)| p.with(name, lines))]);
     std::fs::write(component(&site), orders_version(0)).expect("the component is written");
     site
+}
+
+/// The same with another component, which is not there yet.
+fn site_of(component: &str, sections: &[(&'static str, &str)]) -> Site {
+    let pipeline = Pipeline::new("orders", component.into());
+    Site::new(&[sections.iter().fold(pipeline, |p, (name, lines)| p.with(name, lines))])
 }
 
 fn component(site: &Site) -> PathBuf {

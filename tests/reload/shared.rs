@@ -7,11 +7,68 @@ use pelton_tests::site::{Pipeline, Site};
 use std::collections::BTreeSet;
 
 const PIPELINES: usize = 50;
+/// As many as one process is to have.
+const MANY: usize = 1_000;
+/// What each further pipeline may take, in KiB: its instance, its state, its part of the store.
+const EACH_KIB: u64 = 1_024;
 
 /// The components that were compiled: each leaves a marker.
 fn compiled(site: &Site) -> BTreeSet<String> {
     let markers = std::fs::read_dir(site.data().join("compiled/checked")).expect("something was compiled");
     markers.flatten().map(|marker| marker.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// A site with so many pipelines on one file.
+fn site(pipelines: usize) -> Site {
+    let one = |n| Pipeline::new(&format!("p{n}"), COMPONENT.into()).with("handler", "concurrency = 1");
+    let site = Site::new(&(0..pipelines).map(one).collect::<Vec<_>>());
+    std::fs::write(crate::component(&site), orders_version(0)).expect("the component is written");
+    site
+}
+
+/// Bytes of memory with code in it, that come from no file; and what the process has, in KiB.
+fn code_and_memory(pid: u32) -> (u64, u64) {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("the worker runs");
+    let code = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (range, may) = (words.next()?, words.next()?);
+        let from_file = words.nth(3).is_some();
+        let (from, to) = range.split_once('-')?;
+        let at = |text| u64::from_str_radix(text, 16).ok();
+        (may.contains('x') && !from_file).then(|| Some(at(to)? - at(from)?)).flatten()
+    };
+    (maps.lines().filter_map(code).sum(), crate::swaps::memory(pid))
+}
+
+#[test]
+fn a_thousand_pipelines_on_one_file_have_its_code_once() {
+    let sizes = [1, MANY].map(|pipelines| {
+        let site = site(pipelines);
+        let worker = site.worker();
+        worker.log.wait_for("all start", pipelines, |line: &Line| line.says("started"));
+        assert_eq!(
+            compiled(&site).iter().filter(|name| name.starts_with(&digits())).count(),
+            1,
+            "it was compiled once"
+        );
+        let last = format!("p{}", pipelines - 1);
+        site.send_lines(&last, &[], &[order(1)]);
+        worker.log.wait("it is taken", |line| taken(line) == Some((1, 0)));
+        let sizes = code_and_memory(worker.pid);
+        worker.stop();
+        sizes
+    });
+    let [(code, one), (code_of_many, many)] = sizes;
+    assert!(code > 0, "it has code");
+    assert_eq!(code, code_of_many, "one copy of the code");
+    let each = many.saturating_sub(one) / (MANY as u64 - 1);
+    println!("one pipeline: {one} KiB; {MANY}: {many} KiB; each further: {each} KiB");
+    assert!(each < EACH_KIB, "{one} KiB with one, {many} KiB with {MANY}");
+}
+
+/// The digest of version 0, without what it is.
+fn digits() -> String {
+    pelton_tests::registry::digest(&orders_version(0))[7..].to_owned()
 }
 
 #[test]

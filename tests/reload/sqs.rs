@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const GROUPS: u64 = 10;
-const SWAPS: u32 = 20;
+const SWAPS: u32 = 100;
 
 fn order(number: u64) -> Sent {
     let group = format!("g{}", number % GROUPS);

@@ -41,7 +41,7 @@ fn produce(site: &Site, books: &mut Books, produced: &AtomicU64, stop: &AtomicBo
 }
 
 /// Memory that a process has, in KiB.
-fn memory(pid: u32) -> u64 {
+pub fn memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the worker runs");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")

@@ -18,6 +18,7 @@ pub mod kafka_secure;
 pub mod log;
 pub mod proxy;
 pub mod redis;
+pub mod registry;
 pub mod site;
 pub mod sqs;
 pub mod sqs_stub;

@@ -25,6 +25,10 @@ pub struct Plan {
     pub max_increase: f64,
     /// So many traps, timeouts and other faults at first attempts send it back at once.
     pub faults: u32,
+    /// It gets copies of what the old version has handled, and nothing that it says of them counts.
+    pub shadow: bool,
+    /// So many milliseconds after its begin it is sent back, if it could not be judged by then.
+    pub at_most_ms: u64,
 }
 
 /// The end of a trial.
@@ -110,7 +114,8 @@ impl Trial {
             JudgeAfter::Messages(count) => self.canary.started >= count,
             JudgeAfter::Millis(ms) => elapsed_ms >= ms && self.canary.started > 0,
         };
-        if !over && self.canary.started < self.next_look {
+        let given_up = !over && elapsed_ms >= self.plan.at_most_ms;
+        if !over && !given_up && self.canary.started < self.next_look {
             return Judgement::GoesOn;
         }
         self.looks += 1;
@@ -118,7 +123,21 @@ impl Trial {
         if self.is_worse() {
             return Judgement::Failed(self.in_words());
         }
-        if over { Judgement::Passed } else { Judgement::GoesOn }
+        match (over, given_up) {
+            (true, _) => Judgement::Passed,
+            (_, true) => Judgement::Failed(self.unjudged()),
+            _ => Judgement::GoesOn,
+        }
+    }
+
+    /// Why it could not be judged in its time.
+    fn unjudged(&self) -> String {
+        let wanted = match self.plan.judge_after {
+            JudgeAfter::Messages(count) => format!("{count} are wanted"),
+            JudgeAfter::Millis(_) => "at least one is wanted".to_owned(),
+        };
+        let (seconds, had) = (self.plan.at_most_ms / 1_000, self.canary.started);
+        format!("it could not be judged within {seconds} s: it had {had} first attempts, and {wanted}")
     }
 
     /// Worse than is allowed, and by more than luck explains.
@@ -195,7 +214,14 @@ mod tests {
 
     fn trial(canary: Tally, stable: Tally) -> Trial {
         let judge_after = JudgeAfter::Messages(200);
-        let plan = Plan { share: 0.05, judge_after, max_increase: 0.02, faults: 1 };
+        let plan = Plan {
+            share: 0.05,
+            judge_after,
+            max_increase: 0.02,
+            faults: 1,
+            shadow: false,
+            at_most_ms: 60_000,
+        };
         Trial { canary, stable, ..Trial::new(plan) }
     }
 
@@ -242,6 +268,19 @@ mod tests {
         trial.canary = tally(0, 1);
         assert_eq!(trial.judge(49), Judgement::GoesOn);
         assert_eq!(trial.judge(50), Judgement::Passed);
+    }
+
+    #[test]
+    fn a_trial_that_comes_to_nothing_ends_in_time_and_says_so() {
+        let mut few = trial(tally(0, 3), tally(0, 60));
+        assert_eq!(few.judge(59_999), Judgement::GoesOn);
+        let Judgement::Failed(why) = few.judge(60_000) else { panic!("it is over") };
+        assert_eq!(why, "it could not be judged within 60 s: it had 3 first attempts, and 200 are wanted");
+        let mut none = trial(tally(0, 0), tally(0, 60));
+        none.plan.judge_after = JudgeAfter::Millis(50);
+        assert!(matches!(none.judge(60_000), Judgement::Failed(why) if why.contains("at least one")));
+        // Enough is enough, however late.
+        assert_eq!(trial(tally(0, 200), tally(0, 60)).judge(60_000), Judgement::Passed);
     }
 
     /// A version that is no worse is sent back less often than once in twenty, however often it is looked at.

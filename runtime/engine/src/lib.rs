@@ -18,6 +18,6 @@ mod worker;
 
 pub use dedup::{DedupKey, Digest};
 pub use driver::{PipelineSpec, Ports, Stopped};
-pub use generations::{Canary, GenerationStats, Generations, Kind, Numbers, Role};
+pub use generations::{Canary, Compared, GenerationStats, Generations, Kind, Numbers, Role};
 pub use stats::{PipelineStats, Snapshot};
 pub use worker::{Change, Changes, Control, Job, Phase, run, run_changing};

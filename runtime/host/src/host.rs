@@ -14,7 +14,7 @@ use crate::run::clock::Clock;
 use crate::run::control::Control;
 use crate::run::handler::{Shared, WasmHandler};
 use crate::run::instance::{Instance, Maker, NotMade, Template};
-use crate::run::pools::Pools;
+use crate::run::pools::{self, Pools};
 use crate::run::room::Room;
 use crate::run::watch::watch;
 use std::collections::HashMap;
@@ -92,10 +92,18 @@ impl Host {
             return Err(LoadError::Limits { asked: spec.memory, max: sandbox.options.max_memory });
         }
         let max = sandbox.options.max_component_bytes;
-        let info = inspect::inspect_pinned(bytes, max, spec.digest.as_deref())?;
+        // Messages go on meanwhile, and their threads come first.
+        let prepared = pools::at_low_priority(|| {
+            let info = inspect::inspect_pinned(bytes, max, spec.digest.as_deref())?;
+            let template = sandbox.template(bytes, &info)?;
+            Ok::<_, LoadError>((info, template))
+        });
+        let no_thread =
+            || LoadError::Start("no thread can be started for it; the system has no room".to_owned());
+        let (info, template) = prepared.ok_or_else(no_thread)??;
         let maker = Maker {
             engine: sandbox.engine.clone(),
-            template: sandbox.template(bytes, &info)?,
+            template,
             log: PipelineLog::new(
                 pipeline,
                 Arc::clone(&sandbox.sink),

@@ -69,7 +69,14 @@ fn throughput(setup: &Setup) -> Result<Row> {
         let generations = Generations::new(host.load(ours::NAME, &setup.guest, &spec)?);
         if side == 0 {
             let judge_after = JudgeAfter::Messages(u64::MAX);
-            let plan = Plan { share: 0.05, judge_after, max_increase: 0.02, faults: 1 };
+            let plan = Plan {
+                share: 0.05,
+                judge_after,
+                max_increase: 0.02,
+                faults: 1,
+                shadow: false,
+                at_most_ms: u64::MAX,
+            };
             generations.try_out(host.load(ours::NAME, &setup.guest, &spec)?, plan);
         }
         let ours = Ours::of(Arc::new(generations), spec.concurrency)?;

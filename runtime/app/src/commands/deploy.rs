@@ -35,13 +35,13 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
     let origin = fetch::origin(&component);
     let request = json!({
         "pipeline": pipeline.name, "digest": found.digest, "origin": origin, "pin": pin,
-        "canary": args.canary, "now": args.now, "wait": args.wait,
+        "canary": args.canary, "shadow": args.shadow, "now": args.now, "wait": args.wait,
     });
     let between = |progress: &Value| println!("{}", serve::in_words(progress));
     match client::ask(&config.data_dir, "deploy", &request, between)? {
         Some(answer) => report(&pipeline.name, &answer),
-        None if args.canary.is_some() => Err(Fail::refused(
-            "no worker runs, so there is nothing to try it out on; start one, or leave out --canary: the next start takes it for all messages",
+        None if args.canary.is_some() || args.shadow => Err(Fail::refused(
+            "no worker runs, so there is nothing to try it out on; start one, or leave out --canary and --shadow: the next start takes it for all messages",
         )),
         None => {
             for_the_next_start(&config, pipeline, &bytes, (&origin, pin), false)?;

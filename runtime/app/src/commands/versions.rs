@@ -29,6 +29,11 @@ pub fn versions(file: &Path, pipeline: &str, as_json: bool) -> Outcome {
         &["version", "state", "share", "handled", "failed", "p50", "p99", "since", "from"],
         &rows,
     )?;
+    let shadows =
+        all["versions"].as_array().into_iter().flatten().filter(|version| version["shadow"].is_object());
+    shadows.for_each(|version| {
+        println!("\nin the shadow: {}", serve::difference_in_words(&version["shadow"]))
+    });
     println!("\n{}", if runs { "counted since the worker started" } else { "no worker runs" });
     Ok(())
 }

@@ -59,8 +59,14 @@ pub enum Reload {
 }
 
 /// How a new version is tried out where nothing else is said.
-pub const TRIAL: Plan =
-    Plan { share: 0.05, judge_after: JudgeAfter::Messages(200), max_increase: 0.02, faults: 1 };
+pub const TRIAL: Plan = Plan {
+    share: 0.05,
+    judge_after: JudgeAfter::Messages(200),
+    max_increase: 0.02,
+    faults: 1,
+    shadow: false,
+    at_most_ms: 86_400_000,
+};
 
 /// Reads the section `handler` of a pipeline.
 pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
@@ -124,12 +130,24 @@ pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
 }
 
 fn rollout(section: Section<'_>) -> Plan {
+    let shadow = section.truth("shadow", false);
+    let at_most = section.duration("at_most", DAY);
     let plan = Plan {
-        share: section.real("canary", SHARE, TRIAL.share),
+        shadow,
+        at_most_ms: u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX),
+        // Copies may be made of all.
+        share: section.real("canary", if shadow { *SHARE.start()..=1.0 } else { SHARE }, TRIAL.share),
         judge_after: section.judge_after("judge_after", TRIAL.judge_after),
         max_increase: section.real("max_failure_increase", 0.0..=1.0, TRIAL.max_increase),
         faults: section.number("traps", 1..=1_000_000, 1) as u32,
     };
+    let too_short = match plan.judge_after {
+        JudgeAfter::Millis(ms) => plan.at_most_ms <= ms,
+        JudgeAfter::Messages(_) => plan.at_most_ms < 1_000,
+    };
+    if too_short {
+        section.problem("at_most", "must be at least 1s, and longer than `judge_after`; by then a trial that could not be judged is given up");
+    }
     section.finish();
     plan
 }

@@ -118,13 +118,26 @@ impl Registry {
         }
     }
 
+    /// Asks, and goes where the answer leads; no login goes along to another place.
     fn send(&self, ask: &Ask<'_>) -> Result<Answer, String> {
-        let mut request = Request::builder().method(ask.method).uri(&ask.url);
-        for (name, value) in &ask.headers {
+        let mut url = ask.url.clone();
+        for _ in 0..=REDIRECTS {
+            let answer = self.once(ask, &url)?;
+            match leads_to(ask, &url, &answer) {
+                Some(to) => url = to,
+                None => return Ok(answer),
+            }
+        }
+        Err(format!("{} leads from one place to the next without an end", self.reference.registry))
+    }
+
+    fn once(&self, ask: &Ask<'_>, url: &str) -> Result<Answer, String> {
+        let mut request = Request::builder().method(ask.method).uri(url);
+        let strayed = place(url) != place(&ask.url);
+        for (name, value) in ask.headers.iter().filter(|(name, _)| !strayed || *name != "authorization") {
             request = request.header(*name, *value);
         }
-        if let Some(authorization) = self.authorization.borrow().as_ref().filter(|_| self.is_own(&ask.url))
-        {
+        if let Some(authorization) = self.authorization.borrow().as_ref().filter(|_| self.is_own(url)) {
             request = request.header("authorization", authorization);
         }
         let sent = match ask.body {
@@ -172,12 +185,6 @@ impl Registry {
 
     /// Whether an address is the registry's own: only that gets the login.
     fn is_own(&self, url: &str) -> bool {
-        let place = |url: &str| {
-            let uri: Uri = url.parse().ok()?;
-            let port =
-                uri.port_u16().or(if uri.scheme_str() == Some("https") { Some(443) } else { Some(80) });
-            Some((uri.scheme_str()?.to_owned(), uri.host()?.to_ascii_lowercase(), port))
-        };
         place(url).is_some_and(|asked| Some(asked) == place(&self.base()))
     }
 
@@ -392,6 +399,26 @@ impl Place for Registry {
     }
 }
 
+/// Scheme, host and port of an address.
+fn place(url: &str) -> Option<(String, String, u16)> {
+    let uri: Uri = url.parse().ok()?;
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    Some((scheme, uri.host()?.to_ascii_lowercase(), port))
+}
+
+/// Where an answer leads, if the question may go there.
+fn leads_to(ask: &Ask<'_>, url: &str, answer: &Answer) -> Option<String> {
+    let asks = ask.method == "GET" || ask.method == "HEAD";
+    let to =
+        answer.headers.get("location").filter(|_| asks && answer.status.is_redirection())?.to_str().ok()?;
+    if !to.starts_with('/') || to.starts_with("//") {
+        return Some(to.to_owned());
+    }
+    let (scheme, host, port) = place(url)?;
+    Some(format!("{scheme}://{host}:{port}{to}"))
+}
+
 /// The tag under which registries without an answer of their own keep what refers to a digest.
 fn fallback(digest: &str) -> String {
     digest.replace(':', "-")
@@ -410,8 +437,9 @@ fn agent(plain: bool) -> Agent {
         .tls_config(tls)
         .https_only(!plain)
         .http_status_as_error(false)
-        .max_redirects(REDIRECTS)
-        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
+        // Followed here: the library would take a login to another port.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .timeout_connect(Some(CONNECT))
         .timeout_recv_response(Some(ANSWER))
         .user_agent(concat!("pelton/", env!("CARGO_PKG_VERSION")))

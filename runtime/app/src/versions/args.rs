@@ -13,8 +13,12 @@ pub struct DeployArgs {
     /// Try it out on this part of the messages, at most 0.5, whatever the configuration says.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub canary: Option<f64>,
+    /// Give it copies of messages, a part of them as with --canary, and compare what becomes of them; it takes
+    /// messages only when it has passed.
+    #[arg(long)]
+    pub shadow: bool,
     /// Give it all messages at once, whatever the configuration says.
-    #[arg(long, conflicts_with = "canary")]
+    #[arg(long, conflicts_with_all = ["canary", "shadow"])]
     pub now: bool,
     /// Wait for the end of the trial, and show how it goes: 0 it was promoted, 1 it was sent back.
     #[arg(long)]

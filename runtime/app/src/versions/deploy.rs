@@ -63,7 +63,10 @@ pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Res
         return Ok(Deployed::Unchanged);
     }
     let order = Arc::new(order);
-    let handler = load(served, live, &order).await?;
+    let shadow = order.plan.is_some_and(|plan| plan.shadow);
+    // What it writes to the log is not to be taken for what has happened.
+    let name = if shadow { format!("{} (shadow)", live.pipeline.name) } else { live.pipeline.name.clone() };
+    let handler = load(served, live, &order, name).await?;
     points::reach("deploy-loaded");
     let mut done = live.orders.done.lock().await;
     if *done > number {
@@ -73,7 +76,7 @@ pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Res
     let version = kept(&handler, &order.origin);
     match order.plan {
         None => swap(served.store.clone(), live.clone(), handler, order, version).await?,
-        Some(plan) => return try_out(served, live, handler, &order, version, plan).await,
+        Some(plan) => return try_out(served, live, handler, (&order, number), version, plan).await,
     }
     Ok(Deployed::Swapped)
 }
@@ -84,13 +87,14 @@ async fn load(
     served: &Arc<Served>,
     live: &Arc<Live>,
     order: &Arc<Order>,
+    name: String,
 ) -> Result<Arc<WasmHandler>, String> {
     let _turn = if order.back { None } else { Some(served.deploys.turn.lock().await) };
     let (host, of, given) = (served.deploys.host.clone(), live.clone(), order.clone());
     let load = move || {
         let handler = &of.pipeline.handler;
         signature::check(&handler.keys, &digest(&given.bytes), given.signature.as_deref())?;
-        let loaded = host.load_bytes(&of.pipeline.name, &given.bytes, &handler.spec);
+        let loaded = host.load_bytes(&name, &given.bytes, &handler.spec);
         loaded.map_err(|error| error.to_string())
     };
     tokio::task::spawn_blocking(load).await.map_err(|ended| ended.to_string())?
@@ -124,44 +128,78 @@ async fn try_out(
     served: &Arc<Served>,
     live: &Arc<Live>,
     handler: Arc<WasmHandler>,
-    order: &Arc<Order>,
+    (order, number): (&Arc<Order>, u64),
     version: Kept,
     plan: Plan,
 ) -> Result<Deployed, String> {
     let (of, given, name) = (live.clone(), order.clone(), version.digest.clone());
     let kept = tokio::task::spawn_blocking(move || keep(&of, &name, &given)).await;
     kept.map_err(|ended| ended.to_string())??;
+    let handler = if plan.shadow { handler.in_background() } else { handler };
     let canary = live.generations.try_out(handler, plan);
     points::reach("deploy-swapped");
     tracing::info!(
-        pipeline = %live.pipeline.name, handler = version.digest, share = plan.share, origin = order.origin,
+        pipeline = %live.pipeline.name, handler = version.digest, share = plan.share, shadow = plan.shadow, origin = order.origin,
         "a new version is tried out"
     );
-    let follow = follow(served.store.clone(), live.clone(), canary.clone(), version, plan);
+    let (served, live, trying, order) = (served.clone(), live.clone(), canary.clone(), order.clone());
+    let follow = async move {
+        follow(&live, &trying, &version, plan).await?;
+        if plan.shadow {
+            after_shadow(&served, &live, &order, number).await
+        } else {
+            passed(&served, &live, version).await
+        }
+    };
     Ok(Deployed::Trying(canary, tokio::spawn(follow)))
 }
 
-/// Waits for the end of a trial, and keeps what it came to.
-async fn follow(
-    store: Store,
-    live: Arc<Live>,
-    canary: Arc<Canary>,
-    version: Kept,
-    plan: Plan,
-) -> Result<(), String> {
-    let judgement = match plan.judge_after {
-        JudgeAfter::Messages(_) => canary.judged().await,
-        JudgeAfter::Millis(ms) => tokio::select! {
-            judgement = canary.judged() => judgement,
-            judgement = judged_by_time(&live.generations, &canary, ms) => judgement,
-        },
+/// Waits for the end of a trial, and says what it came to.
+async fn follow(live: &Arc<Live>, canary: &Arc<Canary>, version: &Kept, plan: Plan) -> Result<(), String> {
+    // Later than that nobody but a clock may look.
+    let first = match plan.judge_after {
+        JudgeAfter::Messages(_) => plan.at_most_ms,
+        JudgeAfter::Millis(ms) => ms,
     };
-    let pipeline = live.pipeline.name.clone();
+    let judgement = tokio::select! {
+        judgement = canary.judged() => judgement,
+        judgement = judged_by_time(&live.generations, canary, first) => judgement,
+    };
+    let pipeline = &live.pipeline.name;
+    if let Some(compared) = canary.compared() {
+        tracing::info!(
+            %pipeline, handler = version.digest, agreed = compared.agreed, differed = compared.differed,
+            dropped = compared.dropped, slower_percent = compared.slower_percent().unwrap_or(0.0), first = compared.first,
+            "what the version in the shadow came to"
+        );
+    }
     if let Judgement::Failed(why) = judgement {
         tracing::warn!(%pipeline, handler = version.digest, why, "the new version is sent back: the old one takes all messages");
         return Err(why);
     }
     tracing::info!(%pipeline, handler = version.digest, "the new version has passed its trial and takes all messages");
+    Ok(())
+}
+
+/// A version that has passed in the shadow gets instances of its own for the messages themselves.
+async fn after_shadow(
+    served: &Arc<Served>,
+    live: &Arc<Live>,
+    order: &Arc<Order>,
+    number: u64,
+) -> Result<(), String> {
+    let handler = load(served, live, order, live.pipeline.name.clone()).await?;
+    let done = live.orders.done.lock().await;
+    if *done > number {
+        return Err("gives way to a version that was deployed after it".to_owned());
+    }
+    let version = kept(&handler, &order.origin);
+    swap(served.store.clone(), live.clone(), handler, order.clone(), version).await
+}
+
+/// Keeps that a version has passed its trial.
+async fn passed(served: &Arc<Served>, live: &Arc<Live>, version: Kept) -> Result<(), String> {
+    let (store, pipeline, live) = (served.store.clone(), live.pipeline.name.clone(), live.clone());
     let keep = move || {
         note(&store, &live.pipeline.name, &live.generations);
         // A deploy that came meanwhile has its own word.

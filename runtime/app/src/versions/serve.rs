@@ -8,7 +8,7 @@ use crate::commands::live::{Live, PATIENCE, Served};
 use crate::config::TRIAL;
 use pelton_core::ports::Handler;
 use pelton_core::rollout::{Plan, Tally};
-use pelton_engine::{Canary, Kind, Role};
+use pelton_engine::{Canary, Compared, Kind, Role};
 use pelton_host::digest;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -79,8 +79,10 @@ fn plan(request: &Value, live: &Live) -> Option<Plan> {
         return None;
     }
     let configured = live.pipeline.handler.rollout;
+    let shadow = request["shadow"] == true;
     match request["canary"].as_f64() {
-        Some(share) => Some(Plan { share, ..configured.unwrap_or(TRIAL) }),
+        Some(share) => Some(Plan { share, shadow, ..configured.unwrap_or(TRIAL) }),
+        None if shadow => Some(Plan { shadow, ..configured.unwrap_or(TRIAL) }),
         None => configured,
     }
 }
@@ -107,6 +109,31 @@ async fn follow(
     }
 }
 
+/// How a version in the shadow differs from the one in use.
+fn difference(compared: &Compared) -> Value {
+    json!({
+        "agreed": compared.agreed, "differed": compared.differed, "dropped": compared.dropped,
+        "slower_percent": compared.slower_percent().map(|percent| (percent * 10.0).round() / 10.0), "first": compared.first,
+    })
+}
+
+/// The same, for people.
+pub fn difference_in_words(shadow: &Value) -> String {
+    let of = |name: &str| shadow[name].as_u64().unwrap_or(0);
+    let pace = match shadow["slower_percent"].as_f64() {
+        Some(percent) if percent < 0.0 => format!(", faster by {:.1} %", -percent),
+        Some(percent) => format!(", slower by {percent:.1} %"),
+        None => String::new(),
+    };
+    let first = shadow["first"].as_str().map(|first| format!(" ({first})")).unwrap_or_default();
+    format!(
+        "{} agreed, {} differed{first}, {} could not be followed{pace}",
+        of("agreed"),
+        of("differed"),
+        of("dropped")
+    )
+}
+
 async fn progress(
     canary: &Canary,
     said: &mut Option<(Tally, Tally)>,
@@ -117,7 +144,9 @@ async fn progress(
         return;
     }
     let one = |tally: Tally| json!({ "started": tally.started, "failed": tally.failed });
-    let line = json!({ "share": canary.share(), "canary": one(now.0), "stable": one(now.1) });
+    let compared = canary.compared().map(|compared| difference(&compared));
+    let line =
+        json!({ "share": canary.share(), "canary": one(now.0), "stable": one(now.1), "shadow": compared });
     let line = format!("{}\n", json!({ "progress": line }));
     // A client that is gone, or stopped, hears nothing; the trial does not wait for it.
     drop(tokio::time::timeout(PATIENCE, told.write_all(line.as_bytes())).await);
@@ -207,7 +236,11 @@ pub fn versions(request: &str, served: &Served) -> Value {
         Err(error) => return error,
     };
     let mut all = kept(&live.catalog.state());
-    let share = live.generations.canary().map(|canary| canary.share());
+    let canary = live.generations.canary();
+    let compared = canary.as_ref().and_then(|canary| canary.compared());
+    let share = canary.map(|canary| canary.share());
+    // Copies take nothing from the version in use.
+    let taken = share.filter(|_| compared.is_none());
     for (digest, role, stats) in live.generations.all() {
         let place = all.iter().position(|version| version["digest"] == *digest);
         let place = place.unwrap_or_else(|| {
@@ -215,11 +248,15 @@ pub fn versions(request: &str, served: &Served) -> Value {
             all.len() - 1
         });
         let (state, share) = match role {
-            Role::Stable => ("in use", share.map_or(1.0, |share| 1.0 - share)),
+            Role::Stable => ("in use", taken.map_or(1.0, |share| 1.0 - share)),
+            Role::Canary if compared.is_some() => ("in the shadow", share.unwrap_or(0.0)),
             Role::Canary => ("on trial", share.unwrap_or(0.0)),
             Role::Draining => ("finishing", 0.0),
             Role::Gone => ("kept", 0.0),
         };
+        if role == Role::Canary {
+            all[place]["shadow"] = compared.as_ref().map_or(Value::Null, difference);
+        }
         let numbers = stats.numbers();
         let failed: Map<String, Value> = Kind::ALL
             .iter()
@@ -264,5 +301,12 @@ pub fn in_words(progress: &Value) -> String {
         format!("{} of {} failed", of("failed"), of("started"))
     };
     let share = progress["share"].as_f64().unwrap_or(0.0);
+    if progress["shadow"].is_object() {
+        return format!(
+            "in the shadow (copies of {}): {}",
+            percent(share),
+            difference_in_words(&progress["shadow"])
+        );
+    }
     format!("new version ({}): {}; old version: {}", percent(share), side("canary"), side("stable"))
 }

@@ -5,6 +5,7 @@
 //! version is dropped with the last of its chunks, each of which has a deadline.
 
 mod beside;
+mod shadow;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod trial;
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::{Handler, Later, Report, Work};
 use pelton_core::rollout::{Judgement, Plan};
+pub use shadow::Compared;
 pub use stats::{GenerationStats, Kind, Numbers};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -111,14 +113,18 @@ impl Generations {
         }
     }
 
-    /// Tries another version out beside the one that takes messages. One on trial already is sent back.
+    /// Tries another version out beside the one that takes messages. One on trial already is sent back. One in the
+    /// shadow takes no messages even when it has passed: it is to be loaded anew for that. Needs a runtime.
     pub fn try_out(&self, handler: Arc<dyn Handler>, plan: Plan) -> Arc<Canary> {
-        let canary = Canary::new(self.0.generation(handler), plan);
+        let (canary, sets) = Canary::new(self.0.generation(handler), plan);
         let with = |slots: &Slots| Slots { stable: slots.stable.clone(), canary: Some(canary.clone()) };
         let before = self.0.put(|slots| Some(with(slots)));
         if let Some(replaced) = before.and_then(|before| before.canary.clone()) {
             self.0.retire(&replaced.generation);
             replaced.end(Judgement::Failed("another version was deployed".to_owned()));
+        }
+        if let Some(sets) = sets {
+            drop(tokio::spawn(shadow::work(self.0.clone(), canary.clone(), sets)));
         }
         canary
     }
@@ -203,7 +209,7 @@ impl Inner {
         if judgement == Judgement::GoesOn {
             return false;
         }
-        let passed = judgement == Judgement::Passed;
+        let passed = judgement == Judgement::Passed && canary.copies.is_none();
         let ended = self.put(|slots| {
             slots.canary.as_ref().filter(|running| Arc::ptr_eq(running, canary))?;
             let stable = if passed { &canary.generation } else { &slots.stable };
@@ -229,6 +235,9 @@ impl Handler for Generations {
         let slots = self.0.slots();
         match &slots.canary {
             None => Box::pin(slots.stable.clone().run(work, report)),
+            Some(canary) if canary.copies.is_some() => {
+                Box::pin(shadow::run(slots.stable.clone(), canary.clone(), work, report))
+            }
             Some(canary) => {
                 Box::pin(trial::run(self.0.clone(), slots.stable.clone(), canary.clone(), work, report))
             }

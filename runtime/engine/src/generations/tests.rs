@@ -92,7 +92,14 @@ async fn handle(generations: &Generations, work: Vec<Work>) -> Vec<(String, Outc
 }
 
 fn plan(messages: u64, faults: u32) -> Plan {
-    Plan { share: 0.5, judge_after: JudgeAfter::Messages(messages), max_increase: 0.02, faults }
+    Plan {
+        share: 0.5,
+        judge_after: JudgeAfter::Messages(messages),
+        max_increase: 0.02,
+        faults,
+        shadow: false,
+        at_most_ms: 60_000,
+    }
 }
 
 fn fresh(count: u64) -> Vec<Work> {
@@ -207,4 +214,64 @@ async fn another_deploy_ends_a_trial() {
     assert!(matches!(canary.judged().await, Judgement::Failed(_)));
     assert!(!generations.send_back("too late"), "there is none any more");
     assert_eq!(generations.digest(), "newer".into());
+}
+
+/// In the shadow of another, with so many copies wanted of all messages.
+fn in_shadow(generations: &Generations, handler: Arc<dyn Handler>, messages: u64) -> Arc<Canary> {
+    generations.try_out(handler, Plan { share: 1.0, shadow: true, ..plan(messages, 1) })
+}
+
+#[tokio::test]
+async fn a_shadow_gets_copies_and_has_no_word() {
+    let generations = Generations::new(quick("old", good));
+    let shadow = in_shadow(&generations, quick("new", rejects), 1_000);
+    for _ in 0..4 {
+        for (digest, outcome) in handle(&generations, fresh(2)).await {
+            assert_eq!((digest.as_str(), outcome), ("old", Outcome::Ok));
+        }
+    }
+    let Judgement::Failed(why) = shadow.judged().await else { panic!("it rejects everything") };
+    assert!(why.starts_with("8 of 8 first attempts failed"), "{why}");
+    let seen = shadow.compared().unwrap();
+    assert_eq!((seen.agreed, seen.differed, seen.dropped), (0, 8, 0));
+    assert_eq!(seen.first.as_deref(), Some("message \"m0\": ok before, reject now"));
+    assert!(generations.canary().is_none());
+}
+
+#[tokio::test]
+async fn a_shadow_that_passes_takes_no_messages_by_itself() {
+    let generations = Generations::new(quick("old", good));
+    let shadow = in_shadow(&generations, quick("new", good), 6);
+    handle(&generations, fresh(6)).await;
+    assert_eq!(shadow.judged().await, Judgement::Passed);
+    assert_eq!(shadow.compared().unwrap().agreed, 6);
+    assert_eq!(generations.digest(), "old".into());
+}
+
+#[tokio::test]
+async fn a_fault_in_the_shadow_ends_it_unless_the_old_version_has_it_too() {
+    let generations = Generations::new(quick("old", good));
+    let shadow = in_shadow(&generations, quick("new", traps), 1_000);
+    handle(&generations, fresh(1)).await;
+    assert!(matches!(shadow.judged().await, Judgement::Failed(why) if why.contains("trap")));
+    let generations = Generations::new(quick("old", traps));
+    let shadow = in_shadow(&generations, quick("new", traps), 4);
+    handle(&generations, fresh(4)).await;
+    assert_eq!(shadow.judged().await, Judgement::Passed);
+}
+
+#[tokio::test]
+async fn a_shadow_that_cannot_follow_delays_nobody_and_its_copies_are_dropped() {
+    let turns = Arc::new(Semaphore::new(0));
+    let generations = Generations::new(quick("old", good));
+    let shadow = in_shadow(&generations, fake("new", good, &turns), 1_000);
+    for _ in 0..100 {
+        handle(&generations, fresh(3)).await;
+    }
+    // One set is in its hands, and so many wait.
+    let dropped = shadow.compared().unwrap().dropped;
+    assert!((3 * (100 - 17)..=3 * (100 - 16)).contains(&dropped), "{dropped}");
+    turns.add_permits(1);
+    assert!(generations.send_back("enough"));
+    assert_eq!(shadow.judged().await, Judgement::Failed("enough".to_owned()));
 }

@@ -5,6 +5,7 @@
 //! pipeline was given. Only the old version's word counts for a message that the new one failed; the
 //! core knows one attempt.
 
+use super::shadow::{Compared, Copies, Set};
 use super::{Generation, Inner, Kind};
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::ports::{Report, Work};
@@ -13,7 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// When the old version's part takes longer than this, the new one's goes back unstarted: nobody waits
 /// for a slow message. The sandbox does the same within a part.
@@ -23,7 +24,9 @@ const SLOW: Duration = Duration::from_millis(25);
 pub struct Canary {
     pub(super) generation: Arc<Generation>,
     trial: Mutex<Trial>,
-    salt: u64,
+    pub(super) salt: u64,
+    /// It is in the shadow.
+    pub(super) copies: Option<Copies>,
     began: Instant,
     /// The fault that was seen first, in words.
     fault: Mutex<Option<String>>,
@@ -47,15 +50,19 @@ struct Part {
 type Shared = Arc<Mutex<Report>>;
 
 impl Canary {
-    pub(super) fn new(generation: Arc<Generation>, plan: Plan) -> Arc<Self> {
-        Arc::new(Self {
+    /// With what it is to be given, if it is in the shadow.
+    pub(super) fn new(generation: Arc<Generation>, plan: Plan) -> (Arc<Self>, Option<mpsc::Receiver<Set>>) {
+        let (copies, sets) = plan.shadow.then(Copies::new).unzip();
+        let canary = Arc::new(Self {
+            copies,
             salt: RandomState::new().hash_one(&generation.digest),
             generation,
             trial: Mutex::new(Trial::new(plan)),
             began: Instant::now(),
             fault: Mutex::default(),
             judged: watch::channel(Judgement::GoesOn).0,
-        })
+        });
+        (canary, sets)
     }
 
     /// Its digest.
@@ -69,6 +76,12 @@ impl Canary {
     pub fn tallies(&self) -> (Tally, Tally) {
         let trial = self.trial();
         (trial.canary, trial.stable)
+    }
+
+    /// How it compares, if it is in the shadow.
+    #[must_use]
+    pub fn compared(&self) -> Option<Compared> {
+        self.copies.as_ref().map(Copies::compared)
     }
 
     /// Its part of the messages.
@@ -99,7 +112,7 @@ impl Canary {
         self.judged.send_replace(judgement);
     }
 
-    fn trial(&self) -> MutexGuard<'_, Trial> {
+    pub(super) fn trial(&self) -> MutexGuard<'_, Trial> {
         self.trial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,8 +139,20 @@ impl Canary {
         }
     }
 
+    /// Counts what was compared.
+    pub(super) fn count(&self, canary: Tally, stable: Tally, faults: usize) {
+        let mut trial = self.trial();
+        let add = |tally: Tally, more: Tally| Tally {
+            started: tally.started + more.started,
+            failed: tally.failed + more.failed,
+        };
+        trial.canary = add(trial.canary, canary);
+        trial.stable = add(trial.stable, stable);
+        trial.faults = trial.faults.saturating_add(u32::try_from(faults).unwrap_or(u32::MAX));
+    }
+
     /// Keeps the first fault, for the reason.
-    fn keep_fault(&self, work: &[Work], outcomes: &[(usize, Outcome)]) {
+    pub(super) fn keep_fault(&self, work: &[Work], outcomes: &[(usize, Outcome)]) {
         let is_fault = |(at, outcome): &&(usize, Outcome)| {
             work[*at].attempt == 1 && Kind::of(outcome).is_some_and(Kind::is_fault)
         };

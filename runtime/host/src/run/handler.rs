@@ -22,6 +22,8 @@ pub struct WasmHandler {
     info: ComponentInfo,
     max_chunk: usize,
     timeout: Duration,
+    /// It always runs at low priority.
+    background: bool,
 }
 
 /// What the chunks of one handler share.
@@ -91,7 +93,14 @@ impl WasmHandler {
             info,
             max_chunk: spec.max_chunk.max(1),
             timeout: spec.timeout,
+            background: false,
         }
+    }
+
+    /// The same for work that nobody waits for: it runs at low priority.
+    #[must_use]
+    pub fn in_background(&self) -> Arc<Self> {
+        Arc::new(Self { running: Arc::default(), background: true, ..self.clone() })
     }
 
     /// What the component is and wants.
@@ -127,7 +136,7 @@ impl Handler for WasmHandler {
             chunk.run().await;
             drop((entered, done));
         });
-        let begins_slow = self.shared.slow.load(Relaxed);
+        let begins_slow = self.background || self.shared.slow.load(Relaxed);
         self.sandbox.pools.spawn(control, task, begins_slow);
         // An error means that the chunk is gone, and it has reported everything by then.
         Box::pin(async move { drop(ended.await) })

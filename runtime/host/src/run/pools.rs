@@ -13,6 +13,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// Niceness of the slow pool: about 3 % of the processor when the fast one wants all of it. With 10, a
 /// tenth, four spinning guests took 18 to 23 % of a busy neighbour: the share, and the waiting for it.
 const SLOW_NICE: i32 = 15;
+/// Niceness of a thread that loads a component: a quarter of what a busy thread gets.
+const LOAD_NICE: i32 = 5;
 
 /// Both pools. Ends its threads when dropped, without waiting for guests.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl Pools {
             .worker_threads(threads)
             .thread_name("guest-slow")
             .enable_time()
-            .on_thread_start(be_nice)
+            .on_thread_start(|| be_nice(SLOW_NICE))
             .build()?;
         Ok(Self {
             fast_handle: fast.handle().clone(),
@@ -65,11 +67,23 @@ impl Pools {
     }
 }
 
+/// Does something on a thread of its own, at low priority, and waits for it. None when there can be no thread.
+pub(crate) fn at_low_priority<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    std::thread::scope(|scope| {
+        let nicely = || {
+            be_nice(LOAD_NICE);
+            work()
+        };
+        let thread = std::thread::Builder::new().name("pelton-load".to_owned()).spawn_scoped(scope, nicely);
+        thread.ok()?.join().ok()
+    })
+}
+
 /// Lowers the priority of the calling thread. On Linux a thread has a priority of its own.
-fn be_nice() {
+fn be_nice(nice: i32) {
     let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), SLOW_NICE) {
-        tracing::warn!(%error, "slow handlers run at normal priority");
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), nice) {
+        tracing::warn!(%error, "a thread stays at normal priority");
     }
 }
 
