@@ -5,6 +5,7 @@ use pelton_tests::proxy::Proxy;
 use pelton_tests::redis::Redis;
 use pelton_tests::wait::until;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_server_that_dies_is_waited_for() {
@@ -58,6 +59,49 @@ fn a_stream_that_is_new_is_read_from_its_beginning() {
     until("they are handled", || (status(&site)["handled"] == 20).then_some(()));
     redis.kill();
     redis.restart("--appendonly no");
+    add(&redis, 21..=40);
+    until("they are handled", || (status(&site)["handled"] == 40).then_some(()));
+    worker.stop();
+}
+
+/// Deleted and made anew before the worker has looked: nothing that it has was handed out before.
+#[test]
+fn a_stream_that_was_deleted_and_filled_at_once_is_read_from_its_beginning() {
+    let redis = Redis::start();
+    let site = site(stream(&redis.url(), ", start = \"$\""));
+    let worker = site.worker().ready();
+    until("the group is made", || (redis.run::<u64>("EXISTS", &[STREAM]) == 1).then_some(()));
+    add(&redis, 1..=20);
+    until("they are handled", || (status(&site)["handled"] == 20).then_some(()));
+    for round in 1..=3 {
+        let made = "redis.call('DEL', KEYS[1])
+             for i = 1, 20 do
+               local order = string.format('{\"id\": %d, \"customer\": \"c\", \"amount_cents\": 5}', ARGV[1] + i)
+               redis.call('XADD', KEYS[1], '*', 'customer', 'c', 'body', order)
+             end
+             return 1";
+        let _: u64 = redis.run("EVAL", &[made, "1", STREAM, &(round * 20).to_string()]);
+        let handled = round * 20 + 20;
+        until("those of the new one are handled", || (status(&site)["handled"] == handled).then_some(()));
+    }
+    worker.log.wait("it is reported", |line| line.field("now").ends_with("it was deleted, and made anew"));
+    worker.stop();
+}
+
+/// What the server says for each is told with what to do.
+#[test]
+fn a_key_that_is_taken_away_or_has_another_type_is_told_and_waited_for() {
+    let redis = Redis::start();
+    let site = site(stream(&redis.url(), ""));
+    let worker = site.worker().ready();
+    add(&redis, 1..=20);
+    until("they are handled", || (status(&site)["handled"] == 20).then_some(()));
+    let _: () = redis.run("SET", &[STREAM, "x"]);
+    until("its type is told", || {
+        let trouble = status(&site)["trouble"].clone();
+        trouble.as_str().is_some_and(|words| words.contains("correct `stream` or `list`")).then_some(())
+    });
+    let _: () = redis.run("RENAME", &[STREAM, "away"]);
     add(&redis, 21..=40);
     until("they are handled", || (status(&site)["handled"] == 40).then_some(()));
     worker.stop();
@@ -124,5 +168,53 @@ fn an_answer_that_is_lost_loses_nothing() {
         until("all are handled", || (status(&site)["handled"] == first - 1).then_some(()));
         worker.stop();
         assert_eq!(taken(&worker.log).iter().collect::<BTreeSet<_>>().len() as u64, first - 1);
+    }
+}
+
+/// Half a second for each round trip, and stalls: leases are kept, so nobody takes anything over, and what waits for
+/// messages holds up no acknowledgement.
+#[test]
+fn a_slow_server_costs_time_and_no_lease() {
+    for is_stream in [true, false] {
+        let redis = Redis::start();
+        let way = Proxy::plain(&redis.address);
+        let at = |url: &str| {
+            site(if is_stream {
+                stream(url, ", claim_min_idle = \"12s\"")
+            } else {
+                list(url, ", takeover_after = \"12s\"")
+            })
+        };
+        let (slow, beside) = (at(&format!("redis://{}", way.address)), at(&redis.url()));
+        way.delay(Duration::from_millis(250));
+        let worker = slow.worker().ready();
+        let feed = |first: u64| {
+            if is_stream {
+                drop(add(&redis, first..=first + 49));
+            } else {
+                redis.push("orders", &(first..first + 50).map(|n| body(n, "c", 1)).collect::<Vec<_>>());
+            }
+        };
+        feed(1);
+        until("some are handled", || {
+            status(&slow)["handled"].as_u64().is_some_and(|n| n > 0).then_some(())
+        });
+        let other = beside.worker().ready();
+        way.stall();
+        let since = Instant::now();
+        feed(51);
+        until("the other has some", || {
+            status(&beside)["handled"].as_u64().is_some_and(|n| n > 0).then_some(())
+        });
+        until("it has lasted", || (since.elapsed() > Duration::from_secs(5)).then_some(()));
+        way.flow();
+        let handled = |site| status(site)["handled"].as_u64().unwrap_or(0);
+        until("all are handled", || (handled(&slow) + handled(&beside) == 100).then_some(()));
+        let key = || status(&beside)["broker"]["keys"][0].clone();
+        until("all are acknowledged", || (key()["pending"] == 0).then_some(()));
+        assert_eq!(status(&beside)["counted"]["taken_over"], 0, "leases were kept");
+        other.stop();
+        worker.stop();
+        assert_eq!(handled(&slow) + handled(&beside), 100, "each once");
     }
 }

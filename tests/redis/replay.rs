@@ -1,8 +1,11 @@
 //! A part of a stream once more.
 
-use crate::{GROUP, STREAM, add, list, site, status, stream};
+use crate::{GROUP, STREAM, add, list, site, status, stream, taken};
 use pelton_tests::redis::Redis;
 use pelton_tests::site::Site;
+use pelton_tests::wait::until;
+use std::io::Read;
+use std::process::Stdio;
 
 fn replayed(site: &Site, words: &[&str]) -> String {
     site.done(&[&["replay", "orders"][..], words].concat()).trim().to_owned()
@@ -40,9 +43,50 @@ fn what_cannot_be_replayed_is_said() {
     assert_eq!(refused.status.code(), Some(64));
     let two = site(stream(&redis.url(), ""));
     assert_eq!(two.run(&["replay", "orders", "--from-offset", "0:1"]).status.code(), Some(64));
-    let worker = two.worker().ready();
-    let refused = two.run(&["replay", "orders", "--from-beginning"]);
+}
+
+/// The worker that has the data directory does it, beside its own work.
+#[test]
+fn a_worker_that_runs_replays_beside_its_work() {
+    let redis = Redis::start();
+    let ids = add(&redis, 1..=100);
+    let site = site(stream(&redis.url(), ""));
+    let worker = site.worker().ready();
+    until("they are handled", || (status(&site)["handled"] == 100).then_some(()));
+    until("they are acknowledged", || (redis.all_pending(STREAM, GROUP) == 0).then_some(()));
+    let said = replayed(&site, &["--from-beginning"]);
+    assert!(said.starts_with("replayed 100 of orders: 0 handled, 100 known to the ledger"), "{said}");
+    let said = replayed(&site, &["--from-id", &ids[40], "--redo"]);
+    assert!(said.starts_with("replayed 60 of orders: 60 handled"), "{said}");
+    add(&redis, 101..=120);
+    until("it goes on with its own", || taken(&worker.log).contains(&120).then_some(()));
+    // A slow one is ended with the worker, and says how to go on.
+    let slow = site.command(&["replay", "orders", "--from-beginning", "--redo", "--rate", "1/s"]);
+    let mut slow = { slow }.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    until("it has begun", || (taken(&worker.log).len() > 180).then_some(()));
+    worker.stop();
+    let mut words = String::new();
+    slow.stderr.take().expect("it is piped").read_to_string(&mut words).expect("it is text");
+    assert!(!slow.wait().expect("it is our child").success());
+    assert!(words.contains("What was handled is in the ledger"), "{words}");
+}
+
+/// A worker that was started with another stream replays nothing of this one.
+#[test]
+fn a_worker_of_another_stream_refuses() {
+    let redis = Redis::start();
+    add(&redis, 1..=10);
+    let site = site(stream(&redis.url(), ""));
+    site.until_empty();
+    let worker = site.worker().ready();
+    let file = site.path().join("pelton.toml");
+    let config = std::fs::read_to_string(&file).expect("it is there");
+    let other = config.replace("stream = \"orders\"", "stream = \"others\"");
+    std::fs::write(&file, other).expect("it is written");
+    redis.add("others", &[crate::order(1, "c", 0)]);
+    let _: () = redis.run("XGROUP", &["CREATE", "others", GROUP, "$"]);
+    let refused = site.run(&["replay", "orders", "--from-beginning"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("stop it for the replay"), "{said}");
+    assert!(!refused.status.success() && said.contains("reads another stream"), "{said}");
     worker.stop();
 }

@@ -149,3 +149,101 @@ fn a_second_process_under_one_name_of_a_list_is_told_so() {
     newer.stop();
     older.stop();
 }
+
+/// The key that says that a worker lives is deleted, or expires while it stands still: what it has then is not
+/// given up, and not kept for ever either.
+#[test]
+fn a_worker_of_a_list_that_passes_for_dead_finishes_what_it_has() {
+    let redis = Redis::start();
+    let site = site(list(&redis.url(), ", takeover_after = \"1s\", worker = \"w\""));
+    let worker = site.worker().ready();
+    redis.push("orders", &(1..=40).map(|n| body(n, "c", 8)).collect::<Vec<_>>());
+    until("they are taken", || {
+        (redis.run::<u64>("LLEN", &["{orders}:pelton:processing:w"]) > 0).then_some(())
+    });
+    until("some are handled", || {
+        let _: u64 = redis.run("DEL", &["{orders}:pelton:alive:w"]);
+        status(&site)["handled"].as_u64().is_some_and(|handled| handled >= 20).then_some(())
+    });
+    worker.signal(Signal::STOP);
+    until("its key expires", || {
+        (redis.run::<u64>("EXISTS", &["{orders}:pelton:alive:w"]) == 0).then_some(())
+    });
+    worker.signal(Signal::CONT);
+    until("all are handled", || (status(&site)["handled"] == 40).then_some(()));
+    until("all are removed", || {
+        (redis.run::<u64>("LLEN", &["{orders}:pelton:processing:w"]) == 0).then_some(())
+    });
+    worker.stop();
+}
+
+/// What somebody has put into a processing list is no item of a worker, and is a message all the same.
+#[test]
+fn what_other_tools_put_into_a_processing_list_is_handled_too() {
+    let redis = Redis::start();
+    let text = |n| String::from_utf8(body(n, "c", 0)).expect("it is text");
+    let _: u64 = redis.run("RPUSH", &["{orders}:pelton:processing:gone", &text(1), &text(2), "1-2|"]);
+    let _: u64 = redis.run("SADD", &["{orders}:pelton:workers", "gone"]);
+    redis.push("orders", &[body(3, "c", 0)]);
+    let site = site(list(&redis.url(), ", takeover_after = \"1s\""));
+    let (worker, _) = site.until_empty();
+    assert_eq!(taken(&worker.log).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([1, 2, 3]));
+    assert_eq!(status(&site)["dead_letters"], 1, "an item without a body is no order");
+}
+
+/// Five workers that are killed under load: what they had, and what nobody was given, is finished by one.
+#[test]
+fn five_workers_killed_at_once_leave_nothing_undone() {
+    let redis = Redis::start();
+    let total = 6_000;
+    add(&redis, 1..=total);
+    let dead: Vec<Site> = (0..5).map(|_| site(stream(&redis.url(), ", claim_min_idle = \"1m\""))).collect();
+    let workers: Vec<Worker> = dead.iter().map(Site::worker).collect();
+    let handled =
+        |sites: &[Site]| -> u64 { sites.iter().map(|s| status(s)["handled"].as_u64().unwrap_or(0)).sum() };
+    until("some are handled", || (handled(&dead) >= 1_000).then_some(()));
+    // Stopped first, so that none goes on when another is gone already.
+    workers.iter().for_each(|worker| assert!(worker.signal(Signal::STOP)));
+    workers.iter().for_each(|worker| assert!(worker.kill().signal.is_some()));
+    let key = status(&dead[0])["broker"]["keys"][0].clone();
+    let left = key["pending"].as_u64().expect("a count") + key["lag"].as_u64().expect("a count");
+    assert!(left > 0 && left < total, "{key}");
+    let one = [site(stream(&redis.url(), ", claim_min_idle = \"1s\""))];
+    let (worker, _) = one[0].until_empty();
+    assert_eq!(handled(&one), left, "all that was not acknowledged, and nothing else");
+    let all: Vec<&Worker> = workers.iter().chain([&worker]).collect();
+    assert_eq!(all_taken(&all).len() as u64, total, "nothing is lost");
+    // What was completed and not acknowledged yet is known to the ledgers of the dead alone.
+    let repeated = handled(&dead) - (total - left);
+    assert_eq!(handled(&dead) + handled(&one), total + repeated);
+}
+
+/// A worker that is ended under load finishes what runs, and what it has not started is another's at once, however
+/// long an entry or a worker may be idle.
+#[test]
+fn what_a_worker_that_ends_has_not_started_is_free_at_once() {
+    for is_stream in [true, false] {
+        let redis = Redis::start();
+        let total = 2_000;
+        if is_stream {
+            add(&redis, 1..=total);
+        } else {
+            redis.push("orders", &(1..=total).map(|n| body(n, "c", 0)).collect::<Vec<_>>());
+        }
+        let one = || {
+            site(if is_stream {
+                stream(&redis.url(), ", claim_min_idle = \"1h\"")
+            } else {
+                list(&redis.url(), ", takeover_after = \"1h\"")
+            })
+        };
+        let (first, second) = (one(), one());
+        let worker = first.worker();
+        worker.log.wait_for("orders are taken", 300, |line| line.says(" taken"));
+        worker.stop();
+        let handled = |site: &Site| status(site)["handled"].as_u64().expect("a count");
+        assert!(handled(&first) < total, "it was to be ended under load");
+        second.until_empty();
+        assert_eq!(handled(&first) + handled(&second), total, "each once");
+    }
+}

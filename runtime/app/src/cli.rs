@@ -50,9 +50,9 @@ pub enum Command {
     /// Read a part of a pipeline's topics or stream once more, beside its group, which stays where it is.
     ///
     /// Handles what the group has passed and the ledger does not know as completed; with `--redo`, all of
-    /// it. Messages are marked as replayed. For topics a worker that runs on the data directory does it,
-    /// beside its own work; without one, and for a stream, this command does.
-    #[cfg(feature = "kafka")]
+    /// it. Messages are marked as replayed. A worker that runs on the data directory does it, beside its own
+    /// work; without one this command does.
+    #[cfg(any(feature = "kafka", feature = "redis"))]
     #[command(
         after_help = "Example:\n  pelton replay orders --from-timestamp 2026-11-01T00:00:00Z --to-timestamp 2026-11-02T00:00:00Z\n  pelton replay orders --from-offset 3:1200 --redo --rate 50/s\n  pelton replay invoices --from-id 1767225600000-0"
     )]
@@ -167,7 +167,7 @@ pub struct RunArgs {
     pub log_format: LogFormat,
 }
 
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("from").required(true))]
 pub struct ReplayArgs {
@@ -178,6 +178,7 @@ pub struct ReplayArgs {
     pub from_timestamp: Option<i64>,
     /// From this offset of one partition on; may be repeated for others. The topic is needed where the
     /// pipeline reads several.
+    #[cfg(feature = "kafka")]
     #[arg(long, value_name = "[TOPIC/]PARTITION:OFFSET", group = "from", value_parser = place)]
     pub from_offset: Vec<FromOffset>,
     /// From this entry of a stream on.
@@ -387,13 +388,13 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// Milliseconds since the epoch.
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 fn timestamp(text: &str) -> Result<i64, String> {
     let time = text.parse::<jiff::Timestamp>();
     time.map(|t| t.as_millisecond()).map_err(|_| "must be a time such as 2026-11-01T00:00:00Z".to_owned())
 }
 
-#[cfg(all(feature = "kafka", feature = "redis"))]
+#[cfg(feature = "redis")]
 fn entry_id(text: &str) -> Result<pelton_sources::redis::EntryId, String> {
     let id = pelton_sources::redis::EntryId::parse(text);
     id.ok_or_else(|| "must be the id of an entry, such as 1767225600000-0".to_owned())

@@ -52,7 +52,7 @@ fn perform(cli: &Cli) -> exit::Outcome {
         Command::Check { connect } => commands::check::check(file, *connect),
         Command::Send(args) => commands::send::send(file, args),
         Command::Dlq(command) => commands::dlq::dlq(file, command),
-        #[cfg(feature = "kafka")]
+        #[cfg(any(feature = "kafka", feature = "redis"))]
         Command::Replay(args) => commands::replay::replay(file, args),
         Command::Ledger(command) => commands::ledger::ledger(file, command),
         Command::Deploy(args) => commands::deploy::deploy(file, args),

@@ -97,7 +97,8 @@ pub struct Standing {
 }
 
 /// What an adapter has counted since it began, by name; for people and programs that ask the worker.
-/// Names are words with `_` between, such as `leases_lost`.
+/// Names are words with `_` between, such as `leases_lost`. `lost_upstream` counts messages that the broker had,
+/// and has no more, though nobody has handled them.
 pub type Counted = Vec<(&'static str, u64)>;
 
 /// Where messages come from. One per pipeline, owned by its driver task.
@@ -141,12 +142,6 @@ pub trait Source: Send + Sync {
 
     /// Why nothing can be received now and what to do about it, in words; none when all is well.
     fn trouble(&self) -> Option<String> {
-        None
-    }
-
-    /// How many messages the broker had, and has no more, though nobody has handled them: since the start,
-    /// as far as the source knows. None for sources whose broker loses nothing that it has handed out.
-    fn lost_upstream(&self) -> Option<u64> {
         None
     }
 

@@ -39,7 +39,10 @@ const CLIENTS: usize = 16;
 pub struct Live {
     pub pipeline: PipelineConfig,
     pub ports: Ports,
-    #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "replays need it"))]
+    #[cfg_attr(
+        not(any(feature = "kafka", feature = "redis")),
+        allow(dead_code, reason = "replays need it")
+    )]
     pub ledger: PipelineStore,
     pub stats: Arc<PipelineStats>,
     /// What `ports` has as its handler.
@@ -83,7 +86,7 @@ impl Deploys {
 }
 
 /// What clients may ask of.
-#[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "replays need it"))]
+#[cfg_attr(not(any(feature = "kafka", feature = "redis")), allow(dead_code, reason = "replays need it"))]
 pub struct Served {
     config: RwLock<Arc<Config>>,
     pub store: Store,
@@ -147,7 +150,7 @@ impl Served {
     }
 
     /// Ends what a client has started, when the worker ends.
-    #[cfg(feature = "kafka")]
+    #[cfg(any(feature = "kafka", feature = "redis"))]
     pub fn stopping(&self) -> watch::Receiver<Phase> {
         self.stop.subscribe()
     }
@@ -230,7 +233,7 @@ async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<Served>) -> std
     tokio::time::timeout(PATIENCE, read.read_line(&mut question)).await??;
     let answer = match question.trim().split_once(' ').unwrap_or((question.trim(), "")) {
         ("status", _) => tokio::time::timeout(PATIENCE, status(&served.pipelines())).await?,
-        #[cfg(feature = "kafka")]
+        #[cfg(any(feature = "kafka", feature = "redis"))]
         ("replay", request) => super::replay_live::serve(request, served, &mut read, &mut write).await,
         ("deploy", request) => serve::deploy(request, served, &mut write).await,
         ("rollback", request) => serve::rollback(request, served).await,
@@ -249,8 +252,7 @@ async fn status(pipelines: &[Arc<Live>]) -> Value {
         let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
         let trouble = live.ports.source.trouble();
         let counted = counted(&live.ports);
-        let lost = live.ports.source.lost_upstream();
-        let said = json!({ "trouble": trouble, "parts": parts, "counted": counted, "lost_upstream": lost });
+        let said = json!({ "trouble": trouble, "parts": parts, "counted": counted });
         all.insert(live.pipeline.name.clone(), said);
     }
     all.into()

@@ -25,12 +25,14 @@ mod redis_letters;
 #[cfg(feature = "sqs")]
 mod redriven;
 pub mod reload;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 pub mod replay;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 mod replay_live;
-#[cfg(all(feature = "kafka", feature = "redis"))]
+#[cfg(feature = "redis")]
 mod replay_stream;
+#[cfg(feature = "kafka")]
+mod replay_topic;
 pub mod run;
 pub mod send;
 pub mod sign;

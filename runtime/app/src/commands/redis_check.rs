@@ -21,6 +21,7 @@ pub fn check(pipeline: &PipelineConfig, redis: &RedisConfig) -> Findings {
         Ok((server, length)) => {
             found.problems.extend(too_old(&server));
             found.warnings.extend(may_lose(&server));
+            found.warnings.extend(may_forget(&server, &redis.kind));
             found.warnings.extend(contradictions(pipeline, redis, length));
         }
     }
@@ -66,6 +67,17 @@ fn may_lose(server: &ServerFacts) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// The key that says that a worker of a list is alive expires, and so is among those that such a policy drops.
+fn may_forget(server: &ServerFacts, kind: &RedisKind) -> Option<String> {
+    let policy = server.eviction.as_deref().filter(|policy| policy.starts_with("volatile"))?;
+    let takes_over = matches!(kind, RedisKind::List(list) if !list.at_most_once);
+    takes_over.then(|| {
+        format!(
+            "the server has `maxmemory-policy {policy}`: when memory is full it drops the keys that say which workers of the list are alive, and messages in work are taken over. Set `noeviction`"
+        )
+    })
 }
 
 fn contradictions(pipeline: &PipelineConfig, redis: &RedisConfig, length: Option<u64>) -> Vec<String> {

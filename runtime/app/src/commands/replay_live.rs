@@ -5,15 +5,19 @@
 //! within the shutdown timeout, and is interrupted after that: it alone, not what the pipeline itself runs.
 
 use super::live::{self, Live, PATIENCE, Served};
-use super::replay::{Done, Job, Parts};
+use super::replay::{Done, Ending, Work};
+#[cfg(feature = "redis")]
+use super::replay_stream;
+#[cfg(feature = "kafka")]
+use super::replay_topic;
 use crate::cli::ReplayArgs;
 use crate::config::{Config, PipelineConfig, SourceConfig};
 use crate::exit::Fail;
 use indicatif::ProgressBar;
 use pelton_engine::{DedupKey, Phase};
-use pelton_sources::kafka::Part;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 
@@ -22,7 +26,7 @@ pub fn ask(
     config: &Config,
     pipeline: &PipelineConfig,
     args: &ReplayArgs,
-    parts: &Parts,
+    parts: &Value,
     bar: &ProgressBar,
 ) -> Result<Done, Fail> {
     let lost = |error: std::io::Error| {
@@ -30,13 +34,8 @@ pub fn ask(
             "the worker of this data directory does not answer: {error}. Look at its log, and ask again"
         ))
     };
-    let flat = |(topic, parts): &(String, Vec<Part>)| {
-        let parts: Vec<Value> = parts.iter().map(|p| json!([p.partition, p.from, p.to])).collect();
-        json!([topic, parts])
-    };
     let request = json!({
-        "pipeline": pipeline.name, "redo": args.redo, "rate": args.rate,
-        "parts": parts.iter().map(flat).collect::<Vec<_>>(),
+        "pipeline": pipeline.name, "redo": args.redo, "rate": args.rate, "parts": parts,
     });
     let mut stream = live::connect(&config.data_dir).map_err(lost)?;
     stream.write_all(format!("replay {request}\n").as_bytes()).map_err(lost)?;
@@ -102,28 +101,21 @@ async fn replay(
     client: &mut (impl AsyncRead + Unpin),
     told: &mut (impl AsyncWrite + Unpin),
 ) -> Result<Done, String> {
-    let SourceConfig::Kafka(kafka) = &live.pipeline.source else {
-        return Err("the worker's pipeline of that name reads no Kafka".to_owned());
-    };
-    let parts = parts(request).filter(|all| all.iter().all(|(topic, _)| kafka.topics.contains(topic)));
-    let parts = parts
-        .ok_or("the worker's pipeline reads other topics: it was started with another configuration")?;
     let (stop, phase) = watch::channel(Phase::Running);
     let (progress, mut settled) = mpsc::unbounded_channel();
     let config = served.config();
-    let job = Job {
+    let source = open(request, served, live)?;
+    let work = Work {
         config: &config,
         pipeline: &live.pipeline,
-        kafka,
         store: &served.store,
         redo: request["redo"] == true,
-        rate: request["rate"].as_f64().filter(|rate| *rate > 0.0),
     };
     let letters = live.ports.letters.clone();
     let handler = live.ports.handler.beside().ok_or("the worker's handler runs for its pipeline alone")?;
     // The receiving end lives as long as this does.
     let seen = move |settled: u64| progress.send(settled).unwrap_or_default();
-    let work = job.work(live.ledger.clone(), letters, handler, parts, phase, seen);
+    let work = work.drive(source, live.ledger.clone(), letters, handler, phase, seen);
     let watching = async {
         let (mut worker, mut stopping, mut end) = (served.phase.clone(), served.stopping(), [0; 1]);
         loop {
@@ -154,14 +146,17 @@ async fn drains(phase: &mut watch::Receiver<Phase>) {
     drop(phase.wait_for(|phase| *phase == Phase::Draining).await);
 }
 
-fn parts(request: &Value) -> Option<Parts> {
-    let part = |part: &Value| {
-        let partition = part[0].as_i64().and_then(|p| p.try_into().ok())?;
-        Some(Part { partition, from: part[1].as_i64()?, to: part[2].as_i64()? })
-    };
-    let topic = |topic: &Value| {
-        let parts = topic[1].as_array()?.iter().map(part).collect::<Option<Vec<Part>>>()?;
-        Some((topic[0].as_str()?.to_owned(), parts))
-    };
-    request["parts"].as_array()?.iter().map(topic).collect()
+/// What the client wants to be read.
+fn open(request: &Value, served: &Served, live: &Live) -> Result<Arc<dyn Ending>, String> {
+    let wanted = (&request["parts"], request["rate"].as_f64().filter(|rate| *rate > 0.0));
+    let pipeline = &live.pipeline;
+    match &pipeline.source {
+        #[cfg(feature = "kafka")]
+        SourceConfig::Kafka(kafka) => {
+            replay_topic::asked(&served.store, &served.config(), pipeline, kafka, &live.ledger, wanted)
+        }
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(redis) => replay_stream::asked(pipeline, redis, wanted),
+        _ => Err("the worker's pipeline of that name reads nothing that can be replayed".to_owned()),
+    }
 }

@@ -1,13 +1,13 @@
 //! `pelton replay` of a stream of Redis: a part of it once more, beside the group.
 
 use super::redis::client;
-use super::replay::{self, Ending};
+use super::replay::{Ending, Wanted};
 use crate::cli::ReplayArgs;
 use crate::config::{Config, PipelineConfig, RedisConfig, RedisKind, StreamConfig};
 use crate::exit::{Fail, Outcome};
-use crate::telemetry::{logs, progress};
+use crate::telemetry::progress;
 use pelton_sources::redis::{EntryId, ReplayOptions, StreamReplay};
-use pelton_store::Store;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,33 +39,54 @@ pub fn replay(
             "`{name}` reads a list, which keeps nothing that was handled; `pelton dlq replay` brings back dead letters"
         )));
     };
+    #[cfg(feature = "kafka")]
     if !args.from_offset.is_empty() {
         return Err(Fail::usage(format!("`{name}` reads a stream, which has no offsets: give --from-id")));
-    }
-    if let Some(pid) = Store::owner_of(&config.data_dir) {
-        return Err(Fail::refused(format!(
-            "a worker runs on this data directory (process {pid}), and a stream is replayed without one: stop it for the replay"
-        )));
     }
     let Some(range) = range(redis, stream, args)? else {
         println!("nothing to replay: the group `{}` has passed no entry in that range", stream.group);
         return Ok(());
     };
-    let bar = progress::spinner();
-    logs::start(args.log_format, bar.clone());
+    let parts = json!([redis.key, range.0.to_string(), range.1.to_string()]);
+    Wanted { file, config, pipeline, args, parts }.by_either(&progress::spinner(), |_, _| {
+        open(pipeline, redis, stream, range, args.rate).map_err(Fail::refused)
+    })
+}
+
+fn open(
+    pipeline: &PipelineConfig,
+    redis: &RedisConfig,
+    stream: &StreamConfig,
+    range: (EntryId, EntryId),
+    rate: Option<f64>,
+) -> Result<Arc<dyn Ending>, String> {
     let options = ReplayOptions {
-        pipeline: name.as_str().into(),
+        pipeline: pipeline.name.as_str().into(),
         stream: redis.key.as_str().into(),
         names: stream.names.clone(),
         range,
-        rate: args.rate,
+        rate,
     };
-    let server = redis.server(&redis.key).map_err(Fail::refused)?;
-    let done = replay::alone(file, config, pipeline, args.redo, &bar, |_, _| {
-        Ok(Arc::new(StreamReplay::open(options, server)))
-    });
-    bar.finish_and_clear();
-    replay::report(name, &done?)
+    Ok(Arc::new(StreamReplay::open(options, redis.server(&redis.key)?)))
+}
+
+/// Opens what the worker was asked for, in the worker.
+///
+/// # Errors
+/// When its pipeline does not read that, in words.
+pub fn asked(
+    pipeline: &PipelineConfig,
+    redis: &RedisConfig,
+    (parts, rate): (&Value, Option<f64>),
+) -> Result<Arc<dyn Ending>, String> {
+    let id = |at: usize| parts[at].as_str().and_then(EntryId::parse);
+    match (&redis.kind, id(1).zip(id(2))) {
+        (RedisKind::Stream(stream), Some(range)) if parts[0] == redis.key.as_str() => {
+            open(pipeline, redis, stream, range, rate)
+        }
+        _ => Err("the worker's pipeline reads another stream: it was started with another configuration"
+            .to_owned()),
+    }
 }
 
 /// From where it was said, and no further than the group has come: what is pending, and what lies behind

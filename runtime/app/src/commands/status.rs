@@ -39,9 +39,9 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     for (seen, why) in all.iter().filter_map(|seen| Some((seen, seen.ready.as_ref()?.as_ref().err()?))) {
         println!("\n{} is not ready: {why}", seen.name);
     }
-    for (seen, lost) in
-        all.iter().filter_map(|seen| Some((seen, seen.lost_upstream.filter(|lost| *lost > 0)?)))
-    {
+    let lost =
+        |seen: &Seen| seen.counted.get("lost_upstream").and_then(Value::as_u64).filter(|lost| *lost > 0);
+    for (seen, lost) in all.iter().filter_map(|seen| Some((seen, lost(seen)?))) {
         println!(
             "\n{}: {} messages were deleted or trimmed at the broker before they were handled, since the worker has started; its log says which",
             seen.name,
@@ -65,8 +65,6 @@ pub struct Seen {
     ready: Option<Result<(), String>>,
     /// What its worker has counted since it began, by name; empty when there is nothing, or no worker.
     counted: Map<String, Value>,
-    /// What its worker knows that the broker has lost.
-    lost_upstream: Option<u64>,
 }
 
 /// Looks at every pipeline, in the order of the configuration. Blocks: brokers are asked, for some
@@ -93,8 +91,7 @@ pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<
             None => Ok(()),
         });
         let counted = said.and_then(|said| said["counted"].as_object()).cloned().unwrap_or_default();
-        let lost_upstream = said.and_then(|said| said["lost_upstream"].as_u64());
-        all.push(Seen { name, counts, broker, ready, counted, lost_upstream });
+        all.push(Seen { name, counts, broker, ready, counted });
     }
     Ok(all)
 }
@@ -141,7 +138,7 @@ pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatu
 
 /// The object of `status --json` and of `run --until-empty`.
 pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
-    let one = |Seen { counts: s, broker, ready, counted, lost_upstream, .. }: &Seen| {
+    let one = |Seen { counts: s, broker, ready, counted, .. }: &Seen| {
         let written: Map<String, Value> =
             Cause::WORDS.iter().zip(s.letters_written).map(|(w, n)| ((*w).to_owned(), n.into())).collect();
         let mut json = json!({
@@ -149,7 +146,6 @@ pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
             "handled": s.handled, "duplicates": s.duplicates, "retries": s.retries,
             "dead_letters": s.dead_letters, "dead_letters_written": written, "handler": s.handler,
             "ready": ready.as_ref().map(Result::is_ok),
-            "lost_upstream": lost_upstream,
             "trouble": ready.as_ref().and_then(|ready| ready.as_ref().err()),
         });
         if let Some(looked) = broker {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
-/// Jobs of one round trip.
+/// Messages of one round trip, more or less.
 const BATCH: usize = 4_096;
 /// Things that one command names.
 pub const MANY: usize = 256;
@@ -21,17 +21,24 @@ const DOING: &str = "acknowledging";
 
 /// What is to be told to the server.
 pub struct Job {
-    pub place: Place,
-    pub kind: Kind,
-    /// Who waits for the answer, if anybody does.
-    pub answer: Option<oneshot::Sender<Result<(), Class>>>,
+    pub what: What,
+    /// Who waits for the answer, if anybody does: one for each message.
+    pub answer: Option<oneshot::Sender<Vec<Result<(), Class>>>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The receipt with which it is acknowledged.
-    Ack(u64),
-    Renew,
+pub enum What {
+    /// Receipts that are acknowledged.
+    Ack(Vec<u64>),
+    Renew(Vec<Place>),
+}
+
+impl What {
+    fn len(&self) -> usize {
+        match self {
+            Self::Ack(receipts) => receipts.len(),
+            Self::Renew(places) => places.len(),
+        }
+    }
 }
 
 /// How a kind of source says it.
@@ -58,27 +65,26 @@ pub async fn run<B: Broker>(broker: Arc<B>, mut jobs: UnboundedReceiver<Job>) {
     let (mut connection, mut failures) = (None, 0);
     let shared = broker.shared();
     while let Some(first) = jobs.recv().await {
+        let mut count = first.what.len();
         let mut batch = vec![first];
         // What has come meanwhile goes along.
-        while batch.len() < BATCH
+        while count < BATCH
             && let Ok(job) = jobs.try_recv()
         {
+            count += job.what.len();
             batch.push(job);
         }
         match perform(&*broker, &mut connection, &batch).await {
             Ok(lost) => {
                 failures = 0;
                 shared.works(DOING);
-                for job in batch {
-                    let is_lost = job.kind == Kind::Renew && lost.contains(&job.place);
-                    answer(shared, job, if is_lost { Err(Class::Lost) } else { Ok(()) });
-                }
+                batch.into_iter().for_each(|job| answer(shared, job, Some(&lost)));
             }
             Err(fault) => {
                 connection = None;
                 failures += 1;
                 shared.complain(DOING, &fault);
-                batch.into_iter().for_each(|job| answer(shared, job, Err(Fault::CLASS)));
+                batch.into_iter().for_each(|job| answer(shared, job, None));
                 shared.pause(backoff(failures).min(Duration::from_secs(1))).await;
             }
         }
@@ -86,13 +92,23 @@ pub async fn run<B: Broker>(broker: Arc<B>, mut jobs: UnboundedReceiver<Job>) {
     }
 }
 
-fn answer(shared: &Shared, job: Job, result: Result<(), Class>) {
-    if let Kind::Ack(receipt) = job.kind {
-        shared.shelf().settled(receipt, result.is_ok());
-    }
+/// Says what became of a job: which leases were lost, or none when the server was not reached.
+fn answer(shared: &Shared, job: Job, lost: Option<&BTreeSet<Place>>) {
+    let told = if lost.is_some() { Ok(()) } else { Err(Fault::CLASS) };
+    let results = match &job.what {
+        What::Ack(receipts) => {
+            let mut shelf = shared.shelf();
+            receipts.iter().for_each(|receipt| shelf.settled(*receipt, told.is_ok()));
+            vec![told; receipts.len()]
+        }
+        What::Renew(places) => {
+            let is_lost = |place| lost.is_some_and(|lost| lost.contains(place));
+            places.iter().map(|place| if is_lost(place) { Err(Class::Lost) } else { told }).collect()
+        }
+    };
     if let Some(answer) = job.answer {
         // Who asked may have gone.
-        answer.send(result).unwrap_or_default();
+        answer.send(results).unwrap_or_default();
     }
 }
 
@@ -106,23 +122,25 @@ async fn perform<B: Broker>(
     }
     let mut lost = BTreeSet::new();
     let Some(open) = connection else { return Ok(lost) };
-    let acked: Vec<Held> = {
+    let (acked, renewed) = {
         let shelf = broker.shared().shelf();
-        let held = |job: &Job| match job.kind {
-            Kind::Ack(receipt) => shelf.get(receipt).cloned(),
-            Kind::Renew => None,
-        };
-        batch.iter().filter_map(held).collect()
+        let (mut acked, mut renewed) = (Vec::<Held>::new(), Vec::<Place>::new());
+        for job in batch {
+            match &job.what {
+                What::Ack(receipts) => {
+                    acked.extend(receipts.iter().filter_map(|receipt| shelf.get(*receipt).cloned()));
+                }
+                // What is being settled is off the pending list, or about to be: it is not put back.
+                What::Renew(places) => {
+                    renewed.extend(places.iter().filter(|place| shelf.is_renewable(**place)));
+                }
+            }
+        }
+        (acked, renewed)
     };
     if !acked.is_empty() {
         broker.ack(open, &acked).await?;
     }
-    // What is being settled is off the pending list, or about to be: it is not put back.
-    let renewed: Vec<Place> = {
-        let shelf = broker.shared().shelf();
-        let is_ours = |job: &&Job| job.kind == Kind::Renew && shelf.is_renewable(job.place);
-        batch.iter().filter(is_ours).map(|job| job.place).collect()
-    };
     for some in renewed.chunks(MANY) {
         lost.extend(broker.renew(open, some).await?);
     }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// Entries that are counted one by one where the server cannot tell.
-const COUNTED: usize = 10_000;
+const COUNTED: u64 = 10_000;
+const COUNTED_AT_ONCE: u64 = 100;
 
 /// How a group stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +55,15 @@ pub async fn group(
     Ok(Some(GroupFacts { pending: get(&told, "pending").unwrap_or(0), lag, last_delivered }))
 }
 
+/// How many entries there are from one on, of so many at most, and the last of them. They stay at the server: each
+/// may have a megabyte.
+static COUNT_FROM: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local some = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
+         return { #some, #some > 0 and some[#some][1] or '' }",
+    )
+});
+
 async fn count_after(
     connection: &mut MultiplexedConnection,
     stream: &str,
@@ -61,16 +71,16 @@ async fn count_after(
 ) -> Result<u64, Fault> {
     let (mut count, mut from) = (0, format!("({after}"));
     while count < COUNTED {
-        let mut command = redis::cmd("XRANGE");
-        command.arg(stream).arg(&from).arg("+").arg("COUNT").arg(500);
-        let some: Vec<(String, Vec<Vec<u8>>)> = command.query_async(connection).await?;
-        count += some.len();
-        match some.last() {
-            Some((last, _)) if some.len() == 500 => from = format!("({last}"),
-            _ => break,
+        let mut call = COUNT_FROM.prepare_invoke();
+        call.key(stream).arg(&from).arg(COUNTED_AT_ONCE);
+        let (some, last): (u64, String) = call.invoke_async(connection).await?;
+        count += some;
+        if some < COUNTED_AT_ONCE {
+            break;
         }
+        from = format!("({last}");
     }
-    Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    Ok(count)
 }
 
 /// How a list stands.

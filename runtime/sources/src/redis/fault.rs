@@ -50,6 +50,8 @@ impl std::fmt::Display for Fault {
 
 /// One line, without a full stop of its own.
 fn clean(what: &str) -> String {
+    // Where in a script it went wrong tells nobody anything.
+    let what = what.split(" script: ").next().unwrap_or(what);
     what.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
 }
 
@@ -71,7 +73,10 @@ fn advice(code: &str, what: &str) -> String {
     } else if has("READONLY") {
         "It is a replica: write the address of the primary into `url`, or that of the sentinels".to_owned()
     } else if has("OOM") {
-        "The server is at `maxmemory`: give it more, or trim the stream (`maxlen`)".to_owned()
+        "The server is at `maxmemory`: give it more, or delete what nobody needs there (`maxlen` trims a stream)"
+            .to_owned()
+    } else if has("UNBLOCKED") {
+        "It was deleted, renamed or evicted; it is looked for again".to_owned()
     } else if has("CROSSSLOT") {
         "In a cluster all keys of a pipeline have to be in one slot: put the same {tag} into their names"
             .to_owned()
@@ -96,5 +101,7 @@ mod tests {
         assert!(said("NOAUTH", "Authentication required.").contains("redis://USER:PASSWORD@HOST:PORT"));
         assert!(said("ERR", "unknown command 'XAUTOCLAIM'").contains("Redis 6.2 or newer is needed"));
         assert!(said("", "Connection refused (os error 111)").contains("Check `url`"));
+        assert!(said("UNBLOCKED", "the stream key no longer exists").contains("looked for again"));
+        assert_eq!(clean("OOM used memory. script: 0a1, on @user_script:3."), "OOM used memory");
     }
 }

@@ -167,6 +167,13 @@ async fn found(
 /// The same login at another `host:port`.
 fn at(info: &ConnectionInfo, node: &str) -> Option<ConnectionInfo> {
     let (host, port) = node.rsplit_once(':')?;
+    // A node that does not know its own name is where it was asked.
+    let own = match info.addr() {
+        ConnectionAddr::Tcp(own, _) | ConnectionAddr::TcpTls { host: own, .. } => own.as_str(),
+        _ => "127.0.0.1",
+    };
+    let host = Some(host).filter(|host| !host.is_empty() && *host != "?").unwrap_or(own);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     Some(info.clone().set_addr(moved(info.addr(), host.to_owned(), port.parse().ok()?)))
 }
 
@@ -207,6 +214,19 @@ mod tests {
         for url in ["", "localhost", "http://h", "redis+sentinel://a:1", "redis+sentinel://a:1/"] {
             assert!(Server::parse(url, "orders").is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_node_that_is_named_without_its_host_is_where_it_was_asked() {
+        let asked = info("redis://u:p@first:7000").unwrap();
+        let named = |node: &str| at(&asked, node).map(|info| info.addr().to_string());
+        assert_eq!(named("second:7001").as_deref(), Some("second:7001"));
+        assert_eq!(
+            [named(":7001"), named("?:7001")],
+            [Some("first:7001".into()), Some("first:7001".into())]
+        );
+        assert_eq!(named("::1:7001").as_deref(), Some("::1:7001"));
+        assert_eq!(named("second"), None);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What the tasks of one source share.
 
-use super::desk::{Job, Kind};
+use super::desk::{Job, What};
 use super::fault::Fault;
 use super::server::Server;
-use super::shelf::{Place, Shelf};
+use super::shelf::Shelf;
 use pelton_core::ports::{Class, Settle};
 use pelton_core::{Delivery, Receipt};
 use std::collections::VecDeque;
@@ -17,6 +17,9 @@ use tokio::sync::{Notify, oneshot};
 const SAY_AGAIN: Duration = Duration::from_secs(30);
 /// How many different troubles are remembered, each with when it was said.
 const REMEMBERED: usize = 8;
+
+/// Between two reads that bring next to nothing.
+const MOMENT: Duration = Duration::from_millis(2);
 
 pub struct Shared {
     pub pipeline: Arc<str>,
@@ -34,29 +37,31 @@ pub struct Shared {
     trouble: Mutex<Trouble>,
     /// Messages that the server had and has no more, though nobody has handled them.
     lost: AtomicU64,
+    taken_over: AtomicU64,
     /// None once the source is closed.
     jobs: Mutex<Option<UnboundedSender<Job>>>,
     /// When leases of what waits here were looked at.
     looked: Mutex<Instant>,
 }
 
-/// What a request will come to.
-pub enum Answer {
-    Known(Result<(), Class>),
-    Asked(oneshot::Receiver<Result<(), Class>>),
+/// What a batch will come to: what is known of each already, and the answers for the others, in their order.
+pub struct Begun {
+    known: Vec<Option<Result<(), Class>>>,
+    asked: Option<oneshot::Receiver<Vec<Result<(), Class>>>>,
 }
 
-/// Waits for all of them.
-pub async fn all(answers: Vec<Answer>) -> Vec<Result<(), Class>> {
-    let mut results = Vec::with_capacity(answers.len());
-    for answer in answers {
-        results.push(match answer {
-            Answer::Known(result) => result,
-            // Nobody is there any more to say.
-            Answer::Asked(asked) => asked.await.unwrap_or(Err(Class::Transient)),
-        });
+impl Begun {
+    /// Waits for all of them.
+    pub async fn done(self) -> Vec<Result<(), Class>> {
+        let mut answers = match self.asked {
+            Some(asked) => asked.await.unwrap_or_default(),
+            None => Vec::new(),
+        }
+        .into_iter();
+        // Without an answer nobody is there any more to say.
+        let mut next = || answers.next().unwrap_or(Err(Class::Transient));
+        self.known.into_iter().map(|known| known.unwrap_or_else(&mut next)).collect()
     }
-    results
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -89,6 +94,7 @@ impl Shared {
             closing: AtomicBool::new(false),
             trouble: Mutex::default(),
             lost: AtomicU64::new(0),
+            taken_over: AtomicU64::new(0),
             jobs: Mutex::new(Some(jobs)),
             looked: Mutex::new(Instant::now()),
         }
@@ -111,6 +117,22 @@ impl Shared {
         self.ended.notify_waiters();
     }
 
+    /// How many messages may be read now. Where there is little room and the last read was just now, waits a
+    /// moment for more: a round trip for each message that is done with would make all slow.
+    pub async fn room_since(&self, read: Instant) -> usize {
+        let (room, is_little) = {
+            let mut shelf = self.shelf();
+            let room = shelf.room(Instant::now());
+            (room, shelf.is_little(room))
+        };
+        let left = MOMENT.saturating_sub(read.elapsed());
+        if room == 0 || !is_little || left.is_zero() {
+            return room;
+        }
+        tokio::time::sleep(left).await;
+        self.shelf().room(Instant::now())
+    }
+
     /// Waits for deliveries; none when the source closes.
     pub async fn receive(&self, max: usize, max_bytes: usize) -> Vec<Delivery> {
         loop {
@@ -125,39 +147,57 @@ impl Shared {
     }
 
     /// Begins to settle each.
-    pub fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Vec<Answer> {
-        let begin = |(receipt, how): (Receipt, Settle)| {
-            let begun = self.shelf().settle(receipt, how, Instant::now());
-            match begun {
-                Ok(Some(place)) => self.ask(place, Kind::Ack(receipt.0)),
-                Ok(None) => {
-                    self.arrived.notify_one();
-                    Answer::Known(Ok(()))
-                }
-                Err(class) => Answer::Known(Err(class)),
+    pub fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Begun {
+        let (mut known, mut acked) = (Vec::with_capacity(batch.len()), Vec::new());
+        {
+            let (mut shelf, now) = (self.shelf(), Instant::now());
+            for (receipt, how) in batch {
+                known.push(match shelf.settle(receipt, how, now) {
+                    Ok(true) => {
+                        acked.push(receipt.0);
+                        None
+                    }
+                    Ok(false) => {
+                        self.arrived.notify_one();
+                        Some(Ok(()))
+                    }
+                    Err(class) => Some(Err(class)),
+                });
             }
-        };
-        batch.into_iter().map(begin).collect()
+        }
+        self.ask(known, What::Ack(acked))
     }
 
     /// Begins to renew the lease of each.
-    pub fn extend(&self, batch: Vec<Receipt>) -> Vec<Answer> {
-        let begin = |receipt: Receipt| {
-            let held = self.shelf().get(receipt.0).map(|held| (held.place, held.ending));
-            match held {
-                Some((place, false)) => self.ask(place, Kind::Renew),
-                // It is being settled.
-                Some(_) => Answer::Known(Ok(())),
-                None => Answer::Known(Err(Class::Lost)),
+    pub fn extend(&self, batch: Vec<Receipt>) -> Begun {
+        let (mut known, mut places) = (Vec::with_capacity(batch.len()), Vec::new());
+        {
+            let shelf = self.shelf();
+            for receipt in batch {
+                known.push(match shelf.get(receipt.0) {
+                    Some(held) if !held.ending => {
+                        places.push(held.place);
+                        None
+                    }
+                    // It is being settled.
+                    Some(_) => Some(Ok(())),
+                    None => Some(Err(Class::Lost)),
+                });
             }
-        };
-        batch.into_iter().map(begin).collect()
+        }
+        self.ask(known, What::Renew(places))
     }
 
-    fn ask(&self, place: Place, kind: Kind) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        let asked = self.start(Job { place, kind, answer: Some(answer) });
-        if asked { Answer::Asked(answered) } else { Answer::Known(Err(Class::Lost)) }
+    fn ask(&self, known: Vec<Option<Result<(), Class>>>, what: What) -> Begun {
+        if known.iter().all(Option::is_some) {
+            return Begun { known, asked: None };
+        }
+        let (answer, asked) = oneshot::channel();
+        if self.start(Job { what, answer: Some(answer) }) {
+            return Begun { known, asked: Some(asked) };
+        }
+        let known = known.into_iter().map(|known| Some(known.unwrap_or(Err(Class::Lost)))).collect();
+        Begun { known, asked: None }
     }
 
     /// Has something done; false when the source is closed.
@@ -180,8 +220,8 @@ impl Shared {
         }
         *looked = now;
         let stale = self.shelf().stale(now);
-        for place in stale {
-            self.start(Job { place, kind: Kind::Renew, answer: None });
+        if !stale.is_empty() {
+            self.start(Job { what: What::Renew(stale), answer: None });
         }
     }
 
@@ -256,5 +296,15 @@ impl Shared {
     /// How many of them there were since the start.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// So many were another worker's.
+    pub fn take_over(&self, count: usize) {
+        self.taken_over.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// How many of them there were since the start.
+    pub fn taken_over(&self) -> u64 {
+        self.taken_over.load(Ordering::Relaxed)
     }
 }

@@ -36,6 +36,8 @@ pub struct Shelf {
     by_place: HashMap<Place, u64>,
     /// Not taken by the pipeline yet, in the server's order.
     waiting: BTreeMap<Place, u64>,
+    /// What these weigh.
+    waiting_bytes: usize,
     ending: usize,
     pace: Pace,
     lease: Duration,
@@ -50,6 +52,7 @@ impl Shelf {
             held: BTreeMap::new(),
             by_place: HashMap::new(),
             waiting: BTreeMap::new(),
+            waiting_bytes: 0,
             ending: 0,
             pace: Pace::new(Instant::now()),
             lease,
@@ -59,8 +62,7 @@ impl Shelf {
 
     /// How many more may be fetched: no more than can be started soon, and none while many bytes wait.
     pub fn room(&mut self, now: Instant) -> usize {
-        let waiting = self.waiting.values().filter_map(|receipt| self.held.get(receipt));
-        if waiting.map(|held| held.message.weight()).sum::<usize>() >= BUFFER {
+        if self.waiting_bytes >= BUFFER {
             return 0;
         }
         let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
@@ -69,6 +71,11 @@ impl Shelf {
             self.forget_expired(now);
         }
         allowed.saturating_sub(self.held.len() - self.ending)
+    }
+
+    /// Whether so much room is little beside what is held: a read for that would bring next to nothing.
+    pub fn is_little(&self, room: usize) -> bool {
+        room.saturating_mul(8) < self.held.len() - self.ending
     }
 
     /// Whether this is ours already, and will be.
@@ -110,16 +117,16 @@ impl Shelf {
             self.drop_receipt(older);
         }
         self.waiting.insert(held.place, self.last);
+        self.waiting_bytes += held.message.weight();
         self.held.insert(self.last, held);
     }
 
     /// What the pipeline is given.
     pub fn take(&mut self, max: usize, max_bytes: usize, now: Instant) -> Vec<Delivery> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some((place, receipt)) = self.waiting.first_key_value().map(|(p, r)| (*p, *r)) {
+        while let Some(receipt) = self.waiting.first_key_value().map(|(_, receipt)| *receipt) {
             let Some(held) = self.held.get(&receipt).filter(|held| held.until > now) else {
                 // Its time was up before anybody asked for it: it comes again.
-                self.waiting.remove(&place);
                 self.forget(receipt);
                 continue;
             };
@@ -129,15 +136,15 @@ impl Shelf {
             }
             bytes += weight;
             taken.push(held.delivery(receipt, now));
-            self.waiting.remove(&place);
+            self.waiting.pop_first();
+            self.waiting_bytes -= weight;
         }
         taken
     }
 
     /// Begins to settle one; true when the server has to be told.
-    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<Option<Place>, Class> {
+    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<bool, Class> {
         let held = self.held.get_mut(&receipt.0).ok_or(Class::Lost)?;
-        let place = held.place;
         if how != Settle::Ack {
             // It stays ours, and comes again from here, under a receipt of its own; unless it is on its
             // way out.
@@ -145,13 +152,13 @@ impl Shelf {
             if !back.ending {
                 self.hold(back);
             }
-            return Ok(None);
+            return Ok(false);
         }
         if !std::mem::replace(&mut held.ending, true) {
             self.ending += 1;
         }
         self.pace.settled(1, now);
-        Ok(Some(place))
+        Ok(true)
     }
 
     /// The server was told, or could not be.
@@ -193,19 +200,20 @@ impl Shelf {
     }
 
     fn forget(&mut self, receipt: u64) {
-        if let Some(held) = self.drop_receipt(receipt) {
-            if self.by_place.get(&held.place) == Some(&receipt) {
-                self.by_place.remove(&held.place);
-            }
-            if self.waiting.get(&held.place) == Some(&receipt) {
-                self.waiting.remove(&held.place);
-            }
+        if let Some(held) = self.drop_receipt(receipt)
+            && self.by_place.get(&held.place) == Some(&receipt)
+        {
+            self.by_place.remove(&held.place);
         }
     }
 
     fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {
         let held = self.held.remove(&receipt)?;
         self.ending -= usize::from(held.ending);
+        if self.waiting.get(&held.place) == Some(&receipt) {
+            self.waiting.remove(&held.place);
+            self.waiting_bytes -= held.message.weight();
+        }
         Some(held)
     }
 
@@ -221,16 +229,18 @@ impl Shelf {
         self.waiting.values().filter_map(|receipt| self.held.get(receipt)).cloned().collect()
     }
 
-    /// All leases are good until then.
-    pub fn renew_all(&mut self, until: Instant) {
-        self.held.values_mut().for_each(|held| held.until = held.until.max(until));
+    /// All leases that have not ended are good until then. Nobody here believes in the others any more: to revive
+    /// one would keep its message from coming again.
+    pub fn renew_all(&mut self, now: Instant, until: Instant) {
+        let live = self.held.values_mut().filter(|held| held.until > now);
+        live.for_each(|held| held.until = held.until.max(until));
     }
 
     /// Everything that is held and not being settled, in order; nothing is held then.
     pub fn take_all(&mut self) -> Vec<Held> {
         let mut all: Vec<Held> =
             std::mem::take(&mut self.held).into_values().filter(|h| !h.ending).collect();
-        (self.by_place, self.waiting, self.ending) = Default::default();
+        (self.by_place, self.waiting, self.waiting_bytes, self.ending) = Default::default();
         all.sort_unstable_by_key(|held| held.place);
         all
     }
@@ -282,14 +292,14 @@ mod tests {
         let first = shelf.take(2, 1_000, now);
         let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&first), ["1", "2"]);
-        assert_eq!(shelf.settle(first[1].receipt, Settle::GiveBack, now), Ok(None));
+        assert_eq!(shelf.settle(first[1].receipt, Settle::GiveBack, now), Ok(false));
         assert_eq!(
             shelf.settle(first[1].receipt, Settle::Ack, now),
             Err(Class::Lost),
             "the receipt has ended"
         );
         assert_eq!(ids(&shelf.take(9, 1_000, now)), ["2", "3"]);
-        assert_eq!(shelf.settle(first[0].receipt, Settle::Ack, now), Ok(Some((1, 1))));
+        assert_eq!(shelf.settle(first[0].receipt, Settle::Ack, now), Ok(true));
         shelf.settled(first[0].receipt.0, false);
         assert!(shelf.holds((1, 1), now));
         shelf.settled(first[0].receipt.0, true);
@@ -306,7 +316,9 @@ mod tests {
         shelf.renewed((1, 2), now + LEASE);
         assert_eq!(shelf.stale(now), []);
         let taken = shelf.take(9, 1, now);
-        assert_eq!((taken.len(), &*taken[0].message.id), (1, "2"));
+        assert_eq!((taken.len(), &*taken[0].message.id, shelf.waiting_bytes), (1, "2", 0));
         assert_eq!((shelf.room(now), shelf.live(now), shelf.live(now + LEASE)), (1, 1, 0));
+        shelf.renew_all(now + LEASE, now + LEASE * 2);
+        assert!(!shelf.holds((1, 2), now + LEASE), "what has ended is not revived");
     }
 }

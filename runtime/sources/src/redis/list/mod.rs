@@ -14,9 +14,9 @@ pub use options::{End, Keys, ListOptions};
 use super::desk::{self, Broker};
 use super::fault::Fault;
 use super::server::{ANSWER, Server, backoff};
-use super::shared::{Shared, all, lock};
+use super::shared::{Shared, lock};
 use super::shelf::{Held, Place, Shelf};
-use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
 use scripts::{BEAT, LEAVE};
@@ -75,7 +75,7 @@ impl List {
         call.arg(&self.incarnation).arg(self.options.alive_ms()).arg(&self.options.worker).arg(0);
         let ours = call.invoke_async::<u64>(connection).await? == 1;
         if ours {
-            self.shared.shelf().renew_all(asked + self.options.lease());
+            self.shared.shelf().renew_all(asked, asked + self.options.lease());
         }
         Ok(ours)
     }
@@ -103,8 +103,17 @@ impl Broker for List {
         connection: &mut MultiplexedConnection,
         places: &[Place],
     ) -> Result<Vec<Place>, Fault> {
+        let asked = Instant::now();
         let ours = self.options.at_most_once || self.beat(connection).await?;
-        Ok(if ours { Vec::new() } else { places.to_vec() })
+        let mut shelf = self.shared.shelf();
+        if ours {
+            places.iter().for_each(|place| shelf.renewed(*place, asked + self.lease()));
+            return Ok(Vec::new());
+        }
+        // Whoever asks is told that they are lost, and drops them: what is still in the processing list has to
+        // be read from there again.
+        places.iter().for_each(|place| shelf.lost(*place));
+        Ok(places.to_vec())
     }
 }
 
@@ -243,11 +252,11 @@ impl Source for RedisList {
     }
 
     fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
-        Box::pin(all(self.list.shared.settle(batch)))
+        Box::pin(self.list.shared.settle(batch).done())
     }
 
     fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
-        Box::pin(all(self.list.shared.extend(batch)))
+        Box::pin(self.list.shared.extend(batch).done())
     }
 
     fn lag(&self) -> Later<'_, Result<Lag, Class>> {
@@ -259,6 +268,10 @@ impl Source for RedisList {
 
     fn trouble(&self) -> Option<String> {
         self.list.shared.in_words()
+    }
+
+    fn counted(&self) -> Counted {
+        vec![("taken_over", self.list.shared.taken_over())]
     }
 
     fn close(&self) -> Later<'_, ()> {

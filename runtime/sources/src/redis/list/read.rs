@@ -6,7 +6,7 @@
 
 use super::List;
 use super::item;
-use super::scripts::{BEAT, TAKE, TAKE_OVER};
+use super::scripts::{BEAT, RETURN, TAKE, TAKE_OVER};
 use crate::redis::fault::Fault;
 use crate::redis::server::{ANSWER, backoff};
 use crate::redis::shelf::{Held, Place};
@@ -25,7 +25,8 @@ const DOING: &str = "reading";
 
 /// Reads until the source closes.
 pub async fn run(list: Arc<List>) {
-    let mut reader = Reader { list, has_begun: false, own: None, looked: None, count: 0 };
+    let mut reader =
+        Reader { list, has_begun: false, own: None, looked: None, count: 0, read: Instant::now() };
     let (mut connection, mut failures) = (None, 0);
     while !reader.list.shared.is_closing() {
         let turned = async {
@@ -60,6 +61,8 @@ struct Reader {
     looked: Option<Instant>,
     /// Messages taken.
     count: u64,
+    /// When there was a read last.
+    read: Instant,
 }
 
 impl Reader {
@@ -95,7 +98,8 @@ impl Reader {
 
     /// One step: whatever comes first.
     async fn turn(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
-        let room = self.list.shared.shelf().room(Instant::now()).min(PAGE);
+        let room = self.list.shared.room_since(self.read).await.min(PAGE);
+        self.read = Instant::now();
         self.list.shared.refresh_waiting(self.list.options.interval());
         if room == 0 {
             let look = self.list.options.interval().min(BLOCK);
@@ -128,11 +132,33 @@ impl Reader {
         let page: Vec<Vec<u8>> =
             redis::cmd("LRANGE").arg(key).arg(from).arg(from + PAGE - 1).query_async(connection).await?;
         let count = page.len();
+        let (page, odd): (Vec<_>, Vec<_>) = page.into_iter().partition(|item| item::place(item).is_some());
+        if !odd.is_empty() {
+            return self.put_back(connection, odd).await;
+        }
         let missing = self.missing(page, &ours);
         let is_all = missing.len() <= room;
         self.list.take_in(missing.into_iter().take(room).collect());
         // What did not fit is looked for again: what is done with meanwhile has moved the rest forward.
         self.own = if !is_all { Some(0) } else { (count == PAGE).then_some(from + PAGE) };
+        Ok(())
+    }
+
+    /// What another tool has put into the processing list has no number, and would stay there for ever.
+    async fn put_back(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        odd: Vec<Vec<u8>>,
+    ) -> Result<(), Fault> {
+        let (options, keys) = (&self.list.options, &self.list.keys);
+        tracing::warn!(
+            pipeline = %self.list.shared.pipeline, list = options.list, messages = odd.len(),
+            "a processing list has messages that no worker has put there: they go back onto the list, and are handled from there"
+        );
+        let mut call = RETURN.prepare_invoke();
+        call.key(keys.processing(&options.worker)).key(&options.list).arg(self.list.push()).arg(odd);
+        call.invoke_async::<()>(connection).await?;
+        self.own = Some(0);
         Ok(())
     }
 
@@ -160,6 +186,7 @@ impl Reader {
             let moved: Option<Vec<Vec<u8>>> = call.invoke_async(connection).await?;
             let moved = moved.unwrap_or_default();
             if !moved.is_empty() {
+                self.list.shared.take_over(moved.len());
                 tracing::info!(
                     pipeline = %self.list.shared.pipeline, list = options.list, worker, messages = moved.len(),
                     "took over messages of a worker that is gone"

@@ -67,6 +67,17 @@ pub static TAKE_OVER: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// Puts what is no item back onto the list, to be taken like any other message. KEYS: processing, list. ARGV: the
+/// push that puts a body where it is taken next, then what is no item.
+pub static RETURN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "for i = 2, #ARGV do
+           if redis.call('LREM', KEYS[1], 1, ARGV[i]) == 1 then redis.call(ARGV[1], KEYS[2], ARGV[i]) end
+         end
+         return 1",
+    )
+});
+
 /// Gives the name free. KEYS: alive. ARGV: incarnation.
 pub static LEAVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(

@@ -7,24 +7,27 @@ use crate::redis::server::{ANSWER, backoff};
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const DOING: &str = "trimming";
+const DOING: &str = "tidying up";
 /// Between two rounds.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Steps of trimming in one round: so many entries, times a hundred.
-const STEPS: usize = 200;
+/// Entries of one step of trimming: at first, and when the server was quick.
+const STEP: (usize, usize) = (100, 1_600);
+const QUICK: Duration = Duration::from_millis(2);
 
 /// Trims by the oldest entry that any group still needs: one that is pending, or the first that it has not
-/// been given. A hundred entries are looked at in a step, so that the server is never held up for long; how
-/// many went is returned.
+/// been given. So many entries are looked at in a step, so that the server is never held up for long; how
+/// many went is returned. Whole nodes go, unless a hundred that may go are within one.
 static TRIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local function before(a, b)
            local am, as = string.match(a, '(%d+)-(%d+)')
            local bm, bs = string.match(b, '(%d+)-(%d+)')
-           if am ~= bm then return tonumber(am) < tonumber(bm) end
-           return tonumber(as) < tonumber(bs)
+           -- As text: they may be longer than a number here is exact.
+           if am == bm then am, bm = as, bs end
+           if #am ~= #bm then return #am < #bm end
+           return am < bm
          end
          local spare = redis.call('XLEN', KEYS[1]) - tonumber(ARGV[1])
          if spare <= 0 then return 0 end
@@ -38,9 +41,12 @@ static TRIM: LazyLock<Script> = LazyLock::new(|| {
            if not bound or before(needed, bound) then bound = needed end
          end
          if not bound then return 0 end
-         local old = redis.call('XRANGE', KEYS[1], '-', '(' .. bound, 'COUNT', math.min(spare, 100))
+         local step = tonumber(ARGV[2])
+         local old = redis.call('XRANGE', KEYS[1], '-', '(' .. bound, 'COUNT', math.min(spare, step))
          if #old == 0 then return 0 end
-         return redis.call('XTRIM', KEYS[1], 'MINID', '~', old[#old][1])",
+         local gone = redis.call('XTRIM', KEYS[1], 'MINID', '~', old[#old][1])
+         if gone == 0 and #old >= 100 then gone = redis.call('XTRIM', KEYS[1], 'MINID', old[#old][1]) end
+         return gone",
     )
 });
 
@@ -96,7 +102,7 @@ async fn round(stream: &Stream, connection: &mut Option<MultiplexedConnection>) 
     let Some(open) = connection else { return Ok(()) };
     let options = &stream.options;
     if let Some(maxlen) = options.maxlen {
-        trim(open, &options.stream, maxlen).await?;
+        trim(stream, open, maxlen).await?;
     }
     let mut call = REMOVE.prepare_invoke();
     call.key(&options.stream).arg(&options.group).arg(&options.consumer).arg(options.gone_after_ms());
@@ -110,12 +116,17 @@ async fn round(stream: &Stream, connection: &mut Option<MultiplexedConnection>) 
     Ok(())
 }
 
-async fn trim(connection: &mut MultiplexedConnection, stream: &str, maxlen: u64) -> Result<(), Fault> {
-    for _ in 0..STEPS {
-        let gone: u64 = TRIM.prepare_invoke().key(stream).arg(maxlen).invoke_async(connection).await?;
-        if gone == 0 {
+async fn trim(stream: &Stream, connection: &mut MultiplexedConnection, maxlen: u64) -> Result<(), Fault> {
+    let mut step = STEP.0;
+    while !stream.shared.is_closing() {
+        let asked = Instant::now();
+        let mut call = TRIM.prepare_invoke();
+        call.key(&stream.options.stream).arg(maxlen).arg(step);
+        if call.invoke_async::<u64>(connection).await? == 0 {
             break;
         }
+        // Large entries take long, and everybody waits meanwhile.
+        step = if asked.elapsed() < QUICK { (step * 2).min(STEP.1) } else { STEP.0 };
     }
     Ok(())
 }

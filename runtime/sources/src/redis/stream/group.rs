@@ -3,8 +3,8 @@
 use super::Stream;
 use crate::redis::fault::Fault;
 use crate::redis::fields::EntryId;
-use redis::Value;
 use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,29 +13,48 @@ pub struct Group {
     stream: Arc<Stream>,
     /// It was there, or was made, since this worker has started.
     known: bool,
+    /// The stream is another one than before, or has lost entries, and no group was found or made since.
+    anew: bool,
     /// The process of the server, when it was there last.
     server: Option<String>,
 }
 
+/// How a stream stands.
+struct Standing {
+    /// The last id that it has given.
+    last: EntryId,
+    first: Option<EntryId>,
+    /// It has every entry that it ever had. False where the server cannot tell (before 7.0).
+    whole: bool,
+}
+
+impl Standing {
+    /// Whether this cannot be the stream that has once given the id `before`.
+    fn is_another(&self, before: EntryId) -> bool {
+        self.last < before
+            || (before > EntryId::default() && self.whole && self.first.is_some_and(|first| first > before))
+    }
+}
+
 impl Group {
     pub fn new(stream: Arc<Stream>) -> Self {
-        Self { stream, known: false, server: None }
+        Self { stream, known: false, anew: false, server: None }
     }
 
     /// Sees that the group is there. A stream whose last id went back has lost entries, or is another one.
     pub async fn find_or_make(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
         let (stream, group) = (&self.stream.options.stream, &self.stream.options.group);
-        let (before, last) = (self.stream.last_seen(), last_id(connection, stream).await?);
+        let (before, found) = (self.stream.last_seen(), look(connection, stream).await?);
         let server = process(connection).await;
-        let went_back = self.known && last.is_none_or(|last| last < before);
-        if went_back {
-            self.report(before, last);
-            self.stream.forget_seen(last.unwrap_or_default());
+        if self.known && found.as_ref().is_none_or(|found| found.is_another(before)) {
+            self.report(before, found.as_ref());
+            self.stream.forget_seen(found.as_ref().map_or(EntryId::default(), |found| found.last));
+            self.anew = true;
         }
-        if last.is_none() || !has_group(connection, stream, group).await? {
+        if found.is_none() || !has_group(connection, stream, group).await? {
             // A server that has started since may have lost the group, with whatever else.
             let has_restarted = self.server.is_some() && server.is_some() && server != self.server;
-            if self.known && !went_back && !has_restarted {
+            if self.known && !self.anew && !has_restarted {
                 return Err(destroyed(stream, group, before));
             }
             // Whatever such a stream has was added since, or is known to the ledger.
@@ -43,21 +62,24 @@ impl Group {
             make(connection, stream, group, start).await?;
             tracing::info!(pipeline = %self.stream.shared.pipeline, stream, group, start, "the group was made");
         }
-        (self.known, self.server) = (true, server);
+        (self.known, self.anew, self.server) = (true, false, server);
         self.stream.joined.send_replace(true);
-        self.stream.seen(last.unwrap_or_default());
+        self.stream.seen(found.map_or(EntryId::default(), |found| found.last));
         Ok(())
     }
 
-    fn report(&self, before: EntryId, last: Option<EntryId>) {
+    fn report(&self, before: EntryId, found: Option<&Standing>) {
         if before == EntryId::default() {
             return;
         }
-        let now =
-            last.map_or("there is no such stream".to_owned(), |last| format!("its last id is {last}"));
+        let now = match found {
+            None => "there is no such stream".to_owned(),
+            Some(Standing { last, .. }) if *last < before => format!("its last id is {last}"),
+            Some(_) => "it has newer entries alone: it was deleted, and made anew".to_owned(),
+        };
         tracing::error!(
             pipeline = %self.stream.shared.pipeline, stream = self.stream.options.stream, before = %before, now,
-            "the stream went backwards: the server has lost entries, by a failover or a restart from an older copy. What it delivers a second time is known to the ledger; what was added last may be gone"
+            "the stream went backwards: it was deleted or renamed, or the server has lost entries by a failover, an eviction or a restart from an older copy. What is delivered a second time is known to the ledger; what was added last may be gone"
         );
     }
 }
@@ -74,20 +96,23 @@ fn destroyed(stream: &str, group: &str, before: EntryId) -> Fault {
     ))
 }
 
-/// The last id that the stream has given; none where there is no stream.
-pub async fn last_id(
-    connection: &mut MultiplexedConnection,
-    stream: &str,
-) -> Result<Option<EntryId>, Fault> {
+/// How a stream stands; none where there is no stream.
+async fn look(connection: &mut MultiplexedConnection, stream: &str) -> Result<Option<Standing>, Fault> {
     let exists: u64 = redis::cmd("EXISTS").arg(stream).query_async(connection).await?;
     if exists == 0 {
         return Ok(None);
     }
     let told: BTreeMap<String, Value> =
         redis::cmd("XINFO").arg("STREAM").arg(stream).query_async(connection).await?;
-    let last =
-        told.get("last-generated-id").and_then(|v| redis::from_redis_value::<String>(v.clone()).ok());
-    Ok(last.as_deref().and_then(EntryId::parse))
+    let last = get::<String>(&told, "last-generated-id").and_then(|id| EntryId::parse(&id));
+    let first = get::<(String, Value)>(&told, "first-entry").and_then(|(id, _)| EntryId::parse(&id));
+    let added = get::<u64>(&told, "entries-added");
+    let whole = added.is_some() && added == get(&told, "length");
+    Ok(last.map(|last| Standing { last, first, whole }))
+}
+
+fn get<T: FromRedisValue>(told: &BTreeMap<String, Value>, name: &str) -> Option<T> {
+    redis::from_redis_value(told.get(name)?.clone()).ok()
 }
 
 async fn has_group(
@@ -97,8 +122,7 @@ async fn has_group(
 ) -> Result<bool, Fault> {
     let all: Vec<BTreeMap<String, Value>> =
         redis::cmd("XINFO").arg("GROUPS").arg(stream).query_async(connection).await?;
-    let name =
-        |one: &BTreeMap<String, Value>| redis::from_redis_value::<String>(one.get("name")?.clone()).ok();
+    let name = |one: &BTreeMap<String, Value>| get::<String>(one, "name");
     Ok(all.iter().filter_map(name).any(|name| name == group))
 }
 
@@ -114,5 +138,21 @@ async fn make(
         // Another worker was first.
         Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
         made => Ok(made?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_never_had_what_came_from_it_is_another_one() {
+        let id = |ms| EntryId { ms, seq: 0 };
+        let stream = |first, last, whole| Standing { last: id(last), first: Some(id(first)), whole };
+        assert!(stream(1, 4, true).is_another(id(5)), "its last id went back");
+        assert!(stream(6, 7, true).is_another(id(5)), "all that it ever had is newer");
+        assert!(!stream(6, 7, false).is_another(id(5)), "it may have been trimmed");
+        assert!(!stream(5, 7, true).is_another(id(5)), "it has what came from it");
+        assert!(!stream(1, 7, true).is_another(id(0)), "nothing came from it yet");
     }
 }

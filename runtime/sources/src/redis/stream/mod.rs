@@ -17,9 +17,9 @@ use super::desk;
 use super::fault::Fault;
 use super::fields::EntryId;
 use super::server::{ANSWER, Server};
-use super::shared::{Shared, all, lock};
+use super::shared::{Shared, lock};
 use super::shelf::{Place, Shelf};
-use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::sync::{Arc, Mutex};
@@ -152,11 +152,11 @@ impl Source for RedisStream {
     }
 
     fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
-        Box::pin(all(self.stream.shared.settle(batch)))
+        Box::pin(self.stream.shared.settle(batch).done())
     }
 
     fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
-        Box::pin(all(self.stream.shared.extend(batch)))
+        Box::pin(self.stream.shared.extend(batch).done())
     }
 
     fn lag(&self) -> Later<'_, Result<Lag, Class>> {
@@ -170,8 +170,8 @@ impl Source for RedisStream {
         self.stream.shared.in_words()
     }
 
-    fn lost_upstream(&self) -> Option<u64> {
-        Some(self.stream.shared.lost())
+    fn counted(&self) -> Counted {
+        vec![("lost_upstream", self.stream.shared.lost()), ("taken_over", self.stream.shared.taken_over())]
     }
 
     fn close(&self) -> Later<'_, ()> {

@@ -49,6 +49,7 @@ pub async fn run(stream: Arc<Stream>) {
         claimed: None,
         cursor: EntryId::default(),
         weight: HEAVY,
+        read: Instant::now(),
     };
     let (mut connection, mut failures) = (None, 0);
     while !reader.stream.shared.is_closing() {
@@ -85,6 +86,8 @@ struct Reader {
     cursor: EntryId,
     /// What an entry of the last page weighed.
     weight: usize,
+    /// When there was a read last.
+    read: Instant,
 }
 
 impl Reader {
@@ -98,7 +101,8 @@ impl Reader {
 
     /// One step: whatever comes first.
     async fn turn(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
-        let room = self.stream.shared.shelf().room(Instant::now());
+        let room = self.stream.shared.room_since(self.read).await;
+        self.read = Instant::now();
         let room = room.min((BYTES / self.weight.max(1)).clamp(1, PAGE));
         self.stream.shared.refresh_waiting(self.stream.options.interval() / 2);
         if room == 0 {
@@ -230,7 +234,8 @@ impl Reader {
         // Those are off the pending list already.
         let gone = texts(2).unwrap_or_default();
         self.stream.shared.lose(gone.len(), gone.first().map_or("", String::as_str));
-        if let (Some(first), Some(_)) = (claimed.iter().min(), claimed.last()) {
+        if let Some(first) = claimed.iter().min() {
+            self.stream.shared.take_over(claimed.len());
             tracing::info!(
                 pipeline = %self.stream.shared.pipeline, stream = options.stream, entries = claimed.len(),
                 "took over entries that had been idle for {:?}", options.claim_min_idle
