@@ -1,5 +1,6 @@
 //! The command line. Its words and codes are a contract.
 
+use crate::harness::args::InvokeArgs;
 use crate::versions::args::DeployArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -97,6 +98,14 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Handle one message with a component, without a pipeline, a queue or a configuration.
+    ///
+    /// It runs in the same sandbox as in a pipeline, with the same limits and grants. Shows what it printed, the
+    /// outcome, what it took and the memory it had.
+    #[command(
+        after_help = "Exit codes: 0 ok; 75 retry; 65 reject; 2 a trap, a timeout or too much memory; 1 the file is no handler.\n\nExample:\n  pelton invoke build/orders.wasm --body '{\"id\":7}' --header trace=a1\n  pelton invoke build/orders.wasm --body-file order.json --attempt 3 --times 1000 --json"
+    )]
+    Invoke(InvokeArgs),
     /// Make a pair of keys to sign components with: NAME.key, to be kept secret, and NAME.pub.
     #[command(after_help = "Example:\n  pelton keygen keys/ci")]
     Keygen {
@@ -327,7 +336,7 @@ pub enum LedgerCommand {
     },
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, value) = pair.ok_or("must be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -352,9 +361,14 @@ fn letter_id(text: &str) -> Result<LetterId, String> {
     Ok(LetterId::Place { topic: topic.to_owned(), partition, offset })
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let wanted = || format!("must be {}", crate::config::units::DURATION);
     crate::config::units::duration(text).ok_or_else(wanted)
+}
+
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let wanted = || format!("must be {}", crate::config::units::SIZE);
+    crate::config::units::size(text).ok_or_else(wanted)
 }
 
 /// Slower than that, what is on its way would be held too long for its broker.

@@ -68,6 +68,7 @@ fn help_has_an_example_for_every_command() {
         "rollback",
         "versions",
         "inspect",
+        "invoke",
         "keygen",
         "sign",
         "reload",

@@ -7,6 +7,7 @@ pub mod deploy;
 pub mod dlq;
 mod handlers;
 pub mod inspect;
+pub mod invoke;
 #[cfg(feature = "kafka")]
 mod kafka;
 pub mod ledger;
