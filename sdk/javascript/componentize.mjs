@@ -15,8 +15,13 @@ const here = dirname(fileURLToPath(import.meta.url));
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { output: { type: "string", short: "o" }, batch: { type: "boolean", default: false } },
+    options: {
+      output: { type: "string", short: "o" },
+      batch: { type: "boolean", default: false },
+      version: { type: "boolean", default: false },
+    },
   });
+  if (values.version) return console.log("pelton-componentize 0.1.0");
   const [source] = positionals;
   if (!source || !values.output) fail("usage: pelton-componentize SOURCE -o COMPONENT [--batch]");
   const folder = await mkdtemp(join(tmpdir(), "pelton-"));
@@ -57,7 +62,8 @@ export const ${glue} = component(handler.default);
     platform: "neutral",
     mainFields: ["module", "main"],
     target: "es2022",
-    keepNames: false,
+    // One SDK, wherever it is imported from: what is thrown is what is looked for.
+    alias: { pelton: join(here, "index.js") },
     sourcemap: "external",
     outdir: "out",
     write: false,
