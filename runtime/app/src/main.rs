@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod exit;
 mod harness;
+mod project;
 mod telemetry;
 mod versions;
 
@@ -60,6 +61,10 @@ fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
         Command::Rollback { pipeline, to } => commands::deploy::rollback(file, pipeline, to.as_deref()),
         Command::Versions { pipeline, json } => commands::versions::versions(file, pipeline, *json),
         Command::Inspect { component, json } => commands::inspect::inspect(component, *json),
+        Command::New(args) => commands::new::new(args),
+        Command::Build(args) => commands::build::build(args),
+        Command::Test(args) => return commands::test::test(args),
+        Command::Dev(args) => commands::dev::dev(args),
         Command::Invoke(args) => return commands::invoke::invoke(file, args),
         Command::Keygen { name } => commands::sign::keygen(name),
         Command::Sign { component, key } => commands::sign::sign(component, key),

@@ -33,7 +33,7 @@ pub fn inspect(file: &Path, as_json: bool) -> Outcome {
     Ok(())
 }
 
-fn kind(world: World) -> &'static str {
+pub fn kind(world: World) -> &'static str {
     match world {
         World::Message => "handler of messages",
         World::Batch => "handler of batches",

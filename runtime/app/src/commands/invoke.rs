@@ -3,9 +3,9 @@
 use super::{find, load, table};
 use crate::exit::{Fail, REFUSED};
 use crate::harness::args::InvokeArgs;
-use crate::harness::{Answered, Given, Harness, Line};
+use crate::harness::{Answered, Given, Harness, Line, time, told};
+use pelton_core::Outcome;
 use pelton_core::ports::Work;
-use pelton_core::{Failure, Outcome};
 use pelton_host::{HandlerSpec, Isolation};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Read, Write};
@@ -119,17 +119,6 @@ fn code(outcome: &Outcome) -> u8 {
     }
 }
 
-/// An outcome by its word, its reason and its delay.
-fn told(outcome: &Outcome) -> (&'static str, Option<&str>, Option<u64>) {
-    match outcome {
-        Outcome::Ok => ("ok", None, None),
-        Outcome::Retry { reason, after_ms } => ("retry", Some(reason), *after_ms),
-        Outcome::Reject { reason } => ("reject", Some(reason), None),
-        Outcome::Fault { kind, reason } => (Failure::from(*kind).as_str(), Some(reason), None),
-        Outcome::BatchFault | Outcome::NotStarted | Outcome::Interrupted => ("not-started", None, None),
-    }
-}
-
 fn as_json(harness: &Harness, calls: &Calls) -> Value {
     let outcome = |outcome: &Outcome| {
         let (word, reason, after_ms) = told(outcome);
@@ -189,31 +178,5 @@ fn say(out: &mut impl Write, outcome: &Outcome, count: u64) -> std::io::Result<(
         // A fault has the guest's frames below its first line.
         Some(reason) => writeln!(out, ": {}", reason.trim_end().replace('\n', "\n         ")),
         None => writeln!(out),
-    }
-}
-
-/// With three digits, in the unit that suits.
-fn time(took: Duration) -> String {
-    let us = took.as_secs_f64() * 1e6;
-    let (value, unit) = match us {
-        ..1e3 => (us, "us"),
-        ..1e6 => (us / 1e3, "ms"),
-        _ => (us / 1e6, "s"),
-    };
-    match value {
-        ..10.0 => format!("{value:.2} {unit}"),
-        ..100.0 => format!("{value:.1} {unit}"),
-        _ => format!("{value:.0} {unit}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_three_digits() {
-        let told = [7.1e-6, 0.000_812, 0.0123, 1.5, 120.0].map(|s| time(Duration::from_secs_f64(s)));
-        assert_eq!(told, ["7.10 us", "812 us", "12.3 ms", "1.50 s", "120 s"]);
     }
 }

@@ -2,8 +2,10 @@
 
 mod back;
 mod broker;
+pub mod build;
 pub mod check;
 pub mod deploy;
+pub mod dev;
 pub mod dlq;
 mod handlers;
 pub mod inspect;
@@ -14,6 +16,7 @@ pub mod ledger;
 mod letter;
 mod letterbox;
 pub mod live;
+pub mod new;
 #[cfg(feature = "sqs")]
 mod queue_letters;
 #[cfg(feature = "redis")]
@@ -41,6 +44,7 @@ mod sqs_advice;
 pub mod status;
 mod table;
 mod target;
+pub mod test;
 #[cfg(feature = "kafka")]
 mod topic_letters;
 pub mod versions;

@@ -7,9 +7,11 @@
 pub mod args;
 mod lines;
 mod message;
+mod words;
 
 pub use lines::Line;
 pub use message::Given;
+pub use words::{time, told};
 
 use crate::exit::{CONFIG, Fail};
 use lines::Lines;

@@ -31,7 +31,10 @@ pub fn build(project: &Project) -> Result<Built, Fail> {
     let began = Instant::now();
     let status = run(project, &project.manifest.build)?;
     if !status.success() {
-        return Err(Fail::refused(format!("the build failed: `{}` ended with {status}", project.manifest.build)));
+        return Err(Fail::refused(format!(
+            "the build failed: `{}` ended with {status}",
+            project.manifest.build
+        )));
     }
     let made = std::fs::metadata(&component).map_err(|_| {
         Fail::refused(format!(
@@ -65,9 +68,13 @@ pub fn want_tools(project: &Project) -> Result<(), Fail> {
     if missing.is_empty() {
         return Ok(());
     }
-    let lines = missing.iter().map(|tool| format!("\n  {}; to install it:\n      {}", tool.what, tool.install));
+    let lines =
+        missing.iter().map(|tool| format!("\n  {}; to install it:\n      {}", tool.what, tool.install));
     let text: String = lines.collect();
-    Err(Fail::refused(format!("this project cannot be built here yet, in {}:{text}", project.dir.display())))
+    Err(Fail::refused(format!(
+        "this project cannot be built here yet, in {}:{text}",
+        project.dir.display()
+    )))
 }
 
 /// What to type before the first build, if anything.

@@ -75,7 +75,8 @@ impl Project {
         let file = dir.join(MANIFEST);
         match std::fs::read_to_string(&file) {
             Ok(text) => {
-                let manifest = parse(&text).map_err(|why| Fail::refused(format!("{}: {why}", file.display())))?;
+                let manifest =
+                    parse(&text).map_err(|why| Fail::refused(format!("{}: {why}", file.display())))?;
                 Ok(Self { dir, manifest })
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::guess(dir),

@@ -48,7 +48,10 @@ pub fn environment() -> Vec<(&'static str, &'static str)> {
     vec![
         ("RUSTC", "/usr/bin/rustc"),
         ("RUSTC_BOOTSTRAP", "1"),
-        ("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", "-L native=/usr/lib/wasm32-wasi -C link-self-contained=no"),
+        (
+            "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS",
+            "-L native=/usr/lib/wasm32-wasi -C link-self-contained=no",
+        ),
         ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort"),
     ]
 }

@@ -1,6 +1,5 @@
 //! What `pelton new` writes: templates, SDKs and the contract, all of them in the binary.
 
-use super::manifest::MANIFEST;
 use crate::exit::Fail;
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -36,7 +35,12 @@ pub fn files(language: &str, name: &str, batch: bool) -> Files {
     let mut files = Files::new();
     let mut layers = vec![COMMON.to_owned(), language.to_owned()];
     if batch {
-        layers = vec![COMMON.to_owned(), format!("{COMMON}-batch"), language.to_owned(), format!("{language}-batch")];
+        layers = vec![
+            COMMON.to_owned(),
+            format!("{COMMON}-batch"),
+            language.to_owned(),
+            format!("{language}-batch"),
+        ];
     }
     for layer in layers {
         for (path, content) in below(&format!("{TEMPLATES}{layer}/")) {
@@ -133,6 +137,7 @@ pub fn misnamed(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::manifest::MANIFEST;
 
     #[test]
     fn every_language_has_both_forms_and_a_manifest() {

@@ -35,14 +35,18 @@ fn look(project: &Project, tool: &Tool) -> Option<Missing> {
     let wanted = tool.at_least.as_deref()?;
     match version(&printed) {
         Some(found) if found >= numbers(wanted) => None,
-        _ => missing(format!("{program} {wanted} or newer is wanted; there is: {}", printed.lines().next().unwrap_or(""))),
+        _ => missing(format!(
+            "{program} {wanted} or newer is wanted; there is: {}",
+            printed.lines().next().unwrap_or("")
+        )),
     }
 }
 
 /// The first number with a dot, or else the first number, as in `go version go1.26.8 linux/amd64` or `v20.20.2`.
 fn version(printed: &str) -> Option<Vec<u64>> {
     let is_part = |c: char| c.is_ascii_digit() || c == '.';
-    let words: Vec<&str> = printed.split(|c| !is_part(c)).filter(|w| w.starts_with(|c: char| c.is_ascii_digit())).collect();
+    let words: Vec<&str> =
+        printed.split(|c| !is_part(c)).filter(|w| w.starts_with(|c: char| c.is_ascii_digit())).collect();
     let word = words.iter().find(|word| word.contains('.')).or_else(|| words.first())?;
     Some(numbers(word))
 }
