@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import re
+import sys
 import traceback
 from collections.abc import Callable
 
@@ -14,18 +17,29 @@ from ._message import Header, Message
 
 # Bytes of a traceback that an operator is shown; the host keeps 4096.
 ROOM = 3800
+# Where the folders of the build are while the component is made.
+MOUNTED = re.compile(r"^/\d+/")
 
 
 def find(decorator: str) -> Callable:
     """The user's function. Runs while the component is made, so what it raises is a build error."""
     import handler as _  # noqa: F401  the user's module: importing it notes the function
 
-    function = _handler.noted.get(decorator)
-    if function is None:
-        other = "".join(_handler.noted)
-        hint = f"it has {other}: say so with `batch` in handler.toml" if other else f"put {decorator} on one"
-        raise SystemExit(f"handler.py has no function marked with {decorator}; {hint}")
-    return function
+    wrong = _handler.misses(decorator)
+    if wrong:
+        raise RuntimeError(wrong)
+    _keep_sources()
+    return _handler.noted[decorator]
+
+
+def _keep_sources() -> None:
+    """A component has no files: the lines that tracebacks show are read while it is made."""
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None) or ""
+        if MOUNTED.match(path) and path.endswith(".py") and "/site-packages/" not in path:
+            lines = linecache.getlines(path)
+            # Without a time of change it is never compared with the file.
+            linecache.cache[path] = (sum(map(len, lines)), None, lines, path)
 
 
 def message(given: wire.Message) -> Message:
@@ -47,8 +61,9 @@ def uncaught(error: BaseException) -> str:
     words = "".join(traceback.format_exception_only(error)).strip()
     # The first frame is this package's call of the handler.
     trace = error.__traceback__ and error.__traceback__.tb_next
-    frames = "".join(traceback.format_tb(trace)).rstrip()
-    text = f"uncaught {words}\n{frames}" if frames else f"uncaught {words}"
+    frames = traceback.extract_tb(trace)
+    own = [traceback.FrameSummary(MOUNTED.sub("", f.filename), f.lineno, f.name, line=f.line) for f in frames]
+    text = "\n".join([f"uncaught {words}", *traceback.format_list(own)]).rstrip()
     return text if len(text) <= ROOM else f"{text[: ROOM // 2]}\n...\n{text[-ROOM // 2 :]}"
 
 

@@ -35,3 +35,13 @@ def _note(decorator: str, function: Function) -> Function:
         raise TypeError(f"{other} is on `{marked.__name__}` already: a component has one handler, not {decorator} too")
     noted[decorator] = function
     return function
+
+
+def misses(decorator: str) -> str | None:
+    """Why handler.py is no handler of this form, if it is none."""
+    if decorator in noted:
+        return None
+    other = "".join(noted)
+    hint = "add or remove --batch in handler.toml" if other else f"put {decorator} on the function that handles"
+    has = f"it has {other}" if other else "no function is marked"
+    return f"handler.py has no {decorator} function: {has}; {hint}"

@@ -30,10 +30,11 @@ pub fn new(args: &NewArgs) -> Outcome {
         "pelton dev".to_owned(),
         "builds on every save and runs it: each line you type is a message",
     ));
-    let width = steps.iter().map(|(line, _)| line.len()).max().unwrap_or(0).min(24);
+    let widths = steps.iter().filter(|(_, what)| !what.is_empty()).map(|(line, _)| line.len());
+    let width = widths.filter(|width| *width < 30).max().unwrap_or(0);
     for (line, what) in steps {
         let what = if what.is_empty() { String::new() } else { format!("   # {what}") };
-        writeln!(out, "    {line:<width$}{what}")?;
+        writeln!(out, "{}", format!("    {line:<width$}{what}").trim_end())?;
     }
     if let Some(source) = &project.manifest.source {
         writeln!(out, "\nThe handler is {name}/{}.", source.display())?;

@@ -9,7 +9,7 @@ const PROGRAMS: [&str; 2] = [".venv/bin", "node_modules/.bin"];
 
 /// A command that is ready to be started.
 pub fn command(project: &Project, line: &str) -> Command {
-    let mut command = Command::new("sh");
+    let mut command = Command::new("/bin/sh");
     command.args(["-c", line]).current_dir(&project.dir);
     let mut first: Vec<OsString> = PROGRAMS.iter().map(|folder| project.dir.join(folder).into()).collect();
     if project.manifest.language == "rust" {
