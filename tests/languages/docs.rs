@@ -18,10 +18,12 @@ fn blocks(text: &str) -> Vec<(String, String)> {
 #[test]
 fn the_documents_show_the_templates_code() {
     let read = |file: &Path| std::fs::read_to_string(root().join(file)).expect("a file of the repository");
-    let found = blocks(&read(Path::new("docs/languages.md")));
-    assert!(found.len() >= 5, "only {} blocks of code are the templates'", found.len());
-    for (file, code) in found {
-        let template = read(Path::new(&file));
-        assert!(template.contains(code.trim_end()), "docs/languages.md shows of {file}:\n{code}");
+    for (document, least) in [("docs/languages.md", 6), ("README.md", 2)] {
+        let found = blocks(&read(Path::new(document)));
+        assert!(found.len() >= least, "{document}: only {} blocks of code are the templates'", found.len());
+        for (file, code) in found {
+            let template = read(Path::new(&file));
+            assert!(template.contains(code.trim_end()), "{document} shows of {file}:\n{code}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The batch form of each language, and whom it blames for an error that nobody meant.
 
-use crate::project::Project;
+use crate::project::{Project, said, tools};
+use pelton_tests::binary::root;
+use std::process::Command;
 
 const BLAME: &str = r#"
 [[case]]
@@ -45,4 +47,21 @@ fn typescript() {
 #[test]
 fn rust() {
     batches("rust", false);
+}
+
+/// The SDKs by themselves, by their languages' own tests.
+#[test]
+fn sdks() {
+    let (python, _) = tools();
+    let folder = root().join("tests/languages/sdk");
+    let run = |command: &mut Command| {
+        let said = said(command.current_dir(&folder));
+        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    };
+    let path = root().join("sdk/python");
+    run(Command::new(python.join("bin/python"))
+        .arg("test_python.py")
+        .env("PYTHONPATH", path)
+        .env("PYTHONDONTWRITEBYTECODE", "1"));
+    run(Command::new("node").args(["--test", "javascript.test.mjs"]));
 }

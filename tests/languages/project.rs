@@ -100,7 +100,7 @@ fn cache() -> PathBuf {
 }
 
 /// What `script/languages` installs: a Python environment, and a folder with node_modules.
-fn tools() -> &'static (PathBuf, PathBuf) {
+pub fn tools() -> &'static (PathBuf, PathBuf) {
     static TOOLS: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
     TOOLS.get_or_init(|| {
         let made = Command::new(root().join("script/languages")).stderr(Stdio::inherit()).output();
