@@ -1,11 +1,39 @@
 //! The command line. Its words and codes are a contract.
 
+use crate::harness::args::InvokeArgs;
+use crate::project::args::{BuildArgs, DevArgs, NewArgs, TestArgs};
 use crate::versions::args::DeployArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done (no such letter, a message that is too large); \
 64 wrong usage; 70 an internal fault; 78 bad configuration, or a data directory that another `pelton run` owns.";
+
+const CASES: &str = r#"A case gives a message and says what is wanted of it (all but the name may be left out):
+
+  [[case]]
+  name = "the gateway is down"
+  body = "text"                    # or json = { id = 7 }, body_file = "a.json", body_base64 = "AAE="
+  key = "customer-1"
+  headers = { trace = "a1" }       # or [["trace", "a1"], ["trace", "a2"]]
+  attempt = 3                      # the third start: two have failed. Also id, published_at_ms, replayed, tombstone
+  outcome = "retry"                # ok (the default) | retry | reject | trap | timeout | memory
+  after = "50ms"                   # the wait that the retry asks for
+  reason = "gateway"               # a part of it
+  logs = ["order 7"]               # each in some line that it prints; no_logs: in none
+  timeout = "1s"                   # limits to run within; else the pipeline's. Also memory = "64MiB"
+  within = "100ms"                 # fails when it takes longer
+  fresh = true                     # on a new instance
+
+With several messages, each is a [[case.message]] with what it is and what is wanted of it. They are handed over
+together, in order; `again = true` delivers the one before it once more, as the next attempt.
+
+Exit codes: 0 all passed; 1 something failed, or cannot be built.
+
+Example:
+  pelton test
+  pelton test handlers/orders --only gateway
+  pelton test --json > results.json"#;
 
 /// Runs message handlers: sandboxed WebAssembly components, with retries, deduplication and dead
 /// letters taken care of.
@@ -21,6 +49,24 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a handler's project from a template, in a new folder.
+    #[command(
+        after_help = "Example:\n  pelton new orders --language python\n  pelton new totals --language rust --batch"
+    )]
+    New(NewArgs),
+    /// Build a handler's project, and see that what it makes is a handler.
+    ///
+    /// Says what to install where a tool is missing. `handler.toml` has the commands.
+    #[command(after_help = "Example:\n  pelton build\n  pelton build handlers/orders")]
+    Build(BuildArgs),
+    /// Build a handler's project and test it: its own unit tests, then the cases in tests/*.toml on its component.
+    #[command(after_help = CASES)]
+    Test(TestArgs),
+    /// Work on a handler: build it on every save, run it on a queue of its own, and show each outcome.
+    ///
+    /// Each line of standard input is sent as a message. A build that fails leaves the version before it at work.
+    #[command(after_help = "Example:\n  pelton dev\n  pelton dev handlers/orders")]
+    Dev(DevArgs),
     /// Run the pipelines until told to stop.
     ///
     /// Ends on SIGTERM or SIGINT: what runs is finished, the rest handed back; a second signal ends
@@ -99,6 +145,14 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Handle one message with a component, without a pipeline, a queue or a configuration.
+    ///
+    /// It runs in the same sandbox as in a pipeline, with the same limits and grants. Shows what it printed, the
+    /// outcome, what it took and the memory it had.
+    #[command(
+        after_help = "Exit codes: 0 ok; 75 retry; 65 reject; 2 a trap, a timeout or too much memory; 1 the file is no handler.\n\nExample:\n  pelton invoke build/orders.wasm --body '{\"id\":7}' --header trace=a1\n  pelton invoke build/orders.wasm --body-file order.json --attempt 3 --times 1000 --json"
+    )]
+    Invoke(InvokeArgs),
     /// Make a pair of keys to sign components with: NAME.key, to be kept secret, and NAME.pub.
     #[command(after_help = "Example:\n  pelton keygen keys/ci")]
     Keygen {
@@ -347,7 +401,7 @@ pub enum LedgerCommand {
     },
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, value) = pair.ok_or("must be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -372,9 +426,14 @@ fn letter_id(text: &str) -> Result<LetterId, String> {
     Ok(LetterId::Place { topic: topic.to_owned(), partition, offset })
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let wanted = || format!("must be {}", crate::config::units::DURATION);
     crate::config::units::duration(text).ok_or_else(wanted)
+}
+
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let wanted = || format!("must be {}", crate::config::units::SIZE);
+    crate::config::units::size(text).ok_or_else(wanted)
 }
 
 /// Slower than that, what is on its way would be held too long for its broker.

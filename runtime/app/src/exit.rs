@@ -28,6 +28,11 @@ impl Fail {
         Self { code: USAGE, error: anyhow::anyhow!("{text}") }
     }
 
+    /// As [`Fail::refused`], with an error and what led to it.
+    pub fn refused_by(error: anyhow::Error) -> Self {
+        Self { code: REFUSED, error }
+    }
+
     pub fn refused(text: impl fmt::Display) -> Self {
         Self { code: REFUSED, error: anyhow::anyhow!("{text}") }
     }

@@ -11,6 +11,8 @@ mod config;
 mod crash;
 mod exit;
 mod oci;
+mod harness;
+mod project;
 mod telemetry;
 mod versions;
 
@@ -40,14 +42,15 @@ fn work() -> u8 {
         }
     };
     match perform(&cli) {
-        Ok(()) => 0,
+        Ok(code) => code,
         Err(fail) => exit::report(&fail),
     }
 }
 
-fn perform(cli: &Cli) -> exit::Outcome {
+/// The exit code of what was asked for, if it could be done.
+fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
     let file = &cli.config;
-    match &cli.command {
+    let done = match &cli.command {
         Command::Run(args) => commands::run::run(file, args),
         Command::Check { connect } => commands::check::check(file, *connect),
         Command::Send(args) => commands::send::send(file, args),
@@ -59,13 +62,19 @@ fn perform(cli: &Cli) -> exit::Outcome {
         Command::Rollback { pipeline, to } => commands::deploy::rollback(file, pipeline, to.as_deref()),
         Command::Versions { pipeline, json } => commands::versions::versions(file, pipeline, *json),
         Command::Inspect { component, json } => commands::inspect::inspect(component, *json),
+        Command::New(args) => commands::new::new(args),
+        Command::Build(args) => commands::build::build(args),
+        Command::Test(args) => return commands::test::test(args),
+        Command::Dev(args) => commands::dev::dev(args),
+        Command::Invoke(args) => return commands::invoke::invoke(file, args),
         Command::Keygen { name } => commands::sign::keygen(name),
         Command::Sign { component, key } => commands::sign::sign(component, key),
         Command::Push { component, to } => commands::push::push(component, to),
         Command::Reload { pipeline } => commands::reload::reload(file, pipeline.as_deref()),
         Command::Status { json } => commands::status::status(file, *json),
         Command::Completions { shell } => commands::completions(*shell),
-    }
+    };
+    done.map(|()| 0)
 }
 
 /// The hidden command by which the worker starts itself to compile a component in a process of its

@@ -52,6 +52,10 @@ fn every_bad_configuration_is_told_in_these_words() {
 fn help_has_an_example_for_every_command() {
     let commands = [
         "",
+        "new",
+        "build",
+        "test",
+        "dev",
         "run",
         "check",
         "send",
@@ -68,6 +72,7 @@ fn help_has_an_example_for_every_command() {
         "rollback",
         "versions",
         "inspect",
+        "invoke",
         "keygen",
         "sign",
         "reload",

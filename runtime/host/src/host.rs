@@ -80,6 +80,12 @@ impl Host {
         self.load_bytes(pipeline, &bytes, spec)
     }
 
+    /// Whether code for the component with this digest is in the cache, so that loading it compiles nothing.
+    #[must_use]
+    pub fn is_compiled(&self, digest: &str) -> bool {
+        self.0.cache.as_ref().is_some_and(|cache| cache.is_checked(digest, &self.0.engine))
+    }
+
     /// As [`Host::load`], from bytes.
     pub fn load_bytes(
         &self,
@@ -112,6 +118,7 @@ impl Host {
             ),
             memory: spec.memory,
             room: Arc::clone(&sandbox.room),
+            used: Arc::default(),
         };
         let shared = Shared::new(&info.digest, maker, spec);
         let instance = sandbox.trial(&shared, info.world, spec.timeout.clamp(START.0, START.1))?;

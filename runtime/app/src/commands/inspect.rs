@@ -37,7 +37,7 @@ pub fn inspect(file: &str, as_json: bool) -> Outcome {
     Ok(())
 }
 
-fn kind(world: World) -> &'static str {
+pub fn kind(world: World) -> &'static str {
     match world {
         World::Message => "handler of messages",
         World::Batch => "handler of batches",

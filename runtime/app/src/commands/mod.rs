@@ -2,11 +2,14 @@
 
 mod back;
 mod broker;
+pub mod build;
 pub mod check;
 pub mod deploy;
+pub mod dev;
 pub mod dlq;
 mod handlers;
 pub mod inspect;
+pub mod invoke;
 #[cfg(feature = "kafka")]
 mod kafka;
 pub mod ledger;
@@ -14,6 +17,7 @@ mod letter;
 mod letterbox;
 pub mod live;
 pub mod push;
+pub mod new;
 #[cfg(feature = "sqs")]
 mod queue_letters;
 #[cfg(feature = "redis")]
@@ -43,6 +47,7 @@ mod sqs_advice;
 pub mod status;
 mod table;
 mod target;
+pub mod test;
 #[cfg(feature = "kafka")]
 mod topic_letters;
 pub mod versions;

@@ -4,7 +4,7 @@ use super::{handlers, live, load, options, status, store_fail};
 use crate::cli::RunArgs;
 use crate::config::{Config, Invalid, LettersConfig, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
-use crate::telemetry::{live_line, logs, progress};
+use crate::telemetry::{live_line, logs, outcomes, progress};
 use crate::versions::start::{self, Started};
 use crate::versions::{reload, watch};
 use indicatif::ProgressBar;
@@ -114,7 +114,7 @@ pub fn open(
     let source = source(store, config, pipeline, &ledger)?;
     let letters = letters(pipeline, &ledger)?;
     let generations = Arc::new(Generations::new(handler));
-    let handler = generations.clone();
+    let handler = outcomes::tell(generations.clone());
     let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler };
     let stats = Arc::new(PipelineStats::default());
     let job = (spec(config, pipeline), ports.clone(), stats.clone());

@@ -2,5 +2,6 @@
 
 pub mod live_line;
 pub mod logs;
+pub mod outcomes;
 pub mod progress;
 pub mod time;

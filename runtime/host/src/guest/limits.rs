@@ -47,6 +47,11 @@ impl Limiter {
         self.refused = None;
     }
 
+    /// Bytes of memory that the store has now.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
     pub(crate) fn refused(&self) -> Option<Refusal> {
         self.refused
     }

@@ -109,6 +109,12 @@ impl WasmHandler {
         &self.info
     }
 
+    /// The most linear memory that one instance has had so far, in bytes. What runs is counted when it ends.
+    #[must_use]
+    pub fn memory_used(&self) -> usize {
+        self.shared.maker.used.bytes()
+    }
+
     /// Bytes of output that were dropped so far, over the quota or over the rate.
     #[must_use]
     pub fn output_dropped(&self) -> u64 {

@@ -13,6 +13,7 @@ use pelton_core::outcome::Outcome;
 use pelton_core::ports::Work;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 use wasmtime::component::{self, InstancePre};
 use wasmtime::{Engine, Store};
@@ -39,13 +40,19 @@ pub(crate) struct Maker {
     pub(crate) log: Arc<PipelineLog>,
     pub(crate) memory: usize,
     pub(crate) room: Arc<Room>,
+    pub(crate) used: Arc<Used>,
 }
+
+/// The most memory that any instance of a handler has had, in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Used(AtomicUsize);
 
 /// A warm instance.
 pub(crate) struct Instance {
     store: Store<State>,
     exports: Exports,
     output: Arc<Output>,
+    used: Arc<Used>,
     /// Calls so far.
     pub(crate) calls: u32,
     /// When it was put aside.
@@ -105,6 +112,7 @@ impl Maker {
             output: Arc::clone(&store.data().output),
             store,
             exports,
+            used: Arc::clone(&self.used),
             calls: 0,
             idle_since: Instant::now(),
             _freed: Freed(Arc::clone(&self.room)),
@@ -155,6 +163,7 @@ impl Instance {
     /// The chunk has ended; its messages are not held until the next one.
     pub(crate) fn release(&mut self) {
         self.output.release();
+        self.used.note(self.store.data().limits.memory());
         self.idle_since = Instant::now();
     }
 
@@ -167,6 +176,17 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         self.output.end();
+        self.used.note(self.store.data().limits.memory());
+    }
+}
+
+impl Used {
+    fn note(&self, bytes: usize) {
+        self.0.fetch_max(bytes, Relaxed);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Relaxed)
     }
 }
 

@@ -1,0 +1,32 @@
+//! `pelton build`: from a project to a component that is known to run.
+
+use super::inspect;
+use crate::exit::Outcome;
+use crate::project::args::BuildArgs;
+use crate::project::{Project, build, limits};
+use std::io::Write;
+
+/// Builds and validates.
+pub fn build(args: &BuildArgs) -> Outcome {
+    let project = Project::find(&args.dir)?;
+    let built = build::build(&project)?;
+    let harness = build::validate(&project, &limits::spec(&project))?;
+    let info = harness.info();
+    writeln!(
+        std::io::stdout(),
+        "{} is {}: {}, built in {:.1?}\ndigest {}",
+        project.manifest.component.display(),
+        inspect::kind(info.world),
+        size(built.size),
+        built.took,
+        info.digest
+    )?;
+    Ok(())
+}
+
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}

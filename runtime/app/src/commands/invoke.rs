@@ -1,0 +1,182 @@
+//! `pelton invoke`: one message through the real sandbox, without a pipeline.
+
+use super::{find, load, table};
+use crate::exit::{Fail, REFUSED};
+use crate::harness::args::InvokeArgs;
+use crate::harness::{Answered, Given, Harness, Line, time, told};
+use pelton_core::Outcome;
+use pelton_core::ports::Work;
+use pelton_host::{HandlerSpec, Isolation};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// What the outcome ends the command with. Those of a command's own exit codes where there is one.
+const RETRY: u8 = 75;
+const REJECT: u8 = 65;
+const FAULT: u8 = 2;
+
+/// The calls of one invocation: the first, and then all others together.
+struct Calls {
+    first: Answered,
+    warm: Option<Answered>,
+}
+
+/// Handles a message as often as asked; the exit code tells the last outcome.
+pub fn invoke(config: &Path, args: &InvokeArgs) -> Result<u8, Fail> {
+    let spec = spec(config, args)?;
+    let work = message(args)?.work();
+    let harness = Harness::load("invoke", &args.file, &spec)?;
+    let calls = call(&harness, &work, args.times as usize)?;
+    if args.json {
+        writeln!(std::io::stdout(), "{}", as_json(&harness, &calls))?;
+    } else {
+        print(&harness, &spec, &calls)?;
+    }
+    let last = calls.outcomes().last();
+    Ok(last.map_or(REFUSED, code))
+}
+
+/// Limits: those of a pipeline, if one is named, and what is asked for beside.
+fn spec(config: &Path, args: &InvokeArgs) -> Result<HandlerSpec, Fail> {
+    let mut spec = match &args.pipeline {
+        Some(name) => find(&load(config)?, name)?.handler.spec.clone(),
+        None => HandlerSpec::default(),
+    };
+    spec.digest = None;
+    spec.concurrency = 1;
+    spec.timeout = args.timeout.unwrap_or(spec.timeout);
+    spec.memory = args.memory.unwrap_or(spec.memory);
+    if args.fresh {
+        spec.isolation = Isolation::Message;
+    }
+    Ok(spec)
+}
+
+fn message(args: &InvokeArgs) -> Result<Given, Fail> {
+    let bytes = |(name, value): &(String, String)| (name.clone(), value.clone().into_bytes());
+    Ok(Given {
+        id: args.id.clone(),
+        pipeline: args.pipeline.clone().unwrap_or_else(|| "invoke".to_owned()),
+        origin: "invoke".to_owned(),
+        key: args.key.clone().map(String::into_bytes),
+        headers: args.headers.iter().map(bytes).collect(),
+        body: body(args)?,
+        attempt: args.attempt,
+        published_at_ms: Some(crate::versions::now_ms()),
+        ..Given::default()
+    })
+}
+
+fn body(args: &InvokeArgs) -> Result<Vec<u8>, Fail> {
+    let cannot = |path: &Path, error| Fail::refused(format!("{} cannot be read: {error}", path.display()));
+    match (&args.body, &args.body_file) {
+        (Some(text), _) => Ok(text.clone().into_bytes()),
+        (None, Some(path)) => std::fs::read(path).map_err(|error| cannot(path, error)),
+        (None, None) if std::io::stdin().is_terminal() => {
+            Err(Fail::usage("there is no body: give --body TEXT or --body-file FILE, or pipe it in"))
+        }
+        (None, None) => {
+            let mut body = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut body)?;
+            Ok(body)
+        }
+    }
+}
+
+fn call(harness: &Harness, work: &Work, times: usize) -> Result<Calls, Fail> {
+    let first = harness.handle(vec![work.clone()])?;
+    let warm = (times > 1).then(|| harness.handle(vec![work.clone(); times - 1])).transpose()?;
+    Ok(Calls { first, warm })
+}
+
+impl Calls {
+    fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.first.outcomes.iter().chain(self.warm.iter().flat_map(|warm| &warm.outcomes))
+    }
+
+    fn logs(&self) -> impl Iterator<Item = &Line> {
+        self.first.logs.iter().chain(self.warm.iter().flat_map(|warm| &warm.logs))
+    }
+
+    /// What one of the later calls took, on average.
+    fn each(&self) -> Option<(u32, Duration)> {
+        let warm = self.warm.as_ref()?;
+        let count = u32::try_from(warm.outcomes.len()).ok()?;
+        Some((count, warm.took / count))
+    }
+}
+
+fn code(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Ok => 0,
+        Outcome::Retry { .. } => RETRY,
+        Outcome::Reject { .. } => REJECT,
+        Outcome::Fault { .. } => FAULT,
+        // The harness settles these itself.
+        Outcome::BatchFault | Outcome::NotStarted | Outcome::Interrupted => REFUSED,
+    }
+}
+
+fn as_json(harness: &Harness, calls: &Calls) -> Value {
+    let outcome = |outcome: &Outcome| {
+        let (word, reason, after_ms) = told(outcome);
+        json!({ "outcome": word, "reason": reason, "after_ms": after_ms })
+    };
+    let line = |line: &Line| json!({ "stream": line.stream, "level": line.level(), "message_id": line.message_id, "text": line.text });
+    let micros = |took: Duration| took.as_secs_f64() * 1e6;
+    let loaded = harness.loaded();
+    json!({
+        "digest": harness.info().digest,
+        "calls": calls.outcomes().map(outcome).collect::<Vec<_>>(),
+        "logs": calls.logs().map(line).collect::<Vec<_>>(),
+        "load_us": micros(loaded.took),
+        "compiled": loaded.compiled,
+        "first_us": micros(calls.first.took),
+        "each_us": calls.each().map(|(_, took)| micros(took)),
+        "memory_bytes": harness.memory_used(),
+    })
+}
+
+fn print(harness: &Harness, spec: &HandlerSpec, calls: &Calls) -> Result<(), Fail> {
+    let mut out = std::io::stdout().lock();
+    for line in calls.logs() {
+        writeln!(out, "{:<8} {}", line.stream, line.text)?;
+    }
+    let mut last: Option<(&Outcome, u64)> = None;
+    for outcome in calls.outcomes() {
+        last = match last {
+            Some((same, count)) if same == outcome => Some((same, count + 1)),
+            other => {
+                other.map(|(outcome, count)| say(&mut out, outcome, count)).transpose()?;
+                Some((outcome, 1))
+            }
+        };
+    }
+    last.map(|(outcome, count)| say(&mut out, outcome, count)).transpose()?;
+    let loaded = harness.loaded();
+    let how = if loaded.compiled { "compiled now" } else { "compiled before" };
+    writeln!(out, "load     {} ({how})", time(loaded.took))?;
+    write!(out, "call     {}", time(calls.first.took))?;
+    if let Some((count, took)) = calls.each() {
+        write!(out, " the first, then {} at {} each", table::number(count.into()), time(took))?;
+    }
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    writeln!(out, "\nmemory   {:.1} MiB of {:.0} MiB", mib(harness.memory_used()), mib(spec.memory))?;
+    Ok(())
+}
+
+fn say(out: &mut impl Write, outcome: &Outcome, count: u64) -> std::io::Result<()> {
+    let (word, reason, after_ms) = told(outcome);
+    write!(out, "outcome  {word}")?;
+    after_ms.map(|ms| write!(out, " after {ms} ms")).transpose()?;
+    if count > 1 {
+        write!(out, " ({} times)", table::number(count))?;
+    }
+    match reason {
+        // A fault has the guest's frames below its first line.
+        Some(reason) => writeln!(out, ": {}", reason.trim_end().replace('\n', "\n         ")),
+        None => writeln!(out),
+    }
+}

@@ -1,0 +1,47 @@
+//! `pelton new`: a handler's project from a template.
+
+use crate::exit::{Fail, Outcome};
+use crate::project::args::NewArgs;
+use crate::project::{Project, build, template};
+use std::io::Write;
+use std::path::Path;
+
+/// Makes the folder and says what to type next.
+pub fn new(args: &NewArgs) -> Outcome {
+    let name = &args.name;
+    if let Some(why) = template::misnamed(name) {
+        return Err(Fail::usage(format!("the name \"{name}\" {why}; an example is order-emails")));
+    }
+    let folder = Path::new(name);
+    template::write(folder, &template::files(&args.language, name, args.batch))?;
+    let project = Project::find(folder)?;
+    let mut out = std::io::stdout().lock();
+    let form = if args.batch { "batches of messages" } else { "messages" };
+    writeln!(out, "{name}/ is a handler of {form}, in {}. Next:\n", project.manifest.language)?;
+    let mut steps = vec![(format!("cd {name}"), "")];
+    steps.extend(
+        build::installs(&project).into_iter().map(|line| (line, "what is missing on this machine")),
+    );
+    steps.push((
+        "pelton test".to_owned(),
+        "builds it, runs its unit tests, then tests/cases.toml on the component",
+    ));
+    steps.push((
+        "pelton dev".to_owned(),
+        "builds on every save and runs it: each line you type is a message",
+    ));
+    let widths = steps.iter().filter(|(_, what)| !what.is_empty()).map(|(line, _)| line.len());
+    let width = widths.filter(|width| *width < 30).max().unwrap_or(0);
+    for (line, what) in steps {
+        let what = if what.is_empty() { String::new() } else { format!("   # {what}") };
+        writeln!(out, "{}", format!("    {line:<width$}{what}").trim_end())?;
+    }
+    if let Some(source) = &project.manifest.source {
+        writeln!(out, "\nThe handler is {name}/{}.", source.display())?;
+    }
+    writeln!(
+        out,
+        "{name}/pelton.toml says how it is run (`pelton run`), {name}/handler.toml how it is built; vendor/ holds the SDK."
+    )?;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! `pelton test`: a project's own unit tests, then its cases on the real component.
+
+use crate::exit::{Fail, REFUSED};
+use crate::harness::time;
+use crate::project::args::TestArgs;
+use crate::project::cases::{Case, Ran, Runner, read_all};
+use crate::project::{Project, build};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+
+/// Runs all there is; the exit code is 1 when anything fails.
+pub fn test(args: &TestArgs) -> Result<u8, Fail> {
+    let project = Project::find(&args.dir)?;
+    let name = &project.manifest.name;
+    // Before what takes long: a case that cannot be read is found at once.
+    let mut cases = read_all(&project.dir, name)?;
+    if let Some(only) = &args.only {
+        cases.retain(|case| case.name.contains(only));
+        if cases.is_empty() {
+            return Err(Fail::usage(format!("no case has \"{only}\" in its name")));
+        }
+    }
+    if !args.no_build {
+        say(args, &format!("building: {}", project.manifest.build))?;
+        build::build(&project)?;
+    }
+    let units = units(&project, args)?;
+    let mut runner = Runner::new(&project)?;
+    let mut ran = Vec::new();
+    let mut file = None;
+    for case in &cases {
+        if file != Some(&case.file) {
+            say(args, &format!("\ncases: {}", case.file.display()))?;
+            file = Some(&case.file);
+        }
+        let one = runner.run(case)?;
+        show(args, case, &one)?;
+        ran.push(one);
+    }
+    let failed = ran.iter().filter(|one| !one.problems.is_empty()).count();
+    let good = failed == 0 && units != Some(false);
+    if args.json {
+        writeln!(std::io::stdout(), "{}", as_json(&project, units, &cases, &ran))?;
+    } else {
+        summary(units, cases.len(), failed)?;
+    }
+    Ok(if good { 0 } else { REFUSED })
+}
+
+/// Whether the language's own tests hold; none, where there are none or they are not asked for.
+fn units(project: &Project, args: &TestArgs) -> Result<Option<bool>, Fail> {
+    let Some(line) = project.manifest.test.as_ref().filter(|_| args.only.is_none()) else {
+        return Ok(None);
+    };
+    build::want_tools(project)?;
+    say(args, &format!("unit tests: {line}"))?;
+    Ok(Some(build::run(project, line)?.success()))
+}
+
+/// For people; nothing on standard output where a program reads it.
+fn say(args: &TestArgs, text: &str) -> std::io::Result<()> {
+    if args.json { writeln!(std::io::stderr(), "{text}") } else { writeln!(std::io::stdout(), "{text}") }
+}
+
+fn show(args: &TestArgs, case: &Case, ran: &Ran) -> std::io::Result<()> {
+    let took = time(ran.took);
+    if ran.problems.is_empty() {
+        return say(args, &format!("  ok      {} ({took})", case.name));
+    }
+    say(args, &format!("  FAILED  {} ({took})", case.name))?;
+    for text in &ran.problems {
+        say(args, &format!("          {}", text.replace('\n', "\n          ")))?;
+    }
+    for line in &ran.logs {
+        say(args, &format!("          {:<7} {}", line.stream, line.text))?;
+    }
+    Ok(())
+}
+
+fn summary(units: Option<bool>, count: usize, failed: usize) -> std::io::Result<()> {
+    let units = match units {
+        Some(true) => "unit tests passed; ",
+        Some(false) => "unit tests FAILED; ",
+        None => "",
+    };
+    let cases = match (count, failed) {
+        (0, _) => "there are no cases: write some into tests/*.toml".to_owned(),
+        (count, 0) => format!("{count} cases passed"),
+        (count, failed) => format!("{failed} of {count} cases FAILED"),
+    };
+    writeln!(std::io::stdout(), "\n{units}{cases}")
+}
+
+fn as_json(project: &Project, units: Option<bool>, cases: &[Case], ran: &[Ran]) -> Value {
+    let file = |path: &Path| path.display().to_string();
+    let one = |(case, ran): (&Case, &Ran)| {
+        let lines: Vec<Value> = ran
+            .logs
+            .iter()
+            .map(|line| json!({ "stream": line.stream, "message_id": line.message_id, "text": line.text }))
+            .collect();
+        json!({
+            "file": file(&case.file), "name": case.name, "ok": ran.problems.is_empty(),
+            "problems": ran.problems, "took_us": ran.took.as_secs_f64() * 1e6, "logs": lines,
+        })
+    };
+    let failed = ran.iter().filter(|one| !one.problems.is_empty()).count();
+    json!({
+        "name": project.manifest.name, "language": project.manifest.language, "unit_tests_ok": units,
+        "passed": ran.len() - failed, "failed": failed,
+        "cases": cases.iter().zip(ran).map(one).collect::<Vec<_>>(),
+    })
+}

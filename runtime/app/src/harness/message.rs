@@ -1,0 +1,60 @@
+//! A message made up by whoever tries a handler out.
+
+use pelton_core::message::{Header, Message};
+use pelton_core::ports::Work;
+use std::sync::Arc;
+
+/// What a message and its delivery are made of.
+#[derive(Debug, Clone)]
+pub struct Given {
+    pub id: String,
+    pub pipeline: String,
+    pub origin: String,
+    pub key: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    /// 1-based.
+    pub attempt: u32,
+    /// Milliseconds since the epoch.
+    pub published_at_ms: Option<u64>,
+    pub replayed: bool,
+    pub tombstone: bool,
+}
+
+impl Default for Given {
+    /// An empty message, delivered for the first time.
+    fn default() -> Self {
+        Self {
+            id: "message-1".to_owned(),
+            pipeline: "try".to_owned(),
+            origin: "try".to_owned(),
+            key: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+            attempt: 1,
+            published_at_ms: None,
+            replayed: false,
+            tombstone: false,
+        }
+    }
+}
+
+impl Given {
+    /// As the engine hands it to a handler. Its idempotency key is what a pipeline of this name gives.
+    pub fn work(self) -> Work {
+        let idempotency_key = format!("{}:{}", self.pipeline, self.id);
+        let header = |(name, value)| Header { name, value };
+        let message = Message {
+            id: self.id,
+            pipeline: self.pipeline.into(),
+            origin: self.origin.into(),
+            key: self.key,
+            headers: self.headers.into_iter().map(header).collect(),
+            body: self.body,
+            published_at_ms: self.published_at_ms,
+            replayed: self.replayed,
+            tombstone: self.tombstone,
+        };
+        Work { message: Arc::new(message), attempt: self.attempt, lane: None, idempotency_key }
+    }
+}

@@ -1,0 +1,46 @@
+//! The words of `pelton new`, `build`, `test` and `dev`.
+
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// The handler's name, and that of the folder that is made for it: a-z, 0-9, - and _.
+    pub name: String,
+    /// What it is written in.
+    #[arg(long, short, value_parser = clap::builder::PossibleValuesParser::new(super::template::languages()))]
+    pub language: String,
+    /// It handles many messages at a time, for what gains from it: bulk inserts, vectorised work.
+    #[arg(long)]
+    pub batch: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The project's folder.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// The project's folder.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Only the cases with this text in their names, and no unit tests.
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
+    /// Test the component that is there.
+    #[arg(long)]
+    pub no_build: bool,
+    /// Print one JSON object on standard output; all else goes to standard error.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// The project's folder.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+}

@@ -1,0 +1,85 @@
+//! Building: the tools are there, the project's command succeeds, and what it made is a handler.
+
+use super::{Project, shell, tools};
+use crate::exit::Fail;
+use crate::harness::Harness;
+use anyhow::Context;
+use pelton_host::HandlerSpec;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// What was made.
+#[derive(Debug)]
+pub struct Built {
+    /// Bytes of the component.
+    pub size: u64,
+    /// What the command took.
+    pub took: Duration,
+}
+
+/// Builds a project and leaves its component in its place. What the command prints goes to standard error. Blocks until
+/// it is done.
+///
+/// # Errors
+/// With the code 1: a tool is missing, the command failed, or it made nothing.
+pub fn build(project: &Project) -> Result<Built, Fail> {
+    want_tools(project)?;
+    let component = project.component();
+    if let Some(folder) = component.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    let began = Instant::now();
+    let status = run(project, &project.manifest.build)?;
+    if !status.success() {
+        return Err(Fail::refused(format!(
+            "the build failed: `{}` ended with {status}",
+            project.manifest.build
+        )));
+    }
+    let made = std::fs::metadata(&component).map_err(|_| {
+        Fail::refused(format!(
+            "`{}` made no {}: `component` in handler.toml says where it is",
+            project.manifest.build,
+            component.display()
+        ))
+    })?;
+    Ok(Built { size: made.len(), took: began.elapsed() })
+}
+
+/// Loads what was built as a worker would: checked, compiled, linked and started once.
+///
+/// # Errors
+/// With the code 1: why it is no handler.
+pub fn validate(project: &Project, spec: &HandlerSpec) -> Result<Harness, Fail> {
+    Harness::load(&project.manifest.name, &project.component(), spec)
+}
+
+/// Runs a command of the project to its end. Its standard output goes to standard error, since ours is for answers.
+pub fn run(project: &Project, line: &str) -> Result<ExitStatus, Fail> {
+    let mut command = shell::command(project, line);
+    command.stdin(Stdio::null()).stdout(std::io::stderr());
+    Ok(command.status().with_context(|| format!("`{line}` cannot be started"))?)
+}
+
+/// # Errors
+/// What is missing, and what to type.
+pub fn want_tools(project: &Project) -> Result<(), Fail> {
+    let missing = tools::missing(project);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lines =
+        missing.iter().map(|tool| format!("\n  {}; to install it:\n      {}", tool.what, tool.install));
+    let text: String = lines.collect();
+    Err(Fail::refused(format!(
+        "this project cannot be built here yet, in {}:{text}",
+        project.dir.display()
+    )))
+}
+
+/// What to type before the first build, if anything.
+pub fn installs(project: &Project) -> Vec<String> {
+    let mut lines: Vec<String> = tools::missing(project).into_iter().map(|tool| tool.install).collect();
+    lines.dedup();
+    lines
+}

@@ -1,0 +1,124 @@
+//! Where a handler is tried out: a data directory of its own with an embedded queue, whatever `pelton.toml` reads from.
+
+use crate::exit::Fail;
+use crate::project::Project;
+use anyhow::Context;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use toml::{Table, Value};
+
+/// The folder for it, inside the project.
+const FOLDER: &str = ".pelton";
+
+/// A configuration and its queue.
+pub struct Place {
+    pipeline: String,
+    pub config: PathBuf,
+    /// As people would type it.
+    shown: PathBuf,
+}
+
+impl Place {
+    /// Writes the configuration.
+    ///
+    /// # Errors
+    /// `pelton.toml` is no TOML, or nothing can be written.
+    pub fn make(project: &Project) -> Result<Self, Fail> {
+        let file = project.dir.join("pelton.toml");
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let table: Table =
+            text.parse().with_context(|| format!("{}", file.display())).map_err(Fail::refused_by)?;
+        let folder = project.dir.join(FOLDER);
+        let config = folder.join("dev.toml");
+        let (pipeline, table) = derived(project, &table);
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&config, table.to_string()))
+            .with_context(|| format!("{} cannot be written", config.display()))
+            .map_err(Fail::refused_by)?;
+        let here = std::env::current_dir().unwrap_or_default();
+        let shown = config.strip_prefix(&here).unwrap_or(&config).to_owned();
+        Ok(Self { pipeline, config, shown })
+    }
+
+    /// What to do now.
+    pub fn hint(&self) -> String {
+        format!(
+            "running. Each line typed here is sent as a message; others: pelton send {} --config {} --body ... --header ...",
+            self.pipeline,
+            self.shown.display()
+        )
+    }
+
+    /// Sends a message; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// The command cannot be started. What it refuses it says itself.
+    pub fn send(&self, body: &str) -> Result<(), Fail> {
+        Command::new(std::env::current_exe()?)
+            .args(["send", &self.pipeline, "--body", body, "--config"])
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()?;
+        Ok(())
+    }
+}
+
+/// The pipeline of this project as it is configured, but for where messages come from, where letters go, and what keeps
+/// a new version out.
+fn derived(project: &Project, table: &Table) -> (String, Table) {
+    let none = Table::new();
+    let pipelines = table.get("pipelines").and_then(Value::as_table).unwrap_or(&none);
+    let is_ours = |value: &Value| {
+        let component =
+            value.get("handler").and_then(|handler| handler.get("component")).and_then(Value::as_str);
+        component.is_some_and(|path| project.dir.join(path) == project.component())
+    };
+    let found = pipelines.iter().find(|(_, value)| is_ours(value));
+    let (name, mut pipeline) = match found {
+        Some((name, Value::Table(pipeline))) => (name.clone(), pipeline.clone()),
+        _ => (project.manifest.name.clone(), Table::new()),
+    };
+    pipeline.remove("source");
+    pipeline.remove("dead_letter");
+    let mut handler = pipeline.get("handler").and_then(Value::as_table).cloned().unwrap_or_default();
+    for key in ["digest", "require_signature", "rollout"] {
+        handler.remove(key);
+    }
+    let path = |path: &Path| Value::String(path.display().to_string());
+    handler.insert("component".to_owned(), path(&project.component()));
+    handler.insert("reload".to_owned(), Value::String("watch".to_owned()));
+    pipeline.insert("handler".to_owned(), Value::Table(handler));
+    let mut whole = Table::new();
+    whole.insert("data_dir".to_owned(), path(&project.dir.join(FOLDER).join("data")));
+    whole.insert("shutdown_timeout".to_owned(), Value::String("2s".to_owned()));
+    whole.insert(
+        "pipelines".to_owned(),
+        Value::Table(Table::from_iter([(name.clone(), Value::Table(pipeline))])),
+    );
+    (name, whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_is_left_out_and_the_limits_are_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("handler.py"), "").expect("writable");
+        let project = Project::find(dir.path()).expect("python");
+        let component = project.manifest.component.display();
+        let text = format!(
+            "data_dir = \"/srv\"\n[pipelines.mine.handler]\ncomponent = \"{component}\"\ndigest = \"x\"\nmemory = \"64MiB\"\n[pipelines.mine.source]\ntype = \"kafka\"\n[pipelines.mine.retry]\nmax_attempts = 3"
+        );
+        let (name, table) = derived(&project, &text.parse().expect("TOML"));
+        assert_eq!(name, "mine");
+        let pipeline = &table["pipelines"]["mine"];
+        assert!(pipeline.get("source").is_none());
+        assert_eq!(pipeline["handler"]["memory"].as_str(), Some("64MiB"));
+        assert!(pipeline["handler"].get("digest").is_none());
+        assert_eq!(pipeline["retry"]["max_attempts"].as_integer(), Some(3));
+        assert_ne!(table["data_dir"].as_str(), Some("/srv"));
+    }
+}

@@ -1,0 +1,148 @@
+//! `handler.toml`: which language a project is in, what builds and tests it, and what that needs.
+
+use super::template;
+use crate::exit::Fail;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// The file that makes a folder a project.
+pub const MANIFEST: &str = "handler.toml";
+
+/// A project.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub dir: PathBuf,
+    pub manifest: Manifest,
+}
+
+/// What `handler.toml` says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub name: String,
+    pub language: String,
+    /// Where the handler is written: for those who look for it.
+    #[serde(default)]
+    pub source: Option<PathBuf>,
+    /// What `build` makes.
+    pub component: PathBuf,
+    /// A command of the shell.
+    pub build: String,
+    /// A command of the shell; none, where the language has no tests of its own.
+    #[serde(default)]
+    pub test: Option<String>,
+    #[serde(default)]
+    pub tools: Vec<Tool>,
+}
+
+/// What has to be there before building.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// A command that succeeds where it is, and prints its version.
+    #[serde(default)]
+    pub check: Option<String>,
+    /// Instead: a target that the Rust compiler has a standard library for.
+    #[serde(default)]
+    pub rust_target: Option<String>,
+    /// The oldest version that does.
+    #[serde(default)]
+    pub at_least: Option<String>,
+    /// What to type where it is missing.
+    pub install: String,
+}
+
+/// Which file gives a language away, in the order in which they are looked for.
+const SIGNS: &[(&str, &str)] = &[
+    ("Cargo.toml", "rust"),
+    ("go.mod", "go"),
+    ("tsconfig.json", "typescript"),
+    ("package.json", "javascript"),
+    ("handler.py", "python"),
+    ("pyproject.toml", "python"),
+    ("handler.c", "c"),
+];
+
+impl Project {
+    /// Finds the project in a folder: by its `handler.toml`, or else by what its language's projects have.
+    ///
+    /// # Errors
+    /// There is none, or its `handler.toml` is wrong.
+    pub fn find(dir: &Path) -> Result<Self, Fail> {
+        let dir = dir
+            .canonicalize()
+            .map_err(|error| Fail::usage(format!("the folder {}: {error}", dir.display())))?;
+        let file = dir.join(MANIFEST);
+        match std::fs::read_to_string(&file) {
+            Ok(text) => {
+                let manifest =
+                    parse(&text).map_err(|why| Fail::refused(format!("{}: {why}", file.display())))?;
+                Ok(Self { dir, manifest })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::guess(dir),
+            Err(error) => Err(Fail::refused(format!("{} cannot be read: {error}", file.display()))),
+        }
+    }
+
+    /// The component's file.
+    pub fn component(&self) -> PathBuf {
+        self.dir.join(&self.manifest.component)
+    }
+
+    fn guess(dir: PathBuf) -> Result<Self, Fail> {
+        let none = || {
+            let languages = template::languages().join(" | ");
+            Fail::usage(format!(
+                "there is no project in {}: no {MANIFEST}, and no file that tells the language. `pelton new NAME --language {languages}` makes one",
+                dir.display()
+            ))
+        };
+        let (_, language) = SIGNS.iter().find(|(sign, _)| dir.join(sign).is_file()).ok_or_else(none)?;
+        let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("handler").to_lowercase();
+        let text = template::file(language, MANIFEST, &name).ok_or_else(none)?;
+        let manifest = parse(&text).map_err(|why| anyhow::anyhow!("the template of {language}: {why}"))?;
+        Ok(Self { dir, manifest })
+    }
+}
+
+fn parse(text: &str) -> Result<Manifest, String> {
+    let manifest: Manifest = toml::from_str(text).map_err(|error| error.to_string())?;
+    for tool in &manifest.tools {
+        if tool.check.is_some() == tool.rust_target.is_some() {
+            return Err("each of [[tools]] has one of `check` and `rust_target`".to_owned());
+        }
+    }
+    Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_has_a_good_manifest() {
+        for language in template::languages() {
+            let text = template::file(language, MANIFEST, "orders").expect(language);
+            let manifest = parse(&text).expect(language);
+            assert_eq!(manifest.language, language);
+            assert_eq!(manifest.name, "orders");
+        }
+    }
+
+    #[test]
+    fn a_project_without_a_manifest_is_known_by_its_files() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let nothing = Project::find(dir.path()).expect_err("it is empty");
+        assert!(nothing.error.to_string().contains("pelton new"), "{}", nothing.error);
+        std::fs::write(dir.path().join("handler.py"), "").expect("writable");
+        assert_eq!(Project::find(dir.path()).expect("python").manifest.language, "python");
+    }
+
+    #[test]
+    fn a_wrong_manifest_says_where() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join(MANIFEST), "name = \"a\"\nlanguag = \"go\"").expect("writable");
+        let text = Project::find(dir.path()).expect_err("wrong").error.to_string();
+        assert!(text.contains("languag") && text.contains("handler.toml"), "{text}");
+    }
+}

@@ -1,0 +1,60 @@
+//! What became of each start of a handler, as log events: for who tries a handler out, not for a worker under load.
+
+use crate::harness::told;
+use pelton_core::Outcome;
+use pelton_core::ports::{Handler, Later, Report, Work};
+use std::sync::Arc;
+
+/// What `PELTON_LOG` calls them.
+pub const TARGET: &str = "outcome";
+
+/// The handler itself, or one that tells, where such events are wanted.
+pub fn tell(handler: Arc<dyn Handler>) -> Arc<dyn Handler> {
+    if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
+        Arc::new(Telling(handler))
+    } else {
+        handler
+    }
+}
+
+struct Telling(Arc<dyn Handler>);
+
+impl Handler for Telling {
+    fn digest(&self) -> Arc<str> {
+        self.0.digest()
+    }
+
+    fn max_chunk(&self) -> usize {
+        self.0.max_chunk()
+    }
+
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+        let names = work.clone();
+        let telling: Report = Box::new(move |digest, settled| {
+            settled.iter().for_each(|(place, outcome)| event(&names[*place], outcome));
+            report(digest, settled);
+        });
+        self.0.handle(work, telling)
+    }
+
+    fn interrupt(&self) {
+        self.0.interrupt();
+    }
+
+    fn beside(&self) -> Option<Arc<dyn Handler>> {
+        self.0.beside().map(|handler| Arc::new(Self(handler)) as Arc<dyn Handler>)
+    }
+}
+
+fn event(work: &Work, outcome: &Outcome) {
+    // Not an outcome of the message: it is started again.
+    if matches!(outcome, Outcome::NotStarted | Outcome::BatchFault | Outcome::Interrupted) {
+        return;
+    }
+    let (word, reason, after_ms) = told(outcome);
+    let message = &work.message;
+    tracing::debug!(
+        target: TARGET, pipeline = %message.pipeline, message_id = %message.id, attempt = work.attempt,
+        outcome = word, after_ms, reason, "handled"
+    );
+}

@@ -1,0 +1,21 @@
+"""Write a Pelton message handler in Python: one function, compiled to a WebAssembly component.
+
+    from pelton import Message, Reject, Retry, handler
+
+    @handler
+    def handle(message: Message) -> None:
+        order = message.json()
+        if order["amount_cents"] < 0:
+            raise Reject("the amount is negative")
+
+Returning settles the message. `Retry` asks for another try, `Reject` makes a dead letter at once, and any
+other exception is a retry with its traceback. What is printed becomes log lines with the message's id.
+
+It is plain Python and imports nothing of the runtime, so handlers are tested like any function.
+"""
+
+from ._failure import Reject, Retry
+from ._handler import batch_handler, handler
+from ._message import Header, Message
+
+__all__ = ["Header", "Message", "Reject", "Retry", "batch_handler", "handler"]
