@@ -7,7 +7,7 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Builder, Config, Region};
+use aws_sdk_sqs::config::{BehaviorVersion, Builder, Config, Region, StalledStreamProtectionConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -65,6 +65,8 @@ impl Connection {
             let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT);
             let timeouts = timeouts.operation_attempt_timeout(patience(wait)).build();
             let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled());
+            // Answers are whole or late: the timeout ends what stalls.
+            let config = config.stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             Client::from_conf(config.build())
         };
         self.receiver.get_or_init(make).await
@@ -80,6 +82,7 @@ impl Connection {
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ANSWER).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(timeouts);
         if let Some(endpoint_url) = &self.endpoint_url {
             loader = loader.endpoint_url(endpoint_url);

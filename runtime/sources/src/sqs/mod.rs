@@ -23,7 +23,7 @@ mod requests;
 mod state;
 
 pub use client::Connection;
-pub use convert::{MESSAGE_ID, SYSTEM_PREFIX};
+pub use convert::{MESSAGE_ID, SYSTEM_PREFIX, is_message_id};
 pub use desk::{Desk, QueueFacts, Redrive};
 pub use kept::KeptLetter;
 pub use letters::SqsLetters;
