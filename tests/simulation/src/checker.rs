@@ -218,9 +218,10 @@ impl Checker {
             || world.broker[n] == AtBroker::Gone
     }
 
-    /// It is a letter, and nothing else with its key has taken effect.
+    /// It is a letter, and neither it nor anything else with its key has taken effect.
     fn is_given_up_on(&self, world: &World, n: usize) -> bool {
-        world.letters.contains(&n) && !world.completed.contains(&world.sent[n].identity)
+        let key_done = world.shape.dedup && world.completed.contains(&world.sent[n].identity);
+        world.letters.contains(&n) && !world.effects.contains(&n) && !key_done
     }
 
     /// A handler is done with a message.

@@ -63,6 +63,7 @@ impl SqsSource {
     #[must_use]
     pub fn open(mut options: SqsOptions, connection: Connection) -> Self {
         options.wait = options.wait.min(LONGEST_WAIT);
+        let connection = connection.holding(options.visibility);
         let shared = Arc::new(Shared::new(options, connection));
         let (jobs, asked) = unbounded_channel();
         let poller = tokio::spawn(poll::run(shared.clone(), jobs.clone()));
