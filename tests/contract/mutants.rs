@@ -214,4 +214,8 @@ impl Ledger for BrokenLedger {
         }
         self.inner.release(batch)
     }
+
+    fn count_duplicates(&self, count: u64) {
+        self.inner.count_duplicates(count);
+    }
 }

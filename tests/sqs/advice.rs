@@ -2,9 +2,12 @@
 
 use crate::{Shop, order, pipeline, plain, taken};
 use aws_sdk_sqs::types::QueueAttributeName::RedrivePolicy;
+use pelton_tests::components::plugin;
 use pelton_tests::denying::Denying;
 use pelton_tests::proxy::Proxy;
+use pelton_tests::site::Pipeline;
 use pelton_tests::sqs::{Sent, Sqs};
+use pelton_tests::sqs_stub::Stub;
 use pelton_tests::wait::until;
 
 pub fn policy(target: &str, max_receives: u32) -> String {
@@ -100,4 +103,47 @@ fn letters_that_may_not_be_sent_are_tried_again() {
     until("its message alone stays", || (sqs.counts(&url).unsettled() == 1).then_some(()));
     assert_eq!(shop.status()["handled"], 1);
     drop(worker);
+}
+
+/// What emulators do not have: retention, encryption.
+#[test]
+fn what_is_kept_too_short_or_less_secret_is_said_by_check_and_at_the_start() {
+    const DAYS_14: &str = "1209600";
+    let stub = Stub::start();
+    let (url, letters) = (stub.queue("orders"), stub.queue("letters"));
+    let policy = policy("redriven", 10);
+    let key = "alias/own";
+    stub.attributes("orders", &[("RedrivePolicy", &policy), ("KmsMasterKeyId", key)]);
+    stub.attributes("redriven", &[("MessageRetentionPeriod", DAYS_14)]);
+    stub.attributes("letters", &[("MessageRetentionPeriod", "3600")]);
+    let into = format!("queue_url = \"{letters}\"");
+    let one = |dedup: &str| {
+        let own = Pipeline::new("orders", plugin("orders")).with("", &crate::source(&url, ""));
+        own.with("dead_letter", &into).with("dedup", dedup)
+    };
+    let shop = Shop::new(&[one("")]);
+    let wanted = [
+        "source: the queue keeps messages for 4 d, and its dead-letter queue for 14 d, and the ledger knows them for 14 d: what comes again later is handled again. Set `dedup.expires_after` to \"18d\" or more",
+        "dead_letter: letters are kept for 3600 s, and messages of the queue for 4 d: set the retention of letters to 14 d",
+        "dead_letter: messages of the queue are encrypted with a key of its own, and letters in letters are not: set its KmsMasterKeyId to alias/own",
+    ];
+    let said = |shop: &Shop| {
+        let checked = shop.run(&["check", "--connect"]);
+        assert!(checked.status.success(), "{checked:?}");
+        String::from_utf8_lossy(&checked.stderr).into_owned()
+    };
+    let checked = said(&shop);
+    let worker = shop.worker();
+    for words in wanted {
+        assert!(checked.contains(words), "{words} is not in\n{checked}");
+        worker.log.wait(words, |line| line.says(words) && line.field("level") == "WARN");
+    }
+    worker.stop();
+
+    // Set as it was told to, it says no more of this.
+    stub.attributes("letters", &[("MessageRetentionPeriod", DAYS_14), ("KmsMasterKeyId", key)]);
+    let checked = said(&Shop::new(&[one("expires_after = \"18d\"")]));
+    for word in ["expires_after", "retention", "encrypted"] {
+        assert!(!checked.contains(word), "{checked}");
+    }
 }

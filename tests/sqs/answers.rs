@@ -381,3 +381,23 @@ fn what_is_held_at_the_end_goes_back_at_once_and_is_not_given_twice() {
         assert_eq!(bench.about(message), [(DeleteBatch, None)], "{}", number(message));
     }
 }
+
+/// Else they, and all of their groups behind them, would be hidden for the whole visibility.
+#[test]
+fn what_was_handed_out_in_order_while_the_source_closes_is_asked_for_again_and_goes_back() {
+    let bench = Bench::with("orders.fifo", Duration::from_secs(3_600));
+    until("it waits for messages", || (bench.stub.polls() == 1).then_some(()));
+    let held = Arc::new(AtomicBool::new(false));
+    let is_held = held.clone();
+    bench.stub.script(move |call| {
+        let now = call.operation == Receive && !is_held.swap(true, Ordering::SeqCst);
+        if now { How::Held } else { How::Well }
+    });
+    until("a receive whose answer hangs waits", || held.load(Ordering::SeqCst).then_some(()));
+    bench.stub.send(bench.queue, &(0..5).map(|n| order(n, "g", 0)).collect::<Vec<_>>());
+    until("they are handed out", || (bench.counts().in_flight == 5).then_some(()));
+    bench.runtime.block_on(bench.source.close());
+    assert_eq!(bench.counts(), Counts { visible: 5, ..Counts::default() });
+    let names = attempts(&bench);
+    assert_eq!(names[names.len() - 1], names[names.len() - 2], "asked for by the same name");
+}

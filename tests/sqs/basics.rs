@@ -1,7 +1,9 @@
 //! From a queue through the handler: order, retries, what messages carry, where it ends.
 
 use crate::{Shop, order, pipeline, plain, taken};
-use pelton_tests::sqs::{Counts, Sent, Sqs};
+use pelton_tests::components::plugin;
+use pelton_tests::site::Pipeline;
+use pelton_tests::sqs::{self, Counts, Sent, Sqs};
 use std::collections::BTreeMap;
 
 #[test]
@@ -133,4 +135,69 @@ fn what_contradicts_the_queue_is_said_with_the_number_to_set() {
     let said = String::from_utf8_lossy(&none.stderr).into_owned();
     assert_eq!(none.status.code(), Some(78));
     assert!(said.contains("Make the queue, or correct `queue_url`"), "{said}");
+}
+
+/// A producer may give one id to several messages. Each of them is settled at once, and counted: what became of
+/// all that was sent can be told from the status.
+#[test]
+fn messages_that_were_given_one_id_are_each_settled_and_counted() {
+    let sqs = Sqs::start();
+    let url = sqs.queue("orders.fifo", &[]);
+    // What was not settled would be there again after an hour.
+    let source = format!(
+        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \"1h\" }}"
+    );
+    let shop = Shop::new(&[Pipeline::new("orders", plugin("orders")).with("", &source)]);
+    // As an id for deduplication the service does not take it, so all of them are in the queue.
+    let send =
+        |n: u64| drop(shop.done(&["send", "orders", "--id", "my id", "--body", &order(n, "a", 0).body]));
+    (1..=3).for_each(send);
+    shop.until_empty();
+    send(4);
+    let (second, _) = shop.until_empty();
+    assert_eq!(taken(&second.log), Vec::<u64>::new());
+    let status = shop.status();
+    assert_eq!((&status["handled"], &status["duplicates"]), (&1.into(), &3.into()), "{status}");
+    assert_eq!(sqs.counts(&url), Counts::default());
+}
+
+/// What an attribute is, is of use to others: it has its type again when it comes back from a letter.
+#[test]
+fn attributes_keep_their_types_through_letters_and_replays() {
+    let sqs = Sqs::start();
+    let (url, letters) = (sqs.queue("orders", &[]), sqs.queue("letters", &[]));
+    let typed = [
+        ("count", "Number", "12"),
+        ("age", "Number.int", "0007"),
+        ("text", "String", "9"),
+        ("image", "Binary.png", "a text"),
+    ];
+    // More than a letter has room for, and less.
+    for more in [0, 6] {
+        let attributes = typed.iter().map(|(name, kind, value)| sqs::typed(name, kind, value));
+        let plain = (0..more).map(|n| sqs::typed(&format!("more.{n}"), "String", "v"));
+        let all: Vec<_> = attributes.chain(plain).collect();
+        sqs.send_typed(&url, "no order", &all);
+        let into = format!("queue_url = \"{letters}\"");
+        for kept in [pipeline(&url, ""), pipeline(&url, "").with("dead_letter", &into)] {
+            let shop = Shop::new(&[kept]);
+            shop.until_empty();
+            let headers = shop.letters()[0]["headers"].to_string();
+            assert!(headers.contains("Number.int"), "the handler could know it: {headers}");
+            shop.done(&["dlq", "replay", "orders", "--all"]);
+        }
+        let back = sqs.receive(&url, 0).remove(0);
+        let own = back.message_attributes().expect("it has attributes");
+        if more == 0 {
+            typed.iter().for_each(|(name, kind, _)| assert_eq!(own[*name].data_type(), *kind, "{name}"));
+            assert_eq!(own["image"].binary_value().map(AsRef::as_ref), Some(&b"a text"[..]));
+        } else {
+            assert!(
+                own["pelton-attribute-types"]
+                    .string_value()
+                    .is_some_and(|said| said.contains("Number.int"))
+            );
+        }
+        sqs.purge(&url);
+    }
 }

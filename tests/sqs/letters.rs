@@ -72,3 +72,41 @@ fn letters_in_the_data_directory_go_back_into_the_queue() {
     shop.until_empty();
     assert_eq!(shop.letters().len(), 1, "it failed again");
 }
+
+/// SQS hands out what stands behind others of its group only when these are gone.
+#[test]
+fn all_letters_of_a_queue_in_order_go_back_and_those_not_seen_are_said() {
+    let sqs = Sqs::start();
+    let (url, target) = (sqs.queue("orders.fifo", &[]), sqs.queue("letters.fifo", &[]));
+    let poison = |n: u64| Sent { body: format!("no order {n}"), ..order(n, "g", 0) };
+    sqs.send(&url, &(1..=25).map(poison).collect::<Vec<_>>());
+    let shop = Shop::new(&[into_queue(&url, &target)]);
+    shop.until_empty();
+    let listed = shop.run(&["dlq", "list", "orders", "--json"]);
+    let (out, said) = (String::from_utf8_lossy(&listed.stdout), String::from_utf8_lossy(&listed.stderr));
+    let seen = out.lines().count();
+    let wanted = format!("note: about {} more letters of orders stand behind these", 25 - seen);
+    assert!((1..25).contains(&seen) && said.contains(&wanted), "{seen} letters: {said}");
+    let said = shop.done(&["dlq", "replay", "orders", "--all"]);
+    assert!(said.starts_with("replayed 25 letters"), "{said}");
+    assert_eq!((sqs.counts(&url).unsettled(), sqs.counts(&target)), (25, Counts::default()));
+    shop.until_empty();
+    let bodies: Vec<String> = shop.letters().iter().map(|l| l["body"].to_string()).collect();
+    let wanted: Vec<String> = (1..=bodies.len()).map(|n| format!("\"no order {n}\"")).collect();
+    assert_eq!(bodies, wanted, "they went back in their order");
+    let said = shop.done(&["dlq", "purge", "orders", "--all"]);
+    assert!(said.starts_with("purged 25 letters"), "{said}");
+    assert_eq!(sqs.counts(&target), Counts::default());
+}
+
+/// What has no key follows nobody, in a queue of letters that is in order too.
+#[test]
+fn letters_without_a_key_stand_behind_no_other() {
+    let sqs = Sqs::start();
+    let (url, target) = (sqs.queue("orders", &[]), sqs.queue("letters.fifo", &[]));
+    let poison = |n: u64| Sent { body: format!("no order {n}"), ..plain(n, 0) };
+    sqs.send(&url, &(1..=25).map(poison).collect::<Vec<_>>());
+    let shop = Shop::new(&[into_queue(&url, &target)]);
+    shop.until_empty();
+    assert_eq!(shop.letters().len(), 25);
+}

@@ -3,8 +3,10 @@
 use crate::advice::policy;
 use crate::{Shop, order, plain, taken};
 use aws_sdk_sqs::types::QueueAttributeName::RedrivePolicy;
+use pelton_core::points::NAMES;
 use pelton_tests::site::Pipeline;
-use pelton_tests::sqs::{Counts, Sent, Sqs};
+use pelton_tests::sqs::{Counts, LOGIN, Sent, Sqs};
+use rustix::process::Signal;
 
 /// A queue whose messages go to `letters` after so many receives.
 fn redriven(sqs: &Sqs, kind: &str, max_receives: u32) -> (String, String) {
@@ -96,4 +98,34 @@ fn what_cannot_be_read_is_counted_once_until_the_policy_has_moved_it() {
     shop.until_empty();
     assert_eq!((sqs.counts(&url), sqs.counts(&letters).visible), (Counts::default(), 1));
     assert_eq!(shop.status()["dead_letters_written"]["invalid"], 1);
+}
+
+/// Between any two steps of a message that is given up on, and of its neighbours: each has its effect once, or is
+/// given up on once, and the policy has moved it in the end.
+#[test]
+fn a_kill_at_any_point_loses_nothing_that_is_left_to_the_policy() {
+    let sqs = Sqs::start();
+    let (url, letters) = redriven(&sqs, "", 12);
+    let shop = Shop::new(&[left(&url, 2)]);
+    let (mut good, mut bad_ones) = (Vec::new(), 0);
+    for point in NAMES {
+        for n in [1, 2] {
+            let first = good.len() as u64 + 1;
+            let numbers = first..first + 4;
+            sqs.send(&url, &numbers.clone().map(|n| plain(n, 0)).chain([bad()]).collect::<Vec<_>>());
+            good.extend(numbers);
+            bad_ones += 1;
+            let at = format!("{point}:{n}");
+            let crashing: Vec<_> = LOGIN.into_iter().chain([("PELTON_CRASH_AT", at.as_str())]).collect();
+            let ended = shop.0.worker_with(&["--until-empty"], &crashing).wait();
+            let killed = ended.signal == Some(Signal::KILL.as_raw());
+            assert!(killed || n > 1, "the worker never came to {at}: {ended:?}");
+            shop.until_empty();
+            assert_eq!(sqs.counts(&url), Counts::default(), "after {at}");
+            let status = shop.status();
+            let counted = (&status["handled"], &status["dead_letters_written"]["rejected"]);
+            assert_eq!(counted, (&good.len().into(), &bad_ones.into()), "after {at}: {status}");
+            assert_eq!(sqs.counts(&letters).visible, bad_ones, "after {at}");
+        }
+    }
 }

@@ -101,6 +101,32 @@ impl Sqs {
         self.runtime.block_on(send(&self.client, queue_url, messages))
     }
 
+    /// Sends a message with attributes, as `typed` makes them.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn send_typed(&self, queue_url: &str, body: &str, attributes: &[(String, MessageAttributeValue)]) {
+        let call = self.client.send_message().queue_url(queue_url).message_body(body);
+        let call = call.set_message_attributes(Some(attributes.iter().cloned().collect()));
+        self.runtime.block_on(call.send()).expect("it is taken");
+    }
+
+    /// Removes what is in a queue.
+    ///
+    /// # Panics
+    /// When the service does not answer.
+    pub fn purge(&self, queue_url: &str) {
+        self.runtime.block_on(self.client.purge_queue().queue_url(queue_url).send()).expect("it is done");
+    }
+
+    /// Removes a queue.
+    ///
+    /// # Panics
+    /// When the service does not answer.
+    pub fn remove_queue(&self, queue_url: &str) {
+        self.runtime.block_on(self.client.delete_queue().queue_url(queue_url).send()).expect("it is done");
+    }
+
     /// How many messages a queue has.
     ///
     /// # Panics
@@ -203,6 +229,20 @@ fn entry(number: usize, message: &Sent) -> SendMessageBatchRequestEntry {
         .set_message_deduplication_id(message.dedup.clone())
         .set_delay_seconds((message.delay_s > 0).then_some(message.delay_s));
     entry.build().expect("it has all that it needs")
+}
+
+/// An attribute of a type; `Binary` and its kin with the bytes of the text.
+///
+/// # Panics
+/// Never: it has all that it needs.
+#[must_use]
+pub fn typed(name: &str, kind: &str, value: &str) -> (String, MessageAttributeValue) {
+    let builder = MessageAttributeValue::builder().data_type(kind);
+    let builder = match kind.starts_with("Binary") {
+        true => builder.binary_value(Blob::new(value)),
+        false => builder.string_value(value),
+    };
+    (name.to_owned(), builder.build().expect("it has a type"))
 }
 
 fn attribute(value: &[u8]) -> MessageAttributeValue {

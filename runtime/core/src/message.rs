@@ -91,6 +91,9 @@ pub struct Delivery {
     pub assignment: u32,
     /// When the lease ends, where the source has leases. See `Source::receive` for what it counts from.
     pub lease_until: Option<Time>,
+    /// Which of the messages with this id it is, where producers may give one id to several and the
+    /// broker tells them apart: the same on every redelivery of one.
+    pub instance: Option<u64>,
 }
 
 /// Monotonic time in milliseconds since an origin the driver chooses. Never wall time.

@@ -233,6 +233,10 @@ pub trait Ledger: Send + Sync {
 
     /// Ends claims that did not complete. On disk when it returns, with what they settle.
     fn release(&self, batch: Vec<Release>) -> Later<'_, Vec<Result<(), Class>>>;
+
+    /// Told that so many deliveries are acknowledged because their message was completed before, by a source
+    /// that is not the ledger's own: what that removes is counted where it is removed. Only a count; does not wait.
+    fn count_duplicates(&self, _count: u64) {}
 }
 
 /// Where messages go that were given up on.

@@ -144,6 +144,7 @@ mod tests {
             attempts: 0,
             assignment: 0,
             lease_until: None,
+            instance: None,
         }
     }
 

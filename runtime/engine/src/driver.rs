@@ -75,6 +75,8 @@ pub(crate) struct Driver {
     abandon: Option<Instant>,
     asked_unsettled: bool,
     look_again: Option<Instant>,
+    /// Duplicates that the ledger was told of.
+    duplicates: u64,
 }
 
 /// Whether the task goes on.
@@ -123,6 +125,7 @@ impl Driver {
             abandon: None,
             asked_unsettled: false,
             look_again: None,
+            duplicates: 0,
         }
     }
 
@@ -163,7 +166,7 @@ impl Driver {
                 other => self.performer.start(other),
             }
         }
-        self.stats.set(self.pipeline.counts());
+        self.count();
         let idle = self.pipeline.is_idle();
         if idle && self.draining || self.is_abandoned() {
             return Next::Done;
@@ -173,6 +176,16 @@ impl Driver {
             self.performer.ask_unsettled();
         }
         Next::Continue
+    }
+
+    fn count(&mut self) {
+        let counts = self.pipeline.counts();
+        self.stats.set(counts);
+        let more = counts.duplicates - self.duplicates;
+        if more > 0 && !self.performer.ports.source.capabilities().shares_ledger {
+            self.performer.ports.ledger.count_duplicates(more);
+        }
+        self.duplicates = counts.duplicates;
     }
 
     /// Whether time is up for what a broker or a disk does not answer.

@@ -218,6 +218,12 @@ impl Checker {
             || world.broker[n] == AtBroker::Gone
     }
 
+    /// It is a letter, and neither it nor anything else with its key has taken effect.
+    fn is_given_up_on(&self, world: &World, n: usize) -> bool {
+        let key_done = world.shape.dedup && world.completed.contains(&world.sent[n].identity);
+        world.letters.contains(&n) && !world.effects.contains(&n) && !key_done
+    }
+
     /// A handler is done with a message.
     pub fn stopped(&mut self, world: &World, n: usize, ok: bool) {
         self.running.remove(&world.sent[n].identity);
@@ -248,6 +254,19 @@ impl Checker {
         let n = world.of(receipt);
         if !world.shape.caps.cumulative && self.held.get(&receipt).is_none_or(|until| *until <= now) {
             self.broken(3, format!("m{n} is settled with a lease that has ended"));
+        }
+        let leaves = matches!(how, Settle::Leave { .. });
+        if leaves && (!world.shape.redrive || !world.letters.contains(&n)) {
+            self.broken(
+                2,
+                format!("m{n} is left to its broker, and it is not on disk that it was given up on"),
+            );
+        }
+        if how == Settle::Ack && world.shape.redrive && self.is_given_up_on(world, n) {
+            self.broken(
+                2,
+                format!("m{n} is acknowledged, and its broker was to move it to its dead letters"),
+            );
         }
         if how != Settle::Ack {
             return;

@@ -47,7 +47,12 @@ pub struct Shape {
     pub dedup: bool,
     /// The handler takes a chunk in one call, which fails as a whole.
     pub batch: bool,
+    /// What is given up on is left to the broker, which moves it to its own dead letters after a while.
+    pub redrive: bool,
 }
+
+/// How often a message that was given up on comes back before its broker moves it.
+const COMES_BACK: u32 = 2;
 
 #[derive(Debug)]
 pub struct World {
@@ -61,6 +66,8 @@ pub struct World {
     pub attempts: BTreeMap<Identity, (u32, bool)>,
     pub lettered: BTreeMap<Identity, String>,
     pub letters: Vec<usize>,
+    /// How often each message was left to its broker.
+    left: BTreeMap<usize, u32>,
     pub effects: Vec<usize>,
     /// Claims that live, and what they are of; void after a death.
     pub live: BTreeMap<Claim, (Identity, u32)>,
@@ -96,6 +103,7 @@ impl World {
             attempts: BTreeMap::new(),
             lettered: BTreeMap::new(),
             letters: Vec::new(),
+            left: BTreeMap::new(),
             effects: Vec::new(),
             live: BTreeMap::new(),
             assignment: 1,
@@ -182,6 +190,7 @@ impl World {
             attempts: 0,
             assignment: self.assignment,
             lease_until: self.shape.caps.lease_ms.map(|_| Time(until)),
+            instance: None,
         }
     }
 
@@ -254,9 +263,17 @@ impl World {
         self.broker[n] = match how {
             Settle::Ack => AtBroker::Gone,
             Settle::GiveBack => AtBroker::Ready(now),
+            Settle::Leave { .. } if self.is_moved(n) => AtBroker::Gone,
             Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => AtBroker::Ready(now + delay_ms),
         };
         Ok(())
+    }
+
+    /// Counts that a message was left to its broker, which moves it at last.
+    fn is_moved(&mut self, n: usize) -> bool {
+        let left = self.left.entry(n).or_default();
+        *left += 1;
+        *left > COMES_BACK
     }
 
     /// Whether a receipt is of the assignment that is ours now.
@@ -339,6 +356,8 @@ fn shape(random: &mut Random) -> Shape {
         concurrency: 1 + random.below(3) as usize,
         dedup: caps.cumulative || !random.once_in(5),
         batch: random.once_in(3),
+        // Drawn from what was drawn already: so a seed still means the schedule that it meant.
+        redrive: caps.lease_ms.is_some() && caps.native_delay && max_in_flight.is_multiple_of(3),
     }
 }
 

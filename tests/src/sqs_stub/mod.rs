@@ -104,6 +104,8 @@ struct State {
     /// How often what is held was let go.
     let_go: u64,
     longest_hold: Option<Duration>,
+    /// What queues say of themselves beside what they count, by their names.
+    attributes: HashMap<String, Vec<(&'static str, String)>>,
     /// Receives that wait now, and the most there were at once.
     polls: (usize, usize),
 }
@@ -184,6 +186,12 @@ impl Stub {
     /// Nobody may hold a message for longer than this: it stands for the service's twelve hours.
     pub fn longest_hold(&self, limit: Duration) {
         self.shared.state().longest_hold = Some(limit);
+    }
+
+    /// What a queue says of itself, beside what it counts.
+    pub fn attributes(&self, name: &str, said: &[(&'static str, &str)]) {
+        let said = said.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self.shared.state().attributes.insert(name.to_owned(), said);
     }
 
     /// Every call so far.

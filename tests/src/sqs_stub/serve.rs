@@ -131,15 +131,20 @@ fn receive(shared: &Shared, body: &Value, client: &TcpStream) -> Value {
 fn attributes(shared: &Shared, body: &Value) -> Value {
     let name = queue_of(body);
     let now = shared.now();
-    let counts = shared.state().queue(&name).counts(now);
-    json!({ "Attributes": {
+    let mut state = shared.state();
+    let counts = state.queue(&name).counts(now);
+    let mut told = json!({
         "QueueArn": format!("arn:aws:sqs:us-east-1:000000000000:{name}"),
         "ApproximateNumberOfMessages": counts.visible.to_string(),
         "ApproximateNumberOfMessagesNotVisible": counts.in_flight.to_string(),
         "ApproximateNumberOfMessagesDelayed": counts.delayed.to_string(),
         "VisibilityTimeout": "30", "MessageRetentionPeriod": "345600",
         "FifoQueue": name.ends_with(".fifo").to_string(),
-    }})
+    });
+    for (attribute, value) in state.attributes.get(&name).into_iter().flatten() {
+        told[*attribute] = value.as_str().into();
+    }
+    json!({ "Attributes": told })
 }
 
 /// Does all entries but those that fail, and tells what became of each.

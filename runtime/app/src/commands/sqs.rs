@@ -7,7 +7,7 @@ use crate::config::{Config, LettersConfig, PipelineConfig, QueueConfig, SourceCo
 use crate::exit::Fail;
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_sources::sqs::{
-    Desk, Outgoing, QueueFacts, Redrive, SqsLetters, SqsOptions, SqsSource, is_fifo,
+    Desk, Outgoing, QueueFacts, Redrive, SqsLetters, SqsOptions, SqsSource, is_fifo, is_message_id,
 };
 use pelton_store::{NewMessage, NotedLetters, PipelineStore};
 use serde_json::json;
@@ -156,6 +156,9 @@ pub fn target(
     let cannot = |what: &str| Fail::usage(format!("`{}` reads SQS, which {what}", pipeline.name));
     if args.delay.is_some_and(|delay| delay > LONGEST_DELAY) {
         return Err(cannot("delays a message by 15m at most"));
+    }
+    if args.id.as_deref().is_some_and(|id| !is_message_id(id)) {
+        return Err(Fail::usage("--id takes 1 to 512 bytes without control characters"));
     }
     if args.delay.is_some() && is_fifo(&sqs.queue.url) {
         return Err(cannot("has no delayed messages in a FIFO queue"));

@@ -30,7 +30,7 @@ fn of_settings(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Vec<String> {
             "the handler may run for {timeout:?}, and a message is ours for {visibility:?} unless that is extended: a worker that stands still for as long would have its message run twice. Set `visibility_timeout` above {timeout:?}"
         ));
     }
-    if sqs.wait < Duration::from_secs(1) {
+    if sqs.wait.is_zero() {
         warnings.push(
             "`wait_time` is 0: the queue is asked all the time, and every answer is paid for, empty ones too. Set it to \"20s\"".to_owned(),
         );

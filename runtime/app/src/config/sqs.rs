@@ -37,6 +37,8 @@ impl QueueConfig {
 /// The service's own bounds.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const LONGEST_HOLD: Duration = Duration::from_secs(12 * 3_600);
+/// Bytes of a queue's name.
+const MAX_NAME: usize = 80;
 const DEFAULT_VISIBILITY: Duration = Duration::from_secs(60);
 
 /// Takes the section apart.
@@ -84,8 +86,22 @@ const NO_QUEUE_URL: &str = "is no address of a queue: it begins with http:// or 
 /// Whether a text may be the address of a queue.
 fn is_queue_url(url: &str) -> bool {
     let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
-    is_http(url)
-        && path.is_some_and(|(host, path)| !host.is_empty() && !path.is_empty() && !path.ends_with('/'))
+    is_http(url) && path.is_some_and(|(host, path)| is_host(host) && is_queue_name(queue_name(path)))
+}
+
+/// Host and port, without a login.
+fn is_host(text: &str) -> bool {
+    let (host, port) = text.rsplit_once(':').filter(|_| !text.ends_with(']')).unwrap_or((text, "80"));
+    !host.is_empty()
+        && port.parse::<u16>().is_ok()
+        && text.bytes().all(|b| b.is_ascii_graphic() && b != b'@')
+}
+
+/// What the service lets a name be.
+fn is_queue_name(name: &str) -> bool {
+    let base = name.strip_suffix(".fifo").unwrap_or(name);
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    !base.is_empty() && name.len() <= MAX_NAME && base.bytes().all(allowed)
 }
 
 fn is_http(url: &str) -> bool {
@@ -112,5 +128,41 @@ pub fn together(pipelines: &[PipelineConfig], problems: &Problems) {
             problems.note(&format!("{path}.handler.timeout"), what);
         }
         known.push((&pipeline.name, &sqs.queue.url));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_queues_are_told_from_others() {
+        let good = [
+            "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
+            "http://localhost:9324/000000000000/orders_1-x.fifo",
+            "http://[::1]:9324/queue/orders",
+            "http://[::1]/queue/orders",
+            "http://elasticmq/orders",
+        ];
+        assert_eq!(good.map(is_queue_url), [true; 5]);
+        let bad = [
+            "",
+            "orders",
+            "arn:aws:sqs:us-east-1:123456789012:orders",
+            "sqs://localhost/0/orders",
+            "http://localhost",
+            "http://localhost/",
+            "http://localhost/0/orders/",
+            "http:///0/orders",
+            "http://:9324/0/orders",
+            "http://localhost:99999/0/orders",
+            "http://me:secret@localhost/0/orders",
+            "http://local host/0/orders",
+            "http://localhost/0/the orders",
+            "http://localhost/0/orders?x=y",
+            "http://localhost/0/orders.old",
+            "http://localhost/0/.fifo",
+        ];
+        bad.into_iter().for_each(|url| assert!(!is_queue_url(url), "{url}"));
     }
 }

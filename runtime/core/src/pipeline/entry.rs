@@ -16,6 +16,8 @@ pub struct Entry {
     pub assignment: u32,
     /// Offsets before it that hold no message.
     pub skipped: u64,
+    /// Which of the messages with its id it is, as far as the source knows.
+    pub instance: Option<u64>,
     /// None for an invalid message.
     pub identity: Option<Identity>,
     /// Its deduplication key, where that is not its id.

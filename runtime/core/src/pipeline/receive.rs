@@ -79,8 +79,8 @@ impl Pipeline {
 
     /// A redelivery of what is still ours to settle: the newer receipt replaces the older one, and
     /// gives it its place in its lane, since others of the lane may come again as new deliveries.
-    /// When the older one is being settled already, the new one is held like any other, and meets
-    /// the verdict of the first.
+    /// When the older one is being settled already, or is another message that was given the same id, the new
+    /// one is held like any other, and meets the verdict of the first.
     fn replaces_receipt(&mut self, identity: Option<Identity>, delivery: &Delivery) -> bool {
         let Some(slot) = identity.and_then(|i| self.held.get(&i)).copied() else {
             return false;
@@ -92,7 +92,8 @@ impl Pipeline {
             entry.state,
             State::Admitted | State::Claiming | State::Handling { .. } | State::Waiting
         );
-        if !ours || entry.message.id != delivery.message.id {
+        let same = entry.message.id == delivery.message.id && entry.instance == delivery.instance;
+        if !ours || !same {
             return false;
         }
         entry.receipt = delivery.receipt;
@@ -121,6 +122,7 @@ impl Pipeline {
             position: delivery.position,
             assignment: delivery.assignment,
             skipped: delivery.skipped,
+            instance: delivery.instance,
             identity,
             key,
             broker_attempts: delivery.attempts,

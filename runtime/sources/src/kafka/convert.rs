@@ -59,6 +59,7 @@ pub fn delivery(
         attempts: 0,
         assignment: partition.assignment,
         lease_until: None,
+        instance: None,
     })
 }
 

@@ -258,6 +258,7 @@ impl Held {
             attempts: self.attempts,
             assignment: 0,
             lease_until: Some(Time(u64::try_from(left).unwrap_or(u64::MAX))),
+            instance: None,
         }
     }
 }

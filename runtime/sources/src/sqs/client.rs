@@ -7,13 +7,13 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Builder, Config, Region};
+use aws_sdk_sqs::config::{BehaviorVersion, Builder, Config, Region, StalledStreamProtectionConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// How long the service may take for one answer, beside what a receive waits for.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long the service may take for one answer, beside what a receive waits for: at least, and at most.
+const ANSWER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 const CONNECT: Duration = Duration::from_secs(3);
 /// How often the SDK itself tries, a little later each time.
 const TRIES: u32 = 3;
@@ -28,6 +28,8 @@ pub struct Connection {
     client: Arc<OnceCell<Client>>,
     receiver: Arc<OnceCell<Client>>,
     requests: Arc<Requests>,
+    /// How long the service may take for one answer, beside what a receive waits for.
+    answer: Duration,
 }
 
 impl Connection {
@@ -41,7 +43,7 @@ impl Connection {
         let named = || host.split('.').nth(1).filter(|_| of_service && host.starts_with("sqs."));
         let region = region.or_else(named).map(str::to_owned);
         let (client, receiver) = (Arc::default(), Arc::default());
-        Self { endpoint_url, region, client, receiver, requests: Arc::default() }
+        Self { endpoint_url, region, client, receiver, requests: Arc::default(), answer: ANSWER.1 }
     }
 
     /// A client that was made elsewhere. What it is asked is not counted.
@@ -49,7 +51,15 @@ impl Connection {
     pub fn with(client: Client) -> Self {
         let client = Arc::new(OnceCell::new_with(Some(client)));
         let receiver = Arc::default();
-        Self { endpoint_url: None, region: None, client, receiver, requests: Arc::default() }
+        let requests = Arc::default();
+        Self { endpoint_url: None, region: None, client, receiver, requests, answer: ANSWER.1 }
+    }
+
+    /// For messages that are held for so long: a call on a connection that leads nowhere is made again while
+    /// they are. Before the first call.
+    #[must_use]
+    pub(super) fn holding(self, visibility: Duration) -> Self {
+        Self { answer: (visibility / 4).clamp(ANSWER.0, ANSWER.1), ..self }
     }
 
     /// The client; made for the first who asks. Nothing is sent for that.
@@ -65,6 +75,8 @@ impl Connection {
             let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT);
             let timeouts = timeouts.operation_attempt_timeout(patience(wait)).build();
             let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled());
+            // Answers are whole or late: the timeout ends what stalls.
+            let config = config.stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             Client::from_conf(config.build())
         };
         self.receiver.get_or_init(make).await
@@ -76,10 +88,13 @@ impl Connection {
     }
 
     async fn make(&self) -> Client {
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ANSWER).build();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(self.answer)
+            .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(timeouts);
         if let Some(endpoint_url) = &self.endpoint_url {
             loader = loader.endpoint_url(endpoint_url);
@@ -105,7 +120,7 @@ pub(super) fn patient(wait: Duration) -> Builder {
 }
 
 fn patience(wait: Duration) -> Duration {
-    wait.min(LONGEST_WAIT) + ANSWER
+    wait.min(LONGEST_WAIT) + ANSWER.1
 }
 
 /// Scheme, host and port of an address; and host and port.

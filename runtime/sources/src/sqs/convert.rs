@@ -45,16 +45,15 @@ pub fn message(received: &Received, options: &SqsOptions) -> Converted {
     let group = system(&System::MessageGroupId);
     let none = HashMap::new();
     let (mut headers, ours) = attributes::unpack(received.message_attributes().unwrap_or(&none));
-    headers.retain(|h| !h.name.starts_with(SYSTEM_PREFIX));
     let replay = ours.get(letter::REPLAY);
     headers.extend(replay.map(|id| header(letter::REPLAY, id)));
     headers.extend(SYSTEM.iter().filter_map(|(name, as_header)| Some(header(as_header, system(name)?))));
     let text = received.body().unwrap_or_default();
     let body = attributes::body_of(text, ours.get(ENCODING).copied());
-    let is_id = |id: &&&str| (1..=MAX_ID).contains(&id.len()) && !id.contains(char::is_control);
-    let id = ours.get(MESSAGE_ID).filter(is_id).copied().or(received.message_id());
+    let id = ours.get(MESSAGE_ID).copied().filter(|id| is_message_id(id)).or(received.message_id());
     let sent = system(&System::SentTimestamp);
-    let published = ours.get(PUBLISHED_AT).copied().or(sent);
+    let ms = |text: &str| text.parse().ok();
+    let published = ours.get(PUBLISHED_AT).and_then(|text| ms(text));
     let message = Message {
         id: id.unwrap_or_default().to_owned(),
         pipeline: options.pipeline.clone(),
@@ -62,7 +61,7 @@ pub fn message(received: &Received, options: &SqsOptions) -> Converted {
         key: group.map(|group| group.as_bytes().to_vec()),
         headers,
         body: body.unwrap_or_else(|| text.as_bytes().to_vec()),
-        published_at_ms: published.and_then(|ms| ms.parse().ok()),
+        published_at_ms: published.or_else(|| ms(sent?)),
         replayed: replay.is_some(),
         tombstone: false,
     };
@@ -70,6 +69,12 @@ pub fn message(received: &Received, options: &SqsOptions) -> Converted {
     // On a standard queue a group is for fairness, and promises no order.
     let lane = group.filter(|_| options.is_fifo()).map(lane);
     Converted { message, lane, receives }
+}
+
+/// Whether a message may have this id.
+#[must_use]
+pub fn is_message_id(id: &str) -> bool {
+    (1..=MAX_ID).contains(&id.len()) && !id.contains(char::is_control)
 }
 
 fn header(name: &str, value: &str) -> Header {

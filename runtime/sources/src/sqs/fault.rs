@@ -1,7 +1,7 @@
 //! What the service's errors mean.
 
 use super::action::Needs;
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use pelton_core::ports::Class;
 use std::error::Error;
 
@@ -38,7 +38,7 @@ impl Fault {
                 // Something behind the one that answered may have done it.
                 Self { unanswered: status.is_server_error(), ..told }
             }
-            other => Self::unanswered(&DisplayErrorContext(other).to_string()),
+            other => Self::unanswered(&chain(other)),
         }
     }
 
@@ -56,8 +56,6 @@ impl Fault {
     }
 
     fn unanswered(what: &str) -> Self {
-        // The SDK tells the whole chain, with the structures behind it; the first part is for people.
-        let what = what.split(" (").next().unwrap_or(what);
         let advice = if what.contains("credentials") {
             "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
         } else if what.contains("region") {
@@ -67,6 +65,21 @@ impl Fault {
         };
         Self { class: Class::Transient, words: format!("{what}. {advice}"), unanswered: true }
     }
+}
+
+/// An error, with what is behind it: only the last of that says "connection refused".
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let said = error.to_string();
+        // Some say what is behind them themselves.
+        if !words.iter().any(|known| known.contains(&said)) {
+            words.push(said);
+        }
+        next = error.source();
+    }
+    words.join(": ").trim_end_matches('.').to_owned()
 }
 
 /// The message is no longer ours: its handle has expired, or it is gone.
@@ -81,6 +94,24 @@ pub fn is_throttling(code: &str) -> bool {
     ["Throttl", "TooManyRequests", "OverLimit", "SlowDown", "LimitExceeded"]
         .iter()
         .any(|part| code.contains(part))
+}
+
+/// The service refuses what is said, and would each time. Emulators have names of their own for it.
+pub fn is_of_content(code: &str) -> bool {
+    let code = code.rsplit(['.', '#']).next().unwrap_or(code);
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    let codes = [
+        "InvalidParameterValue",
+        "InvalidParameterCombination",
+        "MissingParameter",
+        "InvalidMessageContents",
+        "InvalidAttributeName",
+        "InvalidAttributeValue",
+        "InvalidIdFormat",
+        "BatchRequestTooLong",
+        "UnsupportedOperation",
+    ];
+    codes.contains(&code)
 }
 
 fn advice(code: &str) -> &'static str {
@@ -98,6 +129,8 @@ fn advice(code: &str) -> &'static str {
         "Check the credentials, and the clock of this machine"
     } else if is_throttling(code) {
         "It is tried again more slowly"
+    } else if is_of_content(code) {
+        "The service takes no such thing"
     } else {
         "It is tried again"
     }

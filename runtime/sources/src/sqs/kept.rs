@@ -1,7 +1,7 @@
 //! A letter in a queue: ours, or one that the queue's own redrive or another tool has put there.
 
 use super::attributes::{self, ENCODING};
-use super::convert::{MESSAGE_ID, PUBLISHED_AT, SYSTEM_PREFIX};
+use super::convert::{MESSAGE_ID, PUBLISHED_AT};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -84,7 +84,7 @@ pub fn kept(received: &Message) -> Option<KeptLetter> {
         id,
         handle,
         key: key.or(group),
-        headers: letter::own(&headers).filter(|h| !h.name.starts_with(SYSTEM_PREFIX)).collect(),
+        headers: letter::own(&headers).collect(),
         body: body.unwrap_or_else(|| text.as_bytes().to_vec()),
         note,
         sent_at_ms,

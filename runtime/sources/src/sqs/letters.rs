@@ -103,12 +103,15 @@ impl SqsLetters {
         let mut more = vec![(LETTER, envelope(&self.pipeline, letter, now, most_reason))];
         // For people who look at the queue with other tools.
         more.push(("pelton-cause", letter.cause.as_str().to_owned()));
-        let fifo = is_fifo(&self.queue_url);
+        let dedup_id = is_fifo(&self.queue_url).then(|| self.dedup_id(letter));
+        // What has no key follows nobody; in one group with others, SQS would show only the first ten.
+        let own_group =
+            |dedup_id: &String| message.key.as_deref().map_or_else(|| dedup_id.clone().into_bytes(), group);
         Outgoing {
-            key: message.key.as_deref().filter(|_| fifo).map(group),
+            key: dedup_id.as_ref().map(own_group),
             headers: message.headers.clone(),
             body: message.body.clone(),
-            dedup_id: fifo.then(|| self.dedup_id(letter)),
+            dedup_id,
             more,
             ..Outgoing::default()
         }

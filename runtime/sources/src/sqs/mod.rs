@@ -23,7 +23,7 @@ mod requests;
 mod state;
 
 pub use client::Connection;
-pub use convert::{MESSAGE_ID, SYSTEM_PREFIX};
+pub use convert::{MESSAGE_ID, SYSTEM_PREFIX, is_message_id};
 pub use desk::{Desk, QueueFacts, Redrive};
 pub use kept::KeptLetter;
 pub use letters::SqsLetters;
@@ -63,6 +63,7 @@ impl SqsSource {
     #[must_use]
     pub fn open(mut options: SqsOptions, connection: Connection) -> Self {
         options.wait = options.wait.min(LONGEST_WAIT);
+        let connection = connection.holding(options.visibility);
         let shared = Arc::new(Shared::new(options, connection));
         let (jobs, asked) = unbounded_channel();
         let poller = tokio::spawn(poll::run(shared.clone(), jobs.clone()));

@@ -4,7 +4,7 @@ use super::action::Needs;
 use super::attributes::{self, Attributes, ENCODING};
 use super::calls::Entries;
 use super::convert::{MESSAGE_ID, PUBLISHED_AT, SYSTEM_PREFIX};
-use super::fault::Fault;
+use super::fault::{Fault, is_of_content};
 use super::options::{BATCH, is_fifo};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
@@ -84,9 +84,7 @@ impl Unsent {
 
     /// By what the service answered.
     fn answered(code: &str, words: String) -> Self {
-        let code = code.rsplit(['.', '#']).next().unwrap_or(code);
-        let of_content = ["InvalidParameterValue", "InvalidMessageContents", "BatchRequestTooLong"];
-        Self { words, for_good: of_content.contains(&code) }
+        Self { words, for_good: is_of_content(code) }
     }
 }
 
@@ -228,7 +226,7 @@ fn attributes_of(message: &Outgoing, encoding: Option<&str>) -> Attributes {
     .collect();
     let of_service = |h: &Header| h.name.starts_with(SYSTEM_PREFIX);
     let own: Vec<Header> = letter::own(&message.headers).filter(|h| !of_service(h)).collect();
-    attributes::pack(&own, &ours)
+    attributes::pack(&own, &ours, &message.headers)
 }
 
 /// Whether a key may be a group.

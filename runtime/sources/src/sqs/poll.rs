@@ -8,7 +8,7 @@ use super::options::seconds;
 use super::state::Shared;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use pelton_core::{Delivery, Receipt};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -25,7 +25,11 @@ const ATTEMPT: Duration = Duration::from_secs(270);
 /// How long what is on its way is waited for at the end: while nothing is held, and while something is.
 const LINGER: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(4));
 
+/// How long what was handed to receives that were given up on may take to come once more.
+const ONCE_MORE: Duration = Duration::from_secs(2);
+
 /// One receive: how much it asks for, and by which name it is known if its answer is lost.
+#[derive(Debug, Clone)]
 struct Ask {
     count: usize,
     attempt: Option<(String, Instant)>,
@@ -39,11 +43,8 @@ pub async fn run(shared: Arc<Shared>, jobs: UnboundedSender<Job>) {
         while polls.len() < poller.wanted
             && let Some(ask) = poller.next(Instant::now())
         {
-            let shared = poller.shared.clone();
-            polls.spawn(async move {
-                let answer = receive(&shared, &ask).await;
-                (ask, answer)
-            });
+            poller.under_way.extend(ask.attempt.is_some().then(|| ask.clone()));
+            poller.ask(&mut polls, ask, poller.shared.options.wait);
         }
         if poller.shared.state().closing {
             break;
@@ -72,6 +73,8 @@ async fn until(at: Option<Instant>) {
     }
 }
 
+type Polls = JoinSet<(Ask, Result<Vec<Message>, Fault>)>;
+
 struct Poller {
     shared: Arc<Shared>,
     /// How many receives may be under way.
@@ -82,6 +85,8 @@ struct Poller {
     /// Receives of a FIFO queue whose answers were lost: asked for by the same name, they bring the
     /// same messages, which otherwise would block their groups.
     unanswered: Vec<Ask>,
+    /// Receives of a FIFO queue that have no answer yet.
+    under_way: Vec<Ask>,
     random: RandomState,
     attempts: u64,
 }
@@ -94,6 +99,7 @@ impl Poller {
             failures: 0,
             paused_until: None,
             unanswered: Vec::new(),
+            under_way: Vec::new(),
             random: RandomState::new(),
             attempts: 0,
         }
@@ -119,6 +125,14 @@ impl Poller {
         Some(Ask { count, attempt })
     }
 
+    fn ask(&self, polls: &mut Polls, ask: Ask, wait: Duration) {
+        let shared = self.shared.clone();
+        polls.spawn(async move {
+            let answer = receive(&shared, &ask, wait).await;
+            (ask, answer)
+        });
+    }
+
     /// A name that no other receive has.
     fn name(&mut self) -> String {
         self.attempts += 1;
@@ -128,6 +142,8 @@ impl Poller {
 
     /// Takes in what a receive has brought.
     fn heard(&mut self, ask: Ask, answer: Result<Vec<Message>, Fault>) {
+        let name = |ask: &Ask| ask.attempt.as_ref().map(|(name, _)| name.clone());
+        self.under_way.retain(|other| name(other) != name(&ask));
         let mut state = self.shared.state();
         state.kept_promise(ask.count);
         match answer {
@@ -186,6 +202,7 @@ impl Poller {
                 ending: false,
                 capped: false,
             };
+            let instance = Some(digest(&held.id));
             let make = |receipt: Receipt, attempts| Delivery {
                 receipt,
                 message: Arc::new(converted.message),
@@ -195,6 +212,7 @@ impl Poller {
                 attempts,
                 assignment: 0,
                 lease_until: None,
+                instance,
             };
             self.shared.state().arrive(held, make, converted.receives);
         }
@@ -203,24 +221,41 @@ impl Poller {
 
     /// What is on its way is waited for, so that it can be given back. So is a long poll while something
     /// is held: given back, that could go to a poll whose client is gone, and be hidden for its whole time.
-    async fn linger(&mut self, polls: &mut JoinSet<(Ask, Result<Vec<Message>, Fault>)>) {
+    async fn linger(&mut self, polls: &mut Polls) {
         let holds = self.shared.state().table.len() > 0;
         let patience = if holds { self.shared.options.wait.min(LINGER.1).max(LINGER.0) } else { LINGER.0 };
         let patience = patience + Duration::from_millis(200);
-        let rest = async {
-            while let Some(done) = polls.join_next().await {
-                if let Ok((ask, answer)) = done {
-                    self.heard(ask, answer);
-                }
-            }
-        };
-        if tokio::time::timeout(patience, rest).await.is_err() {
+        if tokio::time::timeout(patience, self.hear_all(polls)).await.is_ok() {
+            return;
+        }
+        polls.shutdown().await;
+        // What was handed to one of these and did not get here would hold its group up. Asked for by the same
+        // name it comes again, and goes back.
+        for ask in std::mem::take(&mut self.under_way) {
+            self.ask(polls, ask, Duration::ZERO);
+        }
+        if tokio::time::timeout(ONCE_MORE, self.hear_all(polls)).await.is_err() {
             polls.abort_all();
+        }
+    }
+
+    async fn hear_all(&mut self, polls: &mut Polls) {
+        while let Some(done) = polls.join_next().await {
+            if let Ok((ask, answer)) = done {
+                self.heard(ask, answer);
+            }
         }
     }
 }
 
-async fn receive(shared: &Shared, ask: &Ask) -> Result<Vec<Message>, Fault> {
+/// Tells messages apart that producers gave one id.
+fn digest(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}
+
+async fn receive(shared: &Shared, ask: &Ask, wait: Duration) -> Result<Vec<Message>, Fault> {
     let options = &shared.options;
     let client = shared.connection.receiver(options.wait).await;
     let call = client
@@ -228,7 +263,7 @@ async fn receive(shared: &Shared, ask: &Ask) -> Result<Vec<Message>, Fault> {
         .queue_url(&options.queue_url)
         .max_number_of_messages(i32::try_from(ask.count).unwrap_or(1))
         .visibility_timeout(options.visibility_s())
-        .wait_time_seconds(seconds(options.wait))
+        .wait_time_seconds(seconds(wait))
         .message_attribute_names("All")
         .message_system_attribute_names(MessageSystemAttributeName::All)
         .set_receive_request_attempt_id(ask.attempt.as_ref().map(|(name, _)| name.clone()));

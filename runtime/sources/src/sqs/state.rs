@@ -16,6 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
+/// Where so many may be held, no receive asks for less than it can get.
+const ROOMY: usize = 20 * BATCH;
 /// Between two log lines about the same trouble.
 const SAY_AGAIN: Duration = Duration::from_secs(30);
 /// Trouble that has not been met again for so long is over: longer than a receive and a pause take.
@@ -136,14 +138,17 @@ impl State {
     /// How many messages one more receive may bring; none while there is no room.
     pub fn promise(&mut self, now: Instant) -> Option<usize> {
         let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
+        // A request is paid for, however little it may bring: where many may be held, it waits until it can
+        // bring all that one does.
+        let needed = if allowed >= ROOMY { BATCH } else { 1 };
         self.room_at = None;
-        if self.table.len() + self.promised >= allowed {
+        if self.table.len() + self.promised + needed > allowed {
             let (lost, next) = self.table.forget_expired(now);
             self.lost += lost;
             self.room_at = next;
         }
         let room = allowed.saturating_sub(self.table.len() + self.promised).min(BATCH);
-        if room == 0 || self.closing || self.unwanted {
+        if room < needed || self.closing || self.unwanted {
             return None;
         }
         self.promised += room;

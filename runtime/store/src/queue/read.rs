@@ -95,6 +95,7 @@ impl Reader<'_> {
             attempts: 0,
             assignment: 0,
             lease_until: None,
+            instance: None,
             message: Arc::new(message),
         });
         Ok(())

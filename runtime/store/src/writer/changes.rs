@@ -28,6 +28,10 @@ impl Changes<'_> {
             Change::Release(item) => self.release(item),
             Change::Publish(letter) => self.publish(&letter, true),
             Change::Note(letter) => self.publish(&letter, false),
+            Change::Duplicates(count) => {
+                self.tally.counts(self.pipeline).duplicates += count;
+                Ok(Ok(()))
+            }
             Change::Settle(receipt, how) => {
                 // A repeated ack finds nothing, and counts nothing.
                 if how == Settle::Ack && rows::exists(self.db, receipt.0)? {

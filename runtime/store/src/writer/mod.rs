@@ -34,6 +34,8 @@ pub enum Change {
     /// A letter that is durable elsewhere already.
     Note(Box<Letter>),
     Settle(Receipt, Settle),
+    /// So many deliveries of a broker were duplicates.
+    Duplicates(u64),
 }
 
 type Answer<T> = oneshot::Sender<T>;

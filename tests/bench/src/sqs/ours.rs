@@ -27,7 +27,9 @@ pub fn drain(
             at_least: ours.concurrency.min(MAX_IN_FLIGHT),
             at_most: MAX_IN_FLIGHT,
         };
-        let source = SqsSource::open(options, Connection::with(emulator.client.clone()));
+        // Of its own: connections belong to the runtime that made them, and each side has one.
+        let host = emulator.address.trim_start_matches("http://");
+        let source = SqsSource::open(options, Connection::with(pelton_tests::sqs::client(host)));
         Ok(Arc::new(source))
     })
 }

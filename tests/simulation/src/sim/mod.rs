@@ -116,7 +116,7 @@ fn fresh(world: &World, random: &mut Random) -> Pipeline {
         dedup: shape.dedup,
         source: shape.caps,
         handler: "sha256:0".into(),
-        redrive: false,
+        redrive: shape.redrive,
     };
     Pipeline::new(rules, random.draw())
 }

@@ -198,6 +198,7 @@ fn delivery(assignment: u32, position: Position, lane: u64) -> Delivery {
         attempts: 0,
         assignment,
         lease_until: None,
+        instance: None,
     }
 }
 

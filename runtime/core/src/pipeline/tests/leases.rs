@@ -55,6 +55,7 @@ fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u8]) {
             attempts: 0,
             assignment: 0,
             lease_until: Some(now.plus(LEASE_MS)),
+            instance: None,
         };
         (delivery, Ok(Known { identity: Identity::Key([*n; 16]), key: None }))
     });

@@ -127,6 +127,7 @@ impl StreamReplay {
             attempts: 0,
             assignment: 0,
             lease_until: None,
+            instance: None,
         }
     }
 

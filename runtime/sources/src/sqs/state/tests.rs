@@ -8,15 +8,19 @@ use std::sync::Arc;
 
 const VISIBILITY: Duration = Duration::from_secs(30);
 
-fn state() -> State {
-    State::new(&SqsOptions {
+fn options() -> SqsOptions {
+    SqsOptions {
         pipeline: "orders".into(),
         queue_url: "http://localhost/0/orders.fifo".into(),
         wait: Duration::from_secs(20),
         visibility: VISIBILITY,
         at_least: 100,
         at_most: 100,
-    })
+    }
+}
+
+fn state() -> State {
+    State::new(&options())
 }
 
 fn arrive(state: &mut State, id: &str, lane: Option<Lane>, since: Instant) {
@@ -43,12 +47,13 @@ fn arrive(state: &mut State, id: &str, lane: Option<Lane>, since: Instant) {
         attempts,
         assignment: 0,
         lease_until,
+        instance: None,
     };
     state.arrive(held, make, 1);
 }
 
 fn take(state: &mut State, now: Instant) -> Vec<Delivery> {
-    state.take(100, usize::MAX, now).0
+    state.take(1_000, usize::MAX, now).0
 }
 
 #[test]
@@ -160,4 +165,24 @@ fn trouble_of_one_kind_is_not_over_because_another_call_works() {
     state.complain("deleting", &Fault { unanswered: true, ..denied }, start);
     state.works("receiving");
     assert_eq!(state.trouble(start), None, "there is an answer again");
+}
+
+#[test]
+fn where_many_may_be_held_no_receive_asks_for_less_than_it_can_bring() {
+    let now = Instant::now();
+    let asks = |most: usize| {
+        let mut state = State::new(&SqsOptions { at_least: most, at_most: most, ..options() });
+        (0..most - 3).for_each(|n| arrive(&mut state, &n.to_string(), None, now));
+        let before = state.promise(now);
+        let room_at = state.room_at;
+        let taken = take(&mut state, now);
+        (0..7).for_each(|n| drop(state.settle(taken[n].receipt, Settle::Ack, now)));
+        (before, room_at, state.promise(now))
+    };
+    assert_eq!(
+        asks(ROOMY),
+        (None, Some(now + VISIBILITY), Some(BATCH)),
+        "it looks when their time is up too"
+    );
+    assert_eq!(asks(20), (Some(3), None, Some(7)));
 }
