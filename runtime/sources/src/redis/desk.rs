@@ -89,7 +89,9 @@ pub async fn run<B: Broker>(broker: Arc<B>, mut jobs: UnboundedReceiver<Job>) {
         }
         batch.into_iter().for_each(|job| answer(shared, job, &done));
         if connection.is_none() {
-            shared.pause(backoff(failures).min(Duration::from_secs(1))).await;
+            // A server that renews leases is not to be kept from it for long.
+            let longest = Duration::from_millis(if done.lost.is_ok() { 100 } else { 1_000 });
+            shared.pause(backoff(failures).min(longest)).await;
         }
         shared.room.notify_one();
     }
@@ -106,7 +108,7 @@ struct Done {
 fn answer(shared: &Shared, job: Job, done: &Done) {
     let results = match &job.what {
         What::Ack(receipts) => {
-            let told = done.acked.as_ref().map(|()| ()).map_err(|_| Fault::CLASS);
+            let told = if done.acked.is_ok() { Ok(()) } else { Err(Fault::CLASS) };
             let mut shelf = shared.shelf();
             receipts.iter().for_each(|receipt| shelf.settled(*receipt, told.is_ok()));
             // Something may have waited for one of them.
