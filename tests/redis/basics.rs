@@ -163,3 +163,18 @@ fn a_server_that_cannot_is_told_with_the_version_that_can() {
         worker.stop();
     }
 }
+
+/// A producer that has sent the same thing twice: the second is known, and nothing waits for a lease to end.
+#[test]
+fn two_entries_with_one_id_are_one_message() {
+    let redis = Redis::start();
+    let named = |n: u64| {
+        let id = format!("id-{}", n % 50).into_bytes();
+        vec![("pelton-message-id", id), ("customer", b"c".to_vec()), ("body", body(n % 50, "c", 0))]
+    };
+    redis.add(STREAM, &(1..=200).map(named).collect::<Vec<_>>());
+    let site = site(stream(&redis.url(), ", claim_min_idle = \"1h\""));
+    let (worker, _) = site.until_empty();
+    assert_eq!(taken(&worker.log).len(), 50);
+    assert_eq!((&status(&site)["handled"], redis.all_pending(STREAM, GROUP)), (&50.into(), 0));
+}

@@ -8,6 +8,7 @@ use pelton_tests::wait::until;
 use pelton_tests::worker::Worker;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 const IDLE: &str = ", claim_min_idle = \"2s\"";
 
@@ -65,19 +66,19 @@ fn two_workers_share_a_stream_and_one_that_stands_still_is_replaced() {
 #[test]
 fn a_storm_of_takeovers_ends_and_completes_each_entry_once() {
     let redis = Redis::start();
-    add(&redis, 1..=5_000);
+    add(&redis, 1..=10_000);
     let _: () = redis.run("XGROUP", &["CREATE", STREAM, GROUP, "0"]);
     for number in 0..5 {
         let name = format!("gone-{number}");
         let _: redis::Value =
-            redis.run("XREADGROUP", &["GROUP", GROUP, &name, "COUNT", "1000", "STREAMS", STREAM, ">"]);
+            redis.run("XREADGROUP", &["GROUP", GROUP, &name, "COUNT", "2000", "STREAMS", STREAM, ">"]);
     }
-    assert_eq!(redis.all_pending(STREAM, GROUP), 5_000);
+    assert_eq!(redis.all_pending(STREAM, GROUP), 10_000);
     let site = site(stream(&redis.url(), ", claim_min_idle = \"1s\""));
     let (worker, _) = site.until_empty();
     let taken = taken(&worker.log);
-    assert_eq!((taken.len(), taken.iter().collect::<BTreeSet<_>>().len()), (5_000, 5_000));
-    assert_eq!((redis.all_pending(STREAM, GROUP), &status(&site)["handled"]), (0, &5_000.into()));
+    assert_eq!((taken.len(), taken.iter().collect::<BTreeSet<_>>().len()), (10_000, 10_000));
+    assert_eq!((redis.all_pending(STREAM, GROUP), &status(&site)["handled"]), (0, &10_000.into()));
 }
 
 /// A handler that takes longer than an entry may be idle: it is nobody else's all the same, and the server
@@ -246,4 +247,31 @@ fn what_a_worker_that_ends_has_not_started_is_free_at_once() {
         second.until_empty();
         assert_eq!(handled(&first) + handled(&second), total, "each once");
     }
+}
+
+/// The server refuses every acknowledgement for longer than a lease lasts, and lets signs of life through: what is
+/// done is acknowledged later, and nothing is held for ever.
+#[test]
+fn what_cannot_be_acknowledged_for_long_is_acknowledged_in_the_end() {
+    let redis = Redis::start();
+    let _: () = redis.run("ACL", &["SETUSER", "default", "-lrem"]);
+    let site = site(list(&redis.url(), ", takeover_after = \"1s\", worker = \"w\""));
+    let worker = site.worker().ready();
+    redis.push(
+        "orders",
+        &(1..=60).map(|n| body(n, "c", if n % 2 == 0 { 9 } else { 0 })).collect::<Vec<_>>(),
+    );
+    until("it is told what is missing", || {
+        let trouble = status(&site)["trouble"].clone();
+        trouble.as_str().is_some_and(|words| words.contains("ACL SETUSER")).then_some(())
+    });
+    let since = Instant::now();
+    until("it has lasted for leases", || (since.elapsed() > Duration::from_secs(4)).then_some(()));
+    let _: () = redis.run("ACL", &["SETUSER", "default", "+lrem"]);
+    until("all are handled", || (status(&site)["handled"] == 60).then_some(()));
+    until("all are removed", || {
+        (redis.run::<u64>("LLEN", &["{orders}:pelton:processing:w"]) == 0).then_some(())
+    });
+    worker.stop();
+    assert_eq!(status(&site)["handled"], 60, "each once");
 }

@@ -47,9 +47,10 @@ fn too_old(server: &ServerFacts) -> Option<String> {
 fn may_lose(server: &ServerFacts) -> Vec<String> {
     let mut warnings = Vec::new();
     match (server.append_only, server.fsync.as_deref()) {
-        (Some(false), _) => warnings.push(
-            "the server has `appendonly no`: when it dies, all since its last snapshot is lost, messages and acknowledgements. Set `appendonly yes`".to_owned(),
-        ),
+        (Some(false), _) => warnings.push(format!(
+            "the server has `appendonly no`: when it dies, {} is lost, messages and acknowledgements. Set `appendonly yes`",
+            unsaved(server)
+        )),
         (Some(true), Some("no")) => warnings.push(
             "the server has `appendfsync no`: when its machine dies, what was written in the last half minute or so may be lost. Set `appendfsync everysec` (one second), or `always`".to_owned(),
         ),
@@ -67,6 +68,15 @@ fn may_lose(server: &ServerFacts) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// What a server that writes no file of its changes has in memory alone.
+fn unsaved(server: &ServerFacts) -> String {
+    match (server.snapshots, server.unsaved) {
+        (Some(false), _) => "all that it has (it makes no snapshots)".to_owned(),
+        (_, Some(count)) => format!("all since its last snapshot (now {count} changes)"),
+        (_, None) => "all since its last snapshot".to_owned(),
+    }
 }
 
 /// The key that says that a worker of a list is alive expires, and so is among those that such a policy drops.
@@ -111,6 +121,8 @@ mod tests {
             version: Some((7, 0)),
             append_only: Some(true),
             fsync: Some("everysec".into()),
+            snapshots: Some(true),
+            unsaved: Some(7),
             eviction: Some("noeviction".into()),
             max_memory: Some(0),
             is_replica: false,
@@ -125,7 +137,8 @@ mod tests {
         };
         let said = may_lose(&not).join("\n");
         assert!(
-            said.contains("Set `appendonly yes`") && said.contains("at 64 MiB it drops whole keys"),
+            said.contains("all since its last snapshot (now 7 changes) is lost")
+                && said.contains("at 64 MiB it drops whole keys"),
             "{said}"
         );
         assert_eq!(too_old(&not).as_deref(), Some("the server is Redis 6.0, and 6.2 or newer is needed"));

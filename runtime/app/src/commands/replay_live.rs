@@ -147,13 +147,15 @@ async fn drains(phase: &mut watch::Receiver<Phase>) {
 }
 
 /// What the client wants to be read.
+#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "topics need it"))]
 fn open(request: &Value, served: &Served, live: &Live) -> Result<Arc<dyn Ending>, String> {
     let wanted = (&request["parts"], request["rate"].as_f64().filter(|rate| *rate > 0.0));
-    let pipeline = &live.pipeline;
+    let (pipeline, ledger) = (&live.pipeline, &live.ledger);
     match &pipeline.source {
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => {
-            replay_topic::asked(&served.store, &served.config(), pipeline, kafka, &live.ledger, wanted)
+            let (store, config) = (&served.store, served.config());
+            replay_topic::asked(store, &config, pipeline, kafka, ledger, wanted)
         }
         #[cfg(feature = "redis")]
         SourceConfig::Redis(redis) => replay_stream::asked(pipeline, redis, wanted),

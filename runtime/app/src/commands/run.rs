@@ -50,7 +50,7 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
 }
 
 /// Loads the handlers as a worker would start with them; reports all that cannot be.
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 pub fn load_handlers(file: &Path, config: &Config) -> Result<Vec<Arc<WasmHandler>>, Fail> {
     let host = handlers::host(config, handlers::cache_dir(config))?;
     let started = start::load_all(config, &host)

@@ -74,36 +74,54 @@ pub async fn run<B: Broker>(broker: Arc<B>, mut jobs: UnboundedReceiver<Job>) {
             count += job.what.len();
             batch.push(job);
         }
-        match perform(&*broker, &mut connection, &batch).await {
-            Ok(lost) => {
+        let done = perform(&*broker, &mut connection, &batch).await;
+        let fault = done.acked.as_ref().err().or(done.lost.as_ref().err());
+        match fault {
+            None => {
                 failures = 0;
                 shared.works(DOING);
-                batch.into_iter().for_each(|job| answer(shared, job, Some(&lost)));
             }
-            Err(fault) => {
+            Some(fault) => {
                 connection = None;
                 failures += 1;
-                shared.complain(DOING, &fault);
-                batch.into_iter().for_each(|job| answer(shared, job, None));
-                shared.pause(backoff(failures).min(Duration::from_secs(1))).await;
+                shared.complain(DOING, fault);
             }
+        }
+        batch.into_iter().for_each(|job| answer(shared, job, &done));
+        if connection.is_none() {
+            // A server that renews leases is not to be kept from it for long.
+            let longest = Duration::from_millis(if done.lost.is_ok() { 100 } else { 1_000 });
+            shared.pause(backoff(failures).min(longest)).await;
         }
         shared.room.notify_one();
     }
 }
 
-/// Says what became of a job: which leases were lost, or none when the server was not reached.
-fn answer(shared: &Shared, job: Job, lost: Option<&BTreeSet<Place>>) {
-    let told = if lost.is_some() { Ok(()) } else { Err(Fault::CLASS) };
+/// What became of a batch: whether all was acknowledged, and which leases were lost. A server may refuse the one
+/// and do the other.
+struct Done {
+    acked: Result<(), Fault>,
+    lost: Result<BTreeSet<Place>, Fault>,
+}
+
+/// Says what became of a job.
+fn answer(shared: &Shared, job: Job, done: &Done) {
     let results = match &job.what {
         What::Ack(receipts) => {
+            let told = if done.acked.is_ok() { Ok(()) } else { Err(Fault::CLASS) };
             let mut shelf = shared.shelf();
             receipts.iter().for_each(|receipt| shelf.settled(*receipt, told.is_ok()));
+            // Something may have waited for one of them.
+            shared.arrived.notify_one();
             vec![told; receipts.len()]
         }
         What::Renew(places) => {
-            let is_lost = |place| lost.is_some_and(|lost| lost.contains(place));
-            places.iter().map(|place| if is_lost(place) { Err(Class::Lost) } else { told }).collect()
+            let told = |place| match &done.lost {
+                Ok(lost) if lost.contains(place) => Err(Class::Lost),
+                Ok(_) => Ok(()),
+                Err(_) => Err(Fault::CLASS),
+            };
+            places.iter().map(told).collect()
         }
     };
     if let Some(answer) = job.answer {
@@ -116,12 +134,15 @@ async fn perform<B: Broker>(
     broker: &B,
     connection: &mut Option<MultiplexedConnection>,
     batch: &[Job],
-) -> Result<BTreeSet<Place>, Fault> {
-    if connection.is_none() {
-        *connection = Some(broker.shared().server.connect(ANSWER).await?);
-    }
-    let mut lost = BTreeSet::new();
-    let Some(open) = connection else { return Ok(lost) };
+) -> Done {
+    let made = match connection.take() {
+        Some(open) => Ok(open),
+        None => broker.shared().server.connect(ANSWER).await,
+    };
+    let open = match made {
+        Ok(made) => connection.insert(made),
+        Err(fault) => return Done { acked: Err(fault.clone()), lost: Err(fault) },
+    };
     let (acked, renewed) = {
         let shelf = broker.shared().shelf();
         let (mut acked, mut renewed) = (Vec::<Held>::new(), Vec::<Place>::new());
@@ -138,10 +159,17 @@ async fn perform<B: Broker>(
         }
         (acked, renewed)
     };
-    if !acked.is_empty() {
-        broker.ack(open, &acked).await?;
-    }
-    for some in renewed.chunks(MANY) {
+    let acked = if acked.is_empty() { Ok(()) } else { broker.ack(open, &acked).await };
+    Done { acked, lost: renew(broker, open, &renewed).await }
+}
+
+async fn renew<B: Broker>(
+    broker: &B,
+    open: &mut MultiplexedConnection,
+    places: &[Place],
+) -> Result<BTreeSet<Place>, Fault> {
+    let mut lost = BTreeSet::new();
+    for some in places.chunks(MANY) {
         lost.extend(broker.renew(open, some).await?);
     }
     Ok(lost)

@@ -208,6 +208,10 @@ pub struct ServerFacts {
     pub append_only: Option<bool>,
     /// When that is on disk: `always`, `everysec` or `no`.
     pub fsync: Option<String>,
+    /// Whether it makes snapshots by itself.
+    pub snapshots: Option<bool>,
+    /// Changes since the last snapshot.
+    pub unsaved: Option<u64>,
     /// What is dropped when memory is full.
     pub eviction: Option<String>,
     /// When memory is full, in bytes; 0 for never.
@@ -224,7 +228,7 @@ pub async fn server(connection: &mut MultiplexedConnection) -> Result<ServerFact
         info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     };
     let mut asked = BTreeMap::new();
-    for name in ["appendonly", "appendfsync", "maxmemory-policy", "maxmemory"] {
+    for name in ["appendonly", "appendfsync", "maxmemory-policy", "maxmemory", "save"] {
         let told: Result<Vec<String>, _> =
             redis::cmd("CONFIG").arg("GET").arg(name).query_async(connection).await;
         asked.extend(told.ok().and_then(|told| Some((name, told.get(1)?.clone()))));
@@ -233,6 +237,8 @@ pub async fn server(connection: &mut MultiplexedConnection) -> Result<ServerFact
         version: said("redis_version").and_then(version),
         append_only: asked.get("appendonly").map(|value| value == "yes"),
         fsync: asked.remove("appendfsync"),
+        snapshots: asked.get("save").map(|when| !when.is_empty()),
+        unsaved: said("rdb_changes_since_last_save").and_then(|count| count.parse().ok()),
         eviction: asked.remove("maxmemory-policy"),
         max_memory: asked.get("maxmemory").and_then(|bytes| bytes.parse().ok()),
         is_replica: said("role") == Some("slave"),

@@ -86,6 +86,11 @@ pub struct Outgoing {
     pub replays: Option<String>,
 }
 
+/// Whether its producer gave it an id.
+pub fn is_named(fields: &[Field]) -> bool {
+    fields.iter().any(|(name, _)| name == MESSAGE_ID.as_bytes())
+}
+
 /// Takes an entry apart: the message, and its lane.
 pub fn message(
     pipeline: &Arc<str>,

@@ -19,6 +19,8 @@ pub struct Held {
     pub place: Place,
     pub message: Arc<Message>,
     pub lane: Option<Lane>,
+    /// The id is its producer's: another message may have the same.
+    pub named: bool,
     /// Starts that the server knows of.
     pub attempts: u32,
     /// When somebody else may have it.
@@ -38,6 +40,9 @@ pub struct Shelf {
     waiting: BTreeMap<Place, u64>,
     /// What these weigh.
     waiting_bytes: usize,
+    /// Ids of messages that the pipeline has and their producers gave. It knows messages by their ids, and would take a
+    /// second one for another delivery of the first, and settle that alone.
+    out: HashMap<String, Place>,
     ending: usize,
     pace: Pace,
     lease: Duration,
@@ -53,6 +58,7 @@ impl Shelf {
             by_place: HashMap::new(),
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
+            out: HashMap::new(),
             ending: 0,
             pace: Pace::new(Instant::now()),
             lease,
@@ -121,22 +127,30 @@ impl Shelf {
         self.held.insert(self.last, held);
     }
 
-    /// What the pipeline is given.
+    /// What the pipeline is given: no message whose id is that of another one that it has.
     pub fn take(&mut self, max: usize, max_bytes: usize, now: Instant) -> Vec<Delivery> {
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some(receipt) = self.waiting.first_key_value().map(|(_, receipt)| *receipt) {
+        let (mut taken, mut bytes, mut from) = (Vec::new(), 0, Place::default());
+        while let Some((place, receipt)) = self.waiting.range(from..).next().map(|(p, r)| (*p, *r)) {
+            from = (place.0, place.1.saturating_add(1));
             let Some(held) = self.held.get(&receipt).filter(|held| held.until > now) else {
                 // Its time was up before anybody asked for it: it comes again.
                 self.forget(receipt);
                 continue;
             };
+            let other = self.out.get(&held.message.id).filter(|other| held.named && **other != place);
+            if other.is_some_and(|other| self.holds(*other, now)) {
+                continue;
+            }
             let weight = held.message.weight();
             if taken.len() >= max || (bytes + weight > max_bytes && !taken.is_empty()) {
                 break;
             }
             bytes += weight;
+            if held.named {
+                self.out.insert(held.message.id.clone(), place);
+            }
             taken.push(held.delivery(receipt, now));
-            self.waiting.pop_first();
+            self.waiting.remove(&place);
             self.waiting_bytes -= weight;
         }
         taken
@@ -213,6 +227,8 @@ impl Shelf {
         if self.waiting.get(&held.place) == Some(&receipt) {
             self.waiting.remove(&held.place);
             self.waiting_bytes -= held.message.weight();
+        } else if held.named && self.out.get(&held.message.id) == Some(&held.place) {
+            self.out.remove(&held.message.id);
         }
         Some(held)
     }
@@ -229,11 +245,14 @@ impl Shelf {
         self.waiting.values().filter_map(|receipt| self.held.get(receipt)).cloned().collect()
     }
 
-    /// All leases that have not ended are good until then. Nobody here believes in the others any more: to revive
-    /// one would keep its message from coming again.
-    pub fn renew_all(&mut self, now: Instant, until: Instant) {
-        let live = self.held.values_mut().filter(|held| held.until > now);
-        live.for_each(|held| held.until = held.until.max(until));
+    /// The leases of what waits here are good until then, if they have not ended. What the pipeline has it renews
+    /// itself: what it has let go of would never come again, were it renewed here.
+    pub fn renew_waiting(&mut self, now: Instant, until: Instant) {
+        for receipt in self.waiting.values() {
+            if let Some(held) = self.held.get_mut(receipt).filter(|held| held.until > now) {
+                held.until = held.until.max(until);
+            }
+        }
     }
 
     /// Everything that is held and not being settled, in order; nothing is held then.
@@ -241,6 +260,7 @@ impl Shelf {
         let mut all: Vec<Held> =
             std::mem::take(&mut self.held).into_values().filter(|h| !h.ending).collect();
         (self.by_place, self.waiting, self.waiting_bytes, self.ending) = Default::default();
+        self.out.clear();
         all.sort_unstable_by_key(|held| held.place);
         all
     }
@@ -282,7 +302,15 @@ mod tests {
             replayed: false,
             tombstone: false,
         };
-        Held { place: (1, seq), message: Arc::new(message), lane: None, attempts: 0, until, ending: false }
+        Held {
+            place: (1, seq),
+            message: Arc::new(message),
+            lane: None,
+            named: false,
+            attempts: 0,
+            until,
+            ending: false,
+        }
     }
 
     #[test]
@@ -307,6 +335,29 @@ mod tests {
         assert_eq!((shelf.len(), shelf.holds((1, 1), now)), (2, false));
     }
 
+    /// The pipeline would take the second for another delivery of the first, and never settle both.
+    #[test]
+    fn two_messages_with_one_id_are_given_out_one_after_the_other() {
+        let now = Instant::now();
+        let mut shelf = Shelf::new(LEASE, 10, 10);
+        for seq in [1, 2, 3] {
+            let mut one = held(seq, now + LEASE);
+            Arc::make_mut(&mut one.message).id = if seq == 3 { "other" } else { "same" }.to_owned();
+            shelf.hold(Held { named: true, ..one });
+        }
+        let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
+        let first = shelf.take(9, 1_000, now);
+        assert_eq!(ids(&first), ["same", "other"]);
+        assert_eq!(shelf.take(9, 1_000, now).len(), 0);
+        // Its own next receipt is no other message.
+        shelf.settle(first[0].receipt, Settle::GiveBack, now).unwrap();
+        let again = shelf.take(9, 1_000, now);
+        assert_eq!(ids(&again), ["same"]);
+        shelf.settle(again[0].receipt, Settle::Ack, now).unwrap();
+        shelf.settled(again[0].receipt.0, true);
+        assert_eq!(ids(&shelf.take(9, 1_000, now)), ["same"]);
+    }
+
     #[test]
     fn what_has_expired_is_not_given_out_and_takes_no_room() {
         let now = Instant::now();
@@ -319,7 +370,12 @@ mod tests {
         let taken = shelf.take(9, 1, now);
         assert_eq!((taken.len(), &*taken[0].message.id, shelf.waiting_bytes), (1, "2", 0));
         assert_eq!((shelf.room(now), shelf.live(now), shelf.live(now + LEASE)), (1, 1, 0));
-        shelf.renew_all(now + LEASE, now + LEASE * 2);
-        assert!(!shelf.holds((1, 2), now + LEASE), "what has ended is not revived");
+        shelf.renew_waiting(now, now + LEASE * 2);
+        assert!(!shelf.holds((1, 2), now + LEASE), "what was given out is not renewed unasked");
+        shelf.hold(held(3, now + LEASE));
+        shelf.renew_waiting(now + LEASE, now + LEASE * 2);
+        assert!(!shelf.holds((1, 3), now + LEASE), "what has ended is not revived");
+        shelf.renew_waiting(now, now + LEASE * 2);
+        assert!(shelf.holds((1, 3), now + LEASE));
     }
 }

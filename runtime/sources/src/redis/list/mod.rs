@@ -75,7 +75,7 @@ impl List {
         call.arg(&self.incarnation).arg(self.options.alive_ms()).arg(&self.options.worker).arg(0);
         let ours = call.invoke_async::<u64>(connection).await? == 1;
         if ours {
-            self.shared.shelf().renew_all(asked, asked + self.options.lease());
+            self.shared.shelf().renew_waiting(asked, asked + self.options.lease());
         }
         Ok(ours)
     }

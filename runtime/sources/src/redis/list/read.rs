@@ -273,7 +273,7 @@ impl List {
                 continue;
             };
             let message = Arc::new(message);
-            shelf.hold(Held { place, message, lane, attempts: 0, until, ending: false });
+            shelf.hold(Held { place, message, lane, named: false, attempts: 0, until, ending: false });
         }
         drop(shelf);
         self.shared.arrived.notify_one();

@@ -277,12 +277,21 @@ impl Reader {
         for (id, fields) in entries {
             let (Some(id), Some(fields)) = (EntryId::parse(&id), fields) else { continue };
             self.stream.seen(id);
+            let named = fields::is_named(&fields);
             let (message, lane) =
                 fields::message(&shared.pipeline, &self.stream.name, id, fields, &options.names);
             let attempts = u32::try_from(deliveries(id) / DELIVERIES_A_START).unwrap_or(u32::MAX);
             let place = (id.ms, id.seq);
             bytes += message.weight();
-            shelf.hold(Held { place, message: Arc::new(message), lane, attempts, until, ending: false });
+            shelf.hold(Held {
+                place,
+                message: Arc::new(message),
+                lane,
+                named,
+                attempts,
+                until,
+                ending: false,
+            });
         }
         drop(shelf);
         shared.arrived.notify_one();
