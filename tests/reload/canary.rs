@@ -158,3 +158,31 @@ fn a_file_that_changed_while_no_worker_ran_comes_in_on_trial() {
     let by_new = worker.log.lines().iter().filter_map(taken).filter(|(_, version)| *version == 6).count();
     assert!(by_new >= 60, "{by_new}");
 }
+
+#[test]
+fn a_trial_without_messages_ends_in_its_time_and_says_so() {
+    let site = site("", &[("handler", "reload = \"manual\""), ("handler.rollout", "at_most = \"1s\"")]);
+    let worker = site.worker().ready();
+    let before = in_use(&site);
+    let new = version(&site, 1);
+    let output = site.run(&["deploy", "orders", &new, "--wait"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let why = "it could not be judged within 1 s: it had 0 first attempts, and 200 are wanted";
+    assert!(said(&output).contains(why), "{}", said(&output));
+    assert_eq!(in_use(&site), before);
+    worker.stop();
+}
+
+#[test]
+fn a_trial_by_time_ends_with_the_one_message_that_came() {
+    let rollout = "canary = 0.5\njudge_after = \"300ms\"\nat_most = \"60s\"";
+    let site = site("", &[("handler", "reload = \"manual\""), ("handler.rollout", rollout)]);
+    let worker = site.worker().ready();
+    let new = version(&site, 1);
+    site.done(&["deploy", "orders", &new]);
+    // Of these some are the new version's, all but surely.
+    site.send_lines("orders", &[], &(1..=40).map(order).collect::<Vec<_>>());
+    worker.log.wait("it has passed", |line| line.says("has passed its trial"));
+    assert_eq!(in_use(&site), crate::digest(&site, &site.path().join(&new)));
+    worker.stop();
+}

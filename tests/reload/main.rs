@@ -7,6 +7,7 @@ mod canary;
 mod configuration;
 mod crash;
 mod files;
+mod hostile;
 mod kafka;
 mod kills;
 mod oci;

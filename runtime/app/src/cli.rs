@@ -1,9 +1,13 @@
 //! The command line. Its words and codes are a contract.
 
+mod letter_id;
+
 use crate::harness::args::InvokeArgs;
 use crate::project::args::{BuildArgs, DevArgs, NewArgs, TestArgs};
 use crate::versions::args::DeployArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use letter_id::LetterId;
+use letter_id::letter_id;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done (no such letter, a message that is too large); \
@@ -342,27 +346,6 @@ pub enum DlqCommand {
     },
 }
 
-/// What a letter is known by to commands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LetterId {
-    /// In the data directory or an embedded queue: its number.
-    Number(u64),
-    /// In a topic: `topic/partition/offset`.
-    Place { topic: String, partition: i32, offset: i64 },
-    /// In a queue of SQS: the service's id of it.
-    Message(String),
-}
-
-impl std::fmt::Display for LetterId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Place { topic, partition, offset } => write!(f, "{topic}/{partition}/{offset}"),
-            Self::Message(id) => write!(f, "{id}"),
-        }
-    }
-}
-
 /// Which letters are meant.
 #[derive(Debug, Args)]
 pub struct Which {
@@ -405,25 +388,6 @@ pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, value) = pair.ok_or("must be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
-}
-
-fn letter_id(text: &str) -> Result<LetterId, String> {
-    if let Ok(number) = text.parse() {
-        return Ok(LetterId::Number(number));
-    }
-    let is_message = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    if text.contains('-') && text.bytes().all(is_message) {
-        return Ok(LetterId::Message(text.to_owned()));
-    }
-    let mut parts = text.rsplitn(3, '/');
-    let (offset, partition, topic) = (parts.next(), parts.next(), parts.next());
-    let numbers = offset.and_then(|o| o.parse().ok()).zip(partition.and_then(|p| p.parse().ok()));
-    let wanted = || {
-        "must be an id as `dlq list` shows it: a number, topic/partition/offset, or that of a message"
-            .to_owned()
-    };
-    let (topic, (offset, partition)) = topic.zip(numbers).ok_or_else(wanted)?;
-    Ok(LetterId::Place { topic: topic.to_owned(), partition, offset })
 }
 
 pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {

@@ -5,6 +5,7 @@
 
 mod challenge;
 mod credentials;
+mod http;
 pub mod layout;
 mod manifest;
 pub mod reference;
@@ -51,7 +52,14 @@ struct Found {
 
 /// Takes a component from a registry, with its signatures if they are wanted. Blocks, for three minutes at most.
 pub fn pull(reference: &Reference, max: usize, signed: bool) -> Result<Pulled, String> {
-    take(&Registry::to_pull(reference)?, &reference.selector(), max, signed)
+    let registry = Registry::to_pull(reference);
+    let pulled = registry.and_then(|registry| take(&registry, &reference.selector(), max, signed));
+    pulled.map_err(|why| in_a_sentence(reference, why))
+}
+
+/// What a registry is to blame for begins with its name, and is to go on behind that of the artefact.
+fn in_a_sentence(reference: &Reference, why: String) -> String {
+    if why.starts_with(&reference.registry) { format!("cannot be had: {why}") } else { why }
 }
 
 /// Takes a component from a folder.
@@ -134,11 +142,14 @@ pub fn sign(
     max: usize,
     sign: impl FnOnce(&str) -> Result<String, String>,
 ) -> Result<String, String> {
-    let registry = Registry::to_push(reference)?;
-    let found = find(&registry, &reference.selector(), max)?;
-    let digest = pelton_host::digest(&found.bytes);
-    attach(&registry, &found.manifest, &sign(&digest)?)?;
-    Ok(digest)
+    let signed = || -> Result<String, String> {
+        let registry = Registry::to_push(reference)?;
+        let found = find(&registry, &reference.selector(), max)?;
+        let digest = pelton_host::digest(&found.bytes);
+        attach(&registry, &found.manifest, &sign(&digest)?)?;
+        Ok(digest)
+    };
+    signed().map_err(|why| in_a_sentence(reference, why))
 }
 
 fn attach(registry: &Registry, subject: &Descriptor, signature: &str) -> Result<(), String> {

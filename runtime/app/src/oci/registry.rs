@@ -5,6 +5,7 @@
 //! else: not along redirects, and not without TLS unless the registry is spoken to so.
 
 use super::credentials::{self, Login};
+use super::http::{Answer, Ask, agent, fallback, leads_to, place};
 use super::manifest::{self, Descriptor, Document, MANIFEST_BYTES};
 use super::reference::{Reference, Selector, is_digest};
 use super::{Place, challenge, clean};
@@ -13,17 +14,12 @@ use base64::engine::general_purpose::STANDARD;
 use pelton_host::digest;
 use serde_json::Value;
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ureq::http::{Request, Response, StatusCode, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::http::{Request, Response, StatusCode};
 use ureq::{Agent, Body};
 
 /// For the whole of a pull or a push.
 const ALL: Duration = Duration::from_secs(180);
-/// For a connection, and for the first word of an answer.
-const CONNECT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(30);
 const REDIRECTS: u32 = 5;
 /// Bytes of what is said beside manifests and blobs: tokens and errors.
 const WORDS: usize = 256 << 10;
@@ -39,23 +35,6 @@ pub struct Registry {
     authorization: RefCell<Option<String>>,
     actions: &'static str,
     until: Instant,
-}
-
-/// What is asked.
-struct Ask<'a> {
-    method: &'static str,
-    url: String,
-    headers: Vec<(&'static str, &'a str)>,
-    body: Option<&'a [u8]>,
-    /// Bytes of the answer.
-    max: usize,
-}
-
-/// What was answered, whatever it is.
-struct Answer {
-    status: StatusCode,
-    headers: ureq::http::HeaderMap,
-    bytes: Vec<u8>,
 }
 
 impl Registry {
@@ -397,52 +376,4 @@ impl Place for Registry {
         };
         Ok(Document::parse(&bytes)?.manifests.unwrap_or_default())
     }
-}
-
-/// Scheme, host and port of an address.
-fn place(url: &str) -> Option<(String, String, u16)> {
-    let uri: Uri = url.parse().ok()?;
-    let scheme = uri.scheme_str()?.to_ascii_lowercase();
-    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-    Some((scheme, uri.host()?.to_ascii_lowercase(), port))
-}
-
-/// Where an answer leads, if the question may go there.
-fn leads_to(ask: &Ask<'_>, url: &str, answer: &Answer) -> Option<String> {
-    let asks = ask.method == "GET" || ask.method == "HEAD";
-    let to =
-        answer.headers.get("location").filter(|_| asks && answer.status.is_redirection())?.to_str().ok()?;
-    if !to.starts_with('/') || to.starts_with("//") {
-        return Some(to.to_owned());
-    }
-    let (scheme, host, port) = place(url)?;
-    Some(format!("{scheme}://{host}:{port}{to}"))
-}
-
-/// The tag under which registries without an answer of their own keep what refers to a digest.
-fn fallback(digest: &str) -> String {
-    digest.replace(':', "-")
-}
-
-/// TLS with the system's certificates, and with the cryptography that the rest of the program has.
-fn agent(plain: bool) -> Agent {
-    let certificates = rustls_native_certs::load_native_certs().certs;
-    let roots: Vec<Certificate<'static>> =
-        certificates.iter().map(|c| Certificate::from_der(c).to_owned()).collect();
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .build();
-    Agent::config_builder()
-        .tls_config(tls)
-        .https_only(!plain)
-        .http_status_as_error(false)
-        // Followed here: the library would take a login to another port.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_connect(Some(CONNECT))
-        .timeout_recv_response(Some(ANSWER))
-        .user_agent(concat!("pelton/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .new_agent()
 }

@@ -13,7 +13,7 @@ use crate::config::Reload;
 use pelton_host::digest;
 use std::collections::HashMap;
 use std::fs::{Metadata, OpenOptions};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,9 +78,21 @@ pub async fn watch(served: Arc<Served>) {
                     let max = served.config().max_component_bytes;
                     let from = path.clone();
                     let read = tokio::task::spawn_blocking(move || read(&from, signs.0, max)).await;
-                    if let Ok(Some(bytes)) = read {
-                        watched.taken = Some(signs);
-                        take(&served, &path, &pipelines, bytes).await;
+                    match read {
+                        Ok(Ok(Some(bytes))) => {
+                            watched.taken = Some(signs);
+                            take(&served, &path, &pipelines, bytes).await;
+                        }
+                        Ok(Err(error))
+                            if error.kind() == ErrorKind::PermissionDenied && watched.is_news(&error) =>
+                        {
+                            tracing::warn!(
+                                "{} cannot be read: {error}; make it readable for the user that runs the worker: the running version goes on",
+                                path.display()
+                            )
+                        }
+                        // It has changed since it was looked at.
+                        _ => {}
                     }
                 }
             }
@@ -123,12 +135,20 @@ impl Watched {
             Ok(file) if file.is_file() => (sign(file), signed),
             other => return self.trouble(what_instead(other)),
         };
-        self.trouble = None;
+        if self.last != Some(signs) {
+            self.trouble = None;
+        }
         if self.taken == Some(signs) {
             return Look::Wait;
         }
         let settled = self.last.replace(signs) == Some(signs);
         if settled { Look::Read(signs) } else { Look::Wait }
+    }
+
+    /// Whether this error was not met before, at the same file.
+    fn is_news(&mut self, error: &std::io::Error) -> bool {
+        let error = error.to_string();
+        self.trouble.replace(error.clone()) != Some(error)
     }
 
     /// Said when two looks find it: between a removal and a rename there is nothing, for a moment.
@@ -164,18 +184,18 @@ fn what_instead(found: &std::io::Result<Metadata>) -> String {
 }
 
 /// The bytes, if it is still the file that was looked at, before and after.
-fn read(path: &Path, wanted: Sign, max: usize) -> Option<Vec<u8>> {
+fn read(path: &Path, wanted: Sign, max: usize) -> std::io::Result<Option<Vec<u8>>> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let mut file =
-        OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).ok()?).open(path).ok()?;
+        OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)?;
     let same = |file: &std::fs::File| file.metadata().is_ok_and(|found| sign(&found) == wanted);
     if !same(&file) {
-        return None;
+        return Ok(None);
     }
     let mut bytes = Vec::new();
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    (&mut file).take(limit).read_to_end(&mut bytes).ok()?;
-    same(&file).then_some(bytes)
+    (&mut file).take(limit).read_to_end(&mut bytes)?;
+    Ok(same(&file).then_some(bytes))
 }
 
 #[cfg(test)]
@@ -194,13 +214,31 @@ mod tests {
         std::fs::write(&path, "ab").unwrap();
         assert_eq!(look(&mut watched), Look::Wait, "it is being written");
         let Look::Read(settled) = look(&mut watched) else { panic!("it has settled") };
-        assert_eq!(read(&path, settled.0, 10).unwrap(), b"ab");
+        assert_eq!(read(&path, settled.0, 10).unwrap().unwrap(), b"ab");
         watched.taken = Some(settled);
         assert_eq!(look(&mut watched), Look::Wait);
         std::fs::write(&path, "cd").unwrap();
-        assert_eq!(read(&path, settled.0, 10), None, "it has changed since");
+        assert_eq!(read(&path, settled.0, 10).unwrap(), None, "it has changed since");
         assert_eq!(look(&mut watched), Look::Wait);
         assert!(matches!(look(&mut watched), Look::Read(_)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_once_for_each_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.wasm");
+        let look = |watched: &mut Watched| watched.look(std::fs::symlink_metadata(&path), None);
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let mut watched = Watched::default();
+        std::fs::write(&path, "a").unwrap();
+        look(&mut watched);
+        assert!(matches!(look(&mut watched), Look::Read(_)));
+        assert!(watched.is_news(&denied));
+        assert!(matches!(look(&mut watched), Look::Read(_)), "it is tried again");
+        assert!(!watched.is_news(&denied));
+        std::fs::write(&path, "ab").unwrap();
+        assert_eq!(look(&mut watched), Look::Wait);
+        assert!(watched.is_news(&denied));
     }
 
     #[test]

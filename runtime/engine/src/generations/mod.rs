@@ -72,8 +72,8 @@ impl Generation {
         Arc::new(Self { digest: handler.digest(), handler, stats })
     }
 
-    /// Runs a chunk to its end. The version lives as long.
-    async fn run(self: Arc<Self>, work: Vec<Work>, mut report: Report) {
+    /// Starts a chunk at once, and runs it to its end. The version lives as long.
+    fn run(self: Arc<Self>, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
         let stats = self.stats.clone();
         let mut since = Instant::now();
         let counted = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
@@ -82,7 +82,11 @@ impl Generation {
             since = now;
             report(digest, outcomes);
         });
-        self.handler.handle(work, counted).await;
+        let running = self.handler.handle(work, counted);
+        Box::pin(async move {
+            running.await;
+            drop(self);
+        })
     }
 }
 
@@ -234,7 +238,7 @@ impl Handler for Generations {
     fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()> {
         let slots = self.0.slots();
         match &slots.canary {
-            None => Box::pin(slots.stable.clone().run(work, report)),
+            None => slots.stable.clone().run(work, report),
             Some(canary) if canary.copies.is_some() => {
                 Box::pin(shadow::run(slots.stable.clone(), canary.clone(), work, report))
             }

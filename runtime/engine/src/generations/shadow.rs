@@ -7,7 +7,7 @@
 use super::{Canary, Generation, Inner, Kind};
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::{Report, Work};
-use pelton_core::rollout::{Judgement, Tally};
+use pelton_core::rollout::Tally;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -8,13 +8,13 @@
 use super::shadow::{Compared, Copies, Set};
 use super::{Generation, Inner, Kind};
 use pelton_core::outcome::{FaultKind, Outcome};
-use pelton_core::ports::{Report, Work};
+use pelton_core::ports::{Later, Report, Work};
 use pelton_core::rollout::{Judgement, Plan, Tally, Trial};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// When the old version's part takes longer than this, the new one's goes back unstarted: nobody waits
 /// for a slow message. The sandbox does the same within a part.
@@ -200,54 +200,114 @@ pub(super) async fn run(
         }
     }
     let report: Shared = Arc::new(Mutex::new(report));
-    if !old.is_empty() {
-        let watched = Some((inner.clone(), canary.clone()));
-        let mut running = std::pin::pin!(part(stable.clone(), old, report.clone(), watched));
-        if !new.is_empty() {
-            tokio::select! {
-                () = &mut running => {}
-                () = tokio::time::sleep(SLOW) => {
-                    tell(&report, &canary.generation.digest, new.all(&Outcome::NotStarted));
-                    return running.await;
-                }
-            }
-        } else {
-            return running.await;
+    let trying = match (old.is_empty(), new.is_empty()) {
+        (_, true) => {
+            let counted = watched(inner, canary);
+            return part(stable, old, report, counted).await;
         }
-    }
-    let failed = tried(&inner, canary, new, report.clone()).await;
+        (true, false) => tried(&inner, &canary, new, &report),
+        (false, false) => {
+            let both =
+                Both { inner: inner.clone(), stable: stable.clone(), canary, report: report.clone() };
+            match both.run(old, new).await {
+                Some(trying) => trying,
+                None => return,
+            }
+        }
+    };
+    let failed = trying.await;
     if failed.is_empty() {
         return;
     }
     if inner.interrupted.load(Ordering::SeqCst) {
         return tell(&report, &stable.digest, failed.all(&Outcome::Interrupted));
     }
-    part(stable, failed, report, None).await;
+    part(stable, failed, report, Box::new(|_, _| {})).await;
 }
 
-/// Runs a part on the old version. `watched` is the trial that its outcomes count for.
-async fn part(
+/// A chunk with messages for both.
+struct Both {
+    inner: Arc<Inner>,
     stable: Arc<Generation>,
-    part: Part,
+    canary: Arc<Canary>,
     report: Shared,
-    watched: Option<(Arc<Inner>, Arc<Canary>)>,
-) {
+}
+
+impl Both {
+    /// Runs the old version's part, and starts the new one's from its last report: on the thread that is there, since
+    /// a way back over the pipeline's own would cost more than the part itself. None when the new one's part went back
+    /// unstarted.
+    async fn run(self, old: Part, new: Part) -> Option<Later<'static, Part>> {
+        let Self { inner, stable, canary, report } = self;
+        let waiting = Arc::new(Mutex::new(Some(new)));
+        let (begun, begins) = oneshot::channel();
+        let mut begun = Some(begun);
+        let mut left = old.work.len();
+        let mut count = watched(inner.clone(), canary.clone());
+        let (next, told) = (waiting.clone(), report.clone());
+        let trying = (inner.clone(), canary.clone());
+        let counted: Counted = Box::new(move |attempts, outcomes| {
+            count(attempts, outcomes);
+            left = left.saturating_sub(outcomes.len());
+            if left > 0 {
+                return;
+            }
+            if let (Some(new), Some(begun)) = (taken(&next), begun.take()) {
+                // It is waited for below.
+                drop(begun.send(tried(&trying.0, &trying.1, new, &told)));
+            }
+        });
+        let mut running = part(stable, old, report.clone(), counted);
+        tokio::select! {
+            () = &mut running => {}
+            () = tokio::time::sleep(SLOW) => {
+                if let Some(new) = taken(&waiting) {
+                    tell(&report, &canary.generation.digest, new.all(&Outcome::NotStarted));
+                    running.await;
+                    return None;
+                }
+                running.await;
+            }
+        }
+        match taken(&waiting) {
+            // Not all was reported, which is not to be.
+            Some(new) => Some(tried(&inner, &canary, new, &report)),
+            None => begins.await.ok(),
+        }
+    }
+}
+
+fn taken(waiting: &Mutex<Option<Part>>) -> Option<Part> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// What is done with outcomes of the old version, once they are told: attempts of the part, and its outcomes.
+type Counted = Box<dyn FnMut(&[u32], &[(usize, Outcome)]) + Send>;
+
+/// Counts them for a trial.
+fn watched(inner: Arc<Inner>, canary: Arc<Canary>) -> Counted {
+    Box::new(move |attempts, outcomes| {
+        canary.note(Side::Stable, attempts, outcomes);
+        inner.conclude(&canary, canary.judge());
+    })
+}
+
+/// Runs a part on the old version.
+fn part(stable: Arc<Generation>, part: Part, report: Shared, mut counted: Counted) -> Later<'static, ()> {
     let (places, work) = (part.places, part.work);
     let attempts: Vec<u32> = work.iter().map(|work| work.attempt).collect();
-    let counted = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
-        if let Some((inner, canary)) = &watched {
-            canary.note(Side::Stable, &attempts, &outcomes);
-            inner.conclude(canary, canary.judge());
-        }
-        tell(&report, digest, outcomes.into_iter().map(|(at, outcome)| (places[at], outcome)).collect());
+    let told = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
+        let placed = outcomes.iter().map(|(at, outcome)| (places[*at], outcome.clone())).collect();
+        tell(&report, digest, placed);
+        counted(&attempts, &outcomes);
     });
-    stable.run(work, counted).await;
+    stable.run(work, told)
 }
 
-/// Runs a part on the version on trial; gives back what failed there.
-async fn tried(inner: &Arc<Inner>, canary: Arc<Canary>, part: Part, report: Shared) -> Part {
+/// Starts a part on the version on trial at once; gives back what failed there.
+fn tried(inner: &Arc<Inner>, canary: &Arc<Canary>, part: Part, report: &Shared) -> Later<'static, Part> {
     let failed: Arc<Mutex<Vec<usize>>> = Arc::default();
-    let (kept, watching) = (failed.clone(), (inner.clone(), canary.clone()));
+    let (kept, watching, report) = (failed.clone(), (inner.clone(), canary.clone()), report.clone());
     let (places, asked) = (part.places.clone(), part.work.clone());
     let attempts: Vec<u32> = asked.iter().map(|work| work.attempt).collect();
     let counted = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
@@ -262,13 +322,16 @@ async fn tried(inner: &Arc<Inner>, canary: Arc<Canary>, part: Part, report: Shar
             tell(&report, digest, done.into_iter().map(|(at, outcome)| (places[at], outcome)).collect());
         }
     });
-    canary.generation.clone().run(part.work.clone(), counted).await;
-    let mut failed = std::mem::take(&mut *failed.lock().unwrap_or_else(PoisonError::into_inner));
-    // In the order of the chunk, which is that of its lanes.
-    failed.sort_unstable();
-    let mut again = Part::default();
-    failed.into_iter().for_each(|at| again.push(part.places[at], part.work[at].clone()));
-    again
+    let running = canary.generation.clone().run(part.work.clone(), counted);
+    Box::pin(async move {
+        running.await;
+        let mut failed = std::mem::take(&mut *failed.lock().unwrap_or_else(PoisonError::into_inner));
+        // In the order of the chunk, which is that of its lanes.
+        failed.sort_unstable();
+        let mut again = Part::default();
+        failed.into_iter().for_each(|at| again.push(part.places[at], part.work[at].clone()));
+        again
+    })
 }
 
 fn tell(report: &Shared, digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>) {

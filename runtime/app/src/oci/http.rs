@@ -1,0 +1,76 @@
+//! Questions and answers, and where these lead.
+
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::Agent;
+use ureq::http::{HeaderMap, StatusCode, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+/// For a connection, and for the first word of an answer.
+const CONNECT: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// What is asked.
+pub(super) struct Ask<'a> {
+    pub(super) method: &'static str,
+    pub(super) url: String,
+    pub(super) headers: Vec<(&'static str, &'a str)>,
+    pub(super) body: Option<&'a [u8]>,
+    /// Bytes of the answer.
+    pub(super) max: usize,
+}
+
+/// What was answered, whatever it is.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Scheme, host and port of an address.
+pub(super) fn place(url: &str) -> Option<(String, String, u16)> {
+    let uri: Uri = url.parse().ok()?;
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    Some((scheme, uri.host()?.to_ascii_lowercase(), port))
+}
+
+/// Where an answer leads, if the question may go there.
+pub(super) fn leads_to(ask: &Ask<'_>, url: &str, answer: &Answer) -> Option<String> {
+    let asks = ask.method == "GET" || ask.method == "HEAD";
+    let to =
+        answer.headers.get("location").filter(|_| asks && answer.status.is_redirection())?.to_str().ok()?;
+    if !to.starts_with('/') || to.starts_with("//") {
+        return Some(to.to_owned());
+    }
+    let (scheme, host, port) = place(url)?;
+    Some(format!("{scheme}://{host}:{port}{to}"))
+}
+
+/// The tag under which registries without an answer of their own keep what refers to a digest.
+pub(super) fn fallback(digest: &str) -> String {
+    digest.replace(':', "-")
+}
+
+/// TLS with the system's certificates, and with the cryptography that the rest of the program has.
+pub(super) fn agent(plain: bool) -> Agent {
+    let certificates = rustls_native_certs::load_native_certs().certs;
+    let roots: Vec<Certificate<'static>> =
+        certificates.iter().map(|c| Certificate::from_der(c).to_owned()).collect();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .build();
+    Agent::config_builder()
+        .tls_config(tls)
+        .https_only(!plain)
+        .http_status_as_error(false)
+        // Followed here: the library would take a login to another port.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(Some(CONNECT))
+        .timeout_recv_response(Some(ANSWER))
+        .user_agent(concat!("pelton/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
+}
