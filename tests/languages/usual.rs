@@ -102,7 +102,7 @@ fn deploy(project: &Project, language: &Language) {
     }
     let counts: Value = serde_json::from_str(&project.done(&["run", "--until-empty"])).expect("JSON");
     let ours = &counts["pipelines"][&project.name];
-    assert_eq!((ours["completed"].as_u64(), ours["dead_letters"].as_u64()), (Some(1), Some(1)), "{counts}");
+    assert_eq!((ours["handled"].as_u64(), ours["dead_letters"].as_u64()), (Some(1), Some(1)), "{counts}");
     let letter = project.done(&["dlq", "show", &project.name, "--id", "1"]);
     let words = language.uncaught.map_or(["rejected", "JSON"], |(_, words)| words);
     words.iter().for_each(|word| assert!(letter.contains(word), "{word}: {letter}"));

@@ -14,7 +14,7 @@ pub fn build(args: &BuildArgs) -> Outcome {
     let info = harness.info();
     writeln!(
         std::io::stdout(),
-        "{} is {}: {}, built in {:.1?}\ndigest {}",
+        "{} is a {}: {}, built in {:.1?}\ndigest {}",
         project.manifest.component.display(),
         inspect::kind(info.world),
         size(built.size),

@@ -3,6 +3,7 @@
 use crate::exit::Fail;
 use anyhow::Context;
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Every file below `sdk/` and `wit/`, by its path in the repository.
@@ -75,10 +76,15 @@ pub fn write(folder: &Path, files: &Files) -> Result<(), Fail> {
         let written = file.parent().map_or(Ok(()), std::fs::create_dir_all);
         written
             .and_then(|()| std::fs::write(&file, content))
+            .and_then(|()| if content.starts_with(b"#!") { executable(&file) } else { Ok(()) })
             .with_context(|| format!("{} cannot be written", file.display()))
             .map_err(|error| Fail::new(crate::exit::REFUSED, error))?;
     }
     Ok(())
+}
+
+fn executable(file: &Path) -> std::io::Result<()> {
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))
 }
 
 /// The SDK of a language, if it has one, and the contract.
