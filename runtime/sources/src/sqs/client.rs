@@ -8,7 +8,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Builder, Config, Region, StalledStreamProtectionConfig};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -26,7 +26,8 @@ pub struct Connection {
     endpoint_url: Option<String>,
     region: Option<String>,
     client: Arc<OnceCell<Client>>,
-    receiver: Arc<OnceCell<Client>>,
+    /// None until the next receive makes one.
+    receiver: Arc<Mutex<Option<Client>>>,
     requests: Arc<Requests>,
     /// How long the service may take for one answer, beside what a receive waits for.
     answer: Duration,
@@ -69,17 +70,27 @@ impl Connection {
 
     /// The same for receives, which wait: an answer may take as long, and when to ask again is decided by
     /// who asks. A client of its own, so that nothing is put together for each call.
-    pub(super) async fn receiver(&self, wait: Duration) -> &Client {
-        let make = || async {
-            let config = self.client().await.config().to_builder();
+    pub(super) async fn receiver(&self, wait: Duration) -> Client {
+        let config = self.client().await.config();
+        let make = || {
             let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT);
             let timeouts = timeouts.operation_attempt_timeout(patience(wait)).build();
-            let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled());
+            let config = config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled());
             // Answers are whole or late: the timeout ends what stalls.
             let config = config.stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             Client::from_conf(config.build())
         };
-        self.receiver.get_or_init(make).await
+        self.kept_receiver().get_or_insert_with(make).clone()
+    }
+
+    /// A receive had no answer. Other connections of its client may lead nowhere too, and each would be found out
+    /// only by the whole wait of a receive: the next one makes new ones.
+    pub(super) fn distrust_receiver(&self) {
+        *self.kept_receiver() = None;
+    }
+
+    fn kept_receiver(&self) -> MutexGuard<'_, Option<Client>> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was asked by way of it.

@@ -161,6 +161,9 @@ impl Poller {
             Err(fault) => {
                 drop(state);
                 self.failed(&fault);
+                if fault.unanswered {
+                    self.shared.connection.distrust_receiver();
+                }
                 if fault.unanswered && ask.attempt.is_some() {
                     self.unanswered.push(ask);
                 }
