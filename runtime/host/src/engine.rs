@@ -108,7 +108,7 @@ mod tests {
         let engine = compiling(None).unwrap();
         for (text, allowed) in PROPOSALS {
             let bytes = wat::parse_str(format!("(component (core module {text}))")).unwrap();
-            let validated = crate::load::validate::component(&bytes);
+            let validated = crate::load::validate::file(&bytes);
             assert_eq!(validated.is_ok(), allowed, "{text}: {validated:?}");
             let compiled = wasmtime::component::Component::from_binary(&engine, &bytes);
             assert_eq!(compiled.is_ok(), allowed, "{text}");

@@ -47,11 +47,14 @@ pub enum LoadError {
     /// Not WebAssembly at all.
     #[error("is not WebAssembly: {0}")]
     NotWasm(&'static str),
-    /// A core module.
+    /// A program, of which nobody says how it is given messages.
     #[error(
-        "is a core WebAssembly module, not a component; build it for the target `wasm32-wasip2`, or convert it with `wasm-tools component new`"
+        "is a plain WASI program that does not say how it is given messages; write `protocol = \"command\"` (it is run once for each, with the body on standard input) or `protocol = \"worker\"` (it stays alive, and speaks docs/worker-protocol.md) beside `component`"
     )]
-    CoreModule,
+    Unsaid,
+    /// What is said of its protocol does not fit it.
+    #[error("{0}")]
+    Protocol(String),
     /// The pin in the configuration is malformed.
     #[error("the digest `{0}` is malformed; write `sha256:` and 64 hexadecimal digits")]
     BadPin(String),
@@ -100,7 +103,7 @@ pub enum LoadError {
         reason: String,
     },
     /// It imports what its pipeline was not given.
-    #[error("imports {}, which {} not granted; handlers get WASI 0.2 without files and network, and `wasi:logging/logging@0.1.0-draft`", listed(imports), if imports.len() == 1 { "was" } else { "were" })]
+    #[error("imports {}, which {} not granted; handlers get WASI (0.2 in components, preview 1 in modules) without files and network, and `wasi:logging/logging@0.1.0-draft`", listed(imports), if imports.len() == 1 { "was" } else { "were" })]
     NotGranted {
         /// The imports.
         imports: Vec<String>,

@@ -7,13 +7,18 @@ use crate::guest::output::{LogSink, PipelineLog, TracingSink};
 use crate::guest::reason::Stop;
 use crate::guest::state::State;
 use crate::guest::text;
-use crate::load::inspect::{self, ComponentInfo, World};
+use crate::kinds::component::Indices;
+use crate::kinds::kind::{Kind, Protocol};
+use crate::kinds::program::Program;
+use crate::kinds::{NotMade, Setting, Template, standard};
+use crate::load::compile::Code;
+use crate::load::inspect::{self, ComponentInfo};
 use crate::load::{cache::CodeCache, compile, read};
 use crate::options::{HandlerSpec, HostOptions, Isolation};
 use crate::run::clock::Clock;
 use crate::run::control::Control;
 use crate::run::handler::{Shared, WasmHandler};
-use crate::run::instance::{Instance, Maker, NotMade, Template};
+use crate::run::instance::{Instance, Maker};
 use crate::run::pools::{self, Pools};
 use crate::run::room::Room;
 use crate::run::watch::watch;
@@ -40,8 +45,9 @@ pub(crate) struct Sandbox {
     pub(crate) clock: Arc<Clock>,
     pub(crate) pools: Pools,
     linker: Linker<State>,
-    /// Of the components in use, by digest.
-    templates: Mutex<HashMap<String, Weak<Template>>>,
+    modules: wasmtime::Linker<State>,
+    /// Of the files in use, by digest and kind.
+    templates: Mutex<HashMap<(String, Kind), Weak<Template>>>,
     room: Arc<Room>,
     sink: Arc<dyn LogSink>,
 }
@@ -51,7 +57,9 @@ impl Host {
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
         let cache = options.cache_dir.as_deref().map(CodeCache::open).transpose()?;
         let engine = engine::running(&options, cache.as_ref())?;
-        let linker = link::linker(&engine).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let failed = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
+        let linker = link::linker(&engine).map_err(failed)?;
+        let modules = link::modules(&engine).map_err(failed)?;
         let room = Arc::new(Room::default());
         let threads =
             options.guest_threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
@@ -62,6 +70,7 @@ impl Host {
             engine,
             cache,
             linker,
+            modules,
             templates: Mutex::default(),
             room,
             options,
@@ -100,16 +109,18 @@ impl Host {
         let max = sandbox.options.max_component_bytes;
         // Messages go on meanwhile, and their threads come first.
         let prepared = pools::at_low_priority(|| {
-            let info = inspect::inspect_pinned(bytes, max, spec.digest.as_deref())?;
+            let compiled = |digest: &str| self.is_compiled(digest);
+            let info =
+                inspect::inspect_pinned(bytes, max, spec.protocol, spec.digest.as_deref(), compiled)?;
             let template = sandbox.template(bytes, &info)?;
             Ok::<_, LoadError>((info, template))
         });
         let no_thread =
             || LoadError::Start("no thread can be started for it; the system has no room".to_owned());
         let (info, template) = prepared.ok_or_else(no_thread)??;
-        let maker = Maker {
+        let setting = Setting {
             engine: sandbox.engine.clone(),
-            template,
+            pipeline: pipeline.into(),
             log: PipelineLog::new(
                 pipeline,
                 Arc::clone(&sandbox.sink),
@@ -118,10 +129,10 @@ impl Host {
             ),
             memory: spec.memory,
             room: Arc::clone(&sandbox.room),
-            used: Arc::default(),
         };
+        let maker = Maker { template, setting: Arc::new(setting), used: Arc::default() };
         let shared = Shared::new(&info.digest, maker, spec);
-        let instance = sandbox.trial(&shared, info.world, spec.timeout.clamp(START.0, START.1))?;
+        let instance = sandbox.trial(&shared, info.kind, spec.timeout.clamp(START.0, START.1))?;
         if spec.isolation == Isolation::Reuse {
             shared.idle.put(instance);
         }
@@ -132,33 +143,50 @@ impl Host {
 impl Sandbox {
     /// The compiled and linked component; the one that another pipeline uses, if there is one.
     fn template(&self, bytes: &[u8], info: &ComponentInfo) -> Result<Arc<Template>, LoadError> {
-        if let Some(known) = self.templates().get(&info.digest).and_then(Weak::upgrade) {
+        if let Some(known) = self.templates().get(&(info.digest.clone(), info.kind)).and_then(Weak::upgrade)
+        {
             return Ok(known);
         }
-        let component = compile::component(self, bytes, &info.digest)?;
-        let linked = self.linker.instantiate_pre(&component);
-        let linked = linked.map_err(|error| LoadError::Link(text::clean(&format!("{error:#}"), 1024)))?;
-        let template = Template::new(linked, info.world).map_err(|error| mistyped(info.world, &error))?;
-        let template = Arc::new(template);
+        let template = Arc::new(self.link(compile::code(self, bytes, info)?, info.kind)?);
         let mut templates = self.templates();
         templates.retain(|_, template| template.strong_count() > 0);
-        templates.insert(info.digest.clone(), Arc::downgrade(&template));
+        templates.insert((info.digest.clone(), info.kind), Arc::downgrade(&template));
         Ok(template)
     }
 
-    fn templates(&self) -> MutexGuard<'_, HashMap<String, Weak<Template>>> {
+    fn link(&self, code: Code, kind: Kind) -> Result<Template, LoadError> {
+        let failed = |error| LoadError::Link(text::clean(&format!("{error:#}"), 1024));
+        let mistyped = |error| mistyped(kind, &error);
+        let component = match code {
+            Code::Component(component) => self.linker.instantiate_pre(&component).map_err(failed)?,
+            Code::Module(module) => {
+                let linked = self.modules.instantiate_pre(&module).map_err(failed)?;
+                return Ok(program(Program::Module(linked), kind));
+            }
+        };
+        Ok(match kind {
+            Kind::Message | Kind::Batch => {
+                let indices = Indices::new(&component, kind).map_err(mistyped)?;
+                Template::Component(component, indices)
+            }
+            Kind::Standard => Template::Standard(standard::Template::new(component).map_err(mistyped)?),
+            Kind::Program(_) => program(Program::of_component(component).map_err(mistyped)?, kind),
+        })
+    }
+
+    fn templates(&self) -> MutexGuard<'_, HashMap<(String, Kind), Weak<Template>>> {
         self.templates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the first instance, on a guest thread: the component's start is guest code too.
-    fn trial(&self, shared: &Arc<Shared>, world: World, timeout: Duration) -> Result<Instance, LoadError> {
+    fn trial(&self, shared: &Arc<Shared>, kind: Kind, timeout: Duration) -> Result<Instance, LoadError> {
         let (answer, answered) = mpsc::channel();
         let control = Arc::new(Control::new(timeout));
         let ticking = self.clock.enter();
         let (watched, shared) = (Arc::clone(&control), Arc::clone(shared));
         let instances = self.options.max_instances;
         let task = async move {
-            let made = first(&shared, &watched, world, instances).await;
+            let made = first(&shared, &watched, kind, instances).await;
             drop(ticking);
             // The caller waits below; it cannot be gone.
             drop(answer.send(made));
@@ -169,24 +197,31 @@ impl Sandbox {
     }
 }
 
+fn program(program: Program, kind: Kind) -> Template {
+    match kind {
+        Kind::Program(Protocol::Command) => Template::Command(program),
+        _ => Template::Worker(program, kind.takes_batches()),
+    }
+}
+
 /// A first instance, when there is room for it.
 async fn first(
     shared: &Shared,
     control: &Arc<Control>,
-    world: World,
+    kind: Kind,
     instances: u32,
 ) -> Result<Instance, LoadError> {
     loop {
         control.begin();
-        let stop = match watch(control, pin!(shared.maker.make(control)), || ()).await {
+        let stop = match watch(control, pin!(shared.maker.make_first(control)), || ()).await {
             Ok(Ok(instance)) => return Ok(instance),
-            Ok(Err(NotMade::Type(error))) => return Err(mistyped(world, &error)),
-            Ok(Err(failed)) => Stop::of_start(&failed, control.timeout()),
+            Ok(Err((NotMade::Type(error), _))) => return Err(mistyped(kind, &error)),
+            Ok(Err((failed, refused))) => Stop::of_start(&failed, refused, control.timeout()),
             Err(stop) => stop,
         };
         match stop {
             Stop::Fault(_, reason) => return Err(LoadError::Start(reason)),
-            Stop::NoRoom if shared.maker.room.wait(control.timeout()).await => {}
+            Stop::NoRoom if shared.maker.room().wait(control.timeout()).await => {}
             Stop::NoRoom | Stop::Interrupted => {
                 return Err(LoadError::Start(format!(
                     "there is no room for it beside {instances} instances; lower the pipelines' concurrency"
@@ -196,8 +231,8 @@ async fn first(
     }
 }
 
-fn mistyped(world: World, error: &wasmtime::Error) -> LoadError {
-    LoadError::WrongType { interface: world.interface(), reason: text::clean(&format!("{error:#}"), 1024) }
+fn mistyped(kind: Kind, error: &wasmtime::Error) -> LoadError {
+    LoadError::WrongType { interface: kind.export(), reason: text::clean(&format!("{error:#}"), 1024) }
 }
 
 impl Drop for Sandbox {

@@ -1,6 +1,7 @@
 //! What the host and each handler are given: limits, folders, budgets. All have defaults.
 
 use crate::guest::output::LogSink;
+use crate::kinds::kind::Protocol;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,8 @@ impl Default for CompileBudget {
 pub struct HandlerSpec {
     /// The component's expected digest, `sha256:` and 64 hexadecimal digits.
     pub digest: Option<String>,
+    /// How a plain program is given messages, where it does not say so itself.
+    pub protocol: Option<Protocol>,
     /// Wall time of one message (of one call, for a batch handler). Kept to about 10 ms.
     pub timeout: Duration,
     /// Linear memory of one instance, in bytes: the sum over all its memories.
@@ -86,6 +89,7 @@ impl Default for HandlerSpec {
     fn default() -> Self {
         Self {
             digest: None,
+            protocol: None,
             timeout: Duration::from_secs(30),
             memory: 128 * MIB,
             isolation: Isolation::Reuse,

@@ -1,6 +1,5 @@
 //! `pelton build`: from a project to a component that is known to run.
 
-use super::inspect;
 use crate::exit::Outcome;
 use crate::project::args::BuildArgs;
 use crate::project::{Project, build, limits};
@@ -16,7 +15,7 @@ pub fn build(args: &BuildArgs) -> Outcome {
         std::io::stdout(),
         "{} is a {}: {}, built in {:.1?}\ndigest {}",
         project.manifest.component.display(),
-        inspect::kind(info.world),
+        info.kind.words(),
         size(built.size),
         built.took,
         info.digest

@@ -1,9 +1,12 @@
-//! `pelton inspect`: what a component says of itself, without a configuration and without running it.
+//! `pelton inspect`: what a file says of itself, without a configuration and without running it.
 
 use crate::config::Component;
 use crate::exit::{Fail, Outcome};
 use crate::versions::fetch::{Want, fetch};
-use pelton_host::{Description, HostOptions, World, describe, inspect as usable};
+use pelton_host::{
+    ComponentInfo, Description, Form, HandlerSpec, HostOptions, Kind, LoadError, Protocol, describe,
+    inspect as usable,
+};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -12,42 +15,79 @@ use std::path::Path;
 pub fn inspect(file: &str, as_json: bool) -> Outcome {
     let max = HostOptions::default().max_component_bytes;
     let wrong = |why: String| Fail::refused(format!("{file} {why}"));
-    let refused = |error: pelton_host::LoadError| wrong(error.to_string());
+    let refused = |error: LoadError| wrong(error.to_string());
     let component = Component::parse(file, Path::new("")).map_err(wrong)?;
     let bytes = fetch(&component, Want { max, keys: &[] }).map_err(wrong)?.bytes;
     let found = describe(&bytes, max).map_err(refused)?;
-    let handler = usable(&bytes, max);
+    let handler = usable(&bytes, max, None);
     if as_json {
-        let kind = handler.as_ref().ok().map(|info| kind(info.world));
+        let kind = handler.as_ref().ok().map(|info| info.kind.words());
         writeln!(
             std::io::stdout(),
             "{}",
             json!({
-                "digest": found.digest, "size": found.size, "kind": kind, "imports": found.imports,
-                "refused": found.refused, "exports": found.exports, "made_by": found.made_by,
+                "digest": found.digest, "size": found.size, "form": form(found.form), "kind": kind,
+                "imports": found.imports, "refused": found.refused, "exports": found.exports,
+                "made_by": found.made_by,
             })
         )?;
     } else {
         print(&found)?;
     }
-    let info = handler.map_err(refused)?;
-    if !as_json {
-        println!("a {}", kind(info.world));
+    match handler {
+        Ok(info) if !as_json => say(&info),
+        Ok(_) => Ok(()),
+        // It is a handler as soon as somebody says of which kind.
+        Err(LoadError::Unsaid) if found.refused.is_empty() => {
+            if !as_json {
+                println!("is       {}", LoadError::Unsaid.to_string().trim_start_matches("is "));
+            }
+            Ok(())
+        }
+        Err(error) => Err(refused(error)),
     }
+}
+
+/// What it is, and how it is run where the pipeline says nothing else.
+fn say(info: &ComponentInfo) -> Outcome {
+    let defaults = HandlerSpec::default();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "is       a {}", info.kind.words())?;
+    let lives = match info.kind {
+        Kind::Program(Protocol::Command) => {
+            "a new instance for each message, whatever `isolation` says".to_owned()
+        }
+        Kind::Message | Kind::Batch | Kind::Standard | Kind::Program(_) => {
+            "instances stay warm, for 10,000 calls at most (`isolation = \"reuse\"`)".to_owned()
+        }
+    };
+    writeln!(out, "runs     {lives}")?;
+    let together = if info.kind.takes_batches() {
+        format!("up to {} messages in a call (`max_batch`), ", defaults.max_chunk)
+    } else {
+        "one message in a call, ".to_owned()
+    };
+    writeln!(out, "         {together}{} calls side by side (`concurrency`)", defaults.concurrency)?;
+    writeln!(
+        out,
+        "         at most {} s (`timeout`) and {} MiB (`memory`) for a call",
+        defaults.timeout.as_secs(),
+        defaults.memory >> 20
+    )?;
     Ok(())
 }
 
-pub fn kind(world: World) -> &'static str {
-    match world {
-        World::Message => "handler of messages",
-        World::Batch => "handler of batches",
+fn form(form: Form) -> &'static str {
+    match form {
+        Form::Component => "component",
+        Form::Module => "module",
     }
 }
 
 fn print(found: &Description) -> Outcome {
     let mut out = std::io::stdout().lock();
     writeln!(out, "digest   {}", found.digest)?;
-    writeln!(out, "size     {} bytes", found.size)?;
+    writeln!(out, "size     {} bytes, a {}", found.size, form(found.form))?;
     if !found.made_by.is_empty() {
         writeln!(out, "made by  {}", found.made_by.join(", "))?;
     }

@@ -45,6 +45,7 @@ fn spec(config: &Path, args: &InvokeArgs) -> Result<HandlerSpec, Fail> {
         None => HandlerSpec::default(),
     };
     spec.digest = None;
+    spec.protocol = args.protocol.or(spec.protocol);
     spec.concurrency = 1;
     spec.timeout = args.timeout.unwrap_or(spec.timeout);
     spec.memory = args.memory.unwrap_or(spec.memory);
@@ -129,6 +130,7 @@ fn as_json(harness: &Harness, calls: &Calls) -> Value {
     let loaded = harness.loaded();
     json!({
         "digest": harness.info().digest,
+        "kind": harness.info().kind.words(),
         "calls": calls.outcomes().map(outcome).collect::<Vec<_>>(),
         "logs": calls.logs().map(line).collect::<Vec<_>>(),
         "load_us": micros(loaded.took),

@@ -5,7 +5,7 @@ use super::section::Section;
 use super::units;
 use crate::oci::Reference;
 use pelton_core::rollout::{JudgeAfter, Plan};
-use pelton_host::{HandlerSpec, Isolation};
+use pelton_host::{HandlerSpec, Isolation, Protocol};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -98,7 +98,9 @@ pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
     }
     let isolations =
         [("reuse", Isolation::Reuse), ("batch", Isolation::Batch), ("message", Isolation::Message)];
+    let protocols = Protocol::ALL.map(|protocol| (protocol.word(), Some(protocol)));
     let spec = HandlerSpec {
+        protocol: section.word("protocol", &protocols, None),
         digest: digest.map(|d| d.to_ascii_lowercase()),
         timeout,
         memory,

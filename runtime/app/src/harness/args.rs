@@ -2,6 +2,7 @@
 
 use crate::cli::{duration, header, size};
 use clap::Args;
+use pelton_host::Protocol;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -35,6 +36,9 @@ pub struct InvokeArgs {
     /// With the limits of this pipeline of the configuration.
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
+    /// How a plain WASI program is given messages, where it does not say so itself.
+    #[arg(long, value_name = "WORD", value_parser = protocol)]
+    pub protocol: Option<Protocol>,
     /// At most so long for each message [default: 30s].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<std::time::Duration>,
@@ -44,4 +48,11 @@ pub struct InvokeArgs {
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    Protocol::parse(text).ok_or_else(|| {
+        let words: Vec<&str> = Protocol::ALL.iter().map(|protocol| protocol.word()).collect();
+        format!("must be one of {}", words.join(", "))
+    })
 }

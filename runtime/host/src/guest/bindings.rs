@@ -24,4 +24,19 @@ pub(crate) mod many {
     });
 }
 
+/// The standard's world of handlers of messages.
+#[allow(missing_docs)]
+pub(crate) mod incoming {
+    wasmtime::component::bindgen!({
+        path: "wit/messaging.wit",
+        world: "incoming",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "wasi:messaging/types.message": crate::guest::messaging::Envelope,
+            "wasi:messaging/types.client": crate::guest::messaging::Client,
+        },
+    });
+}
+
 pub(crate) use one::pelton::handler::types::{Failure, Header, Message};

@@ -1,5 +1,7 @@
 //! Limits of one instance's memories and tables, summed over all of them.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::ResourceLimiter;
 
 /// Table elements of one instance. Script interpreters need about 30,000.
@@ -17,7 +19,18 @@ pub(crate) const HANDLES: usize = 4096;
 /// Bytes of one request for random bytes.
 pub(crate) const RANDOM_BYTES: u64 = 64 << 10;
 
-/// Counts what one store has, and remembers the last refusal.
+/// The same where a program reads its input itself: one read may ask for as much. What it gets at once is less.
+pub(crate) const PROGRAM_HOSTCALL_BYTES: usize = 32 << 20;
+
+/// What is known of a store's memory while its guest runs, and the store is lent to the call.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge {
+    most: AtomicUsize,
+    refused: AtomicBool,
+    refusal: Mutex<Option<Refusal>>,
+}
+
+/// Counts what one store has, and tells the gauge.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     memory_max: usize,
@@ -25,7 +38,7 @@ pub(crate) struct Limiter {
     table: usize,
     /// The growth that was allowed last, to be taken back if it fails.
     last: (usize, usize),
-    refused: Option<Refusal>,
+    gauge: Arc<Gauge>,
 }
 
 /// A growth that was not allowed.
@@ -37,23 +50,33 @@ pub(crate) enum Refusal {
     Table(usize, usize),
 }
 
-impl Limiter {
-    pub(crate) fn new(memory_max: usize) -> Self {
-        Self { memory_max, memory: 0, table: 0, last: (0, 0), refused: None }
-    }
-
+impl Gauge {
     /// A new message begins: what was refused before does not explain what follows.
-    pub(crate) fn forget(&mut self) {
-        self.refused = None;
+    pub(crate) fn forget(&self) {
+        if self.refused.swap(false, Relaxed) {
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
-    /// Bytes of memory that the store has now.
-    pub(crate) fn memory(&self) -> usize {
-        self.memory
-    }
-
+    /// The last refusal of this message.
     pub(crate) fn refused(&self) -> Option<Refusal> {
-        self.refused
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The most memory so far, in bytes.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Relaxed)
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        self.refused.store(true, Relaxed);
+    }
+}
+
+impl Limiter {
+    pub(crate) fn new(memory_max: usize, gauge: Arc<Gauge>) -> Self {
+        Self { memory_max, memory: 0, table: 0, last: (0, 0), gauge }
     }
 }
 
@@ -80,16 +103,17 @@ impl ResourceLimiter for Limiter {
         let total = (self.memory - current).saturating_add(desired);
         let max = maximum.map_or(self.memory_max, |own| self.memory_max.min(self.memory - current + own));
         if total > max {
-            self.refused = Some(Refusal::Memory(total, max));
+            self.gauge.refuse(Refusal::Memory(total, max));
             return Ok(false);
         }
         self.last = (self.memory, self.table);
         self.memory = total;
+        self.gauge.most.fetch_max(total, Relaxed);
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = Some(Refusal::Memory(self.memory, self.last.0));
+        self.gauge.refuse(Refusal::Memory(self.memory, self.last.0));
         (self.memory, self.table) = self.last;
         Ok(())
     }
@@ -104,7 +128,7 @@ impl ResourceLimiter for Limiter {
         let max = maximum
             .map_or(TABLE_ELEMENTS, |own| TABLE_ELEMENTS.min((self.table - current).saturating_add(own)));
         if total > max {
-            self.refused = Some(Refusal::Table(total, max));
+            self.gauge.refuse(Refusal::Table(total, max));
             return Ok(false);
         }
         self.last = (self.memory, self.table);
@@ -113,7 +137,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = Some(Refusal::Table(self.table, self.last.1));
+        self.gauge.refuse(Refusal::Table(self.table, self.last.1));
         (self.memory, self.table) = self.last;
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! What handlers may import: the list, and the functions behind it.
 
+use crate::guest::bindings::incoming::Incoming;
 use crate::guest::output::LogLevel;
 use crate::guest::state::State;
-use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance};
+use wasmtime::component::{ComponentType, HasSelf, Lift, Linker, LinkerInstance};
 use wasmtime::{Engine, StoreContextMut};
 
 /// The names that `wasi:logging` goes by; it has no released version.
@@ -35,9 +36,14 @@ enum Level {
     Critical,
 }
 
+/// What modules import preview 1 of WASI as.
+pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
+/// The types of the standard's handlers. Its producer is not granted.
+const MESSAGING: &str = "wasi:messaging/types@0.2.0-draft";
+
 /// Whether a handler may import the interface of this name.
 pub(crate) fn granted(name: &str) -> bool {
-    if LOGGING.contains(&name) {
+    if LOGGING.contains(&name) || name == MESSAGING || name == PREVIEW1 {
         return true;
     }
     let Some((path, version)) = name.split_once('@') else {
@@ -59,9 +65,17 @@ pub(crate) fn is_number(text: &str) -> bool {
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    Incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
     for name in LOGGING {
         logging(&mut linker.instance(name)?)?;
     }
+    Ok(linker)
+}
+
+/// The same for core modules: preview 1 of WASI, with nothing behind its files.
+pub(crate) fn modules(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
+    let mut linker = wasmtime::Linker::new(engine);
+    wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
     Ok(linker)
 }
 
@@ -69,7 +83,7 @@ fn logging(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "log",
         |cx: StoreContextMut<'_, State>, (level, context, message): (Level, String, String)| {
-            cx.data().output.log(level.into(), &context, &message);
+            cx.data().about.output.log(level.into(), &context, &message);
             Ok(())
         },
     )

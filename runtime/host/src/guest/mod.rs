@@ -3,7 +3,10 @@
 pub(crate) mod bindings;
 pub(crate) mod limits;
 pub(crate) mod link;
+pub(crate) mod messaging;
 pub(crate) mod output;
+pub(crate) mod port;
+pub(crate) mod protocol;
 pub(crate) mod reason;
 pub(crate) mod state;
 pub(crate) mod text;

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const LINE_BYTES: usize = 4096;
 /// What a line counts for at least, since each becomes a whole log record.
 const LINE_COST: usize = 32;
+/// Bytes of standard error that are kept of a message, for the reason of its failure.
+const TAIL_BYTES: usize = 3 << 10;
 /// What was dropped is said at most this often for each pipeline.
 const SAY_EVERY: Duration = Duration::from_secs(1);
 
@@ -114,6 +116,8 @@ struct Inner {
     spent: usize,
     dropped: u64,
     lines: [Vec<u8>; 2],
+    /// The end of standard error since the message began, where it is asked for; up to twice as long as is used.
+    tail: Option<Vec<u8>>,
     /// Reused for escaping.
     scratch: String,
 }
@@ -223,9 +227,31 @@ impl Output {
                 spent: 0,
                 dropped: 0,
                 lines: [Vec::new(), Vec::new()],
+                tail: None,
                 scratch: String::new(),
             }),
         })
+    }
+
+    /// The same, that keeps the end of standard error of each message.
+    pub(crate) fn with_tail(log: &Arc<PipelineLog>) -> Arc<Self> {
+        let output = Self::new(log);
+        lock(&output.inner).tail = Some(Vec::new());
+        output
+    }
+
+    /// What the guest wrote last to standard error, whole lines where they fit; safe to print.
+    pub(crate) fn tail(&self) -> String {
+        let inner = lock(&self.inner);
+        let Some(tail) = &inner.tail else { return String::new() };
+        let from = tail.len().saturating_sub(TAIL_BYTES);
+        let from = match tail[from..].iter().position(|b| *b == b'\n') {
+            Some(newline) if from > 0 => from + newline + 1,
+            _ => from,
+        };
+        let mut text = String::new();
+        text::escape_into(&mut text, tail[from..].trim_ascii(), true);
+        text
     }
 
     /// A chunk begins.
@@ -254,6 +280,9 @@ impl Output {
             self.flush(inner, stream);
         }
         inner.spent = 0;
+        if let Some(tail) = &mut inner.tail {
+            tail.clear();
+        }
         let dropped = std::mem::take(&mut inner.dropped);
         self.log.settle(&self.subject(inner), dropped);
     }
@@ -262,6 +291,9 @@ impl Output {
     pub(crate) fn write(&self, stream: Stream, mut bytes: &[u8]) {
         self.used.store(true, Relaxed);
         let inner = &mut *lock(&self.inner);
+        if let Some(tail) = inner.tail.as_mut().filter(|_| stream == Stream::Err) {
+            keep_tail(tail, bytes);
+        }
         if inner.spent.saturating_add(LINE_COST) > self.quota() {
             // A flood is not even looked at.
             inner.dropped += bytes.len() as u64;
@@ -347,6 +379,16 @@ impl Output {
             n => format!("{id} and {} more", n - 1).into(),
         }
     }
+}
+
+/// Appends, and forgets the beginning once there is twice what is used.
+fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
+    let bytes = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
+    if tail.len() + bytes.len() > 2 * TAIL_BYTES {
+        let surplus = tail.len().saturating_sub(TAIL_BYTES.saturating_sub(bytes.len()));
+        tail.drain(..surplus);
+    }
+    tail.extend_from_slice(bytes);
 }
 
 /// A panic while a lock was held leaves bytes behind, never a broken structure.

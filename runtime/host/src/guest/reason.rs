@@ -2,8 +2,8 @@
 
 use crate::guest::limits::Refusal;
 use crate::guest::text;
+use crate::kinds::NotMade;
 use crate::run::control::{Interrupted, Overdue};
-use crate::run::instance::NotMade;
 use pelton_core::outcome::{FaultKind, Outcome};
 use std::fmt::Write;
 use std::time::Duration;
@@ -53,11 +53,8 @@ impl Stop {
     }
 
     /// From what kept an instance from being made.
-    pub(crate) fn of_start(failed: &NotMade, timeout: Duration) -> Self {
-        let (error, refused) = match failed {
-            NotMade::Start(error, refused) => (error, *refused),
-            NotMade::Type(error) => (error, None),
-        };
+    pub(crate) fn of_start(failed: &NotMade, refused: Option<Refusal>, timeout: Duration) -> Self {
+        let (NotMade::Start(error) | NotMade::Type(error)) = failed;
         match Self::of_call(error, refused, timeout) {
             Self::Fault(FaultKind::Trap | FaultKind::Memory, reason) => {
                 Self::Fault(FaultKind::Instantiate, reason)

@@ -1,54 +1,106 @@
 //! What belongs to one store: its WASI context, its limits, its output, and who watches it.
 
-use crate::guest::limits::{HANDLES, HOSTCALL_BYTES, Limiter, RANDOM_BYTES};
+use crate::guest::limits::{Gauge, HANDLES, HOSTCALL_BYTES, Limiter, PROGRAM_HOSTCALL_BYTES, RANDOM_BYTES};
 use crate::guest::output::{Output, PipelineLog, Stream};
+use crate::guest::port::Port;
 use crate::run::control::Control;
 use bytes::Bytes;
-use std::sync::Arc;
+use pelton_core::ports::Work;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::AsyncWrite;
-use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, async_trait};
 
 /// Bytes that a guest may write at once.
 const WRITE_PERMIT: usize = 64 << 10;
+/// What a program is called by its own arguments.
+const PROGRAM: &str = "handler";
 
 /// The data of one store.
 pub(crate) struct State {
-    wasi: WasiCtx,
-    table: ResourceTable,
-    pub(crate) limits: Limiter,
+    /// Serves components and preview 1 modules alike.
+    pub(crate) wasi: WasiP1Ctx,
+    limits: Limiter,
+    pub(crate) about: About,
+}
+
+/// What is known of a store from outside, while its guest runs.
+#[derive(Clone)]
+pub(crate) struct About {
     pub(crate) output: Arc<Output>,
-    pub(crate) control: Arc<Control>,
+    pub(crate) gauge: Arc<Gauge>,
+    control: Arc<Seat>,
+}
+
+/// Whoever watches the chunk that has the store now.
+struct Seat(Mutex<Arc<Control>>);
+
+/// What a program is given that a component is not.
+pub(crate) struct Given {
+    pub(crate) port: Arc<Port>,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A standard stream of the guest.
 struct Pipe(Arc<Output>, Stream);
 
-/// A store with every limit set, its epoch included.
-pub(crate) fn store(
-    engine: &Engine,
-    log: &Arc<PipelineLog>,
-    memory: usize,
-    control: Arc<Control>,
-) -> Store<State> {
-    let output = Output::new(log);
-    let wasi = WasiCtx::builder()
-        .stdout(Pipe(Arc::clone(&output), Stream::Out))
-        .stderr(Pipe(Arc::clone(&output), Stream::Err))
+impl About {
+    pub(crate) fn new(log: &Arc<PipelineLog>, control: &Arc<Control>) -> Self {
+        Self::with(Output::new(log), control)
+    }
+
+    /// For programs, that say why they end on standard error.
+    pub(crate) fn of_program(log: &Arc<PipelineLog>, control: &Arc<Control>) -> Self {
+        Self::with(Output::with_tail(log), control)
+    }
+
+    fn with(output: Arc<Output>, control: &Arc<Control>) -> Self {
+        let control = Arc::new(Seat(Mutex::new(Arc::clone(control))));
+        Self { output, gauge: Arc::default(), control }
+    }
+
+    /// A chunk begins.
+    pub(crate) fn assign(&self, work: &Arc<[Work]>, control: &Arc<Control>) {
+        self.output.assign(Arc::clone(work));
+        *self.control.lock() = Arc::clone(control);
+    }
+}
+
+impl Seat {
+    fn lock(&self) -> MutexGuard<'_, Arc<Control>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store with every limit set, its epoch included; `given` is for programs.
+pub(crate) fn store(engine: &Engine, memory: usize, about: About, given: Option<Given>) -> Store<State> {
+    let mut wasi = WasiCtx::builder();
+    wasi.stderr(Pipe(Arc::clone(&about.output), Stream::Err))
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
-        .max_random_size(RANDOM_BYTES)
-        .build();
-    let mut table = ResourceTable::new();
-    table.set_max_capacity(HANDLES);
-    let state = State { wasi, table, limits: Limiter::new(memory), output, control };
-    let mut store = Store::new(engine, state);
+        .max_random_size(RANDOM_BYTES);
+    let mut hostcall = HOSTCALL_BYTES;
+    match given {
+        Some(given) => {
+            hostcall = PROGRAM_HOSTCALL_BYTES;
+            wasi.arg(PROGRAM).envs(&given.environment).stdin(given.port.input());
+            match given.port.output() {
+                Some(answers) => wasi.stdout(answers),
+                None => wasi.stdout(Pipe(Arc::clone(&about.output), Stream::Out)),
+            }
+        }
+        None => wasi.stdout(Pipe(Arc::clone(&about.output), Stream::Out)),
+    };
+    let mut wasi = wasi.build_p1();
+    wasi.ctx().table.set_max_capacity(HANDLES);
+    let limits = Limiter::new(memory, Arc::clone(&about.gauge));
+    let mut store = Store::new(engine, State { wasi, limits, about });
     store.limiter(|state| &mut state.limits);
-    store.set_hostcall_fuel(HOSTCALL_BYTES);
+    store.set_hostcall_fuel(hostcall);
     store.set_max_component_handles(HANDLES);
     store.epoch_deadline_callback(on_tick);
     store
@@ -56,13 +108,14 @@ pub(crate) fn store(
 
 /// Runs in a guest that has not ended within the last ticks of the clock.
 fn on_tick(cx: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
-    cx.data().control.tick()?;
+    let control = Arc::clone(&cx.data().about.control.lock());
+    control.tick()?;
     Ok(UpdateDeadline::Yield(1))
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        self.wasi.ctx()
     }
 }
 

@@ -8,23 +8,31 @@ use crate::engine;
 use crate::error::LoadError;
 use crate::host::Sandbox;
 use crate::load::cache::CodeCache;
+use crate::load::inspect::ComponentInfo;
+use crate::load::validate::Form;
 use crate::load::{inspect, worker};
 use crate::options::HostOptions;
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
-/// The compiled component; from the cache if it can be.
-pub(crate) fn component(sandbox: &Sandbox, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
+/// What a file was compiled to.
+pub(crate) enum Code {
+    Component(Component),
+    Module(Module),
+}
+
+/// The compiled file; from the cache if it can be.
+pub(crate) fn code(sandbox: &Sandbox, bytes: &[u8], info: &ComponentInfo) -> Result<Code, LoadError> {
     let cache = sandbox.cache.as_ref();
-    let unknown = cache.filter(|cache| !cache.is_checked(digest, &sandbox.engine));
+    let unknown = cache.filter(|cache| !cache.is_checked(&info.digest, &sandbox.engine));
     if let (Some(cache), Some(program)) = (unknown, &sandbox.options.compile_worker) {
         worker::run(program, cache.dir(), bytes, &sandbox.options)?;
     }
-    let component = here(&sandbox.engine, bytes)?;
+    let code = here(&sandbox.engine, bytes, info.form)?;
     if let Some(cache) = unknown {
-        cache.note_checked(digest, &sandbox.engine);
+        cache.note_checked(&info.digest, &sandbox.engine);
     }
-    Ok(component)
+    Ok(code)
 }
 
 /// Compiles in this process and leaves the code in the cache of `options`; for the compile worker,
@@ -33,15 +41,18 @@ pub(crate) fn component(sandbox: &Sandbox, bytes: &[u8], digest: &str) -> Result
 /// # Errors
 /// As for loading: what is wrong with the component, or with the cache's folder.
 pub fn compile_into_cache(bytes: &[u8], options: &HostOptions) -> Result<(), LoadError> {
-    inspect::inspect(bytes, options.max_component_bytes)?;
+    let form = inspect::compilable(bytes, options.max_component_bytes)?;
     let cache = options.cache_dir.as_deref().map(CodeCache::open).transpose();
     let cache = cache.map_err(|error| LoadError::Compile(error.to_string()))?;
     let engine =
         engine::compiling(cache.as_ref()).map_err(|error| LoadError::Compile(error.to_string()))?;
-    here(&engine, bytes).map(drop)
+    here(&engine, bytes, form).map(drop)
 }
 
-fn here(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
-    Component::from_binary(engine, bytes)
-        .map_err(|error| LoadError::Compile(crate::guest::text::clean(&format!("{error:#}"), 1024)))
+fn here(engine: &Engine, bytes: &[u8], form: Form) -> Result<Code, LoadError> {
+    let code = match form {
+        Form::Component => Component::from_binary(engine, bytes).map(Code::Component),
+        Form::Module => Module::from_binary(engine, bytes).map(Code::Module),
+    };
+    code.map_err(|error| LoadError::Compile(crate::guest::text::clean(&format!("{error:#}"), 1024)))
 }

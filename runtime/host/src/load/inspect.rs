@@ -2,7 +2,8 @@
 
 use crate::error::LoadError;
 use crate::guest::link;
-use crate::load::validate;
+use crate::kinds::kind::{Kind, Protocol};
+use crate::load::validate::{self, Form};
 use sha2::{Digest, Sha256};
 
 /// What a component is and wants.
@@ -10,8 +11,10 @@ use sha2::{Digest, Sha256};
 pub struct ComponentInfo {
     /// `sha256:` and 64 hexadecimal digits, of the whole file.
     pub digest: String,
-    /// Which handler it exports.
-    pub world: World,
+    /// What it is as a handler.
+    pub kind: Kind,
+    /// How it is packed.
+    pub form: Form,
     /// The interfaces it imports, all of them granted.
     pub imports: Vec<String>,
     /// The interfaces it exports.
@@ -20,44 +23,23 @@ pub struct ComponentInfo {
     pub size: usize,
 }
 
-/// Which of the two handlers a component exports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum World {
-    /// One message at a time.
-    Message,
-    /// A list of messages at a time.
-    Batch,
-}
-
-impl World {
-    /// The interface it exports.
-    #[must_use]
-    pub fn interface(self) -> &'static str {
-        match self {
-            Self::Message => "pelton:handler/message-handler@0.1.0",
-            Self::Batch => "pelton:handler/batch-handler@0.1.0",
-        }
-    }
-
-    /// The world of an export's name, in any compatible version.
-    fn of(export: &str) -> Option<Self> {
-        let (path, version) = export.split_once('@')?;
-        let compatible = version.strip_prefix("0.1.").is_some_and(link::is_number);
-        match path {
-            "pelton:handler/message-handler" if compatible => Some(Self::Message),
-            "pelton:handler/batch-handler" if compatible => Some(Self::Batch),
-            _ => None,
-        }
-    }
-}
-
 /// Checks a component as far as that goes without compiling: size, validity, bounded complexity,
-/// exports, and that it imports only what is granted.
+/// exports, and that it imports only what is granted. `protocol` is what its pipeline says of a plain program.
 ///
 /// # Errors
 /// The first thing that is wrong; of the imports all.
-pub fn inspect(bytes: &[u8], max: usize) -> Result<ComponentInfo, LoadError> {
-    inspect_pinned(bytes, max, None)
+pub fn inspect(bytes: &[u8], max: usize, protocol: Option<Protocol>) -> Result<ComponentInfo, LoadError> {
+    inspect_pinned(bytes, max, protocol, None, |_| false)
+}
+
+/// Checks only that it can be compiled with bounded effort.
+pub(crate) fn compilable(bytes: &[u8], max: usize) -> Result<Form, LoadError> {
+    if bytes.len() > max {
+        return Err(LoadError::TooLarge { max });
+    }
+    let form = validate::form(bytes)?;
+    validate::file(bytes)?;
+    Ok(form)
 }
 
 /// A component as it describes itself, usable here or not.
@@ -73,6 +55,8 @@ pub struct Description {
     pub refused: Vec<String>,
     /// The interfaces it exports.
     pub exports: Vec<String>,
+    /// How it is packed.
+    pub form: Form,
     /// What made it, as it says itself: the languages and the tools, such as `Rust` and `rustc 1.95.0`.
     pub made_by: Vec<String>,
 }
@@ -85,8 +69,8 @@ pub fn describe(bytes: &[u8], max: usize) -> Result<Description, LoadError> {
     if bytes.len() > max {
         return Err(LoadError::TooLarge { max });
     }
-    validate::is_component(bytes)?;
-    let surface = validate::component(bytes)?;
+    let form = validate::form(bytes)?;
+    let surface = validate::file(bytes)?;
     let refused = surface.imports.iter().filter(|name| !link::granted(name)).cloned().collect();
     Ok(Description {
         digest: digest(bytes),
@@ -94,15 +78,19 @@ pub fn describe(bytes: &[u8], max: usize) -> Result<Description, LoadError> {
         imports: surface.imports,
         refused,
         exports: surface.exports,
+        form,
         made_by: validate::made_by(bytes),
     })
 }
 
-/// As [`inspect`], and compares the digest with a pin before anything is parsed.
+/// As [`inspect`], and compares the digest with a pin before anything is parsed. What is `known` by its digest was
+/// validated before it was compiled, so that is not done again: it takes a third of the start of a large component.
 pub(crate) fn inspect_pinned(
     bytes: &[u8],
     max: usize,
+    protocol: Option<Protocol>,
     pin: Option<&str>,
+    known: impl FnOnce(&str) -> bool,
 ) -> Result<ComponentInfo, LoadError> {
     if bytes.len() > max {
         return Err(LoadError::TooLarge { max });
@@ -111,15 +99,15 @@ pub(crate) fn inspect_pinned(
     if let Some(pin) = pin {
         compare(pin, &digest)?;
     }
-    validate::is_component(bytes)?;
-    let surface = validate::component(bytes)?;
-    let world = world(&surface.exports)?;
+    let form = validate::form(bytes)?;
+    let surface = if known(&digest) { validate::surface(bytes)? } else { validate::file(bytes)? };
+    let kind = Kind::of(form, &surface.exports, surface.says(), protocol)?;
     let (imports, refused): (Vec<_>, Vec<_>) =
         surface.imports.into_iter().partition(|name| link::granted(name));
     if !refused.is_empty() {
         return Err(LoadError::NotGranted { imports: refused });
     }
-    Ok(ComponentInfo { digest, world, imports, exports: surface.exports, size: bytes.len() })
+    Ok(ComponentInfo { digest, kind, form, imports, exports: surface.exports, size: bytes.len() })
 }
 
 /// What a component is known by: `sha256:` and the digest of its bytes in hexadecimal.
@@ -141,22 +129,4 @@ fn compare(pin: &str, digest: &str) -> Result<(), LoadError> {
         return Ok(());
     }
     Err(LoadError::Pin { expected: pin.to_owned(), found: digest.to_owned() })
-}
-
-/// The one world that the exports name.
-fn world(exports: &[String]) -> Result<World, LoadError> {
-    let worlds: Vec<World> = exports.iter().filter_map(|name| World::of(name)).collect();
-    if let [world] = worlds[..] {
-        return Ok(world);
-    }
-    let hint = if !worlds.is_empty() {
-        "; export one of the two, not both"
-    } else if exports.iter().any(|name| name.starts_with("pelton:handler/")) {
-        "; it was built for another version of the contract"
-    } else if exports.iter().any(|name| name.starts_with("wasi:cli/run")) {
-        "; it is a program, build it as a library (`crate-type = [\"cdylib\"]` in Rust)"
-    } else {
-        ""
-    };
-    Err(LoadError::WrongWorld { exports: exports.to_vec(), hint })
 }

@@ -2,6 +2,8 @@
 
 use crate::engine::FEATURES;
 use crate::error::LoadError;
+use crate::guest::link::PREVIEW1;
+use crate::kinds::kind::{PROTOCOL_SECTION, Protocol};
 use wasmparser::{Parser, Payload, Validator};
 
 /// Bytes of one function's code. Interpreters' main loops have up to some hundred thousand.
@@ -15,9 +17,21 @@ const MAX_PARTS: u64 = 500;
 /// Components inside one another.
 const MAX_DEPTH: u64 = 20;
 
-/// What the outermost component imports and exports.
+/// How a file is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A component.
+    Component,
+    /// A core module.
+    Module,
+}
+
+/// What the outermost component or module imports and exports.
 #[derive(Debug, Default)]
 pub(crate) struct Surface {
+    /// What a program says of its protocol by an export, and in a section.
+    exported: Option<Protocol>,
+    section: Option<Protocol>,
     /// Names of imports that are more than types.
     pub(crate) imports: Vec<String>,
     /// Names of exports.
@@ -33,13 +47,13 @@ struct Totals {
     items: u64,
 }
 
-/// Tells text, core modules and damaged files from components.
-pub(crate) fn is_component(bytes: &[u8]) -> Result<(), LoadError> {
+/// Tells components and core modules from text and damaged files.
+pub(crate) fn form(bytes: &[u8]) -> Result<Form, LoadError> {
     const MAGIC: &[u8] = b"\0asm";
     match (bytes.strip_prefix(MAGIC), bytes) {
         (_, []) => Err(LoadError::NotWasm("the file is empty; build it again")),
-        (Some([0x0d, 0, 1, 0, ..]), _) => Ok(()),
-        (Some([1, 0, 0, 0, ..]), _) => Err(LoadError::CoreModule),
+        (Some([0x0d, 0, 1, 0, ..]), _) => Ok(Form::Component),
+        (Some([1, 0, 0, 0, ..]), _) => Ok(Form::Module),
         (Some(_), _) => Err(LoadError::NotWasm(
             "its version is unknown, or the file is cut short; build it again with current tools",
         )),
@@ -54,8 +68,8 @@ pub(crate) fn is_component(bytes: &[u8]) -> Result<(), LoadError> {
 }
 
 /// Counts first, since counting is cheap, then validates everything.
-pub(crate) fn component(bytes: &[u8]) -> Result<Surface, LoadError> {
-    let surface = count(bytes)?;
+pub(crate) fn file(bytes: &[u8]) -> Result<Surface, LoadError> {
+    let surface = surface(bytes)?;
     Validator::new_with_features(FEATURES).validate_all(bytes).map_err(|error| invalid(&error))?;
     Ok(surface)
 }
@@ -80,7 +94,8 @@ pub(crate) fn made_by(bytes: &[u8]) -> Vec<String> {
     all
 }
 
-fn count(bytes: &[u8]) -> Result<Surface, LoadError> {
+/// Only counts; for what was validated before.
+pub(crate) fn surface(bytes: &[u8]) -> Result<Surface, LoadError> {
     let mut totals = Totals::default();
     let mut surface = Surface::default();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -94,8 +109,37 @@ fn count(bytes: &[u8]) -> Result<Surface, LoadError> {
 }
 
 impl Surface {
+    /// What a program says of its protocol.
+    pub(crate) fn says(&self) -> Option<Protocol> {
+        self.section.or(self.exported)
+    }
+
     fn add(&mut self, payload: &Payload<'_>) -> wasmparser::Result<()> {
         match payload {
+            Payload::ImportSection(section) => {
+                for import in section.clone().into_imports() {
+                    let import = import?;
+                    // Of WASI the whole is granted, of anything else each function is named.
+                    let name = match import.module {
+                        PREVIEW1 => PREVIEW1.to_owned(),
+                        module => format!("{module}::{}", import.name),
+                    };
+                    if !self.imports.contains(&name) {
+                        self.imports.push(name);
+                    }
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section.clone() {
+                    let name = export?.name;
+                    self.exported = self.exported.max(Protocol::of_export(name));
+                    self.exports.push(name.to_owned());
+                }
+            }
+            Payload::CustomSection(section) if section.name() == PROTOCOL_SECTION => {
+                let word = std::str::from_utf8(section.data()).unwrap_or_default();
+                self.section = Protocol::parse(word.trim());
+            }
             Payload::ComponentImportSection(section) => {
                 for import in section.clone() {
                     let import = import?;

@@ -1,12 +1,13 @@
 //! One chunk: its messages, one call after another, and the instance they run on.
 
 use crate::guest::reason::Stop;
+use crate::kinds::Answers;
 use crate::options::Isolation;
 use crate::run::book::Book;
 use crate::run::clock::Ticking;
 use crate::run::control::Control;
 use crate::run::handler::Shared;
-use crate::run::instance::{Answers, Instance, outcome};
+use crate::run::instance::Instance;
 use crate::run::watch::watch;
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::ports::{Report, Work};
@@ -96,17 +97,20 @@ impl Chunk {
             if !matches!(stop, Stop::NoRoom) {
                 return self.fail(&stop, range.len());
             }
-            if !self.handler.maker.room.wait(PATIENCE).await {
+            if !self.handler.maker.room().wait(PATIENCE).await {
                 return self.book.give_up();
             }
         }
     }
 
     fn settle(&mut self, answers: Answers, asked: usize, instance: &mut Option<Instance>) {
+        if instance.as_ref().is_some_and(Instance::is_over) {
+            *instance = None;
+        }
         match answers {
-            Answers::One(answer) => self.book.settle(outcome(answer)),
+            Answers::One(answer) => self.book.settle(answer),
             Answers::Many(answers) if answers.len() == asked => {
-                answers.into_iter().for_each(|answer| self.book.settle(outcome(answer)));
+                answers.into_iter().for_each(|answer| self.book.settle(answer));
             }
             Answers::Many(answers) => {
                 *instance = None;
@@ -139,7 +143,7 @@ async fn attempt(
         Some(instance) => instance,
         None => {
             let made = handler.maker.make(control).await;
-            let mut made = made.map_err(|failed| Stop::of_start(&failed, timeout))?;
+            let mut made = made.map_err(|(failed, refused)| Stop::of_start(&failed, refused, timeout))?;
             made.assign(work, control);
             slot.insert(made)
         }

@@ -9,6 +9,8 @@ use wasmtime::Engine;
 
 /// The length of a tick.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
+/// Ticks of the clock that a call may meet before it first has to yield.
+pub(crate) const FIRST_TICKS: u64 = 2;
 /// Ticks for which the clock goes on after the last guest, so that a worker with little to do
 /// does not wake a thread for each message.
 const LINGER: u32 = 20;

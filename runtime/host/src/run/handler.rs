@@ -50,7 +50,7 @@ impl Shared {
     pub(crate) fn new(digest: &str, maker: Maker, spec: &HandlerSpec) -> Arc<Self> {
         Arc::new(Self {
             digest: digest.into(),
-            idle: maker.room.list(spec.concurrency),
+            idle: maker.room().list(spec.concurrency),
             maker,
             isolation: spec.isolation,
             slow: AtomicBool::new(false),
@@ -112,13 +112,13 @@ impl WasmHandler {
     /// The most linear memory that one instance has had so far, in bytes. What runs is counted when it ends.
     #[must_use]
     pub fn memory_used(&self) -> usize {
-        self.shared.maker.used.bytes()
+        self.shared.maker.used.load(Relaxed)
     }
 
     /// Bytes of output that were dropped so far, over the quota or over the rate.
     #[must_use]
     pub fn output_dropped(&self) -> u64 {
-        self.shared.maker.log.dropped()
+        self.shared.maker.setting.log.dropped()
     }
 }
 

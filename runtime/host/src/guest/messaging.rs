@@ -1,0 +1,145 @@
+//! `wasi:messaging`, as far as a handler of it needs: the message it is given, and those it makes.
+//!
+//! Nothing is sent through it. What a handler changes in its message concerns nobody else.
+
+use crate::guest::bindings::incoming::wasi::messaging::types::{
+    Error, Host, HostClient, HostMessage, MetadataError,
+};
+use crate::guest::state::State;
+use pelton_core::message::Message;
+use pelton_core::ports::Work;
+use wasmtime::component::Resource;
+use wasmtime_wasi::WasiView;
+
+/// The header that is the standard's content type.
+const CONTENT_TYPE: &str = "content-type";
+
+/// A message of the standard.
+#[derive(Debug, Clone, Default)]
+pub struct Envelope {
+    topic: Option<String>,
+    content_type: Option<String>,
+    data: Vec<u8>,
+    metadata: Vec<(String, String)>,
+}
+
+/// A connection to a broker: there is none.
+pub enum Client {}
+
+impl Envelope {
+    /// Headers become metadata, and so does what the standard has no place for, under names of our own.
+    pub(crate) fn of(work: &Work) -> Self {
+        let message: &Message = &work.message;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = message.headers.iter().map(|header| (header.name.clone(), text(&header.value)));
+        let mut metadata: Vec<(String, String)> = headers.collect();
+        let content_type = metadata.iter().find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE));
+        let content_type = content_type.map(|(_, value)| value.clone());
+        metadata.push(("pelton-id".to_owned(), message.id.clone()));
+        metadata.push(("pelton-attempt".to_owned(), work.attempt.to_string()));
+        metadata.push(("pelton-idempotency-key".to_owned(), work.idempotency_key.clone()));
+        if let Some(key) = &message.key {
+            metadata.push(("pelton-key".to_owned(), text(key)));
+        }
+        Self { topic: Some(message.origin.to_string()), content_type, data: message.body.clone(), metadata }
+    }
+}
+
+/// What the standard's errors say, for an operator.
+pub(crate) fn reason(error: &Error) -> String {
+    match error {
+        Error::Timeout => "timeout".to_owned(),
+        Error::Connection(text) => format!("connection: {text}"),
+        Error::PermissionDenied(text) => format!("permission denied: {text}"),
+        Error::Other(text) => text.clone(),
+    }
+}
+
+impl State {
+    fn envelope(&mut self, message: &Resource<Envelope>) -> wasmtime::Result<&mut Envelope> {
+        Ok(self.ctx().table.get_mut(message)?)
+    }
+}
+
+impl Host for State {}
+
+impl HostClient for State {
+    fn connect(&mut self, _name: String) -> wasmtime::Result<Result<Resource<Client>, Error>> {
+        Ok(Err(Error::PermissionDenied("a handler has no connection of its own to a broker".to_owned())))
+    }
+
+    fn disconnect(&mut self, _client: Resource<Client>) -> wasmtime::Result<Result<(), Error>> {
+        Ok(Ok(()))
+    }
+
+    fn drop(&mut self, _client: Resource<Client>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl HostMessage for State {
+    fn new(&mut self, data: Vec<u8>) -> wasmtime::Result<Resource<Envelope>> {
+        Ok(self.ctx().table.push(Envelope { data, ..Envelope::default() })?)
+    }
+
+    fn topic(&mut self, message: Resource<Envelope>) -> wasmtime::Result<Option<String>> {
+        Ok(self.envelope(&message)?.topic.clone())
+    }
+
+    fn content_type(&mut self, message: Resource<Envelope>) -> wasmtime::Result<Option<String>> {
+        Ok(self.envelope(&message)?.content_type.clone())
+    }
+
+    fn set_content_type(
+        &mut self,
+        message: Resource<Envelope>,
+        content_type: String,
+    ) -> wasmtime::Result<Result<(), ()>> {
+        self.envelope(&message)?.content_type = Some(content_type);
+        Ok(Ok(()))
+    }
+
+    fn data(&mut self, message: Resource<Envelope>) -> wasmtime::Result<Vec<u8>> {
+        Ok(self.envelope(&message)?.data.clone())
+    }
+
+    fn set_data(&mut self, message: Resource<Envelope>, data: Vec<u8>) -> wasmtime::Result<()> {
+        self.envelope(&message)?.data = data;
+        Ok(())
+    }
+
+    fn metadata(&mut self, message: Resource<Envelope>) -> wasmtime::Result<Option<Vec<(String, String)>>> {
+        Ok(Some(self.envelope(&message)?.metadata.clone()))
+    }
+
+    fn add_metadata(
+        &mut self,
+        message: Resource<Envelope>,
+        key: String,
+        value: String,
+    ) -> wasmtime::Result<Result<(), MetadataError>> {
+        let metadata = &mut self.envelope(&message)?.metadata;
+        metadata.retain(|(name, _)| *name != key);
+        metadata.push((key, value));
+        Ok(Ok(()))
+    }
+
+    fn set_metadata(
+        &mut self,
+        message: Resource<Envelope>,
+        meta: Vec<(String, String)>,
+    ) -> wasmtime::Result<Result<(), MetadataError>> {
+        self.envelope(&message)?.metadata = meta;
+        Ok(Ok(()))
+    }
+
+    fn remove_metadata(&mut self, message: Resource<Envelope>, key: String) -> wasmtime::Result<()> {
+        self.envelope(&message)?.metadata.retain(|(name, _)| *name != key);
+        Ok(())
+    }
+
+    fn drop(&mut self, message: Resource<Envelope>) -> wasmtime::Result<()> {
+        self.ctx().table.delete(message)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Components that export a handler of our contract: the usual kind.
+
+use crate::guest::bindings::{Failure, Header, Message, many, one};
+use crate::guest::reason::REASON_BYTES;
+use crate::guest::state::{self, About, State};
+use crate::guest::text;
+use crate::kinds::kind::Kind;
+use crate::kinds::{Answers, Handles, NotMade, Setting};
+use crate::run::clock::FIRST_TICKS;
+use pelton_core::outcome::Outcome;
+use pelton_core::ports::Work;
+use wasmtime::component::InstancePre;
+use wasmtime::{Result, Store};
+
+/// Where the handler is among the exports.
+pub(crate) enum Indices {
+    One(one::HandlerIndices),
+    Many(many::BatchIndices),
+}
+
+/// An instance.
+pub(crate) struct Component {
+    store: Store<State>,
+    exports: Exports,
+}
+
+enum Exports {
+    One(one::Handler),
+    Many(many::Batch),
+}
+
+impl Indices {
+    /// Finds the handler; its signature is compared when an instance is made.
+    pub(crate) fn new(linked: &InstancePre<State>, kind: Kind) -> Result<Self> {
+        Ok(match kind {
+            Kind::Batch => Self::Many(many::BatchIndices::new(linked)?),
+            _ => Self::One(one::HandlerIndices::new(linked)?),
+        })
+    }
+
+    pub(crate) fn takes_batches(&self) -> bool {
+        matches!(self, Self::Many(_))
+    }
+}
+
+impl Component {
+    /// Makes an instance; runs what the component runs at its start.
+    pub(crate) async fn make(
+        setting: &Setting,
+        about: &About,
+        linked: &InstancePre<State>,
+        indices: &Indices,
+    ) -> std::result::Result<Self, NotMade> {
+        let mut store = state::store(&setting.engine, setting.memory, about.clone(), None);
+        store.set_epoch_deadline(FIRST_TICKS);
+        let instance = linked.instantiate_async(&mut store).await.map_err(NotMade::Start)?;
+        let exports = match indices {
+            Indices::One(indices) => indices.load(&mut store, &instance).map(Exports::One),
+            Indices::Many(indices) => indices.load(&mut store, &instance).map(Exports::Many),
+        };
+        Ok(Self { exports: exports.map_err(NotMade::Type)?, store })
+    }
+}
+
+impl Handles for Component {
+    async fn call(&mut self, work: &[Work]) -> Result<Answers> {
+        self.store.set_epoch_deadline(FIRST_TICKS);
+        match (&self.exports, work) {
+            (Exports::One(handler), [work, ..]) => {
+                let handler = handler.pelton_handler_message_handler();
+                let headers = headers(work);
+                let answer = handler.call_handle(&mut self.store, message(work, &headers)).await?;
+                Ok(Answers::One(outcome(answer)))
+            }
+            (Exports::One(_), []) => Ok(Answers::Many(Vec::new())),
+            (Exports::Many(handler), work) => {
+                let handler = handler.pelton_handler_batch_handler();
+                let headers: Vec<Vec<Header<'_>>> = work.iter().map(headers).collect();
+                let messages: Vec<Message<'_>> =
+                    work.iter().zip(&headers).map(|(w, h)| message(w, h)).collect();
+                let answers = handler.call_handle_batch(&mut self.store, &messages).await?;
+                Ok(Answers::Many(answers.into_iter().map(outcome).collect()))
+            }
+        }
+    }
+}
+
+/// One answer as an outcome, with its text made safe and short.
+fn outcome(answer: std::result::Result<(), Failure>) -> Outcome {
+    match answer {
+        Ok(()) => Outcome::Ok,
+        Err(Failure::Retry(retry)) => {
+            Outcome::Retry { reason: text::clean(&retry.reason, REASON_BYTES), after_ms: retry.after_ms }
+        }
+        Err(Failure::Reject(reason)) => Outcome::Reject { reason: text::clean(&reason, REASON_BYTES) },
+    }
+}
+
+/// An empty list does not allocate, and most messages have few headers.
+fn headers(work: &Work) -> Vec<Header<'_>> {
+    let headers = work.message.headers.iter();
+    headers.map(|header| Header { name: &header.name, value: &header.value }).collect()
+}
+
+fn message<'a>(work: &'a Work, headers: &'a [Header<'a>]) -> Message<'a> {
+    let message = &*work.message;
+    Message {
+        id: &message.id,
+        pipeline: &message.pipeline,
+        origin: &message.origin,
+        idempotency_key: &work.idempotency_key,
+        key: message.key.as_deref(),
+        headers,
+        body: &message.body,
+        attempt: work.attempt,
+        published_at_ms: message.published_at_ms,
+        replayed: message.replayed,
+        tombstone: message.tombstone,
+    }
+}

@@ -1,0 +1,64 @@
+//! Components that export the handler of `wasi:messaging`. They know nothing of us: ok is ok, an error is a retry.
+
+use crate::guest::bindings::incoming::{Incoming, IncomingIndices};
+use crate::guest::messaging::{Envelope, reason};
+use crate::guest::reason::REASON_BYTES;
+use crate::guest::state::{self, About, State};
+use crate::guest::text;
+use crate::kinds::{Answers, Handles, NotMade, Setting};
+use crate::run::clock::FIRST_TICKS;
+use pelton_core::outcome::Outcome;
+use pelton_core::ports::Work;
+use wasmtime::component::InstancePre;
+use wasmtime::{Result, Store};
+use wasmtime_wasi::WasiView;
+
+/// A linked component, and where its handler is.
+pub(crate) struct Template {
+    linked: InstancePre<State>,
+    indices: IncomingIndices,
+}
+
+/// An instance.
+pub(crate) struct Standard {
+    store: Store<State>,
+    exports: Incoming,
+}
+
+impl Template {
+    /// Finds the handler; its signature is compared when an instance is made.
+    pub(crate) fn new(linked: InstancePre<State>) -> Result<Self> {
+        let indices = IncomingIndices::new(&linked)?;
+        Ok(Self { linked, indices })
+    }
+}
+
+impl Standard {
+    /// Makes an instance; runs what the component runs at its start.
+    pub(crate) async fn make(
+        setting: &Setting,
+        about: &About,
+        template: &Template,
+    ) -> std::result::Result<Self, NotMade> {
+        let mut store = state::store(&setting.engine, setting.memory, about.clone(), None);
+        store.set_epoch_deadline(FIRST_TICKS);
+        let instance = template.linked.instantiate_async(&mut store).await.map_err(NotMade::Start)?;
+        let exports = template.indices.load(&mut store, &instance).map_err(NotMade::Type)?;
+        Ok(Self { store, exports })
+    }
+}
+
+impl Handles for Standard {
+    async fn call(&mut self, work: &[Work]) -> Result<Answers> {
+        let [work, ..] = work else { return Ok(Answers::Many(Vec::new())) };
+        self.store.set_epoch_deadline(FIRST_TICKS);
+        let message = self.store.data_mut().ctx().table.push(Envelope::of(work))?;
+        let handler = self.exports.wasi_messaging_incoming_handler();
+        Ok(Answers::One(match handler.call_handle(&mut self.store, message).await? {
+            Ok(()) => Outcome::Ok,
+            Err(error) => {
+                Outcome::Retry { reason: text::clean(&reason(&error), REASON_BYTES), after_ms: None }
+            }
+        }))
+    }
+}

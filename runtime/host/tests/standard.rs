@@ -1,0 +1,75 @@
+//! Handlers of `wasi:messaging` run unchanged, and those of other hosts' interfaces are told apart.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use pelton_core::outcome::{FaultKind, Outcome};
+use pelton_host::Kind;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// A component from a core module, of the world `test:host/it` with these lines.
+fn component_of(wat: &str, world: &str, more: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(wat).unwrap();
+    let mut resolve = Resolve::default();
+    resolve.push_file("wit/messaging.wit").unwrap();
+    let text = format!("package test:host;\nworld it {{ {world} }}\n{more}");
+    let package = resolve.push_str("it.wit", &text).unwrap();
+    let world = resolve.select_world(&[package], Some("it")).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+}
+
+fn standard() -> Vec<u8> {
+    let world =
+        "import wasi:messaging/types@0.2.0-draft; export wasi:messaging/incoming-handler@0.2.0-draft;";
+    component_of(include_str!("fixtures/standard.wat"), world, "")
+}
+
+#[test]
+fn a_handler_of_the_standard_runs_unchanged() {
+    let host = host();
+    let handler = load(&host, &standard(), &spec());
+    assert_eq!(handler.info().kind, Kind::Standard);
+    let mut outcomes = run(&handler, chunk(&["fine", "timeout", "other", "unreachable", "fine"]));
+    let retry = |reason: &str| Outcome::Retry { reason: reason.to_owned(), after_ms: None };
+    fault(&outcomes.remove(3), FaultKind::Trap);
+    assert_eq!(outcomes, [Outcome::Ok, retry("timeout"), retry("the database is away"), Outcome::Ok]);
+    let many = vec!["fine"; 5_000];
+    assert_eq!(run(&handler, chunk(&many)), vec![Outcome::Ok; 5_000]);
+}
+
+#[test]
+fn handlers_of_other_hosts_are_told_apart() {
+    let wat = "(module (memory (export \"memory\") 1) (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) i32.const 0)
+        (func (export \"wasmcloud:messaging/handler@0.2.0#handle-message\")))";
+    let other = "package wasmcloud:messaging@0.2.0 { interface handler { handle-message: func(); } }";
+    let bytes = component_of(wat, "export wasmcloud:messaging/handler@0.2.0;", other);
+    let error = host().load_bytes("orders", &bytes, &spec()).map(drop).unwrap_err().to_string();
+    assert!(error.contains("it was built for wasmCloud"), "{error}");
+    assert!(error.contains("build it against `wasi:messaging@0.2.0-draft`"), "{error}");
+}
+
+#[test]
+fn what_the_standard_has_beside_is_not_granted() {
+    let wat = include_str!("fixtures/standard.wat").replace(
+        "(memory (export",
+        "(import \"wasi:messaging/producer@0.2.0-draft\" \"ping\" (func)) (memory (export",
+    );
+    let world = "import wasi:messaging/producer@0.2.0-draft; import wasi:messaging/types@0.2.0-draft; export wasi:messaging/incoming-handler@0.2.0-draft;";
+    let mut module = wat::parse_str(wat).unwrap();
+    let mut resolve = Resolve::default();
+    let text = std::fs::read_to_string("wit/messaging.wit").unwrap();
+    resolve.push_str("messaging.wit", &format!("{text}\ninterface producer {{ ping: func(); }}")).unwrap();
+    let package =
+        resolve.push_str("it.wit", &format!("package test:host;\nworld it {{ {world} }}")).unwrap();
+    let world = resolve.select_world(&[package], Some("it")).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    let bytes = ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+    let error = host().load_bytes("orders", &bytes, &spec()).map(drop).unwrap_err().to_string();
+    assert!(
+        error.contains("imports `wasi:messaging/producer@0.2.0-draft`, which was not granted"),
+        "{error}"
+    );
+}

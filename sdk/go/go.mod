@@ -1,0 +1,3 @@
+module pelton/sdk/go
+
+go 1.24
