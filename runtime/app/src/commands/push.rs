@@ -3,7 +3,7 @@
 use crate::exit::{Fail, Outcome};
 use crate::oci::{self, Reference};
 use crate::versions::signature;
-use pelton_host::{HostOptions, describe, inspect, read_component};
+use pelton_host::{HostOptions, LoadError, describe, inspect, read_component};
 use std::path::Path;
 
 /// Writes a component to a registry. What could be no handler is not pushed.
@@ -12,7 +12,11 @@ pub fn push(component: &Path, to: &str) -> Outcome {
     let refused = |error| Fail::refused(format!("{} {error}", component.display()));
     let reference = Reference::parse(to).map_err(|why| Fail::usage(format!("{to} {why}")))?;
     let bytes = read_component(component, max).map_err(refused)?;
-    inspect(&bytes, max).map_err(refused)?;
+    match inspect(&bytes, max, None) {
+        // The pipeline may say what a program is.
+        Ok(_) | Err(LoadError::Unsaid) => {}
+        Err(error) => return Err(refused(error)),
+    }
     let found = describe(&bytes, max).map_err(refused)?;
     let title = component.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let signature = signature::of(component);
