@@ -107,7 +107,9 @@ impl Host {
             return Err(LoadError::Limits { asked: spec.memory, max: sandbox.options.max_memory });
         }
         let max = sandbox.options.max_component_bytes;
-        let info = inspect::inspect_pinned(bytes, max, spec.protocol, spec.digest.as_deref())?;
+        let info = inspect::inspect_pinned(bytes, max, spec.protocol, spec.digest.as_deref(), |digest| {
+            self.is_compiled(digest)
+        })?;
         let setting = Setting {
             engine: sandbox.engine.clone(),
             pipeline: pipeline.into(),

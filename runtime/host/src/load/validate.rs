@@ -69,7 +69,7 @@ pub(crate) fn form(bytes: &[u8]) -> Result<Form, LoadError> {
 
 /// Counts first, since counting is cheap, then validates everything.
 pub(crate) fn file(bytes: &[u8]) -> Result<Surface, LoadError> {
-    let surface = count(bytes)?;
+    let surface = surface(bytes)?;
     Validator::new_with_features(FEATURES).validate_all(bytes).map_err(|error| invalid(&error))?;
     Ok(surface)
 }
@@ -94,7 +94,8 @@ pub(crate) fn made_by(bytes: &[u8]) -> Vec<String> {
     all
 }
 
-fn count(bytes: &[u8]) -> Result<Surface, LoadError> {
+/// Only counts; for what was validated before.
+pub(crate) fn surface(bytes: &[u8]) -> Result<Surface, LoadError> {
     let mut totals = Totals::default();
     let mut surface = Surface::default();
     for payload in Parser::new(0).parse_all(bytes) {

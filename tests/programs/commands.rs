@@ -1,0 +1,43 @@
+//! The example commands, as docs/commands.md describes them.
+
+use crate::{invoke, logs, program};
+use pelton_tests::binary::pelton;
+use std::process::Command;
+
+#[test]
+fn commands_answer_by_their_exit_codes() {
+    for command in ["command-c", "command-go"] {
+        for (body, attempt, outcome, words) in [
+            ("{}", "1", "ok", "order m-7 taken"),
+            ("{\"gateway_down\": true}", "3", "ok", "order m-7 taken"),
+            ("{\"gateway_down\": true}", "2", "retry", "the payment gateway is down"),
+            ("no", "1", "reject", "not JSON"),
+        ] {
+            let words_given =
+                ["--protocol", "command", "--id", "m-7", "--attempt", attempt, "--times", "3"];
+            let (_, said) = invoke(command, &words_given, body.as_bytes());
+            for call in said["calls"].as_array().expect("a list") {
+                assert_eq!(call["outcome"], outcome, "{command} {body}: {said}");
+                let reason = call["reason"].as_str();
+                assert!(reason.is_none_or(|reason| reason.contains(words)), "{command} {body}: {said}");
+            }
+            assert!(logs(&said).iter().any(|line| line.contains(words)), "{command} {body}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_does_not_say_what_it_is_is_refused() {
+    let file = program("command-c");
+    let run = |words: &[&str]| {
+        let output = Command::new(pelton()).args(words).arg(&file).output().expect("pelton can be started");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let (code, said) = run(&["invoke", "--body", "{}"]);
+    assert!(code == Some(1) && said.contains("write `protocol = \"command\"`"), "{said}");
+    let (code, said) = run(&["inspect"]);
+    assert!(code == Some(0) && said.contains("a plain WASI program"), "{said}");
+    let (code, said) = run(&["invoke", "--body", "{}", "--protocol", "batch"]);
+    assert!(code == Some(64) && said.contains("must be one of worker, worker-batch, command"), "{said}");
+}
