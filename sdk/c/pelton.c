@@ -1,4 +1,4 @@
-/* What workers and components have in common. */
+/* Results, and what a handler asks of its message. */
 #include "pelton.h"
 
 #include <stdarg.h>

@@ -29,15 +29,15 @@ fn every_language_does_the_same() {
     for worker in WORKERS {
         for (deed, outcome, code, reason, log) in CASES {
             let header = format!("do={deed}");
-            let words = ["--header", &header, "--attempt", "3", "--timeout", "3s", "--memory", "32MiB"];
+            let words = ["--header", &header, "--attempt", "3", "--timeout", "5s", "--memory", "32MiB"];
             let (ended, said) = invoke(worker, &words, b"body");
             let call = &said["calls"][0];
-            assert_eq!((call["outcome"].as_str(), ended), (Some(outcome), code), "{worker} {deed}: {said}");
+            assert_eq!((call["outcome"].as_str(), ended), (Some(outcome), code), "{worker} {deed}: {call}");
             let because = call["reason"].as_str().unwrap_or_default();
             assert!(because.contains(reason), "{worker} {deed}: {because}");
             assert!(
                 log.is_empty() || logs(&said).iter().any(|line| line.contains(log)),
-                "{worker} {deed}: {said}"
+                "{worker} {deed}: {call}"
             );
             let after = if deed == "retry" { Some(250) } else { None };
             assert_eq!(call["after_ms"].as_u64(), after, "{worker} {deed}");

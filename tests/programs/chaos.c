@@ -48,7 +48,7 @@ pelton_result pelton_handle(const pelton_message *m) {
         }
     if (strcmp(what, "deep") == 0) sink = deep(1);
     if (strcmp(what, "flood") == 0)
-        for (int i = 0; i < 100000; i++) fprintf(stderr, "flood flood flood flood flood flood flood flood flood flood\n");
+        for (int i = 0; i < 2000; i++) fprintf(stderr, "flood flood flood flood flood flood flood flood flood flood\n");
     if (strcmp(what, "print") == 0) fprintf(stderr, "printed\n");
     if (strcmp(what, "stdout") == 0) { printf("printed\n"); fflush(stdout); }
     if (strcmp(what, "exit") == 0) exit(3);

@@ -9,7 +9,7 @@ const GOOD: [&str; 4] = ["nothing", "print", "echo", "flood"];
 const BAD: [&str; 7] = ["reject", "error", "uncaught", "exit", "deep", "memory", "loop"];
 
 fn site(worker: &str) -> Site {
-    let limits = "timeout = \"1s\"\nmemory = \"16MiB\"\nconcurrency = 2";
+    let limits = "timeout = \"3s\"\nmemory = \"16MiB\"\nconcurrency = 2";
     let pipeline = Pipeline::new("orders", "handler.wasm".into())
         .with("handler", limits)
         .with("retry", "max_attempts = 2\ninitial_interval = \"10ms\"");

@@ -152,7 +152,7 @@ fn interrupted_workers_are_run_again() {
     let ended = std::thread::spawn(move || run(&waiting, chunk(&["z"])));
     while !ended.is_finished() {
         pelton_core::ports::Handler::interrupt(&*handler);
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::park_timeout(Duration::from_millis(1));
     }
     let outcome = ended.join().unwrap().remove(0);
     assert!(matches!(outcome, Outcome::Interrupted | Outcome::NotStarted), "{outcome:?}");

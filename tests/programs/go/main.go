@@ -38,7 +38,7 @@ func handle(message pelton.Message) error {
 	case "deep":
 		fmt.Println(deep(1))
 	case "flood":
-		for i := 0; i < 100_000; i++ {
+		for i := 0; i < 2_000; i++ {
 			fmt.Fprintln(os.Stderr, strings.Repeat("flood ", 20))
 		}
 	case "print":
