@@ -10,8 +10,8 @@ mod config;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod exit;
-mod oci;
 mod harness;
+mod oci;
 mod project;
 mod telemetry;
 mod versions;

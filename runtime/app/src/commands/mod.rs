@@ -16,8 +16,8 @@ pub mod ledger;
 mod letter;
 mod letterbox;
 pub mod live;
-pub mod push;
 pub mod new;
+pub mod push;
 #[cfg(feature = "sqs")]
 mod queue_letters;
 #[cfg(feature = "redis")]
