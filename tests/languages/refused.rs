@@ -76,3 +76,12 @@ fn a_handler_that_is_not_marked_is_a_build_error_in_words() {
     assert_eq!(said.code, 1);
     assert!(said.err.contains("no `export default function`"), "{}", said.err);
 }
+
+#[test]
+fn a_command_has_no_form_for_batches() {
+    let empty = tempfile::tempdir().expect("a folder");
+    let said = said(command(empty.path()).args(["new", "orders", "--language", "any", "--batch"]));
+    assert_eq!(said.code, 64);
+    assert!(said.err.contains("run once for each message"), "{}", said.err);
+    assert!(!empty.path().join("orders").exists());
+}

@@ -1,13 +1,14 @@
 //! The command line. Its words and codes are a contract.
 
+mod dlq;
 mod letter_id;
 
 use crate::harness::args::InvokeArgs;
 use crate::project::args::{BuildArgs, DevArgs, NewArgs, TestArgs};
 use crate::versions::args::DeployArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use dlq::{DlqCommand, Which};
 pub use letter_id::LetterId;
-use letter_id::letter_id;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done (no such letter, a message that is too large); \
@@ -300,66 +301,6 @@ pub struct SendArgs {
     /// Wait so long before it is delivered.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub delay: Option<std::time::Duration>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum DlqCommand {
-    /// List dead letters, oldest first.
-    #[command(
-        after_help = "Example:\n  pelton dlq list orders\n  pelton dlq list orders --cause rejected --json"
-    )]
-    List {
-        #[command(flatten)]
-        which: Which,
-        /// One JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one dead letter whole.
-    #[command(after_help = "Example:\n  pelton dlq show orders --id 3")]
-    Show {
-        #[command(flatten)]
-        which: Which,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Put dead letters back into the queue, with their own ids; they are removed from the letters.
-    #[command(
-        after_help = "Example:\n  pelton dlq replay orders --id 3\n  pelton dlq replay orders --all --dry-run\n  pelton dlq replay orders --all --cause retries-exhausted --rate 5/s"
-    )]
-    Replay {
-        #[command(flatten)]
-        which: Which,
-        /// At most so many a second, such as 5/s.
-        #[arg(long, value_name = "N/s", value_parser = rate)]
-        rate: Option<f64>,
-        /// Only say which letters would go where.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Remove dead letters for good.
-    #[command(after_help = "Example:\n  pelton dlq purge orders --all --cause rejected")]
-    Purge {
-        #[command(flatten)]
-        which: Which,
-    },
-}
-
-/// Which letters are meant.
-#[derive(Debug, Args)]
-pub struct Which {
-    /// The pipeline.
-    pub pipeline: String,
-    /// The letter with this id, as `dlq list` shows it.
-    #[arg(long, value_name = "N", value_parser = letter_id)]
-    pub id: Option<LetterId>,
-    /// All of them (of `--cause`, if that is given).
-    #[arg(long, conflicts_with = "id")]
-    pub all: bool,
-    /// Only those of this cause.
-    #[arg(long, value_name = "CAUSE", value_parser = clap::builder::PossibleValuesParser::new(pelton_core::Cause::WORDS))]
-    pub cause: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,12 @@ pub fn new(args: &NewArgs) -> Outcome {
     if let Some(why) = template::misnamed(name) {
         return Err(Fail::usage(format!("the name \"{name}\" {why}; an example is order-emails")));
     }
+    if args.batch && !template::has_batches(&args.language) {
+        return Err(Fail::usage(format!(
+            "{} has no form for batches: a command is run once for each message. Leave --batch out, or take another language",
+            args.language
+        )));
+    }
     let folder = Path::new(name);
     template::write(folder, &template::files(&args.language, name, args.batch))?;
     let project = Project::find(folder)?;

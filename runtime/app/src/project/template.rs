@@ -29,6 +29,11 @@ pub fn languages() -> Vec<&'static str> {
     names
 }
 
+/// Whether there is a form for batches: a command has none.
+pub fn has_batches(language: &str) -> bool {
+    below(&format!("{TEMPLATES}{language}-batch/")).next().is_some()
+}
+
 /// The files of a new project.
 ///
 /// What all share is overlaid with the language's own, and for batches with what differs there.
@@ -148,6 +153,7 @@ mod tests {
     #[test]
     fn every_language_has_both_forms_and_a_manifest() {
         for language in languages() {
+            assert_eq!(has_batches(language), language != "any", "{language}");
             for batch in [false, true] {
                 let files = files(language, "orders", batch);
                 for wanted in [MANIFEST, "pelton.toml", "vendor/pelton/wit/handler.wit"] {

@@ -12,6 +12,8 @@ const LINE_BYTES: usize = 4096;
 const LINE_COST: usize = 32;
 /// Bytes of standard error that are kept of a message, for the reason of its failure.
 const TAIL_BYTES: usize = 3 << 10;
+/// Bytes of its last line, where that stands in a sentence.
+const WORDS_BYTES: usize = 512;
 /// What was dropped is said at most this often for each pipeline.
 const SAY_EVERY: Duration = Duration::from_secs(1);
 
@@ -116,8 +118,8 @@ struct Inner {
     spent: usize,
     dropped: u64,
     lines: [Vec<u8>; 2],
-    /// The end of standard error since the message began, where it is asked for; up to twice as long as is used.
-    tail: Option<Vec<u8>>,
+    /// The end of standard error since the message began; up to twice as long as is used.
+    tail: Vec<u8>,
     /// Reused for escaping.
     scratch: String,
 }
@@ -227,23 +229,15 @@ impl Output {
                 spent: 0,
                 dropped: 0,
                 lines: [Vec::new(), Vec::new()],
-                tail: None,
+                tail: Vec::new(),
                 scratch: String::new(),
             }),
         })
     }
 
-    /// The same, that keeps the end of standard error of each message.
-    pub(crate) fn with_tail(log: &Arc<PipelineLog>) -> Arc<Self> {
-        let output = Self::new(log);
-        lock(&output.inner).tail = Some(Vec::new());
-        output
-    }
-
     /// What the guest wrote last to standard error, whole lines where they fit; safe to print.
     pub(crate) fn tail(&self) -> String {
-        let inner = lock(&self.inner);
-        let Some(tail) = &inner.tail else { return String::new() };
+        let tail = &lock(&self.inner).tail;
         let from = tail.len().saturating_sub(TAIL_BYTES);
         let from = match tail[from..].iter().position(|b| *b == b'\n') {
             Some(newline) if from > 0 => from + newline + 1,
@@ -252,6 +246,13 @@ impl Output {
         let mut text = String::new();
         text::escape_into(&mut text, tail[from..].trim_ascii(), true);
         text
+    }
+
+    /// The last line of it that is not empty, of at most half a kilobyte.
+    pub(crate) fn last_line(&self) -> String {
+        let tail = self.tail();
+        let line = tail.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        line[..line.floor_char_boundary(WORDS_BYTES)].to_owned()
     }
 
     /// A chunk begins.
@@ -280,9 +281,7 @@ impl Output {
             self.flush(inner, stream);
         }
         inner.spent = 0;
-        if let Some(tail) = &mut inner.tail {
-            tail.clear();
-        }
+        inner.tail.clear();
         let dropped = std::mem::take(&mut inner.dropped);
         self.log.settle(&self.subject(inner), dropped);
     }
@@ -291,8 +290,8 @@ impl Output {
     pub(crate) fn write(&self, stream: Stream, mut bytes: &[u8]) {
         self.used.store(true, Relaxed);
         let inner = &mut *lock(&self.inner);
-        if let Some(tail) = inner.tail.as_mut().filter(|_| stream == Stream::Err) {
-            keep_tail(tail, bytes);
+        if stream == Stream::Err {
+            keep_tail(&mut inner.tail, bytes);
         }
         if inner.spent.saturating_add(LINE_COST) > self.quota() {
             // A flood is not even looked at.

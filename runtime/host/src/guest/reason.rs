@@ -27,8 +27,14 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    /// From the error of a call, with what was refused to the guest before.
-    pub(crate) fn of_call(error: &wasmtime::Error, refused: Option<Refusal>, timeout: Duration) -> Self {
+    /// From the error of a call, with what was refused to the guest before. `said` is its last line on standard
+    /// error: of a panic, or an assertion, the trap itself says nothing.
+    pub(crate) fn of_call(
+        error: &wasmtime::Error,
+        refused: Option<Refusal>,
+        said: &str,
+        timeout: Duration,
+    ) -> Self {
         if error.is::<PoolConcurrencyLimitError>() {
             return Self::NoRoom;
         }
@@ -40,7 +46,7 @@ impl Stop {
             return Self::Fault(FaultKind::Timeout, with_frames(head, error));
         }
         if let Some(exit) = error.downcast_ref::<I32Exit>() {
-            let head = format!("the handler called exit({})", exit.0);
+            let head = format!("the handler called exit({}){}", exit.0, last_words(said));
             return Self::Fault(FaultKind::Trap, with_frames(head, error));
         }
         let cause = text::clean(&error.root_cause().to_string(), REASON_BYTES / 2);
@@ -48,14 +54,18 @@ impl Stop {
             Some(refusal) => {
                 Self::Fault(FaultKind::Memory, with_frames(format!("{refusal}; then: {cause}"), error))
             }
-            None => Self::Fault(FaultKind::Trap, with_frames(cause, error)),
+            None if error.is::<WasmBacktrace>() => {
+                Self::Fault(FaultKind::Trap, with_frames(cause + &last_words(said), error))
+            }
+            // It is ours, and has the words already.
+            None => Self::Fault(FaultKind::Trap, cause),
         }
     }
 
     /// From what kept an instance from being made.
     pub(crate) fn of_start(failed: &NotMade, refused: Option<Refusal>, timeout: Duration) -> Self {
         let (NotMade::Start(error) | NotMade::Type(error)) = failed;
-        match Self::of_call(error, refused, timeout) {
+        match Self::of_call(error, refused, "", timeout) {
             Self::Fault(FaultKind::Trap | FaultKind::Memory, reason) => {
                 Self::Fault(FaultKind::Instantiate, reason)
             }
@@ -77,6 +87,10 @@ impl Stop {
             Self::NoRoom => Outcome::NotStarted,
         }
     }
+}
+
+fn last_words(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!("; its last words: {said}") }
 }
 
 /// Appends the guest's frames, innermost first: `  0: orders!orders::handle`.

@@ -49,17 +49,8 @@ struct Pipe(Arc<Output>, Stream);
 
 impl About {
     pub(crate) fn new(log: &Arc<PipelineLog>, control: &Arc<Control>) -> Self {
-        Self::with(Output::new(log), control)
-    }
-
-    /// For programs, that say why they end on standard error.
-    pub(crate) fn of_program(log: &Arc<PipelineLog>, control: &Arc<Control>) -> Self {
-        Self::with(Output::with_tail(log), control)
-    }
-
-    fn with(output: Arc<Output>, control: &Arc<Control>) -> Self {
         let control = Arc::new(Seat(Mutex::new(Arc::clone(control))));
-        Self { output, gauge: Arc::default(), control }
+        Self { output: Output::new(log), gauge: Arc::default(), control }
     }
 
     /// A chunk begins.

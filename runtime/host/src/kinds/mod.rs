@@ -13,7 +13,6 @@ pub(crate) mod worker;
 
 use crate::guest::output::PipelineLog;
 use crate::guest::state::{About, State};
-use crate::run::control::Control;
 use crate::run::room::Room;
 use command::Command;
 use component::{Component, Indices};
@@ -89,14 +88,6 @@ impl Template {
             Self::Component(_, indices) => indices.takes_batches(),
             Self::Worker(_, batches) => *batches,
             Self::Standard(_) | Self::Command(_) => false,
-        }
-    }
-
-    /// What is known of an instance from outside.
-    pub(crate) fn about(&self, setting: &Setting, control: &Arc<Control>) -> About {
-        match self {
-            Self::Component(..) | Self::Standard(_) => About::new(&setting.log, control),
-            Self::Worker(..) | Self::Command(_) => About::of_program(&setting.log, control),
         }
     }
 

@@ -149,5 +149,5 @@ async fn attempt(
         }
     };
     let answered = instance.call(work, range).await;
-    answered.map_err(|error| Stop::of_call(&error, instance.refused(), timeout))
+    answered.map_err(|error| Stop::of_call(&error, instance.refused(), &instance.last_line(), timeout))
 }

@@ -41,7 +41,7 @@ impl Maker {
         &self,
         control: &Arc<Control>,
     ) -> Result<Instance, (NotMade, Option<Refusal>)> {
-        let about = self.template.about(&self.setting, control);
+        let about = About::new(&self.setting.log, control);
         let made = self.template.make(&self.setting, &about).await;
         about.output.end();
         Ok(Instance {
@@ -107,6 +107,11 @@ impl Instance {
     /// The growth that was refused to the last call.
     pub(crate) fn refused(&self) -> Option<Refusal> {
         self.about.gauge.refused()
+    }
+
+    /// What the last call wrote last to standard error.
+    pub(crate) fn last_line(&self) -> String {
+        self.about.output.last_line()
     }
 
     fn note_memory(&self) {
