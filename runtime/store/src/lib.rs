@@ -32,7 +32,7 @@ pub use queue::EmbeddedSource;
 pub use queue::send::{NewMessage, SendError};
 pub use status::PipelineStatus;
 
-use db::{Gate, Log, Owner, Readers};
+use db::{Folder, Gate, Log, Owner, Readers};
 use ledger::{Pipeline, recovery};
 use queue::Queue;
 use rusqlite::Connection;
@@ -127,7 +127,8 @@ impl Store {
         }
         let started = |source| StoreError::Open { path: dir.to_owned(), source };
         let mut writing = connect(&db::file(dir))?;
-        let log = Log::take_over(&mut writing)?;
+        let folder = Folder::start(db::connect(&db::file(dir))?).map_err(started)?;
+        let log = Log::take_over(&mut writing)?.with_folder(folder);
         let writer = Writer::start(writing, log, Gate::open(dir)?, options.clock.clone());
         let writer = Arc::new(writer.map_err(started)?);
         let waker = Waker::start(db::connect(&db::file(dir))?, options.clock.clone(), writer.clone());

@@ -212,6 +212,7 @@ impl Loop {
             self.fold_log();
             self.gate.stand_back();
         }
+        self.log.fold_alone();
         if self.shared.failed.get().is_none()
             && let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
         {
