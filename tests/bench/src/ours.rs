@@ -9,7 +9,7 @@ use pelton_core::ports::{Handler, Source};
 use pelton_core::{Header, RetryPolicy};
 use pelton_engine::{Control, DedupKey, Phase, PipelineSpec, PipelineStats, Ports};
 use pelton_host::{HandlerSpec, Host, HostOptions};
-use pelton_store::{NewMessage, Options, PipelineOptions, PipelineStore, Store, key_digest};
+use pelton_store::{NewMessage, Options, PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -91,7 +91,9 @@ impl Ours {
 
     /// With another handler.
     pub fn of(handler: Arc<dyn Handler>, concurrency: usize) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        // Their name tells a profile which side a thread is of.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("ours").build()?;
         Ok(Self { runtime, handler, concurrency })
     }
 
@@ -169,7 +171,8 @@ impl Ours {
                 Dedup::MessageId => DedupKey::MessageId,
                 Dedup::Header => DedupKey::Header(HEADER.to_owned()),
             },
-            digest: key_digest,
+            digest,
+            ledger_key,
             redrive: false,
         }
     }

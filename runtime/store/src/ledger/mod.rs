@@ -2,6 +2,7 @@
 
 pub mod attempted;
 pub mod identity;
+pub mod key;
 pub mod ranges;
 pub mod recovery;
 pub mod show;
