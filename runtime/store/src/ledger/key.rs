@@ -5,6 +5,9 @@
 
 use sha2::{Digest, Sha256};
 
+/// What is kept of one.
+pub type Key = [u8; 16];
+
 /// Bytes of a time, in milliseconds since the epoch.
 const TIME: usize = 6;
 /// Digits of such a time from September 2001 on, for 284 years.
@@ -22,7 +25,7 @@ pub fn digest(bytes: &[u8]) -> [u8; 16] {
 /// first ten bytes of the digest. Those are the ids of Redis (`1700000000000-0`, behind the stream's name and a
 /// slash or alone), UUIDs of version 7 (RFC 9562) and ULIDs.
 #[must_use]
-pub fn ledger_key(text: &[u8]) -> [u8; 16] {
+pub fn ledger_key(text: &[u8]) -> Key {
     let whole = digest(text);
     let Some(ms) = time_of(text) else { return whole };
     let mut key = [0; 16];

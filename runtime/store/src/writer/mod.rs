@@ -269,7 +269,7 @@ impl Loop {
                 let result: Result<Vec<_>, _> = changes.into_iter().map(|c| group.apply(c)).collect();
                 results.push(result?);
             }
-            tally.write(&me.db)?;
+            tally.write(&me.db, now)?;
             points::reach("in-transaction");
             Ok(())
         });
