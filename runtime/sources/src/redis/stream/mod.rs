@@ -5,6 +5,7 @@
 
 mod chores;
 mod group;
+mod namesake;
 mod options;
 mod read;
 mod replay;

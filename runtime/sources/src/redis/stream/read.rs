@@ -6,6 +6,7 @@
 
 use super::Stream;
 use super::group::Group;
+use super::namesake;
 use crate::redis::fault::Fault;
 use crate::redis::fields::{self, EntryId, Field};
 use crate::redis::server::{ANSWER, backoff};
@@ -45,6 +46,7 @@ pub async fn run(stream: Arc<Stream>) {
     let mut reader = Reader {
         group: Group::new(stream.clone()),
         stream,
+        alone: false,
         own: None,
         claimed: None,
         cursor: EntryId::default(),
@@ -78,6 +80,8 @@ pub async fn run(stream: Arc<Stream>) {
 struct Reader {
     stream: Arc<Stream>,
     group: Group,
+    /// No other worker read by this one's name when it began.
+    alone: bool,
     /// From where on the entries that are pending for this worker are to be looked through.
     own: Option<EntryId>,
     /// When the last takeover was finished.
@@ -95,6 +99,10 @@ impl Reader {
         // Longer than a read waits: an answer that is on its way is not given up on.
         let mut connection = self.stream.shared.server.connect(BLOCK + ANSWER).await?;
         self.group.find_or_make(&mut connection).await?;
+        if !self.alone {
+            namesake::none_lives(&self.stream, &mut connection).await?;
+            self.alone = true;
+        }
         self.own = Some(EntryId::default());
         Ok(connection)
     }
