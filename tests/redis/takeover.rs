@@ -32,9 +32,13 @@ fn what_a_killed_worker_had_is_taken_over_and_the_worker_removed() {
     assert_eq!(all_taken(&[&dead, &worker]), (1..=400).collect(), "nothing is lost");
     let pending = redis.pending(STREAM, GROUP);
     assert_eq!(pending.values().sum::<u64>(), 0, "{pending:?}");
+    assert_eq!(pending.len(), 1, "who ended well is gone: {pending:?}");
     // The one that goes on tidies up.
-    let worker = second.worker();
-    until("the dead worker is removed", || (redis.pending(STREAM, GROUP).len() == 1).then_some(()));
+    let worker = second.worker().ready();
+    until("the dead worker is removed, and the other one there", || {
+        let now = redis.pending(STREAM, GROUP);
+        (now.len() == 1 && !pending.keys().any(|dead| now.contains_key(dead))).then_some(())
+    });
     worker.stop();
 }
 

@@ -46,7 +46,6 @@ pub async fn run(stream: Arc<Stream>) {
     let mut reader = Reader {
         group: Group::new(stream.clone()),
         stream,
-        alone: false,
         own: None,
         claimed: None,
         cursor: EntryId::default(),
@@ -80,8 +79,6 @@ pub async fn run(stream: Arc<Stream>) {
 struct Reader {
     stream: Arc<Stream>,
     group: Group,
-    /// No other worker read by this one's name when it began.
-    alone: bool,
     /// From where on the entries that are pending for this worker are to be looked through.
     own: Option<EntryId>,
     /// When the last takeover was finished.
@@ -99,10 +96,7 @@ impl Reader {
         // Longer than a read waits: an answer that is on its way is not given up on.
         let mut connection = self.stream.shared.server.connect(BLOCK + ANSWER).await?;
         self.group.find_or_make(&mut connection).await?;
-        if !self.alone {
-            namesake::none_lives(&self.stream, &mut connection).await?;
-            self.alone = true;
-        }
+        namesake::begin(&self.stream, &mut connection).await?;
         self.own = Some(EntryId::default());
         Ok(connection)
     }
