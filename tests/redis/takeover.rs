@@ -32,9 +32,13 @@ fn what_a_killed_worker_had_is_taken_over_and_the_worker_removed() {
     assert_eq!(all_taken(&[&dead, &worker]), (1..=400).collect(), "nothing is lost");
     let pending = redis.pending(STREAM, GROUP);
     assert_eq!(pending.values().sum::<u64>(), 0, "{pending:?}");
+    assert_eq!(pending.len(), 1, "who ended well is gone: {pending:?}");
     // The one that goes on tidies up.
-    let worker = second.worker();
-    until("the dead worker is removed", || (redis.pending(STREAM, GROUP).len() == 1).then_some(()));
+    let worker = second.worker().ready();
+    until("the dead worker is removed, and the other one there", || {
+        let now = redis.pending(STREAM, GROUP);
+        (now.len() == 1 && !pending.keys().any(|dead| now.contains_key(dead))).then_some(())
+    });
     worker.stop();
 }
 
@@ -60,6 +64,28 @@ fn two_workers_share_a_stream_and_one_that_stands_still_is_replaced() {
             .then_some(())
     });
     workers.iter().for_each(Worker::stop);
+}
+
+/// Both would handle what is pending for the name.
+#[test]
+fn a_second_worker_by_the_same_name_reads_nothing_until_the_first_has_ended() {
+    let redis = Redis::start();
+    let same = |redis: &Redis| site(stream(&redis.url(), ", consumer = \"worker\""));
+    let sites = [same(&redis), same(&redis)];
+    let first = sites[0].worker().ready();
+    until("it reads", || redis.pending(STREAM, GROUP).contains_key("worker").then_some(()));
+    let second = sites[1].worker();
+    second.log.wait_for("a word of the first", 1, |line| line.says("as consumer `worker`"));
+    add(&redis, 1..=100);
+    first.log.wait_for("all are taken", 100, |line| line.says(" taken"));
+    until("all are acknowledged", || (redis.all_pending(STREAM, GROUP) == 0).then_some(()));
+    assert_eq!(taken(&second.log).len(), 0);
+    assert!(status(&sites[1])["trouble"].to_string().contains("another worker reads"));
+    first.stop();
+    add(&redis, 101..=200);
+    second.log.wait_for("all are taken", 100, |line| line.says(" taken"));
+    second.stop();
+    assert_eq!(all_taken(&[&second]), (101..=200).collect(), "and only then");
 }
 
 /// What is pending for five workers that are gone is finished by one, each once.

@@ -85,6 +85,31 @@ fn a_closed_registry_is_opened_by_the_login_that_docker_has() {
 }
 
 #[test]
+fn tls_with_a_certificate_that_is_checked_before_a_login_is_told() {
+    let registry = Registry::start_secure();
+    let place = registry.place("1").replace("oci://", "oci+https://");
+    let site = site_of(&place, &[]);
+    let file = version(&site, 0);
+    let docker = registry.login("dGVzdHM6c2VjcmV0");
+    let output = with_login(&site, &docker, &["push", &file, &place]);
+    assert!(!output.status.success());
+    assert!(said(&output).contains("certificate"), "{}", said(&output));
+    let knowing = |words: &[&str]| {
+        let mut command = site.command(words);
+        command.env("DOCKER_CONFIG", &docker).env("SSL_CERT_FILE", registry.certificate());
+        command.output().expect("it can be started")
+    };
+    let pushed = knowing(&["push", &file, &place]);
+    assert!(pushed.status.success(), "{}", said(&pushed));
+    assert!(said(&pushed).contains("oci+https://localhost"), "{}", said(&pushed));
+    let ran = knowing(&["run", "--until-empty"]);
+    assert!(ran.status.success(), "{}", said(&ran));
+    // Without TLS nobody answers there.
+    let plain = with_login(&site, &docker, &["inspect", &registry.place("1")]);
+    assert!(!plain.status.success(), "{}", said(&plain));
+}
+
+#[test]
 fn a_helper_is_asked_for_the_login() {
     use std::os::unix::fs::PermissionsExt;
     let registry = Registry::start(true);

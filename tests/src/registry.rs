@@ -1,6 +1,7 @@
 //! Registries of components: a real one, and one of our own that can be told to misbehave.
 
 use crate::binary::root;
+use crate::redis::make_certificate;
 use crate::wait::until;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -30,6 +31,19 @@ impl Registry {
     /// When it does not.
     #[must_use]
     pub fn start(closed: bool) -> Self {
+        Self::start_with(closed, false)
+    }
+
+    /// The same with TLS, by a certificate for `localhost` that nobody knows.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn start_secure() -> Self {
+        Self::start_with(true, true)
+    }
+
+    fn start_with(closed: bool, secure: bool) -> Self {
         let dir = tempfile::tempdir().expect("a folder can be made");
         let logins = dir.path().join("logins");
         std::fs::write(&logins, LOGINS).expect("it is written");
@@ -42,8 +56,12 @@ impl Registry {
         if closed {
             command.env("REGISTRY_LOGINS", &logins);
         }
+        if secure {
+            make_certificate(dir.path());
+            command.env("REGISTRY_CERTIFICATE", dir.path());
+        }
         let process = command.process_group(0).spawn().expect("the registry can be started");
-        let address = format!("127.0.0.1:{port}");
+        let address = format!("{}:{port}", if secure { "localhost" } else { "127.0.0.1" });
         until("the registry answers", || TcpStream::connect(&address).ok());
         Self { address, process: Mutex::new(process), dir }
     }
@@ -52,6 +70,12 @@ impl Registry {
     #[must_use]
     pub fn place(&self, tag: &str) -> String {
         format!("oci://{}/team/orders:{tag}", self.address)
+    }
+
+    /// The certificate of one with TLS, for those who are to know it.
+    #[must_use]
+    pub fn certificate(&self) -> std::path::PathBuf {
+        self.dir.path().join("cert.pem")
     }
 
     /// Ends it as `kill -9` does: there is no network any more.

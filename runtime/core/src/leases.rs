@@ -2,13 +2,14 @@
 
 use crate::lanes::Slot;
 use crate::message::Time;
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Leases of the deliveries held here, by when they end.
 #[derive(Debug)]
 pub struct Leases {
     length_ms: u64,
-    until: BTreeMap<Slot, Time>,
+    until: FxHashMap<Slot, Time>,
     by_end: BTreeSet<(Time, Slot)>,
     /// Asked to be extended; after a failure, with the time to ask again.
     extending: BTreeMap<Slot, Option<Time>>,

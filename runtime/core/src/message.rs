@@ -46,7 +46,7 @@ impl Message {
 /// What identifies a message to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Identity {
-    /// Digest of the deduplication key (first 16 bytes of its SHA-256): a row of the ledger.
+    /// What the ledger keeps of the deduplication key, 16 bytes of digest in the main: a row of it.
     Key([u8; 16]),
     /// The place in a source that numbers its messages; completed ones are kept as ranges.
     Position(Position),

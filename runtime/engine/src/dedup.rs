@@ -6,8 +6,8 @@ use pelton_core::message::{Delivery, Message};
 use pelton_core::pipeline::Known;
 use std::borrow::Cow;
 
-/// Digest of a key: the first 16 bytes of its SHA-256. Given by whoever owns the ledger, so that
-/// both sides name a key alike.
+/// The first 16 bytes of a SHA-256, or what the ledger keeps of a key. Given by whoever owns the ledger, so
+/// that both sides name a key alike.
 pub type Digest = fn(&[u8]) -> [u8; 16];
 
 /// Keys longer than this, or not of printable ASCII, are handed on as their digest.
@@ -74,12 +74,12 @@ impl DedupKey {
     }
 
     /// What the ledger and the handler know a delivery by. `Err` makes it an invalid message.
-    pub fn known(&self, delivery: &Delivery, digest: Digest) -> Result<Known, String> {
+    pub fn known(&self, delivery: &Delivery, digest: Digest, ledger_key: Digest) -> Result<Known, String> {
         let own_id = matches!(self, Self::MessageId | Self::Off);
         let text = self.of(&delivery.message, digest)?;
         let identity = match delivery.position {
             Some(position) if own_id => Identity::Position(position),
-            _ => Identity::Key(digest(text.as_bytes())),
+            _ => Identity::Key(ledger_key(text.as_bytes())),
         };
         let printable = text.len() <= PRINTABLE && text.bytes().all(|b| b.is_ascii_graphic());
         let key = match text {
@@ -151,9 +151,10 @@ mod tests {
     #[test]
     fn an_id_is_a_position_where_the_source_numbers_it() {
         let position = Position { partition: 1, offset: 9 };
-        let known = DedupKey::MessageId.known(&delivery("orders/9", Some(position)), digest).unwrap();
+        let known =
+            DedupKey::MessageId.known(&delivery("orders/9", Some(position)), digest, digest).unwrap();
         assert_eq!(known, Known { identity: Identity::Position(position), key: None });
-        let known = DedupKey::MessageId.known(&delivery("a", None), digest).unwrap();
+        let known = DedupKey::MessageId.known(&delivery("a", None), digest, digest).unwrap();
         assert_eq!(known.identity, Identity::Key(digest(b"a")));
     }
 
@@ -161,23 +162,25 @@ mod tests {
     fn keys_come_from_headers_bodies_and_pointers() {
         let all = [("header:k", "v"), ("json:/n", "7")];
         for (policy, key) in all {
-            let known = DedupKey::parse(policy).unwrap().known(&delivery("a", None), digest).unwrap();
+            let known =
+                DedupKey::parse(policy).unwrap().known(&delivery("a", None), digest, digest).unwrap();
             assert_eq!(known.identity, Identity::Key(digest(key.as_bytes())));
             assert_eq!(known.key.as_deref(), Some(key));
         }
-        let known = DedupKey::Body.known(&delivery("a", None), digest).unwrap();
+        let known = DedupKey::Body.known(&delivery("a", None), digest, digest).unwrap();
         assert!(known.key.unwrap().starts_with("sha256-"));
     }
 
     #[test]
     fn odd_ids_are_handed_on_as_digests() {
-        let known = DedupKey::MessageId.known(&delivery("a\nb", None), digest).unwrap();
+        let known = DedupKey::MessageId.known(&delivery("a\nb", None), digest, digest).unwrap();
         assert!(known.key.unwrap().starts_with("sha256-"));
     }
 
     #[test]
     fn a_missing_key_says_which_and_what_to_do() {
-        let why = DedupKey::parse("header:x").unwrap().known(&delivery("a", None), digest).unwrap_err();
+        let why =
+            DedupKey::parse("header:x").unwrap().known(&delivery("a", None), digest, digest).unwrap_err();
         assert!(why.contains("`header:x`") && why.contains("replay"), "{why}");
         assert_eq!(DedupKey::parse("jsn:/a"), None);
         assert_eq!(DedupKey::parse("json:a"), None);

@@ -34,8 +34,10 @@ pub struct PipelineSpec {
     pub retry: RetryPolicy,
     /// Where the deduplication key is.
     pub dedup: DedupKey,
-    /// The ledger's digest of a key.
+    /// A digest of bytes.
     pub digest: Digest,
+    /// What the ledger keeps of a key.
+    pub ledger_key: Digest,
     /// Whether the source's broker itself moves to its dead letters what is given up on.
     pub redrive: bool,
 }
@@ -111,7 +113,15 @@ impl Driver {
         stats.attach(answers.clone());
         let dedup = Arc::new(spec.dedup);
         let origin = Instant::now();
-        let performer = Performer { ports, dedup, digest: spec.digest, suspects, origin, answers };
+        let performer = Performer {
+            ports,
+            dedup,
+            digest: spec.digest,
+            ledger_key: spec.ledger_key,
+            suspects,
+            origin,
+            answers,
+        };
         Self {
             pipeline: Pipeline::new(rules, random),
             performer,

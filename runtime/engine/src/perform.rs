@@ -29,6 +29,7 @@ pub struct Performer {
     pub ports: Ports,
     pub dedup: Arc<DedupKey>,
     pub digest: Digest,
+    pub ledger_key: Digest,
     pub suspects: Arc<Semaphore>,
     pub origin: Instant,
     pub answers: mpsc::UnboundedSender<Arrival>,
@@ -102,7 +103,7 @@ impl Performer {
         let known = answer.map(|deliveries| {
             let pair = |mut d: pelton_core::Delivery| {
                 d.lease_until = d.lease_until.map(|left| now.plus(left.0));
-                let known = self.dedup.known(&d, self.digest);
+                let known = self.dedup.known(&d, self.digest, self.ledger_key);
                 (d, known)
             };
             deliveries.into_iter().map(pair).collect()

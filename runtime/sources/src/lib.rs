@@ -16,3 +16,6 @@ pub mod sqs;
 
 #[cfg(any(feature = "redis", feature = "sqs"))]
 mod pace;
+
+#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
+mod seldom;

@@ -170,5 +170,5 @@ fn open_again(
     key: Option<&str>,
 ) -> rusqlite::Result<()> {
     let key = key.unwrap_or(&letter.message_id);
-    show::forget(db, pipeline, Identity::Key(crate::key_digest(key.as_bytes()))).map(drop)
+    show::forget(db, pipeline, Identity::Key(crate::ledger_key(key.as_bytes()))).map(drop)
 }

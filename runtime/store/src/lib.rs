@@ -24,6 +24,7 @@ mod writer;
 
 pub use clock::{SystemClock, WallClock};
 pub use error::StoreError;
+pub use ledger::key::{digest, ledger_key};
 pub use ledger::show::LedgerEntry;
 pub use ledger::{NotedLetters, PipelineOptions, PipelineStore};
 pub use letters::elsewhere::DoneLetters;
@@ -32,11 +33,10 @@ pub use queue::EmbeddedSource;
 pub use queue::send::{NewMessage, SendError};
 pub use status::PipelineStatus;
 
-use db::{Gate, Log, Owner, Readers};
+use db::{Folder, Gate, Log, Owner, Readers};
 use ledger::{Pipeline, recovery};
 use queue::Queue;
 use rusqlite::Connection;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -48,14 +48,6 @@ use writer::Writer;
 #[must_use]
 pub fn sqlite_version() -> &'static str {
     rusqlite::version()
-}
-
-/// First 16 bytes of a key's SHA-256: what the ledger keeps of it, whatever its length.
-#[must_use]
-pub fn key_digest(text: &[u8]) -> [u8; 16] {
-    let mut digest = [0; 16];
-    digest.copy_from_slice(&Sha256::digest(text)[..16]);
-    digest
 }
 
 /// Settings of a store.
@@ -127,7 +119,8 @@ impl Store {
         }
         let started = |source| StoreError::Open { path: dir.to_owned(), source };
         let mut writing = connect(&db::file(dir))?;
-        let log = Log::take_over(&mut writing)?;
+        let folder = Folder::start(db::connect(&db::file(dir))?).map_err(started)?;
+        let log = Log::take_over(&mut writing)?.with_folder(folder);
         let writer = Writer::start(writing, log, Gate::open(dir)?, options.clock.clone());
         let writer = Arc::new(writer.map_err(started)?);
         let waker = Waker::start(db::connect(&db::file(dir))?, options.clock.clone(), writer.clone());

@@ -9,7 +9,7 @@ use pelton_core::ports::{Handler, Source};
 use pelton_core::{Header, RetryPolicy};
 use pelton_engine::{Control, DedupKey, Phase, PipelineSpec, PipelineStats, Ports};
 use pelton_host::{HandlerSpec, Host, HostOptions};
-use pelton_store::{NewMessage, Options, PipelineOptions, PipelineStore, Store, key_digest};
+use pelton_store::{NewMessage, Options, PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +29,9 @@ pub const MAX_IN_FLIGHT_BYTES: usize = 64 << 20;
 /// Longer than any measured file is kept.
 const EXPIRES: Duration = Duration::from_secs(100 * 365 * 86_400);
 
+/// When the first of the keys that tell a time was made; one each millisecond.
+pub const UUIDS_FROM_MS: u64 = 1_700_000_000_000;
+
 /// What messages are known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dedup {
@@ -36,6 +39,8 @@ pub enum Dedup {
     MessageId,
     /// A header, so a row of the ledger for each message.
     Header,
+    /// The same, with a key that tells when it was made.
+    Uuid,
 }
 
 /// When a run ends.
@@ -91,7 +96,9 @@ impl Ours {
 
     /// With another handler.
     pub fn of(handler: Arc<dyn Handler>, concurrency: usize) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        // Their name tells a profile which side a thread is of.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("ours").build()?;
         Ok(Self { runtime, handler, concurrency })
     }
 
@@ -167,9 +174,10 @@ impl Ours {
             },
             dedup: match dedup {
                 Dedup::MessageId => DedupKey::MessageId,
-                Dedup::Header => DedupKey::Header(HEADER.to_owned()),
+                Dedup::Header | Dedup::Uuid => DedupKey::Header(HEADER.to_owned()),
             },
-            digest: key_digest,
+            digest,
+            ledger_key,
             redrive: false,
         }
     }
@@ -206,7 +214,19 @@ pub fn fill(dir: &Path, load: Load, dedup: Dedup) -> Result<()> {
 }
 
 fn message(load: Load, number: u64, dedup: Dedup) -> NewMessage {
-    let header = || Header { name: HEADER.to_owned(), value: format!("key-{number}").into_bytes() };
-    let headers = if dedup == Dedup::Header { vec![header()] } else { Vec::new() };
+    let key = match dedup {
+        Dedup::MessageId => None,
+        Dedup::Header => Some(format!("key-{number}")),
+        Dedup::Uuid => Some(uuid(number)),
+    };
+    let header = |key: String| Header { name: HEADER.to_owned(), value: key.into_bytes() };
+    let headers = key.map(header).into_iter().collect();
     NewMessage { headers, body: load.body(number), ..NewMessage::default() }
+}
+
+/// Of version 7, whose random part is the number's digest.
+fn uuid(number: u64) -> String {
+    let random = digest(&number.to_be_bytes()).map(|byte| format!("{byte:02x}")).concat();
+    let ms = format!("{:012x}", UUIDS_FROM_MS + number);
+    format!("{}-{}-7{}-8{}-{}", &ms[..8], &ms[8..], &random[..3], &random[3..6], &random[6..18])
 }

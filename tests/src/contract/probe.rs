@@ -5,7 +5,7 @@ use pelton_core::outcome::{Cause, Failure};
 use pelton_core::ports::{Claim, ClaimItem, Class, Completion, Release, Settle, Verdict};
 use pelton_core::watermark::Watermark;
 use pelton_core::{Delivery, Identity, Letter, Message, Receipt};
-use pelton_store::key_digest;
+use pelton_store::ledger_key;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -303,7 +303,7 @@ impl Probe {
 fn identity(delivery: &Delivery) -> Identity {
     match delivery.position {
         Some(position) => Identity::Position(position),
-        None => Identity::Key(key_digest(delivery.message.id.as_bytes())),
+        None => Identity::Key(ledger_key(delivery.message.id.as_bytes())),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::telemetry::time;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_core::Message;
-use pelton_store::{StoredLetter, key_digest};
+use pelton_store::{StoredLetter, digest};
 use serde_json::{Map, Value, json};
 
 /// The deduplication key of the letter's message; none when it cannot be read from it.
@@ -22,7 +22,7 @@ pub fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<Str
         replayed: false,
         tombstone: letter.tombstone,
     };
-    pipeline.dedup.of(&message, key_digest).ok().map(std::borrow::Cow::into_owned)
+    pipeline.dedup.of(&message, digest).ok().map(std::borrow::Cow::into_owned)
 }
 
 /// The object of `dlq list --json`. Its shape is a contract.

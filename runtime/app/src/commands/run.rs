@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use pelton_core::ports::{DeadLetters, Handler, Source};
 use pelton_engine::{Control, Generations, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped};
 use pelton_host::{Host, WasmHandler};
-use pelton_store::{PipelineOptions, PipelineStore, Store, key_digest};
+use pelton_store::{PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -206,7 +206,8 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         concurrency: pipeline.handler.spec.concurrency,
         retry: pipeline.retry,
         dedup: pipeline.dedup.clone(),
-        digest: key_digest,
+        digest,
+        ledger_key,
         redrive: pipeline.dead_letters.is_redrive(),
     }
 }

@@ -65,14 +65,15 @@ fn of_facts(pipeline: &PipelineConfig, facts: &QueueFacts, letters: Option<&Queu
 fn too_few_receives(pipeline: &PipelineConfig, facts: &QueueFacts, leaves: bool) -> Option<String> {
     let (policy, attempts) = (facts.redrive.as_ref()?, pipeline.retry.max_attempts);
     let (receives, target) = (policy.max_receives, &policy.target_arn);
+    let counted = format!("{receives} {}", if receives == 1 { "receive" } else { "receives" });
     if leaves && receives < attempts {
         return Some(format!(
-            "the queue gives a message to {target} after {receives} receives, and `max_attempts` is {attempts}: the last attempts are never made. Set `max_attempts` to {receives}, or `maxReceiveCount` to {} or more",
+            "the queue gives a message to {target} after {counted}, and `max_attempts` is {attempts}: the last attempts are never made. Set `max_attempts` to {receives}, or `maxReceiveCount` to {} or more",
             attempts.saturating_mul(2)
         ));
     }
     (!leaves && receives <= attempts).then(|| format!(
-        "the queue gives a message to {target} after {receives} receives, and `max_attempts` is {attempts}: that happens without a reason or a handler's name, and counts what was never started. Set `maxReceiveCount` to {} or more, or `max_attempts` lower",
+        "the queue gives a message to {target} after {counted}, and `max_attempts` is {attempts}: that happens without a reason or a handler's name, and counts what was never started. Set `maxReceiveCount` to {} or more, or `max_attempts` lower",
         attempts.saturating_mul(2)
     ))
 }

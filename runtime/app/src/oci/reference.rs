@@ -14,6 +14,7 @@ pub struct Reference {
     pub digest: Option<String>,
     /// It is spoken to without TLS.
     pub plain: bool,
+    scheme: &'static str,
     text: String,
 }
 
@@ -27,21 +28,20 @@ pub enum Selector {
 }
 
 /// Said of what is none.
-const WANTED: &str = "must be oci://REGISTRY/NAME:TAG, or oci://REGISTRY/NAME@sha256:DIGEST; oci+http:// for a registry without TLS";
+const WANTED: &str = "must be oci://REGISTRY/NAME:TAG, or oci://REGISTRY/NAME@sha256:DIGEST; oci+http:// for a registry without TLS, oci+https:// for one on this machine with TLS";
+/// What a reference may begin with, and whether that is without TLS; none where the registry's place says it.
+const SCHEMES: [(&str, Option<bool>); 3] =
+    [("oci", None), ("oci+http", Some(true)), ("oci+https", Some(false))];
 
 impl Reference {
     /// Whether a text is meant to be one.
     pub fn is_meant(text: &str) -> bool {
-        text.starts_with("oci://") || text.starts_with("oci+http://")
+        scheme(text).is_some()
     }
 
     /// Takes a text apart. `Err` goes on where the text stops.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (rest, plain) = match (text.strip_prefix("oci://"), text.strip_prefix("oci+http://")) {
-            (Some(rest), _) => (rest, false),
-            (_, Some(rest)) => (rest, true),
-            _ => return Err(WANTED.to_owned()),
-        };
+        let (scheme, plain, rest) = scheme(text).ok_or(WANTED)?;
         let (registry, rest) = rest.split_once('/').ok_or(WANTED)?;
         let (rest, digest) = match rest.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest)),
@@ -66,7 +66,8 @@ impl Reference {
             name: name.to_owned(),
             tag: tag.map(str::to_owned),
             digest: digest.map(str::to_owned),
-            plain: plain || is_here(registry),
+            plain: plain.unwrap_or_else(|| is_here(registry)),
+            scheme,
             text: text.to_owned(),
         })
     }
@@ -82,8 +83,7 @@ impl Reference {
 
     /// The same repository, with a digest only.
     pub fn at(&self, digest: &str) -> String {
-        let scheme = if self.text.starts_with("oci+http") { "oci+http" } else { "oci" };
-        format!("{scheme}://{}/{}@{digest}", self.registry, self.name)
+        format!("{}://{}/{}@{digest}", self.scheme, self.registry, self.name)
     }
 }
 
@@ -91,6 +91,13 @@ impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Its scheme, whether that is without TLS, and what follows it.
+fn scheme(text: &str) -> Option<(&'static str, Option<bool>, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let (scheme, plain) = SCHEMES.into_iter().find(|(name, _)| *name == scheme)?;
+    Some((scheme, plain, rest))
 }
 
 /// This machine: nobody is in between.
@@ -161,6 +168,8 @@ mod tests {
         ] {
             assert!(Reference::parse(plain).unwrap().plain, "{plain}");
         }
+        let secure = Reference::parse("oci+https://localhost:5000/a:b").unwrap();
+        assert!(!secure.plain && secure.at("sha256:0").starts_with("oci+https://localhost:5000/a@"));
     }
 
     #[test]

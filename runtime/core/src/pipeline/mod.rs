@@ -30,6 +30,7 @@ use entry::Entries;
 use marks::Mark;
 use outbox::Outbox;
 use receive::Fence;
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use turns::{Timer, Turn};
@@ -232,8 +233,8 @@ pub struct Pipeline {
     orders: u64,
     entries: Entries,
     lanes: Lanes,
-    keys: BTreeMap<Identity, Vec<Slot>>,
-    held: BTreeMap<Identity, Slot>,
+    keys: FxHashMap<Identity, Vec<Slot>>,
+    held: FxHashMap<Identity, Slot>,
     fences: BTreeMap<Lane, Fence>,
     chunks: BTreeMap<u64, Chunk>,
     next_chunk: u64,
@@ -281,8 +282,8 @@ impl Pipeline {
             orders: 0,
             entries: Entries::default(),
             lanes: Lanes::default(),
-            keys: BTreeMap::new(),
-            held: BTreeMap::new(),
+            keys: FxHashMap::default(),
+            held: FxHashMap::default(),
             fences: BTreeMap::new(),
             chunks: BTreeMap::new(),
             next_chunk: 0,

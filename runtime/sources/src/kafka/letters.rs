@@ -3,6 +3,7 @@
 use super::producer::{KafkaProducer, Outgoing};
 use super::style::{HeaderStyle, place};
 use super::topics::{LetterTopic, Topics};
+use crate::seldom::Seldom;
 use pelton_core::Letter;
 use pelton_core::ports::{Class, DeadLetters, Later};
 use std::collections::BTreeMap;
@@ -56,7 +57,8 @@ impl KafkaLetters {
         let producer = KafkaProducer::open(&options.bootstrap_servers, &options.librdkafka)?;
         let topics = Topics::open(&options.bootstrap_servers, &options.librdkafka, ASK)?;
         let (jobs, asked) = channel();
-        let mut postman = Postman { options, producer, topics, partitions: BTreeMap::new() };
+        let (partitions, unsent) = Default::default();
+        let mut postman = Postman { options, producer, topics, partitions, unsent };
         let name = format!("letters-{}", postman.options.pipeline);
         let started = std::thread::Builder::new().name(name).spawn(move || postman.work(&asked));
         started.map_err(|error| format!("a thread could not be started: {error}"))?;
@@ -93,6 +95,7 @@ struct Postman {
     topics: Topics,
     /// Of each topic that is there, how many.
     partitions: BTreeMap<String, i32>,
+    unsent: Seldom,
 }
 
 impl Postman {
@@ -156,10 +159,12 @@ impl Postman {
     }
 
     fn refused(&self, topic: &str, why: &str) -> Class {
-        tracing::error!(
-            pipeline = %self.options.pipeline, topic,
-            "a dead letter could not be written: {why}. Its message stays uncommitted, and the letter is tried again"
-        );
+        if let Some(times) = self.unsent.again(1, Instant::now()) {
+            tracing::error!(
+                pipeline = %self.options.pipeline, topic, times,
+                "a dead letter could not be written: {why}. Its message stays uncommitted, and the letter is tried again"
+            );
+        }
         Class::Transient
     }
 

@@ -3,6 +3,7 @@
 use super::options::KafkaOptions;
 use super::partition::Partition;
 use super::receipt::Ticket;
+use crate::seldom::SAY_AGAIN;
 use pelton_core::ports::{Class, Revocation};
 use pelton_core::{Delivery, Receipt};
 use std::collections::VecDeque;
@@ -10,9 +11,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-
-/// Between two log lines about the same trouble.
-const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 pub struct Shared {
     pub options: KafkaOptions,

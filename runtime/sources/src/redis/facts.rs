@@ -173,13 +173,7 @@ pub async fn stream(
     let Some(facts) = group(connection, stream, name).await? else {
         return Ok(StreamFacts { length, ..StreamFacts::default() });
     };
-    let all: Vec<Table> =
-        redis::cmd("XINFO").arg("CONSUMERS").arg(stream).arg(name).query_async(connection).await?;
-    let consumer = |told: &Table| ConsumerFacts {
-        name: get(told, "name").unwrap_or_default(),
-        pending: get(told, "pending").unwrap_or(0),
-        silent_ms: get(told, "idle").unwrap_or(0),
-    };
+    let consumers = consumers(connection, stream, name).await?;
     let oldest: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
         .arg(stream)
         .arg(name)
@@ -190,13 +184,23 @@ pub async fn stream(
         .await?;
     let first_pending = oldest.first().and_then(|(id, ..)| EntryId::parse(id));
     let oldest_idle_ms = oldest.iter().map(|(_, _, idle, _)| *idle).max();
-    Ok(StreamFacts {
-        length,
-        group: Some(facts),
-        consumers: all.iter().map(consumer).collect(),
-        oldest_idle_ms,
-        first_pending,
-    })
+    Ok(StreamFacts { length, group: Some(facts), consumers, oldest_idle_ms, first_pending })
+}
+
+/// Asks for the consumers of a group that is there.
+pub async fn consumers(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    group: &str,
+) -> Result<Vec<ConsumerFacts>, Fault> {
+    let all: Vec<Table> =
+        redis::cmd("XINFO").arg("CONSUMERS").arg(stream).arg(group).query_async(connection).await?;
+    let consumer = |told: &Table| ConsumerFacts {
+        name: get(told, "name").unwrap_or_default(),
+        pending: get(told, "pending").unwrap_or(0),
+        silent_ms: get(told, "idle").unwrap_or(0),
+    };
+    Ok(all.iter().map(consumer).collect())
 }
 
 /// What a server is, and what it may lose. None where it does not say, or we may not ask.

@@ -3,11 +3,12 @@
 use super::fault::Fault;
 use super::kept::{LetterPlace, element, entry};
 use super::server::{ANSWER, Server};
+use crate::seldom::Seldom;
 use pelton_core::Letter;
 use pelton_core::ports::{Class, DeadLetters, Later};
 use redis::aio::MultiplexedConnection;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 
 /// The port.
@@ -18,13 +19,15 @@ pub struct RedisLetters {
     noted: Arc<dyn DeadLetters>,
     /// None until it is needed, and after an error.
     connection: Mutex<Option<MultiplexedConnection>>,
+    unsent: Seldom,
 }
 
 impl RedisLetters {
     /// Letters of a pipeline go to a stream or a list. `noted` is told of those that are there.
     #[must_use]
     pub fn new(pipeline: &str, server: Server, place: LetterPlace, noted: Arc<dyn DeadLetters>) -> Self {
-        Self { pipeline: pipeline.into(), server, place, noted, connection: Mutex::new(None) }
+        let (connection, unsent) = Default::default();
+        Self { pipeline: pipeline.into(), server, place, noted, connection, unsent }
     }
 
     /// All or none are known to be there: a pipeline has one answer.
@@ -62,10 +65,12 @@ impl DeadLetters for RedisLetters {
             match self.send(&batch).await {
                 Ok(()) => self.noted.publish(batch).await,
                 Err(fault) => {
-                    tracing::error!(
-                        pipeline = %self.pipeline, key = self.place.key(),
-                        "dead letters could not be written: {fault}. Their messages stay where they are, and the letters are tried again"
-                    );
+                    if let Some(times) = self.unsent.again(batch.len(), Instant::now()) {
+                        tracing::error!(
+                            pipeline = %self.pipeline, key = self.place.key(), times,
+                            "dead letters could not be written: {fault}. Their messages stay where they are, and the letters are tried again"
+                        );
+                    }
                     vec![Err(Fault::CLASS); batch.len()]
                 }
             }

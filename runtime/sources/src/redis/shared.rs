@@ -4,6 +4,7 @@ use super::desk::{Job, What};
 use super::fault::Fault;
 use super::server::Server;
 use super::shelf::Shelf;
+use crate::seldom::SAY_AGAIN;
 use pelton_core::ports::{Class, Settle};
 use pelton_core::{Delivery, Receipt};
 use std::collections::VecDeque;
@@ -13,8 +14,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, oneshot};
 
-/// Between two log lines about the same trouble.
-const SAY_AGAIN: Duration = Duration::from_secs(30);
 /// How many different troubles are remembered, each with when it was said.
 const REMEMBERED: usize = 8;
 

@@ -36,6 +36,8 @@ pub struct Table {
     held: BTreeMap<u64, Held>,
     by_id: HashMap<String, u64>,
     ending: usize,
+    /// Before this none of them expires.
+    soonest: Option<Instant>,
     /// Receipts of messages that ended without a start.
     released: HashMap<String, u32>,
     order: VecDeque<String>,
@@ -50,6 +52,7 @@ impl Table {
             self.drop_receipt(older);
             self.release(&held.id.clone());
         }
+        self.expires(held.until);
         self.held.insert(self.last, held);
         self.last
     }
@@ -77,8 +80,15 @@ impl Table {
         if let Some(held) = self.held.get_mut(&receipt)
             && std::mem::replace(&mut held.ending, false)
         {
+            let until = held.until;
             self.ending -= 1;
+            self.expires(until);
         }
+    }
+
+    /// One that is not being settled expires then.
+    fn expires(&mut self, until: Instant) {
+        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
     }
 
     /// It is not ours any more.
@@ -91,13 +101,17 @@ impl Table {
     }
 
     /// Forgets what is not ours any more because its time is up: nobody settles that. How many those were, and
-    /// when the next of them is due.
+    /// when the next of them may be due.
     pub fn forget_expired(&mut self, now: Instant) -> (u64, Option<Instant>) {
+        if self.soonest.is_none_or(|soonest| now < soonest) {
+            return (0, self.soonest);
+        }
         let held = self.held.iter().filter(|(_, held)| !held.ending);
         let (expired, rest): (Vec<_>, Vec<_>) = held.partition(|(_, held)| held.until <= now);
         let next = rest.into_iter().map(|(_, held)| held.until).min();
         let expired: Vec<u64> = expired.into_iter().map(|(receipt, _)| *receipt).collect();
         expired.iter().for_each(|receipt| self.forget(*receipt));
+        self.soonest = next;
         (expired.len() as u64, next)
     }
 
@@ -132,7 +146,7 @@ impl Table {
     pub fn take_all(&mut self, now: Instant) -> Vec<(u64, Held)> {
         let all = std::mem::take(&mut self.held);
         self.by_id.clear();
-        self.ending = 0;
+        (self.ending, self.soonest) = (0, None);
         all.into_iter().filter(|(_, held)| !held.ending && held.until > now).collect()
     }
 }

@@ -4,12 +4,13 @@ use super::client::Connection;
 use super::kept::{LETTER, MAX_REASON, envelope};
 use super::options::is_fifo;
 use super::outgoing::{Outgoing, Unsent, excess, is_group, send};
+use crate::seldom::Seldom;
 use pelton_core::ports::{Class, Counted, DeadLetters, Later};
 use pelton_core::{Header, Letter, letter};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The port.
 pub struct SqsLetters {
@@ -24,6 +25,7 @@ pub struct SqsLetters {
     random: RandomState,
     /// Letters that nothing tells from others.
     nameless: AtomicU64,
+    unsent: Seldom,
 }
 
 /// Where a letter is, or is not yet.
@@ -55,6 +57,7 @@ impl SqsLetters {
             otherwise,
             random: RandomState::new(),
             nameless: AtomicU64::new(0),
+            unsent: Seldom::default(),
         }
     }
 
@@ -80,10 +83,12 @@ impl SqsLetters {
                 Fate::Refused
             }
             Some(Unsent { words, .. }) => {
+                let Some(times) = self.unsent.again(1, Instant::now()) else { return Fate::Unsent };
                 tracing::error!(
                     pipeline,
                     queue,
                     message_id,
+                    times,
                     "a dead letter could not be written: {words}. Its message stays where it is, and the letter is tried again"
                 );
                 Fate::Unsent

@@ -9,6 +9,7 @@ use super::fault::Fault;
 use super::held::{Held, Table};
 use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
 use crate::pace::Pace;
+use crate::seldom::SAY_AGAIN;
 use pelton_core::ports::{Class, Counted, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
 use std::collections::{BTreeMap, VecDeque};
@@ -18,8 +19,6 @@ use tokio::sync::Notify;
 
 /// Where so many may be held, no receive asks for less than it can get.
 const ROOMY: usize = 20 * BATCH;
-/// Between two log lines about the same trouble.
-const SAY_AGAIN: Duration = Duration::from_secs(30);
 /// Trouble that has not been met again for so long is over: longer than a receive and a pause take.
 const OVER: Duration = Duration::from_secs(120);
 

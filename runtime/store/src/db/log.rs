@@ -3,6 +3,7 @@
 //! SQLite's own checkpoints drop their errors. The one that matters is a failed sync: the system
 //! tells it once, and a later sync that succeeds says nothing about what the first one lost.
 
+use super::folder::Folder;
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ pub struct Log {
     pages: Arc<AtomicU64>,
     next: u64,
     told: Option<Instant>,
+    folder: Option<Folder>,
 }
 
 impl Log {
@@ -36,7 +38,12 @@ impl Log {
             seen.store(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { pages, next: FOLD, told: None })
+        Ok(Self { pages, next: FOLD, told: None, folder: None })
+    }
+
+    /// The same, with somebody who folds in the most of it beside the commits.
+    pub fn with_folder(self, folder: Folder) -> Self {
+        Self { folder: Some(folder), ..self }
     }
 
     /// Folds the log in when it is long enough. To be called outside a transaction, after a commit.
@@ -45,6 +52,11 @@ impl Log {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < self.next {
             self.next = self.next.min(pages + FOLD).max(FOLD);
+            return self.folder.as_mut().map_or(Ok(()), Folder::settle);
+        }
+        if let Some(folder) = &mut self.folder
+            && !folder.leaves_little(pages)?
+        {
             return Ok(());
         }
         let left = fold(db, "PASSIVE")?;
@@ -53,6 +65,11 @@ impl Log {
             self.tell(pages * PAGE);
         }
         Ok(())
+    }
+
+    /// Waits for what is under way beside; nothing is from now on.
+    pub fn fold_alone(&mut self) {
+        self.folder = None;
     }
 
     /// Whether the log is so long that no new work may make it longer. Tries to begin it anew first.
@@ -69,6 +86,12 @@ impl Log {
         }
         self.pages.store(0, Ordering::Relaxed);
         Ok(false)
+    }
+
+    /// What it has.
+    #[cfg(test)]
+    pub fn pages(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed)
     }
 
     /// As if gigabytes had been committed since the last checkpoint.
@@ -92,7 +115,7 @@ impl Log {
 }
 
 /// True when something is left that could not be folded in, because somebody reads it.
-fn fold(db: &Connection, mode: &str) -> rusqlite::Result<bool> {
+pub(super) fn fold(db: &Connection, mode: &str) -> rusqlite::Result<bool> {
     db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |r| {
         let (busy, all, done): (i64, i64, i64) = (r.get(0)?, r.get(1)?, r.get(2)?);
         Ok(busy != 0 || done < all)

@@ -1,5 +1,6 @@
 //! The file: opened, checked, owned, and shared with short commands of other processes.
 
+mod folder;
 mod gate;
 mod lock;
 mod log;
@@ -7,6 +8,7 @@ mod readers;
 pub mod schema;
 
 use crate::error::StoreError;
+pub use folder::Folder;
 pub use gate::Gate;
 pub use lock::Owner;
 pub use log::Log;

@@ -2,6 +2,7 @@
 
 pub mod attempted;
 pub mod identity;
+pub mod key;
 pub mod ranges;
 pub mod recovery;
 pub mod show;
@@ -10,6 +11,7 @@ use crate::queue::Queue;
 use crate::writer::{Change, Forget, How, Op, Writer};
 use attempted::Attempted;
 use identity::Item;
+use key::Key;
 use pelton_core::ports::{
     Claim, ClaimItem, Class, Completion, DeadLetters, Later, Ledger, Release, Verdict,
 };
@@ -51,6 +53,8 @@ pub struct State {
     pub ranges: HashMap<u32, Ranges>,
     /// Who has a row in `attempts`: the others are spared the lookup.
     pub attempted: Attempted,
+    /// No completed key is higher. Where keys sort by time new ones are, and are spared the lookup.
+    pub highest: Option<Key>,
 }
 
 impl Pipeline {
@@ -90,8 +94,10 @@ impl Pipeline {
             ranges.entry(row.get(0)?).or_default().add(first as u64, last as u64);
         }
         let attempted = Attempted::read(db, self.id)?;
+        let sql = "SELECT max(key) FROM entries WHERE pipeline = ?1";
+        let highest = db.query_row(sql, [self.id], |row| row.get(0))?;
         let mut state = self.state();
-        (state.ranges, state.attempted) = (ranges, attempted);
+        (state.ranges, state.attempted, state.highest) = (ranges, attempted, highest);
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! What the ledger knows of one key, and forgetting it.
 
 use super::identity::encode;
+use super::key::ledger_key;
 use super::ranges::{Kind, is_within};
-use crate::key_digest;
 use pelton_core::{Identity, Position};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -32,7 +32,7 @@ pub fn identities(
     queue: Option<&str>,
     text: &str,
 ) -> rusqlite::Result<Vec<Identity>> {
-    let mut all = vec![Identity::Key(key_digest(text.as_bytes()))];
+    let mut all = vec![Identity::Key(ledger_key(text.as_bytes()))];
     let position = match queue {
         Some(queue) => in_queue(db, queue, text)?,
         None => in_topic(db, pipeline, text)?,

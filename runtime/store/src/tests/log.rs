@@ -1,7 +1,7 @@
 //! A write-ahead log that cannot be folded in, because somebody reads.
 
 use super::support::*;
-use crate::db::{self, Log};
+use crate::db::{self, Folder, Log};
 use pelton_core::ports::Class;
 
 #[test]
@@ -38,4 +38,43 @@ async fn a_long_read_holds_up_nobody() {
     }
     assert_eq!(worker.status().queued, 0);
     assert_eq!(count("SELECT count(*) FROM messages"), 500, "the reader's snapshot has changed");
+}
+
+/// Commits pages until the log was begun anew so many times; the most pages it had meanwhile.
+fn fold_again(log: &mut Log, db: &rusqlite::Connection, times: u32) -> u64 {
+    let (mut before, mut most, mut anew) = (0, 0, 0);
+    while anew < times {
+        db.execute_batch("INSERT INTO filler SELECT randomblob(3500) FROM filler LIMIT 100").unwrap();
+        let now = log.pages();
+        anew += u32::from(now < before);
+        (before, most) = (now, most.max(now));
+        log.tend(db).unwrap();
+    }
+    most
+}
+
+#[test]
+fn a_log_that_is_written_to_without_a_break_is_folded_in_beside_and_begun_anew() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    let mut db = db::connect(&db::file(dir.path())).unwrap();
+    let folder = Folder::start(db::connect(&db::file(dir.path())).unwrap()).unwrap();
+    let mut log = Log::take_over(&mut db).unwrap().with_folder(folder);
+    db.execute_batch(
+        "CREATE TABLE filler(x);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+         INSERT INTO filler SELECT randomblob(3500) FROM n;",
+    )
+    .unwrap();
+    let most = fold_again(&mut log, &db, 3);
+    assert!(most < 64_000, "{most} pages");
+    log.fold_alone();
+    let count =
+        |db: &rusqlite::Connection| db.query_row("SELECT count(*) FROM filler", [], |r| r.get::<_, i64>(0));
+    let written = count(&db).unwrap();
+    drop((db, worker));
+    let again = db::connect(&db::file(dir.path())).unwrap();
+    assert_eq!(count(&again).unwrap(), written);
+    let sound: String = again.query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
+    assert_eq!(sound, "ok");
 }

@@ -8,6 +8,7 @@ mod clock;
 mod damage;
 mod forgetting;
 mod full;
+mod keys;
 mod log;
 mod recovery;
 mod sharing;

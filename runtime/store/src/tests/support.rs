@@ -2,7 +2,7 @@
 
 use crate::{
     EmbeddedSource, NewMessage, Options, PipelineOptions, PipelineStatus, PipelineStore, Store, WallClock,
-    key_digest,
+    ledger_key,
 };
 use pelton_core::outcome::Failure;
 use pelton_core::ports::{
@@ -150,7 +150,7 @@ pub fn letter(d: &Delivery, claim: Claim) -> Letter {
 pub fn identity(d: &Delivery) -> Identity {
     match d.position {
         Some(position) => Identity::Position(position),
-        None => Identity::Key(key_digest(d.message.id.as_bytes())),
+        None => Identity::Key(ledger_key(d.message.id.as_bytes())),
     }
 }
 

@@ -58,12 +58,7 @@ impl Changes<'_> {
             Identity::Position(position) => {
                 self.tally.completed(self.pipeline, position, item.skipped);
             }
-            Identity::Key(key) if self.pipeline.dedup => {
-                let sql = "INSERT INTO entries(pipeline, key, completed_at) VALUES (?1, ?2, ?3)
-                           ON CONFLICT DO NOTHING";
-                let row = params![self.pipeline.id, key.as_slice(), self.now as i64];
-                self.db.prepare_cached(sql)?.execute(row)?;
-            }
+            Identity::Key(key) if self.pipeline.dedup => self.tally.completed_key(self.pipeline, key),
             Identity::Key(_) => {}
         }
         self.forget_attempts(item.identity)?;

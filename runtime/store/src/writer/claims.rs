@@ -100,7 +100,7 @@ fn ended(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::
             return Ok(if lettered { Some(Verdict::Lettered) } else { duplicate });
         }
     };
-    if duplicate.is_none() {
+    if duplicate.is_none() || pipeline.state().highest.is_none_or(|highest| key > highest) {
         return Ok(None);
     }
     let sql = "SELECT 1 FROM entries WHERE pipeline = ?1 AND key = ?2";

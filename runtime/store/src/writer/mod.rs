@@ -212,6 +212,7 @@ impl Loop {
             self.fold_log();
             self.gate.stand_back();
         }
+        self.log.fold_alone();
         if self.shared.failed.get().is_none()
             && let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
         {
@@ -268,7 +269,7 @@ impl Loop {
                 let result: Result<Vec<_>, _> = changes.into_iter().map(|c| group.apply(c)).collect();
                 results.push(result?);
             }
-            tally.write(&me.db)?;
+            tally.write(&me.db, now)?;
             points::reach("in-transaction");
             Ok(())
         });

@@ -2,6 +2,7 @@
 
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode_items};
+use crate::ledger::key::Key;
 use crate::ledger::ranges::{self, Kind, Merged};
 use crate::queue::{Queue, rows};
 use pelton_core::ports::Claim;
@@ -51,6 +52,7 @@ struct Of {
     taken: Vec<(Claim, Item)>,
     /// Partition, first and last.
     completed: Vec<(u32, u64, u64)>,
+    keys: Vec<Key>,
     lettered: Vec<Position>,
 }
 
@@ -61,6 +63,7 @@ impl Tally {
             counts: Counts::default(),
             taken: Vec::new(),
             completed: Vec::new(),
+            keys: Vec::new(),
             lettered: Vec::new(),
         })
     }
@@ -77,6 +80,10 @@ impl Tally {
     pub fn completed(&mut self, pipeline: &Arc<Pipeline>, position: Position, skipped: u64) {
         let Position { partition, offset } = position;
         self.of(pipeline).completed.push((partition, offset.saturating_sub(skipped), offset));
+    }
+
+    pub fn completed_key(&mut self, pipeline: &Arc<Pipeline>, key: Key) {
+        self.of(pipeline).keys.push(key);
     }
 
     /// A position whose letter is kept by a broker: done with, as what is completed.
@@ -97,10 +104,11 @@ impl Tally {
     }
 
     /// The statements that one group needs once.
-    pub fn write(&mut self, db: &Connection) -> rusqlite::Result<()> {
+    pub fn write(&mut self, db: &Connection, now: u64) -> rusqlite::Result<()> {
         for of in self.pipelines.values_mut() {
             of.write_started(db)?;
             of.write_ranges(db)?;
+            of.write_keys(db, now)?;
             of.write_counts(db)?;
         }
         self.deleted.sort_unstable();
@@ -181,6 +189,21 @@ impl Of {
         for Position { partition, offset } in &self.lettered {
             let one = Merged { first: *offset, last: *offset };
             ranges::write(db, self.pipeline.id, Kind::Lettered.of(*partition), one)?;
+        }
+        Ok(())
+    }
+
+    /// In their order, which is that of the index.
+    fn write_keys(&mut self, db: &Connection, now: u64) -> rusqlite::Result<()> {
+        self.keys.sort_unstable();
+        let Some(last) = self.keys.last() else { return Ok(()) };
+        let mut state = self.pipeline.state();
+        state.highest = state.highest.max(Some(*last));
+        let sql = "INSERT INTO entries(pipeline, key, completed_at) VALUES (?1, ?2, ?3)
+                   ON CONFLICT DO NOTHING";
+        let mut insert = db.prepare_cached(sql)?;
+        for key in &self.keys {
+            insert.execute(params![self.pipeline.id, key.as_slice(), now as i64])?;
         }
         Ok(())
     }

@@ -30,9 +30,10 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it.
-    pub fn new(setup: &Setup) -> Result<Self> {
+    /// Starts it. Each of its answers takes so many milliseconds more than it costs.
+    pub fn new(setup: &Setup, distance_ms: u32) -> Result<Self> {
         let mut command = node(setup, SERVE);
+        command.env("DISTANCE_MS", distance_ms.to_string());
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut address = String::new();
         let said = process.stdout.take().context("it is piped")?;

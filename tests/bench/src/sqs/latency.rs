@@ -52,7 +52,7 @@ impl Handler for Watched {
 
 /// Rows of the median and of the slowest in a hundred.
 pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
-    let emulator = Emulator::new(setup)?;
+    let emulator = Emulator::new(setup, 0)?;
     let count = if setup.quick { MESSAGES / 5 } else { MESSAGES };
     let load = Load { level: Level::None, first: 1, count };
     let (mut halves, mut tails) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);

@@ -1,7 +1,7 @@
 //! What has to be done now and then, by whichever worker comes to it: trimming, and removing workers that
 //! are gone. Each step is one script, so that nothing happens between a look and the act.
 
-use super::Stream;
+use super::{Stream, namesake};
 use crate::redis::fault::Fault;
 use crate::redis::server::{ANSWER, backoff};
 use redis::Script;
@@ -66,15 +66,15 @@ static REMOVE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Does them until the source closes.
+/// Does them until the source closes, and shows all the while that the worker lives.
 pub async fn run(stream: Arc<Stream>) {
-    let (mut connection, mut failures) = (None, 0);
+    let (mut connection, mut failures, mut due) = (None, 0, Instant::now() + interval(&stream));
     loop {
-        stream.shared.pause(if failures == 0 { interval(&stream) } else { backoff(failures) }).await;
+        stream.shared.pause(if failures == 0 { namesake::BEAT } else { backoff(failures) }).await;
         if stream.shared.is_closing() {
             return;
         }
-        match round(&stream, &mut connection).await {
+        match round(&stream, &mut connection, &mut due).await {
             Ok(()) => {
                 failures = 0;
                 stream.shared.works(DOING);
@@ -95,11 +95,20 @@ fn interval(stream: &Stream) -> Duration {
     stream.options.interval().min(INTERVAL)
 }
 
-async fn round(stream: &Stream, connection: &mut Option<MultiplexedConnection>) -> Result<(), Fault> {
+async fn round(
+    stream: &Stream,
+    connection: &mut Option<MultiplexedConnection>,
+    due: &mut Instant,
+) -> Result<(), Fault> {
     if connection.is_none() {
         *connection = Some(stream.shared.server.connect(ANSWER).await?);
     }
     let Some(open) = connection else { return Ok(()) };
+    namesake::show(stream, open).await?;
+    if Instant::now() < *due {
+        return Ok(());
+    }
+    *due = Instant::now() + interval(stream);
     let options = &stream.options;
     if let Some(maxlen) = options.maxlen {
         trim(stream, open, maxlen).await?;

@@ -5,6 +5,7 @@
 
 mod chores;
 mod group;
+mod namesake;
 mod options;
 mod read;
 mod replay;
@@ -22,6 +23,7 @@ use super::shelf::{Place, Shelf};
 use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::unbounded_channel;
@@ -41,6 +43,8 @@ struct Stream {
     last_seen: Mutex<EntryId>,
     /// The group is there.
     joined: watch::Sender<bool>,
+    /// No other worker read by this one's name when it began: the name is in use here.
+    named: AtomicBool,
 }
 
 impl Stream {
@@ -81,6 +85,7 @@ impl RedisStream {
             shared,
             last_seen: Mutex::default(),
             joined: watch::Sender::new(false),
+            named: AtomicBool::new(false),
         });
         let tasks = vec![
             tokio::spawn(read::run(stream.clone())),
@@ -120,6 +125,11 @@ impl RedisStream {
             drop(task.await);
         }
         let (now, held) = (Instant::now(), self.stream.shared.shelf().take_all());
+        if held.is_empty()
+            && let Err(fault) = namesake::leave(&self.stream).await
+        {
+            tracing::debug!("the name stays in the group: {fault}");
+        }
         // What may be another's already is left alone.
         let places: Vec<Place> =
             held.iter().filter(|held| held.until > now).map(|held| held.place).collect();

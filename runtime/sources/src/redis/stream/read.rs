@@ -6,6 +6,7 @@
 
 use super::Stream;
 use super::group::Group;
+use super::namesake;
 use crate::redis::fault::Fault;
 use crate::redis::fields::{self, EntryId, Field};
 use crate::redis::server::{ANSWER, backoff};
@@ -95,6 +96,7 @@ impl Reader {
         // Longer than a read waits: an answer that is on its way is not given up on.
         let mut connection = self.stream.shared.server.connect(BLOCK + ANSWER).await?;
         self.group.find_or_make(&mut connection).await?;
+        namesake::begin(&self.stream, &mut connection).await?;
         self.own = Some(EntryId::default());
         Ok(connection)
     }
