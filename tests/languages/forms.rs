@@ -49,6 +49,11 @@ fn rust() {
     batches("rust", false);
 }
 
+#[test]
+fn c() {
+    batches("c", false);
+}
+
 /// The SDKs by themselves, by their languages' own tests.
 #[test]
 fn sdks() {
