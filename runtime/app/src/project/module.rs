@@ -75,11 +75,12 @@ mod tests {
 
     const WORKER: &str = "(module (memory (export \"memory\") 1) (func (export \"pelton_worker\")) (func (export \"_start\")))";
 
-    /// What is made of a module in text; its description, or what is wrong.
-    fn placed(text: &str, wanted: Option<Kind>) -> Result<Description, String> {
+    /// What is made of a module, in text or not; its description, or what is wrong.
+    fn placed(text: impl AsRef<[u8]>, wanted: Option<Kind>) -> Result<Description, String> {
+        let text = text.as_ref();
         let dir = tempfile::tempdir().expect("a folder");
         let (module, component) = (dir.path().join("a.module.wasm"), dir.path().join("a.wasm"));
-        std::fs::write(&module, wat::parse_str(text).unwrap_or_else(|_| text.into())).expect("writable");
+        std::fs::write(&module, wat::parse_bytes(text).unwrap_or(text.into())).expect("writable");
         place(&module, &component, wanted).map_err(|error| format!("{error:#}"))?;
         let bytes = std::fs::read(component).expect("it is there");
         Ok(pelton_host::describe(&bytes, usize::MAX).expect("it is valid"))
@@ -91,6 +92,15 @@ mod tests {
         let found = placed(text, Some(Kind::Component)).expect("a component");
         assert_eq!(found.form, Form::Component);
         assert_eq!(found.exports, ["pelton:handler/message-handler@0.1.0"]);
+        // As generated bindings have it, which say what they are.
+        let mut said = wat::parse_str(text).expect("a module");
+        let mut resolve = wit_parser::Resolve::default();
+        let package =
+            resolve.push_str(CONTRACT, include_str!("../../../../wit/handler.wit")).expect("it is valid");
+        let world = resolve.select_world(&[package], Some("handler")).expect("it is there");
+        wit_component::embed_component_metadata(&mut said, &resolve, world, StringEncoding::UTF8)
+            .expect("it fits");
+        assert_eq!(placed(said, None).expect("a component").exports, found.exports);
         let text = text.replace("#handle\") (param i32)", "#handle\") (param i64)");
         let why = placed(&text, None).expect_err("its function has another signature");
         assert!(why.contains("no component can be made of") && why.contains("a.module.wasm"), "{why}");
