@@ -1,10 +1,12 @@
 /* A handler of messages for Pelton in C: write pelton_handle, call pelton_retry and pelton_reject.
  *
- * Linked with pelton.c and worker.c it is a worker: a plain WASI program that stays alive, and is given one message
- * after another. With -DPELTON_BATCH it is pelton_handle_batch that is called, with many messages at a time.
+ * Linked with pelton.c and component.c it becomes a component: Pelton calls the function with one message after another.
+ * With worker.c instead it is a worker: a plain WASI program that stays alive and reads its messages. The handler is the
+ * same. With -DPELTON_BATCH it is pelton_handle_batch that is called, with many messages at a time.
  *
- * What is printed to standard error goes to the log. Standard output is Pelton's: nothing may be printed there. A trap
- * or an end of the program fails the message at hand, which is tried again on a new instance; what is kept in memory is a cache at best. */
+ * What is printed to standard error goes to the log. Standard output is Pelton's in a worker: nothing may be printed there.
+ * A trap (abort, a failed assert, an access beyond the memory) or an end of the program fails the message at hand, which is
+ * tried again on a new instance; what is kept in memory is a cache at best. */
 #ifndef PELTON_H
 #define PELTON_H
 

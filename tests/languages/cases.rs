@@ -59,6 +59,17 @@ const RUST: [Case; 3] = [
     case("memory", "memory", "was refused, the limit is 67108864 bytes", ""),
 ];
 
+/// Its traps say nothing but where.
+const C: [Case; 7] = [
+    case("uncaught", "trap", "chaos says goodbye", ""),
+    case("deep", "trap", "deep", ""),
+    case("memory", "memory", "was refused, the limit is 67108864 bytes", ""),
+    case("beyond", "trap", "out of bounds memory access", ""),
+    case("exit", "trap", "the handler called exit(", ""),
+    case("stdout", "ok", "", "left in a buffer"),
+    case("no-text", "reject", "asked to reject ?? \u{fc} ???", ""),
+];
+
 impl Handler {
     /// Built of `tests/languages/chaos/`, in the place of the template's.
     fn new(language: &str, chaos: &str, source: &str) -> Self {
@@ -172,4 +183,9 @@ fn typescript() {
 #[test]
 fn rust() {
     all("rust", "lib.rs", "src/lib.rs", &RUST);
+}
+
+#[test]
+fn c() {
+    all("c", "handler.c", "handler.c", &C);
 }

@@ -35,10 +35,15 @@ impl Project {
 
     /// `pelton new` alone.
     pub fn bare(language: &str, batch: bool) -> Self {
+        Self::made(language, if batch { &["--batch"] } else { &[] })
+    }
+
+    /// `pelton new` with more words.
+    pub fn made(language: &str, more: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         let name = format!("{language}-orders");
         let mut args = vec!["new", &name, "--language", language];
-        args.extend(batch.then_some("--batch"));
+        args.extend(more);
         let said = said(command(home.path()).args(&args));
         assert_eq!(said.code, 0, "{}", said.err);
         assert!(

@@ -9,6 +9,7 @@ fn a_missing_tool_is_named_with_what_to_type() {
         ("javascript", "pelton-componentize is missing", "npm install"),
         ("typescript", "node is missing", "https://nodejs.org"),
         ("rust", "cargo is missing", "https://rustup.rs"),
+        ("c", "make is missing", "your system's package make"),
     ];
     for (language, what, install) in wanted {
         let project = Project::bare(language, false);
@@ -16,6 +17,48 @@ fn a_missing_tool_is_named_with_what_to_type() {
         assert_eq!(said.code, 1, "{language}");
         assert!(said.err.contains(what) && said.err.contains(install), "{language}: {}", said.err);
     }
+}
+
+#[test]
+fn a_compiler_that_is_missing_is_called_what_it_is() {
+    for language in ["c", "any"] {
+        let project = Project::bare(language, false);
+        let mut build = command(&project.dir);
+        build.arg("build").env("WASM_CC", "/nowhere/clang").env("WASI_SDK_PATH", "/nowhere");
+        let said = said(&mut build);
+        assert_eq!(said.code, 1, "{language}");
+        for text in ["a C compiler for WebAssembly is missing (`", "apt-get install clang lld wasi-libc"] {
+            assert!(said.err.contains(text), "{language}: {}", said.err);
+        }
+        assert!(
+            !said.err.contains("make is missing") && !said.err.contains("sh is missing"),
+            "{}",
+            said.err
+        );
+    }
+}
+
+#[test]
+fn a_kind_that_a_language_does_not_have_is_refused() {
+    let empty = tempfile::tempdir().expect("a folder");
+    for (language, kind, has) in [
+        ("python", "worker", "a component, not a worker"),
+        ("go", "component", "a worker, not a component"),
+    ] {
+        let said = said(command(empty.path()).args(["new", "orders", "-l", language, "--kind", kind]));
+        assert_eq!(said.code, 64);
+        assert!(said.err.contains(&format!("a handler in {language} is {has}")), "{}", said.err);
+        assert!(!empty.path().join("orders").exists());
+    }
+}
+
+#[test]
+fn a_build_that_makes_another_kind_is_told() {
+    let project = Project::bare("c", false);
+    project.edit("handler.toml", "module.wasm\"\n", "module.wasm KIND=worker\"\n");
+    let said = project.pelton(&["build"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("is a worker, and handler.toml says another `kind`"), "{}", said.err);
 }
 
 #[test]

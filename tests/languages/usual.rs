@@ -47,8 +47,13 @@ pub const RUST: Language = Language {
 };
 const GO: Language =
     Language { name: "go", is: "a worker", source: "main.go", uncaught: None, nonsense: "func (:\n" };
-const C: Language =
-    Language { name: "c", is: "a worker", source: "handler.c", uncaught: None, nonsense: "int (:\n" };
+const C: Language = Language {
+    name: "c",
+    is: "a handler of messages",
+    source: "handler.c",
+    uncaught: None,
+    nonsense: "int (:\n",
+};
 const ANY: Language =
     Language { name: "any", is: "a command", source: "main.c", uncaught: None, nonsense: "int (:\n" };
 
@@ -84,6 +89,18 @@ fn c() {
     way(&C);
 }
 
+/// The same files but for one line, whichever way that came to be there.
+#[test]
+fn c_as_a_worker() {
+    let asked = Project::made("c", &["--kind", "worker"]);
+    goes(&asked, &Language { is: "a worker", ..C });
+    let changed = Project::new("c", false);
+    assert!(changed.done(&["build"]).contains("is a handler of messages"));
+    changed.edit("handler.toml", "kind = \"component\"", "kind = \"worker\"");
+    let built = changed.done(&["build"]);
+    assert!(built.contains("is a worker"), "{built}");
+}
+
 #[test]
 fn a_command() {
     way(&ANY);
@@ -94,7 +111,10 @@ pub static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn way(language: &Language) {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let project = Project::new(language.name, false);
+    goes(&Project::new(language.name, false), language);
+}
+
+fn goes(project: &Project, language: &Language) {
     let built = project.done(&["build"]);
     assert!(built.contains(language.is) && built.contains("digest sha256:"), "{built}");
     let tested = project.done(&["test"]);
@@ -105,9 +125,9 @@ fn way(language: &Language) {
         assert_eq!(said.code, 75, "{}{}", said.out, said.err);
         words.iter().for_each(|word| assert!(said.out.contains(word), "{word}: {}", said.out));
     }
-    deploy(&project, language);
-    dev::writes_and_runs(&project, language);
-    a_change_is_noticed(&project, language);
+    deploy(project, language);
+    dev::writes_and_runs(project, language);
+    a_change_is_noticed(project, language);
 }
 
 /// Another text in the handler: its own tests and the case that asks for it fail, in words and as JSON.

@@ -2,6 +2,7 @@
 
 use crate::exit::{Fail, Outcome};
 use crate::project::args::NewArgs;
+use crate::project::manifest::Kind;
 use crate::project::{Project, build, template};
 use std::io::Write;
 use std::path::Path;
@@ -18,8 +19,9 @@ pub fn new(args: &NewArgs) -> Outcome {
             args.language
         )));
     }
+    let with = template::Filling { name, kind: kind(args)? };
     let folder = Path::new(name);
-    template::write(folder, &template::files(&args.language, name, args.batch))?;
+    template::write(folder, &template::files(&args.language, with, args.batch))?;
     let project = Project::find(folder)?;
     let mut out = std::io::stdout().lock();
     let form = if args.batch { "batches of messages" } else { "messages" };
@@ -50,4 +52,22 @@ pub fn new(args: &NewArgs) -> Outcome {
         "{name}/pelton.toml says how it is run (`pelton run`), {name}/handler.toml how it is built; vendor/ holds the SDK."
     )?;
     Ok(())
+}
+
+/// The kind that is asked for, or else the usual one.
+fn kind(args: &NewArgs) -> Result<Kind, Fail> {
+    let kinds = template::kinds(&args.language);
+    match args.kind {
+        None => Ok(kinds[0]),
+        Some(kind) if kinds.contains(&kind) => Ok(kind),
+        Some(kind) => {
+            let words: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
+            Err(Fail::usage(format!(
+                "a handler in {} is a {}, not a {}: leave --kind out, or take another language",
+                args.language,
+                words.join(" or a "),
+                kind.word()
+            )))
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The words of `pelton new`, `build`, `test` and `dev`.
 
+use super::manifest::Kind;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -10,6 +11,9 @@ pub struct NewArgs {
     /// What it is written in.
     #[arg(long, short, value_parser = clap::builder::PossibleValuesParser::new(super::template::languages()))]
     pub language: String,
+    /// Where the language leaves a choice (C): component, which is the default, or worker.
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub kind: Option<Kind>,
     /// It handles many messages at a time, for what gains from it: bulk inserts, vectorised work.
     #[arg(long)]
     pub batch: bool,

@@ -1,10 +1,11 @@
 //! Building: the tools are there, the project's command succeeds, and what it made is a handler.
 
-use super::{Project, shell, tools};
+use super::{Project, module, shell, tools};
 use crate::exit::Fail;
 use crate::harness::Harness;
 use anyhow::Context;
 use pelton_host::HandlerSpec;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,14 +37,24 @@ pub fn build(project: &Project) -> Result<Built, Fail> {
             project.manifest.build
         )));
     }
-    let made = std::fs::metadata(&component).map_err(|_| {
+    if let Some(module) = &project.manifest.module {
+        let module = project.dir.join(module);
+        made(project, &module, "module")?;
+        module::place(&module, &component, project.manifest.kind).map_err(Fail::refused_by)?;
+    }
+    Ok(Built { size: made(project, &component, "component")?, took: began.elapsed() })
+}
+
+/// The size in bytes of what was made.
+fn made(project: &Project, file: &Path, key: &str) -> Result<u64, Fail> {
+    let found = std::fs::metadata(file).map_err(|_| {
         Fail::refused(format!(
-            "`{}` made no {}: `component` in handler.toml says where it is",
+            "`{}` made no {}: `{key}` in handler.toml says where it is",
             project.manifest.build,
-            component.display()
+            file.display()
         ))
     })?;
-    Ok(Built { size: made.len(), took: began.elapsed() })
+    Ok(found.len())
 }
 
 /// Loads what was built as a worker would: checked, compiled, linked and started once.

@@ -24,8 +24,14 @@ pub struct Manifest {
     /// Where the handler is written: for those who look for it.
     #[serde(default)]
     pub source: Option<PathBuf>,
+    /// Where the language leaves a choice: what the handler is to be. For `build` to read, and held against what it makes.
+    #[serde(default)]
+    pub kind: Option<Kind>,
     /// What `build` makes.
     pub component: PathBuf,
+    /// What `build` makes instead, where that is a core module: Pelton makes `component` of it.
+    #[serde(default)]
+    pub module: Option<PathBuf>,
     /// A command of the shell.
     pub build: String,
     /// A command of the shell; none, where the language has no tests of its own.
@@ -35,10 +41,36 @@ pub struct Manifest {
     pub tools: Vec<Tool>,
 }
 
+/// What a handler is, as its author sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A component: its function is called with each message.
+    Component,
+    /// A program that stays alive, and reads one message after another.
+    Worker,
+    /// A program that is run once for each message.
+    Command,
+}
+
+impl Kind {
+    /// The word in `handler.toml` and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Component => "component",
+            Self::Worker => "worker",
+            Self::Command => "command",
+        }
+    }
+}
+
 /// What has to be there before building.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
+    /// What it is called where the program that `check` starts is another.
+    #[serde(default)]
+    pub name: Option<String>,
     /// A command that succeeds where it is, and prints its version.
     #[serde(default)]
     pub check: Option<String>,

@@ -9,6 +9,7 @@ pub mod cases;
 pub mod dev;
 pub mod limits;
 pub mod manifest;
+mod module;
 mod rust;
 mod shell;
 pub mod template;

@@ -1,5 +1,6 @@
 //! What `pelton new` writes: templates, SDKs and the contract, all of them in the binary.
 
+use super::manifest::Kind;
 use crate::exit::Fail;
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -34,10 +35,29 @@ pub fn has_batches(language: &str) -> bool {
     below(&format!("{TEMPLATES}{language}-batch/")).next().is_some()
 }
 
+/// What can be made of a handler in a language; the usual kind first.
+pub fn kinds(language: &str) -> &'static [Kind] {
+    match language {
+        "c" => &[Kind::Component, Kind::Worker],
+        "go" => &[Kind::Worker],
+        "any" => &[Kind::Command],
+        _ => &[Kind::Component],
+    }
+}
+
+/// What fills the placeholders of templates.
+#[derive(Debug, Clone, Copy)]
+pub struct Filling<'a> {
+    /// The project's name: `{{name}}`, and as an identifier `{{name_}}`.
+    pub name: &'a str,
+    /// `{{kind}}`.
+    pub kind: Kind,
+}
+
 /// The files of a new project.
 ///
 /// What all share is overlaid with the language's own, and for batches with what differs there.
-pub fn files(language: &str, name: &str, batch: bool) -> Files {
+pub fn files(language: &str, with: Filling<'_>, batch: bool) -> Files {
     let mut files = Files::new();
     let mut layers = vec![COMMON.to_owned(), language.to_owned()];
     if batch {
@@ -50,7 +70,7 @@ pub fn files(language: &str, name: &str, batch: bool) -> Files {
     }
     for layer in layers {
         for (path, content) in below(&format!("{TEMPLATES}{layer}/")) {
-            files.insert(fill_text(path, name), fill(content, name));
+            files.insert(fill_text(path, with), fill(content, with));
         }
     }
     files.extend(vendored(language));
@@ -61,7 +81,8 @@ pub fn files(language: &str, name: &str, batch: bool) -> Files {
 pub fn file(language: &str, path: &str, name: &str) -> Option<String> {
     let path = format!("{TEMPLATES}{language}/{path}");
     let (_, content) = EMBEDDED.iter().find(|(found, _)| *found == path)?;
-    String::from_utf8(fill(content, name)).ok()
+    let kind = kinds(language)[0];
+    String::from_utf8(fill(content, Filling { name, kind })).ok()
 }
 
 /// Writes a project into a new folder.
@@ -117,14 +138,15 @@ fn below(folder: &str) -> impl Iterator<Item = (&'static str, &'static [u8])> {
     EMBEDDED.iter().filter_map(move |(path, content)| Some((path.strip_prefix(folder)?, *content)))
 }
 
-/// `{{name}}` is the project's name, `{{name_}}` the same as an identifier.
-fn fill_text(text: &str, name: &str) -> String {
-    text.replace("{{name}}", name).replace("{{name_}}", &name.replace('-', "_"))
+fn fill_text(text: &str, with: Filling<'_>) -> String {
+    let Filling { name, kind } = with;
+    let text = text.replace("{{name}}", name).replace("{{name_}}", &name.replace('-', "_"));
+    text.replace("{{kind}}", kind.word())
 }
 
-fn fill(content: &[u8], name: &str) -> Vec<u8> {
+fn fill(content: &[u8], with: Filling<'_>) -> Vec<u8> {
     match std::str::from_utf8(content) {
-        Ok(text) => fill_text(text, name).into_bytes(),
+        Ok(text) => fill_text(text, with).into_bytes(),
         Err(_) => content.to_vec(),
     }
 }
@@ -154,14 +176,23 @@ mod tests {
     fn every_language_has_both_forms_and_a_manifest() {
         for language in languages() {
             assert_eq!(has_batches(language), language != "any", "{language}");
-            for batch in [false, true] {
-                let files = files(language, "orders", batch);
+            let kinds = kinds(language);
+            for (batch, kind) in
+                [false, true].into_iter().flat_map(|batch| kinds.iter().map(move |kind| (batch, *kind)))
+            {
+                let files = files(language, Filling { name: "orders", kind }, batch);
+                let manifest = String::from_utf8_lossy(&files[MANIFEST]);
+                let says = format!("\nkind = \"{}\"", kind.word());
+                assert_eq!(manifest.contains(&says), kinds.len() > 1, "{language}: {manifest}");
                 for wanted in [MANIFEST, "pelton.toml", "vendor/pelton/wit/handler.wit"] {
                     assert!(files.contains_key(wanted), "{language}, batch {batch}: {wanted}");
                 }
                 for (path, content) in &files {
                     let text = String::from_utf8_lossy(content);
-                    assert!(!text.contains("{{name"), "{language}: a placeholder is left in {path}");
+                    assert!(
+                        !text.contains("{{name") && !text.contains("{{kind"),
+                        "{language}: a placeholder is left in {path}"
+                    );
                 }
             }
         }

@@ -25,6 +25,7 @@ fn look(project: &Project, tool: &Tool) -> Option<Missing> {
     }
     let check = tool.check.as_deref()?;
     let program = check.split_whitespace().next().unwrap_or(check);
+    let program = tool.name.as_deref().unwrap_or(program);
     let done = shell::command(project, check).stdin(Stdio::null()).output();
     let output = match done {
         Ok(output) if output.status.success() => output,

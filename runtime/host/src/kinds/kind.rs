@@ -155,6 +155,8 @@ fn hint(form: Form, exports: &[String], several: bool) -> &'static str {
     let any = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
     if several {
         "; export one of these handlers, not several"
+    } else if form == Form::Module && any("pelton:handler/") {
+        "; it is a core module: name it as `module` in handler.toml, and `pelton build` makes the component of it (or `wasm-tools component new`)"
     } else if form == Form::Module {
         "; it is a core WebAssembly module without `_start`: build it as a program (with a `main`), or make a component of it (`wasm32-wasip2` in Rust, `wasm-tools component new`)"
     } else if any("pelton:handler/") {
@@ -200,6 +202,12 @@ mod tests {
             (&["wasi:messaging/incoming-handler@0.3.0"], None, None, "another version of `wasi:messaging`"),
             (&["wasi:cli/run@0.3.0"], None, None, "another version of WASI"),
             (&["memory", "_initialize"], None, None, "without `_start`"),
+            (
+                &["memory", "pelton:handler/message-handler@0.1.0#handle"],
+                None,
+                None,
+                "as `module` in handler.toml",
+            ),
             (&["_start"], None, None, "worker"),
             (&["_start"], worker, command, "says that it is a worker"),
             (&["pelton:handler/batch-handler@0.1.0"], None, worker, "no protocol to choose"),
