@@ -1,7 +1,7 @@
-//! A thread that folds the log in while commits go on: what it writes and syncs, the writer need not wait for.
+//! A thread that folds the log in while commits go on: what it copies, the writer need not wait for.
 //!
 //! By itself it never comes to the end of a log that is written to, and such a log is never begun anew; so the
-//! writer folds in what little is left.
+//! writer folds in what little is left, and waits for the sync of the whole, which SQLite leaves to that end.
 
 use super::log::fold;
 use rusqlite::Connection;
