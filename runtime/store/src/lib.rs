@@ -119,8 +119,7 @@ impl Store {
         }
         let started = |source| StoreError::Open { path: dir.to_owned(), source };
         let mut writing = connect(&db::file(dir))?;
-        let folder = Folder::start(db::connect(&db::file(dir))?).map_err(started)?;
-        let log = Log::take_over(&mut writing)?.with_folder(folder);
+        let log = Log::take_over(&mut writing)?.with_folder(Folder::start(&db::file(dir))?);
         let writer = Writer::start(writing, log, Gate::open(dir)?, options.clock.clone());
         let writer = Arc::new(writer.map_err(started)?);
         let waker = Waker::start(db::connect(&db::file(dir))?, options.clock.clone(), writer.clone());

@@ -1,4 +1,4 @@
-//! Commands in the making: one batch of each kind a flush.
+//! Commands in the making: one batch of each kind a flush, or of completions some.
 
 use super::Command;
 use crate::lanes::Slot;
@@ -6,6 +6,9 @@ use crate::message::Receipt;
 use crate::outcome::Letter;
 use crate::ports::{Completion, Release, Settle};
 use std::collections::BTreeMap;
+
+/// Completions in one batch, at most: the ledger answers the first while it writes the next.
+const PART: usize = 128;
 
 /// Whom an answer is for. A commit of a watermark is for no delivery.
 pub type Asker = Option<Slot>;
@@ -86,8 +89,11 @@ impl Outbox {
     /// ledger's transaction learns of a failed message before it gets back what follows it.
     pub fn take(&mut self) -> Vec<Command> {
         let mut commands = Vec::with_capacity(self.other.len() + 5);
-        let complete = std::mem::take(&mut self.complete);
-        self.batch(complete, &mut commands, |batch, items| Command::Complete { batch, items });
+        let mut complete = std::mem::take(&mut self.complete).into_iter();
+        while complete.len() > 0 {
+            let part = complete.by_ref().take(PART).collect();
+            self.batch(part, &mut commands, |batch, items| Command::Complete { batch, items });
+        }
         let release = std::mem::take(&mut self.release);
         self.batch(release, &mut commands, |batch, items| Command::Release { batch, items });
         let publish = std::mem::take(&mut self.publish);

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const FOLD: u64 = 4_000;
 /// When it could not be, the next try comes after so many more.
 const AGAIN: u64 = 1_000;
+/// After so many more the log is folded in whatever is left to do: who does it beside cannot keep up.
+const LATE: u64 = 4_000;
 /// Bytes from which on the operator is told.
 const LONG: u64 = 256 << 20;
 /// Bytes from which on no new work is begun.
@@ -50,17 +52,21 @@ impl Log {
     /// An error means that what is on disk is unknown.
     pub fn tend(&mut self, db: &Connection) -> rusqlite::Result<()> {
         let pages = self.pages.load(Ordering::Relaxed);
-        if pages < self.next {
+        let long = pages >= self.next;
+        let leaves_little =
+            self.folder.as_mut().map_or(Ok(true), |folder| folder.leaves_little(pages, long))?;
+        if !long {
             self.next = self.next.min(pages + FOLD).max(FOLD);
-            return self.folder.as_mut().map_or(Ok(()), Folder::settle);
+            return Ok(());
         }
-        if let Some(folder) = &mut self.folder
-            && !folder.leaves_little(pages)?
-        {
+        if !leaves_little && pages < self.next + LATE {
             return Ok(());
         }
         let left = fold(db, "PASSIVE")?;
         self.next = pages + AGAIN;
+        if let Some(folder) = &mut self.folder {
+            folder.skip_to(pages);
+        }
         if left && pages * PAGE > LONG {
             self.tell(pages * PAGE);
         }

@@ -58,7 +58,11 @@ pub fn open(dir: &Path, check: bool) -> Result<Connection, StoreError> {
     }
     let path = file(dir);
     let damaged = |why: String| StoreError::Damaged { path: path.clone(), why };
-    let size = private_file(&path)?.metadata().map_or(0, |m| m.len());
+    let size = match std::fs::metadata(&path) {
+        Ok(metadata) => metadata.len(),
+        // No handle of our own on one that is there: see `Folder::start`.
+        Err(_) => private_file(&path)?.metadata().map_or(0, |m| m.len()),
+    };
     // SQLite would take it for a new database, and throw the log away.
     let log = std::fs::metadata(dir.join("pelton.db-wal")).map_or(0, |m| m.len());
     if size == 0 && log > 0 {

@@ -58,7 +58,7 @@ fn a_log_that_is_written_to_without_a_break_is_folded_in_beside_and_begun_anew()
     let dir = dir();
     let worker = Worker::open(dir.path());
     let mut db = db::connect(&db::file(dir.path())).unwrap();
-    let folder = Folder::start(db::connect(&db::file(dir.path())).unwrap()).unwrap();
+    let folder = Folder::start(&db::file(dir.path())).unwrap();
     let mut log = Log::take_over(&mut db).unwrap().with_folder(folder);
     db.execute_batch(
         "CREATE TABLE filler(x);

@@ -3,10 +3,14 @@
 mod changes;
 mod claims;
 mod forget;
+mod op;
+mod pace;
 mod prune;
 mod tally;
 
 pub use forget::Forget;
+use op::Answer;
+pub use op::{Change, How, Op};
 pub use tally::Effect;
 
 use crate::clock::WallClock;
@@ -14,68 +18,17 @@ use crate::db::{Gate, Log};
 use crate::error::{StoreError, class_of};
 use crate::ledger::Pipeline;
 use crate::queue::Queue;
-use pelton_core::ports::{ClaimItem, Class, Completion, Release, Settle, Verdict};
-use pelton_core::{Letter, Receipt, points};
+use pelton_core::points;
+use pelton_core::ports::{ClaimItem, Class, Verdict};
 use rusqlite::Connection;
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant};
 
-/// Operations that one transaction takes at most; what waits longer joins the next.
-const GROUP: usize = 512;
+/// Operations that are taken in at once; what waits longer is taken in after a commit.
+const TAKEN: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// One change, whole in one transaction.
-pub enum Change {
-    Complete(Completion),
-    Release(Release),
-    Publish(Box<Letter>),
-    /// A letter that is durable elsewhere already.
-    Note(Box<Letter>),
-    Settle(Receipt, Settle),
-    /// So many deliveries of a broker were duplicates.
-    Duplicates(u64),
-}
-
-type Answer<T> = oneshot::Sender<T>;
-
-/// How claims are judged.
-#[derive(Debug, Clone, Copy)]
-pub struct How {
-    /// They may be suspects: there is one item.
-    pub alone: bool,
-    /// What was completed, or given up on, is to be done again.
-    pub redo: bool,
-}
-
-/// What the thread is asked.
-pub enum Op {
-    Claim {
-        pipeline: Arc<Pipeline>,
-        items: Vec<ClaimItem>,
-        how: How,
-        answer: Answer<Result<Vec<Verdict>, Class>>,
-    },
-    Change {
-        pipeline: Arc<Pipeline>,
-        changes: Vec<Change>,
-        answer: Answer<Vec<Result<(), Class>>>,
-    },
-    /// A part of the ledger means nothing any more.
-    Forget {
-        pipeline: Arc<Pipeline>,
-        what: Forget,
-    },
-    /// A pipeline keeps its completed keys for so many milliseconds.
-    Keep {
-        pipeline: i64,
-        ms: u64,
-    },
-    /// The wall clock went back: waits are measured anew from now, and these queues look again.
-    Rebase(Vec<Arc<Queue>>),
-    Stop,
-}
 
 /// The thread's handle.
 pub struct Writer {
@@ -103,6 +56,7 @@ impl Writer {
             shared: shared.clone(),
             full: true,
             prune: prune::Pruner::default(),
+            pace: pace::Pace::default(),
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let thread = thread.spawn(move || loop_.run(&arrived))?;
@@ -162,6 +116,7 @@ struct Loop {
     /// Whether commits are synced now (`PRAGMA synchronous`).
     full: bool,
     prune: prune::Pruner,
+    pace: pace::Pace,
 }
 
 type ClaimOp = (Arc<Pipeline>, Vec<ClaimItem>, How, Answer<Result<Vec<Verdict>, Class>>);
@@ -169,44 +124,17 @@ type ChangeOp = (Arc<Pipeline>, Vec<Change>, Answer<Vec<Result<(), Class>>>);
 
 impl Loop {
     fn run(mut self, arrived: &Receiver<Op>) {
+        let mut waiting = VecDeque::new();
         loop {
             if self.prune.is_due() {
                 self.tidy();
             }
-            let first = match arrived.recv_timeout(self.prune.wait()) {
-                Ok(op) => op,
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            let (mut claims, mut changes, mut stop, mut rebase) = (Vec::new(), Vec::new(), false, None);
-            let mut forgotten = Vec::new();
-            for op in std::iter::once(first).chain(arrived.try_iter().take(GROUP)) {
-                match op {
-                    Op::Claim { pipeline, items, how, answer } => {
-                        claims.push((pipeline, items, how, answer))
-                    }
-                    Op::Change { pipeline, changes: c, answer } => changes.push((pipeline, c, answer)),
-                    Op::Forget { pipeline, what } => forgotten.push((pipeline, what)),
-                    Op::Keep { pipeline, ms } => self.prune.keep(pipeline, ms),
-                    Op::Rebase(queues) => rebase = Some(queues),
-                    Op::Stop => stop = true,
-                }
-            }
+            let Some(claims) = self.take(arrived, &mut waiting) else { break };
             // Claims first: they need no sync, and handlers start while the rest is being synced.
             if !claims.is_empty() {
                 self.claim_group(claims);
             }
-            if !changes.is_empty() {
-                self.change_group(changes);
-            }
-            // After the changes: what was asked for before is forgotten too.
-            for (pipeline, what) in forgotten {
-                self.forget(&pipeline, what);
-            }
-            if let Some(queues) = rebase {
-                self.rebase(&queues);
-            }
-            if stop {
+            if !self.next_group(&mut waiting) {
                 break;
             }
             self.fold_log();
@@ -218,6 +146,64 @@ impl Loop {
         {
             tracing::debug!(%error, "the log could not be folded in at the end; the next start does it");
         }
+    }
+
+    /// Takes what has arrived, and waits for it when nothing else is to be done: claims, and in its order what
+    /// waits behind them. None at the end.
+    fn take(&self, arrived: &Receiver<Op>, waiting: &mut VecDeque<Op>) -> Option<Vec<ClaimOp>> {
+        let first = if waiting.is_empty() {
+            match arrived.recv_timeout(self.prune.wait()) {
+                Ok(op) => Some(op),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        } else {
+            None
+        };
+        let mut claims = Vec::new();
+        for op in first.into_iter().chain(arrived.try_iter().take(TAKEN)) {
+            match op {
+                Op::Claim { pipeline, items, how, answer } => claims.push((pipeline, items, how, answer)),
+                other => waiting.push_back(other),
+            }
+        }
+        Some(claims)
+    }
+
+    /// Commits the changes that have waited longest as one group, and does what was asked for after them. Whether
+    /// more may come.
+    fn next_group(&mut self, waiting: &mut VecDeque<Op>) -> bool {
+        let (mut room, mut group) = (self.pace.room(), Vec::new());
+        while room > 0 {
+            match waiting.pop_front() {
+                Some(Op::Change { pipeline, changes, answer }) => {
+                    room = room.saturating_sub(changes.len());
+                    group.push((pipeline, changes, answer));
+                }
+                Some(other) => {
+                    waiting.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        if !group.is_empty() {
+            self.change_group(group);
+        }
+        // After the changes: what was asked for before is forgotten too.
+        while let Some(op) = waiting.pop_front() {
+            match op {
+                Op::Forget { pipeline, what } => self.forget(&pipeline, what),
+                Op::Keep { pipeline, ms } => self.prune.keep(pipeline, ms),
+                Op::Rebase(queues) => self.rebase(&queues),
+                Op::Stop => return false,
+                Op::Claim { .. } | Op::Change { .. } => {
+                    waiting.push_front(op);
+                    return true;
+                }
+            }
+        }
+        true
     }
 
     /// A checkpoint that fails may be a sync that failed, of what was promised without one.
@@ -259,23 +245,28 @@ impl Loop {
     fn change_group(&mut self, ops: Vec<ChangeOp>) {
         points::reach("before-commit");
         let now = self.clock.now_ms();
+        let begun = Instant::now();
+        let (mut count, mut applied) = (0, Duration::ZERO);
         let mut ops = ops;
         let mut tally = tally::Tally::default();
         let mut results = Vec::with_capacity(ops.len());
         let done = self.transaction(true, |me| {
             for (pipeline, changes, _) in &mut ops {
                 let changes = std::mem::take(changes);
+                count += changes.len();
                 let mut group = changes::Changes { db: &me.db, pipeline, tally: &mut tally, now };
                 let result: Result<Vec<_>, _> = changes.into_iter().map(|c| group.apply(c)).collect();
                 results.push(result?);
             }
             tally.write(&me.db, now)?;
             points::reach("in-transaction");
+            applied = begun.elapsed();
             Ok(())
         });
         match done {
             Ok(()) => {
                 points::reach("committed");
+                self.pace.observe(count, applied, begun.elapsed().saturating_sub(applied));
                 tally.take_effect();
                 for ((_, _, answer), results) in ops.into_iter().zip(results) {
                     reply(answer, results);

@@ -1,0 +1,61 @@
+//! What the writer is asked.
+
+use super::Forget;
+use crate::ledger::Pipeline;
+use crate::queue::Queue;
+use pelton_core::ports::{ClaimItem, Class, Completion, Release, Settle, Verdict};
+use pelton_core::{Letter, Receipt};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// One change, whole in one transaction.
+pub enum Change {
+    Complete(Completion),
+    Release(Release),
+    Publish(Box<Letter>),
+    /// A letter that is durable elsewhere already.
+    Note(Box<Letter>),
+    Settle(Receipt, Settle),
+    /// So many deliveries of a broker were duplicates.
+    Duplicates(u64),
+}
+
+/// Where the answer goes.
+pub type Answer<T> = oneshot::Sender<T>;
+
+/// How claims are judged.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// They may be suspects: there is one item.
+    pub alone: bool,
+    /// What was completed, or given up on, is to be done again.
+    pub redo: bool,
+}
+
+/// What the thread is asked.
+pub enum Op {
+    Claim {
+        pipeline: Arc<Pipeline>,
+        items: Vec<ClaimItem>,
+        how: How,
+        answer: Answer<Result<Vec<Verdict>, Class>>,
+    },
+    Change {
+        pipeline: Arc<Pipeline>,
+        changes: Vec<Change>,
+        answer: Answer<Vec<Result<(), Class>>>,
+    },
+    /// A part of the ledger means nothing any more.
+    Forget {
+        pipeline: Arc<Pipeline>,
+        what: Forget,
+    },
+    /// A pipeline keeps its completed keys for so many milliseconds.
+    Keep {
+        pipeline: i64,
+        ms: u64,
+    },
+    /// The wall clock went back: waits are measured anew from now, and these queues look again.
+    Rebase(Vec<Arc<Queue>>),
+    Stop,
+}
