@@ -41,13 +41,13 @@ fn a_compiler_that_is_missing_is_called_what_it_is() {
 #[test]
 fn a_kind_that_a_language_does_not_have_is_refused() {
     let empty = tempfile::tempdir().expect("a folder");
-    for (language, kind, has) in [
-        ("python", "worker", "a component, not a worker"),
-        ("go", "component", "a worker, not a component"),
+    for (language, kind, why) in [
+        ("python", "worker", "a handler in Python is a component, not a worker"),
+        ("go", "component", "a handler in Go is a worker, not a component"),
     ] {
         let said = said(command(empty.path()).args(["new", "orders", "-l", language, "--kind", kind]));
         assert_eq!(said.code, 64);
-        assert!(said.err.contains(&format!("a handler in {language} is {has}")), "{}", said.err);
+        assert!(said.err.contains(why), "{}", said.err);
         assert!(!empty.path().join("orders").exists());
     }
 }

@@ -3,12 +3,14 @@
 mod advice;
 mod answers;
 mod basics;
+mod bench;
 mod books;
 mod crash;
 mod elsewhere;
 mod letters;
 mod limits;
 mod network;
+mod receives;
 mod redrive;
 mod requests;
 mod shutdown;

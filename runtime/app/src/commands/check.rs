@@ -1,6 +1,6 @@
 //! `pelton check`: everything that is wrong, at once.
 
-use super::{broker, handlers, table};
+use super::{brokers, handlers, table};
 use crate::config::{self, Config, Invalid, Problem};
 use crate::exit::{CONFIG, Fail, Outcome};
 use std::path::Path;
@@ -18,13 +18,13 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     if connect {
         for pipeline in &config.pipelines {
             let path = format!("pipelines.{}.source", pipeline.name);
-            if let Some(Err(found)) = broker::look(pipeline) {
+            if let Some(Err(found)) = brokers::look(pipeline) {
                 problems.extend(found.into_iter().map(|what| Problem { path: path.clone(), what }));
                 continue;
             }
-            note(&path, broker::look_at_source(pipeline), &mut problems);
+            note(&path, brokers::look_at_source(pipeline), &mut problems);
             let path = format!("pipelines.{}.dead_letter", pipeline.name);
-            note(&path, broker::look_at_letters(pipeline), &mut problems);
+            note(&path, brokers::look_at_letters(pipeline), &mut problems);
         }
     }
     if !problems.is_empty() {
@@ -51,7 +51,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     Ok(())
 }
 
-fn note(path: &str, found: broker::Findings, problems: &mut Vec<Problem>) {
+fn note(path: &str, found: brokers::Findings, problems: &mut Vec<Problem>) {
     found.warnings.iter().for_each(|what| eprintln!("warning: {path}: {what}"));
     problems.extend(found.problems.into_iter().map(|what| Problem { path: path.to_owned(), what }));
 }

@@ -1,7 +1,7 @@
 //! `pelton dlq`.
 
-use super::letterbox::{self, Found, Letterbox};
-use super::{find, letter, load, table};
+use super::letters::{self, Found, Letterbox, letter};
+use super::{find, load, table};
 use crate::cli::{DlqCommand, LetterId, Which};
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
@@ -22,7 +22,7 @@ pub fn dlq(file: &Path, command: &DlqCommand) -> Outcome {
     | DlqCommand::Purge { which }) = command;
     let config = load(file)?;
     let pipeline = find(&config, &which.pipeline)?;
-    let letters = Letters { config: &config, pipeline, which, kept: letterbox::open(&config, pipeline)? };
+    let letters = Letters { config: &config, pipeline, which, kept: letters::open(&config, pipeline)? };
     match command {
         DlqCommand::List { json, .. } => letters.list(*json),
         DlqCommand::Show { json, .. } => letters.show(*json),

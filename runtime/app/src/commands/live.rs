@@ -234,7 +234,7 @@ async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<Served>) -> std
     let answer = match question.trim().split_once(' ').unwrap_or((question.trim(), "")) {
         ("status", _) => tokio::time::timeout(PATIENCE, status(&served.pipelines())).await?,
         #[cfg(any(feature = "kafka", feature = "redis"))]
-        ("replay", request) => super::replay_live::serve(request, served, &mut read, &mut write).await,
+        ("replay", request) => super::replay::live::serve(request, served, &mut read, &mut write).await,
         ("deploy", request) => serve::deploy(request, served, &mut write).await,
         ("rollback", request) => serve::rollback(request, served).await,
         ("versions", request) => serve::versions(request, served),

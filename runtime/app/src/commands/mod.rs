@@ -1,7 +1,6 @@
 //! The commands, one file each.
 
-mod back;
-mod broker;
+mod brokers;
 pub mod build;
 pub mod check;
 pub mod deploy;
@@ -10,46 +9,20 @@ pub mod dlq;
 mod handlers;
 pub mod inspect;
 pub mod invoke;
-#[cfg(feature = "kafka")]
-mod kafka;
 pub mod ledger;
-mod letter;
-mod letterbox;
+mod letters;
 pub mod live;
 pub mod new;
 pub mod push;
-#[cfg(feature = "sqs")]
-mod queue_letters;
-#[cfg(feature = "redis")]
-mod redis;
-#[cfg(feature = "redis")]
-mod redis_check;
-#[cfg(feature = "redis")]
-mod redis_letters;
-#[cfg(feature = "sqs")]
-mod redriven;
 pub mod reload;
 #[cfg(any(feature = "kafka", feature = "redis"))]
 pub mod replay;
-#[cfg(any(feature = "kafka", feature = "redis"))]
-mod replay_live;
-#[cfg(feature = "redis")]
-mod replay_stream;
-#[cfg(feature = "kafka")]
-mod replay_topic;
 pub mod run;
 pub mod send;
 pub mod sign;
-#[cfg(feature = "sqs")]
-mod sqs;
-#[cfg(feature = "sqs")]
-mod sqs_advice;
 pub mod status;
 mod table;
-mod target;
 pub mod test;
-#[cfg(feature = "kafka")]
-mod topic_letters;
 pub mod versions;
 
 use crate::cli::Cli;

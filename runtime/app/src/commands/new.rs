@@ -3,6 +3,7 @@
 use crate::exit::{Fail, Outcome};
 use crate::project::args::NewArgs;
 use crate::project::manifest::Kind;
+use crate::project::template::Language;
 use crate::project::{Project, build, template};
 use std::io::Write;
 use std::path::Path;
@@ -16,16 +17,17 @@ pub fn new(args: &NewArgs) -> Outcome {
     if args.batch && !template::has_batches(&args.language) {
         return Err(Fail::usage(format!(
             "{} has no form for batches: a command is run once for each message. Leave --batch out, or take another language",
-            args.language
+            Language::of(&args.language).words
         )));
     }
-    let with = template::Filling { name, kind: kind(args)? };
+    let language = Language::of(&args.language);
+    let with = template::Filling { name, kind: kind(args.kind, &language)? };
     let folder = Path::new(name);
     template::write(folder, &template::files(&args.language, with, args.batch))?;
     let project = Project::find(folder)?;
     let mut out = std::io::stdout().lock();
     let form = if args.batch { "batches of messages" } else { "messages" };
-    writeln!(out, "{name}/ is a handler of {form}, in {}. Next:\n", project.manifest.language)?;
+    writeln!(out, "{name}/ is a handler of {form}, in {}. Next:\n", language.words)?;
     let mut steps = vec![(format!("cd {name}"), "")];
     steps.extend(
         build::installs(&project).into_iter().map(|line| (line, "what is missing on this machine")),
@@ -55,19 +57,17 @@ pub fn new(args: &NewArgs) -> Outcome {
 }
 
 /// The kind that is asked for, or else the usual one.
-fn kind(args: &NewArgs) -> Result<Kind, Fail> {
-    let kinds = template::kinds(&args.language);
-    match args.kind {
-        None => Ok(kinds[0]),
-        Some(kind) if kinds.contains(&kind) => Ok(kind),
-        Some(kind) => {
-            let words: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
-            Err(Fail::usage(format!(
-                "a handler in {} is a {}, not a {}: leave --kind out, or take another language",
-                args.language,
-                words.join(" or a "),
-                kind.word()
-            )))
-        }
+fn kind(asked: Option<Kind>, language: &Language) -> Result<Kind, Fail> {
+    let kinds = &language.kinds;
+    let kind = asked.or(kinds.first().copied()).unwrap_or(Kind::Component);
+    if kinds.contains(&kind) {
+        return Ok(kind);
     }
+    let words: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
+    Err(Fail::usage(format!(
+        "a handler in {} is a {}, not a {}: leave --kind out, or take another language",
+        language.words,
+        words.join(" or a "),
+        kind.word()
+    )))
 }

@@ -90,7 +90,7 @@ async fn work(
         beside.push(tokio::spawn(live_line::keep(bar, served)));
     }
     #[cfg(feature = "sqs")]
-    super::broker::advise(&config.pipelines);
+    super::brokers::advise(&config.pipelines);
     let random = RandomState::new().hash_one(std::process::id());
     let ended = pelton_engine::run_changing(pipelines, changes, control, random).await;
     // Heard until the last moment: a second signal ends at once.
@@ -158,11 +158,11 @@ fn source(
     match &pipeline.source {
         SourceConfig::Embedded { queue } => Ok(Arc::new(store.queue(ledger, queue).map_err(store_fail)?)),
         #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => super::kafka::open(store, config, pipeline, kafka, ledger),
+        SourceConfig::Kafka(kafka) => super::brokers::kafka::open(store, config, pipeline, kafka, ledger),
         #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => super::redis::open(config, pipeline, redis),
+        SourceConfig::Redis(redis) => super::brokers::redis::open(config, pipeline, redis),
         #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(sqs) => Ok(super::sqs::open(pipeline, sqs)),
+        SourceConfig::Sqs(sqs) => Ok(super::brokers::sqs::open(pipeline, sqs)),
     }
 }
 
@@ -186,13 +186,13 @@ pub fn letters(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Result<Arc<
     match &pipeline.dead_letters {
         LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Arc::new(ledger.clone())),
         #[cfg(feature = "kafka")]
-        LettersConfig::Topics(topics) => super::kafka::letters(pipeline, topics, ledger),
+        LettersConfig::Topics(topics) => super::brokers::kafka::letters(pipeline, topics, ledger),
         #[cfg(feature = "redis")]
-        LettersConfig::Redis(place) => super::redis::letters(pipeline, place, ledger),
+        LettersConfig::Redis(place) => super::brokers::redis::letters(pipeline, place, ledger),
         #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(queue) => Ok(super::sqs::letters(pipeline, queue, ledger)),
+        LettersConfig::Sqs(queue) => Ok(super::brokers::sqs::letters(pipeline, queue, ledger)),
         #[cfg(feature = "sqs")]
-        LettersConfig::Redrive => Ok(Arc::new(super::redriven::Redriven::new(pipeline, ledger))),
+        LettersConfig::Redrive => Ok(Arc::new(super::letters::redriven::Redriven::new(pipeline, ledger))),
     }
 }
 

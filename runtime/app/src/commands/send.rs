@@ -1,6 +1,6 @@
 //! `pelton send`.
 
-use super::target::{self, Target};
+use super::brokers::target::{self, Target};
 use super::{find, load, table};
 use crate::cli::SendArgs;
 use crate::config::Config;

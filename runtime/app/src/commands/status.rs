@@ -1,6 +1,6 @@
 //! `pelton status`.
 
-use super::{broker, live, load, open_beside, table};
+use super::{brokers, live, load, open_beside, table};
 use crate::config::Config;
 use crate::exit::Outcome;
 use pelton_core::Cause;
@@ -26,7 +26,7 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
             Some(Err(problems)) => problems.iter().for_each(|problem| println!("\n{name}: {problem}")),
             Some(Ok(parts)) => {
                 println!("\n{name}:");
-                let (heading, rows) = broker::table(parts, worker.is_some());
+                let (heading, rows) = brokers::table(parts, worker.is_some());
                 table::print(&heading, &rows)?;
             }
             None if !counted.is_empty() => println!("\n{name}:"),
@@ -60,7 +60,7 @@ pub struct Seen {
     name: String,
     counts: PipelineStatus,
     /// None where no broker is asked.
-    broker: Option<Result<Vec<broker::Part>, Vec<String>>>,
+    broker: Option<Result<Vec<brokers::Part>, Vec<String>>>,
     /// Whether its worker can receive, and if not why; none when no worker says.
     ready: Option<Result<(), String>>,
     /// What its worker has counted since it began, by name; empty when there is nothing, or no worker.
@@ -72,16 +72,16 @@ pub struct Seen {
 pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<Seen>, StoreError> {
     let mut all = Vec::new();
     for ((name, mut counts), pipeline) in read(config, store)?.into_iter().zip(&config.pipelines) {
-        let mut broker = broker::look(pipeline);
+        let mut broker = brokers::look(pipeline);
         if let Some(Ok(parts)) = &mut broker {
             counts.queued = parts.iter().map(|p| p.lag).sum::<u64>().saturating_sub(counts.in_flight);
             for part in parts {
-                part.json["here"] = broker::own(live, &pipeline.name, &part.json).into();
+                part.json["here"] = brokers::own(live, &pipeline.name, &part.json).into();
             }
         }
         // A broker that answers one question and not the next is looked at again by the next command.
         if !matches!(broker, Some(Err(_)))
-            && let Some(Ok(held)) = broker::count_letters(pipeline, store)
+            && let Some(Ok(held)) = brokers::count_letters(pipeline, store)
         {
             counts.dead_letters = held;
         }
@@ -149,7 +149,7 @@ pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
             "trouble": ready.as_ref().and_then(|ready| ready.as_ref().err()),
         });
         if let Some(looked) = broker {
-            json["broker"] = broker::to_json(looked);
+            json["broker"] = brokers::to_json(looked);
         }
         if !counted.is_empty() {
             json["counted"] = counted.clone().into();

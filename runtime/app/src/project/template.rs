@@ -3,6 +3,7 @@
 use super::manifest::Kind;
 use crate::exit::Fail;
 use anyhow::Context;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -35,14 +36,41 @@ pub fn has_batches(language: &str) -> bool {
     below(&format!("{TEMPLATES}{language}-batch/")).next().is_some()
 }
 
-/// What can be made of a handler in a language; the usual kind first.
-pub fn kinds(language: &str) -> &'static [Kind] {
-    match language {
-        "c" => &[Kind::Component, Kind::Worker],
-        "go" => &[Kind::Worker],
-        "any" => &[Kind::Command],
-        _ => &[Kind::Component],
+/// What the folder of a language's templates does not tell.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Language {
+    /// It, in a sentence.
+    pub words: String,
+    /// What its handlers can be; the usual kind first.
+    pub kinds: Vec<Kind>,
+    sdks: Vec<String>,
+}
+
+impl Default for Language {
+    fn default() -> Self {
+        Self { words: String::new(), kinds: vec![Kind::Component], sdks: Vec::new() }
     }
+}
+
+impl Language {
+    /// What `languages.toml` says of it.
+    pub fn of(name: &str) -> Self {
+        let mut language = described().remove(name).unwrap_or_default();
+        if language.words.is_empty() {
+            name.clone_into(&mut language.words);
+        }
+        if language.sdks.is_empty() {
+            language.sdks.push(name.to_owned());
+        }
+        language
+    }
+}
+
+/// What is said of languages. A test holds that it can be read.
+fn described() -> BTreeMap<String, Language> {
+    let (_, text) = below(TEMPLATES).find(|(path, _)| *path == "languages.toml").unwrap_or_default();
+    toml::from_slice(text).unwrap_or_default()
 }
 
 /// What fills the placeholders of templates.
@@ -81,7 +109,7 @@ pub fn files(language: &str, with: Filling<'_>, batch: bool) -> Files {
 pub fn file(language: &str, path: &str, name: &str) -> Option<String> {
     let path = format!("{TEMPLATES}{language}/{path}");
     let (_, content) = EMBEDDED.iter().find(|(found, _)| *found == path)?;
-    let kind = kinds(language)[0];
+    let kind = *Language::of(language).kinds.first()?;
     String::from_utf8(fill(content, Filling { name, kind })).ok()
 }
 
@@ -115,14 +143,10 @@ fn executable(file: &Path) -> std::io::Result<()> {
 
 /// The SDK of a language, if it has one, and the contract.
 fn vendored(language: &str) -> Files {
-    // TypeScript is JavaScript with types; Rust's attribute is a crate of its own.
-    let sdks: &[&str] = match language {
-        "typescript" => &["javascript"],
-        "rust" => &["rust", "rust-macros"],
-        other => &[other],
-    };
     let mut files = Files::new();
-    for folder in sdks.iter().map(|sdk| format!("sdk/{sdk}/")).chain(["wit/".to_owned()]) {
+    for folder in
+        Language::of(language).sdks.iter().map(|sdk| format!("sdk/{sdk}/")).chain(["wit/".to_owned()])
+    {
         for (path, content) in below(&folder) {
             let to = match path {
                 "vendored.toml" => "Cargo.toml".to_owned(),
@@ -176,7 +200,8 @@ mod tests {
     fn every_language_has_both_forms_and_a_manifest() {
         for language in languages() {
             assert_eq!(has_batches(language), language != "any", "{language}");
-            let kinds = kinds(language);
+            assert!(described().contains_key(language), "{language} is not in languages.toml");
+            let kinds = Language::of(language).kinds;
             for (batch, kind) in
                 [false, true].into_iter().flat_map(|batch| kinds.iter().map(move |kind| (batch, *kind)))
             {

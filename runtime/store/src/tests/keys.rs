@@ -1,28 +1,17 @@
 //! Completed keys that tell a time, most of which are higher than all before: known again all the same.
 
 use super::support::{claim_of, copy_of, dir};
-use super::topics::open;
+use super::topics::{item_of, open};
 use crate::{PipelineStore, ledger_key};
+use pelton_core::Identity;
 use pelton_core::ports::{ClaimItem, Completion, Ledger, Verdict};
-use pelton_core::{Identity, Message};
 
 const MS: u64 = 1_700_000_000_000;
 
 fn item(ms: u64, number: u64) -> ClaimItem {
     let id = format!("orders/{ms}-{number}");
     let identity = Identity::Key(ledger_key(id.as_bytes()));
-    let message = Message {
-        id,
-        pipeline: "orders".into(),
-        origin: "orders".into(),
-        key: None,
-        headers: Vec::new(),
-        body: Vec::new(),
-        published_at_ms: None,
-        replayed: false,
-        tombstone: false,
-    };
-    ClaimItem { identity, message: message.into(), attempts: 0 }
+    item_of(id, identity)
 }
 
 async fn verdicts(ledger: &PipelineStore, items: &[ClaimItem]) -> Vec<Verdict> {

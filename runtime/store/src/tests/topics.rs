@@ -20,8 +20,14 @@ pub fn item(offset: u64) -> ClaimItem {
 }
 
 pub fn item_in(partition: u32, offset: u64) -> ClaimItem {
+    let identity = Identity::Position(Position { partition, offset });
+    item_of(format!("orders/{partition}/{offset}"), identity)
+}
+
+/// An empty message.
+pub fn item_of(id: String, identity: Identity) -> ClaimItem {
     let message = Message {
-        id: format!("orders/{partition}/{offset}"),
+        id,
         pipeline: NAME.into(),
         origin: "orders".into(),
         key: None,
@@ -31,7 +37,6 @@ pub fn item_in(partition: u32, offset: u64) -> ClaimItem {
         replayed: false,
         tombstone: false,
     };
-    let identity = Identity::Position(Position { partition, offset });
     ClaimItem { identity, message: Arc::new(message), attempts: 0 }
 }
 

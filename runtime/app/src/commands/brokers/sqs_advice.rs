@@ -1,6 +1,6 @@
 //! Where a queue contradicts its pipeline: in words, and with the number to set.
 
-use super::broker::Findings;
+use super::Findings;
 use super::sqs::{beside, facts, no_policy};
 use crate::config::{LettersConfig, PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
 use pelton_sources::sqs::QueueFacts;

@@ -1,6 +1,6 @@
 //! What of a Redis server contradicts a pipeline, or may lose its messages.
 
-use super::broker::Findings;
+use super::Findings;
 use super::redis::client;
 use crate::config::{PipelineConfig, RedisConfig, RedisKind, SourceConfig};
 use pelton_sources::redis::{LetterPlace, OLDEST, ServerFacts};

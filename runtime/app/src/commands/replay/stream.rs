@@ -1,8 +1,8 @@
 //! `pelton replay` of a stream of Redis: a part of it once more, beside the group.
 
-use super::redis::client;
-use super::replay::{Ending, Wanted};
+use super::{Ending, Wanted};
 use crate::cli::ReplayArgs;
+use crate::commands::brokers::redis::client;
 use crate::config::{Config, PipelineConfig, RedisConfig, RedisKind, StreamConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress;

@@ -4,13 +4,13 @@
 //! The replay ends when the client goes, or the worker. What it has with the handler then may finish
 //! within the shutdown timeout, and is interrupted after that: it alone, not what the pipeline itself runs.
 
-use super::live::{self, Live, PATIENCE, Served};
-use super::replay::{Done, Ending, Work};
 #[cfg(feature = "redis")]
-use super::replay_stream;
+use super::stream;
 #[cfg(feature = "kafka")]
-use super::replay_topic;
+use super::topic;
+use super::{Done, Ending, Work};
 use crate::cli::ReplayArgs;
+use crate::commands::live::{self, Live, PATIENCE, Served};
 use crate::config::{Config, PipelineConfig, SourceConfig};
 use crate::exit::Fail;
 use indicatif::ProgressBar;
@@ -155,10 +155,10 @@ fn open(request: &Value, served: &Served, live: &Live) -> Result<Arc<dyn Ending>
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => {
             let (store, config) = (&served.store, served.config());
-            replay_topic::asked(store, &config, pipeline, kafka, ledger, wanted)
+            topic::asked(store, &config, pipeline, kafka, ledger, wanted)
         }
         #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => replay_stream::asked(pipeline, redis, wanted),
+        SourceConfig::Redis(redis) => stream::asked(pipeline, redis, wanted),
         _ => Err("the worker's pipeline of that name reads nothing that can be replayed".to_owned()),
     }
 }

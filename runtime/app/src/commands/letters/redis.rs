@@ -1,10 +1,9 @@
 //! Dead letters in a stream or a list of Redis, ours and other tools'; and the way back to where they
 //! came from.
 
-use super::back;
-use super::letterbox::{Found, Letterbox, noted};
-use super::redis::client;
+use super::{Found, Letterbox, back, noted};
 use crate::cli::{LetterId, Which};
+use crate::commands::brokers::redis::client;
 use crate::config::{PipelineConfig, RedisConfig, RedisKind, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use pelton_sources::redis::{Client, KeptLetter, LetterPlace, Outgoing};

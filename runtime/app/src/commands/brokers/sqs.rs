@@ -1,6 +1,6 @@
 //! An SQS source, wired to the ledger; and what commands ask its queue.
 
-use super::broker::Part;
+use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
 use crate::config::{Config, LettersConfig, PipelineConfig, QueueConfig, SourceConfig, SqsConfig};

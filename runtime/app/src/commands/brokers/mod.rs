@@ -1,5 +1,18 @@
 //! What a pipeline's broker says, asked from outside.
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "redis")]
+mod redis_check;
+#[cfg(feature = "sqs")]
+pub mod sqs;
+#[cfg(feature = "sqs")]
+mod sqs_advice;
+pub mod target;
+
+use crate::commands::letters;
 use crate::config::{LettersConfig, PipelineConfig, SourceConfig};
 use crate::exit::Fail;
 use pelton_store::Store;
@@ -29,11 +42,11 @@ pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>>
     match &pipeline.source {
         SourceConfig::Embedded { .. } => None,
         #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => Some(super::kafka::look(kafka)),
+        SourceConfig::Kafka(kafka) => Some(kafka::look(kafka)),
         #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => Some(super::redis::look(redis)),
+        SourceConfig::Redis(redis) => Some(redis::look(redis)),
         #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(sqs) => Some(super::sqs::look(sqs)),
+        SourceConfig::Sqs(sqs) => Some(sqs::look(sqs)),
     }
 }
 
@@ -50,9 +63,9 @@ pub struct Findings {
 pub fn look_at_source(pipeline: &PipelineConfig) -> Findings {
     match &pipeline.source {
         #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => super::redis_check::check(pipeline, redis),
+        SourceConfig::Redis(redis) => redis_check::check(pipeline, redis),
         #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(sqs) => super::sqs_advice::of_source(pipeline, sqs),
+        SourceConfig::Sqs(sqs) => sqs_advice::of_source(pipeline, sqs),
         _ => Findings::default(),
     }
 }
@@ -62,12 +75,12 @@ pub fn look_at_letters(pipeline: &PipelineConfig) -> Findings {
     match (&pipeline.source, &pipeline.dead_letters) {
         #[cfg(feature = "kafka")]
         (SourceConfig::Kafka(kafka), LettersConfig::Topics(topics)) => {
-            super::topic_letters::check(kafka, topics)
+            letters::topics::check(kafka, topics)
         }
         #[cfg(feature = "redis")]
-        (_, LettersConfig::Redis(place)) => super::redis_check::check_letters(pipeline, place),
+        (_, LettersConfig::Redis(place)) => redis_check::check_letters(pipeline, place),
         #[cfg(feature = "sqs")]
-        (_, LettersConfig::Sqs(_) | LettersConfig::Redrive) => super::sqs_advice::of_letters(pipeline),
+        (_, LettersConfig::Sqs(_) | LettersConfig::Redrive) => sqs_advice::of_letters(pipeline),
         _ => Findings::default(),
     }
 }
@@ -103,18 +116,18 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
         LettersConfig::DataDir | LettersConfig::Queue(_) => None,
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => {
-            Some(uncounted(pipeline, super::topic_letters::count(pipeline, topics, store)))
+            Some(uncounted(pipeline, letters::topics::count(pipeline, topics, store)))
         }
         #[cfg(feature = "redis")]
-        LettersConfig::Redis(place) => super::redis::count_letters(pipeline, place),
+        LettersConfig::Redis(place) => redis::count_letters(pipeline, place),
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(_) => {
             // And those that SQS did not take.
             let here = store.status(&pipeline.name, None, None).map_or(0, |status| status.dead_letters);
-            Some(uncounted(pipeline, super::sqs::count_letters(pipeline).map(|there| there + here)))
+            Some(uncounted(pipeline, sqs::count_letters(pipeline).map(|there| there + here)))
         }
         #[cfg(feature = "sqs")]
-        LettersConfig::Redrive => Some(uncounted(pipeline, super::sqs::count_letters(pipeline))),
+        LettersConfig::Redrive => Some(uncounted(pipeline, sqs::count_letters(pipeline))),
     }
 }
 
@@ -135,7 +148,7 @@ pub fn table(looked: &[Part], worker_runs: bool) -> (Vec<&'static str>, Vec<Vec<
     }
     #[cfg(feature = "redis")]
     if looked.iter().all(|part| part.json["consumers"].is_array()) {
-        return super::redis::table(looked);
+        return redis::table(looked);
     }
     let heading = vec!["partition", "committed", "received", "end", "lag", "waits for"];
     (heading, partition_rows(looked, worker_runs))

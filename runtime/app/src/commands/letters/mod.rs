@@ -1,10 +1,21 @@
 //! The dead letters of a pipeline, wherever they are kept.
 
-use super::back::Back;
-use super::{letter, open_beside};
+mod back;
+pub mod letter;
+#[cfg(feature = "sqs")]
+mod queues;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "sqs")]
+pub mod redriven;
+#[cfg(feature = "kafka")]
+pub mod topics;
+
 use crate::cli::{LetterId, Which};
+use crate::commands::open_beside;
 use crate::config::{Config, LettersConfig, PipelineConfig};
 use crate::exit::{Fail, Outcome};
+use back::Back;
 #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 use pelton_core::letter::Note;
 use pelton_store::{LetterFilter, Store, StoredLetter};
@@ -64,18 +75,18 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
     match &pipeline.dead_letters {
         LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Box::new(stored(pipeline, store))),
         #[cfg(feature = "kafka")]
-        LettersConfig::Topics(topics) => Ok(Box::new(super::topic_letters::open(pipeline, topics, store)?)),
+        LettersConfig::Topics(topics) => Ok(Box::new(topics::open(pipeline, topics, store)?)),
         #[cfg(feature = "redis")]
-        LettersConfig::Redis(place) => Ok(Box::new(super::redis_letters::open(pipeline, place, &store)?)),
+        LettersConfig::Redis(place) => Ok(Box::new(redis::open(pipeline, place, &store)?)),
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(queue) => {
-            let there = super::queue_letters::open(pipeline, queue, &store)?;
+            let there = queues::open(pipeline, queue, &store)?;
             Ok(Box::new(Both { here: stored(pipeline, store), there }))
         }
         #[cfg(feature = "sqs")]
         LettersConfig::Redrive => {
-            let queue = super::sqs::redriven(pipeline).map_err(Fail::refused)?;
-            Ok(Box::new(super::queue_letters::open(pipeline, &queue, &store)?))
+            let queue = crate::commands::brokers::sqs::redriven(pipeline).map_err(Fail::refused)?;
+            Ok(Box::new(queues::open(pipeline, &queue, &store)?))
         }
     }
 }
@@ -84,7 +95,7 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
 #[cfg(feature = "sqs")]
 struct Both<'c> {
     here: Stored<'c>,
-    there: super::queue_letters::InQueue<'c>,
+    there: queues::InQueue<'c>,
 }
 
 #[cfg(feature = "sqs")]

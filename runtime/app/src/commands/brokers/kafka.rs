@@ -1,9 +1,9 @@
 //! A Kafka source, wired to the ledger.
 
-use super::broker::Part;
-use super::store_fail;
+use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
+use crate::commands::store_fail;
 use crate::config::{Config, KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail};
 use pelton_core::ports::{DeadLetters, Source};

@@ -1,7 +1,6 @@
 //! The way back: letters that are kept elsewhere go into what their pipeline reads.
 
-use super::letter;
-use super::letterbox::Found;
+use super::{Found, letter};
 use crate::config::{PipelineConfig, SourceConfig};
 use crate::exit::Fail;
 use pelton_store::Store;
@@ -11,11 +10,11 @@ pub enum Back<'c> {
     /// An embedded queue.
     Embedded { pipeline: &'c PipelineConfig, store: Store },
     #[cfg(feature = "kafka")]
-    Kafka(Box<super::topic_letters::Back<'c>>),
+    Kafka(Box<super::topics::Back<'c>>),
     #[cfg(feature = "redis")]
-    Redis(Box<super::redis_letters::Back<'c>>),
+    Redis(Box<super::redis::Back<'c>>),
     #[cfg(feature = "sqs")]
-    Sqs(Box<super::queue_letters::Back<'c>>),
+    Sqs(Box<super::queues::Back<'c>>),
 }
 
 impl<'c> Back<'c> {
@@ -24,15 +23,11 @@ impl<'c> Back<'c> {
         match &pipeline.source {
             SourceConfig::Embedded { .. } => Self::Embedded { pipeline, store: store.clone() },
             #[cfg(feature = "kafka")]
-            SourceConfig::Kafka(kafka) => {
-                Self::Kafka(Box::new(super::topic_letters::Back::new(pipeline, kafka)))
-            }
+            SourceConfig::Kafka(kafka) => Self::Kafka(Box::new(super::topics::Back::new(pipeline, kafka))),
             #[cfg(feature = "redis")]
-            SourceConfig::Redis(redis) => {
-                Self::Redis(Box::new(super::redis_letters::Back::new(pipeline, redis)))
-            }
+            SourceConfig::Redis(redis) => Self::Redis(Box::new(super::redis::Back::new(pipeline, redis))),
             #[cfg(feature = "sqs")]
-            SourceConfig::Sqs(sqs) => Self::Sqs(Box::new(super::queue_letters::Back::new(pipeline, sqs))),
+            SourceConfig::Sqs(sqs) => Self::Sqs(Box::new(super::queues::Back::new(pipeline, sqs))),
         }
     }
 
@@ -46,7 +41,7 @@ impl<'c> Back<'c> {
         match self {
             Self::Embedded { .. } => format!("queue {}", found.letter.origin),
             #[cfg(feature = "kafka")]
-            Self::Kafka(_) => super::topic_letters::destination(&found.letter),
+            Self::Kafka(_) => super::topics::destination(&found.letter),
             #[cfg(feature = "redis")]
             Self::Redis(back) => back.destination(),
             #[cfg(feature = "sqs")]

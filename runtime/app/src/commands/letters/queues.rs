@@ -1,10 +1,9 @@
 //! Dead letters in a queue of SQS, ours and other tools'. To look at a letter is to receive it: while a
 //! command runs, nobody else sees those it has looked at.
 
-use super::back;
-use super::letterbox::{Found, Letterbox, noted};
-use super::sqs;
+use super::{Found, Letterbox, back, noted};
 use crate::cli::{LetterId, Which};
+use crate::commands::brokers::sqs;
 use crate::config::{PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
 use crate::exit::{Fail, Outcome};
 use pelton_sources::sqs::{Desk, KeptLetter, Outgoing, is_fifo};

@@ -1,6 +1,6 @@
 //! A Redis source, wired to the ledger; and what commands ask its server.
 
-use super::broker::Part;
+use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
 use crate::config::{

@@ -1,9 +1,9 @@
 //! `pelton replay` of topics of Kafka.
 
-use super::kafka::{self, PATIENCE};
-use super::replay::{Ending, Wanted};
-use super::store_fail;
+use super::{Ending, Wanted};
 use crate::cli::{FromOffset, ReplayArgs};
+use crate::commands::brokers::kafka::{self, PATIENCE};
+use crate::commands::store_fail;
 use crate::config::{Config, KafkaConfig, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress;

@@ -1,11 +1,13 @@
 //! `pelton replay`: a part of a topic or stream once more, beside the group.
 
+pub mod live;
 #[cfg(feature = "redis")]
-use super::replay_stream;
+mod stream;
 #[cfg(feature = "kafka")]
-use super::replay_topic;
-use super::{find, load, options, replay_live, run, store_fail, table};
+mod topic;
+
 use crate::cli::ReplayArgs;
+use crate::commands::{find, load, options, run, store_fail, table};
 use crate::config::{Config, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::logs;
@@ -34,9 +36,9 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
     let pipeline = find(&config, &name)?;
     match &pipeline.source {
         #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => replay_topic::replay(file, &config, pipeline, kafka, args),
+        SourceConfig::Kafka(kafka) => topic::replay(file, &config, pipeline, kafka, args),
         #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => replay_stream::replay(file, &config, pipeline, redis, args),
+        SourceConfig::Redis(redis) => stream::replay(file, &config, pipeline, redis, args),
         other => Err(Fail::usage(format!(
             "`{name}` reads {}, which keeps nothing that was handled; `pelton dlq replay` brings back dead letters",
             other.queue().map_or_else(|| other.describe(), |_| "an embedded queue".to_owned())
@@ -63,7 +65,7 @@ impl Wanted<'_> {
     ) -> Outcome {
         let Self { file, config, pipeline, args, parts } = self;
         let done = if Store::owner_of(&config.data_dir).is_some() {
-            replay_live::ask(config, pipeline, args, parts, bar)
+            live::ask(config, pipeline, args, parts, bar)
         } else {
             logs::start(args.log_format, bar.clone());
             alone(file, config, pipeline, args.redo, bar, open)

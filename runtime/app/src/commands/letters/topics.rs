@@ -1,11 +1,10 @@
 //! Dead letters in topics. A topic does not lose single records: those that were replayed or purged are
 //! known to the data directory, and not shown any more.
 
-use super::back;
-use super::broker::Findings;
-use super::kafka::{self, PATIENCE};
-use super::letterbox::{Found, Letterbox, noted};
+use super::{Found, Letterbox, back, noted};
 use crate::cli::{LetterId, Which};
+use crate::commands::brokers::Findings;
+use crate::commands::brokers::kafka::{self, PATIENCE};
 use crate::config::{KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress;

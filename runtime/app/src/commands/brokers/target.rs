@@ -1,7 +1,7 @@
 //! Where `pelton send` puts messages: the source of the pipeline.
 
-use super::open_beside;
 use crate::cli::SendArgs;
+use crate::commands::open_beside;
 use crate::config::{Config, PipelineConfig, SourceConfig};
 use crate::exit::Fail;
 use pelton_store::{NewMessage, Store};
