@@ -91,7 +91,7 @@ impl Outbox {
         let mut commands = Vec::with_capacity(self.other.len() + 5);
         let mut complete = std::mem::take(&mut self.complete).into_iter();
         while complete.len() > 0 {
-            let part = complete.by_ref().take(PART).collect();
+            let part = complete.by_ref().take(PART);
             self.batch(part, &mut commands, |batch, items| Command::Complete { batch, items });
         }
         let release = std::mem::take(&mut self.release);
@@ -111,14 +111,14 @@ impl Outbox {
 
     fn batch<T>(
         &mut self,
-        pairs: Vec<(Asker, T)>,
+        pairs: impl IntoIterator<Item = (Asker, T)>,
         commands: &mut Vec<Command>,
         make: impl Fn(u64, Vec<T>) -> Command,
     ) {
-        if pairs.is_empty() {
+        let (askers, items): (Vec<Asker>, Vec<T>) = pairs.into_iter().unzip();
+        if items.is_empty() {
             return;
         }
-        let (askers, items) = pairs.into_iter().unzip();
         self.batches += 1;
         self.asked.insert(self.batches, askers);
         commands.push(make(self.batches, items));

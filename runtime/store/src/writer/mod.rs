@@ -173,34 +173,26 @@ impl Loop {
     /// Commits the changes that have waited longest as one group, and does what was asked for after them. Whether
     /// more may come.
     fn next_group(&mut self, waiting: &mut VecDeque<Op>) -> bool {
+        let is_change = |op: &mut Op| matches!(op, Op::Change { .. });
         let (mut room, mut group) = (self.pace.room(), Vec::new());
-        while room > 0 {
-            match waiting.pop_front() {
-                Some(Op::Change { pipeline, changes, answer }) => {
-                    room = room.saturating_sub(changes.len());
-                    group.push((pipeline, changes, answer));
-                }
-                Some(other) => {
-                    waiting.push_front(other);
-                    break;
-                }
-                None => break,
-            }
+        while room > 0
+            && let Some(Op::Change { pipeline, changes, answer }) = waiting.pop_front_if(is_change)
+        {
+            room = room.saturating_sub(changes.len());
+            group.push((pipeline, changes, answer));
         }
         if !group.is_empty() {
             self.change_group(group);
         }
         // After the changes: what was asked for before is forgotten too.
-        while let Some(op) = waiting.pop_front() {
+        while let Some(op) = waiting.pop_front_if(|op| !is_change(op)) {
             match op {
                 Op::Forget { pipeline, what } => self.forget(&pipeline, what),
                 Op::Keep { pipeline, ms } => self.prune.keep(pipeline, ms),
                 Op::Rebase(queues) => self.rebase(&queues),
                 Op::Stop => return false,
-                Op::Claim { .. } | Op::Change { .. } => {
-                    waiting.push_front(op);
-                    return true;
-                }
+                // Neither waits here: `take` has kept the claims apart.
+                Op::Claim { .. } | Op::Change { .. } => {}
             }
         }
         true
@@ -245,12 +237,13 @@ impl Loop {
     fn change_group(&mut self, ops: Vec<ChangeOp>) {
         points::reach("before-commit");
         let now = self.clock.now_ms();
-        let begun = Instant::now();
-        let (mut count, mut applied) = (0, Duration::ZERO);
+        // Without the wait for another process that writes, which says nothing of the disk.
+        let (mut begun, mut count, mut applied) = (Instant::now(), 0, Duration::ZERO);
         let mut ops = ops;
         let mut tally = tally::Tally::default();
         let mut results = Vec::with_capacity(ops.len());
         let done = self.transaction(true, |me| {
+            begun = Instant::now();
             for (pipeline, changes, _) in &mut ops {
                 let changes = std::mem::take(changes);
                 count += changes.len();

@@ -49,21 +49,21 @@ fn nanos(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// The room after many groups that fill it, where a change takes a microsecond and a sync this.
-    fn settled(sync: Duration) -> usize {
+    /// After many groups that fill the room, where a change takes a microsecond and a sync this.
+    fn settled(sync: Duration) -> Pace {
         let mut pace = Pace::default();
         for _ in 0..200 {
             let changes = pace.room();
             let work = Duration::from_micros(changes as u64);
             pace.observe(changes, work, sync + work);
         }
-        pace.room()
+        pace
     }
 
     #[test]
     fn groups_are_small_on_a_fast_disk_and_grow_with_the_time_of_a_sync() {
         assert_eq!(Pace::default().room(), FEW);
-        let [fast, slow, slower] = [100, 3_000, 30_000].map(|us| settled(Duration::from_micros(us)));
+        let [fast, slow, slower] = [100, 3_000, 30_000].map(|us| settled(Duration::from_micros(us)).room());
         assert!((190..=210).contains(&fast), "{fast}");
         assert!((2_500..=3_100).contains(&slow), "{slow}");
         assert!(slower > 20_000, "{slower}");
@@ -71,8 +71,10 @@ mod tests {
 
     #[test]
     fn a_group_of_one_says_nothing_of_a_change() {
-        let mut pace = Pace::default();
-        (0..100).for_each(|_| pace.observe(1, Duration::from_millis(1), Duration::from_millis(1)));
-        assert!(pace.room() >= FEW, "{}", pace.room());
+        let mut pace = settled(Duration::from_micros(100));
+        let before = pace.room();
+        (0..100).for_each(|_| pace.observe(1, Duration::from_millis(1), Duration::from_micros(200)));
+        assert!(before > FEW);
+        assert_eq!(pace.room(), before);
     }
 }
