@@ -36,14 +36,21 @@ pub trait Letterbox {
         see: &mut dyn FnMut(Vec<Found>) -> Outcome,
     ) -> Result<u64, Fail>;
 
-    /// Puts letters back where they came from and removes them here; how many were still there.
-    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail>;
-
     /// Removes letters for good; how many were still there.
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail>;
 
+    /// The way to where letters came from.
+    fn back(&self) -> &Back<'_>;
+
+    /// Puts letters back where they came from and removes them here; how many were still there.
+    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
+        self.back().put(letters, |gone| self.purge(gone))
+    }
+
     /// Where a replay would put a letter, in words.
-    fn destination(&self, found: &Found) -> String;
+    fn destination(&self, found: &Found) -> String {
+        self.back().destination(found)
+    }
 }
 
 /// What is known of a letter that a broker keeps, as if it were stored here. `own_id` and `origin` are its
@@ -132,8 +139,8 @@ impl Letterbox for Both<'_> {
         self.of(letters).purge(letters)
     }
 
-    fn destination(&self, found: &Found) -> String {
-        self.here.destination(found)
+    fn back(&self) -> &Back<'_> {
+        self.here.back()
     }
 }
 
@@ -196,7 +203,7 @@ impl Letterbox for Stored<'_> {
         Ok(self.store.purge(&self.pipeline.name, self.queue(), &ids)? as u64)
     }
 
-    fn destination(&self, found: &Found) -> String {
-        self.back.destination(found)
+    fn back(&self) -> &Back<'_> {
+        &self.back
     }
 }

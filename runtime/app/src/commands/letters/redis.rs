@@ -101,16 +101,12 @@ impl Letterbox for InRedis<'_> {
         Ok(seen)
     }
 
-    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
-        self.back.put(letters, |gone| self.remove(gone))
-    }
-
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
         self.remove(letters)
     }
 
-    fn destination(&self, found: &Found) -> String {
-        self.back.destination(found)
+    fn back(&self) -> &back::Back<'_> {
+        &self.back
     }
 }
 

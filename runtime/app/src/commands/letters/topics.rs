@@ -191,20 +191,13 @@ impl Letterbox for InTopics<'_> {
         Ok(seen)
     }
 
-    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
-        self.back.put(letters, |gone| {
-            self.end(gone)?;
-            Ok(gone.len() as u64)
-        })
-    }
-
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
         self.end(letters)?;
         Ok(letters.len() as u64)
     }
 
-    fn destination(&self, found: &Found) -> String {
-        self.back.destination(found)
+    fn back(&self) -> &back::Back<'_> {
+        &self.back
     }
 }
 
