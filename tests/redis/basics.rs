@@ -1,8 +1,12 @@
 //! From a stream or a list through the handler: order, retries, what messages carry, where it ends.
 
 use crate::{GROUP, LIST, STREAM, add, body, list, order, site, status, stream, taken};
+use pelton_core::ports::{Settle, Source};
+use pelton_sources::redis::{End, ListOptions, RedisList, Server};
 use pelton_tests::redis::Redis;
+use pelton_tests::wait::until;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 #[test]
 fn a_stream_is_worked_off_to_its_end_in_the_order_of_its_keys() {
@@ -81,6 +85,41 @@ fn at_most_once_says_what_it_risks() {
     worker.log.wait("the risk is said", |line| line.says("is lost when this worker"));
     assert_eq!(taken(&worker.log).len(), 50);
     assert_eq!(redis.run::<Vec<String>>("KEYS", &["*"]), Vec::<String>::new(), "no other key is made");
+}
+
+/// The server counts it no more. A worker that is told nothing is left ends, `--until-empty`.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_popped_for_good_is_left_until_it_is_handled() {
+    let redis = tokio::task::block_in_place(Redis::start);
+    let bodies: Vec<Vec<u8>> = (1..=5).map(|n| body(n, "c", 0)).collect();
+    redis.push(LIST, &bodies);
+    let options = ListOptions {
+        pipeline: "orders".into(),
+        list: LIST.to_owned(),
+        pop: End::Right,
+        at_most_once: true,
+        ordered: false,
+        worker: "worker".to_owned(),
+        takeover_after: Duration::from_secs(30),
+        at_least: 10,
+        at_most: 10,
+    };
+    let server = Server::parse(&redis.url(), LIST).expect("it is an address");
+    let source = RedisList::open(options, server).expect("it opens");
+    let left = async || source.lag().await.expect("the lag is known").unsettled;
+    tokio::task::block_in_place(|| {
+        until("all are popped", || (redis.run::<usize>("LLEN", &[LIST]) == 0).then_some(()));
+    });
+    assert_eq!(left().await, 5);
+    let two = source.receive(2, 1 << 20).await.expect("they are here");
+    assert_eq!(left().await, 5, "what is being handled is not done with");
+    source.settle(two.iter().map(|delivery| (delivery.receipt, Settle::Ack)).collect()).await;
+    assert_eq!(left().await, 3);
+    source.close().await;
+    assert_eq!(
+        redis.run::<Vec<Vec<u8>>>("LRANGE", &[LIST, "0", "-1"]),
+        [&*bodies[4], &bodies[3], &bodies[2]]
+    );
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Shelf {
         self.by_place.keys().copied().collect()
     }
 
-    #[cfg(test)]
+    /// How many are here, ours still or not.
     pub fn len(&self) -> usize {
         self.held.len()
     }

@@ -21,6 +21,7 @@ use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
 use scripts::{BEAT, LEAVE};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::unbounded_channel;
@@ -45,11 +46,23 @@ struct List {
     /// The same as a number, and as much of it as fits beside a count.
     process: u64,
     number: u64,
+    /// At most once: messages may be on their way here, gone at the server and not on the shelf yet.
+    popping: AtomicBool,
 }
 
 impl List {
     fn lease(&self) -> Duration {
         if self.options.at_most_once { FOR_EVER } else { self.options.lease() }
+    }
+
+    /// At most once: what the server does not count any more, since it has given it away. Asked after the
+    /// server, and before the shelf: what is popped in between was still counted there, or is here.
+    fn popped(&self) -> u64 {
+        if !self.options.at_most_once {
+            return 0;
+        }
+        let coming = u64::from(self.popping.load(Ordering::Acquire));
+        coming + self.shared.shelf().len() as u64
     }
 
     fn pop(&self) -> &'static str {
@@ -174,6 +187,7 @@ impl RedisList {
             process: random,
             // Twenty bits: the server counts in numbers of 53.
             number: random & 0xf_ffff,
+            popping: AtomicBool::new(false),
             options,
         });
         let mut tasks =
@@ -193,7 +207,8 @@ impl RedisList {
         let facts = super::facts::list(&mut open, &self.list.options.list, &self.list.keys).await?;
         *side = Some(open);
         // What others have is waited for too: when one of them dies, it comes here.
-        Ok(facts.length + facts.workers.iter().map(|worker| worker.held).sum::<u64>())
+        let theirs = facts.workers.iter().map(|worker| worker.held).sum::<u64>();
+        Ok(facts.length + theirs + self.list.popped())
     }
 
     async fn leave(&self, tasks: Vec<JoinHandle<()>>) {

@@ -14,6 +14,7 @@ use pelton_core::Lane;
 use redis::aio::MultiplexedConnection;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Messages of one step, and bytes after which it ends.
@@ -240,26 +241,31 @@ impl Reader {
 
     /// At most once: what the server pops is gone there.
     async fn pop(&mut self, connection: &mut MultiplexedConnection, room: usize) -> Result<(), Fault> {
-        let options = &self.list.options;
-        let popped: Option<Vec<Vec<u8>>> =
-            redis::cmd(self.list.pop()).arg(&options.list).arg(room).query_async(connection).await?;
-        match popped.filter(|popped| !popped.is_empty()) {
-            Some(bodies) => {
-                let first = self.count;
-                self.count += bodies.len() as u64;
-                let numbered = (first..).zip(bodies);
-                let items = numbered.map(|(count, body)| item::of((self.list.process, count), &body));
-                self.list.take_in(items.collect());
-            }
-            None => {
-                // Moves the last one to where it is: that wakes, and takes nothing.
-                let end = options.pop.word();
-                let mut wait = redis::cmd("BLMOVE");
-                wait.arg(&options.list).arg(&options.list).arg(end).arg(end).arg(BLOCK.as_secs_f64());
-                let _: Option<Vec<u8>> = wait.query_async(connection).await?;
-            }
+        let list = self.list.clone();
+        let options = &list.options;
+        list.popping.store(true, Ordering::Release);
+        let popped = redis::cmd(list.pop()).arg(&options.list).arg(room).query_async(connection).await;
+        let popped =
+            popped.map(|popped: Option<Vec<Vec<u8>>>| self.take_popped(popped.unwrap_or_default()));
+        list.popping.store(false, Ordering::Release);
+        if popped? == 0 {
+            // Moves the last one to where it is: that wakes, and takes nothing.
+            let end = options.pop.word();
+            let mut wait = redis::cmd("BLMOVE");
+            wait.arg(&options.list).arg(&options.list).arg(end).arg(end).arg(BLOCK.as_secs_f64());
+            let _: Option<Vec<u8>> = wait.query_async(connection).await?;
         }
         Ok(())
+    }
+
+    /// Takes in what was popped; how many there are.
+    fn take_popped(&mut self, bodies: Vec<Vec<u8>>) -> usize {
+        let (first, popped) = (self.count, bodies.len());
+        self.count += popped as u64;
+        let numbered = (first..).zip(bodies);
+        let items = numbered.map(|(count, body)| item::of((self.list.process, count), &body));
+        self.list.take_in(items.collect());
+        popped
     }
 }
 
