@@ -49,6 +49,22 @@ fn a_queue_without_order_needs_no_names() {
     assert_eq!(attempts(&bench), Vec::<String>::new());
 }
 
+/// The counts of the service are approximate, and a worker that is told nothing is left ends, `--until-empty`.
+#[test]
+fn what_waits_in_the_worker_is_left_whatever_the_service_counts() {
+    let bench = Bench::new("orders");
+    let none = [
+        ("ApproximateNumberOfMessages", "0"),
+        ("ApproximateNumberOfMessagesNotVisible", "0"),
+        ("ApproximateNumberOfMessagesDelayed", "0"),
+    ];
+    bench.stub.attributes(bench.queue, &none);
+    let left = || bench.runtime.block_on(bench.source.lag()).expect("the lag is known").unsettled;
+    assert_eq!(left(), 0);
+    bench.stub.send(bench.queue, &(0..3).map(|n| plain(n, 0)).collect::<Vec<_>>());
+    until("they are counted", || (left() == 3).then_some(()));
+}
+
 /// What comes before the `count`-th failure at least: each pause is twice the one before, less up to a half.
 fn least_pause(count: u32) -> Duration {
     (1..count).map(|failure| Duration::from_millis(100) * (1 << (failure - 1))).sum()

@@ -102,7 +102,9 @@ impl SqsSource {
 
     async fn unsettled(&self) -> Result<u64, Fault> {
         let client = self.shared.connection.client().await;
-        Ok(desk::facts(client, &self.shared.options.queue_url).await?.unsettled())
+        let told = desk::facts(client, &self.shared.options.queue_url).await?.unsettled();
+        // Counts of the service lag behind: what waits here is there for certain.
+        Ok(told.max(self.shared.state().waiting()))
     }
 
     async fn leave(&self, tasks: Vec<JoinHandle<()>>) {

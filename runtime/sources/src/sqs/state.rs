@@ -190,6 +190,11 @@ impl State {
         (taken, stale)
     }
 
+    /// How many the pipeline has not taken.
+    pub fn waiting(&self) -> u64 {
+        self.buffer.len() as u64
+    }
+
     /// When `sweep` is due.
     pub fn sweep_at(&self) -> Option<Instant> {
         self.stale_at().into_iter().chain(self.room_at).min()
