@@ -6,7 +6,7 @@ use crate::queue::send::{self, NewMessage, SendError};
 use crate::status::{self, PipelineStatus};
 use crate::{Store, StoreError};
 use pelton_core::Identity;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::OptionalExtension;
 
 impl Store {
     /// Sends a batch in one transaction; on disk when it returns. Blocks. What is refused (too
@@ -49,14 +49,14 @@ impl Store {
         let now = self.inner.options.clock.now_ms();
         let db = self.db();
         self.write(&db, |db| {
-            let mut replayed = 0;
+            let mut replayed = Vec::with_capacity(letters.len());
             for (letter, key) in letters {
                 if letters::replay(db, kept, letter, now)? {
-                    open_again(db, id, letter, key.as_deref())?;
-                    replayed += 1;
+                    replayed.push(identity_of(letter, key.as_deref()));
                 }
             }
-            Ok(replayed)
+            show::forget(db, id, &replayed)?;
+            Ok(replayed.len())
         })
     }
 
@@ -71,13 +71,12 @@ impl Store {
         let now = self.inner.options.clock.now_ms();
         let db = self.db();
         self.write(&db, |db| {
-            for (letter, key) in letters {
+            for (letter, _) in letters {
                 letters::put_back(db, letter, now)?;
-                // A pipeline that never ran has no entries.
-                if let Some(id) = id {
-                    open_again(db, id, letter, key.as_deref())?;
-                }
             }
+            let back: Vec<_> = letters.iter().map(|(l, key)| identity_of(l, key.as_deref())).collect();
+            // A pipeline that never ran has no entries.
+            id.map_or(Ok(false), |id| show::forget(db, id, &back))?;
             Ok(())
         })
     }
@@ -117,11 +116,8 @@ impl Store {
         let Some(id) = self.pipeline_id(pipeline)? else { return Ok(false) };
         let db = self.db();
         self.write(&db, |db| {
-            let mut gone = false;
-            for identity in show::identities(db, id, queue, key)? {
-                gone |= show::forget(db, id, identity)?;
-            }
-            Ok(gone)
+            let identities = show::identities(db, id, queue, key)?;
+            Ok(show::forget(db, id, &identities)?)
         })
     }
 
@@ -162,13 +158,7 @@ impl Store {
     }
 }
 
-/// Opens the ledger's entry of a letter that goes back.
-fn open_again(
-    db: &Connection,
-    pipeline: i64,
-    letter: &StoredLetter,
-    key: Option<&str>,
-) -> rusqlite::Result<()> {
-    let key = key.unwrap_or(&letter.message_id);
-    show::forget(db, pipeline, Identity::Key(crate::ledger_key(key.as_bytes()))).map(drop)
+/// What the ledger knows a letter by: its entry is opened again when it goes back.
+fn identity_of(letter: &StoredLetter, key: Option<&str>) -> Identity {
+    Identity::Key(crate::ledger_key(key.unwrap_or(&letter.message_id).as_bytes()))
 }

@@ -154,7 +154,7 @@ impl Store {
         Owner::of(dir)
     }
 
-    /// The ledger and the dead letters of a pipeline. Of the owner only.
+    /// The ledger and the dead letters of a pipeline. Of the owner only. Blocks.
     pub fn pipeline(&self, name: &str, options: PipelineOptions) -> Result<PipelineStore, StoreError> {
         let running = self.running()?;
         let letters_to = match &options.dead_letter_queue {
@@ -166,9 +166,10 @@ impl Store {
                    ON CONFLICT DO UPDATE SET handler = excluded.handler RETURNING id";
         let id =
             self.write(&db, |db| Ok(db.query_row(sql, [name, &*options.handler_digest], |r| r.get(0))?))?;
-        let pipeline = Pipeline::load(&db, id, name, options.dedup, letters_to)?;
-        running.writer.keep(id, options.expires_after_ms);
-        Ok(PipelineStore { pipeline: Arc::new(pipeline), writer: running.writer.clone(), redo: false })
+        drop(db);
+        let pipeline = Arc::new(Pipeline::new(id, name, &options, letters_to));
+        running.writer.open(&pipeline)?;
+        Ok(PipelineStore { pipeline, writer: running.writer.clone(), redo: false })
     }
 
     /// Notes which version of its handler a pipeline has now, for its status.

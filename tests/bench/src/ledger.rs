@@ -7,13 +7,17 @@ use crate::load::{Level, Load};
 use crate::ours::{self, Dedup, NAME, Ours, UUIDS_FROM_MS};
 use crate::report::{Goal, Row};
 use crate::sample::alternate;
-use anyhow::{Context, Result};
-use pelton_store::{Options, PipelineOptions, Store, SystemClock, WallClock};
-use rusqlite::{Connection, params};
+use anyhow::{Context, Result, anyhow, bail};
+use pelton_core::ports::{ClaimItem, Completion, Ledger, Verdict};
+use pelton_core::{Identity, Message};
+use pelton_store::{Options, PipelineOptions, PipelineStore, Store, ledger_key};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const DATABASE: &str = "pelton.db";
+/// Keys that are completed at once while a ledger is filled.
+const BATCH: usize = 1_000;
 
 pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
     let ours = Ours::new(&setup.guest)?;
@@ -51,46 +55,63 @@ fn row(setup: &Setup, ours: &Ours, dedup: Dedup, which: &str) -> Result<Row> {
 /// A database whose ledger has so many completed keys, kept between measurements.
 fn filled(work_dir: &Path, entries: u64, dedup: Dedup) -> Result<PathBuf> {
     let kind = if dedup == Dedup::Uuid { "-uuid" } else { "" };
-    let kept = work_dir.join(format!("ledger-{entries}{kind}-{}.db", env!("CARGO_PKG_VERSION")));
+    let kept = work_dir.join(format!("segments-{entries}{kind}-{}.db", env!("CARGO_PKG_VERSION")));
     if kept.exists() {
         return Ok(kept);
     }
-    eprintln!("filling a ledger with {entries} rows, once");
+    eprintln!("filling a ledger with {entries} keys, once");
     let dir = tempfile::tempdir_in(work_dir)?;
     let store = Store::open_owner(dir.path(), Options::default())?;
-    store.pipeline(
-        NAME,
-        PipelineOptions {
-            dedup: true,
-            expires_after_ms: u64::MAX >> 1,
-            dead_letter_queue: None,
-            handler_digest: "sha256:none".into(),
-        },
-    )?;
+    let options = PipelineOptions {
+        dedup: true,
+        expires_after_ms: u64::MAX >> 1,
+        dead_letter_queue: None,
+        handler_digest: "sha256:none".into(),
+    };
+    let ledger = store.pipeline(NAME, options)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    for first in (0..entries).step_by(BATCH) {
+        let keys = (first..first + BATCH as u64).map(|n| key(n, entries, dedup));
+        runtime.block_on(complete(&ledger, keys.collect()))?;
+    }
     store.close();
-    drop(store);
-    let made = dir.path().join(DATABASE);
-    insert(&made, entries, dedup)?;
-    fs::rename(&made, &kept).with_context(|| format!("{} cannot be kept", kept.display()))?;
+    drop((ledger, store));
+    fs::rename(dir.path().join(DATABASE), &kept)
+        .with_context(|| format!("{} cannot be kept", kept.display()))?;
     Ok(kept)
 }
 
-/// Random keys in random order, as digests come, or in that of their time: the index gets the shape it would have.
-fn insert(file: &Path, entries: u64, dedup: Dedup) -> Result<()> {
-    let db = Connection::open(file)?;
-    db.execute_batch(
-        "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000;",
-    )?;
-    let now = SystemClock.now_ms();
-    let key = match dedup {
-        Dedup::Uuid => format!("unhex(printf('%012x', {UUIDS_FROM_MS} - ?1 + i) || hex(randomblob(10)))"),
-        _ => "randomblob(16)".to_owned(),
-    };
-    let sql = format!(
-        "INSERT INTO entries (pipeline, key, completed_at)
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-         SELECT (SELECT id FROM pipelines WHERE name = ?2), {key}, ?3 FROM n"
-    );
-    db.execute(&sql, params![i64::try_from(entries)?, NAME, i64::try_from(now)?])?;
-    Ok(())
+/// As digests come, or in the order of its time.
+fn key(number: u64, entries: u64, dedup: Dedup) -> [u8; 16] {
+    if dedup != Dedup::Uuid {
+        return ledger_key(format!("filled-{number}").as_bytes());
+    }
+    let ms = UUIDS_FROM_MS - entries + number;
+    let (high, low) = (ms >> 16, ms & 0xffff);
+    ledger_key(format!("{high:08x}-{low:04x}-7abc-8def-{number:012x}").as_bytes())
+}
+
+/// As a worker completes them, so that the ledger has the shape it would have.
+async fn complete(ledger: &PipelineStore, keys: Vec<[u8; 16]>) -> Result<()> {
+    let message = Arc::new(Message {
+        id: String::new(),
+        pipeline: NAME.into(),
+        origin: NAME.into(),
+        key: None,
+        headers: Vec::new(),
+        body: Vec::new(),
+        published_at_ms: None,
+        replayed: false,
+        tombstone: false,
+    });
+    let item = |key| ClaimItem { identity: Identity::Key(key), message: message.clone(), attempts: 0 };
+    let claimed = ledger.claim(keys.iter().copied().map(item).collect(), false).await;
+    let verdicts = claimed.map_err(|class| anyhow!("nothing can be claimed: {class:?}"))?;
+    let mut batch = Vec::with_capacity(keys.len());
+    for (verdict, key) in verdicts.into_iter().zip(keys) {
+        let Verdict::Fresh { claim, .. } = verdict else { bail!("a key was there before: {verdict:?}") };
+        batch.push(Completion { claim, identity: Identity::Key(key), skipped: 0, settle: None });
+    }
+    let failed = ledger.complete(batch).await.into_iter().find_map(Result::err);
+    failed.map_or(Ok(()), |class| Err(anyhow!("nothing can be completed: {class:?}")))
 }

@@ -1,12 +1,16 @@
 //! The tables, and how an older file becomes a newer one.
 
+use crate::ledger::entries;
 use rusqlite::Connection;
 
 /// Marks the file as ours (`PRAGMA application_id`): "Pltn".
 pub const APPLICATION_ID: i64 = 0x506c_746e;
 
+/// What makes a newer version of the one before it.
+type Step = fn(&Connection) -> rusqlite::Result<()>;
+
 /// One step per schema version, in order. A step that was released is never changed.
-pub const STEPS: &[&str] = &[FIRST, TOPICS];
+pub const STEPS: &[Step] = &[|db| db.execute_batch(FIRST), |db| db.execute_batch(TOPICS), file_entries];
 
 const FIRST: &str = "
 CREATE TABLE pipelines(
@@ -68,13 +72,37 @@ CREATE TABLE topics(
 ALTER TABLE letters ADD COLUMN tombstone INTEGER NOT NULL DEFAULT 0;
 ";
 
+const ENTRIES: &str = "
+ALTER TABLE entries RENAME TO older;
+
+-- Completed keys that are in no segment yet: a row for each group. id is pipeline << 40 | number; keys are of 16 bytes.
+CREATE TABLE recent(id INTEGER PRIMARY KEY, completed_at INTEGER NOT NULL, keys BLOB NOT NULL);
+
+-- Those of a segment, sorted: 16 bytes of key, 6 of the time of its completion.
+CREATE TABLE entries(
+    pipeline INTEGER NOT NULL, segment INTEGER NOT NULL, first BLOB NOT NULL, entries BLOB NOT NULL,
+    PRIMARY KEY(pipeline, segment, first)) WITHOUT ROWID;
+
+-- Lowest and highest key, the time of the last completion, and four bytes of each key, behind a digest of them.
+CREATE TABLE segments(
+    pipeline INTEGER NOT NULL, number INTEGER NOT NULL, first BLOB NOT NULL, last BLOB NOT NULL,
+    completed_at INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY(pipeline, number));
+";
+
+/// Completed keys, which were rows of one table with an index, are filed by the time of their completion.
+fn file_entries(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(ENTRIES)?;
+    entries::convert(db)?;
+    db.execute_batch("DROP TABLE older")
+}
+
 /// Brings the file to the newest version, in one transaction that other processes wait for.
 pub fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = tx.pragma_query_value(None, "user_version", |r| r.get(0))?;
     let done = usize::try_from(version).unwrap_or(0);
     for step in STEPS.iter().skip(done) {
-        tx.execute_batch(step)?;
+        step(&tx)?;
     }
     if done < STEPS.len() {
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;

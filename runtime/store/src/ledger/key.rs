@@ -1,7 +1,7 @@
 //! What the ledger keeps of the texts that messages are known by.
 //!
-//! A ledger of random keys changes another page of its index with each of them, in the log and in the file. Many
-//! texts tell when they were made: their keys sort by that, so that what is completed now lies side by side.
+//! Many texts tell when they were made: their keys sort by that, so that what is completed now is higher than all
+//! that is kept, and not even a filter is asked.
 
 use sha2::{Digest, Sha256};
 

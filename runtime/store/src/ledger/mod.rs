@@ -1,6 +1,7 @@
 //! The ledger of one pipeline: what lives in memory of it, and the port.
 
 pub mod attempted;
+pub mod entries;
 pub mod identity;
 pub mod key;
 pub mod ranges;
@@ -10,16 +11,16 @@ pub mod show;
 use crate::queue::Queue;
 use crate::writer::{Change, Forget, How, Op, Writer};
 use attempted::Attempted;
+use entries::Entries;
 use identity::Item;
-use key::Key;
 use pelton_core::ports::{
     Claim, ClaimItem, Class, Completion, DeadLetters, Later, Ledger, Release, Verdict,
 };
-use pelton_core::{Identity, Letter, Position};
+use pelton_core::{Letter, Position};
 use ranges::{Kind, Ranges};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::oneshot;
 
 /// What a pipeline's ledger is told at its start.
@@ -27,7 +28,7 @@ use tokio::sync::oneshot;
 pub struct PipelineOptions {
     /// Whether a completed key is a duplicate from then on.
     pub dedup: bool,
-    /// How long a completed key is kept, in milliseconds.
+    /// How long a completed key is kept at least, in milliseconds; at most a sixteenth longer, and a minute.
     pub expires_after_ms: u64,
     /// The embedded queue that letters go to; none keeps them in the database's own table.
     pub dead_letter_queue: Option<String>,
@@ -40,6 +41,8 @@ pub struct Pipeline {
     pub id: i64,
     pub name: Arc<str>,
     pub dedup: bool,
+    /// How long completed keys are kept, in milliseconds.
+    pub kept_ms: u64,
     pub letters_to: Option<Arc<Queue>>,
     pub source: OnceLock<Arc<Queue>>,
     state: Mutex<State>,
@@ -53,36 +56,38 @@ pub struct State {
     pub ranges: HashMap<u32, Ranges>,
     /// Who has a row in `attempts`: the others are spared the lookup.
     pub attempted: Attempted,
-    /// No completed key is higher. Where keys sort by time new ones are, and are spared the lookup.
-    pub highest: Option<Key>,
+    pub entries: Entries,
 }
 
 impl Pipeline {
-    pub fn load(
-        db: &Connection,
-        id: i64,
-        name: &str,
-        dedup: bool,
-        letters_to: Option<Arc<Queue>>,
-    ) -> rusqlite::Result<Self> {
-        let pipeline = Self {
+    /// One that knows nothing yet.
+    pub fn new(id: i64, name: &str, options: &PipelineOptions, letters_to: Option<Arc<Queue>>) -> Self {
+        Self {
             id,
             name: name.into(),
-            dedup,
+            dedup: options.dedup,
+            kept_ms: options.expires_after_ms,
             letters_to,
             source: OnceLock::new(),
             state: Mutex::default(),
-        };
-        pipeline.reload(db)?;
-        Ok(pipeline)
+        }
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held; if something did, the maps are still maps.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what memory holds of the tables: at the start, and after a group that failed.
+    /// Reads what memory holds of the tables, at the start. What was read of the completed keys for a pipeline
+    /// before this one, which has ended, need not be read again.
+    pub fn load(&self, db: &Connection, before: Option<Self>) -> rusqlite::Result<()> {
+        let state = before.map(|before| before.state.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let entries = state.map_or_else(|| Entries::load(db, self.id), |state| Ok(state.entries))?;
+        self.state().entries = entries;
+        self.reload(db)
+    }
+
+    /// Reads again what a group has changed that failed.
     pub fn reload(&self, db: &Connection) -> rusqlite::Result<()> {
         let mut ranges: HashMap<u32, Ranges> = HashMap::new();
         let mut rows = db.prepare_cached(
@@ -94,11 +99,9 @@ impl Pipeline {
             ranges.entry(row.get(0)?).or_default().add(first as u64, last as u64);
         }
         let attempted = Attempted::read(db, self.id)?;
-        let sql = "SELECT max(key) FROM entries WHERE pipeline = ?1";
-        let highest = db.query_row(sql, [self.id], |row| row.get(0))?;
         let mut state = self.state();
-        (state.ranges, state.attempted, state.highest) = (ranges, attempted, highest);
-        Ok(())
+        (state.ranges, state.attempted) = (ranges, attempted);
+        state.entries.reload(db)
     }
 
     /// Ends a claim, once.
@@ -107,9 +110,8 @@ impl Pipeline {
         state.live.get_mut(&claim.chunk)?.get_mut(claim.index as usize)?.take()
     }
 
-    /// What a claim would end.
-    pub fn completed(&self, identity: Identity) -> bool {
-        let Identity::Position(p) = identity else { return false };
+    /// Whether what lies at a position is done with.
+    pub fn completed(&self, p: Position) -> bool {
         self.state().ranges.get(&p.partition).is_some_and(|r| r.contains(p.offset))
     }
 }

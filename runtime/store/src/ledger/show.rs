@@ -1,5 +1,6 @@
 //! What the ledger knows of one key, and forgetting it.
 
+use super::entries::Entries;
 use super::identity::encode;
 use super::key::ledger_key;
 use super::ranges::{Kind, is_within};
@@ -60,11 +61,8 @@ fn in_topic(db: &Connection, pipeline: i64, text: &str) -> rusqlite::Result<Opti
 
 pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<Option<LedgerEntry>> {
     let mut entry = LedgerEntry::default();
-    let completed: Option<Option<i64>> = match identity {
-        Identity::Key(key) => {
-            let sql = "SELECT completed_at FROM entries WHERE pipeline = ?1 AND key = ?2";
-            db.query_row(sql, params![pipeline, key.as_slice()], |r| r.get(0)).optional()?
-        }
+    let completed: Option<Option<u64>> = match identity {
+        Identity::Key(key) => Entries::load(db, pipeline)?.completed_at(db, &[key])?[0].map(Some),
         Identity::Position(p) => {
             entry.lettered = is_within(db, pipeline, Kind::Lettered, p)?;
             (!entry.lettered && is_within(db, pipeline, Kind::Completed, p)?).then_some(None)
@@ -72,7 +70,7 @@ pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Res
     };
     if let Some(at) = completed {
         entry.completed = true;
-        entry.completed_at_ms = at.map(|at| at as u64);
+        entry.completed_at_ms = at;
     }
     let sql = "SELECT attempts, suspect, lettered IS NOT NULL FROM attempts WHERE pipeline = ?1 AND identity = ?2";
     let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get::<_, bool>(2)?));
@@ -86,22 +84,23 @@ pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Res
     Ok(Some(entry))
 }
 
-/// Removes what is known, so that a message with the key is handled again. A position is taken
+/// Removes what is known, so that messages with these are handled again. A position is taken
 /// out of its range.
-pub fn forget(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<bool> {
-    let mut gone = db.execute(
-        "DELETE FROM attempts WHERE pipeline = ?1 AND identity = ?2",
-        params![pipeline, encode(identity)],
-    )?;
-    match identity {
-        Identity::Key(key) => {
-            let sql = "DELETE FROM entries WHERE pipeline = ?1 AND key = ?2";
-            gone += db.execute(sql, params![pipeline, key.as_slice()])?;
+pub fn forget(db: &Connection, pipeline: i64, identities: &[Identity]) -> rusqlite::Result<bool> {
+    let (mut gone, mut keys) = (0, Vec::new());
+    for identity in identities {
+        let sql = "DELETE FROM attempts WHERE pipeline = ?1 AND identity = ?2";
+        gone += db.prepare_cached(sql)?.execute(params![pipeline, encode(*identity)])?;
+        match identity {
+            Identity::Key(key) => keys.push(*key),
+            Identity::Position(p) => {
+                gone += usize::from(split(db, pipeline, Kind::Completed, *p)?);
+                gone += usize::from(split(db, pipeline, Kind::Lettered, *p)?);
+            }
         }
-        Identity::Position(p) => {
-            gone += usize::from(split(db, pipeline, Kind::Completed, p)?);
-            gone += usize::from(split(db, pipeline, Kind::Lettered, p)?);
-        }
+    }
+    if !keys.is_empty() {
+        gone += Entries::load(db, pipeline)?.forget(db, &keys)?;
     }
     Ok(gone > 0)
 }

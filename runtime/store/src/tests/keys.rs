@@ -1,10 +1,11 @@
-//! Completed keys that tell a time, most of which are higher than all before: known again all the same.
+//! Completed keys are known again, whatever they are like, until they expire.
 
-use super::support::{claim_of, copy_of, dir};
-use super::topics::{item_of, open};
-use crate::{PipelineStore, ledger_key};
+use super::support::{NAME, Wall, claim_of, copy_of, dir, options};
+use super::topics::{count, item_of, open};
+use crate::{Options, PipelineOptions, PipelineStore, Store, ledger_key};
 use pelton_core::Identity;
 use pelton_core::ports::{ClaimItem, Completion, Ledger, Verdict};
+use std::time::{Duration, Instant};
 
 const MS: u64 = 1_700_000_000_000;
 
@@ -53,4 +54,73 @@ async fn completed_ids_are_known_again_whatever_order_they_came_in() {
     let (_store, ledger) = open(left.path());
     assert_eq!(duplicates(&ledger, now).await, 50);
     assert_eq!(duplicates(&ledger, &[item(MS + 10, 0), item(MS + 11, 0), item(MS - 1, 0)]).await, 1);
+}
+
+/// Keys that tell no time.
+fn random(numbers: std::ops::Range<u64>) -> Vec<ClaimItem> {
+    let item = |n: u64| item_of(n.to_string(), Identity::Key(ledger_key(format!("order-{n}").as_bytes())));
+    numbers.map(item).collect()
+}
+
+#[tokio::test]
+async fn more_keys_than_a_segment_takes_are_known_again_after_a_crash() {
+    let dir = dir();
+    let (store, ledger) = open(dir.path());
+    for first in (0..110_000).step_by(5_000) {
+        complete(&ledger, &random(first..first + 5_000)).await;
+    }
+    // The writer has done what it does behind its answers when it answers this.
+    assert_eq!(ledger.forget_positions(99), Some(0));
+    assert_eq!(["segments", "recent"].map(|table| count(dir.path(), table)), [1, 2]);
+    let some: Vec<ClaimItem> = random(0..110_000).into_iter().step_by(100).collect();
+    assert_eq!(duplicates(&ledger, &some).await, some.len());
+    assert_eq!(duplicates(&ledger, &random(110_000..111_000)).await, 0);
+    let left = copy_of(dir.path());
+    drop((ledger, store));
+    let (_store, ledger) = open(left.path());
+    assert_eq!(duplicates(&ledger, &some).await, some.len());
+    assert_eq!(duplicates(&ledger, &random(111_000..112_000)).await, 0);
+}
+
+#[tokio::test]
+async fn a_key_is_forgotten_when_it_has_expired() {
+    let (dir, wall) = (dir(), Wall::at(MS));
+    let clock = Options { clock: wall.clone(), ..Options::default() };
+    let store = Store::open_owner(dir.path(), clock).unwrap();
+    let ledger = store.pipeline(NAME, PipelineOptions { expires_after_ms: 5_000, ..options() }).unwrap();
+    complete(&ledger, &random(0..1)).await;
+    let known = || store.ledger_show(NAME, None, "order-0").unwrap();
+    assert_eq!(known().unwrap().completed_at_ms, Some(MS));
+    wall.set(MS + 5_000);
+    let since = Instant::now();
+    while count(dir.path(), "segments") == 0 {
+        assert!(since.elapsed() < Duration::from_secs(20), "its segment is not closed");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    assert!(known().is_some(), "it has not expired");
+    wall.set(MS + 5_001);
+    while known().is_some() {
+        assert!(since.elapsed() < Duration::from_secs(40), "it is kept");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    assert_eq!(ledger.forget_positions(99), Some(0));
+    complete(&ledger, &random(0..1)).await;
+}
+
+/// As when the configuration has changed: the keys are taken over, and what was closed since stays known.
+#[tokio::test]
+async fn a_pipeline_that_begins_anew_knows_what_the_one_before_completed() {
+    let dir = dir();
+    let (store, mut ledger) = open(dir.path());
+    for round in 0..4 {
+        complete(&ledger, &random(round * 60_000..(round + 1) * 60_000)).await;
+        if round % 2 == 0 {
+            drop(ledger);
+        }
+        // The other one is still there: then all is read again.
+        ledger = store.pipeline(NAME, options()).unwrap();
+        let some: Vec<ClaimItem> = random(0..(round + 1) * 60_000).into_iter().step_by(500).collect();
+        assert_eq!(duplicates(&ledger, &some).await, some.len(), "round {round}");
+    }
+    assert_eq!(count(dir.path(), "segments"), 2);
 }

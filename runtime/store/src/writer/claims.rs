@@ -3,9 +3,10 @@
 use super::How;
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode, encode_items};
+use crate::ledger::key::Key;
 use crate::ledger::ranges::{self, Kind};
 use pelton_core::ports::{Claim, ClaimItem, Verdict};
-use pelton_core::{Identity, Message, letter};
+use pelton_core::{Identity, Message, Position, letter};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
@@ -42,9 +43,14 @@ pub fn claim(
 ) -> rusqlite::Result<Claimed> {
     let mut verdicts = Vec::with_capacity(items.len());
     let mut started = Vec::with_capacity(items.len());
+    let mut completed = if how.redo { Vec::new() } else { completed(db, pipeline, items)? }.into_iter();
     for (index, item) in (0u32..).zip(items) {
         let past = past(db, pipeline, item.identity)?;
-        let ended = if how.redo { None } else { ended(db, pipeline, item.identity)? };
+        let ended = match item.identity {
+            _ if how.redo => None,
+            Identity::Key(_) => completed.next().unwrap_or(false).then_some(Verdict::Duplicate),
+            Identity::Position(position) => ended(db, pipeline, position)?,
+        };
         let verdict = ended.unwrap_or_else(|| judge(past, item, how, Claim { chunk, index }));
         started.push(match verdict {
             Verdict::Fresh { attempt, .. } => Some((item.identity, attempt)),
@@ -88,25 +94,26 @@ pub fn mark(message: &Message) -> Vec<u8> {
     digest.finalize()[..16].to_vec()
 }
 
-/// How a message ended before, if it did. That a position has a letter elsewhere holds without
-/// deduplication as well: a letter is written once.
-fn ended(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::Result<Option<Verdict>> {
-    let duplicate = pipeline.dedup.then_some(Verdict::Duplicate);
-    let key = match identity {
-        Identity::Key(key) => key,
-        Identity::Position(_) if !pipeline.completed(identity) => return Ok(None),
-        Identity::Position(p) => {
-            let lettered = ranges::is_within(db, pipeline.id, Kind::Lettered, p)?;
-            return Ok(if lettered { Some(Verdict::Lettered) } else { duplicate });
-        }
+/// Whether the keys among these were completed, asked all at once. None without deduplication.
+fn completed(db: &Connection, pipeline: &Pipeline, items: &[ClaimItem]) -> rusqlite::Result<Vec<bool>> {
+    let key = |item: &ClaimItem| match item.identity {
+        Identity::Key(key) => Some(key),
+        Identity::Position(_) => None,
     };
-    if duplicate.is_none() || pipeline.state().highest.is_none_or(|highest| key > highest) {
+    let keys: Vec<Key> = items.iter().filter(|_| pipeline.dedup).filter_map(key).collect();
+    let completed = pipeline.state().entries.completed_at(db, &keys)?;
+    Ok(completed.iter().map(Option::is_some).collect())
+}
+
+/// How what lies at a position ended before, if it did. That it has a letter elsewhere holds without
+/// deduplication as well: a letter is written once.
+fn ended(db: &Connection, pipeline: &Pipeline, position: Position) -> rusqlite::Result<Option<Verdict>> {
+    if !pipeline.completed(position) {
         return Ok(None);
     }
-    let sql = "SELECT 1 FROM entries WHERE pipeline = ?1 AND key = ?2";
-    let row = params![pipeline.id, key.as_slice()];
-    let found = db.prepare_cached(sql)?.query_row(row, |_| Ok(())).optional()?;
-    Ok(found.and(duplicate))
+    let lettered = ranges::is_within(db, pipeline.id, Kind::Lettered, position)?;
+    let duplicate = pipeline.dedup.then_some(Verdict::Duplicate);
+    Ok(if lettered { Some(Verdict::Lettered) } else { duplicate })
 }
 
 fn past(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::Result<Option<Past>> {

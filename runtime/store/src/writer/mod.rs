@@ -70,9 +70,12 @@ impl Writer {
         }
     }
 
-    /// Tells how long a pipeline keeps its completed keys.
-    pub fn keep(&self, pipeline: i64, ms: u64) {
-        self.send(Op::Keep { pipeline, ms });
+    /// Fills the memory of a pipeline that begins, and looks after what it keeps from then on. Blocks.
+    pub fn open(&self, pipeline: &Arc<Pipeline>) -> Result<(), StoreError> {
+        let (answer, answered) = channel();
+        self.send(Op::Open(pipeline.clone(), answer));
+        let ended = |_| StoreError::Stopped("its writer has ended".to_owned());
+        Ok(answered.recv().map_err(ended)??)
     }
 
     /// Refuses everything from now on: what is on disk, or in memory of it, is unknown.
@@ -188,7 +191,7 @@ impl Loop {
         while let Some(op) = waiting.pop_front_if(|op| !is_change(op)) {
             match op {
                 Op::Forget { pipeline, what } => self.forget(&pipeline, what),
-                Op::Keep { pipeline, ms } => self.prune.keep(pipeline, ms),
+                Op::Open(pipeline, answer) => self.open(pipeline, &answer),
                 Op::Rebase(queues) => self.rebase(&queues),
                 Op::Stop => return false,
                 // Neither waits here: `take` has kept the claims apart.
@@ -260,9 +263,16 @@ impl Loop {
             Ok(()) => {
                 points::reach("committed");
                 self.pace.observe(count, applied, begun.elapsed().saturating_sub(applied));
-                tally.take_effect();
+                let full = tally.take_effect();
                 for ((_, _, answer), results) in ops.into_iter().zip(results) {
                     reply(answer, results);
+                }
+                for pipeline in full {
+                    if self.close_segment(&pipeline).is_err() {
+                        tracing::debug!(
+                            "a segment of the ledger stays open until the store can write again"
+                        );
+                    }
                 }
             }
             Err(class) => {
@@ -328,19 +338,14 @@ impl Loop {
         Ok(())
     }
 
-    fn tidy(&mut self) {
-        if self.shared.failed.get().is_some() {
-            return;
+    fn open(&mut self, pipeline: Arc<Pipeline>, answer: &Sender<rusqlite::Result<()>>) {
+        let before = self.prune.leave(pipeline.id);
+        let loaded = pipeline.load(&self.db, before.and_then(Arc::into_inner));
+        if loaded.is_ok() {
+            self.prune.keep(pipeline);
         }
-        let now = self.clock.now_ms();
-        if let Err(error) = self.prune.look(&self.db, now) {
-            tracing::debug!(%error, "expired ledger entries stay until they can be read");
-        }
-        if self.prune.has_expired() {
-            let pruned = self.transaction(false, |me| me.prune.remove(&me.db));
-            if pruned.is_err() {
-                tracing::debug!("expired ledger entries stay until the store can write again");
-            }
+        if answer.send(loaded).is_err() {
+            tracing::debug!("nobody waits for the pipeline any more");
         }
     }
 

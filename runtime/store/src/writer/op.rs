@@ -50,11 +50,8 @@ pub enum Op {
         pipeline: Arc<Pipeline>,
         what: Forget,
     },
-    /// A pipeline keeps its completed keys for so many milliseconds.
-    Keep {
-        pipeline: i64,
-        ms: u64,
-    },
+    /// A pipeline begins: memory is filled from the tables here, where nothing changes them meanwhile.
+    Open(Arc<Pipeline>, std::sync::mpsc::Sender<rusqlite::Result<()>>),
     /// The wall clock went back: waits are measured anew from now, and these queues look again.
     Rebase(Vec<Arc<Queue>>),
     Stop,

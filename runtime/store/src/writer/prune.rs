@@ -1,92 +1,82 @@
-//! Expired ledger entries go in small steps, between the groups of others.
-//!
-//! Entries are in the order of their completion, so a walk goes from the first on, past those of
-//! pipelines that keep theirs for longer, and ends where nothing later can have expired.
+//! What the ledger keeps is put away and removed by the segment, between the groups of others.
 
-use rusqlite::{Connection, params};
+use super::Loop;
+use crate::ledger::Pipeline;
+use pelton_core::ports::Class;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Rows looked at in one step.
-const STEP: i64 = 500;
-/// Between two steps of a walk: 25,000 rows a second, more than can be completed.
+/// Between two looks, which ask memory alone.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two segments: others commit meanwhile.
 const STRIDE: Duration = Duration::from_millis(20);
-/// After a walk that found something, and after one that did not.
-const SOON: Duration = Duration::from_secs(1);
-const LATER: Duration = Duration::from_secs(60);
 /// A clock that leapt is believed after it has stayed for so long.
 const QUARANTINE: Duration = Duration::from_secs(3_600);
 const LEAP_MS: u64 = 60_000;
 
-/// Walks along the entries, oldest first, again and again.
+/// What is to be done with a segment.
+pub enum Chore {
+    /// It has been open for long.
+    Close(Arc<Pipeline>),
+    /// The oldest one has expired.
+    Remove(Arc<Pipeline>),
+}
+
+/// Looks after the segments of the pipelines that run.
 pub struct Pruner {
-    /// Where the walk has come to.
-    after: i64,
-    /// How long pipelines keep their entries, in milliseconds.
-    lives: Vec<(i64, u64)>,
+    pipelines: Vec<Arc<Pipeline>>,
     seen: Option<(Instant, u64)>,
     distrust: Option<Instant>,
     next: Instant,
-    found: bool,
-    expired: Vec<i64>,
 }
 
 impl Default for Pruner {
     fn default() -> Self {
-        Self {
-            after: 0,
-            lives: Vec::new(),
-            seen: None,
-            distrust: None,
-            next: Instant::now() + SOON,
-            found: false,
-            expired: Vec::new(),
-        }
+        Self { pipelines: Vec::new(), seen: None, distrust: None, next: Instant::now() + LOOK }
     }
 }
 
 impl Pruner {
-    /// How long a pipeline keeps its entries.
-    pub fn keep(&mut self, pipeline: i64, ms: u64) {
-        self.lives.retain(|(p, _)| *p != pipeline);
-        self.lives.push((pipeline, ms));
+    /// A pipeline begins.
+    pub fn keep(&mut self, pipeline: Arc<Pipeline>) {
+        self.pipelines.push(pipeline);
     }
 
-    /// How long until the next step.
+    /// Another one begins in the place of one that has ended.
+    pub fn leave(&mut self, id: i64) -> Option<Arc<Pipeline>> {
+        let place = self.pipelines.iter().position(|known| known.id == id)?;
+        Some(self.pipelines.swap_remove(place))
+    }
+
+    /// How long until the next look.
     pub fn wait(&self) -> Duration {
         self.next.saturating_duration_since(Instant::now())
     }
 
-    /// Whether a step is to be made.
+    /// Whether it is time for one.
     pub fn is_due(&self) -> bool {
         self.wait().is_zero()
     }
 
-    /// Whether `look` has found something to remove.
-    pub fn has_expired(&self) -> bool {
-        !self.expired.is_empty()
+    /// Nothing can be done now.
+    pub fn rest(&mut self) {
+        self.next = Instant::now() + LOOK;
     }
 
-    /// Looks at the next rows, and says when to look again.
-    pub fn look(&mut self, db: &Connection, wall_ms: u64) -> rusqlite::Result<()> {
+    /// Looks for something to be done, and says when to look again.
+    pub fn look(&mut self, wall_ms: u64) -> Option<Chore> {
         let now = Instant::now();
-        self.expired.clear();
-        self.next = now + LATER;
-        let shortest = self.lives.iter().map(|(_, ms)| *ms).min();
-        let (true, Some(shortest)) = (self.believes(now, wall_ms), shortest) else { return Ok(()) };
-        let ended = self.step(db, wall_ms, shortest)?;
-        self.found |= self.has_expired();
-        self.next = now
-            + if !ended {
-                STRIDE
-            } else if self.found {
-                SOON
-            } else {
-                LATER
-            };
-        if ended {
-            (self.after, self.found) = (0, false);
-        }
-        Ok(())
+        let believes = self.believes(now, wall_ms);
+        let chore = self.pipelines.iter().find_map(|pipeline| {
+            let (state, kept_ms) = (pipeline.state(), pipeline.kept_ms);
+            if state.entries.is_old(wall_ms, kept_ms) {
+                return Some(Chore::Close(pipeline.clone()));
+            }
+            let expired = believes && state.entries.has_expired(wall_ms, kept_ms);
+            expired.then(|| Chore::Remove(pipeline.clone()))
+        });
+        self.next = now + if chore.is_some() { STRIDE } else { LOOK };
+        chore
     }
 
     /// False while the wall clock is ahead of the monotonic one by a leap: what looks expired may
@@ -101,35 +91,79 @@ impl Pruner {
         self.seen = Some((now, wall_ms));
         self.distrust.is_none_or(|since| now.duration_since(since) > QUARANTINE)
     }
+}
 
-    /// Notes what of the next rows has expired; true at the end of the walk.
-    fn step(&mut self, db: &Connection, wall_ms: u64, shortest: u64) -> rusqlite::Result<bool> {
-        let sql = "SELECT id, pipeline, completed_at FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2";
-        let mut rows = db.prepare_cached(sql)?;
-        let mut rows = rows.query(params![self.after, STEP])?;
-        let mut looked = 0;
-        while let Some(row) = rows.next()? {
-            let (id, pipeline, completed): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let is_past = |life: u64| (completed as u64).saturating_add(life) < wall_ms;
-            if !is_past(shortest) {
-                return Ok(true);
-            }
-            let life = self.lives.iter().find(|(p, _)| *p == pipeline).map(|(_, ms)| *ms);
-            if life.is_some_and(is_past) {
-                self.expired.push(id);
-            }
-            self.after = id;
-            looked += 1;
+impl Loop {
+    /// One segment of the ledger that is to be put away, or removed.
+    pub(super) fn tidy(&mut self) {
+        let chore = self.prune.look(self.clock.now_ms());
+        let done = match chore {
+            None => Ok(()),
+            Some(Chore::Close(pipeline)) => self.close_segment(&pipeline),
+            Some(Chore::Remove(pipeline)) => self.remove_segment(&pipeline),
+        };
+        if done.is_err() {
+            tracing::debug!("segments of the ledger stay as they are until the store can write again");
+            self.prune.rest();
         }
-        Ok(looked < STEP)
     }
 
-    /// Removes what was found.
-    pub fn remove(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        let mut delete = db.prepare_cached("DELETE FROM entries WHERE id = ?1")?;
-        for id in &self.expired {
-            delete.execute([id])?;
-        }
+    /// Not synced: what is lost with the machine is as it was.
+    pub(super) fn close_segment(&mut self, pipeline: &Pipeline) -> Result<(), Class> {
+        let mut closed = None;
+        self.transaction(false, |me| {
+            closed = Some(pipeline.state().entries.close(&me.db)?);
+            Ok(())
+        })?;
+        closed.into_iter().for_each(|closed| pipeline.state().entries.closed(closed));
         Ok(())
+    }
+
+    fn remove_segment(&mut self, pipeline: &Pipeline) -> Result<(), Class> {
+        self.transaction(false, |me| pipeline.state().entries.remove_oldest(&me.db))?;
+        pipeline.state().entries.removed_oldest();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::PipelineOptions;
+    use rusqlite::Connection;
+
+    const KEPT_MS: u64 = 10_000;
+
+    /// A pipeline with a segment whose keys were completed then.
+    fn with_a_segment(completed_at: u64) -> Arc<Pipeline> {
+        let mut db = Connection::open_in_memory().unwrap();
+        crate::db::schema::migrate(&mut db).unwrap();
+        let options = PipelineOptions {
+            dedup: true,
+            expires_after_ms: KEPT_MS,
+            dead_letter_queue: None,
+            handler_digest: "sha256:none".into(),
+        };
+        let pipeline = Pipeline::new(1, "orders", &options, None);
+        {
+            let entries = &mut pipeline.state().entries;
+            entries.add(&db, &[[7; 16]], completed_at).unwrap();
+            let closed = entries.close(&db).unwrap();
+            entries.closed(closed);
+        }
+        Arc::new(pipeline)
+    }
+
+    #[test]
+    fn a_clock_that_leaps_removes_nothing() {
+        let begin = 1_700_000_000_000;
+        for (leap, removes) in [(KEPT_MS, false), (KEPT_MS + 1, true), (3_600_000, false)] {
+            let mut pruner = Pruner::default();
+            pruner.keep(with_a_segment(begin));
+            assert!(pruner.look(begin).is_none());
+            let chore = pruner.look(begin + leap);
+            assert_eq!(matches!(chore, Some(Chore::Remove(_))), removes, "after {leap} ms");
+        }
     }
 }

@@ -119,8 +119,9 @@ impl Tally {
         Ok(())
     }
 
-    /// The group has committed: memory follows.
-    pub fn take_effect(self) {
+    /// The group has committed: memory follows. The pipelines whose open segment is full.
+    pub fn take_effect(self) -> Vec<Arc<Pipeline>> {
+        let mut full = Vec::new();
         for of in self.pipelines.into_values() {
             let mut state = of.pipeline.state();
             for (claim, _) in &of.taken {
@@ -128,10 +129,14 @@ impl Tally {
                     state.live.remove(&claim.chunk);
                 }
             }
+            let is_full = !of.keys.is_empty() && state.entries.is_full();
+            drop(state);
+            full.extend(is_full.then_some(of.pipeline));
         }
         for (queue, effects) in self.effects {
             queue.follow(effects.into_iter());
         }
+        full
     }
 
     /// The group has failed: its claims live on. What memory holds of the tables is put back too.
@@ -193,19 +198,11 @@ impl Of {
         Ok(())
     }
 
-    /// In their order, which is that of the index.
-    fn write_keys(&mut self, db: &Connection, now: u64) -> rusqlite::Result<()> {
-        self.keys.sort_unstable();
-        let Some(last) = self.keys.last() else { return Ok(()) };
-        let mut state = self.pipeline.state();
-        state.highest = state.highest.max(Some(*last));
-        let sql = "INSERT INTO entries(pipeline, key, completed_at) VALUES (?1, ?2, ?3)
-                   ON CONFLICT DO NOTHING";
-        let mut insert = db.prepare_cached(sql)?;
-        for key in &self.keys {
-            insert.execute(params![self.pipeline.id, key.as_slice(), now as i64])?;
+    fn write_keys(&self, db: &Connection, now: u64) -> rusqlite::Result<()> {
+        if self.keys.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.pipeline.state().entries.add(db, &self.keys, now)
     }
 
     fn write_counts(&self, db: &Connection) -> rusqlite::Result<()> {
