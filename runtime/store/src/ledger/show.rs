@@ -1,6 +1,6 @@
 //! What the ledger knows of one key, and forgetting it.
 
-use super::entries::Entries;
+use super::entries;
 use super::identity::encode;
 use super::key::ledger_key;
 use super::ranges::{Kind, is_within};
@@ -62,7 +62,7 @@ fn in_topic(db: &Connection, pipeline: i64, text: &str) -> rusqlite::Result<Opti
 pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<Option<LedgerEntry>> {
     let mut entry = LedgerEntry::default();
     let completed: Option<Option<u64>> = match identity {
-        Identity::Key(key) => Entries::load(db, pipeline)?.completed_at(db, &[key])?[0].map(Some),
+        Identity::Key(key) => entries::find(db, pipeline, &key)?.map(Some),
         Identity::Position(p) => {
             entry.lettered = is_within(db, pipeline, Kind::Lettered, p)?;
             (!entry.lettered && is_within(db, pipeline, Kind::Completed, p)?).then_some(None)
@@ -100,7 +100,7 @@ pub fn forget(db: &Connection, pipeline: i64, identities: &[Identity]) -> rusqli
         }
     }
     if !keys.is_empty() {
-        gone += Entries::load(db, pipeline)?.forget(db, &keys)?;
+        gone += entries::forget(db, pipeline, &keys)?;
     }
     Ok(gone > 0)
 }

@@ -76,7 +76,7 @@ impl Entries {
 
     /// Sorts what is open into a segment of its own. It counts when the transaction has been committed.
     pub fn close(&self, db: &Connection) -> rusqlite::Result<Closed> {
-        let mut entries = Open::drain(db, self.pipeline)?;
+        let mut entries = open::drain(db, self.pipeline)?;
         // Of a key that was completed again the last time counts.
         entries.sort_unstable_by(|a, b| b.cmp(a));
         entries.dedup_by_key(|entry| entry.0);
@@ -107,15 +107,28 @@ impl Entries {
     pub fn removed_oldest(&mut self) {
         self.full.removed_oldest();
     }
+}
 
-    /// Forgets keys; how many entries there were. Whoever else has loaded them finds them gone.
-    pub fn forget(&self, db: &Connection, keys: &[Key]) -> rusqlite::Result<usize> {
-        let mut gone = Open::forget(db, self.pipeline, &keys.iter().copied().collect())?;
-        for (place, number) in self.full.candidates(keys) {
-            gone += usize::from(segment::forget(db, self.pipeline, number, &keys[place])?);
+/// When a key was completed, if it was, and is kept: for one that has loaded nothing.
+pub fn find(db: &Connection, pipeline: i64, key: &Key) -> rusqlite::Result<Option<u64>> {
+    let mut found = open::find(db, pipeline, key)?;
+    for number in segment::around(db, pipeline, key)? {
+        if found.is_none() {
+            found = segment::completed_at(db, pipeline, number, key)?;
         }
-        Ok(gone)
     }
+    Ok(found)
+}
+
+/// Forgets keys; how many entries there were. Who has loaded them finds them gone.
+pub fn forget(db: &Connection, pipeline: i64, keys: &[Key]) -> rusqlite::Result<usize> {
+    let mut gone = open::forget(db, pipeline, &keys.iter().copied().collect())?;
+    for key in keys {
+        for number in segment::around(db, pipeline, key)? {
+            gone += usize::from(segment::forget(db, pipeline, number, key)?);
+        }
+    }
+    Ok(gone)
 }
 
 /// A segment that was written, and is not known yet.

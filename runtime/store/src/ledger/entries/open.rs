@@ -6,6 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
+/// Keys of a row, at most: it fills a page of the database.
+const ROW: usize = 250;
 /// Bits of a row's number that are its own; those above are its pipeline's.
 const ROW_BITS: u32 = 40;
 
@@ -76,45 +78,57 @@ impl Open {
 
     /// Adds what one group has completed.
     pub fn add(&mut self, db: &Connection, keys: &[Key], now: u64) -> rusqlite::Result<()> {
-        let row = self.last_row + 1;
-        let sql = "INSERT INTO recent(id, completed_at, keys) VALUES (?1, ?2, ?3)";
-        db.prepare_cached(sql)?.execute(params![row, now as i64, keys.as_flattened()])?;
         if self.rows.is_empty() {
             self.first_ms = now;
         }
-        self.last_row = row;
-        self.rows.extend(keys.iter().map(|key| (*key, row)));
+        for keys in keys.chunks(ROW) {
+            self.last_row += 1;
+            let sql = "INSERT INTO recent(id, completed_at, keys) VALUES (?1, ?2, ?3)";
+            db.prepare_cached(sql)?.execute(params![self.last_row, now as i64, keys.as_flattened()])?;
+            self.rows.extend(keys.iter().map(|key| (*key, self.last_row)));
+        }
         Ok(())
-    }
-
-    /// Takes everything out of the table, in its order. What memory has is as before.
-    pub fn drain(db: &Connection, pipeline: i64) -> rusqlite::Result<Vec<Entry>> {
-        let mut all = Vec::new();
-        each(db, pipeline, |_, at, keys| all.extend(keys.iter().map(|key| (*key, at))))?;
-        let rows = rows_of(pipeline);
-        let sql = "DELETE FROM recent WHERE id BETWEEN ?1 AND ?2";
-        db.prepare_cached(sql)?.execute(params![rows.start(), rows.end()])?;
-        Ok(all)
     }
 
     /// Begins the next one: the table has nothing of this one any more.
     pub fn clear(&mut self) {
         *self = Self { last_row: self.last_row, ..Self::default() };
     }
+}
 
-    /// Removes keys from the table; how many were there. What memory has is looked up again.
-    pub fn forget(db: &Connection, pipeline: i64, keys: &HashSet<Key>) -> rusqlite::Result<usize> {
-        let mut changed = Vec::new();
-        each(db, pipeline, |row, _, all| {
-            let left: Vec<Key> = all.iter().filter(|key| !keys.contains(*key)).copied().collect();
-            if left.len() < all.len() {
-                changed.push((row, all.len() - left.len(), left));
-            }
-        })?;
-        for (row, _, left) in &changed {
-            let sql = "UPDATE recent SET keys = ?2 WHERE id = ?1";
-            db.prepare_cached(sql)?.execute(params![row, left.as_flattened()])?;
+/// When a key was completed, if it is in the table.
+pub fn find(db: &Connection, pipeline: i64, key: &Key) -> rusqlite::Result<Option<u64>> {
+    let mut found = None;
+    each(db, pipeline, |_, at, keys| {
+        if keys.contains(key) {
+            found = Some(at);
         }
-        Ok(changed.iter().map(|(_, gone, _)| gone).sum())
+    })?;
+    Ok(found)
+}
+
+/// Takes everything out of the table, in its order.
+pub fn drain(db: &Connection, pipeline: i64) -> rusqlite::Result<Vec<Entry>> {
+    let mut all = Vec::new();
+    each(db, pipeline, |_, at, keys| all.extend(keys.iter().map(|key| (*key, at))))?;
+    let rows = rows_of(pipeline);
+    let sql = "DELETE FROM recent WHERE id BETWEEN ?1 AND ?2";
+    db.prepare_cached(sql)?.execute(params![rows.start(), rows.end()])?;
+    Ok(all)
+}
+
+/// Removes keys from the table; how many were there.
+pub fn forget(db: &Connection, pipeline: i64, keys: &HashSet<Key>) -> rusqlite::Result<usize> {
+    let mut changed = Vec::new();
+    each(db, pipeline, |row, _, all| {
+        let left: Vec<Key> = all.iter().filter(|key| !keys.contains(*key)).copied().collect();
+        if left.len() < all.len() {
+            changed.push((row, all.len() - left.len(), left));
+        }
+    })?;
+    for (row, _, left) in &changed {
+        let sql = "UPDATE recent SET keys = ?2 WHERE id = ?1";
+        db.prepare_cached(sql)?.execute(params![row, left.as_flattened()])?;
     }
+    Ok(changed.iter().map(|(_, gone, _)| gone).sum())
 }

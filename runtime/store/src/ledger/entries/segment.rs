@@ -126,6 +126,13 @@ fn again(db: &Connection, pipeline: i64, number: i64) -> rusqlite::Result<Summar
     Ok(Summary::of(number, &entries))
 }
 
+/// The segments that may have a key, by their bounds: the last first.
+pub fn around(db: &Connection, pipeline: i64, key: &Key) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT number FROM segments WHERE pipeline = ?1 AND first <= ?2 AND last >= ?2 ORDER BY number DESC";
+    let mut rows = db.prepare_cached(sql)?;
+    rows.query_map(params![pipeline, key], |row| row.get(0))?.collect()
+}
+
 /// When a key was completed, if it is in this segment.
 pub fn completed_at(
     db: &Connection,

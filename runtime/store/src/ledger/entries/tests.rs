@@ -53,6 +53,8 @@ fn count(db: &Connection, table: &str) -> i64 {
 #[derive(Debug, Clone)]
 enum Step {
     Add(Vec<u64>),
+    /// They are added by a group that fails.
+    Undo(Vec<u64>),
     Close,
     Restart,
     /// By this process, or by another.
@@ -63,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
     let numbers = prop::collection::vec(0..200u64, 1..40);
     prop_oneof![
         4 => numbers.clone().prop_map(Step::Add),
+        1 => numbers.clone().prop_map(Step::Undo),
         1 => Just(Step::Close),
         1 => Just(Step::Restart),
         1 => numbers.prop_map(Step::Forget),
@@ -83,16 +86,25 @@ proptest! {
                     entries.add(&db, &added, now).unwrap();
                     model.extend(numbers.into_iter().map(|n| (n, now)));
                 }
+                Step::Undo(numbers) => {
+                    let added: Vec<Key> = numbers.into_iter().map(key).collect();
+                    db.execute_batch("BEGIN").unwrap();
+                    entries.add(&db, &added, now).unwrap();
+                    db.execute_batch("ROLLBACK").unwrap();
+                    entries.reload(&db).unwrap();
+                }
                 Step::Close => close(&mut entries, &db),
                 Step::Restart => entries = load(&db),
                 Step::Forget(numbers) => {
                     let forgotten: Vec<Key> = numbers.iter().map(|n| key(*n)).collect();
-                    load(&db).forget(&db, &forgotten).unwrap();
+                    forget(&db, PIPELINE, &forgotten).unwrap();
                     model.retain(|n, _| !numbers.contains(n));
                 }
             }
             let wanted: Vec<Option<u64>> = (0..200).map(|n| model.get(&n).copied()).collect();
-            prop_assert_eq!(entries.completed_at(&db, &keys(0..200)).unwrap(), wanted);
+            prop_assert_eq!(entries.completed_at(&db, &keys(0..200)).unwrap(), &wanted[..]);
+            let found: Vec<_> = keys(0..200).iter().map(|key| find(&db, PIPELINE, key).unwrap()).collect();
+            prop_assert_eq!(found, wanted);
         }
     }
 }
@@ -135,7 +147,7 @@ fn pipelines_know_nothing_of_each_other() {
         entries.add(&db, &[key(20 + n)], n).unwrap();
     }
     close(&mut all[1], &db);
-    all[1].forget(&db, &keys(10..13)).unwrap();
+    assert_eq!(forget(&db, PIPELINE, &keys(10..13)).unwrap(), 1);
     all[1].remove_oldest(&db).unwrap();
     for (pipeline, n) in [(2, 0), (PIPELINE, 1), (4, 2)] {
         let entries = Entries::load(&db, pipeline).unwrap();

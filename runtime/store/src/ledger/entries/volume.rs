@@ -180,6 +180,7 @@ impl Volumes {
         self.oldest += 1;
         if self.all.first().is_some_and(|v| v.first + v.last_ms.len() as i64 == self.oldest) {
             self.all.remove(0);
+            self.oldest = self.all.first().map_or(self.oldest, |next| next.first);
         }
     }
 
