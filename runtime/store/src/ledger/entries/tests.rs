@@ -138,6 +138,25 @@ fn a_segment_goes_when_the_last_of_it_has_expired() {
 }
 
 #[test]
+fn a_segment_that_finds_no_room_stays_open() {
+    let db = database();
+    let mut entries = load(&db);
+    entries.add(&db, &keys(0..5_000), 7).unwrap();
+    let pages: i64 = db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    let limit = |pages: i64| db.pragma_update(None, "max_page_count", pages).unwrap();
+    limit(pages);
+    db.execute_batch("BEGIN").unwrap();
+    assert!(entries.close(&db).is_err());
+    assert!(db.is_autocommit(), "SQLite has rolled it back");
+    entries.add(&db, &[key(5_000)], 8).unwrap();
+    limit(pages * 10);
+    close(&mut entries, &db);
+    assert_eq!(["segments", "recent"].map(|table| count(&db, table)), [1, 0]);
+    let known = entries.completed_at(&db, &keys(0..5_002)).unwrap();
+    assert_eq!(known, [vec![Some(7); 5_000], vec![Some(8), None]].concat());
+}
+
+#[test]
 fn pipelines_know_nothing_of_each_other() {
     let db = database();
     let mut all = [2, PIPELINE, 4].map(|pipeline| Entries::load(&db, pipeline).unwrap());
