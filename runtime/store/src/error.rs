@@ -32,6 +32,20 @@ pub enum StoreError {
         /// Ours.
         known: i64,
     },
+    /// A worker of an older Pelton has the file, and would not know it any more in the form of this one.
+    #[error(
+        "{} has schema version {found}, this Pelton wants {known}, and process {pid} runs with it. Restart that worker with this Pelton, or use the one it runs with; if it was started just now, try again", path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+        /// The worker.
+        pid: u32,
+    },
     /// The file is not ours, or damaged.
     #[error("{} is damaged or no Pelton database: {why}. Nothing was changed. Restore it from a copy, or move it away to begin anew (what is in it is lost then)", path.display())]
     Damaged {
@@ -78,6 +92,7 @@ impl StoreError {
             Self::Owned { .. }
             | Self::Open { .. }
             | Self::Newer { .. }
+            | Self::Older { .. }
             | Self::Damaged { .. }
             | Self::OldSqlite { .. }
             | Self::Stopped(_) => Class::Permanent,

@@ -64,6 +64,7 @@ fn store_fail(error: StoreError) -> Fail {
         StoreError::Owned { .. }
         | StoreError::Open { .. }
         | StoreError::Newer { .. }
+        | StoreError::Older { .. }
         | StoreError::Damaged { .. } => CONFIG,
         _ => crate::exit::INTERNAL,
     };

@@ -50,8 +50,9 @@ pub fn private_file(path: &Path) -> Result<std::fs::File, StoreError> {
     opened.map_err(|source| StoreError::Open { path: path.to_owned(), source })
 }
 
-/// Opens the database for writing, making or migrating it, and checks that it is ours and sound.
-pub fn open(dir: &Path, check: bool) -> Result<Connection, StoreError> {
+/// Opens the database for writing, making or migrating it, and sees that it is ours. The owner checks that it is
+/// sound; who is not changes nothing under an owner.
+pub fn open(dir: &Path, owns: bool) -> Result<Connection, StoreError> {
     let found = rusqlite::version();
     if rusqlite::version_number() < SQLITE_FLOOR.0 {
         return Err(StoreError::OldSqlite { found, needed: SQLITE_FLOOR.1 });
@@ -71,7 +72,7 @@ pub fn open(dir: &Path, check: bool) -> Result<Connection, StoreError> {
     let mut db = raw(&path)?;
     let known = schema::STEPS.len() as i64;
     let version = identify(&db, &path, known)?;
-    if check && size <= CHECKED_WHOLE {
+    if owns && size <= CHECKED_WHOLE {
         let sound = db.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0));
         let sound = sound.map_err(|e| unreadable(e, &damaged))?;
         if sound != "ok" {
@@ -79,6 +80,13 @@ pub fn open(dir: &Path, check: bool) -> Result<Connection, StoreError> {
         }
     }
     tune(&db, WRITER_CACHE_KIB).map_err(|e| unreadable(e, &damaged))?;
+    // What has no version yet is being made.
+    if !owns
+        && (1..known).contains(&version)
+        && let Some(pid) = Owner::of(dir)
+    {
+        return Err(StoreError::Older { path, found: version, known, pid });
+    }
     if version < known {
         schema::migrate(&mut db).map_err(|e| unreadable(e, &damaged))?;
     }

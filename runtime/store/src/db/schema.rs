@@ -75,7 +75,7 @@ ALTER TABLE letters ADD COLUMN tombstone INTEGER NOT NULL DEFAULT 0;
 const ENTRIES: &str = "
 ALTER TABLE entries RENAME TO older;
 
--- Completed keys that are in no segment yet: a row for each group. id is pipeline << 40 | number; keys are of 16 bytes.
+-- Completed keys that are in no segment yet: rows of each group. id is pipeline << 40 | number; keys are of 16 bytes.
 CREATE TABLE recent(id INTEGER PRIMARY KEY, completed_at INTEGER NOT NULL, keys BLOB NOT NULL);
 
 -- Those of a segment, sorted: 16 bytes of key, 6 of the time of its completion.

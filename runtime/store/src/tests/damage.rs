@@ -66,6 +66,26 @@ fn a_newer_schema_is_refused() {
     assert!(why.contains("schema version 99") && why.contains("newer"), "{why}");
 }
 
+/// A command of a newer Pelton, beside a worker that was not restarted yet.
+#[test]
+fn a_worker_of_an_older_version_keeps_its_tables() {
+    let dir = filled();
+    let owner = crate::db::Owner::take(dir.path()).unwrap();
+    let db = rusqlite::Connection::open(crate::db::file(dir.path())).unwrap();
+    let version = || db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
+    let known = version();
+    db.pragma_update(None, "user_version", known - 1).unwrap();
+    let beside = || Store::open_beside(dir.path(), Options::default());
+    let why = beside().err().unwrap().to_string();
+    assert!(why.contains(&format!("process {} runs with it. Restart", std::process::id())), "{why}");
+    assert_eq!(version(), known - 1, "nothing was changed");
+    drop(owner);
+    // The tables are there already: the step is tried, once nobody runs.
+    assert!(!beside().err().unwrap().to_string().contains("Restart"));
+    db.pragma_update(None, "user_version", known).unwrap();
+    assert!(beside().is_ok());
+}
+
 #[test]
 fn an_empty_file_beside_a_full_log_is_not_taken_for_a_new_one() {
     let dir = dir();
