@@ -12,7 +12,7 @@ pub struct Header {
 }
 
 /// What was published. Immutable from the receipt on, and shared by reference from then.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
     /// The broker's identity of the message; the same on every redelivery.
     pub id: String,

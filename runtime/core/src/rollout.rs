@@ -312,12 +312,7 @@ mod tests {
             id: id.to_string(),
             pipeline: "p".into(),
             origin: "q".into(),
-            key: None,
-            headers: Vec::new(),
-            body: Vec::new(),
-            published_at_ms: None,
-            replayed: false,
-            tombstone: false,
+            ..Message::default()
         };
         let taken = (0..20_000).filter(|id| trial.takes(None, &message(*id), 7)).count();
         assert!((800..1_200).contains(&taken), "{taken}");

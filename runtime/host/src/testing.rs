@@ -11,12 +11,7 @@ pub(crate) fn work(id: &str) -> Work {
             id: id.to_owned(),
             pipeline: "p".into(),
             origin: "q".into(),
-            key: None,
-            headers: Vec::new(),
-            body: Vec::new(),
-            published_at_ms: None,
-            replayed: false,
-            tombstone: false,
+            ..Message::default()
         }),
         attempt: 1,
         lane: None,

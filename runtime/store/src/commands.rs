@@ -74,9 +74,11 @@ impl Store {
             for (letter, _) in letters {
                 letters::put_back(db, letter, now)?;
             }
-            let back: Vec<_> = letters.iter().map(|(l, key)| identity_of(l, key.as_deref())).collect();
             // A pipeline that never ran has no entries.
-            id.map_or(Ok(false), |id| show::forget(db, id, &back))?;
+            if let Some(id) = id {
+                let back: Vec<_> = letters.iter().map(|(l, key)| identity_of(l, key.as_deref())).collect();
+                show::forget(db, id, &back)?;
+            }
             Ok(())
         })
     }

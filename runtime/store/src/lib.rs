@@ -166,9 +166,11 @@ impl Store {
                    ON CONFLICT DO UPDATE SET handler = excluded.handler RETURNING id";
         let id =
             self.write(&db, |db| Ok(db.query_row(sql, [name, &*options.handler_digest], |r| r.get(0))?))?;
-        drop(db);
-        let pipeline = Arc::new(Pipeline::new(id, name, &options, letters_to));
-        running.writer.open(&pipeline)?;
+        // Nobody changes its tables until it is handed to the writer; and the writer waits for no large one.
+        let pipeline = Pipeline::new(id, name, &options, letters_to);
+        pipeline.load(&db, running.writer.leave(id)?)?;
+        let pipeline = Arc::new(pipeline);
+        running.writer.keep(&pipeline);
         Ok(PipelineStore { pipeline, writer: running.writer.clone(), redo: false })
     }
 

@@ -10,7 +10,7 @@ use crate::sample::alternate;
 use anyhow::{Context, Result, anyhow, bail};
 use pelton_core::ports::{ClaimItem, Completion, Ledger, Verdict};
 use pelton_core::{Identity, Message};
-use pelton_store::{Options, PipelineOptions, PipelineStore, Store, ledger_key};
+use pelton_store::{Options, PipelineStore, Store, ledger_key};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,13 +62,7 @@ fn filled(work_dir: &Path, entries: u64, dedup: Dedup) -> Result<PathBuf> {
     eprintln!("filling a ledger with {entries} keys, once");
     let dir = tempfile::tempdir_in(work_dir)?;
     let store = Store::open_owner(dir.path(), Options::default())?;
-    let options = PipelineOptions {
-        dedup: true,
-        expires_after_ms: u64::MAX >> 1,
-        dead_letter_queue: None,
-        handler_digest: "sha256:none".into(),
-    };
-    let ledger = store.pipeline(NAME, options)?;
+    let ledger = store.pipeline(NAME, ours::options("sha256:none".into())?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     for first in (0..entries).step_by(BATCH) {
         let keys = (first..first + BATCH as u64).map(|n| key(n, entries, dedup));
@@ -93,17 +87,7 @@ fn key(number: u64, entries: u64, dedup: Dedup) -> [u8; 16] {
 
 /// As a worker completes them, so that the ledger has the shape it would have.
 async fn complete(ledger: &PipelineStore, keys: Vec<[u8; 16]>) -> Result<()> {
-    let message = Arc::new(Message {
-        id: String::new(),
-        pipeline: NAME.into(),
-        origin: NAME.into(),
-        key: None,
-        headers: Vec::new(),
-        body: Vec::new(),
-        published_at_ms: None,
-        replayed: false,
-        tombstone: false,
-    });
+    let message = Arc::<Message>::default();
     let item = |key| ClaimItem { identity: Identity::Key(key), message: message.clone(), attempts: 0 };
     let claimed = ledger.claim(keys.iter().copied().map(item).collect(), false).await;
     let verdicts = claimed.map_err(|class| anyhow!("nothing can be claimed: {class:?}"))?;

@@ -55,17 +55,8 @@ fn traps(_: &Work) -> Outcome {
 }
 
 fn work(id: u64, lane: Option<u64>) -> Work {
-    let message = Message {
-        id: format!("m{id}"),
-        pipeline: "p".into(),
-        origin: "q".into(),
-        key: None,
-        headers: Vec::new(),
-        body: Vec::new(),
-        published_at_ms: None,
-        replayed: false,
-        tombstone: false,
-    };
+    let message =
+        Message { id: format!("m{id}"), pipeline: "p".into(), origin: "q".into(), ..Message::default() };
     Work { message: Arc::new(message), attempt: 1, lane: lane.map(Lane), idempotency_key: String::new() }
 }
 

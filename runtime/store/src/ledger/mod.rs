@@ -84,11 +84,16 @@ impl Pipeline {
         let state = before.map(|before| before.state.into_inner().unwrap_or_else(PoisonError::into_inner));
         let entries = state.map_or_else(|| Entries::load(db, self.id), |state| Ok(state.entries))?;
         self.state().entries = entries;
-        self.reload(db)
+        self.read(db)
     }
 
     /// Reads again what a group has changed that failed.
     pub fn reload(&self, db: &Connection) -> rusqlite::Result<()> {
+        self.read(db)?;
+        self.state().entries.reload(db)
+    }
+
+    fn read(&self, db: &Connection) -> rusqlite::Result<()> {
         let mut ranges: HashMap<u32, Ranges> = HashMap::new();
         let mut rows = db.prepare_cached(
             "SELECT partition, first, last FROM ranges WHERE pipeline = ?1 AND partition <= ?2",
@@ -101,7 +106,7 @@ impl Pipeline {
         let attempted = Attempted::read(db, self.id)?;
         let mut state = self.state();
         (state.ranges, state.attempted) = (ranges, attempted);
-        state.entries.reload(db)
+        Ok(())
     }
 
     /// Ends a claim, once.

@@ -26,17 +26,7 @@ pub fn item_in(partition: u32, offset: u64) -> ClaimItem {
 
 /// An empty message.
 pub fn item_of(id: String, identity: Identity) -> ClaimItem {
-    let message = Message {
-        id,
-        pipeline: NAME.into(),
-        origin: "orders".into(),
-        key: None,
-        headers: Vec::new(),
-        body: Vec::new(),
-        published_at_ms: None,
-        replayed: false,
-        tombstone: false,
-    };
+    let message = Message { id, pipeline: NAME.into(), origin: "orders".into(), ..Message::default() };
     ClaimItem { identity, message: Arc::new(message), attempts: 0 }
 }
 

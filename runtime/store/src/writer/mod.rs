@@ -70,12 +70,18 @@ impl Writer {
         }
     }
 
-    /// Fills the memory of a pipeline that begins, and looks after what it keeps from then on. Blocks.
-    pub fn open(&self, pipeline: &Arc<Pipeline>) -> Result<(), StoreError> {
+    /// Looks after what a pipeline keeps, from now on.
+    pub fn keep(&self, pipeline: &Arc<Pipeline>) {
+        self.send(Op::Keep(pipeline.clone()));
+    }
+
+    /// Leaves what a pipeline has kept as it is, since another begins in its place. The pipeline, if nobody else has
+    /// it any more. Blocks.
+    pub fn leave(&self, id: i64) -> Result<Option<Pipeline>, StoreError> {
         let (answer, answered) = channel();
-        self.send(Op::Open(pipeline.clone(), answer));
+        self.send(Op::Leave(id, answer));
         let ended = |_| StoreError::Stopped("its writer has ended".to_owned());
-        Ok(answered.recv().map_err(ended)??)
+        Ok(answered.recv().map_err(ended)?.and_then(Arc::into_inner))
     }
 
     /// Refuses everything from now on: what is on disk, or in memory of it, is unknown.
@@ -191,7 +197,12 @@ impl Loop {
         while let Some(op) = waiting.pop_front_if(|op| !is_change(op)) {
             match op {
                 Op::Forget { pipeline, what } => self.forget(&pipeline, what),
-                Op::Open(pipeline, answer) => self.open(pipeline, &answer),
+                Op::Keep(pipeline) => self.prune.keep(pipeline),
+                Op::Leave(id, answer) => {
+                    if answer.send(self.prune.leave(id)).is_err() {
+                        tracing::debug!("nobody waits for the pipeline any more");
+                    }
+                }
                 Op::Rebase(queues) => self.rebase(&queues),
                 Op::Stop => return false,
                 // Neither waits here: `take` has kept the claims apart.
@@ -336,17 +347,6 @@ impl Loop {
         body(self)?;
         self.db.execute_batch("COMMIT")?;
         Ok(())
-    }
-
-    fn open(&mut self, pipeline: Arc<Pipeline>, answer: &Sender<rusqlite::Result<()>>) {
-        let before = self.prune.leave(pipeline.id);
-        let loaded = pipeline.load(&self.db, before.and_then(Arc::into_inner));
-        if loaded.is_ok() {
-            self.prune.keep(pipeline);
-        }
-        if answer.send(loaded).is_err() {
-            tracing::debug!("nobody waits for the pipeline any more");
-        }
     }
 
     fn rebase(&mut self, queues: &[Arc<Queue>]) {

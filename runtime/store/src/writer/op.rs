@@ -50,8 +50,10 @@ pub enum Op {
         pipeline: Arc<Pipeline>,
         what: Forget,
     },
-    /// A pipeline begins: memory is filled from the tables here, where nothing changes them meanwhile.
-    Open(Arc<Pipeline>, std::sync::mpsc::Sender<rusqlite::Result<()>>),
+    /// A pipeline begins: what it keeps is looked after.
+    Keep(Arc<Pipeline>),
+    /// Another begins in the place of this one.
+    Leave(i64, std::sync::mpsc::Sender<Option<Arc<Pipeline>>>),
     /// The wall clock went back: waits are measured anew from now, and these queues look again.
     Rebase(Vec<Arc<Queue>>),
     Stop,

@@ -42,7 +42,7 @@ impl Pruner {
         self.pipelines.push(pipeline);
     }
 
-    /// Another one begins in the place of one that has ended.
+    /// Another one begins in its place.
     pub fn leave(&mut self, id: i64) -> Option<Arc<Pipeline>> {
         let place = self.pipelines.iter().position(|known| known.id == id)?;
         Some(self.pipelines.swap_remove(place))

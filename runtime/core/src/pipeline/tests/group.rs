@@ -182,12 +182,7 @@ fn delivery(assignment: u32, position: Position, lane: u64) -> Delivery {
         id: position.offset.to_string(),
         pipeline: "p".into(),
         origin: "t".into(),
-        key: None,
-        headers: Vec::new(),
-        body: Vec::new(),
-        published_at_ms: None,
-        replayed: false,
-        tombstone: false,
+        ..Message::default()
     };
     Delivery {
         receipt: Receipt(u64::from(assignment) << 32 | position.offset),

@@ -39,12 +39,7 @@ fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u8]) {
             id: n.to_string(),
             pipeline: "orders".into(),
             origin: "orders".into(),
-            key: None,
-            headers: Vec::new(),
-            body: Vec::new(),
-            published_at_ms: None,
-            replayed: false,
-            tombstone: false,
+            ..Message::default()
         };
         let delivery = Delivery {
             receipt: Receipt(u64::from(*n)),

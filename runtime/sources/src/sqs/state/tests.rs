@@ -26,17 +26,7 @@ fn state() -> State {
 fn arrive(state: &mut State, id: &str, lane: Option<Lane>, since: Instant) {
     let (id, handle, until) = (id.to_owned(), id.to_owned(), since + VISIBILITY);
     let held = Held { id: id.clone(), handle, since, until, lane, ending: false, capped: false };
-    let message = Message {
-        id,
-        pipeline: "orders".into(),
-        origin: "orders".into(),
-        key: None,
-        headers: Vec::new(),
-        body: Vec::new(),
-        published_at_ms: None,
-        replayed: false,
-        tombstone: false,
-    };
+    let message = Message { id, pipeline: "orders".into(), origin: "orders".into(), ..Message::default() };
     let (position, lease_until) = (None, None);
     let make = |receipt, attempts| Delivery {
         receipt,

@@ -1,6 +1,6 @@
 //! The completed keys of a pipeline: a log-structured merge tree of two levels.
 //!
-//! A group of completions adds one row, however random its keys are; memory knows the keys of these rows. When they
+//! A group of completions adds a row, or some, however random its keys are; memory knows the keys of these rows. When they
 //! are many, or the first of them is old, they are sorted into a segment, and memory keeps a fingerprint of each. A segment is
 //! removed when its last key has expired. So neither a completion nor a key that is new costs more for all that
 //! are kept.
@@ -78,9 +78,14 @@ impl Entries {
     pub fn close(&self, db: &Connection) -> rusqlite::Result<Closed> {
         let mut entries = open::drain(db, self.pipeline)?;
         // Of a key that was completed again the last time counts.
-        entries.sort_unstable_by(|a, b| b.cmp(a));
-        entries.dedup_by_key(|entry| entry.0);
-        entries.reverse();
+        entries.sort_unstable();
+        entries.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 = later.1;
+            }
+            same
+        });
         if entries.is_empty() {
             return Ok(Closed(None));
         }
@@ -111,13 +116,15 @@ impl Entries {
 
 /// When a key was completed, if it was, and is kept: for one that has loaded nothing.
 pub fn find(db: &Connection, pipeline: i64, key: &Key) -> rusqlite::Result<Option<u64>> {
-    let mut found = open::find(db, pipeline, key)?;
+    if let Some(at) = open::find(db, pipeline, key)? {
+        return Ok(Some(at));
+    }
     for number in segment::around(db, pipeline, key)? {
-        if found.is_none() {
-            found = segment::completed_at(db, pipeline, number, key)?;
+        if let Some(at) = segment::completed_at(db, pipeline, number, key)? {
+            return Ok(Some(at));
         }
     }
-    Ok(found)
+    Ok(None)
 }
 
 /// Forgets keys; how many entries there were. Who has loaded them finds them gone.
@@ -141,7 +148,7 @@ pub fn convert(db: &Connection) -> rusqlite::Result<()> {
     for pipeline in pipelines {
         tracing::info!(
             pipeline,
-            "the completed keys of an older version are filed anew: a minute for each ten million"
+            "the completed keys of an older version are filed anew, once; this takes a while where there are millions"
         );
         let mut rows = db.prepare("SELECT key, completed_at FROM older WHERE pipeline = ?1 ORDER BY id")?;
         let mut rows = rows.query_map([pipeline], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;

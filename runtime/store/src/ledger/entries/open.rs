@@ -1,4 +1,4 @@
-//! The segment that is being filled: a row for each group, in the order of their commits.
+//! The segment that is being filled: rows of each group, in the order of their commits.
 
 use super::Entry;
 use crate::ledger::key::Key;

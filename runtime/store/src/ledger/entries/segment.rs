@@ -84,7 +84,7 @@ pub fn write(db: &Connection, pipeline: i64, number: i64, entries: &[Entry]) -> 
     Ok(summary)
 }
 
-/// Those of a pipeline, the oldest first; with each the bytes of those that follow.
+/// Those of a pipeline, the oldest first; with each how many keys follow it, or a few more.
 pub fn each(db: &Connection, pipeline: i64, mut each: impl FnMut(Summary, usize)) -> rusqlite::Result<()> {
     let sql = "SELECT total(length(hashes)) FROM segments WHERE pipeline = ?1";
     let mut left = db.prepare_cached(sql)?.query_row([pipeline], |row| row.get::<_, f64>(0))? as usize;
