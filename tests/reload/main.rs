@@ -10,6 +10,7 @@ mod files;
 mod hostile;
 mod kafka;
 mod kills;
+mod memory;
 mod oci;
 mod redis;
 mod refused;

@@ -1,5 +1,6 @@
 //! Many pipelines with one component: compiled once, and replaced in all of them.
 
+use crate::memory::{code, resident};
 use crate::{COMPONENT, order, taken};
 use pelton_tests::components::orders_version;
 use pelton_tests::log::Line;
@@ -26,20 +27,6 @@ fn site(pipelines: usize) -> Site {
     site
 }
 
-/// Bytes of memory with code in it, that come from no file; and what the process has, in KiB.
-fn code_and_memory(pid: u32) -> (u64, u64) {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("the worker runs");
-    let code = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (range, may) = (words.next()?, words.next()?);
-        let from_file = words.nth(3).is_some();
-        let (from, to) = range.split_once('-')?;
-        let at = |text| u64::from_str_radix(text, 16).ok();
-        (may.contains('x') && !from_file).then(|| Some(at(to)? - at(from)?)).flatten()
-    };
-    (maps.lines().filter_map(code).sum(), crate::swaps::memory(pid))
-}
-
 #[test]
 fn a_thousand_pipelines_on_one_file_have_its_code_once() {
     let sizes = [1, MANY].map(|pipelines| {
@@ -54,7 +41,7 @@ fn a_thousand_pipelines_on_one_file_have_its_code_once() {
         let last = format!("p{}", pipelines - 1);
         site.send_lines(&last, &[], &[order(1)]);
         worker.log.wait("it is taken", |line| taken(line) == Some((1, 0)));
-        let sizes = code_and_memory(worker.pid);
+        let sizes = (code(worker.pid), resident(worker.pid));
         worker.stop();
         sizes
     });
