@@ -2,8 +2,17 @@
 
 /// Memory that a process has, in KiB.
 pub fn resident(pid: u32) -> u64 {
-    let status = read(pid, "status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
+    kib(pid, "status", "VmRSS:")
+}
+
+/// What of it is in huge pages, in KiB: each of them stays whole while a byte of it is in use.
+pub fn huge(pid: u32) -> u64 {
+    kib(pid, "smaps_rollup", "AnonHugePages:")
+}
+
+fn kib(pid: u32, file: &str, name: &str) -> u64 {
+    let text = read(pid, file);
+    let line = text.lines().find(|line| line.starts_with(name)).expect("the kernel says it");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
