@@ -1,19 +1,13 @@
 //! Fault 27: messages of 64 KiB, a slow handler, and a bound on the bytes in flight.
 
 use pelton_tests::components::plugin;
+use pelton_tests::memory::peak;
 use pelton_tests::site::{Pipeline, Site};
 use pelton_tests::wait::until;
 
 const MESSAGES: usize = 4_000;
 
-/// The most memory a process has had resident so far, in KiB.
-fn peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux counts it");
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
-}
-
-/// The peak of a worker that has had a backlog of 256 MiB and slow handlers.
+/// The peak, in KiB, of a worker that has had a backlog of 256 MiB and slow handlers.
 fn peak_under_backlog(in_flight: &str) -> u64 {
     let chaos = Pipeline::new("chaos", plugin("chaos"))
         .with("", &format!("max_in_flight = 100000\nmax_in_flight_bytes = \"{in_flight}\""))
@@ -24,7 +18,7 @@ fn peak_under_backlog(in_flight: &str) -> u64 {
     site.send_lines("chaos", &[], &vec![large; MESSAGES]);
     let worker = site.worker();
     until("some have ended", || (site.status("chaos").dead_letters >= 20).then_some(()));
-    let peak = peak_kib(worker.pid);
+    let peak = peak(worker.pid).expect("the worker runs");
     worker.stop();
     let status = site.status("chaos");
     assert_eq!(status.left() + status.dead_letters, MESSAGES as u64, "{status:?}");

@@ -10,7 +10,6 @@ mod files;
 mod hostile;
 mod kafka;
 mod kills;
-mod memory;
 mod oci;
 mod redis;
 mod refused;

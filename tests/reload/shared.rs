@@ -1,9 +1,9 @@
 //! Many pipelines with one component: compiled once, and replaced in all of them.
 
-use crate::memory::{code, resident};
 use crate::{COMPONENT, order, taken};
 use pelton_tests::components::orders_version;
 use pelton_tests::log::Line;
+use pelton_tests::memory::{code, resident};
 use pelton_tests::site::{Pipeline, Site};
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ fn a_thousand_pipelines_on_one_file_have_its_code_once() {
         let last = format!("p{}", pipelines - 1);
         site.send_lines(&last, &[], &[order(1)]);
         worker.log.wait("it is taken", |line| taken(line) == Some((1, 0)));
-        let sizes = (code(worker.pid), resident(worker.pid));
+        let sizes = code(worker.pid).zip(resident(worker.pid)).expect("the worker runs");
         worker.stop();
         sizes
     });

@@ -16,6 +16,7 @@ pub mod kafka;
 pub mod kafka_commits;
 pub mod kafka_secure;
 pub mod log;
+pub mod memory;
 pub mod proxy;
 pub mod redis;
 pub mod registry;

@@ -5,6 +5,7 @@ use crate::report::{Goal, Row};
 use crate::sample::Samples;
 use crate::worker::{Worker, name};
 use anyhow::{Context, Result, ensure};
+use pelton_tests::memory;
 use std::process::Child;
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
@@ -81,10 +82,11 @@ fn resident(setup: &Setup, count: usize) -> Result<Resident> {
 
 fn measure(worker: &Worker, running: &mut Child, count: usize) -> Result<Resident> {
     wait_for(worker, running, count - 1..count)?;
-    let idle = kib(running.id(), "VmRSS:")?;
+    let resident = |id| memory::resident(id).map(|kib| kib as f64).context("the worker has ended");
+    let idle = resident(running.id())?;
     worker.send_to(0..count - 1, ORDER)?;
     wait_for(worker, running, 0..count)?;
-    Ok(Resident { idle, used: kib(running.id(), "VmRSS:")? })
+    Ok(Resident { idle, used: resident(running.id())? })
 }
 
 /// Waits until each of these pipelines has handled its message.
@@ -104,12 +106,4 @@ fn wait_for(worker: &Worker, running: &mut Child, pipelines: std::ops::Range<usi
         );
         park_timeout(LOOK_AGAIN);
     }
-}
-
-/// A size that the system tells of a process, in KiB.
-pub fn kib(pid: u32, name: &str) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let size = line.and_then(|line| line.split_whitespace().next());
-    Ok(size.with_context(|| format!("no {name} of {pid}"))?.parse()?)
 }

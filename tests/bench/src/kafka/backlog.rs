@@ -3,10 +3,10 @@
 use super::topic::Topic;
 use crate::args::Setup;
 use crate::load::{Level, Load};
-use crate::memory::kib;
 use crate::report::{Goal, Row};
 use crate::sample::alternate;
 use anyhow::{Result, ensure};
+use pelton_tests::memory::peak;
 use std::process::{Child, Command, Stdio};
 use std::thread::park_timeout;
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn watch(mut running: Child, load: Load) -> Result<f64> {
     let mut highest: f64 = 0.0;
     while running.try_wait()?.is_none() {
         // It may have ended since.
-        highest = highest.max(kib(running.id(), "VmHWM:").unwrap_or(0.0));
+        highest = highest.max(peak(running.id()).unwrap_or(0) as f64);
         park_timeout(LOOK);
     }
     let said = String::from_utf8(running.wait_with_output()?.stdout)?;
