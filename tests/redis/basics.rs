@@ -50,6 +50,26 @@ fn a_group_that_is_made_begins_where_it_is_told_to() {
     assert_eq!(after, [8, 9, 10]);
 }
 
+/// The server's own count of what a group has read can be off after a start from its log, and stays so. A worker
+/// that trusts it never ends, `--until-empty`, or leaves what is there.
+#[test]
+fn a_stream_is_worked_off_to_its_end_whatever_the_server_counts() {
+    let redis = Redis::start();
+    for (counted, wrongly) in [("3", 17), ("20", 0)] {
+        let _: u64 = redis.run("DEL", &[STREAM]);
+        let ids = [add(&redis, 1..=10), add(&redis, 11..=20)].concat();
+        let _: () = redis.run("XGROUP", &["CREATE", STREAM, GROUP, &ids[9], "ENTRIESREAD", counted]);
+        let told: Vec<BTreeMap<String, redis::Value>> = redis.run("XINFO", &["GROUPS", STREAM]);
+        assert_eq!(told[0]["lag"], redis::Value::Int(wrongly));
+        let site = site(stream(&redis.url(), ""));
+        let (worker, _) = site.until_empty();
+        let mut taken = taken(&worker.log);
+        taken.sort_unstable();
+        assert_eq!(taken, (11..=20).collect::<Vec<_>>(), "counted {counted}");
+        assert_eq!(status(&site)["broker"]["keys"][0]["lag"], 0);
+    }
+}
+
 #[test]
 fn a_list_is_worked_off_to_its_end_and_equal_bodies_are_two_messages() {
     let redis = Redis::start();

@@ -48,7 +48,12 @@ pub async fn group(
     let last_delivered =
         get::<String>(&told, "last-delivered-id").and_then(|id| EntryId::parse(&id)).unwrap_or_default();
     let lag = match get::<Option<u64>>(&told, "lag").flatten() {
-        Some(lag) => lag,
+        // Its count is off when it has started again from its log (seen with 7.0), and stays so: it says how many,
+        // and the stream whether any.
+        Some(lag) => match count_from(connection, stream, &format!("({last_delivered}"), 1).await? {
+            (0, _) => 0,
+            _ => lag.max(1),
+        },
         // Older servers do not count, and newer ones cannot when entries were deleted.
         None => count_after(connection, stream, last_delivered).await?,
     };
@@ -64,6 +69,16 @@ static COUNT_FROM: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+async fn count_from(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    from: &str,
+    at_most: u64,
+) -> Result<(u64, String), Fault> {
+    let mut call = COUNT_FROM.prepare_invoke();
+    Ok(call.key(stream).arg(from).arg(at_most).invoke_async(connection).await?)
+}
+
 async fn count_after(
     connection: &mut MultiplexedConnection,
     stream: &str,
@@ -71,9 +86,7 @@ async fn count_after(
 ) -> Result<u64, Fault> {
     let (mut count, mut from) = (0, format!("({after}"));
     while count < COUNTED {
-        let mut call = COUNT_FROM.prepare_invoke();
-        call.key(stream).arg(&from).arg(COUNTED_AT_ONCE);
-        let (some, last): (u64, String) = call.invoke_async(connection).await?;
+        let (some, last) = count_from(connection, stream, &from, COUNTED_AT_ONCE).await?;
         count += some;
         if some < COUNTED_AT_ONCE {
             break;
