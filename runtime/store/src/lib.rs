@@ -108,7 +108,7 @@ impl Store {
         let gate = Gate::open(dir)?;
         gate.begin(&connection, PATIENCE)?;
         let now = options.clock.now_ms();
-        let suspects = recovery::recover(&connection)?;
+        let suspects = recovery::recover(&connection, now)?;
         writer::rebase(&connection, now)?;
         connection.execute_batch("COMMIT")?;
         if suspects > 0 {

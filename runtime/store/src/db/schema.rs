@@ -10,7 +10,12 @@ pub const APPLICATION_ID: i64 = 0x506c_746e;
 type Step = fn(&Connection) -> rusqlite::Result<()>;
 
 /// One step per schema version, in order. A step that was released is never changed.
-pub const STEPS: &[Step] = &[|db| db.execute_batch(FIRST), |db| db.execute_batch(TOPICS), file_entries];
+pub const STEPS: &[Step] = &[
+    |db| db.execute_batch(FIRST),
+    |db| db.execute_batch(TOPICS),
+    file_entries,
+    |db| db.execute_batch(AGES),
+];
 
 const FIRST: &str = "
 CREATE TABLE pipelines(
@@ -87,6 +92,14 @@ CREATE TABLE entries(
 CREATE TABLE segments(
     pipeline INTEGER NOT NULL, number INTEGER NOT NULL, first BLOB NOT NULL, last BLOB NOT NULL,
     completed_at INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY(pipeline, number));
+";
+
+/// By what is known of a message that has not ended, or has a letter elsewhere, goes when it is old. What is there counts
+/// from now on.
+const AGES: &str = "
+ALTER TABLE attempts ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
+UPDATE attempts SET changed_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000;
+CREATE INDEX attempts_by_age ON attempts(pipeline, lettered IS NOT NULL, changed_at);
 ";
 
 /// Completed keys, which were rows of one table with an index, are filed by the time of their completion.

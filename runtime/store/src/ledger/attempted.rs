@@ -3,7 +3,7 @@
 
 use super::identity::{decode, encode};
 use pelton_core::{Identity, Position};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -31,7 +31,44 @@ pub fn clear_before(db: &Connection, pipeline: i64, end: Position) -> rusqlite::
     Ok(())
 }
 
+/// Rows that go at once.
+pub const STEP: usize = 1_000;
+
+/// Removes the first of the rows that were last written before this time, and of those of letters, beyond what is
+/// kept of them, the oldest. Whose rows those were.
+pub fn clear_old(
+    db: &Connection,
+    pipeline: i64,
+    before_ms: u64,
+    letters_kept: u64,
+) -> rusqlite::Result<Vec<Identity>> {
+    let sql = "SELECT changed_at FROM attempts WHERE pipeline = ?1 AND (lettered IS NOT NULL) = 1
+               ORDER BY changed_at DESC LIMIT 1 OFFSET ?2";
+    let row = params![pipeline, letters_kept.cast_signed()];
+    let beyond: Option<i64> = db.prepare_cached(sql)?.query_row(row, |r| r.get(0)).optional()?;
+    let before = before_ms.cast_signed();
+    let mut gone = Vec::new();
+    let of_letters = beyond.map_or(before, |at| at.saturating_add(1).max(before));
+    for (of_letters, before) in [(0, before), (1, of_letters)] {
+        let sql = "DELETE FROM attempts WHERE pipeline = ?1 AND identity IN (
+                       SELECT identity FROM attempts WHERE pipeline = ?1 AND (lettered IS NOT NULL) = ?2
+                       AND changed_at < ?3 ORDER BY changed_at LIMIT ?4) RETURNING identity";
+        let mut rows = db.prepare_cached(sql)?;
+        let mut rows =
+            rows.query(params![pipeline, of_letters, before, i64::try_from(STEP).unwrap_or(i64::MAX)])?;
+        while let Some(row) = rows.next()? {
+            gone.extend(decode(&row.get::<_, Vec<u8>>(0)?));
+        }
+    }
+    Ok(gone)
+}
+
 impl Attempted {
+    /// One that knows none by heart.
+    pub fn full() -> Self {
+        Self { identities: BTreeSet::new(), too_many: true }
+    }
+
     /// Reads those of a pipeline.
     pub fn read(db: &Connection, pipeline: i64) -> rusqlite::Result<Self> {
         let mut rows = db.prepare_cached("SELECT identity FROM attempts WHERE pipeline = ?1")?;
@@ -63,12 +100,17 @@ impl Attempted {
             self.identities.insert(identity);
         }
         if self.identities.len() > KNOWN {
-            *self = Self { identities: BTreeSet::new(), too_many: true };
+            *self = Self::full();
         }
     }
 
     pub fn remove(&mut self, identity: Identity) {
         self.identities.remove(&identity);
+    }
+
+    /// Whether memory has too many to know them.
+    pub fn is_full(&self) -> bool {
+        self.too_many
     }
 
     pub fn remove_before(&mut self, end: Position) {
@@ -78,6 +120,7 @@ impl Attempted {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn at(partition: u32, offset: u64) -> Identity {
@@ -96,6 +139,30 @@ mod tests {
         assert!(others.into_iter().all(|i| all.may_have(i)));
         all.remove(at(2, 7));
         assert!(!all.may_have(at(2, 7)));
+    }
+
+    #[test]
+    fn of_letters_the_oldest_go_and_what_may_still_be_tried_stays() {
+        let mut db = Connection::open_in_memory().unwrap();
+        crate::db::schema::migrate(&mut db).unwrap();
+        let insert = "INSERT INTO attempts(pipeline, identity, attempts, suspect, lettered, changed_at)
+                      VALUES (?1, ?2, 1, 0, ?3, ?4)";
+        for n in 0..20u32 {
+            let lettered = (n % 2 == 0).then_some([1u8]);
+            let row = params![n / 10, encode(at(0, u64::from(n))), lettered, n];
+            db.execute(insert, row).unwrap();
+        }
+        let gone = |before, kept| {
+            let mut gone = clear_old(&db, 1, before, kept).unwrap();
+            gone.sort_unstable();
+            gone
+        };
+        assert_eq!(gone(0, 5), []);
+        assert_eq!(gone(0, 3), [at(0, 10), at(0, 12)], "3 of 5 are kept, and all that have none");
+        assert_eq!(gone(14, 3), [at(0, 11), at(0, 13)]);
+        assert_eq!(gone(100, 3).len(), 6);
+        let left: i64 = db.query_row("SELECT count(*) FROM attempts", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 10, "those of the other pipeline");
     }
 
     #[test]

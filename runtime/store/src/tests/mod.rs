@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aging;
 mod atomic;
 mod clock;
 mod damage;

@@ -154,10 +154,10 @@ impl Changes<'_> {
         attempts: u32,
         lettered: Option<Vec<u8>>,
     ) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO attempts(pipeline, identity, attempts, suspect, lettered)
-                   VALUES (?1, ?2, ?3, 0, ?4)
-                   ON CONFLICT DO UPDATE SET attempts = ?3, suspect = 0, lettered = ?4";
-        let row = params![self.pipeline.id, encode(identity), attempts, lettered];
+        let sql = "INSERT INTO attempts(pipeline, identity, attempts, suspect, lettered, changed_at)
+                   VALUES (?1, ?2, ?3, 0, ?4, ?5)
+                   ON CONFLICT DO UPDATE SET attempts = ?3, suspect = 0, lettered = ?4, changed_at = ?5";
+        let row = params![self.pipeline.id, encode(identity), attempts, lettered, self.now.cast_signed()];
         self.db.prepare_cached(sql)?.execute(row)?;
         self.pipeline.state().attempted.add(identity);
         Ok(())

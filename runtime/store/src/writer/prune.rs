@@ -2,6 +2,7 @@
 
 use super::Loop;
 use crate::ledger::Pipeline;
+use crate::ledger::attempted::{self, Attempted};
 use pelton_core::ports::Class;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,13 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two segments: others commit meanwhile.
 const STRIDE: Duration = Duration::from_millis(20);
+/// Between two looks at the attempts of one pipeline.
+const AGE: Duration = Duration::from_secs(60);
+/// How long what is known of a message that has not ended is kept at least: as long as any broker is likely to
+/// deliver it once more (SQS: 14 days), and far longer than a retry may wait.
+const ATTEMPTS_KEPT_MS: u64 = 14 * 86_400_000;
+/// How many messages of a pipeline are known by their letters elsewhere, at most, and a few.
+const LETTERS_KEPT: u64 = 1_000_000;
 /// A clock that leapt is believed after it has stayed for so long.
 const QUARANTINE: Duration = Duration::from_secs(3_600);
 const LEAP_MS: u64 = 60_000;
@@ -20,11 +28,20 @@ pub enum Chore {
     Close(Arc<Pipeline>),
     /// The oldest one has expired.
     Remove(Arc<Pipeline>),
+    /// What is known of messages that never ended may be old.
+    Age(Arc<Pipeline>),
+}
+
+/// A pipeline that runs.
+struct Kept {
+    pipeline: Arc<Pipeline>,
+    /// When its attempts are looked through next.
+    age_at: Instant,
 }
 
 /// Looks after the segments of the pipelines that run.
 pub struct Pruner {
-    pipelines: Vec<Arc<Pipeline>>,
+    pipelines: Vec<Kept>,
     seen: Option<(Instant, u64)>,
     distrust: Option<Instant>,
     next: Instant,
@@ -39,13 +56,13 @@ impl Default for Pruner {
 impl Pruner {
     /// A pipeline begins.
     pub fn keep(&mut self, pipeline: Arc<Pipeline>) {
-        self.pipelines.push(pipeline);
+        self.pipelines.push(Kept { pipeline, age_at: Instant::now() + LOOK });
     }
 
     /// Another one begins in its place.
     pub fn leave(&mut self, id: i64) -> Option<Arc<Pipeline>> {
-        let place = self.pipelines.iter().position(|known| known.id == id)?;
-        Some(self.pipelines.swap_remove(place))
+        let place = self.pipelines.iter().position(|known| known.pipeline.id == id)?;
+        Some(self.pipelines.swap_remove(place).pipeline)
     }
 
     /// How long until the next look.
@@ -63,17 +80,29 @@ impl Pruner {
         self.next = Instant::now() + LOOK;
     }
 
+    /// There is more to be looked through of a pipeline.
+    fn again(&mut self, id: i64) {
+        let of = |kept: &&mut Kept| kept.pipeline.id == id;
+        self.pipelines.iter_mut().filter(of).for_each(|kept| kept.age_at = Instant::now());
+    }
+
     /// Looks for something to be done, and says when to look again.
     pub fn look(&mut self, wall_ms: u64) -> Option<Chore> {
         let now = Instant::now();
         let believes = self.believes(now, wall_ms);
-        let chore = self.pipelines.iter().find_map(|pipeline| {
+        let chore = self.pipelines.iter_mut().find_map(|Kept { pipeline, age_at }| {
             let (state, kept_ms) = (pipeline.state(), pipeline.kept_ms);
             if state.entries.is_old(wall_ms, kept_ms) {
                 return Some(Chore::Close(pipeline.clone()));
             }
-            let expired = believes && state.entries.has_expired(wall_ms, kept_ms);
-            expired.then(|| Chore::Remove(pipeline.clone()))
+            if believes && state.entries.has_expired(wall_ms, kept_ms) {
+                return Some(Chore::Remove(pipeline.clone()));
+            }
+            let is_due = believes && *age_at <= now;
+            is_due.then(|| {
+                *age_at = now + AGE;
+                Chore::Age(pipeline.clone())
+            })
         });
         self.next = now + if chore.is_some() { STRIDE } else { LOOK };
         chore
@@ -101,6 +130,7 @@ impl Loop {
             None => Ok(()),
             Some(Chore::Close(pipeline)) => self.close_segment(&pipeline),
             Some(Chore::Remove(pipeline)) => self.remove_segment(&pipeline),
+            Some(Chore::Age(pipeline)) => self.age(&pipeline),
         };
         if done.is_err() {
             tracing::debug!("segments of the ledger stay as they are until the store can write again");
@@ -116,6 +146,26 @@ impl Loop {
             Ok(())
         })?;
         closed.into_iter().for_each(|closed| pipeline.state().entries.closed(closed));
+        Ok(())
+    }
+
+    /// What is known of messages that never ended, or have a letter elsewhere: some of it that is old. Such messages
+    /// are gone from their brokers by now, without a word.
+    fn age(&mut self, pipeline: &Pipeline) -> Result<(), Class> {
+        let before = self.clock.now_ms().saturating_sub(pipeline.kept_ms.max(ATTEMPTS_KEPT_MS));
+        let mut gone = Vec::new();
+        self.transaction(false, |me| {
+            gone = attempted::clear_old(&me.db, pipeline.id, before, LETTERS_KEPT)?;
+            Ok(())
+        })?;
+        let mut state = pipeline.state();
+        gone.iter().for_each(|identity| state.attempted.remove(*identity));
+        if gone.len() >= attempted::STEP {
+            self.prune.again(pipeline.id);
+        } else if state.attempted.is_full() && !gone.is_empty() {
+            // Memory may have room for them again.
+            state.attempted = Attempted::read(&self.db, pipeline.id).unwrap_or_else(|_| Attempted::full());
+        }
         Ok(())
     }
 
