@@ -7,12 +7,14 @@ use std::net::TcpStream;
 /// One request: `ReceiveMessage`, and what it says.
 pub struct Request {
     pub operation: String,
+    /// The region that it is signed for.
+    pub region: String,
     pub body: Value,
 }
 
 /// The next request of a connection; none when it has ended.
 pub fn read(from: &mut BufReader<TcpStream>) -> Option<Request> {
-    let (mut operation, mut length) = (String::new(), 0);
+    let (mut operation, mut region, mut length) = (String::new(), String::new(), 0);
     loop {
         let mut line = String::new();
         if from.read_line(&mut line).ok()? == 0 {
@@ -25,13 +27,14 @@ pub fn read(from: &mut BufReader<TcpStream>) -> Option<Request> {
         let Some((name, value)) = line.split_once(": ") else { continue };
         match name.to_ascii_lowercase().as_str() {
             "x-amz-target" => operation = value.trim_start_matches("AmazonSQS.").to_owned(),
+            "authorization" => region = value.split('/').nth(2).unwrap_or_default().to_owned(),
             "content-length" => length = value.parse().ok()?,
             _ => {}
         }
     }
     let mut body = vec![0; length];
     from.read_exact(&mut body).ok()?;
-    Some(Request { operation, body: serde_json::from_slice(&body).ok()? })
+    Some(Request { operation, region, body: serde_json::from_slice(&body).ok()? })
 }
 
 /// Answers it; false when nobody listens any more.

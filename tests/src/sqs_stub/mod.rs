@@ -40,6 +40,8 @@ pub struct Call {
     pub attempt: Option<String>,
     /// When it came.
     pub at: Instant,
+    /// The region that it was signed for.
+    pub region: String,
 }
 
 /// One message that a call is about.

@@ -18,11 +18,11 @@ type Told = (u16, Value);
 pub fn serve(shared: &Shared, mut client: TcpStream) {
     let Ok(copy) = client.try_clone() else { return };
     let mut requests = BufReader::new(copy);
-    while let Some(http::Request { operation, body }) = http::read(&mut requests) {
+    while let Some(http::Request { operation, region, body }) = http::read(&mut requests) {
         let Some(operation) = named(&operation) else { return };
         let (how, let_go) = {
             let mut state = shared.state();
-            let call = state.call(operation, &body);
+            let call = Call { region, ..state.call(operation, &body) };
             state.calls.push(call.clone());
             (state.script.as_mut().map(|script| script(&call)).unwrap_or_default(), state.let_go)
         };
@@ -91,7 +91,7 @@ impl State {
             _ => entries_of(body).into_iter().map(about).collect(),
         };
         let attempt = body["ReceiveRequestAttemptId"].as_str().map(str::to_owned);
-        Call { operation, entries, attempt, at: Instant::now() }
+        Call { operation, entries, attempt, at: Instant::now(), region: String::new() }
     }
 }
 

@@ -1,9 +1,12 @@
 //! The way to the service: credentials, region and address by the SDK's usual chain.
 
 use super::options::LONGEST_WAIT;
+use super::place::{Door, Place};
 use super::requests::{Counting, Requests};
+use aws_config::ConfigLoader;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
@@ -23,8 +26,10 @@ const SOME_REGION: &str = "us-east-1";
 /// How the service is reached. Cheap to clone: clones share one client.
 #[derive(Debug, Clone)]
 pub struct Connection {
+    /// Where it was said to be; none for where the queue's own address says.
     endpoint_url: Option<String>,
     region: Option<String>,
+    door: Door,
     client: Arc<OnceCell<Client>>,
     /// None until the next receive makes one.
     receiver: Arc<Mutex<Option<Client>>>,
@@ -38,13 +43,11 @@ impl Connection {
     /// the address of the queue names.
     #[must_use]
     pub fn usual(queue_url: &str, endpoint_url: Option<&str>, region: Option<&str>) -> Self {
-        let (origin, host) = origin(queue_url);
-        let of_service = host.split(':').next().is_some_and(is_of_service);
-        let endpoint_url = endpoint_url.or((!of_service).then_some(origin)).map(str::to_owned);
-        let named = || host.split('.').nth(1).filter(|_| of_service && host.starts_with("sqs."));
-        let region = region.or_else(named).map(str::to_owned);
-        let (client, receiver) = (Arc::default(), Arc::default());
-        Self { endpoint_url, region, client, receiver, requests: Arc::default(), answer: ANSWER.1 }
+        let place = Place::of(queue_url);
+        let endpoint_url = endpoint_url.map(str::to_owned);
+        let region = region.map(str::to_owned).or(place.region);
+        let (client, receiver, requests) = Default::default();
+        Self { endpoint_url, region, door: place.door, client, receiver, requests, answer: ANSWER.1 }
     }
 
     /// A client that was made elsewhere. What it is asked is not counted.
@@ -52,8 +55,8 @@ impl Connection {
     pub fn with(client: Client) -> Self {
         let client = Arc::new(OnceCell::new_with(Some(client)));
         let receiver = Arc::default();
-        let requests = Arc::default();
-        Self { endpoint_url: None, region: None, client, receiver, requests, answer: ANSWER.1 }
+        let (requests, door) = (Arc::default(), Door::Usual);
+        Self { endpoint_url: None, region: None, door, client, receiver, requests, answer: ANSWER.1 }
     }
 
     /// For messages that are held for so long: a call on a connection that leads nowhere is made again while
@@ -107,14 +110,22 @@ impl Connection {
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(timeouts);
-        if let Some(endpoint_url) = &self.endpoint_url {
-            loader = loader.endpoint_url(endpoint_url);
-        }
-        match (&self.region, &self.endpoint_url) {
+        let address = match (&self.endpoint_url, &self.door) {
+            (Some(said), _) => Some(said),
+            (None, Door::Address { origin, .. }) => Some(origin),
+            (None, Door::Usual | Door::Special { .. }) => None,
+        };
+        loader = match (address, &self.door) {
+            (Some(address), _) => at(loader, address),
+            (None, Door::Special { fips, dual_stack }) => special(loader, *fips, *dual_stack),
+            (None, _) => loader,
+        };
+        match (&self.region, address) {
             (Some(region), _) => loader = loader.region(Region::new(region.clone())),
             // An emulator has none; to ask the machine that we may not be on takes seconds.
             (None, Some(_)) => {
                 let said = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+                let said = said.or_else(ProfileFileRegionProvider::new());
                 loader = loader.region(said.or_else(Region::new(SOME_REGION)));
             }
             (None, None) => {}
@@ -122,6 +133,19 @@ impl Connection {
         let config = Builder::from(&loader.load().await).interceptor(Counting(self.requests.clone()));
         Client::from_conf(config.build())
     }
+}
+
+/// An address says by itself whether it speaks both protocols. One that is no FIPS endpoint the SDK refuses where the
+/// environment asks for such: that is not gone round.
+fn at(loader: ConfigLoader, address: &str) -> ConfigLoader {
+    let loader = loader.endpoint_url(address).use_dual_stack(false);
+    if Place::of(address).is_fips() { loader.use_fips(false) } else { loader }
+}
+
+/// Endpoints that the SDK has beside the usual one of a region. What is not asked for here the environment may ask for.
+fn special(loader: ConfigLoader, fips: bool, dual_stack: bool) -> ConfigLoader {
+    let loader = if fips { loader.use_fips(true) } else { loader };
+    if dual_stack { loader.use_dual_stack(true) } else { loader }
 }
 
 /// For a receive: its answer may take as long as it waits.
@@ -134,32 +158,68 @@ fn patience(wait: Duration) -> Duration {
     wait.min(LONGEST_WAIT) + ANSWER.1
 }
 
-/// Scheme, host and port of an address; and host and port.
-fn origin(url: &str) -> (&str, &str) {
-    let from = url.find("://").map_or(0, |at| at + 3);
-    let to = url[from..].find('/').map_or(url.len(), |at| from + at);
-    (&url[..to], &url[from..to])
-}
-
-fn is_of_service(host: &str) -> bool {
-    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|end| host.ends_with(end))
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use aws_sdk_sqs::config::interceptors::BeforeTransmitInterceptorContextRef;
+    use aws_sdk_sqs::config::{ConfigBag, Credentials, Intercept, RuntimeComponents};
+    use aws_sdk_sqs::error::BoxError;
 
-    #[test]
-    fn the_address_of_a_queue_says_where_it_is() {
-        let way = |url, endpoint, region| {
-            let way = Connection::usual(url, endpoint, region);
-            (way.endpoint_url, way.region)
-        };
+    /// Sees where a request goes and what it is signed for, and lets none out.
+    #[derive(Debug, Default, Clone)]
+    struct Last(Arc<Mutex<(String, String)>>);
+
+    impl Intercept for Last {
+        fn name(&self) -> &'static str {
+            "last"
+        }
+
+        fn read_before_transmit(
+            &self,
+            context: &BeforeTransmitInterceptorContextRef<'_>,
+            _: &RuntimeComponents,
+            _: &mut ConfigBag,
+        ) -> Result<(), BoxError> {
+            let request = context.request();
+            let signed = request.headers().get("authorization").unwrap_or_default();
+            let region = signed.split('/').nth(2).unwrap_or_default();
+            *self.0.lock().unwrap() = (request.uri().to_owned(), region.to_owned());
+            Err("nothing leaves a test".into())
+        }
+    }
+
+    async fn asked(queue_url: &str, endpoint_url: Option<&str>, region: Option<&str>) -> (String, String) {
+        let connection = Connection::usual(queue_url, endpoint_url, region);
+        let (client, last) = (connection.client().await, Last::default());
+        let login = Credentials::new("tests", "tests", None, None, "tests");
+        let config = Config::builder().credentials_provider(login).retry_config(RetryConfig::disabled());
+        let call = client.receive_message().queue_url(queue_url).customize();
+        let call = call.config_override(config).interceptor(last.clone());
+        assert!(call.send().await.is_err());
+        last.0.lock().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn the_host_of_a_queue_is_asked_and_its_region_is_signed_for() {
+        for (host, region) in [
+            ("sqs.eu-central-1.amazonaws.com", "eu-central-1"),
+            ("sqs-fips.us-east-2.amazonaws.com", "us-east-2"),
+            ("sqs.us-east-2.api.aws", "us-east-2"),
+            ("sqs-fips.us-east-2.api.aws", "us-east-2"),
+            ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            ("vpce-0a-1b.sqs.eu-west-3.vpce.amazonaws.com", "eu-west-3"),
+            ("vpce-0a-1b.sqs-fips.us-east-1.vpce.amazonaws.com", "us-east-1"),
+            ("eu-west-1.queue.amazonaws.com", "eu-west-1"),
+            ("queue.amazonaws.com", "us-east-1"),
+        ] {
+            let url = format!("https://{host}/123456789012/orders");
+            assert_eq!(asked(&url, None, None).await, (format!("https://{host}/"), region.to_owned()));
+        }
         let real = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders";
-        assert_eq!(way(real, None, None), (None, Some("eu-central-1".into())));
-        assert_eq!(way(real, None, Some("x")), (None, Some("x".into())));
-        let local = "http://localhost:9324/000000000000/orders";
-        assert_eq!(way(local, None, None), (Some("http://localhost:9324".into()), None));
-        assert_eq!(way(local, Some("http://a"), None), (Some("http://a".into()), None));
+        let (at, region) = asked(real, Some("http://localhost:1"), Some("eu-west-9")).await;
+        assert_eq!((&*at, &*region), ("http://localhost:1/", "eu-west-9"));
+        let (_, region) = asked(real, Some("http://localhost:1"), None).await;
+        assert_eq!(region, "eu-central-1", "where the queue is counts, not where the environment is");
     }
 }
