@@ -1,6 +1,7 @@
 //! Dead letters in a queue: ours, and those that other tools have put there.
 
 use crate::{Shop, order, pipeline, plain, taken};
+use aws_sdk_sqs::types::MessageSystemAttributeName;
 use pelton_tests::site::Pipeline;
 use pelton_tests::sqs::{Counts, Sent, Sqs};
 
@@ -40,6 +41,36 @@ fn a_letter_in_a_queue_is_listed_replayed_and_purged() {
     assert_eq!(shop.status()["dead_letters"], 1);
     shop.done(&["dlq", "purge", "orders", "--id", &id]);
     assert_eq!(sqs.counts(&target), Counts::default());
+}
+
+/// The only attribute of the service's own that a sender gives: who follows a trace would lose it at the letter.
+#[test]
+fn a_trace_goes_along_with_letters_and_replays() {
+    let sqs = Sqs::start();
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    let traced = |url: &str| {
+        let message = sqs.receive(url, 0).remove(0);
+        let all = message.attributes.expect("it has attributes");
+        assert_eq!(all.get(&MessageSystemAttributeName::AwsTraceHeader).map(String::as_str), Some(trace));
+    };
+    for suffix in ["", ".fifo"] {
+        let (url, letters) =
+            (sqs.queue(&format!("orders{suffix}"), &[]), sqs.queue(&format!("letters{suffix}"), &[]));
+        let group = (!suffix.is_empty()).then(|| "g".to_owned());
+        let bad = Sent { body: "no order".into(), dedup: group.clone(), group, ..Sent::default() };
+        sqs.send_traced(&url, &bad, trace);
+        for kept in [into_queue(&url, &letters), pipeline(&url, "")] {
+            let shop = Shop::new(&[kept]);
+            shop.until_empty();
+            let letter = shop.letters()[0]["headers"].to_string();
+            assert!(letter.contains("sqs.aws-trace-header") && letter.contains(trace), "{letter}");
+            if sqs.counts(&letters).visible > 0 {
+                traced(&letters);
+            }
+            shop.done(&["dlq", "replay", "orders", "--all"]);
+            traced(&url);
+        }
+    }
 }
 
 #[test]

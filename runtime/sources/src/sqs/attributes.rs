@@ -41,9 +41,9 @@ pub fn pack(own: &[Header], ours: &[(&str, String)], all_headers: &[Header]) -> 
         all.extend(own.iter().map(typed));
     } else {
         let packed: Value = own.iter().map(packed).collect();
-        all.insert(HEADERS.to_owned(), string(&packed.to_string()));
+        all.insert(HEADERS.to_owned(), string(&json_text(&packed)));
         let said = all_headers.iter().find(|h| h.name == TYPES && all.len() < MOST);
-        let text = said.and_then(|h| String::from_utf8(h.value.clone()).ok());
+        let text = said.and_then(|h| String::from_utf8(h.value.clone()).ok()).filter(|text| is_text(text));
         all.extend(text.map(|text| (PACKED_TYPES.to_owned(), string(&text))));
     }
     all
@@ -86,7 +86,7 @@ pub fn unpack(attributes: &Attributes) -> (Vec<Header>, HashMap<&str, &str>) {
 pub fn body(bytes: &[u8]) -> (String, Option<&'static str>) {
     match std::str::from_utf8(bytes) {
         // An empty one is refused, so it is marked.
-        Ok(text) if !text.is_empty() && text.chars().all(is_allowed) => (text.to_owned(), None),
+        Ok(text) if is_text(text) => (text.to_owned(), None),
         _ => {
             let text = STANDARD.encode(bytes);
             // The service takes no empty body.
@@ -196,6 +196,24 @@ fn is_name(name: &str) -> bool {
         && !lower.starts_with("aws.")
         && !lower.starts_with("amazon.")
         && !lower.starts_with("pelton-")
+}
+
+/// JSON as the service lets a text be. What it lets no text have can be in JSON's own texts only.
+pub fn json_text(value: &Value) -> String {
+    let escaped = |text: String, c: char| {
+        if is_allowed(c) {
+            text + c.encode_utf8(&mut [0; 4])
+        } else {
+            format!("{text}\\u{:04x}", u32::from(c))
+        }
+    };
+    let text = value.to_string();
+    if text.chars().all(is_allowed) { text } else { text.chars().fold(String::new(), escaped) }
+}
+
+/// Whether the service takes a text.
+pub fn is_text(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_allowed)
 }
 
 /// What the service lets a text have: the characters of XML 1.0.

@@ -6,6 +6,7 @@ use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName as Syst
 use pelton_core::{Header, Lane, Message, letter};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::IntErrorKind;
 
 /// The attribute with the id that a message has, where its producer gave one, or a replay gave it back.
 pub const MESSAGE_ID: &str = "pelton-message-id";
@@ -15,11 +16,15 @@ pub const PUBLISHED_AT: &str = "pelton-published-at-ms";
 /// Bytes of an id.
 const MAX_ID: usize = 512;
 
+/// The header of the only attribute of the service's own that a sender gives: where a message stands in a trace. It goes
+/// along with letters and replays.
+pub const TRACE: &str = "sqs.aws-trace-header";
+
 /// The headers that the service's own attributes arrive as.
 const SYSTEM: [(System, &str); 9] = [
     (System::ApproximateFirstReceiveTimestamp, "sqs.first-receive-timestamp"),
     (System::ApproximateReceiveCount, "sqs.receive-count"),
-    (System::AwsTraceHeader, "sqs.aws-trace-header"),
+    (System::AwsTraceHeader, TRACE),
     (System::DeadLetterQueueSourceArn, "sqs.dead-letter-queue-source-arn"),
     (System::MessageDeduplicationId, "sqs.message-deduplication-id"),
     (System::MessageGroupId, "sqs.message-group-id"),
@@ -52,23 +57,34 @@ pub fn message(received: &Received, options: &SqsOptions) -> Converted {
     let body = attributes::body_of(text, ours.get(ENCODING).copied());
     let id = ours.get(MESSAGE_ID).copied().filter(|id| is_message_id(id)).or(received.message_id());
     let sent = system(&System::SentTimestamp);
-    let ms = |text: &str| text.parse().ok();
-    let published = ours.get(PUBLISHED_AT).and_then(|text| ms(text));
+    let published = ours.get(PUBLISHED_AT).and_then(|text| number(text));
     let message = Message {
-        id: id.unwrap_or_default().to_owned(),
+        // Without any it is at least no other message.
+        id: id.or(received.receipt_handle()).unwrap_or_default().to_owned(),
         pipeline: options.pipeline.clone(),
         origin: queue_name(&options.queue_url).into(),
         key: group.map(|group| group.as_bytes().to_vec()),
         headers,
         body: body.unwrap_or_else(|| text.as_bytes().to_vec()),
-        published_at_ms: published.or_else(|| ms(sent?)),
+        published_at_ms: published.or_else(|| number(sent?)),
         replayed: replay.is_some(),
         tombstone: false,
     };
-    let receives = system(&System::ApproximateReceiveCount).and_then(|n| n.parse().ok()).unwrap_or(1);
+    let receives = system(&System::ApproximateReceiveCount).and_then(number).unwrap_or(1);
+    let receives = u32::try_from(receives).unwrap_or(u32::MAX);
     // On a standard queue a group is for fairness, and promises no order.
     let lane = group.filter(|_| options.is_fifo()).map(lane);
     Converted { message, lane, receives }
+}
+
+/// A number that the service tells, which sends all of them as text. One that is too large for us is the largest;
+/// one below zero is none at all.
+pub fn number(text: &str) -> Option<u64> {
+    match text.parse::<i128>() {
+        Ok(number) if number < 0 => None,
+        Ok(number) => Some(u64::try_from(number).unwrap_or(u64::MAX)),
+        Err(error) => (*error.kind() == IntErrorKind::PosOverflow).then_some(u64::MAX),
+    }
 }
 
 /// Whether a message may have this id.
@@ -86,4 +102,27 @@ fn lane(group: &str) -> Lane {
     let mut hasher = DefaultHasher::new();
     group.hash(&mut hasher);
     Lane(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_whatever_their_size() {
+        let largest = Some(u64::MAX);
+        let nines = "9".repeat(60);
+        for (text, read) in [
+            ("60", Some(60)),
+            ("5000000000", Some(5_000_000_000)),
+            ("18446744073709551616", largest),
+            (&nines, largest),
+            ("-1", None),
+            ("", None),
+            ("1e3", None),
+            ("many", None),
+        ] {
+            assert_eq!(number(text), read, "{text}");
+        }
+    }
 }

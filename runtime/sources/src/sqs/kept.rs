@@ -1,7 +1,7 @@
 //! A letter in a queue: ours, or one that the queue's own redrive or another tool has put there.
 
-use super::attributes::{self, ENCODING};
-use super::convert::{MESSAGE_ID, PUBLISHED_AT};
+use super::attributes::{self, ENCODING, json_text};
+use super::convert::{MESSAGE_ID, PUBLISHED_AT, TRACE, number};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -41,14 +41,14 @@ pub fn envelope(pipeline: &str, item: &Letter, now_ms: u64, most_reason: usize) 
         Ok(text) => (text.to_owned(), None),
         Err(_) => (STANDARD.encode(key), Some("base64")),
     });
-    json!({
+    let said = json!({
         "message_id": message.id, "cause": item.cause.as_str(), "failure": item.failure.as_str(),
         "reason": short(&item.reason, most_reason), "attempts": item.attempts, "handler": &*item.handler,
         "pipeline": pipeline, "origin": &*message.origin, "tombstone": message.tombstone,
         "key": key.as_ref().map(|(key, _)| key), "key_encoding": key.as_ref().and_then(|(_, encoding)| *encoding),
         "published_at_ms": message.published_at_ms, "failed_at_ms": now_ms,
-    })
-    .to_string()
+    });
+    json_text(&said)
 }
 
 fn short(reason: &str, most: usize) -> &str {
@@ -61,9 +61,13 @@ pub fn kept(received: &Message) -> Option<KeptLetter> {
     let (id, handle) = (received.message_id()?.to_owned(), received.receipt_handle()?.to_owned());
     let system = |name: &System| received.attributes().and_then(|all| all.get(name)).map(String::as_str);
     let none = HashMap::new();
-    let (headers, ours) = attributes::unpack(received.message_attributes().unwrap_or(&none));
+    let (mut headers, ours) = attributes::unpack(received.message_attributes().unwrap_or(&none));
+    headers.extend(
+        system(&System::AwsTraceHeader)
+            .map(|trace| Header { name: TRACE.to_owned(), value: trace.as_bytes().to_vec() }),
+    );
     let said = ours.get(LETTER).and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let sent_at_ms = system(&System::SentTimestamp).and_then(|ms| ms.parse().ok());
+    let sent_at_ms = system(&System::SentTimestamp).and_then(number);
     let mut note = said.as_ref().map(noted).unwrap_or_default();
     if note.message_id.is_none() {
         // A redrive keeps the service's id, unless a producer had given one.
@@ -73,7 +77,7 @@ pub fn kept(received: &Message) -> Option<KeptLetter> {
         let arn = system(&System::DeadLetterQueueSourceArn).unwrap_or_default();
         note.origin = arn.rsplit(':').next().unwrap_or_default().to_owned();
     }
-    let published = ours.get(PUBLISHED_AT).and_then(|ms| ms.parse().ok());
+    let published = ours.get(PUBLISHED_AT).and_then(|ms| number(ms));
     note.published_at_ms = note.published_at_ms.or(published).or(sent_at_ms);
     let text = received.body().unwrap_or_default();
     let body = attributes::body_of(text, ours.get(ENCODING).copied());

@@ -5,6 +5,8 @@
 //! lease. Receipts are numbers here; the service's handles are kept behind them. The rules are those of
 //! the service's API reference (version 2012-11-05).
 
+#![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+
 mod action;
 mod attributes;
 mod batch;
@@ -14,10 +16,13 @@ mod convert;
 mod desk;
 mod fault;
 mod held;
+#[cfg(test)]
+mod hostile;
 mod kept;
 mod letters;
 mod options;
 mod outgoing;
+mod place;
 mod poll;
 mod requests;
 mod state;

@@ -3,14 +3,17 @@
 use super::action::Needs;
 use super::attributes::{self, Attributes, ENCODING};
 use super::calls::Entries;
-use super::convert::{MESSAGE_ID, PUBLISHED_AT, SYSTEM_PREFIX};
+use super::convert::{MESSAGE_ID, PUBLISHED_AT, SYSTEM_PREFIX, TRACE};
 use super::fault::{Fault, is_of_content};
 use super::options::{BATCH, is_fifo};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry as Entry;
+use aws_sdk_sqs::types::{
+    MessageSystemAttributeNameForSends as SystemName, MessageSystemAttributeValue as SystemValue,
+    SendMessageBatchRequestEntry as Entry,
+};
 use pelton_core::{Header, letter};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use tokio::task::JoinSet;
 
 /// What the service takes in one call, and of one message: body and attributes together.
@@ -19,6 +22,8 @@ const MOST_BYTES: usize = 1 << 20;
 const CALLS: usize = 8;
 /// The group of a message that has no key, in a queue that wants one.
 const NO_KEY: &str = "pelton";
+/// Bytes of a trace: far more than one has.
+const MAX_TRACE: usize = 1_024;
 /// Bytes of a group, or of an id for deduplication.
 const MAX_NAME: usize = 128;
 
@@ -170,6 +175,7 @@ async fn send_alone(client: &Client, queue_url: &str, entry: &Entry) -> Sent {
     let call = client.send_message().queue_url(queue_url).message_body(entry.message_body());
     let call = call
         .set_message_attributes(entry.message_attributes().cloned())
+        .set_message_system_attributes(entry.message_system_attributes().cloned())
         .set_message_group_id(entry.message_group_id().map(str::to_owned))
         .set_message_deduplication_id(entry.message_deduplication_id().map(str::to_owned))
         .set_delay_seconds(entry.delay_seconds());
@@ -190,6 +196,12 @@ where
     Unsent::answered(error.code().unwrap_or_default(), Fault::of(error).words)
 }
 
+/// A message as an entry of a call to a queue without order.
+#[cfg(test)]
+pub fn entry_of(message: &Outgoing) -> Result<Entry, String> {
+    ready(0, message, false).map(|ready| ready.entry)
+}
+
 fn ready(number: usize, message: &Outgoing, fifo: bool) -> Result<Ready, String> {
     let (body, encoding) = attributes::body(&message.body);
     let attributes = attributes_of(message, encoding);
@@ -205,6 +217,7 @@ fn ready(number: usize, message: &Outgoing, fifo: bool) -> Result<Ready, String>
         .id(number.to_string())
         .message_body(body)
         .set_message_attributes((!attributes.is_empty()).then_some(attributes))
+        .set_message_system_attributes(trace(&message.headers))
         .set_message_group_id(group)
         .set_message_deduplication_id(dedup_id)
         .set_delay_seconds((message.delay_s > 0).then_some(message.delay_s))
@@ -216,7 +229,8 @@ fn attributes_of(message: &Outgoing, encoding: Option<&str>) -> Attributes {
     let text = |name: &'static str, text: Option<String>| text.map(|text| (name, text));
     let ours: Vec<(&str, String)> = [
         text(ENCODING, encoding.map(str::to_owned)),
-        text(MESSAGE_ID, message.id.clone()),
+        // One that no attribute can have is another message there.
+        text(MESSAGE_ID, message.id.clone().filter(|id| attributes::is_text(id))),
         text(PUBLISHED_AT, message.published_at_ms.map(|ms| ms.to_string())),
         text(letter::REPLAY, message.replays.clone()),
     ]
@@ -227,6 +241,16 @@ fn attributes_of(message: &Outgoing, encoding: Option<&str>) -> Attributes {
     let of_service = |h: &Header| h.name.starts_with(SYSTEM_PREFIX);
     let own: Vec<Header> = letter::own(&message.headers).filter(|h| !of_service(h)).collect();
     attributes::pack(&own, &ours, &message.headers)
+}
+
+/// Where the message stands in a trace, as the service takes it: `Root=1-...`. It counts for nothing against the size.
+fn trace(headers: &[Header]) -> Option<HashMap<SystemName, SystemValue>> {
+    let said = headers.iter().find(|h| h.name == TRACE)?;
+    let text = std::str::from_utf8(&said.value).ok()?;
+    let is_trace =
+        text.contains("Root=") && text.len() <= MAX_TRACE && text.bytes().all(|b| b.is_ascii_graphic());
+    let value = SystemValue::builder().data_type("String").string_value(text).build();
+    Some(HashMap::from([(SystemName::AwsTraceHeader, value.ok().filter(|_| is_trace)?)]))
 }
 
 /// Whether a key may be a group.
@@ -257,6 +281,23 @@ mod tests {
         assert_eq!(group(None, false).unwrap(), None);
         for key in [&b""[..], b"a b", &[0xff], &[b'x'; 129]] {
             assert!(group(Some(key), true).is_err(), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_trace_is_told_where_the_service_would_take_it() {
+        let told = |value: &[u8]| {
+            let headers = vec![Header { name: TRACE.to_owned(), value: value.to_vec() }];
+            let message = Outgoing { body: b"x".to_vec(), headers, ..Outgoing::default() };
+            let entry = ready(0, &message, false).unwrap().entry;
+            assert_eq!(entry.message_attributes(), None);
+            entry
+                .message_system_attributes()
+                .is_some_and(|all| all.contains_key(&SystemName::AwsTraceHeader))
+        };
+        assert!(told(b"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"));
+        for odd in [&b""[..], b"Root=1 2", b"no trace", b"Root=\xff", &[b'R'; 2_000]] {
+            assert!(!told(odd), "{odd:?}");
         }
     }
 
