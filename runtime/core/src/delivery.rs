@@ -69,6 +69,9 @@ fn claiming(event: Event, cx: &Context) -> (State, Action) {
         Event::Claimed(Verdict::Fresh { claim, attempt, crashed }) if attempt > cx.max_attempts => {
             publish(Some(claim), used_up(attempt - 1, crashed), cx)
         }
+        Event::Claimed(Verdict::Fresh { claim, attempt, .. }) if cx.receives >= cx.max_receives => {
+            publish(Some(claim), goes_round(attempt - 1, cx), cx)
+        }
         Event::Claimed(Verdict::Fresh { claim, attempt, .. }) => {
             (State::Handling { claim, attempt }, Action::Handle)
         }
@@ -276,6 +279,16 @@ fn used_up(attempts: u32, crashed: bool) -> Why {
         (Cause::RetriesExhausted, Failure::Retry, "its attempts were used up before this start")
     };
     Why { cause, failure, reason: reason.to_owned(), attempts }
+}
+
+/// Whoever received it so often was never done with it. It may be what ends every worker that starts it, with all
+/// that would count its attempts.
+fn goes_round(attempts: u32, cx: &Context) -> Why {
+    let (times, most) = (cx.receives, cx.max_receives);
+    let reason = format!(
+        "it was received {times} times and nobody was done with it; from {most} on (`retry.max_receives`) it is not started"
+    );
+    Why { cause: Cause::CrashLoop, failure: Failure::Crash, reason, attempts }
 }
 
 fn failed(

@@ -170,7 +170,7 @@ pub struct ClaimItem {
     pub identity: Identity,
     /// The message, for its id (a redelivery is told from a second message with the same key).
     pub message: Arc<Message>,
-    /// Attempts the broker knows of; the larger count is used.
+    /// Attempts that the broker's count proves; the larger count is used.
     pub attempts: u32,
 }
 

@@ -5,6 +5,9 @@
 pub struct RetryPolicy {
     /// Handler starts in all, the first included. At least 1.
     pub max_attempts: u32,
+    /// From so many receives on a message is given up on without a start, whoever received it. More than
+    /// `max_attempts`.
+    pub max_receives: u32,
     /// The wait after the first failure, in milliseconds.
     pub initial_ms: u64,
     /// The longest wait, in milliseconds. Applies to the curve, not to what a handler asks for.
@@ -15,7 +18,25 @@ pub struct RetryPolicy {
     pub jitter: f64,
 }
 
+/// A receive is not a start: prefetch, orderly releases, peeks, crashes of neighbours and lost answers are received
+/// too. So what a broker counts is believed by the tenth. That bounds a message that kills every worker together
+/// with its ledger, and costs no other message the attempts it has left.
+const RECEIVES_A_START: u32 = 10;
+
+/// Starts before this receive that a broker's count proves, which is `receives` with this one.
+#[must_use]
+pub fn proven_starts(receives: u32) -> u32 {
+    receives.saturating_sub(1) / RECEIVES_A_START
+}
+
 impl RetryPolicy {
+    /// What of these starts counts as attempts. However many they are, one is left: somebody else may have received
+    /// the message, and never have run a handler.
+    #[must_use]
+    pub fn attempts_elsewhere(&self, receives: u32) -> u32 {
+        proven_starts(receives).min(self.max_attempts.saturating_sub(1))
+    }
+
     /// The wait after failed attempt number `attempt` (1-based), before jitter.
     ///
     /// `powi` overflows to infinity, which `min` brings down to `max_ms`; no exponent can panic.
@@ -51,8 +72,23 @@ pub fn scatter(seed: u64, index: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const POLICY: RetryPolicy =
-        RetryPolicy { max_attempts: 5, initial_ms: 1_000, max_ms: 300_000, multiplier: 2.0, jitter: 0.2 };
+    const POLICY: RetryPolicy = RetryPolicy {
+        max_attempts: 5,
+        max_receives: 1_000,
+        initial_ms: 1_000,
+        max_ms: 300_000,
+        multiplier: 2.0,
+        jitter: 0.2,
+    };
+
+    #[test]
+    fn receives_are_no_starts_and_many_of_them_are_some_but_never_the_last() {
+        let receives = [0, 1, 2, 10, 11, 41, 60, u32::MAX];
+        assert_eq!(receives.map(proven_starts), [0, 0, 0, 0, 1, 4, 5, (u32::MAX - 1) / 10]);
+        assert_eq!(receives.map(|n| POLICY.attempts_elsewhere(n)), [0, 0, 0, 0, 1, 4, 4, 4]);
+        let once = RetryPolicy { max_attempts: 1, ..POLICY };
+        assert_eq!(receives.map(|n| once.attempts_elsewhere(n)), [0; 8]);
+    }
 
     #[test]
     fn grows_by_the_multiplier_up_to_the_cap() {

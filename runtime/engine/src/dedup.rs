@@ -141,7 +141,7 @@ mod tests {
             lane: None,
             position,
             skipped: 0,
-            attempts: 0,
+            receives: 0,
             assignment: 0,
             lease_until: None,
             instance: None,

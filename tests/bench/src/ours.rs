@@ -167,6 +167,7 @@ impl Ours {
             concurrency: self.concurrency,
             retry: RetryPolicy {
                 max_attempts: 5,
+                max_receives: 1_000,
                 initial_ms: 1_000,
                 max_ms: 300_000,
                 multiplier: 2.0,

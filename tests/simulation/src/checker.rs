@@ -1,8 +1,9 @@
 //! The nine invariants, checked from what is seen: what was delivered, started, written, told. And a
 //! tenth rule, of thrift: what leaves starts nothing that will be done again elsewhere. And an eleventh: a
-//! letter names the version of the handler that failed last, however often that was replaced since.
+//! letter names the version of the handler that failed last, however often that was replaced since. And a twelfth: what
+//! others have received is started here all the same, unless they have very often.
 
-use crate::world::{AtBroker, Sent, Shape, Will, World};
+use crate::world::{AtBroker, MAX_RECEIVES, Sent, Shape, Will, World};
 use pelton_core::message::Identity;
 use pelton_core::ports::Settle;
 use pelton_core::{Cause, Letter, Receipt};
@@ -194,6 +195,9 @@ impl Checker {
         if !world.live.values().any(|(i, a)| *i == sent.identity && *a == attempt) {
             self.broken(6, format!("m{n} starts its attempt {attempt}, which nobody has counted"));
         }
+        if sent.receives >= MAX_RECEIVES {
+            self.broken(12, format!("m{n} starts, and {} have received it", sent.receives));
+        }
         if attempt > world.shape.max_attempts {
             self.broken(6, format!("m{n} starts its attempt {attempt} of {}", world.shape.max_attempts));
         }
@@ -239,9 +243,20 @@ impl Checker {
 
     /// A letter is to be written. One whose attempts were used up before its last start was failed by
     /// nobody who is known here.
-    pub fn lettered(&mut self, n: usize, letter: &Letter) {
-        let by_handler = letter.cause == Cause::Rejected
-            || letter.cause == Cause::RetriesExhausted && !letter.reason.contains("used up");
+    pub fn lettered(&mut self, world: &World, n: usize, letter: &Letter) {
+        let (receives, used_up) = (world.sent[n].receives, letter.reason.contains("used up"));
+        let known = world.attempts.get(&world.sent[n].identity).map_or(0, |(known, _)| *known);
+        if used_up && known < world.shape.max_attempts {
+            self.broken(
+                12,
+                format!("m{n} is given up on unstarted, for its {receives} receives elsewhere"),
+            );
+        }
+        if letter.reason.contains("was received") && receives < MAX_RECEIVES {
+            self.broken(12, format!("m{n} is given up on for its {receives} receives"));
+        }
+        let by_handler =
+            letter.cause == Cause::Rejected || letter.cause == Cause::RetriesExhausted && !used_up;
         let failed_by = self.handlers.get(&n).filter(|_| by_handler);
         if let Some(handler) = failed_by.filter(|handler| **handler != letter.handler) {
             let what = format!("the letter of m{n} names {}, and {handler} failed it", letter.handler);

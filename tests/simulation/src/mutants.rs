@@ -23,6 +23,8 @@ pub enum Mutant {
     IgnoresLimits,
     /// 11: letters name the handler that is there when they are written.
     NamesTheNewest,
+    /// 12: what others received is believed whole, and leaves no start here.
+    BelievesReceives,
 }
 
 impl Mutant {

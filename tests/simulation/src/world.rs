@@ -25,7 +25,12 @@ pub struct Sent {
     pub identity: Identity,
     pub lane: Option<Lane>,
     pub will: Vec<Will>,
+    /// How often others have received it before, where the broker counts that.
+    pub receives: u32,
 }
+
+/// From so many receives on a message is not started any more.
+pub const MAX_RECEIVES: u32 = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtBroker {
@@ -187,18 +192,20 @@ impl World {
             lane: self.sent[n].lane,
             position: (numbered || self.shape.caps.cumulative).then_some(position),
             skipped: 0,
-            attempts: 0,
+            receives: self.sent[n].receives,
             assignment: self.assignment,
             lease_until: self.shape.caps.lease_ms.map(|_| Time(until)),
             instance: None,
         }
     }
 
-    pub fn claim(&mut self, items: &[(Identity, String)], alone: bool, counts: bool) -> Vec<Verdict> {
+    /// Each item with the attempts that the core knows of.
+    pub fn claim(&mut self, items: &[(Identity, String, u32)], alone: bool, counts: bool) -> Vec<Verdict> {
         self.chunks += 1;
         let mut verdicts = Vec::new();
-        for (index, (identity, id)) in (0u32..).zip(items) {
-            let (attempts, suspect) = self.attempts.get(identity).copied().unwrap_or((0, false));
+        for (index, (identity, id, elsewhere)) in (0u32..).zip(items) {
+            let (own, suspect) = self.attempts.get(identity).copied().unwrap_or((0, false));
+            let attempts = own.max(*elsewhere);
             verdicts.push(if self.shape.dedup && self.completed.contains(identity) {
                 Verdict::Duplicate
             } else if self.lettered.get(identity) == Some(id) {
@@ -376,14 +383,22 @@ fn one(random: &mut Random, shape: &Shape, n: usize, key: u64, lane: Option<Lane
     let position = Identity::Position(Position { partition: 0, offset: n as u64 * 3 });
     let numbered =
         shape.caps.cumulative || (shape.caps.shares_ledger && key == n as u64 && random.once_in(2));
+    let length = random.below(150);
     Sent {
+        // Drawn from what was drawn already, as above.
+        receives: match (shape.caps.lease_ms, length % 8) {
+            (None, _) => 0,
+            (Some(_), 0) => 60,
+            (Some(_), 1) if length.is_multiple_of(3) => 5_000,
+            _ => 1,
+        },
         message: Arc::new(Message {
             id: format!("m{n}"),
             pipeline: "p".into(),
             origin: "q".into(),
             key: None,
             headers: Vec::new(),
-            body: vec![0; random.below(150) as usize],
+            body: vec![0; length as usize],
             published_at_ms: None,
             replayed: false,
             tombstone: false,

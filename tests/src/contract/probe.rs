@@ -203,11 +203,8 @@ impl Probe {
 
     /// Claims deliveries as one chunk.
     pub async fn claim(&self, deliveries: &[&Delivery], alone: bool) -> Vec<Verdict> {
-        let item = |d: &&Delivery| ClaimItem {
-            identity: identity(d),
-            message: d.message.clone(),
-            attempts: d.attempts,
-        };
+        let item =
+            |d: &&Delivery| ClaimItem { identity: identity(d), message: d.message.clone(), attempts: 0 };
         let verdicts = self.ports.ledger.claim(deliveries.iter().map(item).collect(), alone).await;
         let verdicts = verdicts.expect("the ledger answers");
         assert_eq!(verdicts.len(), deliveries.len(), "one verdict for each item");

@@ -7,6 +7,7 @@ use super::source::{SourceConfig, source};
 use pelton_core::RetryPolicy;
 use pelton_engine::DedupKey;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -112,10 +113,27 @@ fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: 
     pipeline
 }
 
+/// From so many receives on a message is given up on without a start, unless something else is said.
+const MAX_RECEIVES: u32 = 1_000;
+
+/// A number of at most a million.
+fn count(section: &Section<'_>, key: &'static str, range: RangeInclusive<u64>, default: u32) -> u32 {
+    let number = section.number(key, range, u64::from(default));
+    u32::try_from(number).unwrap_or(default)
+}
+
 fn retry(section: Section<'_>) -> RetryPolicy {
     let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    let max_attempts = count(&section, "max_attempts", 1..=1_000, 5);
+    // So that the attempts alone never come to it.
+    let default = MAX_RECEIVES.max(max_attempts.saturating_mul(10));
+    let max_receives = count(&section, "max_receives", 2..=1_000_000, default);
+    if max_receives <= max_attempts {
+        section.problem("max_receives", format!("is {max_receives}, and must be more than `max_attempts` ({max_attempts}): each attempt is a receive too"));
+    }
     let policy = RetryPolicy {
-        max_attempts: section.number("max_attempts", 1..=1_000, 5) as u32,
+        max_attempts,
+        max_receives,
         initial_ms: millis(section.duration("initial_interval", Duration::from_secs(1))),
         max_ms: millis(section.duration("max_interval", Duration::from_secs(300))),
         multiplier: section.real("multiplier", 1.0..=100.0, 2.0),

@@ -17,6 +17,8 @@ const BACK: Settle = Settle::GiveBack;
 /// A broker that holds retries, a live lease, attempt 3 the last one, the policy's wait 100 ms.
 const PLAIN: Context = Context {
     max_attempts: 3,
+    max_receives: 1_000,
+    receives: 999,
     shares_ledger: false,
     native_delay: true,
     lease_live: true,
@@ -29,6 +31,7 @@ const HERE: Context = Context { native_delay: false, ..PLAIN };
 const SHARED: Context = Context { shares_ledger: true, ..PLAIN };
 const LATE: Context = Context { lease_live: false, ..PLAIN };
 const LATE_SHARED: Context = Context { lease_live: false, ..SHARED };
+const ROUND: Context = Context { receives: 1_000, ..PLAIN };
 const DRAIN: Context = Context { draining: true, ..PLAIN };
 
 fn later(delay_ms: u64) -> Settle {
@@ -123,12 +126,19 @@ fn claiming() {
     let crashed = "the process died while the handler had this message";
     let exhausted = || publishing(why(Cause::RetriesExhausted, Failure::Retry, exhausted, 3));
     let crash_loop = || publishing(why(Cause::CrashLoop, Failure::Crash, crashed, 3));
+    let round = "it was received 1000 times and nobody was done with it; from 1000 on (`retry.max_receives`) it is not started";
+    let round = |attempts| publishing(why(Cause::CrashLoop, Failure::Crash, round, attempts));
     let forgotten = || releasing(false, Then::Forget);
     hold(vec![
         (PLAIN, S::Claiming, fresh(1, false), (handling(1), Handle)),
         (PLAIN, S::Claiming, fresh(3, true), (handling(3), Handle)),
         (PLAIN, S::Claiming, fresh(4, false), (exhausted(), Publish { settle: false })),
         (PLAIN, S::Claiming, fresh(4, true), (crash_loop(), Publish { settle: false })),
+        (ROUND, S::Claiming, fresh(1, false), (round(0), Publish { settle: false })),
+        (ROUND, S::Claiming, fresh(3, true), (round(2), Publish { settle: false })),
+        (ROUND, S::Claiming, fresh(4, true), (crash_loop(), Publish { settle: false })),
+        (ROUND, S::Claiming, E::Claimed(Verdict::Duplicate), settle(ACK)),
+        (ROUND, S::Claiming, E::Claimed(Verdict::Suspect), (S::Admitted, Suspect)),
         (SHARED, S::Claiming, fresh(4, true), (crash_loop(), Publish { settle: true })),
         (LATE, S::Claiming, fresh(1, false), (forgotten(), release(None))),
         (LATE, S::Claiming, fresh(4, true), (forgotten(), release(None))),

@@ -153,6 +153,10 @@ pub enum Action {
 pub struct Context {
     /// Handler starts in all.
     pub max_attempts: u32,
+    /// From so many receives on it is not started any more.
+    pub max_receives: u32,
+    /// How often its broker has handed it out, to anybody; 0 where it does not count.
+    pub receives: u32,
     /// Whether source and ledger share one transaction.
     pub shares_ledger: bool,
     /// Whether the broker can hold a retry.

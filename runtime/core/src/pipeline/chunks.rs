@@ -110,7 +110,8 @@ impl Pipeline {
                 continue;
             };
             let message = entry.message.clone();
-            items.push(ClaimItem { identity, message, attempts: entry.broker_attempts });
+            let attempts = self.rules.retry.attempts_elsewhere(entry.receives);
+            items.push(ClaimItem { identity, message, attempts });
         }
         let slots = slots.into_iter().map(Some).collect();
         self.chunks.insert(self.next_chunk, Chunk { slots, started: 0, finished: false });

@@ -22,7 +22,8 @@ pub struct Entry {
     pub identity: Option<Identity>,
     /// Its deduplication key, where that is not its id.
     pub key: Option<Box<str>>,
-    pub broker_attempts: u32,
+    /// How often the broker has handed it out, as far as it counts.
+    pub receives: u32,
     /// Number of its receipt: the order within a lane.
     pub order: u64,
     pub weight: usize,

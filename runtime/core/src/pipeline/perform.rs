@@ -7,6 +7,7 @@ use crate::delivery::{Action, Context, Event, State, Then, step};
 use crate::lanes::Slot;
 use crate::outcome::{Letter, Outcome};
 use crate::ports::{Class, Completion, Release, Settle};
+use crate::retry::proven_starts;
 
 impl Pipeline {
     pub(super) fn feed(&mut self, slot: Slot, event: Event) {
@@ -66,6 +67,7 @@ impl Pipeline {
     fn context(&mut self, slot: Slot, event: &Event) -> Option<Context> {
         let entry = self.entries.get(slot)?;
         let (lease_live, laned, state) = (entry.lease_live, entry.lane.is_some(), &entry.state);
+        let receives = entry.receives;
         let leaves = self.leaves(entry);
         let failed_attempt = match (state, event) {
             (
@@ -82,6 +84,8 @@ impl Pipeline {
         let given_up = self.given_up(slot);
         Some(Context {
             max_attempts: self.rules.retry.max_attempts,
+            max_receives: self.rules.retry.max_receives,
+            receives,
             shares_ledger: source.shares_ledger,
             // A lane may wait at the broker only if the broker keeps its order meanwhile.
             native_delay: source.native_delay && (!laned || source.lane_order),
@@ -99,7 +103,7 @@ impl Pipeline {
         if !self.rules.redrive {
             return Settle::Ack;
         }
-        let counted = self.entries.get(slot).map_or(0, |e| e.broker_attempts);
+        let counted = self.entries.get(slot).map_or(0, |e| proven_starts(e.receives));
         let random = self.draw();
         let wait = || self.rules.retry.delay_ms(counted, random);
         Settle::Leave { delay_ms: if counted == 0 { 0 } else { wait() } }

@@ -97,6 +97,7 @@ impl Pipeline {
             return false;
         }
         entry.receipt = delivery.receipt;
+        entry.receives = delivery.receives;
         entry.lease_live = true;
         entry.assignment = delivery.assignment;
         self.orders += 1;
@@ -125,7 +126,7 @@ impl Pipeline {
             instance: delivery.instance,
             identity,
             key,
-            broker_attempts: delivery.attempts,
+            receives: delivery.receives,
             order: self.orders,
             state: State::Admitted,
             lease_live: true,

@@ -56,7 +56,7 @@ pub fn delivery(
         message: Arc::new(message),
         position: Some(Position { partition: partition.id, offset }),
         skipped: partition.skipped(record.offset()),
-        attempts: 0,
+        receives: 0,
         assignment: partition.assignment,
         lease_until: None,
         instance: None,

@@ -4,6 +4,7 @@ use crate::pace::Pace;
 use pelton_core::ports::{Class, Settle};
 use pelton_core::{Delivery, Lane, Message, Receipt, Time};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,8 @@ pub struct Held {
     pub lane: Option<Lane>,
     /// The id is its producer's: another message may have the same.
     pub named: bool,
-    /// Starts that the server knows of.
-    pub attempts: u32,
+    /// How often the server has handed it out, this time included; 0 where it does not count.
+    pub receives: u32,
     /// When somebody else may have it.
     pub until: Instant,
     /// It is being settled.
@@ -129,9 +130,11 @@ impl Shelf {
 
     /// What the pipeline is given: no message whose id is that of another one that it has.
     pub fn take(&mut self, max: usize, max_bytes: usize, now: Instant) -> Vec<Delivery> {
-        let (mut taken, mut bytes, mut from) = (Vec::new(), 0, Place::default());
-        while let Some((place, receipt)) = self.waiting.range(from..).next().map(|(p, r)| (*p, *r)) {
-            from = (place.0, place.1.saturating_add(1));
+        let (mut taken, mut bytes, mut from) = (Vec::new(), 0, Bound::Unbounded);
+        while let Some((place, receipt)) =
+            self.waiting.range((from, Bound::Unbounded)).next().map(|(p, r)| (*p, *r))
+        {
+            from = Bound::Excluded(place);
             let Some(held) = self.held.get(&receipt).filter(|held| held.until > now) else {
                 // Its time was up before anybody asked for it: it comes again.
                 self.forget(receipt);
@@ -275,7 +278,7 @@ impl Held {
             lane: self.lane,
             position: None,
             skipped: 0,
-            attempts: self.attempts,
+            receives: self.receives,
             assignment: 0,
             lease_until: Some(Time(u64::try_from(left).unwrap_or(u64::MAX))),
             instance: None,
@@ -307,7 +310,7 @@ mod tests {
             message: Arc::new(message),
             lane: None,
             named: false,
-            attempts: 0,
+            receives: 0,
             until,
             ending: false,
         }
@@ -356,6 +359,19 @@ mod tests {
         shelf.settle(again[0].receipt, Settle::Ack, now).unwrap();
         shelf.settled(again[0].receipt.0, true);
         assert_eq!(ids(&shelf.take(9, 1_000, now)), ["same"]);
+    }
+
+    /// A search for what comes behind the last number of a millisecond would begin at the same one for ever.
+    #[test]
+    fn the_last_number_of_a_millisecond_is_passed_too() {
+        let now = Instant::now();
+        let mut shelf = Shelf::new(LEASE, 10, 10);
+        for place in [(1, 0), (1, u64::MAX), (u64::MAX, u64::MAX)] {
+            let mut one = held(0, now + LEASE);
+            Arc::make_mut(&mut one.message).id = "same".to_owned();
+            shelf.hold(Held { place, named: true, ..one });
+        }
+        assert_eq!(shelf.take(9, 1_000, now).len(), 1, "the others wait for the first");
     }
 
     #[test]

@@ -52,12 +52,12 @@ impl QueueFacts {
     /// What is not settled, whoever holds it.
     #[must_use]
     pub fn unsettled(&self) -> u64 {
-        self.visible + self.in_flight + self.delayed
+        self.visible.saturating_add(self.in_flight).saturating_add(self.delayed)
     }
 
     fn of(attributes: &HashMap<Attribute, String>) -> Self {
         let text = |name: Attribute| attributes.get(&name).map(String::as_str).unwrap_or_default();
-        let number = |name: Attribute| text(name).parse().unwrap_or(0);
+        let number = |name: Attribute| super::convert::number(text(name)).unwrap_or(0);
         Self {
             arn: text(Attribute::QueueArn).to_owned(),
             fifo: text(Attribute::FifoQueue) == "true",
@@ -79,7 +79,7 @@ fn redrive(policy: &str) -> Option<Redrive> {
     let max_receives = max.as_u64().or_else(|| max.as_str()?.parse().ok())?;
     Some(Redrive {
         target_arn: policy["deadLetterTargetArn"].as_str()?.to_owned(),
-        max_receives: u32::try_from(max_receives).ok()?,
+        max_receives: u32::try_from(max_receives).unwrap_or(u32::MAX),
     })
 }
 
@@ -139,7 +139,7 @@ impl Desk {
         let taken = async {
             let call = self.connection.client().await.receive_message().queue_url(&self.queue_url);
             let call = call
-                .max_number_of_messages(most.clamp(1, BATCH) as i32)
+                .max_number_of_messages(i32::try_from(most.clamp(1, BATCH)).unwrap_or(1))
                 .visibility_timeout(seconds(hold))
                 .wait_time_seconds(seconds(wait))
                 .message_attribute_names("All")

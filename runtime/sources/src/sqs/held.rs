@@ -7,11 +7,6 @@ use std::time::{Duration, Instant};
 /// How many messages that were given back are remembered.
 const REMEMBERED: usize = 50_000;
 
-/// A receive is not a start: prefetch, orderly releases, crashes of neighbours and lost answers are
-/// received too. So what the service counts is believed by the tenth. That bounds a message that kills
-/// every worker together with its ledger, and costs no other message the attempts it has left.
-const RECEIVES_A_START: u32 = 10;
-
 /// One message that is held.
 #[derive(Debug)]
 pub struct Held {
@@ -112,7 +107,7 @@ impl Table {
         let expired: Vec<u64> = expired.into_iter().map(|(receipt, _)| *receipt).collect();
         expired.iter().for_each(|receipt| self.forget(*receipt));
         self.soonest = next;
-        (expired.len() as u64, next)
+        (u64::try_from(expired.len()).unwrap_or(u64::MAX), next)
     }
 
     fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {
@@ -124,7 +119,7 @@ impl Table {
     /// A receipt of this message ends without a start.
     pub fn release(&mut self, id: &str) {
         if let Some(count) = self.released.get_mut(id) {
-            *count += 1;
+            *count = count.saturating_add(1);
             return;
         }
         if self.order.len() >= REMEMBERED
@@ -136,10 +131,11 @@ impl Table {
         self.order.push_back(id.to_owned());
     }
 
-    /// Starts that the service's count proves, when it has delivered a message `receives` times.
-    pub fn starts(&self, id: &str, receives: u32) -> u32 {
+    /// How often the service has delivered a message, when it says `receives`, beside what this process gave back
+    /// unstarted.
+    pub fn beside_released(&self, id: &str, receives: u32) -> u32 {
         let released = self.released.get(id).copied().unwrap_or(0);
-        receives.saturating_sub(1).saturating_sub(released) / RECEIVES_A_START
+        receives.saturating_sub(released).max(1)
     }
 
     /// Everything that is ours and not being settled, in the order it came; nothing is held then.
@@ -205,11 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn receives_are_no_starts_and_many_of_them_are_some() {
+    fn what_was_given_back_unstarted_is_no_receive() {
         let mut table = Table::default();
-        assert_eq!([1, 2, 10, 11, 51].map(|n| table.starts("m", n)), [0, 0, 0, 1, 5]);
+        assert_eq!([0, 1, 51].map(|n| table.beside_released("m", n)), [1, 1, 51]);
         (0..20).for_each(|_| table.release("m"));
-        assert_eq!([1, 21, 31].map(|n| table.starts("m", n)), [0, 0, 1]);
+        assert_eq!([1, 21, 31].map(|n| table.beside_released("m", n)), [1, 1, 11]);
     }
 
     #[test]

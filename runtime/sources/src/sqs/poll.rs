@@ -6,6 +6,7 @@ use super::fault::Fault;
 use super::held::Held;
 use super::options::seconds;
 use super::state::Shared;
+use crate::pace::fraction;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use pelton_core::{Delivery, Receipt};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
@@ -186,9 +187,8 @@ impl Poller {
     }
 
     fn backoff(&self) -> Duration {
-        let longest = (PAUSE.0 * (1 << (self.failures - 1).min(10))).min(PAUSE.1);
-        let random = self.random.hash_one((self.failures, Instant::now())) as u32;
-        longest.mul_f64(1.0 - 0.5 * f64::from(random) / f64::from(u32::MAX))
+        let longest = (PAUSE.0 * (1 << self.failures.saturating_sub(1).min(10))).min(PAUSE.1);
+        longest.mul_f64(1.0 - 0.5 * fraction(self.random.hash_one((self.failures, Instant::now()))))
     }
 
     fn take_in(&self, messages: &[Message]) {
@@ -206,13 +206,13 @@ impl Poller {
                 capped: false,
             };
             let instance = Some(digest(&held.id));
-            let make = |receipt: Receipt, attempts| Delivery {
+            let make = |receipt: Receipt, receives| Delivery {
                 receipt,
                 message: Arc::new(converted.message),
                 lane: converted.lane,
                 position: None,
                 skipped: 0,
-                attempts,
+                receives,
                 assignment: 0,
                 lease_until: None,
                 instance,

@@ -120,7 +120,7 @@ impl State {
 
     /// How many messages are ours, and what became of their leases.
     pub fn leases(&self) -> Counted {
-        let held = self.table.len() as u64;
+        let held = u64::try_from(self.table.len()).unwrap_or(u64::MAX);
         vec![("in_flight", held), ("leases_extended", self.extended), ("leases_lost", self.lost)]
     }
 
@@ -166,9 +166,9 @@ impl State {
 
     /// A message has come. `lane` where it must keep its order.
     pub fn arrive(&mut self, held: Held, make: impl FnOnce(Receipt, u32) -> Delivery, receives: u32) {
-        let (since, starts) = (held.since, self.table.starts(&held.id, receives));
+        let (since, receives) = (held.since, self.table.beside_released(&held.id, receives));
         let receipt = Receipt(self.table.hold(held));
-        self.buffer.push_back(Waiting { delivery: make(receipt, starts), since });
+        self.buffer.push_back(Waiting { delivery: make(receipt, receives), since });
     }
 
     /// What a receive of the pipeline is answered with; and what has waited so long that it goes back.
@@ -192,7 +192,7 @@ impl State {
 
     /// How many the pipeline has not taken.
     pub fn waiting(&self) -> u64 {
-        self.buffer.len() as u64
+        u64::try_from(self.buffer.len()).unwrap_or(u64::MAX)
     }
 
     /// When `sweep` is due.

@@ -92,7 +92,7 @@ impl Reader<'_> {
             lane: message.key.as_deref().map(lane),
             position: generated.then_some(position),
             skipped: 0,
-            attempts: 0,
+            receives: 0,
             assignment: 0,
             lease_until: None,
             instance: None,

@@ -86,11 +86,8 @@ impl Worker {
     }
 
     pub async fn claim(&self, deliveries: &[Delivery], alone: bool) -> Result<Vec<Verdict>, Class> {
-        let item = |d: &Delivery| ClaimItem {
-            identity: identity(d),
-            message: d.message.clone(),
-            attempts: d.attempts,
-        };
+        let item =
+            |d: &Delivery| ClaimItem { identity: identity(d), message: d.message.clone(), attempts: 0 };
         self.ledger.claim(deliveries.iter().map(item).collect(), alone).await
     }
 

@@ -6,7 +6,7 @@ mod tamper;
 use crate::checker::{Checker, Violation};
 use crate::mutants::Mutant;
 use crate::random::Random;
-use crate::world::World;
+use crate::world::{MAX_RECEIVES, World};
 use pelton_core::message::Time;
 use pelton_core::pipeline::{Command, Input, Pipeline, Rules};
 use pelton_core::ports::{Claim, Verdict, Work};
@@ -101,6 +101,7 @@ fn fresh(world: &World, random: &mut Random) -> Pipeline {
     let shape = &world.shape;
     let retry = RetryPolicy {
         max_attempts: shape.max_attempts,
+        max_receives: MAX_RECEIVES,
         initial_ms: 20,
         max_ms: 200,
         multiplier: 2.0,
@@ -352,7 +353,7 @@ impl Sim {
                     self.chunks.insert(*chunk, granted);
                 }
                 Command::Publish { items, .. } => items.iter().for_each(|l| {
-                    self.checker.lettered(number(&l.message.id), l);
+                    self.checker.lettered(&self.world, number(&l.message.id), l);
                 }),
                 Command::LetGo { .. } => self.let_go(),
                 _ => {}

@@ -127,7 +127,12 @@ impl Sim {
             let verdicts = Err(if permanent { Class::Permanent } else { Class::Transient });
             return self.at(10, Job::Tell(Input::Claimed { chunk, verdicts }, Vec::new()));
         }
-        let asked: Vec<_> = items.iter().map(|i| (i.identity, i.message.id.clone())).collect();
+        let believed = self.mutant == Some(Mutant::BelievesReceives);
+        let elsewhere = |item: &ClaimItem| {
+            if believed { self.world.sent[number(&item.message.id)].receives / 10 } else { item.attempts }
+        };
+        let asked: Vec<_> =
+            items.iter().map(|i| (i.identity, i.message.id.clone(), elsewhere(i))).collect();
         let counts = self.mutant != Some(Mutant::DoesNotCount);
         let verdicts = self.world.claim(&asked, alone, counts);
         let mut ended = Vec::new();

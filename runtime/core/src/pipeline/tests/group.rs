@@ -35,8 +35,14 @@ impl Group {
             cumulative: true,
             shares_ledger: false,
         };
-        let retry =
-            RetryPolicy { max_attempts: 5, initial_ms: 10, max_ms: 10, multiplier: 1.0, jitter: 0.0 };
+        let retry = RetryPolicy {
+            max_attempts: 5,
+            max_receives: 1_000,
+            initial_ms: 10,
+            max_ms: 10,
+            multiplier: 1.0,
+            jitter: 0.0,
+        };
         let rules = Rules {
             retry,
             max_in_flight: 1_000,
@@ -190,7 +196,7 @@ fn delivery(assignment: u32, position: Position, lane: u64) -> Delivery {
         lane: Some(Lane(lane)),
         position: Some(position),
         skipped: 0,
-        attempts: 0,
+        receives: 0,
         assignment,
         lease_until: None,
         instance: None,

@@ -15,7 +15,14 @@ fn pipeline() -> Pipeline {
         cumulative: false,
         shares_ledger: false,
     };
-    let retry = RetryPolicy { max_attempts: 5, initial_ms: 10, max_ms: 10, multiplier: 1.0, jitter: 0.0 };
+    let retry = RetryPolicy {
+        max_attempts: 5,
+        max_receives: 1_000,
+        initial_ms: 10,
+        max_ms: 10,
+        multiplier: 1.0,
+        jitter: 0.0,
+    };
     let rules = Rules {
         retry,
         max_in_flight: 100,
@@ -47,7 +54,7 @@ fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u8]) {
             lane: Some(Lane(1)),
             position: None,
             skipped: 0,
-            attempts: 0,
+            receives: 0,
             assignment: 0,
             lease_until: Some(now.plus(LEASE_MS)),
             instance: None,

@@ -9,6 +9,7 @@ use super::group::Group;
 use super::namesake;
 use crate::redis::fault::Fault;
 use crate::redis::fields::{self, EntryId, Field};
+use crate::redis::number::{Count, Counter};
 use crate::redis::server::{ANSWER, backoff};
 use crate::redis::shelf::Held;
 use redis::Value;
@@ -25,9 +26,6 @@ const BYTES: usize = 8 << 20;
 const HEAVY: usize = BYTES / 16;
 /// How long a read waits for new entries: so long may closing take.
 const BLOCK: Duration = Duration::from_secs(1);
-/// A delivery is not a start: prefetch, takeovers and restarts of neighbours are counted by the server too.
-/// So its count is believed by the tenth, as with other brokers that count like that.
-const DELIVERIES_A_START: u64 = 10;
 const DOING: &str = "reading";
 
 /// Entries as the server tells them: an id with its fields, or without any when it was deleted.
@@ -141,12 +139,12 @@ impl Reader {
         command.arg(&options.consumer);
         // Before the question: what is acknowledged meanwhile is not missing.
         let ours = self.stream.shared.shelf().places();
-        let page: Vec<(String, String, u64, u64)> = command.query_async(connection).await?;
-        let pending = |(id, _, idle_ms, deliveries): &(String, String, u64, u64)| {
-            Some(Pending { id: EntryId::parse(id)?, idle_ms: *idle_ms, deliveries: *deliveries })
+        let page: Vec<(String, Value, Count, Counter)> = command.query_async(connection).await?;
+        let pending = |(id, _, idle_ms, deliveries): &(String, Value, Count, Counter)| {
+            Some(Pending { id: EntryId::parse(id)?, idle_ms: idle_ms.0, deliveries: deliveries.0 })
         };
         let all: Vec<Pending> = page.iter().filter_map(pending).collect();
-        let last = all.last().map(|last| EntryId { seq: last.id.seq.saturating_add(1), ..last.id });
+        let next = all.last().and_then(|last| last.id.after());
         let mut missing = {
             let (shelf, now) = (self.stream.shared.shelf(), Instant::now());
             let is_here = |place| shelf.holds(place, now) || (ours.contains(&place) && !shelf.has(place));
@@ -157,7 +155,7 @@ impl Reader {
         if !missing.is_empty() {
             self.load(connection, &missing).await?;
         }
-        self.own = cut.or(last.filter(|_| page.len() == PAGE));
+        self.own = cut.or(next.filter(|_| page.len() == PAGE));
         Ok(())
     }
 
@@ -261,7 +259,7 @@ impl Reader {
         command.arg("GROUP").arg(&options.group).arg(&options.consumer).arg("COUNT").arg(room);
         command
             .arg("BLOCK")
-            .arg(block.as_millis().max(1) as u64)
+            .arg(u64::try_from(block.as_millis().max(1)).unwrap_or(1))
             .arg("STREAMS")
             .arg(&options.stream)
             .arg(">");
@@ -282,7 +280,8 @@ impl Reader {
             let named = fields::is_named(&fields);
             let (message, lane) =
                 fields::message(&shared.pipeline, &self.stream.name, id, fields, &options.names);
-            let attempts = u32::try_from(deliveries(id) / DELIVERIES_A_START).unwrap_or(u32::MAX);
+            // Before this one.
+            let receives = u32::try_from(deliveries(id).saturating_add(1)).unwrap_or(u32::MAX);
             let place = (id.ms, id.seq);
             bytes += message.weight();
             shelf.hold(Held {
@@ -290,7 +289,7 @@ impl Reader {
                 message: Arc::new(message),
                 lane,
                 named,
-                attempts,
+                receives,
                 until,
                 ending: false,
             });

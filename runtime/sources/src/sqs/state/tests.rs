@@ -28,13 +28,13 @@ fn arrive(state: &mut State, id: &str, lane: Option<Lane>, since: Instant) {
     let held = Held { id: id.clone(), handle, since, until, lane, ending: false, capped: false };
     let message = Message { id, pipeline: "orders".into(), origin: "orders".into(), ..Message::default() };
     let (position, lease_until) = (None, None);
-    let make = |receipt, attempts| Delivery {
+    let make = |receipt, receives| Delivery {
         receipt,
         message: Arc::new(message),
         lane,
         position,
         skipped: 0,
-        attempts,
+        receives,
         assignment: 0,
         lease_until,
         instance: None,
