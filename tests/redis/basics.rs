@@ -55,13 +55,15 @@ fn a_group_that_is_made_begins_where_it_is_told_to() {
 #[test]
 fn a_stream_is_worked_off_to_its_end_whatever_the_server_counts() {
     let redis = Redis::start();
-    for (counted, wrongly) in [("3", 17), ("20", 0)] {
+    for (counted, wrongly) in [("3", 17), ("20", 0), ("30", -10), ("9223372036854775807", i64::MIN + 21)] {
         let _: u64 = redis.run("DEL", &[STREAM]);
         let ids = [add(&redis, 1..=10), add(&redis, 11..=20)].concat();
         let _: () = redis.run("XGROUP", &["CREATE", STREAM, GROUP, &ids[9], "ENTRIESREAD", counted]);
         let told: Vec<BTreeMap<String, redis::Value>> = redis.run("XINFO", &["GROUPS", STREAM]);
         assert_eq!(told[0]["lag"], redis::Value::Int(wrongly));
         let site = site(stream(&redis.url(), ""));
+        let lag = status(&site)["broker"]["keys"][0]["lag"].clone();
+        assert_eq!(lag, if wrongly > 0 { wrongly } else { 10 }, "told {wrongly}");
         let (worker, _) = site.until_empty();
         let mut taken = taken(&worker.log);
         taken.sort_unstable();
@@ -107,13 +109,9 @@ fn at_most_once_says_what_it_risks() {
     assert_eq!(redis.run::<Vec<String>>("KEYS", &["*"]), Vec::<String>::new(), "no other key is made");
 }
 
-/// The server counts it no more. A worker that is told nothing is left ends, `--until-empty`.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_popped_for_good_is_left_until_it_is_handled() {
-    let redis = tokio::task::block_in_place(Redis::start);
-    let bodies: Vec<Vec<u8>> = (1..=5).map(|n| body(n, "c", 0)).collect();
-    redis.push(LIST, &bodies);
-    let options = ListOptions {
+/// A source that pops so many messages at most from the list, for good.
+pub fn popping(at_most: usize) -> ListOptions {
+    ListOptions {
         pipeline: "orders".into(),
         list: LIST.to_owned(),
         pop: End::Right,
@@ -121,11 +119,19 @@ async fn what_was_popped_for_good_is_left_until_it_is_handled() {
         ordered: false,
         worker: "worker".to_owned(),
         takeover_after: Duration::from_secs(30),
-        at_least: 10,
-        at_most: 10,
-    };
+        at_least: at_most,
+        at_most,
+    }
+}
+
+/// The server counts it no more. A worker that is told nothing is left ends, `--until-empty`.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_popped_for_good_is_left_until_it_is_handled() {
+    let redis = tokio::task::block_in_place(Redis::start);
+    let bodies: Vec<Vec<u8>> = (1..=5).map(|n| body(n, "c", 0)).collect();
+    redis.push(LIST, &bodies);
     let server = Server::parse(&redis.url(), LIST).expect("it is an address");
-    let source = RedisList::open(options, server).expect("it opens");
+    let source = RedisList::open(popping(10), server).expect("it opens");
     let left = async || source.lag().await.expect("the lag is known").unsettled;
     tokio::task::block_in_place(|| {
         until("all are popped", || (redis.run::<usize>("LLEN", &[LIST]) == 0).then_some(()));

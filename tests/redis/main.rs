@@ -2,9 +2,11 @@
 
 mod basics;
 mod crash;
+mod full;
 mod letters;
 mod lost;
 mod outage;
+mod received;
 mod replay;
 mod takeover;
 mod ways;

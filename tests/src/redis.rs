@@ -163,6 +163,16 @@ impl Redis {
         self.pending(stream, group).values().sum()
     }
 
+    /// How many entries of a group are pending, whatever the names of those that have them.
+    ///
+    /// # Panics
+    /// When there is no group.
+    #[must_use]
+    pub fn all_pending_of_any(&self, stream: &str, group: &str) -> u64 {
+        let told: (u64, redis::Value, redis::Value, redis::Value) = self.run("XPENDING", &[stream, group]);
+        told.0
+    }
+
     /// Deletes a key, unless another node has it.
     pub fn try_delete(&self, key: &str) {
         let deleted = self.try_connect().map(|mut open| redis::cmd("DEL").arg(key).query::<u64>(&mut open));

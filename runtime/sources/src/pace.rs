@@ -7,6 +7,11 @@ const WINDOW: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// How many may be held for each that was settled: what a few quick ones say at first is no promise.
 const FOR_EACH: u64 = 4;
 
+/// A random number as a part of one.
+pub fn fraction(random: u64) -> f64 {
+    random as f64 / u64::MAX as f64
+}
+
 /// Settlements a second, lately.
 #[derive(Debug)]
 pub struct Pace {
@@ -24,15 +29,17 @@ impl Pace {
     /// So many were settled.
     pub fn settled(&mut self, count: usize, now: Instant) {
         self.count = self.count.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-        self.all += count as u64;
+        self.all = self.all.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         self.look(now);
     }
 
     /// What may be held at once, if one is held for `third` at most before it starts.
     pub fn allows(&mut self, third: Duration, now: Instant) -> usize {
         self.look(now);
-        let proven = usize::try_from(self.all * FOR_EACH).unwrap_or(usize::MAX);
-        ((self.per_second * third.as_secs_f64()) as usize).min(proven)
+        let proven = self.all.saturating_mul(FOR_EACH);
+        let soon = Duration::try_from_secs_f64(self.per_second * third.as_secs_f64());
+        let soon = soon.map_or(u64::MAX, |soon| soon.as_secs());
+        usize::try_from(soon.min(proven)).unwrap_or(usize::MAX)
     }
 
     fn look(&mut self, now: Instant) {

@@ -74,7 +74,8 @@ pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<
     for ((name, mut counts), pipeline) in read(config, store)?.into_iter().zip(&config.pipelines) {
         let mut broker = brokers::look(pipeline);
         if let Some(Ok(parts)) = &mut broker {
-            counts.queued = parts.iter().map(|p| p.lag).sum::<u64>().saturating_sub(counts.in_flight);
+            let lag = parts.iter().fold(0u64, |all, part| all.saturating_add(part.lag));
+            counts.queued = lag.saturating_sub(counts.in_flight);
             for part in parts {
                 part.json["here"] = brokers::own(live, &pipeline.name, &part.json).into();
             }

@@ -2,9 +2,10 @@
 
 use super::facts::{self, ListFacts, ServerFacts, StreamFacts};
 use super::fault::Fault;
-use super::fields::{Field, Names, Outgoing, fields};
+use super::fields::{EntryId, Field, Names, Outgoing, fields};
 use super::kept::{KeptLetter, LetterPlace, of_element, of_entry};
 use super::list::{End, Keys};
+use super::number::Count;
 use super::server::{ANSWER, Server};
 use redis::aio::MultiplexedConnection;
 use std::cell::RefCell;
@@ -122,7 +123,8 @@ impl Client {
     pub fn count_letters(&self, place: &LetterPlace) -> Answer<u64> {
         let command = if matches!(place, LetterPlace::Stream(_)) { "XLEN" } else { "LLEN" };
         self.run(async |connection| {
-            Ok(redis::cmd(command).arg(place.key()).query_async(connection).await?)
+            let Count(letters) = redis::cmd(command).arg(place.key()).query_async(connection).await?;
+            Ok(letters)
         })
     }
 
@@ -139,7 +141,12 @@ impl Client {
     ) -> Answer<Vec<KeptLetter>> {
         self.run(async |connection| match place {
             LetterPlace::Stream(key) => {
-                let from = after.map_or("-".to_owned(), |after| format!("({after}"));
+                let next = after.map(|after| EntryId::parse(after).and_then(EntryId::after));
+                let from = match next {
+                    None => "-".to_owned(),
+                    Some(Some(next)) => next.to_string(),
+                    Some(None) => return Ok(Vec::new()),
+                };
                 let mut command = redis::cmd("XRANGE");
                 command.arg(key).arg(from).arg("+").arg("COUNT").arg(count);
                 let page: Vec<(String, Vec<Field>)> = command.query_async(connection).await?;
@@ -161,7 +168,7 @@ impl Client {
     /// # Errors
     /// In words: the server does not answer, or refuses.
     pub fn remove(&self, place: &LetterPlace, letter: &KeptLetter) -> Answer<bool> {
-        let gone: Answer<u64> = self.run(async |connection| match place {
+        let gone: Answer<Count> = self.run(async |connection| match place {
             LetterPlace::Stream(key) => {
                 Ok(redis::cmd("XDEL").arg(key).arg(&letter.id).query_async(connection).await?)
             }
@@ -170,6 +177,6 @@ impl Client {
                 Ok(redis::cmd("LREM").arg(key).arg(-1).arg(&letter.raw).query_async(connection).await?)
             }
         });
-        gone.map(|gone| gone > 0)
+        gone.map(|gone| gone > Count(0))
     }
 }

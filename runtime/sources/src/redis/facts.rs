@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use super::fields::EntryId;
 use super::list::Keys;
+use super::number::Count;
 use redis::aio::MultiplexedConnection;
 use redis::{Script, Value};
 use std::collections::BTreeMap;
@@ -23,6 +24,14 @@ pub struct GroupFacts {
     pub last_delivered: EntryId,
 }
 
+impl GroupFacts {
+    /// What is not acknowledged, handed out or not.
+    #[must_use]
+    pub fn unsettled(&self) -> u64 {
+        self.pending.saturating_add(self.lag)
+    }
+}
+
 type Table = BTreeMap<String, Value>;
 
 fn get<T: redis::FromRedisValue>(table: &Table, name: &str) -> Option<T> {
@@ -35,8 +44,8 @@ pub async fn group(
     stream: &str,
     group: &str,
 ) -> Result<Option<GroupFacts>, Fault> {
-    let exists: u64 = redis::cmd("EXISTS").arg(stream).query_async(connection).await?;
-    if exists == 0 {
+    let exists: Count = redis::cmd("EXISTS").arg(stream).query_async(connection).await?;
+    if exists == Count(0) {
         return Ok(None);
     }
     let all: Vec<Table> = redis::cmd("XINFO").arg("GROUPS").arg(stream).query_async(connection).await?;
@@ -47,20 +56,26 @@ pub async fn group(
     };
     let last_delivered =
         get::<String>(&told, "last-delivered-id").and_then(|id| EntryId::parse(&id)).unwrap_or_default();
-    let lag = match get::<Option<u64>>(&told, "lag").flatten() {
-        // Its count is off when it has started again from its log (seen with 7.0), and stays so: it says how many,
-        // and the stream whether any.
-        Some(lag) => match count_from(connection, stream, &format!("({last_delivered}"), 1).await? {
-            (0, _) => 0,
-            _ => lag.max(1),
-        },
+    let lag = match get::<Option<Count>>(&told, "lag").flatten() {
+        // Its count is off when it has started again from its log (seen with 7.0), and stays so; or when the group
+        // was told to have read more than it has (ENTRIESREAD). It says how many, and the stream whether any.
+        Some(Count(lag)) if lag > 0 => {
+            let next = last_delivered.after();
+            let any = match next {
+                Some(next) => count_from(connection, stream, next, 1).await?.0,
+                None => 0,
+            };
+            if any == 0 { 0 } else { lag }
+        }
         // Older servers do not count, and newer ones cannot when entries were deleted.
-        None => count_after(connection, stream, last_delivered).await?,
+        _ => count_after(connection, stream, last_delivered).await?,
     };
-    Ok(Some(GroupFacts { pending: get(&told, "pending").unwrap_or(0), lag, last_delivered }))
+    let pending = get::<Count>(&told, "pending").unwrap_or_default().0;
+    Ok(Some(GroupFacts { pending, lag, last_delivered }))
 }
 
-/// How many entries there are from one on, of so many at most, and the last of them. They stay at the server: each
+/// How many entries there are from one on, of so many at most, and the last of them. (By the id behind the last one:
+/// nothing may be asked for that is behind the very last id.) They stay at the server: each
 /// may have a megabyte.
 static COUNT_FROM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -72,11 +87,13 @@ static COUNT_FROM: LazyLock<Script> = LazyLock::new(|| {
 async fn count_from(
     connection: &mut MultiplexedConnection,
     stream: &str,
-    from: &str,
+    from: EntryId,
     at_most: u64,
-) -> Result<(u64, String), Fault> {
+) -> Result<(u64, Option<EntryId>), Fault> {
     let mut call = COUNT_FROM.prepare_invoke();
-    Ok(call.key(stream).arg(from).arg(at_most).invoke_async(connection).await?)
+    call.key(stream).arg(from.to_string()).arg(at_most);
+    let (count, last): (Count, String) = call.invoke_async(connection).await?;
+    Ok((count.0, EntryId::parse(&last)))
 }
 
 async fn count_after(
@@ -84,14 +101,13 @@ async fn count_after(
     stream: &str,
     after: EntryId,
 ) -> Result<u64, Fault> {
-    let (mut count, mut from) = (0, format!("({after}"));
-    while count < COUNTED {
-        let (some, last) = count_from(connection, stream, &from, COUNTED_AT_ONCE).await?;
+    let (mut count, mut next) = (0, after.after());
+    while let Some(from) = next
+        && count < COUNTED
+    {
+        let (some, last) = count_from(connection, stream, from, COUNTED_AT_ONCE).await?;
         count += some;
-        if some < COUNTED_AT_ONCE {
-            break;
-        }
-        from = format!("({last}");
+        next = last.filter(|_| some >= COUNTED_AT_ONCE).and_then(EntryId::after);
     }
     Ok(count)
 }
@@ -103,6 +119,20 @@ pub struct ListFacts {
     pub length: u64,
     /// The workers that may hold some.
     pub workers: Vec<WorkerFacts>,
+}
+
+impl ListFacts {
+    /// What workers have taken and not finished.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.workers.iter().fold(0, |all, worker| all.saturating_add(worker.held))
+    }
+
+    /// What is not finished, taken or not.
+    #[must_use]
+    pub fn unsettled(&self) -> u64 {
+        self.length.saturating_add(self.held())
+    }
 }
 
 /// One worker of a list.
@@ -130,23 +160,32 @@ static COUNT: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// The names of all workers that may hold something, in their order. What is no text no worker has put there.
+pub async fn workers(connection: &mut MultiplexedConnection, keys: &Keys) -> Result<Vec<String>, Fault> {
+    let told: Vec<Vec<u8>> = redis::cmd("SMEMBERS").arg(keys.workers()).query_async(connection).await?;
+    let mut names: Vec<String> = told.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Asks for a list and its workers.
 pub async fn list(
     connection: &mut MultiplexedConnection,
     list: &str,
     keys: &Keys,
 ) -> Result<ListFacts, Fault> {
-    let mut names: Vec<String> = redis::cmd("SMEMBERS").arg(keys.workers()).query_async(connection).await?;
-    names.sort_unstable();
+    let names = workers(connection, keys).await?;
     let mut call = COUNT.prepare_invoke();
     call.key(list);
     for name in &names {
         call.key(keys.alive(name)).key(keys.processing(name)).key(keys.arriving(name));
     }
-    let told: Vec<u64> = call.invoke_async(connection).await?;
-    let (length, rest) = told.split_first().map_or((0, &[][..]), |(length, rest)| (*length, rest));
-    let worker =
-        |(name, told): (String, &[u64])| WorkerFacts { name, alive: told[0] > 0, held: told[1] + told[2] };
+    let told: Vec<Count> = call.invoke_async(connection).await?;
+    let (length, rest) = told.split_first().map_or((0, &[][..]), |(length, rest)| (length.0, rest));
+    let worker = |(name, told): (String, &[Count])| {
+        let (alive, held) = (told[0] > Count(0), told[1].0.saturating_add(told[2].0));
+        WorkerFacts { name, alive, held }
+    };
     Ok(ListFacts { length, workers: names.into_iter().zip(rest.chunks_exact(3)).map(worker).collect() })
 }
 
@@ -182,12 +221,12 @@ pub async fn stream(
     stream: &str,
     name: &str,
 ) -> Result<StreamFacts, Fault> {
-    let length: u64 = redis::cmd("XLEN").arg(stream).query_async(connection).await?;
+    let Count(length) = redis::cmd("XLEN").arg(stream).query_async(connection).await?;
     let Some(facts) = group(connection, stream, name).await? else {
         return Ok(StreamFacts { length, ..StreamFacts::default() });
     };
     let consumers = consumers(connection, stream, name).await?;
-    let oldest: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
+    let oldest: Vec<(String, Value, Count, Value)> = redis::cmd("XPENDING")
         .arg(stream)
         .arg(name)
         .arg("-")
@@ -196,7 +235,7 @@ pub async fn stream(
         .query_async(connection)
         .await?;
     let first_pending = oldest.first().and_then(|(id, ..)| EntryId::parse(id));
-    let oldest_idle_ms = oldest.iter().map(|(_, _, idle, _)| *idle).max();
+    let oldest_idle_ms = oldest.iter().map(|(_, _, idle, _)| idle.0).max();
     Ok(StreamFacts { length, group: Some(facts), consumers, oldest_idle_ms, first_pending })
 }
 
@@ -208,10 +247,15 @@ pub async fn consumers(
 ) -> Result<Vec<ConsumerFacts>, Fault> {
     let all: Vec<Table> =
         redis::cmd("XINFO").arg("CONSUMERS").arg(stream).arg(group).query_async(connection).await?;
+    // Other tools' names may be any bytes.
+    let name = |told: &Table| {
+        let bytes: Vec<u8> = get(told, "name").unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
     let consumer = |told: &Table| ConsumerFacts {
-        name: get(told, "name").unwrap_or_default(),
-        pending: get(told, "pending").unwrap_or(0),
-        silent_ms: get(told, "idle").unwrap_or(0),
+        name: name(told),
+        pending: get::<Count>(told, "pending").unwrap_or_default().0,
+        silent_ms: get::<Count>(told, "idle").unwrap_or_default().0,
     };
     Ok(all.iter().map(consumer).collect())
 }

@@ -14,6 +14,8 @@ pub struct Fault {
     pub words: String,
     /// The stream or its group is not there.
     pub no_group: bool,
+    /// The server is at `maxmemory`, and refuses what could need more.
+    pub is_full: bool,
     /// `host:port` of the node of a cluster that has the key.
     pub moved_to: Option<String>,
 }
@@ -28,11 +30,12 @@ impl Fault {
         let is_moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
         let moved_to = error.redirect_node().filter(|_| is_moved).map(|(node, _)| node.to_owned());
         let no_group = what.contains("NOGROUP") || what.contains("no such key");
-        Self { words: format!("{}. {}", clean(&what), advice(&code, &what)), no_group, moved_to }
+        let is_full = code == "OOM" || what.contains("OOM command not allowed");
+        Self { words: format!("{}. {}", clean(&what), advice(&code, &what)), no_group, is_full, moved_to }
     }
 
     pub fn says(words: impl Into<String>) -> Self {
-        Self { words: words.into(), no_group: false, moved_to: None }
+        Self { words: words.into(), no_group: false, is_full: false, moved_to: None }
     }
 }
 

@@ -43,6 +43,16 @@ impl EntryId {
 }
 
 impl EntryId {
+    /// The first id behind this one; none behind the last.
+    #[must_use]
+    pub fn after(self) -> Option<Self> {
+        match (self.ms, self.seq) {
+            (u64::MAX, u64::MAX) => None,
+            (ms, u64::MAX) => Some(Self { ms: ms + 1, seq: 0 }),
+            (ms, seq) => Some(Self { ms, seq: seq + 1 }),
+        }
+    }
+
     /// The last id before this one; none before the first.
     #[must_use]
     pub fn before(self) -> Option<Self> {
@@ -256,6 +266,13 @@ mod tests {
         let ids = ["9-10", "10-2", "10-10"].map(|id| EntryId::parse(id).unwrap());
         assert!(ids.is_sorted());
         assert_eq!(ids[2].to_string(), "10-10");
+        let last = EntryId { ms: u64::MAX, seq: u64::MAX };
+        assert_eq!((last.after(), EntryId::default().before()), (None, None));
+        assert_eq!(
+            EntryId { ms: 5, seq: u64::MAX }.after().map(|id| id.to_string()).as_deref(),
+            Some("6-0")
+        );
+        assert!(ids.iter().all(|id| id.after().and_then(EntryId::before) == Some(*id)));
         assert_eq!(EntryId::parse("5"), Some(EntryId { ms: 5, seq: 0 }));
         assert_eq!([EntryId::parse(""), EntryId::parse("a-b"), EntryId::parse("$")], [None; 3]);
     }

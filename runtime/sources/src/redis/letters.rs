@@ -80,5 +80,6 @@ impl DeadLetters for RedisLetters {
 
 #[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
 fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,6 +3,8 @@
 //! What a server can lose it loses here too (see the documentation of its persistence); nothing is lost by
 //! Pelton. Server 6.2 or newer. Commands go to one server: in a cluster to the node that has the key.
 
+#![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+
 mod client;
 mod desk;
 mod facts;
@@ -11,6 +13,7 @@ mod fields;
 mod kept;
 mod letters;
 mod list;
+mod number;
 mod server;
 mod shared;
 mod shelf;

@@ -1,6 +1,7 @@
 //! The way to a server: by its own address, by those of its sentinels, or by any node of its cluster.
 
 use super::fault::Fault;
+use crate::pace::fraction;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::hash::{BuildHasher, RandomState};
@@ -99,8 +100,7 @@ impl Server {
 /// What to wait before the next try, after so many failures in a row.
 pub fn backoff(failures: u32) -> Duration {
     let longest = (PAUSE.0 * (1 << failures.saturating_sub(1).min(10))).min(PAUSE.1);
-    let random = RandomState::new().hash_one(failures) as u32;
-    longest.mul_f64(1.0 - 0.5 * f64::from(random) / f64::from(u32::MAX))
+    longest.mul_f64(1.0 - 0.5 * fraction(RandomState::new().hash_one(failures)))
 }
 
 /// An address of one server, with what is forgotten easily put right.

@@ -2,6 +2,7 @@
 
 use super::desk::{Job, What};
 use super::fault::Fault;
+use super::number;
 use super::server::Server;
 use super::shelf::Shelf;
 use crate::seldom::SAY_AGAIN;
@@ -281,11 +282,11 @@ impl Shared {
 
     /// These are gone from the server though they were not handled.
     pub fn lose(&self, count: usize, example: &str) {
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let count = number::count(count);
         if count == 0 {
             return;
         }
-        let all = self.lost.fetch_add(count, Ordering::Relaxed) + count;
+        let all = self.lost.fetch_add(count, Ordering::Relaxed).saturating_add(count);
         tracing::error!(
             pipeline = %self.pipeline, stream = self.key, lost = count, lost_in_all = all, example,
             "entries were deleted or trimmed from the stream before they were handled: their content is gone, and they are acknowledged. Trim by the lowest pending id (`maxlen` here does), or keep more"
@@ -299,7 +300,7 @@ impl Shared {
 
     /// So many were another worker's.
     pub fn take_over(&self, count: usize) {
-        self.taken_over.fetch_add(count as u64, Ordering::Relaxed);
+        self.taken_over.fetch_add(number::count(count), Ordering::Relaxed);
     }
 
     /// How many of them there were since the start.

@@ -171,7 +171,7 @@ fn stream_part(redis: &RedisConfig, stream: &StreamConfig, facts: &StreamFacts) 
     // Before there is a group, all that it will begin with is not handled.
     let unread = if facts.group.is_none() && stream.start != "$" { facts.length } else { group.lag };
     Part {
-        lag: group.pending + unread,
+        lag: group.pending.saturating_add(unread),
         json: json!({
             "stream": redis.key, "group": stream.group, "group_exists": facts.group.is_some(),
             "length": facts.length, "pending": group.pending, "lag": unread,
@@ -186,10 +186,11 @@ fn list_part(redis: &RedisConfig, facts: &ListFacts) -> Part {
         .iter()
         .map(|w| json!({ "name": w.name, "pending": w.held, "dead": !w.alive && w.held > 0 }))
         .collect();
-    let held: u64 = facts.workers.iter().map(|worker| worker.held).sum();
     Part {
-        lag: facts.length + held,
-        json: json!({ "list": redis.key, "length": facts.length, "pending": held, "consumers": workers }),
+        lag: facts.unsettled(),
+        json: json!({
+            "list": redis.key, "length": facts.length, "pending": facts.held(), "consumers": workers,
+        }),
     }
 }
 

@@ -47,7 +47,7 @@ fn of_facts(pipeline: &PipelineConfig, facts: &QueueFacts, letters: Option<&Queu
     }
     // What was completed, and not deleted, is redriven too, and may be put back.
     let beyond = letters.map_or(Duration::ZERO, |letters| letters.retention);
-    let (kept, known) = (facts.retention + beyond, pipeline.expires_after);
+    let (kept, known) = (facts.retention.saturating_add(beyond), pipeline.expires_after);
     if known < kept {
         let and_letters = if beyond.is_zero() {
             String::new()

@@ -13,13 +13,14 @@ pub use options::{End, Keys, ListOptions};
 
 use super::desk::{self, Broker};
 use super::fault::Fault;
+use super::number::{Count, count};
 use super::server::{ANSWER, Server, backoff};
 use super::shared::{Shared, lock};
 use super::shelf::{Held, Place, Shelf};
 use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
-use scripts::{BEAT, LEAVE};
+use scripts::{BEAT, GIVE_BACK, LEAVE};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -62,7 +63,7 @@ impl List {
             return 0;
         }
         let coming = u64::from(self.popping.load(Ordering::Acquire));
-        coming + self.shared.shelf().len() as u64
+        coming + count(self.shared.shelf().len())
     }
 
     fn pop(&self) -> &'static str {
@@ -86,7 +87,7 @@ impl List {
         let mut call = BEAT.prepare_invoke();
         call.key(self.keys.alive(&self.options.worker)).key(self.keys.workers());
         call.arg(&self.incarnation).arg(self.options.alive_ms()).arg(&self.options.worker).arg(0);
-        let ours = call.invoke_async::<u64>(connection).await? == 1;
+        let ours = call.invoke_async::<Count>(connection).await? == Count(1);
         if ours {
             self.shared.shelf().renew_waiting(asked, asked + self.options.lease());
         }
@@ -207,8 +208,7 @@ impl RedisList {
         let facts = super::facts::list(&mut open, &self.list.options.list, &self.list.keys).await?;
         *side = Some(open);
         // What others have is waited for too: when one of them dies, it comes here.
-        let theirs = facts.workers.iter().map(|worker| worker.held).sum::<u64>();
-        Ok(facts.length + theirs + self.list.popped())
+        Ok(facts.unsettled().saturating_add(self.list.popped()))
     }
 
     async fn leave(&self, tasks: Vec<JoinHandle<()>>) {
@@ -239,13 +239,16 @@ impl RedisList {
             call.key(self.list.keys.alive(&options.worker)).arg(&self.list.incarnation);
             return Ok(call.invoke_async::<()>(&mut connection).await?);
         }
-        let mut pipe = redis::pipe();
-        // One that is refused for being empty would be said to have failed.
-        pipe.cmd("PING").ignore();
-        for held in self.list.shared.shelf().untaken().iter().rev() {
-            pipe.cmd(self.list.push()).arg(&options.list).arg(&held.message.body).ignore();
+        let untaken = self.list.shared.shelf().untaken();
+        if untaken.is_empty() {
+            return Ok(());
         }
-        Ok(pipe.query_async::<()>(&mut connection).await?)
+        let mut call = GIVE_BACK.prepare_invoke();
+        call.key(&options.list).arg(self.list.push());
+        for held in untaken.iter().rev() {
+            call.arg(&held.message.body);
+        }
+        Ok(call.invoke_async::<()>(&mut connection).await?)
     }
 }
 

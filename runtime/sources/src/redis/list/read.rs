@@ -7,7 +7,9 @@
 use super::List;
 use super::item;
 use super::scripts::{BEAT, RETURN, TAKE, TAKE_OVER};
+use crate::redis::facts;
 use crate::redis::fault::Fault;
+use crate::redis::number::{Count, count};
 use crate::redis::server::{ANSWER, backoff};
 use crate::redis::shelf::{Held, Place};
 use pelton_core::Lane;
@@ -23,6 +25,7 @@ const BYTES: usize = 8 << 20;
 /// How long the server waits for a message: so long may closing take.
 const BLOCK: Duration = Duration::from_secs(1);
 const DOING: &str = "reading";
+const WAITING: &str = "waiting for messages";
 
 /// Reads until the source closes.
 pub async fn run(list: Arc<List>) {
@@ -85,8 +88,8 @@ impl Reader {
             .arg(options.alive_ms())
             .arg(&options.worker)
             .arg(u8::from(!self.has_begun));
-        let told: u64 = call.invoke_async(connection).await?;
-        if told == 0 {
+        let told: Count = call.invoke_async(connection).await?;
+        if told == Count(0) {
             return Err(Fault::says(format!(
                 "another process works under the name `{}` on `{}`: give each worker a `worker` of its own",
                 options.worker, options.list
@@ -177,13 +180,14 @@ impl Reader {
         room: usize,
     ) -> Result<(), Fault> {
         let (options, keys) = (&self.list.options, &self.list.keys);
-        let all: Vec<String> = redis::cmd("SMEMBERS").arg(keys.workers()).query_async(connection).await?;
+        let all = facts::workers(connection, keys).await?;
         for worker in all.iter().filter(|worker| **worker != options.worker) {
             let mut call = TAKE_OVER.prepare_invoke();
             call.key(keys.alive(worker)).key(keys.processing(worker)).key(keys.arriving(worker));
             call.key(keys.processing(&options.worker)).key(keys.workers()).key(&options.list);
             call.key(keys.alive(&options.worker));
             call.arg(worker).arg(room).arg(self.list.push()).arg(&self.list.incarnation);
+            call.arg(options.alive_ms());
             let moved: Option<Vec<Vec<u8>>> = call.invoke_async(connection).await?;
             let moved = moved.unwrap_or_default();
             if !moved.is_empty() {
@@ -200,9 +204,9 @@ impl Reader {
                 }
             }
         }
-        let length: usize =
+        let Count(length) =
             redis::cmd("LLEN").arg(keys.processing(&options.worker)).query_async(connection).await?;
-        if length > self.list.shared.shelf().live(Instant::now()) {
+        if length > count(self.list.shared.shelf().live(Instant::now())) {
             self.own = Some(0);
         }
         self.looked = Some(Instant::now());
@@ -218,18 +222,35 @@ impl Reader {
         call.arg(self.count).arg(self.list.number);
         let taken: Option<Vec<Vec<u8>>> = call.invoke_async(connection).await?;
         let Some(taken) = taken else { return self.beat(connection).await };
-        self.count += taken.len() as u64;
+        self.count += count(taken.len());
         if !taken.is_empty() {
+            // Somebody could push them.
+            self.list.shared.works(WAITING);
             self.list.take_in(taken);
             return Ok(());
         }
         let mut wait = redis::cmd("BLMOVE");
-        wait.arg(&options.list)
-            .arg(arriving)
-            .arg(options.pop.word())
-            .arg("LEFT")
-            .arg(self.block().as_secs_f64());
-        let _: Option<Vec<u8>> = wait.query_async(connection).await?;
+        wait.arg(&options.list).arg(arriving).arg(options.pop.word()).arg("LEFT");
+        self.wait(connection, wait, self.block()).await
+    }
+
+    /// Has the server wait for a message. At `maxmemory` it refuses even that; nothing can come then, and the list is
+    /// looked at by itself after the same time.
+    async fn wait(
+        &self,
+        connection: &mut MultiplexedConnection,
+        mut wait: redis::Cmd,
+        time: Duration,
+    ) -> Result<(), Fault> {
+        let waited: Result<Option<Vec<u8>>, _> = wait.arg(time.as_secs_f64()).query_async(connection).await;
+        match waited.map_err(|error| Fault::of(&error)) {
+            Ok(_) => self.list.shared.works(WAITING),
+            Err(fault) if fault.is_full => {
+                self.list.shared.complain(WAITING, &fault);
+                self.list.shared.pause(time).await;
+            }
+            Err(fault) => return Err(fault),
+        }
         Ok(())
     }
 
@@ -252,8 +273,8 @@ impl Reader {
             // Moves the last one to where it is: that wakes, and takes nothing.
             let end = options.pop.word();
             let mut wait = redis::cmd("BLMOVE");
-            wait.arg(&options.list).arg(&options.list).arg(end).arg(end).arg(BLOCK.as_secs_f64());
-            let _: Option<Vec<u8>> = wait.query_async(connection).await?;
+            wait.arg(&options.list).arg(&options.list).arg(end).arg(end);
+            self.wait(connection, wait, BLOCK).await?;
         }
         Ok(())
     }
@@ -261,7 +282,7 @@ impl Reader {
     /// Takes in what was popped; how many there are.
     fn take_popped(&mut self, bodies: Vec<Vec<u8>>) -> usize {
         let (first, popped) = (self.count, bodies.len());
-        self.count += popped as u64;
+        self.count += count(popped);
         let numbered = (first..).zip(bodies);
         let items = numbered.map(|(count, body)| item::of((self.list.process, count), &body));
         self.list.take_in(items.collect());
@@ -279,7 +300,7 @@ impl List {
                 continue;
             };
             let message = Arc::new(message);
-            shelf.hold(Held { place, message, lane, named: false, attempts: 0, until, ending: false });
+            shelf.hold(Held { place, message, lane, named: false, receives: 0, until, ending: false });
         }
         drop(shelf);
         self.shared.arrived.notify_one();

@@ -1,4 +1,8 @@
 //! What has to happen at the server in one piece.
+//!
+//! A server that is at `maxmemory` and may evict nothing refuses what could need more, but in a script only as its first
+//! write: half of one is worse. What is done here needs next to nothing, and makes room: a list that has filled the
+//! memory is drained by it. So each script begins with a write that needs none, and changes nothing that matters.
 
 use redis::Script;
 use std::sync::LazyLock;
@@ -9,6 +13,7 @@ pub static BEAT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local owner = redis.call('GET', KEYS[1])
          if owner and owner ~= ARGV[1] and ARGV[4] ~= '1' then return 0 end
+         redis.call('PEXPIRE', KEYS[1], ARGV[2])
          redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
          redis.call('SADD', KEYS[2], ARGV[3])
          if owner == ARGV[1] then return 1 end
@@ -44,11 +49,12 @@ pub static TAKE: LazyLock<Script> = LazyLock::new(|| {
 
 /// Takes over what a worker has left that is gone. KEYS: its alive, its processing, its arriving, our
 /// processing, workers, list, our alive. ARGV: its name, how many, the push that puts a body where it is
-/// taken next, our incarnation. What was moved; nil when it is not gone, or we are not there.
+/// taken next, our incarnation, its milliseconds. What was moved; nil when it is not gone, or we are not there.
 pub static TAKE_OVER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('EXISTS', KEYS[1]) == 1 then return false end
          if redis.call('GET', KEYS[7]) ~= ARGV[4] then return false end
+         redis.call('PEXPIRE', KEYS[7], ARGV[5])
          local moved = {}
          for i = 1, tonumber(ARGV[2]) do
            local item = redis.call('LMOVE', KEYS[2], KEYS[4], 'LEFT', 'RIGHT')
@@ -74,6 +80,16 @@ pub static RETURN: LazyLock<Script> = LazyLock::new(|| {
         "for i = 2, #ARGV do
            if redis.call('LREM', KEYS[1], 1, ARGV[i]) == 1 then redis.call(ARGV[1], KEYS[2], ARGV[i]) end
          end
+         return 1",
+    )
+});
+
+/// Gives back what was popped for good. KEYS: list. ARGV: the push that puts a body where it is taken next, then the
+/// bodies, the one that is taken first as the last.
+pub static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "redis.call('LTRIM', KEYS[1], 0, -1)
+         for i = 2, #ARGV do redis.call(ARGV[1], KEYS[1], ARGV[i]) end
          return 1",
     )
 });

@@ -3,6 +3,7 @@
 
 use super::{Stream, namesake};
 use crate::redis::fault::Fault;
+use crate::redis::number::Count;
 use crate::redis::server::{ANSWER, backoff};
 use redis::Script;
 use redis::aio::MultiplexedConnection;
@@ -40,7 +41,7 @@ static TRIM: LazyLock<Script> = LazyLock::new(|| {
            if pending[1] > 0 then needed = pending[2] end
            if not bound or before(needed, bound) then bound = needed end
          end
-         if not bound then return 0 end
+         if not bound or bound == '0-0' then return 0 end
          local step = tonumber(ARGV[2])
          local old = redis.call('XRANGE', KEYS[1], '-', '(' .. bound, 'COUNT', math.min(spare, step))
          if #old == 0 then return 0 end
@@ -115,10 +116,10 @@ async fn round(
     }
     let mut call = REMOVE.prepare_invoke();
     call.key(&options.stream).arg(&options.group).arg(&options.consumer).arg(options.gone_after_ms());
-    let removed: Vec<String> = call.invoke_async(open).await?;
-    for consumer in removed {
+    let removed: Vec<Vec<u8>> = call.invoke_async(open).await?;
+    for consumer in removed.iter().map(|name| String::from_utf8_lossy(name)) {
         tracing::info!(
-            pipeline = %stream.shared.pipeline, stream = options.stream, consumer,
+            pipeline = %stream.shared.pipeline, stream = options.stream, consumer = %consumer,
             "removed a worker from the group that is gone and had nothing pending"
         );
     }
@@ -131,7 +132,7 @@ async fn trim(stream: &Stream, connection: &mut MultiplexedConnection, maxlen: u
         let asked = Instant::now();
         let mut call = TRIM.prepare_invoke();
         call.key(&stream.options.stream).arg(maxlen).arg(step);
-        if call.invoke_async::<u64>(connection).await? == 0 {
+        if call.invoke_async::<Count>(connection).await? == Count(0) {
             break;
         }
         // Large entries take long, and everybody waits meanwhile.

@@ -3,10 +3,11 @@
 use super::Stream;
 use crate::redis::fault::Fault;
 use crate::redis::fields::EntryId;
+use crate::redis::number::{Count, Counter};
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, Value};
+use redis::{FromRedisValue, Script, Value};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What one worker knows of its group.
 pub struct Group {
@@ -98,15 +99,15 @@ fn destroyed(stream: &str, group: &str, before: EntryId) -> Fault {
 
 /// How a stream stands; none where there is no stream.
 async fn look(connection: &mut MultiplexedConnection, stream: &str) -> Result<Option<Standing>, Fault> {
-    let exists: u64 = redis::cmd("EXISTS").arg(stream).query_async(connection).await?;
-    if exists == 0 {
+    let exists: Count = redis::cmd("EXISTS").arg(stream).query_async(connection).await?;
+    if exists == Count(0) {
         return Ok(None);
     }
     let told: BTreeMap<String, Value> =
         redis::cmd("XINFO").arg("STREAM").arg(stream).query_async(connection).await?;
     let last = get::<String>(&told, "last-generated-id").and_then(|id| EntryId::parse(&id));
     let first = get::<(String, Value)>(&told, "first-entry").and_then(|(id, _)| EntryId::parse(&id));
-    let added = get::<u64>(&told, "entries-added");
+    let added = get::<Counter>(&told, "entries-added");
     let whole = added.is_some() && added == get(&told, "length");
     Ok(last.map(|last| Standing { last, first, whole }))
 }
@@ -126,15 +127,23 @@ async fn has_group(
     Ok(all.iter().filter_map(name).any(|name| name == group))
 }
 
+/// Makes a group, on a server too that is at `maxmemory`: it refuses that only as the first write of a script, and a
+/// stream that nobody may read would stay as it is for ever.
+static MAKE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "redis.call('XACK', KEYS[1], ARGV[1], '0-1')
+         return redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], ARGV[2], 'MKSTREAM')",
+    )
+});
+
 async fn make(
     connection: &mut MultiplexedConnection,
     stream: &str,
     group: &str,
     start: &str,
 ) -> Result<(), Fault> {
-    let mut command = redis::cmd("XGROUP");
-    command.arg("CREATE").arg(stream).arg(group).arg(start).arg("MKSTREAM");
-    match command.query_async::<()>(connection).await {
+    let mut call = MAKE.prepare_invoke();
+    match call.key(stream).arg(group).arg(start).invoke_async::<()>(connection).await {
         // Another worker was first.
         Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
         made => Ok(made?),

@@ -111,7 +111,7 @@ impl RedisStream {
         let (stream, group) = (&self.stream.options.stream, &self.stream.options.group);
         let facts = super::facts::group(&mut open, stream, group).await?;
         *side = Some(open);
-        Ok(facts.map_or(0, |facts| facts.pending + facts.lag))
+        Ok(facts.map_or(0, |facts| facts.unsettled()))
     }
 
     async fn leave(&self, tasks: Vec<JoinHandle<()>>) {

@@ -2,6 +2,7 @@
 
 use crate::redis::fault::Fault;
 use crate::redis::fields::{self, EntryId, Field, Names};
+use crate::redis::number;
 use crate::redis::server::{ANSWER, Server};
 use crate::redis::shared::lock;
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 
 /// Entries of one question. Each may have a megabyte.
 const AHEAD: usize = 64;
+/// What a rate may have an entry wait for.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// Questions in a row that may go wrong.
 const PATIENCE: u32 = 5;
 
@@ -107,7 +110,10 @@ impl StreamReplay {
         self.ended.store(page.len() < AHEAD, SeqCst);
         for (id, entry) in page {
             let Some(id) = EntryId::parse(&id) else { continue };
-            reading.next = EntryId { seq: id.seq.saturating_add(1), ..id };
+            match id.after() {
+                Some(next) => reading.next = next,
+                None => self.ended.store(true, SeqCst),
+            }
             reading.ahead.push_back(self.delivery(id, entry));
         }
         Ok(())
@@ -124,7 +130,7 @@ impl StreamReplay {
             lane,
             position: None,
             skipped: 0,
-            attempts: 0,
+            receives: 0,
             assignment: 0,
             lease_until: None,
             instance: None,
@@ -133,11 +139,10 @@ impl StreamReplay {
 
     /// Waits until the next one may go; false when the source closes.
     async fn may_go(&self, next: Option<&Delivery>) -> bool {
-        let turn = self
-            .options
-            .rate
-            .zip(next)
-            .map(|(rate, next)| self.began + Duration::from_secs_f64(next.receipt.0 as f64 / rate));
+        let turn = self.options.rate.zip(next).map(|(rate, next)| {
+            let passed = Duration::try_from_secs_f64(next.receipt.0 as f64 / rate);
+            self.began + passed.unwrap_or(LONGEST).min(LONGEST)
+        });
         if let Some(turn) = turn {
             tokio::select! {
                 () = tokio::time::sleep_until(turn) => {}
@@ -201,8 +206,8 @@ impl Source for StreamReplay {
     }
 
     fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
-        let done = batch.iter().filter(|(_, how)| *how == Settle::Ack).count() as u64;
-        self.settled.fetch_add(done, SeqCst);
+        let done = batch.iter().filter(|(_, how)| *how == Settle::Ack).count();
+        self.settled.fetch_add(number::count(done), SeqCst);
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 

@@ -3,6 +3,7 @@
 use super::Stream;
 use crate::redis::desk::{Broker, MANY};
 use crate::redis::fault::Fault;
+use crate::redis::number::Count;
 use crate::redis::server::ANSWER;
 use crate::redis::shared::Shared;
 use crate::redis::shelf::{Held, Place};
@@ -64,9 +65,9 @@ impl Broker for Stream {
         for place in places {
             call.arg(name(*place));
         }
-        let ours: Vec<u64> = call.invoke_async(connection).await?;
+        let ours: Vec<Count> = call.invoke_async(connection).await?;
         let until = asked + self.options.lease();
-        let forced = ours.iter().filter(|ours| **ours == 2).count();
+        let forced = ours.iter().filter(|ours| **ours == Count(2)).count();
         if forced > 0 {
             tracing::warn!(
                 pipeline = %self.shared.pipeline, stream = self.options.stream, entries = forced,
@@ -75,7 +76,7 @@ impl Broker for Stream {
         }
         let (mut shelf, mut lost) = (self.shared.shelf(), Vec::new());
         for (place, ours) in places.iter().zip(ours) {
-            if ours > 0 {
+            if ours > Count(0) {
                 shelf.renewed(*place, until);
             } else {
                 shelf.lost(*place);
