@@ -34,21 +34,26 @@ pub fn clear_before(db: &Connection, pipeline: i64, end: Position) -> rusqlite::
 /// Rows that go at once.
 pub const STEP: usize = 1_000;
 
-/// Removes the first of the rows that were last written before this time, and of those of letters, beyond what is
-/// kept of them, the oldest. Whose rows those were.
-pub fn clear_old(
-    db: &Connection,
-    pipeline: i64,
-    before_ms: u64,
-    letters_kept: u64,
-) -> rusqlite::Result<Vec<Identity>> {
+/// What of the rows is old.
+pub struct Old {
+    /// What was last written before this has no end, and never will.
+    pub before_ms: u64,
+    /// The same of letters: they are known as long as what is completed.
+    pub letters_before_ms: u64,
+    /// So many letters are known at most, and a few.
+    pub letters_kept: u64,
+}
+
+/// Removes the first of the rows that are old. Whose those were.
+pub fn clear_old(db: &Connection, pipeline: i64, old: &Old) -> rusqlite::Result<Vec<Identity>> {
     let sql = "SELECT changed_at FROM attempts WHERE pipeline = ?1 AND (lettered IS NOT NULL) = 1
                ORDER BY changed_at DESC LIMIT 1 OFFSET ?2";
-    let row = params![pipeline, letters_kept.cast_signed()];
+    let row = params![pipeline, old.letters_kept.cast_signed()];
     let beyond: Option<i64> = db.prepare_cached(sql)?.query_row(row, |r| r.get(0)).optional()?;
-    let before = before_ms.cast_signed();
+    let before = old.before_ms.cast_signed();
+    let letters_before = old.letters_before_ms.cast_signed();
     let mut gone = Vec::new();
-    let of_letters = beyond.map_or(before, |at| at.saturating_add(1).max(before));
+    let of_letters = beyond.map_or(letters_before, |at| at.saturating_add(1).max(letters_before));
     for (of_letters, before) in [(0, before), (1, of_letters)] {
         let sql = "DELETE FROM attempts WHERE pipeline = ?1 AND identity IN (
                        SELECT identity FROM attempts WHERE pipeline = ?1 AND (lettered IS NOT NULL) = ?2
@@ -153,7 +158,8 @@ mod tests {
             db.execute(insert, row).unwrap();
         }
         let gone = |before, kept| {
-            let mut gone = clear_old(&db, 1, before, kept).unwrap();
+            let old = Old { before_ms: before, letters_before_ms: before, letters_kept: kept };
+            let mut gone = clear_old(&db, 1, &old).unwrap();
             gone.sort_unstable();
             gone
         };

@@ -15,6 +15,9 @@ pub struct Merged {
     pub last: u64,
 }
 
+/// Letters that go at once.
+const LETTERS_AT_ONCE: i64 = 1_000;
+
 /// What the ranges of a partition in the table are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -63,6 +66,26 @@ pub fn clear_partition(db: &Connection, pipeline: i64, partition: u32) -> rusqli
     db.prepare_cached(sql)?.execute(params![pipeline, completed, lettered])
 }
 
+/// Removes some of the oldest letters of the partition that has the most of them, while a pipeline has more than `kept`; how
+/// many. Their messages stay completed.
+pub fn clear_letters(db: &Connection, pipeline: i64, kept: u64) -> rusqlite::Result<usize> {
+    let (first, last) = (Kind::Lettered.of(0), Kind::Lettered.of(u32::MAX));
+    let sql = "SELECT count(*) FROM ranges WHERE pipeline = ?1 AND partition BETWEEN ?2 AND ?3";
+    let count: i64 = db.prepare_cached(sql)?.query_row(params![pipeline, first, last], |r| r.get(0))?;
+    let beyond = count.saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX)).min(LETTERS_AT_ONCE);
+    if beyond <= 0 {
+        return Ok(0);
+    }
+    let sql = "SELECT partition, count(*) FROM ranges WHERE pipeline = ?1 AND partition BETWEEN ?2 AND ?3
+               GROUP BY partition ORDER BY 2 DESC LIMIT 1";
+    let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?));
+    let (partition, most): (i64, i64) =
+        db.prepare_cached(sql)?.query_row(params![pipeline, first, last], row)?;
+    let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first IN (
+                   SELECT first FROM ranges WHERE pipeline = ?1 AND partition = ?2 ORDER BY first LIMIT ?3)";
+    db.prepare_cached(sql)?.execute(params![pipeline, partition, beyond.min(most)])
+}
+
 /// Whether the table has the position in a range of this kind.
 pub fn is_within(db: &Connection, pipeline: i64, kind: Kind, at: Position) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";
@@ -107,9 +130,33 @@ impl Ranges {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn of_letters_in_topics_the_oldest_are_forgotten_and_stay_completed() {
+        let mut db = Connection::open_in_memory().unwrap();
+        crate::db::schema::migrate(&mut db).unwrap();
+        let one = |kind: Kind, partition, offset: u64| {
+            write(&db, 1, kind.of(partition), Merged { first: offset * 2, last: offset * 2 }).unwrap();
+        };
+        for offset in 0..30 {
+            one(Kind::Completed, 0, offset);
+            one(Kind::Lettered, 0, offset);
+            one(Kind::DoneLetters, 0, offset);
+        }
+        (0..10).for_each(|offset| one(Kind::Lettered, 7, offset));
+        assert_eq!(clear_letters(&db, 1, 40).unwrap(), 0);
+        assert_eq!(clear_letters(&db, 1, 25).unwrap(), 15);
+        assert_eq!((clear_letters(&db, 1, 25).unwrap(), clear_letters(&db, 2, 0).unwrap()), (0, 0));
+        let has = |kind, partition, offset: u64| {
+            is_within(&db, 1, kind, Position { partition, offset: offset * 2 }).unwrap()
+        };
+        assert_eq!([14, 15].map(|offset| has(Kind::Lettered, 0, offset)), [false, true]);
+        assert!(has(Kind::Completed, 0, 0) && has(Kind::DoneLetters, 0, 0) && has(Kind::Lettered, 7, 0));
+    }
 
     proptest! {
         #[test]

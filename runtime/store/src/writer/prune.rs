@@ -1,8 +1,8 @@
 //! What the ledger keeps is put away and removed by the segment, between the groups of others.
 
 use super::Loop;
-use crate::ledger::Pipeline;
-use crate::ledger::attempted::{self, Attempted};
+use crate::ledger::attempted::{self, Attempted, Old};
+use crate::ledger::{Pipeline, ranges};
 use pelton_core::ports::Class;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two segments: others commit meanwhile.
 const STRIDE: Duration = Duration::from_millis(20);
-/// Between two looks at the attempts of one pipeline.
+/// Between two looks at the attempts of one pipeline, at most.
 const AGE: Duration = Duration::from_secs(60);
-/// How long what is known of a message that has not ended is kept at least: as long as any broker is likely to
+/// How long the attempts of a message that has not ended are kept at least: as long as any broker is likely to
 /// deliver it once more (SQS: 14 days), and far longer than a retry may wait.
 const ATTEMPTS_KEPT_MS: u64 = 14 * 86_400_000;
 /// How many messages of a pipeline are known by their letters elsewhere, at most, and a few.
 const LETTERS_KEPT: u64 = 1_000_000;
+/// How many messages of topics are known by their letters elsewhere, of each pipeline. The others are known as completed.
+const RANGES_KEPT: u64 = 100_000;
 /// A clock that leapt is believed after it has stayed for so long.
 const QUARANTINE: Duration = Duration::from_secs(3_600);
 const LEAP_MS: u64 = 60_000;
@@ -100,7 +102,7 @@ impl Pruner {
             }
             let is_due = believes && *age_at <= now;
             is_due.then(|| {
-                *age_at = now + AGE;
+                *age_at = now + Duration::from_millis(kept_ms / 16).clamp(LOOK, AGE);
                 Chore::Age(pipeline.clone())
             })
         });
@@ -152,15 +154,21 @@ impl Loop {
     /// What is known of messages that never ended, or have a letter elsewhere: some of it that is old. Such messages
     /// are gone from their brokers by now, without a word.
     fn age(&mut self, pipeline: &Pipeline) -> Result<(), Class> {
-        let before = self.clock.now_ms().saturating_sub(pipeline.kept_ms.max(ATTEMPTS_KEPT_MS));
-        let mut gone = Vec::new();
+        let now = self.clock.now_ms();
+        let old = Old {
+            before_ms: now.saturating_sub(pipeline.kept_ms.max(ATTEMPTS_KEPT_MS)),
+            letters_before_ms: now.saturating_sub(pipeline.kept_ms),
+            letters_kept: LETTERS_KEPT,
+        };
+        let (mut gone, mut letters) = (Vec::new(), 0);
         self.transaction(false, |me| {
-            gone = attempted::clear_old(&me.db, pipeline.id, before, LETTERS_KEPT)?;
+            gone = attempted::clear_old(&me.db, pipeline.id, &old)?;
+            letters = ranges::clear_letters(&me.db, pipeline.id, RANGES_KEPT)?;
             Ok(())
         })?;
         let mut state = pipeline.state();
         gone.iter().for_each(|identity| state.attempted.remove(*identity));
-        if gone.len() >= attempted::STEP {
+        if gone.len() >= attempted::STEP || letters > 0 {
             self.prune.again(pipeline.id);
         } else if state.attempted.is_full() && !gone.is_empty() {
             // Memory may have room for them again.
