@@ -1,6 +1,8 @@
 //! Two pipelines in one process: one full of guests that spin, sleep, grow and flood, the other must
 //! keep three quarters of its throughput. A suite of its own, since the others would take part in it.
 
+#![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
+
 use pelton_tests::components::plugin;
 use pelton_tests::site::{Pipeline, Site};
 use pelton_tests::wait::until;

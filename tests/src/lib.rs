@@ -5,6 +5,7 @@
 //! with SQL of their own and know nothing of the store's. Nothing here decides anything for Pelton,
 //! and nothing of Pelton may import it. A test that cannot go on panics: `expect` says on what.
 
+#![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 #![forbid(unsafe_code)]
 
 pub mod binary;

@@ -75,7 +75,7 @@ pub enum Command {
     /// Run the pipelines until told to stop.
     ///
     /// Ends on SIGTERM or SIGINT: what runs is finished, the rest handed back; a second signal ends
-    /// at once. Logs go to standard error.
+    /// at once. Logs go to standard error, and are dropped and counted where nobody reads them.
     #[command(
         after_help = "Example:\n  pelton run --config pelton.toml\n  pelton run --until-empty > counts.json"
     )]
@@ -286,7 +286,7 @@ pub struct SendArgs {
     /// The body, as the bytes of a file.
     #[arg(long, value_name = "FILE", group = "what")]
     pub file: Option<PathBuf>,
-    /// One message for each line of a file; `-` is standard input. Empty lines are left out.
+    /// One message for each line of a file; `-` is standard input. Lines end with LF or CRLF; empty ones are left out.
     #[arg(long, value_name = "FILE", group = "what")]
     pub lines: Option<PathBuf>,
     /// The ordering key: messages with the same key are handled in order, one at a time.

@@ -1,7 +1,10 @@
 //! How the program ends.
 
+use crate::config::Invalid;
+use crate::output;
+use pelton_core::shown::{Keep, shown};
 use std::fmt;
-use std::io::Write;
+use std::panic::PanicHookInfo;
 
 /// Exit codes, from sysexits.h where there is one. They are a contract.
 pub const USAGE: u8 = 64;
@@ -10,31 +13,58 @@ pub const CONFIG: u8 = 78;
 /// The command is right, and could not do it: no such letter, a message that is too large.
 pub const REFUSED: u8 = 1;
 
+/// Bytes of the words of a panic that are shown.
+const PANIC_WORDS: usize = 2048;
+
 /// An error with the code it ends the program with.
 #[derive(Debug)]
 pub struct Fail {
     pub code: u8,
     pub error: anyhow::Error,
+    /// What is said below it, a line each.
+    pub lines: Vec<String>,
 }
 
 pub type Outcome = Result<(), Fail>;
 
 impl Fail {
     pub fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
-        Self { code, error: error.into() }
+        Self { code, error: error.into(), lines: Vec::new() }
     }
 
     pub fn usage(text: impl fmt::Display) -> Self {
-        Self { code: USAGE, error: anyhow::anyhow!("{text}") }
+        Self::new(USAGE, anyhow::anyhow!("{text}"))
     }
 
     /// As [`Fail::refused`], with an error and what led to it.
     pub fn refused_by(error: anyhow::Error) -> Self {
-        Self { code: REFUSED, error }
+        Self::new(REFUSED, error)
     }
 
     pub fn refused(text: impl fmt::Display) -> Self {
-        Self { code: REFUSED, error: anyhow::anyhow!("{text}") }
+        Self::new(REFUSED, anyhow::anyhow!("{text}"))
+    }
+
+    /// As [`Fail::refused`], with words that may have several lines.
+    pub fn in_lines(text: &str) -> Self {
+        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        Self::refused(first).with(rest.lines().map(str::to_owned))
+    }
+
+    /// A configuration that cannot be used.
+    pub fn invalid(invalid: &Invalid) -> Self {
+        Self::new(CONFIG, anyhow::anyhow!("{}", invalid.heading())).with(invalid.lines())
+    }
+
+    /// Nobody reads what a command prints, and it has nothing else to do.
+    pub fn unread() -> Self {
+        Self::new(0, anyhow::anyhow!("nobody reads"))
+    }
+
+    /// With lines below it.
+    pub fn with(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.lines.extend(lines);
+        self
     }
 }
 
@@ -45,37 +75,47 @@ impl<E: Into<anyhow::Error>> From<E> for Fail {
     }
 }
 
-/// Says what went wrong, and gives the code. A reader of standard output that has gone away
-/// (`pelton dlq list | head`) is no error.
+/// Says what went wrong, and gives the code.
 pub fn report(fail: &Fail) -> u8 {
-    let pipe_closed = fail.error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-    });
-    if pipe_closed {
-        return 0;
+    if fail.code != 0 {
+        note!("error: {:#}", fail.error);
+        fail.lines.iter().for_each(|line| note!("{line}"));
     }
-    eprintln!("error: {:#}", fail.error);
     fail.code
 }
 
 /// Whatever panics ends the process: a worker that has lost a task must not seem alive. Messages in
-/// work come back at the next start.
+/// work come back at the next start. Whether anybody reads of it changes nothing.
 pub fn on_panic() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        usual(panic);
-        eprintln!(
-            "error: an internal fault of Pelton, above; please report it. Nothing that was confirmed is lost: start again"
-        );
+    std::panic::set_hook(Box::new(|panic| {
+        output::last_words(&panicked(panic));
         end_now(i32::from(INTERNAL));
     }));
 }
 
+/// Where and why, on lines of their own.
+fn panicked(panic: &PanicHookInfo<'_>) -> String {
+    let words = panic.payload_as_str().unwrap_or("no words");
+    let words = shown(words).at_most(PANIC_WORDS);
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("without a name");
+    let trace = std::backtrace::Backtrace::capture();
+    let trace = match trace.status() {
+        std::backtrace::BacktraceStatus::Captured => format!("{trace}\n"),
+        _ => String::new(),
+    };
+    format!(
+        "error: an internal fault of Pelton at {place}, in the thread `{}`: {words}\n{}\
+         Please report it with these lines. Nothing that was confirmed is lost: start again\n",
+        shown(thread),
+        shown(&trace).keeping(Keep::Lines),
+    )
+}
+
 /// Ends the program when all is done and said.
 pub fn end(code: u8) -> ! {
-    // Whoever read it may be gone.
-    drop(std::io::stdout().flush());
-    end_now(i32::from(code))
+    end_now(i32::from(output::finish(code)))
 }
 
 /// Ends without a drain: what is in work comes back at the next start. Nothing that C libraries have

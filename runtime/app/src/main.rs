@@ -4,6 +4,9 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "a binary has no public items")]
 
+#[macro_use]
+mod output;
+
 mod cli;
 mod commands;
 mod config;
@@ -11,13 +14,17 @@ mod config;
 mod crash;
 mod exit;
 mod harness;
+mod input;
 mod oci;
 mod project;
+mod signals;
 mod telemetry;
 mod versions;
 
-use clap::Parser;
+use clap::error::{ContextValue, Error as Misused};
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
+use pelton_core::shown::shown;
 use std::process::ExitCode;
 
 /// A message is allocated by who reads it and freed by who settles it: on different threads.
@@ -25,10 +32,12 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let hears = signals::end_process_one();
     // They triple what a worker keeps resident, whether the allocator asks for them or the system gives them to
     // all, and make nothing faster. Where the kernel has none there is nothing to refuse.
     rustix::thread::disable_transparent_huge_pages(true).unwrap_or_default();
     // It has no clients.
+    let work = || hears.map_or_else(|error| exit::report(&error.into()), |()| work());
     compile_worker().unwrap_or_else(|| exit::end(work()))
 }
 
@@ -37,17 +46,38 @@ fn work() -> u8 {
     exit::on_panic();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let wrong = error.use_stderr();
-            // When nobody reads what is printed, there is nobody to tell.
-            drop(error.print());
-            return if wrong { exit::USAGE } else { 0 };
-        }
+        Err(error) => return misused(error),
     };
     match perform(&cli) {
         Ok(code) => code,
         Err(fail) => exit::report(&fail),
     }
+}
+
+/// Help, or what is wrong with the words of the command. What they were is shown and not obeyed.
+fn misused(mut error: Misused) -> u8 {
+    let safe = |text: &String| shown(text).to_string();
+    let words: Vec<_> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, ContextValue::String(safe(text)))),
+            ContextValue::Strings(all) => {
+                Some((kind, ContextValue::Strings(all.iter().map(safe).collect())))
+            }
+            // Numbers, and what is written in this program.
+            _ => None,
+        })
+        .collect();
+    for (kind, value) in words {
+        error.insert(kind, value);
+    }
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        text.lines().for_each(|line| note!("{line}"));
+        return exit::USAGE;
+    }
+    text.lines().for_each(|line| say!("{line}"));
+    0
 }
 
 /// The exit code of what was asked for, if it could be done.
@@ -75,7 +105,10 @@ fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
         Command::Push { component, to } => commands::push::push(component, to),
         Command::Reload { pipeline } => commands::reload::reload(file, pipeline.as_deref()),
         Command::Status { json } => commands::status::status(file, *json),
-        Command::Completions { shell } => commands::completions(*shell),
+        Command::Completions { shell } => {
+            output::completions(*shell, Cli::command());
+            Ok(())
+        }
     };
     done.map(|()| 0)
 }
@@ -83,7 +116,9 @@ fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
 /// The hidden command by which the worker starts itself to compile a component in a process of its
 /// own.
 fn compile_worker() -> Option<ExitCode> {
-    let mut arguments = std::env::args().skip(1);
+    // Whatever bytes they have.
+    let mut arguments = std::env::args_os().skip(1);
     let hidden = arguments.next().is_some_and(|first| first == pelton_host::WORKER_COMMAND);
-    hidden.then(|| pelton_host::compile_worker(&arguments.collect::<Vec<_>>()))
+    let text = |argument: std::ffi::OsString| argument.to_string_lossy().into_owned();
+    hidden.then(|| pelton_host::compile_worker(&arguments.map(text).collect::<Vec<_>>()))
 }

@@ -16,6 +16,7 @@ pub mod points;
 pub mod ports;
 pub mod retry;
 pub mod rollout;
+pub mod shown;
 pub mod sizing;
 pub mod watermark;
 

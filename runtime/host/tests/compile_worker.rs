@@ -1,4 +1,5 @@
 //! Compiling in a process of its own. Has a `main` of its own, since it is that process too.
+#![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! A neighbour keeps working while guests of other pipelines spin and sleep.
+#![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -71,6 +71,7 @@ fn report_panics_plainly() {
     ONCE.call_once(|| std::panic::set_hook(Box::new(report_panic)));
 }
 
+#[allow(clippy::disallowed_macros, reason = "the host reads it")]
 fn report_panic(info: &PanicHookInfo<'_>) {
     let text = info.payload_as_str().unwrap_or("no message");
     match info.location() {

@@ -5,6 +5,7 @@
 //! of the product. It must not assert wall time: a number here is for people, on a machine that is
 //! described beside it. A row whose delivered set is not the produced set says VOID.
 
+#![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 #![forbid(unsafe_code)]
 
 mod args;

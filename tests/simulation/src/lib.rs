@@ -5,6 +5,7 @@
 //! takes a random time, fails at random, and the process dies between any two steps. `checker` keeps
 //! its own books of what was seen and knows nothing of the core's state. A schedule is its seed.
 
+#![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "read by its tests only")]
 

@@ -3,7 +3,7 @@
 use crate::exit::Outcome;
 use crate::project::args::BuildArgs;
 use crate::project::{Project, build, limits};
-use std::io::Write;
+use pelton_core::shown::path as shown_path;
 
 /// Builds and validates.
 pub fn build(args: &BuildArgs) -> Outcome {
@@ -11,15 +11,14 @@ pub fn build(args: &BuildArgs) -> Outcome {
     let built = build::build(&project)?;
     let harness = build::validate(&project, &limits::spec(&project))?;
     let info = harness.info();
-    writeln!(
-        std::io::stdout(),
-        "{} is a {}: {}, built in {:.1?}\ndigest {}",
-        project.manifest.component.display(),
+    say!(
+        "{} is a {}: {}, built in {:.1?}",
+        shown_path(&project.manifest.component),
         info.kind.words(),
         size(built.size),
-        built.took,
-        info.digest
-    )?;
+        built.took
+    );
+    say!("digest {}", info.digest);
     Ok(())
 }
 

@@ -2,13 +2,13 @@
 
 use super::{brokers, handlers, table};
 use crate::config::{self, Config, Invalid, Problem};
-use crate::exit::{CONFIG, Fail, Outcome};
+use crate::exit::{Fail, Outcome};
 use std::path::Path;
 
 /// Checks the file, then every component as `run` does: read, compiled, linked and started once. With
 /// `connect` the brokers too.
 pub fn check(file: &Path, connect: bool) -> Outcome {
-    let (config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::new(CONFIG, invalid))?;
+    let (config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::invalid(&invalid))?;
     // What a worker will need is compiled then; where none has been, nothing is left behind.
     let scratch = tempfile::tempdir()?;
     let cache =
@@ -28,7 +28,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
         }
     }
     if !problems.is_empty() {
-        return Err(Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }));
+        return Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }));
     }
     let rows = config.pipelines.iter().zip(loaded.into_iter().flatten()).map(|(pipeline, handler)| {
         let spec = &pipeline.handler.spec;
@@ -42,17 +42,14 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
         ]
     });
     let header = ["pipeline", "source", "component", "timeout", "memory", "digest"];
-    table::print(&header, &rows.collect::<Vec<_>>())?;
-    println!(
-        "\n{} is good. All handlers together use at most {} MiB.",
-        file.display(),
-        bound(&config) >> 20
-    );
+    table::print(&header, &rows.collect::<Vec<_>>());
+    say!("");
+    say!("{} is good. All handlers together use at most {} MiB.", file.display(), bound(&config) >> 20);
     Ok(())
 }
 
 fn note(path: &str, found: brokers::Findings, problems: &mut Vec<Problem>) {
-    found.warnings.iter().for_each(|what| eprintln!("warning: {path}: {what}"));
+    found.warnings.iter().for_each(|what| note!("warning: {path}: {what}"));
     problems.extend(found.problems.into_iter().map(|what| Problem { path: path.to_owned(), what }));
 }
 

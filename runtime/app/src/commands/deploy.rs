@@ -37,7 +37,7 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
         "pipeline": pipeline.name, "digest": found.digest, "origin": origin, "pin": pin,
         "canary": args.canary, "shadow": args.shadow, "now": args.now, "wait": args.wait,
     });
-    let between = |progress: &Value| println!("{}", serve::in_words(progress));
+    let between = |progress: &Value| say!("{}", serve::in_words(progress));
     match client::ask(&config.data_dir, "deploy", &request, between)? {
         Some(answer) => report(&pipeline.name, &answer),
         None if args.canary.is_some() || args.shadow => Err(Fail::refused(
@@ -45,7 +45,7 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
         )),
         None => {
             for_the_next_start(&config, pipeline, &bytes, (&origin, pin), false)?;
-            println!("no worker runs: the next start of {} takes this version", pipeline.name);
+            say!("no worker runs: the next start of {} takes this version", pipeline.name);
             Ok(())
         }
     }
@@ -55,15 +55,10 @@ fn show(pipeline: &str, old: Option<&Kept>, new: &Description) {
     let kb = |bytes: u64| format!("{} KB", bytes.div_ceil(1000));
     let size = new.size as u64;
     match old {
-        Some(old) if old.digest == new.digest => println!("{pipeline}: {} ({})", new.digest, kb(size)),
+        Some(old) if old.digest == new.digest => say!("{pipeline}: {} ({})", new.digest, kb(size)),
         Some(old) => {
-            println!(
-                "{pipeline}: {} ({})\n  becomes {} ({})",
-                old.digest,
-                kb(old.size),
-                new.digest,
-                kb(size)
-            );
+            say!("{pipeline}: {} ({})", old.digest, kb(old.size));
+            say!("  becomes {} ({})", new.digest, kb(size));
             let only = |these: &[String], those: &[String]| -> Vec<String> {
                 these.iter().filter(|name| !those.contains(name)).cloned().collect()
             };
@@ -71,24 +66,24 @@ fn show(pipeline: &str, old: Option<&Kept>, new: &Description) {
             [("imports too", added), ("imports no more", removed)]
                 .iter()
                 .filter(|(_, names)| !names.is_empty())
-                .for_each(|(what, names)| println!("  {what}: {}", names.join(", ")));
+                .for_each(|(what, names)| say!("  {what}: {}", names.join(", ")));
         }
-        None => println!("{pipeline}: the first version is {} ({})", new.digest, kb(size)),
+        None => say!("{pipeline}: the first version is {} ({})", new.digest, kb(size)),
     }
     if new.refused.is_empty() {
-        println!("  all it imports is granted");
+        say!("  all it imports is granted");
     } else {
-        println!("  not granted: {}", new.refused.join(", "));
+        say!("  not granted: {}", new.refused.join(", "));
     }
 }
 
 fn report(pipeline: &str, answer: &Value) -> Outcome {
     match answer["done"].as_str() {
-        Some("unchanged") => println!("{pipeline} has this version already"),
-        Some("deployed") => println!("{pipeline} runs this version now"),
-        Some("promoted") => println!("promoted: {pipeline} gives this version all messages"),
+        Some("unchanged") => say!("{pipeline} has this version already"),
+        Some("deployed") => say!("{pipeline} runs this version now"),
+        Some("promoted") => say!("promoted: {pipeline} gives this version all messages"),
         Some("trying") => {
-            println!("{pipeline} tries this version out; `pelton versions {pipeline}` shows how it goes");
+            say!("{pipeline} tries this version out; `pelton versions {pipeline}` shows how it goes");
         }
         Some("sent back") => {
             let why = answer["why"].as_str().unwrap_or("for no reason that is known");
@@ -108,9 +103,9 @@ pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
     if let Some(answer) = client::ask(&config.data_dir, "rollback", &request, |_| {})? {
         let digest = answer["digest"].as_str().unwrap_or_default();
         match answer["done"].as_str() {
-            Some("trial ended") => println!("the trial has ended: {name} goes on with {digest}"),
-            Some("unchanged") => println!("{name} runs {digest} already"),
-            _ => println!("{name} runs {digest} again"),
+            Some("trial ended") => say!("the trial has ended: {name} goes on with {digest}"),
+            Some("unchanged") => say!("{name} runs {digest} already"),
+            _ => say!("{name} runs {digest} again"),
         }
         return Ok(());
     }
@@ -123,7 +118,7 @@ pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
         return Err(Fail::refused(format!("{target} is damaged in data_dir; deploy its file")));
     }
     for_the_next_start(&config, pipeline, &bytes, (&target, None), true)?;
-    println!("no worker runs: the next start of {name} takes {target}");
+    say!("no worker runs: the next start of {name} takes {target}");
     Ok(())
 }
 

@@ -5,9 +5,10 @@ use super::{find, load, table};
 use crate::cli::{DlqCommand, LetterId, Which};
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
-use crate::telemetry::{progress, time};
+use crate::output;
+use crate::telemetry::progress::Progress;
+use crate::telemetry::time;
 use pelton_store::Store;
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -45,28 +46,27 @@ impl Letters<'_> {
     }
 
     fn list(&self, json: bool) -> Outcome {
-        let mut out = std::io::stdout().lock();
         if json {
             self.each(PAGE, |page| {
                 for one in page {
-                    writeln!(out, "{}", letter::to_json(self.pipeline, &one.id, &one.letter))?;
+                    output::json(&letter::to_json(self.pipeline, &one.id, &one.letter));
                 }
-                Ok(())
+                output::is_read()
             })?;
             return Ok(());
         }
-        drop(out);
         let mut first = true;
         let seen = self.each(PAGE, |page| {
             let heading = ["id", "failed", "cause", "failure", "attempts", "message", "reason"];
             let rows: Vec<Vec<String>> = page.iter().map(row).collect();
             if !std::mem::take(&mut first) {
-                println!();
+                say!("");
             }
-            Ok(table::print(&heading, &rows)?)
+            table::print(&heading, &rows);
+            output::is_read()
         })?;
         if seen == 0 {
-            println!("{} has no dead letters{}", self.pipeline.name, self.of_cause());
+            say!("{} has no dead letters{}", self.pipeline.name, self.of_cause());
         }
         Ok(())
     }
@@ -85,12 +85,11 @@ impl Letters<'_> {
             Ok(())
         })?;
         let one = found.ok_or_else(|| self.missing(id))?;
-        let text = if json {
-            letter::to_json(self.pipeline, &one.id, &one.letter).to_string()
+        if json {
+            output::json(&letter::to_json(self.pipeline, &one.id, &one.letter));
         } else {
-            letter::describe(self.pipeline, &one.id, &one.letter)
-        };
-        writeln!(std::io::stdout(), "{text}")?;
+            letter::describe(self.pipeline, &one.id, &one.letter).iter().for_each(|line| say!("{line}"));
+        }
         Ok(())
     }
 
@@ -114,7 +113,7 @@ impl Letters<'_> {
 
     fn replay(&self, rate: Option<f64>) -> Outcome {
         self.said_which()?;
-        let bar = progress::spinner();
+        let progress = Progress::of("replayed", None);
         let began = Instant::now();
         let mut replayed = 0;
         // With a rate each letter goes when its time has come; else a page is one transaction.
@@ -124,10 +123,10 @@ impl Letters<'_> {
                 wait_until(began + Duration::from_secs_f64(replayed as f64 / rate));
             }
             replayed += self.kept.replay(page)?;
-            bar.set_message(format!("replayed {}", table::number(replayed)));
+            progress.shows(replayed);
             Ok(())
         })?;
-        bar.finish_and_clear();
+        progress.clear();
         self.done("replayed", replayed)
     }
 
@@ -138,7 +137,7 @@ impl Letters<'_> {
         let count = self.each(PAGE, |page| {
             let heading = ["id", "cause", "message", "goes to"];
             let row = |found: &Found| {
-                let message = letter::shown(&found.letter.message_id, 40);
+                let message = letter::start(&found.letter.message_id, 40);
                 vec![
                     found.id.to_string(),
                     found.letter.cause.clone(),
@@ -147,15 +146,16 @@ impl Letters<'_> {
                 ]
             };
             if !std::mem::take(&mut first) {
-                println!();
+                say!("");
             }
-            Ok(table::print(&heading, &page.iter().map(row).collect::<Vec<_>>())?)
+            table::print(&heading, &page.iter().map(row).collect::<Vec<_>>());
+            output::is_read()
         })?;
         if let (0, Some(id)) = (count, &self.which.id) {
             return Err(self.missing(id));
         }
         let letters = if count == 1 { "letter" } else { "letters" };
-        println!(
+        say!(
             "would replay {} {letters} of {}; nothing was changed",
             table::number(count),
             self.pipeline.name
@@ -178,9 +178,9 @@ impl Letters<'_> {
             return Err(self.missing(id));
         }
         let letters = if count == 1 { "letter" } else { "letters" };
-        println!("{what} {} {letters} of {}", table::number(count), self.pipeline.name);
+        say!("{what} {} {letters} of {}", table::number(count), self.pipeline.name);
         if what == "replayed" && count > 0 && Store::owner_of(&self.config.data_dir).is_none() {
-            println!("no worker runs: `pelton run` handles them");
+            say!("no worker runs: `pelton run` handles them");
         }
         Ok(())
     }
@@ -195,8 +195,8 @@ fn row(found: &Found) -> Vec<String> {
         one.cause.clone(),
         one.failure.clone(),
         one.attempts.to_string(),
-        letter::shown(&one.message_id, 40),
-        letter::shown(reason, 80),
+        letter::start(&one.message_id, 40),
+        letter::start(reason, 80),
     ]
 }
 

@@ -2,13 +2,13 @@
 
 use crate::config::Component;
 use crate::exit::{Fail, Outcome};
+use crate::output;
 use crate::versions::fetch::{Want, fetch};
 use pelton_host::{
     ComponentInfo, Description, Form, HandlerSpec, HostOptions, Kind, LoadError, Protocol, describe,
     inspect as usable,
 };
 use serde_json::json;
-use std::io::Write;
 use std::path::Path;
 
 /// Describes a file; it ends with 1 when that could be no handler.
@@ -22,25 +22,25 @@ pub fn inspect(file: &str, as_json: bool) -> Outcome {
     let handler = usable(&bytes, max, None);
     if as_json {
         let kind = handler.as_ref().ok().map(|info| info.kind.words());
-        writeln!(
-            std::io::stdout(),
-            "{}",
-            json!({
-                "digest": found.digest, "size": found.size, "form": form(found.form), "kind": kind,
-                "imports": found.imports, "refused": found.refused, "exports": found.exports,
-                "made_by": found.made_by,
-            })
-        )?;
+        output::json(&json!({
+            "digest": found.digest, "size": found.size, "form": form(found.form), "kind": kind,
+            "imports": found.imports, "refused": found.refused, "exports": found.exports,
+            "made_by": found.made_by,
+        }));
     } else {
-        print(&found)?;
+        print(&found);
     }
     match handler {
-        Ok(info) if !as_json => say(&info),
-        Ok(_) => Ok(()),
+        Ok(info) => {
+            if !as_json {
+                tell(&info);
+            }
+            Ok(())
+        }
         // It is a handler as soon as somebody says of which kind.
         Err(LoadError::Unsaid) if found.refused.is_empty() => {
             if !as_json {
-                println!("is       {}", LoadError::Unsaid.to_string().trim_start_matches("is "));
+                say!("is       {}", LoadError::Unsaid.to_string().trim_start_matches("is "));
             }
             Ok(())
         }
@@ -49,10 +49,9 @@ pub fn inspect(file: &str, as_json: bool) -> Outcome {
 }
 
 /// What it is, and how it is run where the pipeline says nothing else.
-fn say(info: &ComponentInfo) -> Outcome {
+fn tell(info: &ComponentInfo) {
     let defaults = HandlerSpec::default();
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "is       a {}", info.kind.words())?;
+    say!("is       a {}", info.kind.words());
     let lives = match info.kind {
         Kind::Program(Protocol::Command) => {
             "a new instance for each message, whatever `isolation` says".to_owned()
@@ -61,20 +60,18 @@ fn say(info: &ComponentInfo) -> Outcome {
             "instances stay warm, for 10,000 calls at most (`isolation = \"reuse\"`)".to_owned()
         }
     };
-    writeln!(out, "runs     {lives}")?;
+    say!("runs     {lives}");
     let together = if info.kind.takes_batches() {
         format!("up to {} messages in a call (`max_batch`), ", defaults.max_chunk)
     } else {
         "one message in a call, ".to_owned()
     };
-    writeln!(out, "         {together}{} calls side by side (`concurrency`)", defaults.concurrency)?;
-    writeln!(
-        out,
+    say!("         {together}{} calls side by side (`concurrency`)", defaults.concurrency);
+    say!(
         "         at most {} s (`timeout`) and {} MiB (`memory`) for a call",
         defaults.timeout.as_secs(),
         defaults.memory >> 20
-    )?;
-    Ok(())
+    );
 }
 
 fn form(form: Form) -> &'static str {
@@ -84,17 +81,15 @@ fn form(form: Form) -> &'static str {
     }
 }
 
-fn print(found: &Description) -> Outcome {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "digest   {}", found.digest)?;
-    writeln!(out, "size     {} bytes, a {}", found.size, form(found.form))?;
+fn print(found: &Description) {
+    say!("digest   {}", found.digest);
+    say!("size     {} bytes, a {}", found.size, form(found.form));
     if !found.made_by.is_empty() {
-        writeln!(out, "made by  {}", found.made_by.join(", "))?;
+        say!("made by  {}", found.made_by.join(", "));
     }
     for name in &found.imports {
         let refused = if found.refused.contains(name) { "  (not granted)" } else { "" };
-        writeln!(out, "imports  {name}{refused}")?;
+        say!("imports  {name}{refused}");
     }
-    found.exports.iter().try_for_each(|name| writeln!(out, "exports  {name}"))?;
-    Ok(())
+    found.exports.iter().for_each(|name| say!("exports  {name}"));
 }

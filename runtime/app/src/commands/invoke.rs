@@ -4,11 +4,12 @@ use super::{find, load, table};
 use crate::exit::{Fail, REFUSED};
 use crate::harness::args::InvokeArgs;
 use crate::harness::{Answered, Given, Harness, Line, time, told};
+use crate::{input, output};
 use pelton_core::Outcome;
 use pelton_core::ports::Work;
 use pelton_host::{HandlerSpec, Isolation};
 use serde_json::{Value, json};
-use std::io::{IsTerminal, Read, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use std::time::Duration;
 const RETRY: u8 = 75;
 const REJECT: u8 = 65;
 const FAULT: u8 = 2;
+/// The largest body that a pipeline can be told to take.
+const LARGEST: usize = 256 << 20;
 
 /// The calls of one invocation: the first, and then all others together.
 struct Calls {
@@ -30,9 +33,9 @@ pub fn invoke(config: &Path, args: &InvokeArgs) -> Result<u8, Fail> {
     let harness = Harness::load("invoke", &args.file, &spec)?;
     let calls = call(&harness, &work, args.times as usize)?;
     if args.json {
-        writeln!(std::io::stdout(), "{}", as_json(&harness, &calls))?;
+        output::json(&as_json(&harness, &calls));
     } else {
-        print(&harness, &spec, &calls)?;
+        print(&harness, &spec, &calls);
     }
     let last = calls.outcomes().last();
     Ok(last.map_or(REFUSED, code))
@@ -71,16 +74,20 @@ fn message(args: &InvokeArgs) -> Result<Given, Fail> {
 }
 
 fn body(args: &InvokeArgs) -> Result<Vec<u8>, Fail> {
-    let cannot = |path: &Path, error| Fail::refused(format!("{} cannot be read: {error}", path.display()));
     match (&args.body, &args.body_file) {
         (Some(text), _) => Ok(text.clone().into_bytes()),
-        (None, Some(path)) => std::fs::read(path).map_err(|error| cannot(path, error)),
+        (None, Some(path)) => {
+            input::file(path, LARGEST).map_err(|why| Fail::refused(input::of(path, &why)))
+        }
         (None, None) if std::io::stdin().is_terminal() => {
             Err(Fail::usage("there is no body: give --body TEXT or --body-file FILE, or pipe it in"))
         }
         (None, None) => {
-            let mut body = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut body)?;
+            let body = input::standard(LARGEST);
+            let body = body.map_err(|why| Fail::refused(format!("standard input {why}")))?;
+            if body.is_empty() {
+                return Err(Fail::usage("standard input is empty: for an empty body give --body ''"));
+            }
             Ok(body)
         }
     }
@@ -141,44 +148,39 @@ fn as_json(harness: &Harness, calls: &Calls) -> Value {
     })
 }
 
-fn print(harness: &Harness, spec: &HandlerSpec, calls: &Calls) -> Result<(), Fail> {
-    let mut out = std::io::stdout().lock();
+fn print(harness: &Harness, spec: &HandlerSpec, calls: &Calls) {
     for line in calls.logs() {
-        writeln!(out, "{:<8} {}", line.stream, line.text)?;
+        say!("{:<8} {}", line.stream, line.text);
     }
     let mut last: Option<(&Outcome, u64)> = None;
     for outcome in calls.outcomes() {
         last = match last {
             Some((same, count)) if same == outcome => Some((same, count + 1)),
             other => {
-                other.map(|(outcome, count)| say(&mut out, outcome, count)).transpose()?;
+                other.inspect(|(outcome, count)| tell(outcome, *count));
                 Some((outcome, 1))
             }
         };
     }
-    last.map(|(outcome, count)| say(&mut out, outcome, count)).transpose()?;
+    last.inspect(|(outcome, count)| tell(outcome, *count));
     let loaded = harness.loaded();
     let how = if loaded.compiled { "compiled now" } else { "compiled before" };
-    writeln!(out, "load     {} ({how})", time(loaded.took))?;
-    write!(out, "call     {}", time(calls.first.took))?;
-    if let Some((count, took)) = calls.each() {
-        write!(out, " the first, then {} at {} each", table::number(count.into()), time(took))?;
-    }
+    say!("load     {} ({how})", time(loaded.took));
+    let each = calls.each().map(|(count, took)| {
+        format!(" the first, then {} at {} each", table::number(count.into()), time(took))
+    });
+    say!("call     {}{}", time(calls.first.took), each.unwrap_or_default());
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    writeln!(out, "\nmemory   {:.1} MiB of {:.0} MiB", mib(harness.memory_used()), mib(spec.memory))?;
-    Ok(())
+    say!("memory   {:.1} MiB of {:.0} MiB", mib(harness.memory_used()), mib(spec.memory));
 }
 
-fn say(out: &mut impl Write, outcome: &Outcome, count: u64) -> std::io::Result<()> {
+fn tell(outcome: &Outcome, count: u64) {
     let (word, reason, after_ms) = told(outcome);
-    write!(out, "outcome  {word}")?;
-    after_ms.map(|ms| write!(out, " after {ms} ms")).transpose()?;
-    if count > 1 {
-        write!(out, " ({} times)", table::number(count))?;
-    }
-    match reason {
-        // A fault has the guest's frames below its first line.
-        Some(reason) => writeln!(out, ": {}", reason.trim_end().replace('\n', "\n         ")),
-        None => writeln!(out),
-    }
+    let after = after_ms.map(|ms| format!(" after {ms} ms")).unwrap_or_default();
+    let times = if count > 1 { format!(" ({} times)", table::number(count)) } else { String::new() };
+    // A fault has the guest's frames below its first line.
+    let mut lines = reason.map(|reason| reason.trim_end().split('\n')).into_iter().flatten();
+    let first = lines.next().map(|first| format!(": {first}")).unwrap_or_default();
+    say!("outcome  {word}{after}{times}{first}");
+    lines.for_each(|line| say!("         {line}"));
 }

@@ -16,7 +16,7 @@ pub fn ledger(file: &Path, command: &LedgerCommand) -> Outcome {
         if !store.ledger_forget(&pipeline.name, pipeline.source.queue(), key)? {
             return Err(unknown(&pipeline.name, key));
         }
-        println!("forgotten: a message with the key `{key}` is handled again");
+        say!("forgotten: a message with the key `{key}` is handled again");
         return Ok(());
     }
     let Some(entry) = store.ledger_show(&pipeline.name, pipeline.source.queue(), key)? else {
@@ -24,19 +24,19 @@ pub fn ledger(file: &Path, command: &LedgerCommand) -> Outcome {
     };
     match (entry.completed, entry.completed_at_ms) {
         (true, Some(at)) => {
-            println!("completed at {}: a message with this key is a duplicate", time::rfc3339(at))
+            say!("completed at {}: a message with this key is a duplicate", time::rfc3339(at))
         }
-        (true, None) => println!("completed: the queue gave this id, and its message was handled"),
+        (true, None) => say!("completed: the queue gave this id, and its message was handled"),
         (false, _) if entry.lettered => {
-            println!(
+            say!(
                 "not completed: it is a dead letter, or was one; `pelton dlq list {}` shows those there are",
                 pipeline.name
             );
         }
         (false, _) if entry.suspect => {
-            println!("not completed; started {} times, and the process died the last time", entry.attempts);
+            say!("not completed; started {} times, and the process died the last time", entry.attempts);
         }
-        (false, _) => println!("not completed; {} failed attempts", entry.attempts),
+        (false, _) => say!("not completed; {} failed attempts", entry.attempts),
     }
     Ok(())
 }

@@ -21,25 +21,17 @@ pub mod run;
 pub mod send;
 pub mod sign;
 pub mod status;
-mod table;
+pub mod table;
 pub mod test;
 pub mod versions;
 
-use crate::cli::Cli;
 use crate::config::{self, Config, PipelineConfig};
-use crate::exit::{CONFIG, Fail, Outcome};
-use clap::CommandFactory;
+use crate::exit::{CONFIG, Fail};
 use pelton_store::{Options, Store, StoreError};
 use std::path::Path;
 
-/// Prints completions.
-pub fn completions(shell: clap_complete::Shell) -> Outcome {
-    clap_complete::generate(shell, &mut Cli::command(), "pelton", &mut std::io::stdout());
-    Ok(())
-}
-
 fn load(file: &Path) -> Result<Config, Fail> {
-    config::load(file).map_err(|invalid| Fail::new(CONFIG, invalid))
+    config::load(file).map_err(|invalid| Fail::invalid(&invalid))
 }
 
 fn find<'c>(config: &'c Config, name: &str) -> Result<&'c PipelineConfig, Fail> {

@@ -5,7 +5,7 @@ use crate::project::args::NewArgs;
 use crate::project::manifest::Kind;
 use crate::project::template::Language;
 use crate::project::{Project, build, template};
-use std::io::Write;
+use pelton_core::shown::path as shown_path;
 use std::path::Path;
 
 /// Makes the folder and says what to type next.
@@ -25,9 +25,9 @@ pub fn new(args: &NewArgs) -> Outcome {
     let folder = Path::new(name);
     template::write(folder, &template::files(&args.language, with, args.batch))?;
     let project = Project::find(folder)?;
-    let mut out = std::io::stdout().lock();
     let form = if args.batch { "batches of messages" } else { "messages" };
-    writeln!(out, "{name}/ is a handler of {form}, in {}. Next:\n", language.words)?;
+    say!("{name}/ is a handler of {form}, in {}. Next:", language.words);
+    say!("");
     let mut steps = vec![(format!("cd {name}"), "")];
     steps.extend(
         build::installs(&project).into_iter().map(|line| (line, "what is missing on this machine")),
@@ -44,15 +44,15 @@ pub fn new(args: &NewArgs) -> Outcome {
     let width = widths.filter(|width| *width < 30).max().unwrap_or(0);
     for (line, what) in steps {
         let what = if what.is_empty() { String::new() } else { format!("   # {what}") };
-        writeln!(out, "{}", format!("    {line:<width$}{what}").trim_end())?;
+        say!("{}", format!("    {line:<width$}{what}").trim_end());
     }
     if let Some(source) = &project.manifest.source {
-        writeln!(out, "\nThe handler is {name}/{}.", source.display())?;
+        say!("");
+        say!("The handler is {name}/{}.", shown_path(source));
     }
-    writeln!(
-        out,
+    say!(
         "{name}/pelton.toml says how it is run (`pelton run`), {name}/handler.toml how it is built; vendor/ holds the SDK."
-    )?;
+    );
     Ok(())
 }
 

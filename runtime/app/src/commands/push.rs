@@ -22,7 +22,7 @@ pub fn push(component: &Path, to: &str) -> Outcome {
     let signature = signature::of(component);
     let manifest = oci::push(&reference, bytes, &found, &title, signature.as_deref())
         .map_err(|why| Fail::refused(format!("{to}: {why}")))?;
-    println!("{}: the component {}", reference.at(&manifest), found.digest);
-    println!("{}", if signature.is_some() { "its signature is beside it" } else { "it is not signed" });
+    say!("{}: the component {}", reference.at(&manifest), found.digest);
+    say!("{}", if signature.is_some() { "its signature is beside it" } else { "it is not signed" });
     Ok(())
 }

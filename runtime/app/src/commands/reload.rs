@@ -11,13 +11,13 @@ pub fn reload(file: &Path, pipeline: Option<&str>) -> Outcome {
     let config = load(file)?;
     let request = json!({ "pipeline": pipeline });
     let Some(answer) = client::ask(&config.data_dir, "reload", &request, |_| {})? else {
-        println!("no worker runs: the next start reads the configuration");
+        say!("no worker runs: the next start reads the configuration");
         return Ok(());
     };
     let done = answer["done"].as_array().cloned().unwrap_or_default();
     if done.is_empty() {
-        println!("nothing has changed");
+        say!("nothing has changed");
     }
-    done.iter().filter_map(|what| what.as_str()).for_each(|what| println!("{what}"));
+    done.iter().filter_map(|what| what.as_str()).for_each(|what| say!("{what}"));
     Ok(())
 }

@@ -3,21 +3,21 @@
 use super::{handlers, live, load, options, status, store_fail};
 use crate::cli::RunArgs;
 use crate::config::{Config, Invalid, LettersConfig, PipelineConfig, SourceConfig};
-use crate::exit::{CONFIG, Fail, INTERNAL, Outcome, end_now};
-use crate::telemetry::{live_line, logs, outcomes, progress};
+use crate::exit::{Fail, INTERNAL, Outcome};
+use crate::output;
+use crate::signals::{self, Heard};
+use crate::telemetry::progress::Progress;
+use crate::telemetry::{live_line, logs, outcomes};
 use crate::versions::start::{self, Started};
 use crate::versions::{reload, watch};
-use indicatif::ProgressBar;
 use pelton_core::ports::{DeadLetters, Handler, Source};
 use pelton_engine::{Control, Generations, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped};
 use pelton_host::{Host, WasmHandler};
 use pelton_store::{PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch as watched};
 
 /// Room that headers, key and id may take beside the largest body.
@@ -27,24 +27,23 @@ const BESIDE_BODY: usize = 70 << 10;
 pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     #[cfg(feature = "crash-points")]
     crate::crash::arm();
-    let seen = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
-    let bar = if seen { progress::spinner() } else { ProgressBar::hidden() };
-    logs::start(args.log_format, bar.clone());
+    let heard = signals::hear()?;
+    output::wait_for_nobody();
+    logs::start(args.log_format);
     let config = load(file)?;
     let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
     let host = handlers::host(&config, handlers::cache_dir(&config))?;
     let started = start::load_all(&config, &host)
-        .map_err(|problems| Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }))?;
+        .map_err(|problems| Fail::invalid(&Invalid { file: file.to_owned(), problems }))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
-    let ended = runtime.block_on(work((file, &config), &store, (host, started), args, bar.clone()));
-    bar.finish_and_clear();
+    let ended = runtime.block_on(work((file, &config), &store, (host, started), args, heard));
     runtime.shutdown_timeout(Duration::from_secs(1));
     let counts = args.until_empty.then(|| status::look(&config, &store, None)).transpose();
     store.close();
     ended?;
     if let Some(all) = counts? {
-        writeln!(std::io::stdout(), "{}", status::to_json(&all, Some(std::process::id())))?;
+        output::json(&status::to_json(&all, Some(std::process::id())));
     }
     Ok(())
 }
@@ -54,7 +53,7 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
 pub fn load_handlers(file: &Path, config: &Config) -> Result<Vec<Arc<WasmHandler>>, Fail> {
     let host = handlers::host(config, handlers::cache_dir(config))?;
     let started = start::load_all(config, &host)
-        .map_err(|problems| Fail::new(CONFIG, Invalid { file: file.to_owned(), problems }))?;
+        .map_err(|problems| Fail::invalid(&Invalid { file: file.to_owned(), problems }))?;
     Ok(started.into_iter().map(|started| started.handler).collect())
 }
 
@@ -63,11 +62,10 @@ async fn work(
     store: &Store,
     (host, started): (Host, Vec<Started>),
     args: &RunArgs,
-    bar: ProgressBar,
+    heard: Heard,
 ) -> Outcome {
     let (phase, phases) = watched::channel(Phase::Running);
-    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let hangup = signal(SignalKind::hangup())?;
+    heard.work(phase);
     let control =
         Control { phase: phases, until_empty: args.until_empty, shutdown_timeout: config.shutdown_timeout };
     let (mut pipelines, mut lives) = (Vec::new(), Vec::new());
@@ -81,13 +79,12 @@ async fn work(
     let served = live::Served::new(config.clone(), store.clone(), lives, deploys, control.phase.clone());
     let asked = live::start(served.clone());
     let mut beside = vec![
-        tokio::spawn(listen(signals, phase)),
         tokio::spawn(watch::watch(served.clone())),
         tokio::spawn(reload::try_configured(served.clone())),
-        tokio::spawn(reload_on(hangup, served.clone())),
+        tokio::spawn(reload_on(heard, served.clone())),
     ];
-    if !bar.is_hidden() {
-        beside.push(tokio::spawn(live_line::keep(bar, served)));
+    if output::is_terminal() {
+        beside.push(tokio::spawn(live_line::keep(Progress::new(), served)));
     }
     #[cfg(feature = "sqs")]
     super::brokers::advise(&config.pipelines);
@@ -124,8 +121,9 @@ pub fn open(
 }
 
 /// Reads the configuration again at each SIGHUP, until it is aborted.
-async fn reload_on(mut hangup: Signal, served: Arc<live::Served>) {
-    while hangup.recv().await.is_some() {
+async fn reload_on(heard: Heard, served: Arc<live::Served>) {
+    loop {
+        heard.reload().await;
         if let Err(why) = reload::reload(&served, None).await {
             tracing::warn!("the configuration was read again: {why}");
         }
@@ -209,25 +207,5 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         digest,
         ledger_key,
         redrive: pipeline.dead_letters.is_redrive(),
-    }
-}
-
-/// The first signal drains, the second ends.
-pub async fn listen((mut term, mut int): (Signal, Signal), phase: watched::Sender<Phase>) {
-    let mut draining = false;
-    loop {
-        let number = tokio::select! {
-            _ = term.recv() => 15,
-            _ = int.recv() => 2,
-        };
-        if draining {
-            tracing::warn!("a second signal: ending now; what was in work comes back at the next start");
-            end_now(128 + number);
-        }
-        draining = true;
-        tracing::info!(
-            "draining: finishing what runs, handing back the rest; a second signal ends at once"
-        );
-        phase.send_replace(Phase::Draining);
     }
 }

@@ -1,16 +1,20 @@
 //! `pelton send`.
 
+mod lines;
+
 use super::brokers::target::{self, Target};
 use super::{find, load, table};
 use crate::cli::SendArgs;
 use crate::config::Config;
 use crate::exit::{Fail, Outcome};
-use crate::telemetry::progress;
-use indicatif::ProgressBar;
+use crate::input::{self, Unread};
+use crate::telemetry::progress::Progress;
+use lines::{Line, Lines};
 use pelton_core::Header;
+use pelton_core::shown::path as shown_path;
 use pelton_store::NewMessage;
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -30,7 +34,7 @@ pub fn send(file: &Path, args: &SendArgs) -> Outcome {
         None => {
             let body = body(args, config.max_message_bytes)?;
             for result in target.send(&[message(args, body)])? {
-                println!("{}", result.map_err(Fail::refused)?);
+                say!("{}", result.map_err(Fail::refused)?);
             }
             Ok(())
         }
@@ -49,20 +53,13 @@ fn message(args: &SendArgs, body: Vec<u8>) -> NewMessage {
     }
 }
 
-/// The body of a single message; a little more than the limit is read at most, for the error's sake.
+/// The body of a single message.
 fn body(args: &SendArgs, max: usize) -> Result<Vec<u8>, Fail> {
     if let Some(text) = &args.body {
         return Ok(text.clone().into_bytes());
     }
     if let Some(path) = &args.file {
-        let size = std::fs::metadata(path).map_err(|e| cannot_read(path, &e))?.len();
-        if size > max as u64 {
-            return Err(Fail::refused(format!(
-                "{} has {size} bytes, and `max_message_bytes` is {max}: raise it, or send a reference to the data instead",
-                path.display()
-            )));
-        }
-        return std::fs::read(path).map_err(|e| cannot_read(path, &e));
+        return input::file(path, max).map_err(|why| unread(&shown_path(path), &why));
     }
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
@@ -70,43 +67,53 @@ fn body(args: &SendArgs, max: usize) -> Result<Vec<u8>, Fail> {
             "there is no body: give --body TEXT, --file FILE or --lines FILE, or pipe it in",
         ));
     }
-    let mut body = Vec::new();
-    stdin.lock().take(max as u64 + 1).read_to_end(&mut body)?;
+    let body = input::standard(max).map_err(|why| unread(&"standard input", &why))?;
+    // More often what should have written it has failed than an empty message is meant.
+    if body.is_empty() {
+        return Err(Fail::usage(
+            "standard input is empty, and nothing was sent: for an empty body give --body ''",
+        ));
+    }
     Ok(body)
 }
 
-fn cannot_read(path: &Path, error: &std::io::Error) -> Fail {
-    Fail::refused(format!("{} cannot be read: {error}", path.display()))
+fn unread(what: &dyn std::fmt::Display, why: &Unread) -> Fail {
+    match why {
+        Unread::TooLarge { max } => Fail::refused(format!(
+            "{what} has more bytes than `max_message_bytes`, which is {max}: raise it, or send a reference to the data instead"
+        )),
+        Unread::Failed(_) | Unread::NoText => Fail::refused(format!("{what} {why}")),
+    }
 }
 
 fn send_lines(config: &Config, target: &dyn Target, args: &SendArgs, path: &Path) -> Outcome {
     let input: Box<dyn Read + Send> = if path == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
-        Box::new(File::open(path).map_err(|e| cannot_read(path, &e))?)
+        Box::new(File::open(path).map_err(|error| unread(&shown_path(path), &Unread::Failed(error)))?)
     };
     let max = config.max_message_bytes;
     let (lines, arrived) = sync_channel(BATCH.0);
     let reader = std::thread::spawn(move || {
-        let mut input = BufReader::with_capacity(1 << 16, input);
-        while let Some(line) = read_line(&mut input, max).transpose() {
+        let mut input = Lines::of(input, max);
+        while let Some(line) = input.next().transpose() {
             let failed = line.is_err();
             if lines.send(line).is_err() || failed {
                 break;
             }
         }
     });
-    let bar = progress::spinner();
+    let bar = Progress::new();
     let mut sender = Sender { target, args, bar: &bar, line: 0, sent: 0, refused: 0 };
     let outcome = sender.run(&arrived);
     let (sent, refused) = (sender.sent, sender.refused);
-    bar.finish_and_clear();
+    bar.clear();
     drop(arrived);
     if reader.join().is_err() {
         return Err(anyhow::anyhow!("the thread that reads lines has failed").into());
     }
     outcome?;
-    println!("sent {} messages to {}", table::number(sent), args.pipeline);
+    say!("sent {} messages to {}", table::number(sent), args.pipeline);
     if refused > 0 {
         return Err(Fail::refused(format!(
             "{} lines were refused, as said above; all others were sent",
@@ -116,44 +123,10 @@ fn send_lines(config: &Config, target: &dyn Target, args: &SendArgs, path: &Path
     Ok(())
 }
 
-/// A line: its bytes, or how long it was when it was too long to be kept.
-enum Line {
-    Body(Vec<u8>),
-    TooLong(usize),
-}
-
-/// Reads a line without ever holding more than `max` bytes of it. None at the end.
-fn read_line(input: &mut impl BufRead, max: usize) -> std::io::Result<Option<Line>> {
-    let (mut body, mut size, mut begun) = (Vec::new(), 0, false);
-    loop {
-        let some = match input.fill_buf() {
-            Ok(some) => some,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        };
-        if some.is_empty() && !begun {
-            return Ok(None);
-        }
-        begun = true;
-        let end = some.iter().position(|b| *b == b'\n');
-        let part = &some[..end.unwrap_or(some.len())];
-        size += part.len();
-        if size <= max {
-            body.extend_from_slice(part);
-        }
-        let ended = end.is_some() || some.is_empty();
-        let used = part.len() + usize::from(end.is_some());
-        input.consume(used);
-        if ended {
-            return Ok(Some(if size <= max { Line::Body(body) } else { Line::TooLong(size) }));
-        }
-    }
-}
-
 struct Sender<'s> {
     target: &'s dyn Target,
     args: &'s SendArgs,
-    bar: &'s ProgressBar,
+    bar: &'s Progress,
     line: u64,
     sent: u64,
     refused: u64,
@@ -165,7 +138,17 @@ impl Sender<'_> {
         let (mut batch, mut numbers, mut bytes) = (Vec::new(), Vec::new(), 0);
         loop {
             let line = match arrived.recv_timeout(PATIENCE) {
-                Ok(line) => Some(line?),
+                Ok(Ok(line)) => Some(line),
+                Ok(Err(error)) => {
+                    // What stands before it was read, and is sent.
+                    self.flush(&mut batch, &mut numbers)?;
+                    let name = self.args.lines.as_deref().unwrap_or(Path::new("-"));
+                    let (name, sent) = (shown_path(name), table::number(self.sent));
+                    return Err(Fail::refused(format!(
+                        "{name} cannot be read beyond line {}: {error}. The {sent} messages before it were sent",
+                        self.line
+                    )));
+                }
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
@@ -202,42 +185,15 @@ impl Sender<'_> {
             }
         }
         batch.clear();
-        let rate = self.sent as f64 / self.bar.elapsed().as_secs_f64().max(0.001);
-        let (sent, rate) = (table::number(self.sent), table::number(rate as u64));
-        self.bar.set_message(format!("sent {sent} messages, {rate} a second"));
+        self.bar.set(|| {
+            let rate = self.sent as f64 / self.bar.elapsed().as_secs_f64().max(0.001);
+            format!("sent {} messages, {rate:.0} a second", table::number(self.sent))
+        });
         Ok(())
     }
 
     fn refuse(&mut self, line: u64, why: String) {
         self.refused += 1;
-        self.bar.suspend(|| eprintln!("line {line} was refused: {why}"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn lines(text: &str, max: usize) -> Vec<Result<String, usize>> {
-        let mut input = BufReader::with_capacity(3, text.as_bytes());
-        let mut all = Vec::new();
-        while let Some(line) = read_line(&mut input, max).unwrap() {
-            all.push(match line {
-                Line::Body(body) => Ok(String::from_utf8(body).unwrap()),
-                Line::TooLong(size) => Err(size),
-            });
-        }
-        all
-    }
-
-    #[test]
-    fn lines_are_bounded_and_the_last_needs_no_end() {
-        assert_eq!(
-            lines("ab\n\nabcdef\ncd", 4),
-            [Ok("ab".into()), Ok(String::new()), Err(6), Ok("cd".into())]
-        );
-        assert_eq!(lines("", 4), []);
-        assert_eq!(lines("a\n", 4), [Ok("a".into())]);
+        note!("line {line} was refused: {why}");
     }
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 /// Makes a pair of keys.
 pub fn keygen(name: &Path) -> Outcome {
     let (private, public) = signature::keygen(name).map_err(Fail::refused)?;
-    println!("{}: keep it secret", private.display());
-    println!("{}: for `require_signature`", public.display());
+    say!("{}: keep it secret", private.display());
+    say!("{}: for `require_signature`", public.display());
     Ok(())
 }
 
@@ -21,7 +21,7 @@ pub fn sign(component: &str, key: &Path) -> Outcome {
         let refused = |why: String| Fail::refused(format!("{component} {why}"));
         let reference = Reference::parse(component).map_err(refused)?;
         let digest = oci::sign(&reference, max, |digest| signature::sign(key, digest)).map_err(refused)?;
-        println!("{component}: signed {digest}");
+        say!("{component}: signed {digest}");
         return Ok(());
     }
     let component = Path::new(component);
@@ -32,6 +32,6 @@ pub fn sign(component: &str, key: &Path) -> Outcome {
     let file = signature::beside(component);
     std::fs::write(&file, format!("{line}\n"))
         .map_err(|error| Fail::refused(format!("{} cannot be written: {error}", file.display())))?;
-    println!("{}: signed {digest}", file.display());
+    say!("{}: signed {digest}", file.display());
     Ok(())
 }

@@ -3,10 +3,10 @@
 use super::{brokers, live, load, open_beside, table};
 use crate::config::Config;
 use crate::exit::Outcome;
+use crate::output;
 use pelton_core::Cause;
 use pelton_store::{PipelineStatus, Store, StoreError};
 use serde_json::{Map, Value, json};
-use std::io::Write;
 use std::path::Path;
 
 /// Prints how the pipelines stand, asking their brokers and the worker that runs.
@@ -17,42 +17,49 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     let live = worker.and_then(|_| live::ask(&config.data_dir));
     let all = look(&config, &store, live.as_ref())?;
     if as_json {
-        writeln!(std::io::stdout(), "{}", to_json(&all, worker))?;
+        output::json(&to_json(&all, worker));
         return Ok(());
     }
-    print(&all)?;
+    print(&all);
     for Seen { name, broker, counted, .. } in &all {
         match broker {
-            Some(Err(problems)) => problems.iter().for_each(|problem| println!("\n{name}: {problem}")),
-            Some(Ok(parts)) => {
-                println!("\n{name}:");
-                let (heading, rows) = brokers::table(parts, worker.is_some());
-                table::print(&heading, &rows)?;
+            Some(Err(problems)) => {
+                problems.iter().for_each(|problem| paragraph(&format!("{name}: {problem}")))
             }
-            None if !counted.is_empty() => println!("\n{name}:"),
+            Some(Ok(parts)) => {
+                paragraph(&format!("{name}:"));
+                let (heading, rows) = brokers::table(parts, worker.is_some());
+                table::print(&heading, &rows);
+            }
+            None if !counted.is_empty() => paragraph(&format!("{name}:")),
             None => {}
         }
         if !counted.is_empty() {
-            println!("this worker, since it began: {}", in_words(counted));
+            say!("this worker, since it began: {}", in_words(counted));
         }
     }
     for (seen, why) in all.iter().filter_map(|seen| Some((seen, seen.ready.as_ref()?.as_ref().err()?))) {
-        println!("\n{} is not ready: {why}", seen.name);
+        paragraph(&format!("{} is not ready: {why}", seen.name));
     }
     let lost =
         |seen: &Seen| seen.counted.get("lost_upstream").and_then(Value::as_u64).filter(|lost| *lost > 0);
     for (seen, lost) in all.iter().filter_map(|seen| Some((seen, lost(seen)?))) {
-        println!(
-            "\n{}: {} messages were deleted or trimmed at the broker before they were handled, since the worker has started; its log says which",
+        paragraph(&format!(
+            "{}: {} messages were deleted or trimmed at the broker before they were handled, since the worker has started; its log says which",
             seen.name,
             table::number(lost)
-        );
+        ));
     }
-    match worker {
-        Some(pid) => println!("\na worker runs (process {pid})"),
-        None => println!("\nno worker runs"),
-    }
+    paragraph(
+        &worker.map_or_else(|| "no worker runs".to_owned(), |pid| format!("a worker runs (process {pid})")),
+    );
     Ok(())
+}
+
+/// A line with room above it.
+fn paragraph(words: &str) {
+    say!("");
+    say!("{words}");
 }
 
 /// A pipeline, as its ledger, its broker and its worker see it.
@@ -105,7 +112,7 @@ fn in_words(counted: &Map<String, Value>) -> String {
     counted.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn print(all: &[Seen]) -> Outcome {
+fn print(all: &[Seen]) {
     let n = table::number;
     let row = |Seen { name, counts: s, .. }: &Seen| {
         let counts =
@@ -125,7 +132,7 @@ fn print(all: &[Seen]) -> Outcome {
         "dead letters",
         "handler",
     ];
-    Ok(table::print(&heading, &rows)?)
+    table::print(&heading, &rows);
 }
 
 /// What the ledger says of every pipeline, in the order of the configuration.

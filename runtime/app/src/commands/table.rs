@@ -1,17 +1,18 @@
 //! Columns for people.
 
-use std::io::Write;
+use pelton_core::shown::shown;
 
-/// Prints rows under a heading; numbers to the right.
-pub fn print(heading: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
+/// Prints rows under a heading; numbers to the right. A row is a line, whatever is in its cells.
+pub fn print(heading: &[&str], rows: &[Vec<String>]) {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| shown(cell).to_string()).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|r| r[column].chars().count());
         cells.chain([heading[column].chars().count()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..heading.len()).map(width).collect();
-    let mut out = std::io::stdout().lock();
     let heading: Vec<String> = heading.iter().map(|h| (*h).to_owned()).collect();
-    for row in std::iter::once(&heading).chain(rows) {
+    for row in std::iter::once(&heading).chain(&rows) {
         let mut line = String::new();
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let number = rows.iter().all(|r| {
@@ -23,9 +24,8 @@ pub fn print(heading: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
                 line.push_str(&format!("{cell:<width$}  "));
             }
         }
-        writeln!(out, "{}", line.trim_end())?;
+        say!("{}", line.trim_end());
     }
-    Ok(())
 }
 
 /// A number with thousands apart.

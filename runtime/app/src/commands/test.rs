@@ -2,11 +2,12 @@
 
 use crate::exit::{Fail, REFUSED};
 use crate::harness::time;
+use crate::output;
 use crate::project::args::TestArgs;
 use crate::project::cases::{Case, Ran, Runner, read_all};
 use crate::project::{Project, build};
+use pelton_core::shown::path as shown_path;
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::Path;
 
 /// Runs all there is; the exit code is 1 when anything fails.
@@ -22,7 +23,7 @@ pub fn test(args: &TestArgs) -> Result<u8, Fail> {
         }
     }
     if !args.no_build {
-        say(args, &format!("building: {}", project.manifest.build))?;
+        tell(args, &format!("building: {}", project.manifest.build));
         build::build(&project)?;
     }
     let units = units(&project, args)?;
@@ -31,19 +32,20 @@ pub fn test(args: &TestArgs) -> Result<u8, Fail> {
     let mut file = None;
     for case in &cases {
         if file != Some(&case.file) {
-            say(args, &format!("\ncases: {}", case.file.display()))?;
+            tell(args, "");
+            tell(args, &format!("cases: {}", shown_path(&case.file)));
             file = Some(&case.file);
         }
         let one = runner.run(case)?;
-        show(args, case, &one)?;
+        show(args, case, &one);
         ran.push(one);
     }
     let failed = ran.iter().filter(|one| !one.problems.is_empty()).count();
     let good = failed == 0 && units != Some(false);
     if args.json {
-        writeln!(std::io::stdout(), "{}", as_json(&project, units, &cases, &ran))?;
+        output::json(&as_json(&project, units, &cases, &ran));
     } else {
-        summary(units, cases.len(), failed)?;
+        summary(units, cases.len(), failed);
     }
     Ok(if good { 0 } else { REFUSED })
 }
@@ -54,31 +56,30 @@ fn units(project: &Project, args: &TestArgs) -> Result<Option<bool>, Fail> {
         return Ok(None);
     };
     build::want_tools(project)?;
-    say(args, &format!("unit tests: {line}"))?;
+    tell(args, &format!("unit tests: {line}"));
     Ok(Some(build::run(project, line)?.success()))
 }
 
 /// For people; nothing on standard output where a program reads it.
-fn say(args: &TestArgs, text: &str) -> std::io::Result<()> {
-    if args.json { writeln!(std::io::stderr(), "{text}") } else { writeln!(std::io::stdout(), "{text}") }
+fn tell(args: &TestArgs, text: &str) {
+    if args.json { note!("{text}") } else { say!("{text}") }
 }
 
-fn show(args: &TestArgs, case: &Case, ran: &Ran) -> std::io::Result<()> {
+fn show(args: &TestArgs, case: &Case, ran: &Ran) {
     let took = time(ran.took);
     if ran.problems.is_empty() {
-        return say(args, &format!("  ok      {} ({took})", case.name));
+        return tell(args, &format!("  ok      {} ({took})", case.name));
     }
-    say(args, &format!("  FAILED  {} ({took})", case.name))?;
-    for text in &ran.problems {
-        say(args, &format!("          {}", text.replace('\n', "\n          ")))?;
+    tell(args, &format!("  FAILED  {} ({took})", case.name));
+    for line in ran.problems.iter().flat_map(|text| text.lines()) {
+        tell(args, &format!("          {line}"));
     }
     for line in &ran.logs {
-        say(args, &format!("          {:<7} {}", line.stream, line.text))?;
+        tell(args, &format!("          {:<7} {}", line.stream, line.text));
     }
-    Ok(())
 }
 
-fn summary(units: Option<bool>, count: usize, failed: usize) -> std::io::Result<()> {
+fn summary(units: Option<bool>, count: usize, failed: usize) {
     let units = match units {
         Some(true) => "unit tests passed; ",
         Some(false) => "unit tests FAILED; ",
@@ -89,7 +90,8 @@ fn summary(units: Option<bool>, count: usize, failed: usize) -> std::io::Result<
         (count, 0) => format!("{count} cases passed"),
         (count, failed) => format!("{failed} of {count} cases FAILED"),
     };
-    writeln!(std::io::stdout(), "\n{units}{cases}")
+    say!("");
+    say!("{units}{cases}");
 }
 
 fn as_json(project: &Project, units: Option<bool>, cases: &[Case], ran: &[Ran]) -> Value {

@@ -2,12 +2,12 @@
 
 use super::{find, load, table};
 use crate::exit::Outcome;
+use crate::output;
 use crate::telemetry::time;
 use crate::versions::catalog::Catalog;
 use crate::versions::deploy::percent;
 use crate::versions::{client, serve, short};
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::Path;
 
 /// Shows the versions of a pipeline's handler.
@@ -21,20 +21,19 @@ pub fn versions(file: &Path, pipeline: &str, as_json: bool) -> Outcome {
         json!({ "pipeline": name, "versions": serve::kept(&state) })
     });
     if as_json {
-        writeln!(std::io::stdout(), "{all}")?;
+        output::json(&all);
         return Ok(());
     }
     let rows: Vec<Vec<String>> = all["versions"].as_array().into_iter().flatten().map(row).collect();
-    table::print(
-        &["version", "state", "share", "handled", "failed", "p50", "p99", "since", "from"],
-        &rows,
-    )?;
+    table::print(&["version", "state", "share", "handled", "failed", "p50", "p99", "since", "from"], &rows);
     let shadows =
         all["versions"].as_array().into_iter().flatten().filter(|version| version["shadow"].is_object());
     shadows.for_each(|version| {
-        println!("\nin the shadow: {}", serve::difference_in_words(&version["shadow"]))
+        say!("");
+        say!("in the shadow: {}", serve::difference_in_words(&version["shadow"]));
     });
-    println!("\n{}", if runs { "counted since the worker started" } else { "no worker runs" });
+    say!("");
+    say!("{}", if runs { "counted since the worker started" } else { "no worker runs" });
     Ok(())
 }
 

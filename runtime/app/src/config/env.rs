@@ -26,19 +26,68 @@ pub fn expand(text: &str, env: Lookup<'_>) -> Result<String, String> {
     Ok(out)
 }
 
+/// What shells know between a variable's name and a word, and Pelton does not.
+const OF_SHELLS: [&str; 4] = ["-", "=", "?", "+"];
+
 fn value(inside: &str, env: Lookup<'_>) -> Result<String, String> {
     let (name, default) = match inside.split_once(':') {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
     };
-    let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !valid {
-        return Err(format!(
-            "refers to `${{{inside}}}`, which is no variable's name; write `${{NAME}}` or `${{NAME:default}}`"
-        ));
+    if !is_name(name) {
+        return Err(misnamed(inside));
+    }
+    if let Some(default) = default {
+        refuse_what_shells_mean(name, default)?;
     }
     let found = env(name).or_else(|| default.map(str::to_owned));
     found.ok_or_else(|| format!("refers to the environment variable `{name}`, which is not set; set it, or write `${{{name}:default}}`"))
+}
+
+fn is_name(name: &str) -> bool {
+    let all = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    all && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+}
+
+/// `${X-d}`, `${#X}`, `${X%.txt}` and the like: with the form that is meant, where one can be told.
+fn misnamed(inside: &str) -> String {
+    let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inside.len());
+    let (name, rest) = inside.split_at(end);
+    let operator =
+        OF_SHELLS.iter().find_map(|operator| rest.strip_prefix(operator).map(|word| (*operator, word)));
+    match operator {
+        Some((operator, word)) if is_name(name) => not_a_shell(inside, name, operator, word),
+        Some(_) | None => format!(
+            "refers to `${{{inside}}}`, which is no variable's name; write `${{NAME}}` or `${{NAME:default}}`"
+        ),
+    }
+}
+
+/// `${X:-d}`, `${X:?e}` and `${X:${Y}}` would be taken by the letter: as `-d`, as `?e` and as `${Y` with a brace
+/// behind it.
+fn refuse_what_shells_mean(name: &str, default: &str) -> Result<(), String> {
+    if default.contains("${") {
+        return Err(format!(
+            "has a reference within the default of `${{{name}:...}}`; a default is a plain text, without another `${{`"
+        ));
+    }
+    for operator in OF_SHELLS {
+        if let Some(word) = default.strip_prefix(operator) {
+            return Err(not_a_shell(&format!("{name}:{default}"), name, operator, word));
+        }
+    }
+    Ok(())
+}
+
+fn not_a_shell(inside: &str, name: &str, operator: &str, word: &str) -> String {
+    let meant = match operator {
+        "-" | "=" => format!("for a default write `${{{name}:{word}}}`"),
+        "?" => format!("write `${{{name}}}`: without a default, a variable that is not set is an error"),
+        _ => format!("write `${{{name}}}`, or `${{{name}:default}}`"),
+    };
+    format!(
+        "refers to `${{{inside}}}`, which is a form of shells; {meant}. (A default cannot begin with one of - = ? +)"
+    )
 }
 
 #[cfg(test)]
@@ -53,5 +102,40 @@ mod tests {
         assert!(expand("${NOPE}", &env).unwrap_err().contains("`NOPE`, which is not set"));
         assert!(expand("${HOST", &env).is_err() && expand("${}", &env).is_err());
         assert_eq!(expand("${EMPTY:}", &env).unwrap(), "");
+        assert_eq!(expand("${PLACE:localhost:9092}", &env).unwrap(), "localhost:9092");
+    }
+
+    #[test]
+    fn forms_of_shells_are_refused_with_the_right_one_whether_the_variable_is_set_or_not() {
+        let set = |_: &str| Some("v".to_owned());
+        let unset = |_: &str| None;
+        for (text, right) in [
+            ("${X:-d}", "`${X:d}`"),
+            ("${X-d}", "`${X:d}`"),
+            ("${X:=d}", "`${X:d}`"),
+            ("${X=d}", "`${X:d}`"),
+            ("a${X:?must be set}b", "`${X}`"),
+            ("${X?must be set}", "`${X}`"),
+            ("${X:+d}", "`${X}`"),
+            ("${X+d}", "`${X}`"),
+            ("${X:${Y}}", "without another"),
+            ("${X:a${Y:b}}", "without another"),
+            ("${#X}", "`${NAME}`"),
+            ("${!X}", "`${NAME}`"),
+            ("${X%.txt}", "`${NAME}`"),
+            ("${X##*/}", "`${NAME}`"),
+            ("${X/a/b}", "`${NAME}`"),
+            ("${X^^}", "`${NAME}`"),
+            ("${X[0]}", "`${NAME}`"),
+            ("${X@Q}", "`${NAME}`"),
+            ("${1}", "`${NAME}`"),
+            ("${@}", "`${NAME}`"),
+            ("${ X }", "`${NAME}`"),
+        ] {
+            for env in [&set as Lookup<'_>, &unset] {
+                let refused = expand(text, env).unwrap_err();
+                assert!(refused.contains(right), "{text}: {refused}");
+            }
+        }
     }
 }

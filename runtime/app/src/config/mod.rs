@@ -28,6 +28,8 @@ pub use source::SourceConfig;
 #[cfg(feature = "sqs")]
 pub use sqs::{QueueConfig, SqsConfig};
 
+use crate::input;
+use pelton_core::shown::{path as shown_path, shown};
 use std::path::{Path, PathBuf};
 
 /// A configuration that cannot be used.
@@ -39,18 +41,28 @@ pub struct Invalid {
     pub problems: Vec<Problem>,
 }
 
-impl std::fmt::Display for Invalid {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Invalid {
+    /// Which file, and how many problems it has.
+    pub fn heading(&self) -> String {
         let count = self.problems.len();
         let problems = if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") };
-        write!(f, "{}: {problems}", self.file.display())?;
-        for problem in &self.problems {
-            match problem.path.as_str() {
-                "" => write!(f, "\n  {}", problem.what)?,
-                path => write!(f, "\n  {path}: {}", problem.what)?,
-            }
-        }
-        Ok(())
+        format!("{}: {problems}", shown_path(&self.file))
+    }
+
+    /// The problems, a line each, whatever is in them.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |problem: &Problem| match problem.path.as_str() {
+            "" => format!("  {}", shown(&problem.what)),
+            path => format!("  {}: {}", shown(path), shown(&problem.what)),
+        };
+        self.problems.iter().map(line).collect()
+    }
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.heading())?;
+        self.lines().iter().try_for_each(|line| write!(f, "\n{line}"))
     }
 }
 
@@ -68,8 +80,8 @@ pub fn load_loose(file: &Path) -> Result<(Config, Vec<Problem>), Invalid> {
         file: file.to_owned(),
         problems: vec![Problem { path: String::new(), what }],
     };
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        invalid(format!("cannot be read: {error}. Name another with --config, or see examples/pelton.toml"))
+    let text = input::text(file, input::WRITTEN).map_err(|why| {
+        invalid(format!("{why}. Name another with --config, or see examples/pelton.toml"))
     })?;
     let base = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     parse(&text, base, &|name| std::env::var(name).ok()).map_err(invalid)

@@ -4,6 +4,7 @@ use super::{Project, module, shell, tools};
 use crate::exit::Fail;
 use crate::harness::Harness;
 use anyhow::Context;
+use pelton_core::shown::path as shown_path;
 use pelton_host::HandlerSpec;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -68,6 +69,7 @@ pub fn validate(project: &Project, spec: &HandlerSpec) -> Result<Harness, Fail> 
 /// Runs a command of the project to its end. Its standard output goes to standard error, since ours is for answers.
 pub fn run(project: &Project, line: &str) -> Result<ExitStatus, Fail> {
     let mut command = shell::command(project, line);
+    #[allow(clippy::disallowed_methods, reason = "it is the child that writes")]
     command.stdin(Stdio::null()).stdout(std::io::stderr());
     Ok(command.status().with_context(|| format!("`{line}` cannot be started"))?)
 }
@@ -79,13 +81,11 @@ pub fn want_tools(project: &Project) -> Result<(), Fail> {
     if missing.is_empty() {
         return Ok(());
     }
-    let lines =
-        missing.iter().map(|tool| format!("\n  {}; to install it:\n      {}", tool.what, tool.install));
-    let text: String = lines.collect();
-    Err(Fail::refused(format!(
-        "this project cannot be built here yet, in {}:{text}",
-        project.dir.display()
-    )))
+    let lines = missing
+        .iter()
+        .flat_map(|tool| [format!("  {}; to install it:", tool.what), format!("      {}", tool.install)]);
+    let dir = shown_path(&project.dir);
+    Err(Fail::refused(format!("this project cannot be built here yet, in {dir}:")).with(lines))
 }
 
 /// What to type before the first build, if anything.

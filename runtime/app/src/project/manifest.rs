@@ -2,6 +2,8 @@
 
 use super::template;
 use crate::exit::Fail;
+use crate::input;
+use pelton_core::shown::path as shown_path;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -105,14 +107,14 @@ impl Project {
             .canonicalize()
             .map_err(|error| Fail::usage(format!("the folder {}: {error}", dir.display())))?;
         let file = dir.join(MANIFEST);
-        match std::fs::read_to_string(&file) {
+        match input::text(&file, input::WRITTEN) {
             Ok(text) => {
                 let manifest =
-                    parse(&text).map_err(|why| Fail::refused(format!("{}: {why}", file.display())))?;
+                    parse(&text).map_err(|why| Fail::in_lines(&format!("{}: {why}", shown_path(&file))))?;
                 Ok(Self { dir, manifest })
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::guess(dir),
-            Err(error) => Err(Fail::refused(format!("{} cannot be read: {error}", file.display()))),
+            Err(why) if why.is_missing() => Self::guess(dir),
+            Err(why) => Err(Fail::refused(input::of(&file, &why))),
         }
     }
 
@@ -174,7 +176,8 @@ mod tests {
     fn a_wrong_manifest_says_where() {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::write(dir.path().join(MANIFEST), "name = \"a\"\nlanguag = \"go\"").expect("writable");
-        let text = Project::find(dir.path()).expect_err("wrong").error.to_string();
+        let wrong = Project::find(dir.path()).expect_err("wrong");
+        let text = format!("{}\n{}", wrong.error, wrong.lines.join("\n"));
         assert!(text.contains("languag") && text.contains("handler.toml"), "{text}");
     }
 }

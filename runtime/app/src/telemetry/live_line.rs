@@ -1,30 +1,66 @@
 //! The one live line of a worker on a terminal.
 
+use super::progress::Progress;
 use crate::commands::live::Served;
 use crate::commands::status;
-use indicatif::ProgressBar;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PERIOD: Duration = Duration::from_millis(500);
 
 /// Redraws the line until it is dropped. Never returns; not called when nobody sees it.
-pub async fn keep(bar: ProgressBar, served: Arc<Served>) {
-    let mut last = (Instant::now(), 0);
+pub async fn keep(line: Progress, served: Arc<Served>) {
+    let (mut at, mut before) = (Instant::now(), BTreeMap::new());
     loop {
         tokio::time::sleep(PERIOD).await;
-        let now: Vec<_> = served.pipelines().iter().map(|live| live.stats.snapshot()).collect();
-        let handled: u64 = now.iter().map(|s| s.handled).sum();
-        let in_flight: u64 = now.iter().map(|s| s.in_flight).sum();
-        let rate = (handled - last.1) as f64 / last.0.elapsed().as_secs_f64().max(0.001);
-        last = (Instant::now(), handled);
         let (config, store) = (served.config(), served.store.clone());
         let all = tokio::task::spawn_blocking(move || status::read(&config, &store)).await;
         let Ok(Ok(all)) = all else { continue };
-        let queued: u64 = all.iter().map(|(_, s)| s.queued + s.delayed).sum();
-        let letters: u64 = all.iter().map(|(_, s)| s.dead_letters).sum();
-        bar.set_message(format!(
-            "{rate:.0} a second | handled {handled} | in flight {in_flight} | queued {queued} | letters {letters}"
-        ));
+        let counts = |live: &Arc<crate::commands::live::Live>| {
+            let counts = live.stats.snapshot();
+            (live.pipeline.name.clone(), (counts.handled, counts.in_flight))
+        };
+        let now: BTreeMap<String, (u64, u64)> = served.pipelines().iter().map(counts).collect();
+        let handled = now.iter().map(|(name, (handled, _))| (name.clone(), *handled)).collect();
+        let rate = since(&before, &handled) as f64 / at.elapsed().as_secs_f64().max(0.001);
+        (at, before) = (Instant::now(), handled);
+        let handled = sum(before.values().copied());
+        let in_flight = sum(now.values().map(|(_, in_flight)| *in_flight));
+        let queued = sum(all.iter().map(|(_, s)| s.queued.saturating_add(s.delayed)));
+        let letters = sum(all.iter().map(|(_, s)| s.dead_letters));
+        line.set(|| {
+            format!(
+                "{rate:.0} a second | handled {handled} | in flight {in_flight} | queued {queued} | letters {letters}"
+            )
+        });
+    }
+}
+
+/// What was handled between two looks: pipelines come and go, and one that is begun anew counts from nothing.
+fn since(before: &BTreeMap<String, u64>, now: &BTreeMap<String, u64>) -> u64 {
+    let one = |(name, now): (&String, &u64)| match before.get(name) {
+        Some(before) if before <= now => now - before,
+        Some(_) | None => *now,
+    };
+    sum(now.iter().map(one))
+}
+
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipelines_that_go_come_and_begin_anew_are_counted_each_for_itself() {
+        let counts = |all: &[(&str, u64)]| all.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+        let before: BTreeMap<String, u64> = counts(&[("gone", 9_000), ("goes on", 100), ("anew", 500)]);
+        let now = counts(&[("goes on", 110), ("anew", 7), ("new", 3)]);
+        assert_eq!(since(&before, &now), 20);
+        assert_eq!(since(&now, &before), 9_000 + 100 + 493);
+        assert_eq!(since(&counts(&[]), &counts(&[("a", u64::MAX), ("b", 1)])), u64::MAX);
     }
 }

@@ -1,39 +1,87 @@
-//! Logs, on standard error.
+//! Logs, on standard error, written by a thread of its own: to log never waits.
 
 use crate::cli::LogFormat;
-use indicatif::ProgressBar;
-use std::io::{IsTerminal, Write};
+use crate::output::{self, Behind, Rank};
+use pelton_core::shown::{self, Keep};
+use std::fmt::{self, Write as _};
+use std::io::Write;
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+
+/// Whose words come from handlers.
+const OF_GUESTS: &str = "guest";
 
 /// Starts logging. `PELTON_LOG` sets levels, as in `info,guest=warn`; `info` without.
-pub fn start(format: LogFormat, line: ProgressBar) {
+pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_env("PELTON_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Above(line));
+    let behind = output::write_behind();
+    behind.never_wait();
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Lines { behind: behind.clone(), format });
     match format {
-        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Text => {
+            let fields = debug_fn(|writer, field, value| field_as_text(writer, field.name(), value));
+            logs.with_ansi(output::is_terminal_error()).fmt_fields(fields.delimited(" ")).init();
+        }
         LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).init(),
     }
 }
 
-/// Writes above the live line, if there is one.
-struct Above(ProgressBar);
-
-/// One event, written at once when it is whole.
-struct Event {
-    line: ProgressBar,
-    text: Vec<u8>,
-}
-
-impl<'a> MakeWriter<'a> for Above {
-    type Writer = Event;
-
-    fn make_writer(&'a self) -> Event {
-        Event { line: self.0.clone(), text: Vec::with_capacity(256) }
+/// An event is one line, whatever is in its fields.
+fn field_as_text(writer: &mut Writer<'_>, name: &str, value: &dyn fmt::Debug) -> fmt::Result {
+    let mut safe = Safe(writer);
+    match name {
+        "message" => write!(safe, "{value:?}"),
+        name => write!(safe, "{name}={value:?}"),
     }
 }
 
-impl Write for Event {
+/// Shows what is not seen.
+struct Safe<'w, 'f>(&'w mut Writer<'f>);
+
+impl fmt::Write for Safe<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        shown::write(self.0, text.as_bytes(), Keep::Tabs)
+    }
+}
+
+/// Where events go.
+struct Lines {
+    behind: Behind,
+    format: LogFormat,
+}
+
+impl Lines {
+    fn event(&self, rank: Rank) -> Event<'_> {
+        Event { lines: self, rank, text: Vec::with_capacity(256) }
+    }
+}
+
+/// One event, handed over when it is whole.
+struct Event<'l> {
+    lines: &'l Lines,
+    rank: Rank,
+    text: Vec<u8>,
+}
+
+impl<'l> MakeWriter<'l> for Lines {
+    type Writer = Event<'l>;
+
+    fn make_writer(&'l self) -> Event<'l> {
+        self.event(Rank::Own)
+    }
+
+    fn make_writer_for(&'l self, meta: &Metadata<'_>) -> Event<'l> {
+        let rank = if meta.target() == OF_GUESTS { Rank::Guest } else { Rank::Own };
+        self.event(rank)
+    }
+}
+
+impl Write for Event<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.text.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -44,10 +92,14 @@ impl Write for Event {
     }
 }
 
-impl Drop for Event {
+impl Drop for Event<'_> {
     fn drop(&mut self) {
-        // A closed standard error has no reader to tell.
-        let write = || drop(std::io::stderr().write_all(&self.text));
-        if self.line.is_hidden() { write() } else { self.line.suspend(write) }
+        let is_json = self.lines.format == LogFormat::Json;
+        match std::str::from_utf8(&self.text) {
+            Ok(text) if is_json && text.trim_end().contains(shown::is_hidden) => {
+                self.lines.behind.take(output::json_text(text).as_bytes(), self.rank);
+            }
+            _ => self.lines.behind.take(&self.text, self.rank),
+        }
     }
 }

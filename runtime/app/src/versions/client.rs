@@ -33,7 +33,7 @@ pub fn ask(
     for line in BufReader::new(stream).lines() {
         let said: Value = serde_json::from_str(&line.map_err(unheard)?).unwrap_or_default();
         match &said["error"] {
-            Value::String(why) => return Err(Fail::refused(why.clone())),
+            Value::String(why) => return Err(Fail::in_lines(why)),
             _ if said["progress"].is_object() => between(&said["progress"]),
             _ => return Ok(Some(said)),
         }

@@ -8,7 +8,9 @@ use crate::error::LoadError;
 use crate::guest::text;
 use crate::load::compile::compile_into_cache;
 use crate::options::{CompileBudget, HostOptions};
-use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, set_parent_process_death_signal, setpriority_process, setrlimit,
+};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -107,6 +109,7 @@ pub fn compile_worker(arguments: &[String]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             // The parent reads this; if it is gone, nobody does.
+            #[allow(clippy::disallowed_methods, reason = "the parent reads it")]
             drop(writeln!(std::io::stderr(), "{reason}"));
             ExitCode::FAILURE
         }
@@ -142,5 +145,7 @@ fn limit(memory: u64, seconds: u64) -> rustix::io::Result<()> {
     setrlimit(Resource::As, at_most(memory))?;
     setrlimit(Resource::Cpu, at_most(seconds.saturating_mul(cores)))?;
     setrlimit(Resource::Core, at_most(0))?;
+    // A worker that is told to end meanwhile has no use for what is compiled.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     setpriority_process(None, NICE)
 }

@@ -1,7 +1,7 @@
 //! A look at the broker from outside the group: is it there, are the topics, how far is the group?
 
 use super::context::advice;
-use super::options::KafkaOptions;
+use super::options::{KafkaOptions, refused};
 use super::topics::partitions_of;
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -119,7 +119,7 @@ pub fn inspect(
     let mut config = KafkaOptions::connection(bootstrap_servers, librdkafka);
     config.set("group.id", group_id);
     let consumer = BaseConsumer::from_config_and_context(&config, Complaint::default())
-        .map_err(|error| vec![format!("the Kafka client refuses the options: {error}")])?;
+        .map_err(|error| vec![format!("the Kafka client refuses the options: {}", refused(&error))])?;
     let unreachable = |error: &KafkaError| {
         let why = consumer.context().behind(error, |wait| drop(consumer.poll(wait)));
         vec![format!("{bootstrap_servers} {why}")]

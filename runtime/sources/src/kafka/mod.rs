@@ -45,7 +45,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaSourceError {
     /// The client library refuses the options.
-    #[error("the Kafka client refuses the options: {0}. See the table `librdkafka` of the source")]
+    #[error("the Kafka client refuses the options: {}. See the table `librdkafka` of the source", options::refused(.0))]
     Options(KafkaError),
     /// The thread that polls could not be started.
     #[error("the thread that polls Kafka could not be started: {0}")]

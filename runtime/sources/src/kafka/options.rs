@@ -150,14 +150,42 @@ pub fn refused_option(name: &str, value: &str, group_protocol: &str) -> Option<S
         return Some(format!("may not be set with `group_protocol = \"consumer\"`: {why}"));
     }
     let error = ClientConfig::new().set(name, value).create_native_config().err()?;
-    let (reason, next) = match error {
-        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, reason, ..) => {
-            (reason, "Take a name from librdkafka's CONFIGURATION.md")
+    // What the library says of a setting may have its value in it, and that may be a password.
+    Some(match error {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..) => {
+            "is no setting of the Kafka client. Take a name from librdkafka's CONFIGURATION.md, or leave it out".to_owned()
         }
-        KafkaError::ClientConfig(_, reason, ..) => (reason, "Correct it"),
-        other => (other.to_string(), "Correct it"),
-    };
-    Some(format!("is refused by the Kafka client: {}. {next}, or leave it out", reason.trim()))
+        KafkaError::ClientConfig(_, reason, ..) => {
+            let why = match range(&reason) {
+                Some(range) => format!("has a value that the Kafka client refuses: it must be from {range}"),
+                None if reason.contains("not supported in this build") => {
+                    "is not supported by the Kafka client of this build".to_owned()
+                }
+                None if reason.contains("must be set through dedicated") => {
+                    "can be set by the Kafka client's programs only".to_owned()
+                }
+                None => "has a value that the Kafka client refuses: librdkafka's CONFIGURATION.md says what it may be".to_owned(),
+            };
+            format!("{why}. Correct it, or leave it out")
+        }
+        _ => "is refused by the Kafka client. Correct it, or leave it out".to_owned(),
+    })
+}
+
+/// Why the library makes no client, without the value of the setting that it names.
+pub(super) fn refused(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, _, name, _) => format!("it does not take `{name}` as it is set"),
+        other => other.to_string(),
+    }
+}
+
+/// The numbers that the library allows, out of its words; nothing else of them.
+fn range(reason: &str) -> Option<String> {
+    let (_, range) = reason.rsplit_once("allowed range ")?;
+    let (from, to) = range.trim().split_once("..")?;
+    let (from, to): (i64, i64) = (from.parse().ok()?, to.parse().ok()?);
+    Some(format!("{from} to {to}"))
 }
 
 impl KafkaOptions {
@@ -239,6 +267,37 @@ mod tests {
         for name in OF_THE_MEMBER {
             assert_eq!(config.get(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn no_value_is_in_the_words_of_a_refusal() {
+        const SECRET: &str = "s3cr3t,9876543210";
+        let (number, flag) = ("9876543210", "s3cr3t");
+        for (name, value) in [
+            ("sasl.pasword", SECRET),
+            ("sasl.password ", SECRET),
+            ("ssl.key.pasword", SECRET),
+            ("session.timeout.ms", number),
+            ("session.timeout.ms", SECRET),
+            ("security.protocol", SECRET),
+            ("debug", flag),
+            ("enable.ssl.certificate.verification", SECRET),
+            ("ssl.key.pem", SECRET),
+            ("ssl_key", SECRET),
+            ("sasl.mechanism", ""),
+            ("", SECRET),
+        ] {
+            let Some(refused) = refused_option(name, value, "classic") else { continue };
+            assert!(!refused.contains(flag) && !refused.contains(number), "{name}: {refused}");
+        }
+        let refused = refused_option("session.timeout.ms", number, "classic");
+        assert_eq!(
+            refused.as_deref(),
+            Some(
+                "has a value that the Kafka client refuses: it must be from 1 to 3600000. Correct it, or leave it out"
+            )
+        );
+        assert!(refused_option("sasl.pasword", SECRET, "classic").is_some());
     }
 
     /// They are compared with one another, and with what an idempotent producer allows.

@@ -3,7 +3,7 @@
 use super::context::advice;
 use super::convert::{MESSAGE_ID, PUBLISHED_AT, REPLAYED};
 use super::inspect::Complaint;
-use super::options::KafkaOptions;
+use super::options::{KafkaOptions, refused};
 use super::topics::partitions_of;
 use pelton_core::Header;
 use rdkafka::client::ClientContext;
@@ -101,7 +101,7 @@ impl KafkaProducer {
             // The broker's own limit is the one that counts.
             .set("message.max.bytes", "1000000000");
         let producer = BaseProducer::from_config_and_context(&config, Results::default());
-        producer.map(|producer| Self { producer }).map_err(|error| error.to_string())
+        producer.map(|producer| Self { producer }).map_err(|error| refused(&error))
     }
 
     /// How many partitions a topic has. Blocks.

@@ -2,7 +2,7 @@
 
 use super::context::advice;
 use super::inspect::Complaint;
-use super::options::KafkaOptions;
+use super::options::{KafkaOptions, refused};
 use super::topics::partitions_of;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -51,8 +51,8 @@ impl Reader {
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "earliest");
         let consumer = config.create_with_context(Complaint::default());
-        let refused = |error: KafkaError| format!("the Kafka client refuses the options: {error}");
-        Ok(Self { consumer: consumer.map_err(refused)?, patience })
+        let why = |error: KafkaError| format!("the Kafka client refuses the options: {}", refused(&error));
+        Ok(Self { consumer: consumer.map_err(why)?, patience })
     }
 
     /// Everything in a topic now; none when there is no such topic.

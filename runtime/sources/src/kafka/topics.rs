@@ -1,7 +1,7 @@
 //! Topics for dead letters: are they there, and if not, may they be made?
 
 use super::context::advice;
-use super::options::KafkaOptions;
+use super::options::{KafkaOptions, refused};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -41,8 +41,9 @@ impl Topics {
         patience: Duration,
     ) -> Result<Self, String> {
         let admin = KafkaOptions::connection(bootstrap_servers, librdkafka).create();
-        let admin =
-            admin.map_err(|error: KafkaError| format!("the Kafka client refuses the options: {error}"))?;
+        let admin = admin.map_err(|error: KafkaError| {
+            format!("the Kafka client refuses the options: {}", refused(&error))
+        })?;
         let waiting = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let waiting = waiting.map_err(|error| error.to_string())?;
         Ok(Self { admin, waiting, patience })

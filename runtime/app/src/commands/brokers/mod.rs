@@ -136,7 +136,7 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
 fn uncounted(pipeline: &PipelineConfig, counted: Result<u64, Fail>) -> Result<u64, Fail> {
     if let Err(why) = &counted {
         let path = format!("pipelines.{}.dead_letter", pipeline.name);
-        eprintln!("warning: {path}: letters are not counted: {:#}", why.error);
+        note!("warning: {path}: letters are not counted: {:#}", why.error);
     }
     counted
 }

@@ -232,7 +232,7 @@ pub fn count_letters(pipeline: &PipelineConfig, place: &LetterPlace) -> Option<R
     let SourceConfig::Redis(redis) = &pipeline.source else { return None };
     let counted = client(redis, place.key()).and_then(|client| client.count_letters(place));
     if let Err(why) = &counted {
-        eprintln!("warning: pipelines.{}.dead_letter: letters are not counted: {why}", pipeline.name);
+        note!("warning: pipelines.{}.dead_letter: letters are not counted: {why}", pipeline.name);
     }
     Some(counted.map_err(Fail::refused))
 }

@@ -6,8 +6,13 @@ use crate::telemetry::time;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_core::Message;
+use pelton_core::shown::{Keep, shown};
 use pelton_store::{StoredLetter, digest};
 use serde_json::{Map, Value, json};
+
+/// Bytes of a name or a value that are shown, and of a text.
+const WORD: usize = 512;
+const TEXT: usize = 16 << 10;
 
 /// The deduplication key of the letter's message; none when it cannot be read from it.
 pub fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<String> {
@@ -72,44 +77,44 @@ fn text_or_base64(bytes: &[u8]) -> (String, &'static str) {
     }
 }
 
-/// For a terminal: what control characters there are is shown, not obeyed.
-pub fn shown(text: &str, max: usize) -> String {
-    let mut shown: String = text.chars().take(max).flat_map(visible).collect();
+/// The first characters of a text, and whether there are more.
+pub fn start(text: &str, max: usize) -> String {
+    let mut start: String = text.chars().take(max).collect();
     if text.chars().nth(max).is_some() {
-        shown.push_str("...");
+        start.push_str("...");
     }
-    shown
+    start
 }
 
-fn visible(c: char) -> Vec<char> {
-    if c.is_control() && c != '\n' && c != '\t' { c.escape_default().collect() } else { vec![c] }
-}
-
-/// One letter, whole, for people.
-pub fn describe(pipeline: &PipelineConfig, id: &LetterId, letter: &StoredLetter) -> String {
+/// One letter, whole, for people: line by line, none of which can be taken for another.
+pub fn describe(pipeline: &PipelineConfig, id: &LetterId, letter: &StoredLetter) -> Vec<String> {
+    let dedup = dedup_key(pipeline, letter);
     let mut lines = vec![
         format!("letter      {id} of {}", pipeline.name),
-        format!("message     {}", shown(&letter.message_id, 512)),
-        format!(
-            "dedup key   {}",
-            shown(&dedup_key(pipeline, letter).unwrap_or_else(|| "none".to_owned()), 512)
-        ),
+        format!("message     {}", shown(&letter.message_id).at_most(WORD)),
+        format!("dedup key   {}", shown(dedup.as_deref().unwrap_or("none")).at_most(WORD)),
         format!("cause       {} ({}) after {} attempts", letter.cause, letter.failure, letter.attempts),
         format!("failed      {}", time::rfc3339(letter.failed_at_ms)),
     ];
     lines.extend(letter.published_at_ms.map(|at| format!("published   {}", time::rfc3339(at))));
     lines.push(format!("handler     {}", letter.handler));
     lines.push(format!("origin      {}", letter.origin));
-    lines
-        .extend(letter.key.as_deref().map(|k| format!("key         {}", shown(&text_or_base64(k).0, 512))));
+    lines.extend(
+        letter.key.as_deref().map(|k| format!("key         {}", shown(&text_or_base64(k).0).at_most(WORD))),
+    );
     let header = |h: &pelton_core::Header| {
-        format!("header      {}: {}", shown(&h.name, 256), shown(&text_or_base64(&h.value).0, 512))
+        let value = text_or_base64(&h.value).0;
+        format!("header      {}: {}", shown(&h.name).at_most(WORD), shown(&value).at_most(WORD))
     };
     lines.extend(letter.headers.iter().map(header));
-    lines.push(format!("reason      {}", shown(&letter.reason, 16_384).replace('\n', "\n            ")));
+    let reason = shown(&letter.reason).keeping(Keep::Lines).at_most(TEXT).to_string();
+    let named = |(line, text)| format!("{:<12}{text}", if line == 0 { "reason" } else { "" });
+    lines.extend(reason.split('\n').enumerate().map(named));
     let (body, encoding) = text_or_base64(&letter.body);
-    lines.push(format!("body        {} bytes, {encoding}\n{}", letter.body.len(), shown(&body, 16_384)));
-    lines.join("\n")
+    lines.push(format!("body        {} bytes, {encoding}", letter.body.len()));
+    let body = shown(&body).keeping(Keep::Lines).at_most(TEXT).to_string();
+    lines.extend(body.split('\n').map(|line| format!("  {line}")));
+    lines
 }
 
 #[cfg(test)]
@@ -117,9 +122,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terminals_are_not_obeyed() {
-        assert_eq!(shown("a\u{1b}[2Jb\n", 99), "a\\u{1b}[2Jb\n");
-        assert_eq!(shown("abcdef", 3), "abc...");
+    fn what_is_long_is_cut() {
+        assert_eq!((start("abcdef", 3), start("abc", 3)), ("abc...".to_owned(), "abc".to_owned()));
     }
 
     #[test]

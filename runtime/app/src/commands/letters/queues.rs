@@ -117,7 +117,7 @@ impl InQueue<'_> {
             if self.desk.is_fifo() { self.desk.facts().map(|facts| facts.unsettled()) } else { Ok(0) };
         let behind = there.unwrap_or(0).saturating_sub(held as u64);
         if behind > 0 {
-            eprintln!(
+            note!(
                 "note: about {behind} more letters of {} stand behind these in their groups: SQS hands them out when these are replayed or purged",
                 self.pipeline.name
             );
@@ -191,7 +191,7 @@ impl<'c> Back<'c> {
         if outgoing.fits() {
             return outgoing;
         }
-        eprintln!(
+        note!(
             "warning: the message of letter {} leaves no room for its id: it goes back as a new message",
             found.id
         );

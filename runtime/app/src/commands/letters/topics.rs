@@ -7,7 +7,7 @@ use crate::commands::brokers::Findings;
 use crate::commands::brokers::kafka::{self, PATIENCE};
 use crate::config::{KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
-use crate::telemetry::progress;
+use crate::telemetry::progress::Progress;
 use pelton_sources::kafka::{
     KafkaProducer, KeptLetter, Outgoing, Part, Reader, Topics, kept_letter, place,
 };
@@ -109,19 +109,21 @@ impl InTopics<'_> {
         if let Some(id) = &which.id {
             parts = only(id, topic, &parts);
         }
-        let bar = progress::bar(parts.iter().map(|p| unsigned(p.to - p.from)).sum());
+        let all = parts.iter().map(|p| unsigned(p.to - p.from)).sum();
+        let (progress, mut count) = (Progress::of("read", Some(all)), 0);
         let mut result = Ok(());
         // One partition after the other, so that each comes in its order.
         for part in parts {
             let read = reader.read(topic, &[part], |record| {
-                bar.inc(1);
+                count += 1;
+                progress.shows(count);
                 let kept = kept_letter(record);
                 if done.contains(kept.partition as u32, unsigned(kept.offset)) {
                     return true;
                 }
                 let found = self.found(kept);
                 if which.cause.as_ref().is_none_or(|cause| *cause == found.letter.cause) {
-                    result = bar.suspend(|| see(found));
+                    result = see(found);
                 }
                 result.is_ok()
             });
@@ -130,7 +132,7 @@ impl InTopics<'_> {
                 break;
             }
         }
-        bar.finish_and_clear();
+        progress.clear();
         result
     }
 

@@ -13,7 +13,7 @@ use crate::cli::ReplayArgs;
 use crate::commands::live::{self, Live, PATIENCE, Served};
 use crate::config::{Config, PipelineConfig, SourceConfig};
 use crate::exit::Fail;
-use indicatif::ProgressBar;
+use crate::telemetry::progress::Progress;
 use pelton_engine::{DedupKey, Phase};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -27,7 +27,7 @@ pub fn ask(
     pipeline: &PipelineConfig,
     args: &ReplayArgs,
     parts: &Value,
-    bar: &ProgressBar,
+    progress: &Progress,
 ) -> Result<Done, Fail> {
     let lost = |error: std::io::Error| {
         Fail::refused(format!(
@@ -43,9 +43,9 @@ pub fn ask(
         let line = line.map_err(lost)?;
         let said: Value = serde_json::from_str(&line).unwrap_or_default();
         if let Some(why) = said["error"].as_str() {
-            return Err(Fail::refused(why.to_owned()));
+            return Err(Fail::in_lines(why));
         }
-        bar.set_position(said["settled"].as_u64().unwrap_or(0));
+        progress.shows(said["settled"].as_u64().unwrap_or(0));
         if said["done"] == true {
             let of = |name: &str| said[name].as_u64().unwrap_or(0);
             return Ok(Done {

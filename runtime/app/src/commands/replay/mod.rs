@@ -10,8 +10,9 @@ use crate::cli::ReplayArgs;
 use crate::commands::{find, load, options, run, store_fail, table};
 use crate::config::{Config, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
+use crate::signals::{self, Heard};
 use crate::telemetry::logs;
-use indicatif::ProgressBar;
+use crate::telemetry::progress::Progress;
 use pelton_core::ports::{DeadLetters, Handler, Source};
 use pelton_engine::{Control, Phase, PipelineStats, Ports};
 use pelton_store::{PipelineStore, Store};
@@ -21,7 +22,6 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Between two looks at how far it is.
@@ -60,17 +60,18 @@ impl Wanted<'_> {
     /// Has it done by either, and says what came of it. `open` is for this process.
     pub fn by_either(
         &self,
-        bar: &ProgressBar,
+        progress: &Progress,
         open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn Ending>, Fail>,
     ) -> Outcome {
         let Self { file, config, pipeline, args, parts } = self;
         let done = if Store::owner_of(&config.data_dir).is_some() {
-            live::ask(config, pipeline, args, parts, bar)
+            live::ask(config, pipeline, args, parts, progress)
         } else {
-            logs::start(args.log_format, bar.clone());
-            alone(file, config, pipeline, args.redo, bar, open)
+            let heard = signals::hear()?;
+            logs::start(args.log_format);
+            alone(file, config, (pipeline, args.redo), (progress, &heard), open)
         };
-        bar.finish_and_clear();
+        progress.clear();
         report(&pipeline.name, &done?)
     }
 }
@@ -91,9 +92,8 @@ pub trait Ending: Source {
 fn alone(
     file: &Path,
     config: &Config,
-    pipeline: &PipelineConfig,
-    redo: bool,
-    bar: &ProgressBar,
+    (pipeline, redo): (&PipelineConfig, bool),
+    (progress, heard): (&Progress, &Heard),
     open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn Ending>, Fail>,
 ) -> Result<Done, Fail> {
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
@@ -103,16 +103,12 @@ fn alone(
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
     let ended = runtime.block_on(async {
         let (phase, phases) = watch::channel(Phase::Running);
-        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let listening = tokio::spawn(run::listen(signals, phase));
+        heard.work(phase);
         let ledger = run::ledger(&store, pipeline, &handler)?;
         let letters = run::letters(pipeline, &ledger)?;
         let source = open(&store, &ledger)?;
         let work = Work { config, pipeline, store: &store, redo };
-        let ended =
-            work.drive(source, ledger, letters, handler, phases, |settled| bar.set_position(settled)).await;
-        listening.abort();
-        ended
+        work.drive(source, ledger, letters, handler, phases, |settled| progress.shows(settled)).await
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     store.close();
@@ -181,7 +177,7 @@ impl Work<'_> {
 fn report(name: &str, done: &Done) -> Outcome {
     let n = table::number;
     let known = done.settled.saturating_sub(done.handled + done.dead_letters);
-    println!(
+    say!(
         "replayed {} of {name}: {} handled, {} known to the ledger, {} retries, {} dead letters",
         n(done.settled),
         n(done.handled),

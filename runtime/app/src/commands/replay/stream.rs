@@ -5,7 +5,7 @@ use crate::cli::ReplayArgs;
 use crate::commands::brokers::redis::client;
 use crate::config::{Config, PipelineConfig, RedisConfig, RedisKind, StreamConfig};
 use crate::exit::{Fail, Outcome};
-use crate::telemetry::progress;
+use crate::telemetry::progress::Progress;
 use pelton_sources::redis::{EntryId, ReplayOptions, StreamReplay};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -44,11 +44,11 @@ pub fn replay(
         return Err(Fail::usage(format!("`{name}` reads a stream, which has no offsets: give --from-id")));
     }
     let Some(range) = range(redis, stream, args)? else {
-        println!("nothing to replay: the group `{}` has passed no entry in that range", stream.group);
+        say!("nothing to replay: the group `{}` has passed no entry in that range", stream.group);
         return Ok(());
     };
     let parts = json!([redis.key, range.0.to_string(), range.1.to_string()]);
-    Wanted { file, config, pipeline, args, parts }.by_either(&progress::spinner(), |_, _| {
+    Wanted { file, config, pipeline, args, parts }.by_either(&Progress::of("replayed", None), |_, _| {
         open(pipeline, redis, stream, range, args.rate).map_err(Fail::refused)
     })
 }

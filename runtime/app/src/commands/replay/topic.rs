@@ -6,7 +6,7 @@ use crate::commands::brokers::kafka::{self, PATIENCE};
 use crate::commands::store_fail;
 use crate::config::{Config, KafkaConfig, PipelineConfig};
 use crate::exit::{Fail, Outcome};
-use crate::telemetry::progress;
+use crate::telemetry::progress::Progress;
 use pelton_sources::kafka::{KafkaReplay, Part, PartitionStatus, Reader, inspect};
 use pelton_store::{PipelineStore, Store};
 use serde_json::{Value, json};
@@ -34,11 +34,11 @@ pub fn replay(
     let parts = plan(pipeline, kafka, args)?;
     let count: u64 = parts.iter().flat_map(|(_, parts)| parts).map(length).sum();
     if count == 0 {
-        println!("nothing to replay: the group `{}` has passed no record in that range", kafka.group_id);
+        say!("nothing to replay: the group `{}` has passed no record in that range", kafka.group_id);
         return Ok(());
     }
     Wanted { file, config, pipeline, args, parts: told(&parts) }
-        .by_either(&progress::bar(count), |store, ledger| {
+        .by_either(&Progress::of("replayed", Some(count)), |store, ledger| {
             open(store, config, pipeline, kafka, ledger, parts, args.rate)
         })
 }

@@ -3,11 +3,16 @@
 use crate::config::units;
 use crate::exit::Fail;
 use crate::harness::Given;
+use crate::input;
 use base64::Engine;
+use pelton_core::shown::path as shown_path;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Bytes of a body in a file, at most: no pipeline takes more.
+const BODY: usize = 256 << 20;
 
 /// What a case may want of a message; the words of `pelton invoke`.
 const OUTCOMES: &[&str] = &["ok", "retry", "reject", "trap", "timeout", "memory", "instantiate"];
@@ -116,8 +121,8 @@ pub fn read_all(dir: &Path, pipeline: &str) -> Result<Vec<Case>, Fail> {
     let mut cases = Vec::new();
     for file in files {
         let name = file.strip_prefix(dir).unwrap_or(&file).to_owned();
-        let wrong = |why: String| Fail::refused(format!("{}: {why}", name.display()));
-        let text = std::fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
+        let wrong = |why: String| Fail::in_lines(&format!("{}: {why}", shown_path(&name)));
+        let text = input::text(&file, input::WRITTEN).map_err(|why| wrong(why.to_string()))?;
         cases.extend(parse(&text, &file, &name, pipeline).map_err(wrong)?);
     }
     Ok(cases)
@@ -214,7 +219,7 @@ fn delivery(
         }
         (None, None, Some(file), None) => {
             let file = folder.join(file);
-            std::fs::read(&file).map_err(|error| format!("body_file {}: {error}", file.display()))?
+            input::file(&file, BODY).map_err(|why| format!("body_file {}", input::of(&file, &why)))?
         }
         (None, None, None, Some(text)) => base64::engine::general_purpose::STANDARD
             .decode(text)

@@ -1,8 +1,10 @@
 //! Where a handler is tried out: a data directory of its own with an embedded queue, whatever `pelton.toml` reads from.
 
 use crate::exit::Fail;
+use crate::input;
 use crate::project::Project;
 use anyhow::Context;
+use pelton_core::shown::path as shown_path;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use toml::{Table, Value};
@@ -25,9 +27,12 @@ impl Place {
     /// `pelton.toml` is no TOML, or nothing can be written.
     pub fn make(project: &Project) -> Result<Self, Fail> {
         let file = project.dir.join("pelton.toml");
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        let table: Table =
-            text.parse().with_context(|| format!("{}", file.display())).map_err(Fail::refused_by)?;
+        let text = match input::text(&file, input::WRITTEN) {
+            Err(why) if !why.is_missing() => return Err(Fail::refused(input::of(&file, &why))),
+            read => read.unwrap_or_default(),
+        };
+        let wrong = |why: toml::de::Error| Fail::in_lines(&format!("{}: {why}", shown_path(&file)));
+        let table: Table = text.parse().map_err(wrong)?;
         let folder = project.dir.join(FOLDER);
         let config = folder.join("dev.toml");
         let (pipeline, table) = derived(project, &table);

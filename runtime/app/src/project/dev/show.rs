@@ -1,18 +1,19 @@
 //! What `pelton dev` prints.
 
 use serde_json::Value;
-use std::io::Write;
 
 /// Something that it says itself.
 pub fn say(text: &str) {
-    write(&format!("-- {text}"));
+    say!("-- {text}");
 }
 
 /// A line of the worker's log, as far as it concerns who writes a handler.
 pub fn log(line: &str) {
-    if let Some(text) = shown(line) {
-        write(&text);
-    }
+    let text = shown(line).unwrap_or_default();
+    let mut lines = text.lines();
+    lines.next().into_iter().for_each(|first| say!("{first}"));
+    // Frames of a guest, and whatever else it puts on lines of their own, cannot be taken for anything else.
+    lines.for_each(|line| say!("            {line}"));
 }
 
 fn shown(line: &str) -> Option<String> {
@@ -37,11 +38,6 @@ fn shown(line: &str) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn write(text: &str) {
-    // Nobody is left to tell when it is closed.
-    drop(writeln!(std::io::stdout(), "{text}"));
 }
 
 #[cfg(test)]

@@ -1,0 +1,85 @@
+//! Files and standard input that are read whole: never more of them than a bound, whatever they are.
+
+use pelton_core::shown::path as shown_path;
+use std::fmt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+/// What people write by hand: a configuration, cases, a manifest.
+pub const WRITTEN: usize = 16 << 20;
+
+/// Why something was not read. Shows itself as what goes on after the name of the thing.
+#[derive(Debug)]
+pub enum Unread {
+    /// The system's word.
+    Failed(std::io::Error),
+    /// There is more of it.
+    TooLarge { max: usize },
+    /// It is no UTF-8.
+    NoText,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "cannot be read: {error}"),
+            Self::TooLarge { max } => write!(f, "cannot be read: it has more than {max} bytes"),
+            Self::NoText => write!(f, "cannot be read: it is no text in UTF-8"),
+        }
+    }
+}
+
+impl Unread {
+    /// Whether there is no such file.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.kind() == ErrorKind::NotFound)
+    }
+}
+
+/// All of an input, at most `max` bytes.
+pub fn all(input: impl Read, max: usize) -> Result<Vec<u8>, Unread> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    input.take(limit).read_to_end(&mut bytes).map_err(Unread::Failed)?;
+    if bytes.len() > max { Err(Unread::TooLarge { max }) } else { Ok(bytes) }
+}
+
+/// All of a file. A pipe is waited for; a device without an end is read to the bound.
+pub fn file(path: &Path, max: usize) -> Result<Vec<u8>, Unread> {
+    all(File::open(path).map_err(Unread::Failed)?, max)
+}
+
+/// All of a file that is text.
+pub fn text(path: &Path, max: usize) -> Result<String, Unread> {
+    String::from_utf8(file(path, max)?).map_err(|_| Unread::NoText)
+}
+
+/// All of standard input.
+pub fn standard(max: usize) -> Result<Vec<u8>, Unread> {
+    all(std::io::stdin().lock(), max)
+}
+
+/// With the name of the file.
+pub fn of(path: &Path, why: &Unread) -> String {
+    format!("{} {why}", shown_path(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_holds_for_devices_too() {
+        let zero = Path::new("/dev/zero");
+        assert!(matches!(file(zero, 1000), Err(Unread::TooLarge { max: 1000 })));
+        assert_eq!(file(Path::new("/dev/null"), 0).expect("it is empty"), b"");
+        assert_eq!(all(&b"abc"[..], 3).expect("it fits"), b"abc");
+        assert_eq!(
+            of(Path::new("a\nb"), &all(&b"abc"[..], 2).expect_err("larger")),
+            "a\\x0ab cannot be read: it has more than 2 bytes"
+        );
+        assert!(file(Path::new("/nowhere"), 1).expect_err("missing").is_missing());
+        assert!(file(Path::new("/"), 1).expect_err("a folder").to_string().contains("directory"));
+    }
+}
