@@ -3,10 +3,12 @@
 mod basics;
 mod content;
 mod crash;
+mod hostile;
 mod letters;
 mod network;
 mod offsets;
 mod rebalance;
+mod refused;
 mod replay;
 mod security;
 mod status;

@@ -2,7 +2,7 @@
 
 use crate::binary::root;
 use crate::wait::PATIENCE;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -154,11 +154,36 @@ impl Broker {
         made.into_iter().for_each(|one| drop(one.expect("the topic is made")));
     }
 
+    /// Gives a topic more partitions.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn grow(&self, name: &str, partitions: usize) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("a client can be made");
+        let options = AdminOptions::new().operation_timeout(Some(ASK));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let more = NewPartitions::new(name, partitions);
+        let made =
+            runtime.block_on(admin.create_partitions([&more], &options)).expect("the broker answers");
+        made.into_iter().for_each(|one| drop(one.expect("they are made")));
+    }
+
     /// Deletes a topic and makes another of its name.
     ///
     /// # Panics
     /// When that fails.
     pub fn make_anew(&self, name: &str, partitions: i32) {
+        self.delete(name);
+        self.topic(name, partitions);
+    }
+
+    /// Deletes a topic.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn delete(&self, name: &str) {
         let admin: AdminClient<DefaultClientContext> =
             self.client().create().expect("a client can be made");
         let options = AdminOptions::new().operation_timeout(Some(ASK));
@@ -171,7 +196,6 @@ impl Broker {
             let all = consumer.fetch_metadata(None, ASK).ok()?;
             all.topics().iter().all(|t| t.name() != name).then_some(())
         });
-        self.topic(name, partitions);
     }
 
     /// Deletes the records of a partition before an offset, as its retention does.
@@ -204,8 +228,19 @@ impl Broker {
     /// # Panics
     /// When one is not.
     pub fn produce(&self, topic: &str, records: &[Record]) {
+        self.produce_with(topic, records, &[]);
+    }
+
+    /// The same, with settings of the producer.
+    ///
+    /// # Panics
+    /// When one is not acknowledged.
+    pub fn produce_with(&self, topic: &str, records: &[Record], settings: &[(&str, &str)]) {
         let mut client = self.client();
         client.set("acks", "all").set("message.max.bytes", "10000000");
+        for (name, value) in settings {
+            client.set(*name, *value);
+        }
         let producer: BaseProducer = client.create().expect("a producer can be made");
         for record in records {
             let mut one: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);

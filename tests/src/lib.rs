@@ -16,6 +16,7 @@ pub mod denying;
 pub mod kafka;
 pub mod kafka_commits;
 pub mod kafka_secure;
+pub mod kafka_wire;
 pub mod log;
 pub mod memory;
 pub mod proxy;

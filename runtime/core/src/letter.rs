@@ -2,7 +2,7 @@
 //!
 //! The names are a contract: other tools read them.
 
-use crate::message::Header;
+use crate::header::Header;
 use crate::outcome::Letter;
 
 /// What the names begin with. A message's own headers of such names give way.
@@ -54,9 +54,8 @@ pub fn headers(pipeline: &str, letter: &Letter, now_ms: u64) -> Vec<Header> {
         ("published-at-ms", message.published_at_ms.unwrap_or(now_ms).to_string()),
         ("failed-at-ms", now_ms.to_string()),
     ];
-    let added =
-        added.map(|(name, value)| Header { name: format!("{PREFIX}{name}"), value: value.into_bytes() });
-    let tombstone = message.tombstone.then(|| Header { name: TOMBSTONE.to_owned(), value: Vec::new() });
+    let added = added.map(|(name, value)| Header::new(format!("{PREFIX}{name}"), value));
+    let tombstone = message.tombstone.then(|| Header::new(TOMBSTONE, ""));
     own(&message.headers).chain(added).chain(tombstone).collect()
 }
 
@@ -94,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let header = |name: &str, value: &str| Header { name: name.into(), value: value.into() };
+        let header = |name: &str, value: &str| Header::new(name, value);
         let message = Message {
             id: "orders/0/7".into(),
             pipeline: "orders".into(),

@@ -6,6 +6,7 @@
 //! does every random number. Nothing here can fail; enums say all there is to say.
 
 pub mod delivery;
+pub mod header;
 pub mod lanes;
 pub mod leases;
 pub mod letter;
@@ -20,6 +21,7 @@ pub mod shown;
 pub mod sizing;
 pub mod watermark;
 
-pub use message::{Delivery, Header, Identity, Lane, Message, Position, Receipt, Time};
+pub use header::Header;
+pub use message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
 pub use outcome::{Cause, Failure, FaultKind, Letter, Outcome};
 pub use retry::RetryPolicy;

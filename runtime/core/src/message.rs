@@ -1,15 +1,7 @@
 //! What travels: messages, their identity to the ledger, and the lane they keep their order in.
 
+use crate::header::Header;
 use std::sync::Arc;
-
-/// One broker header. Names may repeat and values may be any bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// The name, as the producer wrote it.
-    pub name: String,
-    /// The value, untouched.
-    pub value: Vec<u8>,
-}
 
 /// What was published. Immutable from the receipt on, and shared by reference from then.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,10 +27,11 @@ pub struct Message {
 }
 
 impl Message {
-    /// Bytes this message counts for against `max_in_flight_bytes`: everything of variable length.
+    /// Bytes this message counts for against `max_in_flight_bytes`: everything of variable length, and what
+    /// each header takes: there may be a hundred thousand empty ones.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|h| h.name.len() + h.value.len()).sum();
+        let headers: usize = self.headers.iter().map(Header::weight).sum();
         self.id.len() + self.key.as_ref().map_or(0, Vec::len) + headers + self.body.len()
     }
 }
@@ -95,6 +88,9 @@ pub struct Delivery {
     /// Which of the messages with this id it is, where producers may give one id to several and the
     /// broker tells them apart: the same on every redelivery of one.
     pub instance: Option<u64>,
+    /// Why it cannot be given to a handler, in words, if its source could not read all of it: it becomes an
+    /// invalid message.
+    pub unreadable: Option<&'static str>,
 }
 
 /// Monotonic time in milliseconds since an origin the driver chooses. Never wall time.

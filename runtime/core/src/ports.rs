@@ -249,6 +249,12 @@ pub trait DeadLetters: Send + Sync {
     fn counted(&self) -> Counted {
         Vec::new()
     }
+
+    /// Why letters cannot be written now and what to do about it, in words; none when all is well, as far as is
+    /// known.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// One message for a handler.

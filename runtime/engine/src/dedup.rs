@@ -75,6 +75,9 @@ impl DedupKey {
 
     /// What the ledger and the handler know a delivery by. `Err` makes it an invalid message.
     pub fn known(&self, delivery: &Delivery, digest: Digest, ledger_key: Digest) -> Result<Known, String> {
+        if let Some(why) = delivery.unreadable {
+            return Err(why.to_owned());
+        }
         let own_id = matches!(self, Self::MessageId | Self::Off);
         let text = self.of(&delivery.message, digest)?;
         let identity = match delivery.position {
@@ -129,7 +132,7 @@ mod tests {
             pipeline: "orders".into(),
             origin: "orders".into(),
             key: None,
-            headers: vec![Header { name: "k".into(), value: b"v".to_vec() }],
+            headers: vec![Header::new("k", "v")],
             body: br#"{"n":7}"#.to_vec(),
             published_at_ms: None,
             replayed: false,
@@ -145,6 +148,7 @@ mod tests {
             assignment: 0,
             lease_until: None,
             instance: None,
+            unreadable: None,
         }
     }
 

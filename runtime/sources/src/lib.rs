@@ -3,7 +3,7 @@
 //! An adapter translates and has no policy: retries, deduplication and dead letters are the core's.
 //! This crate must not know of handlers, of the ledger's tables or of configuration files.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -14,8 +14,14 @@ pub mod redis;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 
+#[cfg(any(feature = "kafka", feature = "sqs"))]
+mod fate;
+
 #[cfg(any(feature = "redis", feature = "sqs"))]
 mod pace;
+
+#[cfg(any(feature = "redis", feature = "sqs"))]
+mod packed;
 
 #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 mod seldom;

@@ -220,7 +220,7 @@ fn message(load: Load, number: u64, dedup: Dedup) -> NewMessage {
         Dedup::Header => Some(format!("key-{number}")),
         Dedup::Uuid => Some(uuid(number)),
     };
-    let header = |key: String| Header { name: HEADER.to_owned(), value: key.into_bytes() };
+    let header = |key: String| Header::new(HEADER, key);
     let headers = key.map(header).into_iter().collect();
     NewMessage { headers, body: load.body(number), ..NewMessage::default() }
 }

@@ -196,6 +196,7 @@ impl World {
             assignment: self.assignment,
             lease_until: self.shape.caps.lease_ms.map(|_| Time(until)),
             instance: None,
+            unreadable: None,
         }
     }
 

@@ -51,7 +51,7 @@ pub async fn the_largest_body_arrives(probe: Probe) {
 }
 
 fn header(name: &str, value: &[u8]) -> Header {
-    Header { name: name.to_owned(), value: value.to_vec() }
+    Header::new(name, value)
 }
 
 async fn headers_arrive(probe: &Probe, headers: Vec<Header>) {

@@ -250,7 +250,7 @@ async fn status(pipelines: &[Arc<Live>]) -> Value {
         let blocking = live.stats.blocking().await;
         let one = |s: Standing| (s.name.clone(), standing(&s, &blocking));
         let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
-        let trouble = live.ports.source.trouble();
+        let trouble = live.ports.source.trouble().or_else(|| live.ports.letters.trouble());
         let counted = counted(&live.ports);
         let said = json!({ "trouble": trouble, "parts": parts, "counted": counted });
         all.insert(live.pipeline.name.clone(), said);

@@ -42,8 +42,7 @@ pub fn send(file: &Path, args: &SendArgs) -> Outcome {
 }
 
 fn message(args: &SendArgs, body: Vec<u8>) -> NewMessage {
-    let header =
-        |(name, value): &(String, String)| Header { name: name.clone(), value: value.clone().into_bytes() };
+    let header = |(name, value): &(String, String)| Header::new(name.as_str(), value.as_bytes());
     NewMessage {
         id: args.id.clone(),
         key: args.key.as_ref().map(|k| k.clone().into_bytes()),

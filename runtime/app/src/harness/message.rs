@@ -1,7 +1,7 @@
 //! A message made up by whoever tries a handler out.
 
-use pelton_core::message::{Header, Message};
 use pelton_core::ports::Work;
+use pelton_core::{Header, Message};
 use std::sync::Arc;
 
 /// What a message and its delivery are made of.
@@ -43,7 +43,7 @@ impl Given {
     /// As the engine hands it to a handler. Its idempotency key is what a pipeline of this name gives.
     pub fn work(self) -> Work {
         let idempotency_key = format!("{}:{}", self.pipeline, self.id);
-        let header = |(name, value)| Header { name, value };
+        let header = |(name, value): (String, Vec<u8>)| Header::new(name, value);
         let message = Message {
             id: self.id,
             pipeline: self.pipeline.into(),

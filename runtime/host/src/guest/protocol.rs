@@ -236,7 +236,7 @@ mod tests {
         let mut one = work("m");
         let mut message = (*one.message).clone();
         message.key = Some(vec![]);
-        message.headers = vec![pelton_core::Header { name: "h".to_owned(), value: vec![0, 10] }];
+        message.headers = vec![pelton_core::Header::new("h", [0, 10])];
         message.body = b"a\nb".to_vec();
         one.message = message.into();
         let wanted = b"pelton 1 1\nid 1\nm\npipeline 1\np\norigin 1\nq\nidempotency-key 1\nm\nattempt 1\n1\nkey 0\n\nheader-name 1\nh\nheader-value 2\n\0\n\nbody 3\na\nb\n";

@@ -113,14 +113,14 @@ fn variable(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::testing::work;
-    use pelton_core::message::Header;
+    use pelton_core::Header;
 
     #[test]
     fn a_message_becomes_variables() {
         let mut one = work("m\u{e9}");
         let mut message = (*one.message).clone();
         message.key = Some(vec![0xff]);
-        let header = |name: &str, value: &[u8]| Header { name: name.to_owned(), value: value.to_vec() };
+        let header = |name: &str, value: &[u8]| Header::new(name, value);
         message.headers = vec![header("trace-id", b"a"), header("Trace-Id", b"b"), header("x", b"\0")];
         one.message = message.into();
         let all: BTreeMap<_, _> = environment(&one).into_iter().collect();

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
-use pelton_core::message::{Header, Lane, Message};
+use pelton_core::Header;
+use pelton_core::message::{Lane, Message};
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::ports::{Handler, Report, Work};
 use pelton_host::{HandlerSpec, Host, HostOptions, LogLevel, LogLine, LogSink, WasmHandler};
@@ -122,7 +123,7 @@ pub fn work(body: &str) -> Work {
             pipeline: "orders".into(),
             origin: "queue".into(),
             key: Some(b"key".to_vec()),
-            headers: vec![Header { name: "h".to_owned(), value: vec![0, 255] }],
+            headers: vec![Header::new("h", [0, 255])],
             body: body.as_bytes().to_vec(),
             published_at_ms: Some(1),
             replayed: false,

@@ -1,10 +1,11 @@
 //! A record, as a delivery.
 
+use super::headers::{self, Unreadable};
 use super::options::{KafkaOptions, Order};
 use super::partition::Partition;
 use super::receipt::{MAX_OFFSET, Ticket};
 use pelton_core::{Delivery, Header, Lane, Message, Position};
-use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -19,6 +20,11 @@ pub const MESSAGE_ID: &str = "pelton-message-id";
 /// The record's own time is that of its replay: with an old one the topic might drop it unread.
 pub const PUBLISHED_AT: &str = "pelton-published-at-ms";
 
+/// Of a record whose headers the client library does not give out.
+const UNREADABLE: &str = "its headers cannot be read: there are more than the 100,000 that the Kafka client takes, or \
+    they are damaged. This letter has none of them; the record is in its topic for as long as that keeps it. Have \
+    its producer send fewer, or read it there with another client";
+
 /// Bytes of an id.
 const MAX_ID: usize = 512;
 
@@ -30,7 +36,10 @@ pub fn delivery(
     options: &KafkaOptions,
 ) -> Option<Delivery> {
     let offset = u64::try_from(record.offset()).ok().filter(|o| *o < MAX_OFFSET)?;
-    let mut headers = headers(record);
+    let (mut headers, unreadable) = match headers::read(record) {
+        Ok(headers) => (headers, None),
+        Err(Unreadable) => (Vec::new(), Some(UNREADABLE)),
+    };
     let replayed = headers.iter().any(|h| h.name == REPLAYED);
     let (mut former, mut published_at_ms) = (None, record.timestamp().to_millis());
     if replayed {
@@ -60,6 +69,7 @@ pub fn delivery(
         assignment: partition.assignment,
         lease_until: None,
         instance: None,
+        unreadable,
     })
 }
 
@@ -70,14 +80,6 @@ fn former_id(headers: &[Header]) -> Option<String> {
 
 fn text<'h>(headers: &'h [Header], name: &str) -> Option<&'h str> {
     std::str::from_utf8(&headers.iter().find(|h| h.name == name)?.value).ok()
-}
-
-pub fn headers(record: &BorrowedMessage<'_>) -> Vec<Header> {
-    let header = |h: rdkafka::message::Header<'_, &[u8]>| Header {
-        name: h.key.to_owned(),
-        value: h.value.unwrap_or_default().to_vec(),
-    };
-    record.headers().map(|all| all.iter().map(header).collect()).unwrap_or_default()
 }
 
 /// Two keys with one hash share a lane, and wait for each other: rare, and harmless.

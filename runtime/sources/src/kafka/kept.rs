@@ -1,6 +1,7 @@
 //! A record of a dead-letter topic, as the letter that it is: ours, or another tool's.
 
-use super::{convert, style};
+use super::headers::{self, Unreadable};
+use super::style;
 use pelton_core::Header;
 use pelton_core::letter::Note;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -26,13 +27,32 @@ pub struct KeptLetter {
     pub timestamp_ms: Option<u64>,
 }
 
+/// A record of a dead-letter topic whose headers the client library does not give out. To show it without them,
+/// or to put it back, would pass it off as another.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the letter {topic}/{partition}/{offset} is left where it is: the Kafka client does not read its headers, which \
+     are damaged or more than 100,000. Another client may"
+)]
+pub struct UnreadableLetter {
+    topic: String,
+    partition: i32,
+    offset: i64,
+}
+
 /// Reads a record as a letter.
-#[must_use]
-pub fn kept_letter(record: &BorrowedMessage<'_>) -> KeptLetter {
-    let headers = convert::headers(record);
+///
+/// # Errors
+/// When its headers cannot be read.
+pub fn kept_letter(record: &BorrowedMessage<'_>) -> Result<KeptLetter, UnreadableLetter> {
+    let headers = headers::read(record).map_err(|Unreadable| UnreadableLetter {
+        topic: record.topic().to_owned(),
+        partition: record.partition(),
+        offset: record.offset(),
+    })?;
     let mut note = style::note(&headers);
     note.tombstone = record.payload().is_none();
-    KeptLetter {
+    Ok(KeptLetter {
         topic: record.topic().to_owned(),
         partition: record.partition(),
         offset: record.offset(),
@@ -41,5 +61,5 @@ pub fn kept_letter(record: &BorrowedMessage<'_>) -> KeptLetter {
         headers: style::own(&headers),
         body: record.payload().map(<[u8]>::to_vec).unwrap_or_default(),
         timestamp_ms: record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()),
-    }
+    })
 }

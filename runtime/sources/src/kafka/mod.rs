@@ -5,9 +5,11 @@
 //! what was merely handed over. The rules are those of the group protocol (KIP-62, KIP-429).
 
 mod beginning;
+mod client;
 mod commit;
 mod context;
 mod convert;
+mod headers;
 mod inspect;
 mod kept;
 mod letters;
@@ -18,19 +20,22 @@ mod producer;
 mod range;
 mod reader;
 mod receipt;
+mod refused;
 mod replay;
 mod state;
 mod style;
 mod topics;
 
+pub use headers::MOST_HEADERS;
 pub use inspect::{PartitionStatus, inspect};
-pub use kept::{KeptLetter, kept_letter};
+pub use kept::{KeptLetter, UnreadableLetter, kept_letter};
 pub use letters::{KafkaLetters, LetterOptions};
 pub use options::{Forget, KafkaOptions, OPTIONS_OF_OURS, Order, Settled, refused_option};
 pub use producer::{KafkaProducer, Outgoing};
 pub use reader::{Part, Reader};
+pub use refused::{Refusal, Refused};
 pub use replay::KafkaReplay;
-pub use style::{HeaderStyle, place};
+pub use style::{HeaderStyle, partition_in};
 pub use topics::{LetterTopic, Topics};
 
 use pelton_core::Receipt;

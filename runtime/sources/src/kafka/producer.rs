@@ -1,18 +1,16 @@
 //! Sends records, and waits until the broker has them.
 
-use super::context::advice;
+use super::client::{Client, Manner};
 use super::convert::{MESSAGE_ID, PUBLISHED_AT, REPLAYED};
-use super::inspect::Complaint;
-use super::options::{KafkaOptions, refused};
+use super::headers;
+use super::refused::{Refusal, Refused};
 use super::topics::partitions_of;
 use pelton_core::Header;
-use rdkafka::client::ClientContext;
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Header as KafkaHeader, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
-use rdkafka::types::RDKafkaErrorCode;
-use std::sync::{Mutex, PoisonError};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{BaseRecord, Producer as _};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the broker may take for a batch.
@@ -20,11 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take to say what topics it has.
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
-
-/// How keys are spread over partitions, as the clients of most producers do it: records of one key belong
-/// in one partition, whoever sends them.
-const PARTITIONER: &str = "murmur2_random";
-
+/// From so many bytes on a record is compressed unasked: a broker closes the connection on which a request of
+/// 100 MB comes, and says nothing of the record.
+const LARGE: usize = 64 << 20;
 /// One record to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'m> {
@@ -37,7 +33,7 @@ pub struct Outgoing<'m> {
     /// Its headers.
     pub headers: &'m [Header],
     /// When it was published, in milliseconds since the epoch; now when there is none. A replay has it
-    /// in a header, and is published now.
+    /// in a header, and is published now; so has a record whose time its topic does not take.
     pub published_at_ms: Option<u64>,
     /// Its partition; by its key when there is none.
     pub partition: Option<i32>,
@@ -45,36 +41,47 @@ pub struct Outgoing<'m> {
     pub replays: Option<&'m str>,
 }
 
+/// What became of one record. Its report is told to it alone: one that comes when nobody waits for it any more
+/// says nothing of another record.
+pub type Report = OnceLock<Result<String, KafkaError>>;
+
 /// Sends records with the acknowledgement of all replicas, in order.
 pub struct KafkaProducer {
-    producer: BaseProducer<Results>,
+    bootstrap_servers: String,
+    librdkafka: Vec<(String, String)>,
+    /// Opened when they are needed; the one for batches at the start.
+    clients: Mutex<BTreeMap<Manner, Arc<Client>>>,
+    patience: Duration,
 }
 
-#[derive(Default)]
-struct Results {
-    /// What became of each record of the batch under way, by its place.
-    of: Mutex<Vec<Option<Result<String, String>>>>,
-    complaint: Complaint,
+/// How a record is sent.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    manner: Manner,
+    /// With its time in a header.
+    unstamped: bool,
 }
 
-impl ClientContext for Results {
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.complaint.hear(&error, reason);
-        tracing::warn!(%error, "Kafka: {reason}. {}", advice(&error));
+impl Way {
+    fn first(record: &Outgoing<'_>) -> Self {
+        let headers: usize = record.headers.iter().map(Header::weight).sum();
+        let bytes = record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len) + headers;
+        let manner = if bytes >= LARGE { Manner::Packed } else { Manner::Batched };
+        Self { manner, unstamped: record.replays.is_some() }
     }
-}
 
-impl ProducerContext for Results {
-    type DeliveryOpaque = Box<usize>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, place: Self::DeliveryOpaque) {
-        let result = match result {
-            Ok(m) => Ok(format!("{}/{}/{}", m.topic(), m.partition(), m.offset())),
-            Err((error, _)) => Err(format!("{error}. {}", advice(error))),
-        };
-        let mut all = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(one) = all.get_mut(*place) {
-            *one = Some(result);
+    /// Another way for a record that was not taken, if there is one. The broker refuses a batch as a whole, and
+    /// the client lets each record of it have that: what a record has of its own is told of one that was sent
+    /// alone, as the only one of a batch was.
+    fn after(self, kind: Refusal, was_only: bool) -> Option<Self> {
+        let manner = if was_only { self.manner.max(Manner::Alone) } else { self.manner };
+        match (manner, kind) {
+            (Manner::Batched, kind) if kind.is_of_a_batch() => Some(Self { manner: Manner::Alone, ..self }),
+            (Manner::Alone, Refusal::Size) => Some(Self { manner: Manner::Packed, ..self }),
+            (Manner::Alone | Manner::Packed, Refusal::Time) if !self.unstamped => {
+                Some(Self { unstamped: true, ..self })
+            }
+            _ => None,
         }
     }
 }
@@ -85,23 +92,13 @@ impl KafkaProducer {
     /// # Errors
     /// When the client library refuses the settings, in words.
     pub fn open(bootstrap_servers: &str, librdkafka: &[(String, String)]) -> Result<Self, String> {
-        let mut config = KafkaOptions::connection(bootstrap_servers, librdkafka);
-        if config.get("partitioner").is_none() {
-            config.set("partitioner", PARTITIONER);
-        }
-        config
-            // An idempotent producer has a bound of its own, and is refused with a higher one.
-            .remove("max.in.flight")
-            .remove("max.in.flight.requests.per.connection")
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("delivery.timeout.ms", "30000")
-            // A topic that is not there is no secret for longer than this.
-            .set("topic.metadata.propagation.max.ms", "5000")
-            // The broker's own limit is the one that counts.
-            .set("message.max.bytes", "1000000000");
-        let producer = BaseProducer::from_config_and_context(&config, Results::default());
-        producer.map(|producer| Self { producer }).map_err(|error| refused(&error))
+        let client = Client::open(Manner::Batched, bootstrap_servers, librdkafka)?;
+        Ok(Self {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            librdkafka: librdkafka.to_vec(),
+            clients: Mutex::new(BTreeMap::from([(Manner::Batched, Arc::new(client))])),
+            patience: PATIENCE,
+        })
     }
 
     /// How many partitions a topic has. Blocks.
@@ -109,64 +106,154 @@ impl KafkaProducer {
     /// # Errors
     /// When the broker has no such topic, does not say, or does not answer; in words.
     pub fn partitions(&self, topic: &str) -> Result<usize, String> {
-        let metadata = self.producer.client().fetch_metadata(Some(topic), ASK);
-        let unreachable = |error: KafkaError| {
-            let poll = |wait| self.producer.poll(wait);
-            format!("the broker {}", self.producer.context().complaint.behind(&error, poll))
-        };
-        let metadata = metadata.map_err(unreachable)?;
+        let client = self.client(Manner::Batched)?;
+        let metadata = client.producer.client().fetch_metadata(Some(topic), ASK);
+        let metadata = metadata.map_err(|error| client.unreachable(&error))?;
         let partitions = partitions_of(&metadata)?.map(|numbers| numbers.len());
         partitions.ok_or_else(|| format!("there is no topic `{topic}`: make it, or correct `topics`"))
     }
 
-    /// Sends a batch and waits for all of it: for each its id, or why it was not taken. Blocks.
+    /// Sends a batch and waits for all of it: for each its id, or why it was not taken. What is too large is
+    /// sent again compressed, and what has a time that its topic does not take without it. Blocks.
     #[must_use]
-    pub fn send(&self, batch: &[Outgoing<'_>]) -> Vec<Result<String, String>> {
-        *self.results() = vec![None; batch.len()];
-        for (place, one) in batch.iter().enumerate() {
-            if let Err(why) = self.enqueue(place, one) {
-                self.results()[place] = Some(Err(why));
+    pub fn send(&self, batch: &[Outgoing<'_>]) -> Vec<Result<String, Refused>> {
+        let unsent = |_| Err(Refused::passing("it was not sent"));
+        let mut results: Vec<_> = batch.iter().map(unsent).collect();
+        let mut open: Vec<(usize, Way)> = batch.iter().map(Way::first).enumerate().collect();
+        while !open.is_empty() {
+            let mut again = Vec::new();
+            for ((place, way), result) in open.iter().zip(self.round(batch, &open)) {
+                let next =
+                    result.as_ref().err().and_then(|refused| way.after(refused.kind, open.len() == 1));
+                again.extend(next.map(|way| (*place, way)));
+                results[*place] = result;
             }
+            open = again;
         }
-        let until = Instant::now() + PATIENCE;
-        while self.results().iter().any(Option::is_none) && Instant::now() < until {
-            self.producer.poll(POLL);
-        }
-        let results = std::mem::take(&mut *self.results());
-        let unknown = || Err("it may have been sent or not: the broker did not say".to_owned());
-        results.into_iter().map(|result| result.unwrap_or_else(unknown)).collect()
+        results
     }
 
-    fn results(&self) -> std::sync::MutexGuard<'_, Vec<Option<Result<String, String>>>> {
-        self.producer.context().of.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sends some records of a batch, each its way, and waits for what became of them.
+    fn round(&self, batch: &[Outgoing<'_>], which: &[(usize, Way)]) -> Vec<Result<String, Refused>> {
+        let mut clients = BTreeMap::new();
+        for (_, way) in which {
+            clients.entry(way.manner).or_insert_with(|| self.client(way.manner));
+        }
+        let send = |(place, way): &(usize, Way)| {
+            let client = clients[&way.manner].as_ref().map_err(|why| Refused::passing(why.as_str()))?;
+            let report = Arc::<Report>::default();
+            enqueue(client, &batch[*place], way.unstamped, report.clone())?;
+            Ok(report)
+        };
+        let reports: Vec<Result<Arc<Report>, Refused>> = which.iter().map(send).collect();
+        let until = Instant::now() + self.patience;
+        while reports.iter().flatten().any(|report| report.get().is_none()) && Instant::now() < until {
+            for client in clients.values().flatten() {
+                client.producer.poll(POLL);
+            }
+        }
+        reports.into_iter().map(|report| report.and_then(|report| result(&report))).collect()
     }
 
-    fn enqueue(&self, place: usize, one: &Outgoing<'_>) -> Result<(), String> {
-        let mut headers = OwnedHeaders::new_with_capacity(one.headers.len() + 3);
-        for header in one.headers {
-            headers = headers.insert(KafkaHeader { key: &header.name, value: Some(&header.value) });
+    /// The client for a manner. One that has met an error it calls fatal takes nothing any more, and is replaced.
+    fn client(&self, manner: Manner) -> Result<Arc<Client>, String> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&manner).filter(|client| !client.has_ended()) {
+            return Ok(client.clone());
         }
-        if let Some(id) = one.replays {
-            headers = headers.insert(KafkaHeader { key: REPLAYED, value: Some("true") });
-            headers = headers.insert(KafkaHeader { key: MESSAGE_ID, value: Some(id) });
-            if let Some(ms) = one.published_at_ms {
-                headers = headers.insert(KafkaHeader { key: PUBLISHED_AT, value: Some(&ms.to_string()) });
+        let client = Arc::new(Client::open(manner, &self.bootstrap_servers, &self.librdkafka)?);
+        clients.insert(manner, client.clone());
+        Ok(client)
+    }
+}
+
+fn result(report: &Report) -> Result<String, Refused> {
+    let unknown = || Err(Refused::passing("it may have been sent or not: the broker did not say"));
+    report.get().map_or_else(unknown, |told| told.clone().map_err(Refused::from))
+}
+
+fn enqueue(
+    client: &Client,
+    one: &Outgoing<'_>,
+    unstamped: bool,
+    report: Arc<Report>,
+) -> Result<(), Refused> {
+    let ours = |name: &str, value: &str| Header::new(name, value);
+    let mut more = Vec::new();
+    if let Some(id) = one.replays {
+        more.extend([ours(REPLAYED, "true"), ours(MESSAGE_ID, id)]);
+    }
+    let has_time = one.headers.iter().any(|header| header.name == PUBLISHED_AT);
+    if let Some(ms) = one.published_at_ms.filter(|_| unstamped && !has_time) {
+        more.push(ours(PUBLISHED_AT, &ms.to_string()));
+    }
+    if one.headers.len() + more.len() > headers::MOST_HEADERS {
+        return Err(Refused::unreadable());
+    }
+    let all = OwnedHeaders::new_with_capacity(one.headers.len() + more.len());
+    let headers = one.headers.iter().chain(&more).fold(all, headers::add);
+    let mut record: BaseRecord<'_, [u8], [u8], Arc<Report>> =
+        BaseRecord::with_opaque_to(one.topic, report).headers(headers);
+    (record.key, record.payload, record.partition) = (one.key, one.value, one.partition);
+    let published = one.published_at_ms.filter(|_| !unstamped);
+    record.timestamp = published.and_then(|ms| i64::try_from(ms).ok());
+    loop {
+        match client.producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((error, again)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                client.producer.poll(Duration::from_millis(50));
+                record = again;
             }
+            Err((error, _)) => return Err(error.into()),
         }
-        let mut record: BaseRecord<'_, [u8], [u8], Box<usize>> =
-            BaseRecord::with_opaque_to(one.topic, Box::new(place)).headers(headers);
-        (record.key, record.payload, record.partition) = (one.key, one.value, one.partition);
-        let published = one.published_at_ms.filter(|_| one.replays.is_none());
-        record.timestamp = published.and_then(|ms| i64::try_from(ms).ok());
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((error, again)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
-                    self.producer.poll(Duration::from_millis(50));
-                    record = again;
-                }
-                Err((error, _)) => return Err(format!("{error}. {}", advice(&error))),
-            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    fn record(partition: i32) -> Outgoing<'static> {
+        Outgoing {
+            topic: "letters",
+            key: None,
+            value: Some(b"one"),
+            headers: &[],
+            published_at_ms: None,
+            partition: Some(partition),
+            replays: None,
         }
+    }
+
+    fn kinds(sent: Vec<Result<String, Refused>>) -> Vec<Result<String, Refusal>> {
+        sent.into_iter().map(|one| one.map_err(|refused| refused.kind)).collect()
+    }
+
+    #[test]
+    fn a_report_that_comes_late_is_of_its_own_record() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("letters", 1, 1).unwrap();
+        let mut producer = KafkaProducer::open(&cluster.bootstrap_servers(), &[]).unwrap();
+        producer.patience = Duration::ZERO;
+        // Nobody waits for it. It comes while the next batch is waited for, of which it says nothing.
+        assert_eq!(kinds(producer.send(&[record(0)])), [Err(Refusal::Passing)]);
+        producer.patience = PATIENCE;
+        let next = kinds(producer.send(&[record(7), record(0)]));
+        assert_eq!(next, [Err(Refusal::Partition), Ok("letters/0/1".to_owned())]);
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_any_more_is_replaced() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("letters", 1, 1).unwrap();
+        let producer = KafkaProducer::open(&cluster.bootstrap_servers(), &[]).unwrap();
+        assert_eq!(kinds(producer.send(&[record(0)])), [Ok("letters/0/0".to_owned())]);
+        let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[fatal]);
+        assert_eq!(kinds(producer.send(&[record(0)])), [Err(Refusal::Passing)]);
+        assert_eq!(kinds(producer.send(&[record(0)])), [Ok("letters/0/1".to_owned())]);
     }
 }

@@ -1,5 +1,6 @@
 //! The headers of a dead letter, in the styles of tools that read dead-letter topics.
 
+use super::convert::PUBLISHED_AT;
 use pelton_core::letter::{self, Note};
 use pelton_core::{Header, Letter};
 
@@ -30,6 +31,14 @@ pub fn place(message_id: &str) -> Option<(&str, i32, i64)> {
     Some((parts.next()?, partition, offset))
 }
 
+/// The partition of a topic that a message came from, if its id says so. The id may be a producer's word.
+#[must_use]
+pub fn partition_in(topic: &str, message_id: &str) -> Option<i32> {
+    place(message_id)
+        .filter(|(name, partition, _)| *name == topic && *partition >= 0)
+        .map(|(_, partition, _)| partition)
+}
+
 impl HeaderStyle {
     /// The headers of a letter's record. `now_ms` since the epoch.
     pub fn headers(self, pipeline: &str, group: &str, item: &Letter, now_ms: u64) -> Vec<Header> {
@@ -39,7 +48,7 @@ impl HeaderStyle {
             Self::Connect => connect(pipeline, item),
             Self::None => Vec::new(),
         };
-        let added = added.into_iter().map(|(name, value)| Header { name, value });
+        let added = added.into_iter().map(|(name, value)| Header::new(name, value));
         own(&item.message.headers).into_iter().chain(added).collect()
     }
 }
@@ -90,16 +99,20 @@ pub fn own(headers: &[Header]) -> Vec<Header> {
 
 /// What the headers of a letter's record say, of whatever style and tool.
 pub fn note(headers: &[Header]) -> Note {
-    let has = |prefix: &str| headers.iter().any(|h| h.name.starts_with(prefix));
-    if has(letter::PREFIX) {
-        letter::note(headers)
+    let has = |prefix: &str| headers.iter().any(|h| h.name.starts_with(prefix) && h.name != PUBLISHED_AT);
+    let ours = letter::note(headers);
+    // A letter of any style has its message's time in our header, where its topic did not take that.
+    let published_at_ms = ours.published_at_ms;
+    let note = if has(letter::PREFIX) {
+        ours
     } else if has(SPRING) {
         note_of_spring(headers)
     } else if has(CONNECT) {
         note_of_connect(headers)
     } else {
         Note::default()
-    }
+    };
+    Note { published_at_ms: note.published_at_ms.or(published_at_ms), ..note }
 }
 
 fn note_of_spring(headers: &[Header]) -> Note {
@@ -163,7 +176,7 @@ mod tests {
             pipeline: "p".into(),
             origin: "or/ders".into(),
             key: None,
-            headers: vec![Header { name: "a".into(), value: b"1".to_vec() }],
+            headers: vec![Header::new("a", "1")],
             body: Vec::new(),
             published_at_ms: Some(1_700_000_000_000),
             replayed: false,

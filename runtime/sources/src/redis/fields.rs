@@ -3,6 +3,7 @@
 //! A producer's fields are the body, the key and headers, as the configuration names them. Fields that
 //! begin with `pelton-` are ours: what a message has that a stream has no place for.
 
+use crate::packed::{packed, unpacked};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_core::{Header, Lane, Message, letter};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 pub const MESSAGE_ID: &str = "pelton-message-id";
 /// When it was published, in milliseconds since the epoch, where its entry's id does not tell.
 pub const PUBLISHED_AT: &str = "pelton-published-at-ms";
-/// Headers that cannot be fields: a JSON array of `[name, text]`, or `[name, base64, "base64"]`.
+/// Headers that cannot be fields: a JSON array of what `packed` makes of each.
 const HEADERS: &str = "pelton-headers";
 /// Bytes of an id.
 const MAX_ID: usize = 512;
@@ -123,9 +124,7 @@ pub fn message(
     let own: Vec<Field> = fields.into_iter().filter(|(name, _)| !is_ours(name)).collect();
     let (body, mut headers) = body_and_headers(own, names.body.as_deref(), is_key);
     headers.extend(packed);
-    headers.extend(
-        replay.iter().map(|value| Header { name: letter::REPLAY.to_owned(), value: value.clone() }),
-    );
+    headers.extend(replay.iter().map(|value| Header::new(letter::REPLAY, value.clone())));
     let lane = key.as_deref().map(lane);
     let message = Message {
         id: own_id.unwrap_or_else(|| format!("{stream}/{id}")),
@@ -150,8 +149,7 @@ fn body_and_headers(
     if let Some(body) = body {
         let at = own.iter().position(|field| is_body(field, body));
         let found = at.map(|at| own.remove(at).1);
-        let header =
-            |(name, value): Field| Header { name: String::from_utf8_lossy(&name).into_owned(), value };
+        let header = |(name, value): Field| Header::of_bytes(&name, Some(&value));
         return (found, own.into_iter().filter(|(name, _)| !is_key(name)).map(header).collect());
     }
     let mut others = own.iter().filter(|(name, _)| !is_key(name));
@@ -195,9 +193,9 @@ fn lane(key: &[u8]) -> Lane {
 /// When the stream has no place for its key, in words.
 pub fn fields(message: &Outgoing, names: &Names) -> Result<Vec<Field>, String> {
     let mut all: Vec<Field> = Vec::new();
-    let mut put = |name: &str, value: Vec<u8>| all.push((name.as_bytes().to_vec(), value));
+    let mut put = |name: &[u8], value: Vec<u8>| all.push((name.to_vec(), value));
     match (&names.key, &message.key) {
-        (Some(name), Some(key)) => put(name, key.clone()),
+        (Some(name), Some(key)) => put(name.as_bytes(), key.clone()),
         (None, Some(_)) => {
             return Err(
                 "it has a key, and the source has no `key_field` to put it into: name one".to_owned()
@@ -208,10 +206,10 @@ pub fn fields(message: &Outgoing, names: &Names) -> Result<Vec<Field>, String> {
     let own: Vec<Header> = letter::own(&message.headers).collect();
     let is_taken =
         |h: &&Header| Some(&h.name) == names.body.as_ref() || Some(&h.name) == names.key.as_ref();
-    if names.body.is_some() && !own.iter().any(|h| is_taken(&h)) {
-        own.into_iter().for_each(|h| put(&h.name, h.value));
+    if names.body.is_some() && !own.iter().any(|h| is_taken(&h) || h.null) {
+        own.into_iter().for_each(|h| put(&h.name_bytes(), h.value.clone()));
     } else if !own.is_empty() {
-        put(HEADERS, own.iter().map(packed).collect::<Value>().to_string().into_bytes());
+        put(HEADERS.as_bytes(), own.iter().map(packed).collect::<Value>().to_string().into_bytes());
     }
     let text = |text: Option<String>| text.map(String::into_bytes);
     let ours = [
@@ -220,31 +218,13 @@ pub fn fields(message: &Outgoing, names: &Names) -> Result<Vec<Field>, String> {
         (letter::REPLAY, text(message.replays.clone())),
         (names.body.as_deref().unwrap_or(BODY), message.body.clone()),
     ];
-    ours.into_iter().for_each(|(name, value)| value.into_iter().for_each(|value| put(name, value)));
+    ours.into_iter()
+        .for_each(|(name, value)| value.into_iter().for_each(|value| put(name.as_bytes(), value)));
     if all.is_empty() {
         // An entry has at least one field.
         all.push((HEADERS.as_bytes().to_vec(), b"[]".to_vec()));
     }
     Ok(all)
-}
-
-/// A header as JSON: text where it is some.
-pub fn packed(header: &Header) -> Value {
-    match std::str::from_utf8(&header.value) {
-        Ok(text) => json!([header.name, text]),
-        Err(_) => json!([header.name, STANDARD.encode(&header.value), "base64"]),
-    }
-}
-
-/// The inverse, of a list of them.
-pub fn unpacked(text: &str) -> Option<Vec<Header>> {
-    let all: Vec<Vec<String>> = serde_json::from_str(text).ok()?;
-    let header = |parts: Vec<String>| match parts.as_slice() {
-        [name, text] => Some(Header { name: name.clone(), value: text.clone().into_bytes() }),
-        [name, text, _] => Some(Header { name: name.clone(), value: STANDARD.decode(text).ok()? }),
-        _ => None,
-    };
-    all.into_iter().map(header).collect()
 }
 
 #[cfg(test)]
@@ -295,7 +275,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let header = |name: &str, value: &[u8]| Header { name: name.into(), value: value.to_vec() };
+        let header = |name: &str, value: &[u8]| Header::new(name, value);
         for names in [names(Some("data"), Some("k")), names(None, Some("k"))] {
             for headers in
                 [vec![], vec![header("a", b"1"), header("a", &[0xff])], vec![header("data", b"1")]]

@@ -1,6 +1,7 @@
 //! Letters in a stream or a list: ours, or what other tools have put there.
 
-use super::fields::{EntryId, Field, Names, Outgoing, fields, packed, unpacked};
+use super::fields::{EntryId, Field, Names, Outgoing, fields};
+use crate::packed::{packed, unpacked};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_core::letter::{self, Note};
@@ -73,10 +74,7 @@ fn is_ours(header: &Header) -> bool {
 
 /// The inverse, of any entry.
 pub fn of_entry(id: &str, fields: Vec<Field>) -> KeptLetter {
-    let header = |(name, value): &Field| Header {
-        name: String::from_utf8_lossy(name).into_owned(),
-        value: value.clone(),
-    };
+    let header = |(name, value): &Field| Header::of_bytes(name, Some(value));
     let note = letter::note(&fields.iter().map(header).collect::<Vec<_>>());
     let place = EntryId::parse(id).unwrap_or_default();
     let has_body = fields.iter().any(|(name, _)| name == b"body");
@@ -119,9 +117,7 @@ pub fn of_element(raw: Vec<u8>) -> KeptLetter {
         let (note, key, headers) = Default::default();
         return KeptLetter { id, note, key, headers, body: raw.clone(), at_ms: None, raw };
     }
-    let header = |(name, value): (&String, &Value)| {
-        Some(Header { name: name.clone(), value: value.as_str()?.as_bytes().to_vec() })
-    };
+    let header = |(name, value): (&String, &Value)| Some(Header::new(name.as_str(), value.as_str()?));
     let told: Vec<Header> = said.as_object().into_iter().flatten().filter_map(header).collect();
     let note = letter::note(&told);
     KeptLetter {
@@ -157,7 +153,7 @@ mod tests {
     use std::sync::Arc;
 
     fn letter(body: &[u8]) -> Letter {
-        let header = |name: &str, value: &[u8]| Header { name: name.into(), value: value.to_vec() };
+        let header = |name: &str, value: &[u8]| Header::new(name, value);
         let message = Message {
             id: "orders/7-1".into(),
             pipeline: "orders".into(),

@@ -282,6 +282,7 @@ impl Held {
             assignment: 0,
             lease_until: Some(Time(u64::try_from(left).unwrap_or(u64::MAX))),
             instance: None,
+            unreadable: None,
         }
     }
 }

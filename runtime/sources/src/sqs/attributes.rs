@@ -4,19 +4,19 @@
 //! travel together in one attribute of ours, as JSON.
 
 use super::convert::SYSTEM_PREFIX;
+use crate::packed::{packed, unpacked};
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_core::Header;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The attributes of a message.
 pub type Attributes = HashMap<String, MessageAttributeValue>;
 
-/// All headers of a message, where they cannot be attributes each: a JSON array of `[name, text]`, or
-/// `[name, base64, "base64"]`.
+/// All headers of a message, where they cannot be attributes each: a JSON array of what `packed` makes of each.
 const HEADERS: &str = "pelton-headers";
 /// A header that the source adds: a JSON object with the type of each attribute that its value does not tell
 /// (`Number`, `Number.int`, `Binary` with a text in it). Its name is of those that producers cannot give.
@@ -69,7 +69,7 @@ pub fn unpack(attributes: &Attributes) -> (Vec<Header>, HashMap<&str, &str>) {
         if value.data_type() != usual(&bytes) {
             types.insert(name.clone(), value.data_type().into());
         }
-        own.push(Header { name: name.clone(), value: bytes });
+        own.push(Header::new(name.as_str(), bytes));
     }
     own.retain(|h| !h.name.starts_with(SYSTEM_PREFIX));
     own.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -78,7 +78,7 @@ pub fn unpack(attributes: &Attributes) -> (Vec<Header>, HashMap<&str, &str>) {
     }
     let packed = ours.remove(PACKED_TYPES).map(str::to_owned);
     let types = packed.or_else(|| (!types.is_empty()).then(|| Value::from(types).to_string()));
-    own.extend(types.map(|types| Header { name: TYPES.to_owned(), value: types.into_bytes() }));
+    own.extend(types.map(|types| Header::new(TYPES, types)));
     (own, ours)
 }
 
@@ -110,23 +110,6 @@ pub fn weight(attributes: &Attributes) -> usize {
         name.len() + value.data_type().len() + bytes(value).len()
     };
     attributes.iter().map(of).sum()
-}
-
-fn packed(header: &Header) -> Value {
-    match std::str::from_utf8(&header.value) {
-        Ok(text) => json!([header.name, text]),
-        Err(_) => json!([header.name, STANDARD.encode(&header.value), "base64"]),
-    }
-}
-
-fn unpacked(text: &str) -> Option<Vec<Header>> {
-    let all: Vec<Vec<String>> = serde_json::from_str(text).ok()?;
-    let header = |parts: Vec<String>| match parts.as_slice() {
-        [name, text] => Some(Header { name: name.clone(), value: text.clone().into_bytes() }),
-        [name, text, _] => Some(Header { name: name.clone(), value: STANDARD.decode(text).ok()? }),
-        _ => None,
-    };
-    all.into_iter().map(header).collect()
 }
 
 fn string(text: &str) -> MessageAttributeValue {
@@ -227,7 +210,7 @@ mod tests {
     use super::*;
 
     fn header(name: &str, value: &[u8]) -> Header {
-        Header { name: name.into(), value: value.into() }
+        Header::new(name, value)
     }
 
     #[test]
@@ -293,7 +276,7 @@ mod tests {
     #[test]
     fn a_type_that_the_service_would_not_take_is_not_given() {
         for kind in ["Number", "Number.int", "Nothing", "Binary.\u{f6}", "Stringy", ""] {
-            let types = json!({ "a": kind }).to_string();
+            let types = serde_json::json!({ "a": kind }).to_string();
             let all = pack(&[header("a", b"text")], &[], &[header(TYPES, types.as_bytes())]);
             assert_eq!(all["a"].data_type(), "String", "{kind}");
         }

@@ -94,7 +94,7 @@ pub fn is_message_id(id: &str) -> bool {
 }
 
 fn header(name: &str, value: &str) -> Header {
-    Header { name: name.to_owned(), value: value.as_bytes().to_vec() }
+    Header::new(name, value)
 }
 
 /// Two groups with one hash share a lane, and wait for each other: rare, and harmless.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn header(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Header {
-    Header { name: name.into(), value: value.into() }
+    Header::new(name, value)
 }
 
 fn options() -> SqsOptions {

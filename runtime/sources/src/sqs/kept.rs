@@ -62,10 +62,7 @@ pub fn kept(received: &Message) -> Option<KeptLetter> {
     let system = |name: &System| received.attributes().and_then(|all| all.get(name)).map(String::as_str);
     let none = HashMap::new();
     let (mut headers, ours) = attributes::unpack(received.message_attributes().unwrap_or(&none));
-    headers.extend(
-        system(&System::AwsTraceHeader)
-            .map(|trace| Header { name: TRACE.to_owned(), value: trace.as_bytes().to_vec() }),
-    );
+    headers.extend(system(&System::AwsTraceHeader).map(|trace| Header::new(TRACE, trace)));
     let said = ours.get(LETTER).and_then(|text| serde_json::from_str::<Value>(text).ok());
     let sent_at_ms = system(&System::SentTimestamp).and_then(number);
     let mut note = said.as_ref().map(noted).unwrap_or_default();

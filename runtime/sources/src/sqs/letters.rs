@@ -4,6 +4,7 @@ use super::client::Connection;
 use super::kept::{LETTER, MAX_REASON, envelope};
 use super::options::is_fifo;
 use super::outgoing::{Outgoing, Unsent, excess, is_group, send};
+use crate::fate::{self, Fate};
 use crate::seldom::Seldom;
 use pelton_core::ports::{Class, Counted, DeadLetters, Later};
 use pelton_core::{Header, Letter, letter};
@@ -26,15 +27,6 @@ pub struct SqsLetters {
     /// Letters that nothing tells from others.
     nameless: AtomicU64,
     unsent: Seldom,
-}
-
-/// Where a letter is, or is not yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    InQueue,
-    /// The service takes no such message.
-    Refused,
-    Unsent,
 }
 
 impl SqsLetters {
@@ -72,7 +64,7 @@ impl SqsLetters {
     fn fate(&self, unsent: Option<Unsent>, letter: &Letter) -> Fate {
         let (pipeline, queue, message_id) = (&*self.pipeline, &*self.queue_url, &*letter.message.id);
         match unsent {
-            None => Fate::InQueue,
+            None => Fate::There,
             Some(Unsent { words, for_good: true }) => {
                 tracing::warn!(
                     pipeline,
@@ -162,28 +154,13 @@ impl DeadLetters for SqsLetters {
     fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
         Box::pin(async move {
             let fates = self.send(&batch).await;
-            let of = |fate: Fate| {
-                let these = batch.iter().zip(&fates).filter(|(_, its)| **its == fate);
-                these.map(|(letter, _)| letter.clone()).collect::<Vec<_>>()
-            };
-            let mut noted = stored(&*self.noted, of(Fate::InQueue)).await;
-            let mut kept = stored(&*self.otherwise, of(Fate::Refused)).await;
-            let result = |fate| match fate {
-                Fate::InQueue => noted.next(),
-                Fate::Refused => kept.next(),
-                Fate::Unsent => None,
-            };
-            fates.into_iter().map(result).map(|known| known.unwrap_or(Err(Class::Transient))).collect()
+            fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await
         })
     }
 
     fn counted(&self) -> Counted {
         self.connection.requests().counted()
     }
-}
-
-async fn stored(port: &dyn DeadLetters, letters: Vec<Letter>) -> std::vec::IntoIter<Result<(), Class>> {
-    if letters.is_empty() { Vec::new().into_iter() } else { port.publish(letters).await.into_iter() }
 }
 
 #[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
@@ -261,7 +238,7 @@ mod tests {
         let letters = letters();
         let with = |name: &str| {
             let mut message = (*letter(1, 1).message).clone();
-            message.headers.push(Header { name: name.into(), value: b"7".to_vec() });
+            message.headers.push(Header::new(name, "7"));
             letters.dedup_id(&Letter { message: Arc::new(message), ..letter(1, 1) })
         };
         let (received, sent) = (with("sqs.sequence-number"), with("sqs.sent-timestamp"));

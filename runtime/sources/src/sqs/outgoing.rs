@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_trace_is_told_where_the_service_would_take_it() {
         let told = |value: &[u8]| {
-            let headers = vec![Header { name: TRACE.to_owned(), value: value.to_vec() }];
+            let headers = vec![Header::new(TRACE, value)];
             let message = Outgoing { body: b"x".to_vec(), headers, ..Outgoing::default() };
             let entry = ready(0, &message, false).unwrap().entry;
             assert_eq!(entry.message_attributes(), None);

@@ -216,6 +216,7 @@ impl Poller {
                 assignment: 0,
                 lease_until: None,
                 instance,
+                unreadable: None,
             };
             self.shared.state().arrive(held, make, converted.receives);
         }

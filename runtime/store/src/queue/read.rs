@@ -97,6 +97,7 @@ impl Reader<'_> {
             lease_until: None,
             instance: None,
             message: Arc::new(message),
+            unreadable: None,
         });
         Ok(())
     }

@@ -108,7 +108,9 @@ pub fn weight(row: &Row<'_>, queue: &str) -> rusqlite::Result<usize> {
     let length = |column| -> rusqlite::Result<usize> {
         Ok(row.get_ref(column)?.as_bytes_or_null()?.map_or(0, <[u8]>::len))
     };
-    Ok(length(1)?.max(queue.len() + GENERATED) + length(2)? + length(3)? + length(4)?)
+    let headers = row.get_ref(3)?.as_blob_or_null()?.map_or(0, |bytes| parts(bytes).count() / 2);
+    let of_headers = length(3)? + headers * size_of::<Header>();
+    Ok(length(1)?.max(queue.len() + GENERATED) + length(2)? + of_headers + length(4)?)
 }
 
 /// The message of a row of `COLUMNS`.
@@ -129,33 +131,43 @@ pub fn message(row: &Row<'_>, pipeline: &Arc<str>, queue: &Arc<str>) -> rusqlite
     })
 }
 
+/// Stands for the length of a value that is none. No part is as long.
+const NO_VALUE: u32 = u32::MAX;
+
 /// Lengths and bytes, one header after another. None for no header: the usual case takes no room.
 pub fn encode_headers(headers: &[Header]) -> Option<Vec<u8>> {
     if headers.is_empty() {
         return None;
     }
     let mut bytes = Vec::new();
-    for part in headers.iter().flat_map(|h| [h.name.as_bytes(), &h.value]) {
-        bytes.extend((part.len() as u32).to_le_bytes());
-        bytes.extend(part);
+    for part in headers.iter().flat_map(|h| [Some(h.name.as_bytes()), h.value()]) {
+        bytes.extend(part.map_or(NO_VALUE, |part| part.len() as u32).to_le_bytes());
+        bytes.extend(part.unwrap_or_default());
     }
     Some(bytes)
 }
 
 /// The inverse.
-pub fn decode_headers(mut bytes: &[u8]) -> Vec<Header> {
-    let mut parts = Vec::new();
-    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
-        let length = (u32::from_le_bytes(*length) as usize).min(rest.len());
-        let (part, rest) = rest.split_at(length);
-        parts.push(part);
-        bytes = rest;
-    }
-    let header = |pair: &[&[u8]]| Header {
-        name: String::from_utf8_lossy(pair[0]).into_owned(),
-        value: pair[1].to_vec(),
+pub fn decode_headers(bytes: &[u8]) -> Vec<Header> {
+    let parts: Vec<Option<&[u8]>> = parts(bytes).collect();
+    let header = |pair: &[Option<&[u8]>]| Header {
+        name: String::from_utf8_lossy(pair[0].unwrap_or_default()).into_owned(),
+        value: pair[1].unwrap_or_default().to_vec(),
+        null: pair[1].is_none(),
     };
     parts.chunks_exact(2).map(header).collect()
+}
+
+/// Names and values, in turn.
+fn parts(mut bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    std::iter::from_fn(move || {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length);
+        let room = if length == NO_VALUE { 0 } else { (length as usize).min(rest.len()) };
+        let part;
+        (part, bytes) = rest.split_at(room);
+        Some((length != NO_VALUE).then_some(part))
+    })
 }
 
 #[cfg(test)]
@@ -164,8 +176,15 @@ mod tests {
 
     #[test]
     fn headers_come_back_with_any_bytes() {
-        let header = |n: &str, v: &[u8]| Header { name: n.into(), value: v.to_vec() };
-        let headers = vec![header("a", b""), header("a", &[0, 255]), header("", b"x")];
+        let header = |n: &[u8], v: &[u8]| Header::of_bytes(n, Some(v));
+        let none = Header::of_bytes(b"a", None);
+        let headers = vec![
+            header(b"a", b""),
+            none,
+            header(b"a\0", &[0, 255]),
+            header(b"", b"x"),
+            header(b"\xff", b""),
+        ];
         let bytes = encode_headers(&headers).unwrap_or_default();
         assert_eq!(decode_headers(&bytes), headers);
         assert_eq!(encode_headers(&[]), None);

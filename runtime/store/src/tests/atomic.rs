@@ -97,7 +97,7 @@ async fn odd_bytes_survive() {
     let odd = NewMessage {
         id: Some("it's \"x\"\0; DROP TABLE messages".to_owned()),
         key: Some(vec![0, 255, b'\'']),
-        headers: vec![pelton_core::Header { name: "a".into(), value: vec![0, 254] }; 2],
+        headers: vec![pelton_core::Header::new("a", [0, 254]); 2],
         body: vec![0, 159, 146, 150],
         delay_ms: 0,
     };

@@ -97,8 +97,11 @@ impl Target for Topic {
             batch.iter().filter(fits).map(|m| outgoing(&self.name, m)).collect();
         let mut sent = self.producer.send(&records).into_iter();
         let result = |m: &NewMessage| {
+            if !fits(&m) {
+                return Err(self.too_large(m.body.len()));
+            }
             let unsaid = || Err("the broker did not say whether it has it".to_owned());
-            if fits(&m) { sent.next().unwrap_or_else(unsaid) } else { Err(self.too_large(m.body.len())) }
+            sent.next().map_or_else(unsaid, |sent| sent.map_err(|refused| refused.words))
         };
         Ok(batch.iter().map(result).collect())
     }
@@ -155,7 +158,8 @@ pub fn letters(
         style: topics.style,
         create: topics.create,
     };
-    let letters = KafkaLetters::open(options, Arc::new(NotedLetters(ledger.clone())));
+    let (noted, otherwise) = (Arc::new(NotedLetters(ledger.clone())), Arc::new(ledger.clone()));
+    let letters = KafkaLetters::open(options, noted, otherwise);
     Ok(Arc::new(letters.map_err(|why| refused(pipeline, &why))?))
 }
 

@@ -116,19 +116,25 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
         LettersConfig::DataDir | LettersConfig::Queue(_) => None,
         #[cfg(feature = "kafka")]
         LettersConfig::Topics(topics) => {
-            Some(uncounted(pipeline, letters::topics::count(pipeline, topics, store)))
+            let there = letters::topics::count(pipeline, topics, store);
+            Some(uncounted(pipeline, there.map(|there| there + kept_here(pipeline, store))))
         }
         #[cfg(feature = "redis")]
         LettersConfig::Redis(place) => redis::count_letters(pipeline, place),
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(_) => {
-            // And those that SQS did not take.
-            let here = store.status(&pipeline.name, None, None).map_or(0, |status| status.dead_letters);
-            Some(uncounted(pipeline, sqs::count_letters(pipeline).map(|there| there + here)))
+            let there = sqs::count_letters(pipeline);
+            Some(uncounted(pipeline, there.map(|there| there + kept_here(pipeline, store))))
         }
         #[cfg(feature = "sqs")]
         LettersConfig::Redrive => Some(uncounted(pipeline, sqs::count_letters(pipeline))),
     }
+}
+
+/// The letters that the broker did not take.
+#[cfg(any(feature = "kafka", feature = "sqs"))]
+fn kept_here(pipeline: &PipelineConfig, store: &Store) -> u64 {
+    store.status(&pipeline.name, None, None).map_or(0, |status| status.dead_letters)
 }
 
 /// Says so where letters could not be counted.

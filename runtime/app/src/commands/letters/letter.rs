@@ -58,7 +58,7 @@ pub fn to_json(pipeline: &PipelineConfig, id: &LetterId, letter: &StoredLetter) 
     put("key_encoding", key.as_ref().map(|(_, e)| *e).into());
     put("key", key.map(|(k, _)| k).into());
     let header = |h: &pelton_core::Header| {
-        let (value, encoding) = text_or_base64(&h.value);
+        let (value, encoding) = h.value().map(text_or_base64).unzip();
         json!({ "name": h.name, "value": value, "value_encoding": encoding })
     };
     put("headers", letter.headers.iter().map(header).collect());
@@ -103,8 +103,9 @@ pub fn describe(pipeline: &PipelineConfig, id: &LetterId, letter: &StoredLetter)
         letter.key.as_deref().map(|k| format!("key         {}", shown(&text_or_base64(k).0).at_most(WORD))),
     );
     let header = |h: &pelton_core::Header| {
-        let value = text_or_base64(&h.value).0;
-        format!("header      {}: {}", shown(&h.name).at_most(WORD), shown(&value).at_most(WORD))
+        let text = |value| shown(&text_or_base64(value).0).at_most(WORD).to_string();
+        let value = h.value().map_or_else(|| "(no value)".to_owned(), text);
+        format!("header      {}: {value}", shown(&h.name).at_most(WORD))
     };
     lines.extend(letter.headers.iter().map(header));
     let reason = shown(&letter.reason).keeping(Keep::Lines).at_most(TEXT).to_string();

@@ -82,12 +82,15 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
     match &pipeline.dead_letters {
         LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Box::new(stored(pipeline, store))),
         #[cfg(feature = "kafka")]
-        LettersConfig::Topics(topics) => Ok(Box::new(topics::open(pipeline, topics, store)?)),
+        LettersConfig::Topics(topics) => {
+            let there = Box::new(topics::open(pipeline, topics, store.clone())?);
+            Ok(Box::new(Both { here: stored(pipeline, store), there }))
+        }
         #[cfg(feature = "redis")]
         LettersConfig::Redis(place) => Ok(Box::new(redis::open(pipeline, place, &store)?)),
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(queue) => {
-            let there = queues::open(pipeline, queue, &store)?;
+            let there = Box::new(queues::open(pipeline, queue, &store)?);
             Ok(Box::new(Both { here: stored(pipeline, store), there }))
         }
         #[cfg(feature = "sqs")]
@@ -98,25 +101,25 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
     }
 }
 
-/// In a queue of SQS, and here those that SQS does not take. Their ids tell them apart.
-#[cfg(feature = "sqs")]
+/// Where the broker keeps them, and here those that it does not take. Their ids tell them apart.
+#[cfg(any(feature = "kafka", feature = "sqs"))]
 struct Both<'c> {
     here: Stored<'c>,
-    there: queues::InQueue<'c>,
+    there: Box<dyn Letterbox + 'c>,
 }
 
-#[cfg(feature = "sqs")]
+#[cfg(any(feature = "kafka", feature = "sqs"))]
 impl Both<'_> {
     /// Who keeps these. A page is of one kind: one place is looked at after the other.
     fn of(&self, letters: &[Found]) -> &dyn Letterbox {
         match letters.first().map(|found| &found.id) {
             Some(LetterId::Number(_)) => &self.here,
-            _ => &self.there,
+            _ => &*self.there,
         }
     }
 }
 
-#[cfg(feature = "sqs")]
+#[cfg(any(feature = "kafka", feature = "sqs"))]
 impl Letterbox for Both<'_> {
     fn each(
         &self,

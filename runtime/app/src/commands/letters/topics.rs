@@ -9,11 +9,14 @@ use crate::config::{KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress::Progress;
 use pelton_sources::kafka::{
-    KafkaProducer, KeptLetter, Outgoing, Part, Reader, Topics, kept_letter, place,
+    KafkaProducer, KeptLetter, MOST_HEADERS, Outgoing, Part, Reader, Topics, kept_letter, partition_in,
 };
 use pelton_store::{DoneLetters, Store, StoredLetter};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Headers that a replay adds.
+const MARKS: usize = 3;
 
 /// The letters of a pipeline in their topics.
 pub struct InTopics<'c> {
@@ -117,7 +120,13 @@ impl InTopics<'_> {
             let read = reader.read(topic, &[part], |record| {
                 count += 1;
                 progress.shows(count);
-                let kept = kept_letter(record);
+                let kept = match kept_letter(record) {
+                    Ok(kept) => kept,
+                    Err(unreadable) => {
+                        note!("warning: {unreadable}");
+                        return true;
+                    }
+                };
                 if done.contains(kept.partition as u32, unsigned(kept.offset)) {
                     return true;
                 }
@@ -223,13 +232,26 @@ impl<'c> Back<'c> {
         if self.producer.get().is_none() {
             drop(self.producer.set(kafka::producer(self.pipeline, self.kafka)?));
         }
-        let records: Vec<Outgoing<'_>> =
-            letters.iter().map(|found| self.returning(&found.letter)).collect();
+        let records: Vec<Outgoing<'_>> = letters.iter().map(|found| self.returning(found)).collect();
         let results = self.producer.get().map(|producer| producer.send(&records)).unwrap_or_default();
-        Ok(results.into_iter().map(|result| result.map(drop)).collect())
+        Ok(results.into_iter().map(|result| result.map(drop).map_err(|refused| refused.words)).collect())
     }
 
-    fn returning<'l>(&self, letter: &'l StoredLetter) -> Outgoing<'l> {
+    /// A message that has all the headers there may be goes back as it came, or it never would.
+    fn returning<'l>(&self, found: &'l Found) -> Outgoing<'l> {
+        let letter = &found.letter;
+        let outgoing = self.marked(letter);
+        if letter.headers.len() + MARKS <= MOST_HEADERS {
+            return outgoing;
+        }
+        note!(
+            "warning: the message of letter {} leaves no room for its id: it goes back as a new message",
+            found.id
+        );
+        Outgoing { replays: None, published_at_ms: None, ..outgoing }
+    }
+
+    fn marked<'l>(&self, letter: &'l StoredLetter) -> Outgoing<'l> {
         Outgoing {
             topic: &letter.origin,
             key: letter.key.as_deref(),
@@ -256,8 +278,7 @@ impl<'c> Back<'c> {
 }
 
 fn came_from(letter: &StoredLetter) -> Option<(&str, i32)> {
-    let (topic, partition, _) = place(&letter.message_id).filter(|(topic, ..)| *topic == letter.origin)?;
-    Some((topic, partition))
+    Some((&letter.origin, partition_in(&letter.origin, &letter.message_id)?))
 }
 
 /// Where a letter would go, in words.

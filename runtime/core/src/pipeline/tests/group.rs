@@ -200,6 +200,7 @@ fn delivery(assignment: u32, position: Position, lane: u64) -> Delivery {
         assignment,
         lease_until: None,
         instance: None,
+        unreadable: None,
     }
 }
 

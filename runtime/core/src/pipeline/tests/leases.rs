@@ -58,6 +58,7 @@ fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u8]) {
             assignment: 0,
             lease_until: Some(now.plus(LEASE_MS)),
             instance: None,
+            unreadable: None,
         };
         (delivery, Ok(Known { identity: Identity::Key([*n; 16]), key: None }))
     });

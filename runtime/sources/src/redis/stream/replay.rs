@@ -134,6 +134,7 @@ impl StreamReplay {
             assignment: 0,
             lease_until: None,
             instance: None,
+            unreadable: None,
         }
     }
 

@@ -38,6 +38,7 @@ fn arrive(state: &mut State, id: &str, lane: Option<Lane>, since: Instant) {
         assignment: 0,
         lease_until,
         instance: None,
+        unreadable: None,
     };
     state.arrive(held, make, 1);
 }
