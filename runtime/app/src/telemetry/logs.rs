@@ -3,6 +3,7 @@
 use crate::cli::LogFormat;
 use crate::output::{self, Behind, Rank};
 use pelton_core::shown::{self, Keep};
+use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::io::Write;
 use tracing::Metadata;
@@ -16,7 +17,7 @@ const OF_GUESTS: &str = "guest";
 
 /// Starts logging. `PELTON_LOG` sets levels, as in `info,guest=warn`; `info` without.
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("PELTON_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, wrong) = levels(std::env::var_os("PELTON_LOG").as_deref());
     let behind = output::write_behind();
     behind.never_wait();
     let logs = tracing_subscriber::fmt()
@@ -28,6 +29,22 @@ pub fn start(format: LogFormat) {
             logs.with_ansi(output::is_terminal_error()).fmt_fields(fields.delimited(" ")).init();
         }
         LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).init(),
+    }
+    if let Some(why) = wrong {
+        tracing::warn!(
+            "PELTON_LOG is not as levels are written, `info,guest=warn` for example: {why}; `info` holds"
+        );
+    }
+}
+
+/// The levels that are wanted, or why `info` it is.
+fn levels(wanted: Option<&OsStr>) -> (EnvFilter, Option<String>) {
+    let usual = || EnvFilter::new("info");
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return (usual(), None) };
+    match wanted.to_str().map(EnvFilter::try_new) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(why)) => (usual(), Some(why.to_string())),
+        None => (usual(), Some("it is no text in UTF-8".to_owned())),
     }
 }
 
@@ -101,5 +118,21 @@ impl Drop for Event<'_> {
             }
             _ => self.lines.behind.take(&self.text, self.rank),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::levels;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn wrong_levels_are_told() {
+        for good in [None, Some(""), Some("debug"), Some("info,guest=warn")] {
+            assert_eq!(levels(good.map(OsStr::new)).1, None, "{good:?}");
+        }
+        assert!(levels(Some(OsStr::new("info,guest=loud"))).1.is_some());
+        assert!(levels(Some(OsStr::from_bytes(b"\xff"))).1.is_some());
     }
 }

@@ -202,9 +202,12 @@ async fn begin(
     let open = move || run::open(&store, &config, &of, started);
     let opened = tokio::task::spawn_blocking(open).await.map_err(|ended| ended.to_string())?;
     let (live, job) = opened.map_err(|fail| format!("{}: {:#}", pipeline.name, fail.error))?;
+    let name = pipeline.name.clone();
     served.add(live);
-    // The worker ends: the pipeline begins at the next start.
-    drop(served.deploys.changes.send(Change::Add(Box::new(job))));
+    if served.deploys.changes.send(Change::Add(Box::new(job))).is_err() {
+        served.forget(&name);
+        return Err(format!("{name}: the worker ends, and the pipeline begins at its next start"));
+    }
     Ok(())
 }
 

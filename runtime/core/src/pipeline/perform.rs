@@ -49,6 +49,8 @@ impl Pipeline {
         if results.iter().any(Result::is_ok) {
             self.trouble = 0;
         }
+        // A port that answers for fewer than it was asked for keeps no promise: the pipeline ends rather than forget.
+        let results = results.into_iter().chain(std::iter::repeat(Err(Class::Permanent)));
         for (asker, result) in askers.into_iter().zip(results) {
             match asker {
                 Some(slot) => self.feed(slot, event(result)),
@@ -174,7 +176,8 @@ impl Pipeline {
                 };
                 self.out.publish(slot, letter);
             }
-            _ => {}
+            // A command that fits nothing would be forgotten, and its delivery wait for ever.
+            _ => self.stop(),
         }
     }
 

@@ -101,7 +101,10 @@ impl Pipeline {
     pub(super) fn extended(&mut self, batch: u64, results: Vec<Result<Time, Class>>) {
         let Some(askers) = self.out.answered(batch) else { return };
         let asked = askers.into_iter().flatten().zip(self.out.extended(batch));
-        for ((slot, receipt), result) in asked.zip(results) {
+        // What is not answered is asked for again.
+        for ((slot, receipt), result) in
+            asked.zip(results.into_iter().chain(std::iter::repeat(Err(Class::Transient))))
+        {
             let Some(leases) = &mut self.leases else { return };
             // A newer receipt has a lease of its own, and an ended delivery none.
             if self.entries.get(slot).is_none_or(|e| e.receipt != receipt) {

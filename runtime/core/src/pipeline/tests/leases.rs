@@ -1,6 +1,7 @@
 //! Lanes whose leases end, at a broker that keeps their order.
 
 use crate::message::{Delivery, Identity, Lane, Message, Receipt, Time};
+use crate::outcome::Outcome;
 use crate::pipeline::{Command, Input, Known, Pipeline, Rules};
 use crate::ports::{Capabilities, Claim, Class, Settle, Verdict};
 use crate::retry::RetryPolicy;
@@ -111,4 +112,40 @@ fn leases_of_a_lane_that_end_together_settle_nothing() {
     let commands = pipeline.flush(Time(LEASE_MS));
     assert_eq!(settled(&commands), []);
     assert!(!commands.iter().any(|c| matches!(c, Command::Claim { .. })), "nothing is started either");
+}
+
+#[test]
+fn a_port_that_answers_for_fewer_than_it_was_asked_for_ends_the_pipeline_and_forgets_nothing() {
+    let mut pipeline = pipeline();
+    receive(&mut pipeline, Time(0), &[1]);
+    started(&mut pipeline, Time(0));
+    let outcomes = vec![(0, Outcome::Ok)];
+    pipeline.apply(Time(1), Input::Handled { chunk: 1, handler: "sha256:0".into(), outcomes });
+    let commands = pipeline.flush(Time(1));
+    let batch = commands.iter().find_map(|command| match command {
+        Command::Complete { batch, .. } => Some(*batch),
+        _ => None,
+    });
+    let batch = batch.expect("it is completed");
+    pipeline.apply(Time(2), Input::Stored { batch, results: Vec::new() });
+    assert!(pipeline.flush(Time(2)).iter().any(|command| matches!(command, Command::Stop)));
+}
+
+#[test]
+fn a_lease_that_nothing_was_said_of_is_asked_for_again() {
+    let mut pipeline = pipeline();
+    receive(&mut pipeline, Time(0), &[1, 2, 3]);
+    started(&mut pipeline, Time(0));
+    let asked = |commands: &[Command]| {
+        let of = |command: &Command| match command {
+            Command::Extend { batch, items } => Some((*batch, items.clone())),
+            _ => None,
+        };
+        commands.iter().find_map(of)
+    };
+    let (batch, all) = asked(&pipeline.flush(Time(100))).expect("all are extended");
+    assert_eq!(all.len(), 3);
+    pipeline.apply(Time(100), Input::Extended { batch, results: vec![Ok(Time(400))] });
+    let again = (100..LEASE_MS).find_map(|ms| asked(&pipeline.flush(Time(ms))));
+    assert_eq!(again.map(|(_, items)| items), Some(vec![Receipt(2), Receipt(3)]));
 }
