@@ -1,5 +1,7 @@
 //! Files and standard input that are read whole: never more of them than a bound, whatever they are.
 
+pub mod lines;
+
 use pelton_core::shown::path as shown_path;
 use std::fmt;
 use std::fs::File;

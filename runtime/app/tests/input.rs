@@ -99,7 +99,9 @@ fn the_value_of_a_raw_setting_is_never_printed() {
         "sasl.oauthbearer.config",
         "plugin.library.paths",
     ] {
-        for value in ["s3cr3t", "a,s3cr3t,b", "s3cr3t=s3cr3t", "-----BEGIN s3cr3t"] {
+        for value in
+            ["s3cr3t", "a,s3cr3t,b", "s3cr3t=s3cr3t", "-----BEGIN s3cr3t", "${PW:-s3cr3t}", "a${s3cr3t!}b"]
+        {
             let text = format!(
                 "[pipelines.orders.handler]\ncomponent = \"good.wasm\"\n[pipelines.orders.source]\ntype = \"kafka\"\nbootstrap_servers = \"localhost:1\"\ngroup_id = \"g\"\ntopics = [\"t\"]\nlibrdkafka = {{ \"{name}\" = \"{value}\" }}\n"
             );

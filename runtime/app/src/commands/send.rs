@@ -1,15 +1,13 @@
 //! `pelton send`.
 
-mod lines;
-
 use super::brokers::target::{self, Target};
 use super::{find, load, table};
 use crate::cli::SendArgs;
 use crate::config::Config;
 use crate::exit::{Fail, Outcome};
+use crate::input::lines::{Line, Lines};
 use crate::input::{self, Unread};
 use crate::telemetry::progress::Progress;
-use lines::{Line, Lines};
 use pelton_core::Header;
 use pelton_core::shown::path as shown_path;
 use pelton_store::NewMessage;

@@ -49,17 +49,19 @@ fn is_name(name: &str) -> bool {
     all && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
-/// `${X-d}`, `${#X}`, `${X%.txt}` and the like: with the form that is meant, where one can be told.
+/// `${X-d}`, `${#X}`, `${X%.txt}` and the like: with the form that is meant, where one can be told. What stands there is
+/// not repeated: it may be a part of a password that has a dollar sign.
 fn misnamed(inside: &str) -> String {
     let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inside.len());
     let (name, rest) = inside.split_at(end);
-    let operator =
-        OF_SHELLS.iter().find_map(|operator| rest.strip_prefix(operator).map(|word| (*operator, word)));
+    let operator = OF_SHELLS.iter().find(|operator| rest.starts_with(**operator));
     match operator {
-        Some((operator, word)) if is_name(name) => not_a_shell(inside, name, operator, word),
-        Some(_) | None => format!(
-            "refers to `${{{inside}}}`, which is no variable's name; write `${{NAME}}` or `${{NAME:default}}`"
-        ),
+        Some(operator) if is_name(name) => not_a_shell(name, operator, operator),
+        Some(_) | None => {
+            "has a `${...}` with something else in it than a variable's name; write `${NAME}` or \
+             `${NAME:default}`, and `$$` for a dollar sign"
+                .to_owned()
+        }
     }
 }
 
@@ -71,22 +73,19 @@ fn refuse_what_shells_mean(name: &str, default: &str) -> Result<(), String> {
             "has a reference within the default of `${{{name}:...}}`; a default is a plain text, without another `${{`"
         ));
     }
-    for operator in OF_SHELLS {
-        if let Some(word) = default.strip_prefix(operator) {
-            return Err(not_a_shell(&format!("{name}:{default}"), name, operator, word));
-        }
-    }
-    Ok(())
+    let operator = OF_SHELLS.iter().find(|operator| default.starts_with(**operator));
+    operator.map_or(Ok(()), |operator| Err(not_a_shell(name, operator, &format!(":{operator}"))))
 }
 
-fn not_a_shell(inside: &str, name: &str, operator: &str, word: &str) -> String {
+/// The default may be a secret, and is not repeated.
+fn not_a_shell(name: &str, operator: &str, written: &str) -> String {
     let meant = match operator {
-        "-" | "=" => format!("for a default write `${{{name}:{word}}}`"),
-        "?" => format!("write `${{{name}}}`: without a default, a variable that is not set is an error"),
+        "-" | "=" => format!("for a default write `${{{name}:default}}`"),
+        "?" => format!("write `${{{name}}}`: a variable without a default has to be set"),
         _ => format!("write `${{{name}}}`, or `${{{name}:default}}`"),
     };
     format!(
-        "refers to `${{{inside}}}`, which is a form of shells; {meant}. (A default cannot begin with one of - = ? +)"
+        "refers to `${{{name}{written}...}}`, which is a form of shells; {meant}. A default cannot begin with `-`, `=`, `?` or `+`"
     )
 }
 
@@ -110,13 +109,13 @@ mod tests {
         let set = |_: &str| Some("v".to_owned());
         let unset = |_: &str| None;
         for (text, right) in [
-            ("${X:-d}", "`${X:d}`"),
-            ("${X-d}", "`${X:d}`"),
-            ("${X:=d}", "`${X:d}`"),
-            ("${X=d}", "`${X:d}`"),
+            ("${X:-s3cr3t}", "`${X:default}`"),
+            ("${X-s3cr3t}", "`${X:default}`"),
+            ("${X:=s3cr3t}", "`${X:default}`"),
+            ("${X=s3cr3t}", "`${X:default}`"),
             ("a${X:?must be set}b", "`${X}`"),
             ("${X?must be set}", "`${X}`"),
-            ("${X:+d}", "`${X}`"),
+            ("${X:+s3cr3t}", "`${X}`"),
             ("${X+d}", "`${X}`"),
             ("${X:${Y}}", "without another"),
             ("${X:a${Y:b}}", "without another"),
@@ -131,10 +130,12 @@ mod tests {
             ("${1}", "`${NAME}`"),
             ("${@}", "`${NAME}`"),
             ("${ X }", "`${NAME}`"),
+            ("a${s3cr3t!}b", "`$$`"),
         ] {
             for env in [&set as Lookup<'_>, &unset] {
                 let refused = expand(text, env).unwrap_err();
                 assert!(refused.contains(right), "{text}: {refused}");
+                assert!(!refused.contains("s3cr3t"), "{text}: {refused}");
             }
         }
     }

@@ -10,9 +10,10 @@ mod worker;
 
 use super::{Project, build};
 use crate::exit::{Fail, Outcome};
+use crate::input::lines::{Line, Lines};
+use crate::signals;
 use files::Files;
 use queue::Place;
-use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -28,8 +29,8 @@ pub enum Event {
     Log(String),
     /// The worker has ended.
     Ended,
-    /// A line that somebody has typed.
-    Typed(String),
+    /// A line that somebody has typed, or why it is no message.
+    Typed(Result<String, String>),
     /// A build is done.
     Built(Result<build::Built, Fail>),
 }
@@ -38,8 +39,11 @@ pub enum Event {
 pub fn run(project: &Project) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends at once, whatever the loop waits for.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
+    signals::are_heard();
     build::want_tools(project)?;
     let place = Place::make(project)?;
     let (events, heard) = channel();
@@ -71,7 +75,7 @@ impl Loop {
         while !stop.load(Ordering::SeqCst) {
             match heard.recv_timeout(LOOK) {
                 Ok(Event::Log(line)) => show::log(&line),
-                Ok(Event::Typed(line)) => self.typed(&line)?,
+                Ok(Event::Typed(line)) => self.typed(line),
                 Ok(Event::Built(built)) => self.built(built)?,
                 Ok(Event::Ended) if self.worker.is_some() => {
                     return Err(Fail::refused("the worker has ended: what it said last, above, is why"));
@@ -134,20 +138,39 @@ impl Loop {
         Ok(())
     }
 
-    fn typed(&mut self, line: &str) -> Outcome {
-        if !line.trim().is_empty() {
-            self.place.send(line)?;
+    fn typed(&mut self, line: Result<String, String>) {
+        let sent = match line {
+            Ok(line) if line.trim().is_empty() => return,
+            Ok(line) => self.place.send(&line).map_err(|why| format!("{:#}", why.error)),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = sent {
+            show::say(&format!("the line was not sent: {why}"));
         }
-        Ok(())
     }
 }
+
+/// What a word of a command may have, and a line is sent as one.
+const LINE: usize = 100_000;
 
 /// Lines of standard input, until it ends.
 fn read_lines(events: Sender<Event>) {
     std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
-            let Ok(line) = line else { return };
-            if events.send(Event::Typed(line)).is_err() {
+        let mut lines = Lines::of(std::io::stdin().lock(), LINE);
+        loop {
+            let (typed, failed) = match lines.next() {
+                Ok(None) => return,
+                Ok(Some(Line::Body(line))) => {
+                    (String::from_utf8(line).map_err(|_| "it is no text in UTF-8".to_owned()), false)
+                }
+                Ok(Some(Line::TooLong(size))) => (
+                    Err(format!("it has {size} bytes; `pelton send --file` takes more than {LINE}")),
+                    false,
+                ),
+                Err(error) => (Err(format!("standard input cannot be read any more: {error}")), true),
+            };
+            // The loop has ended when nobody hears it.
+            if events.send(Event::Typed(typed)).is_err() || failed {
                 return;
             }
         }

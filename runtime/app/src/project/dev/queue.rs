@@ -60,7 +60,7 @@ impl Place {
     /// The command cannot be started. What it refuses it says itself.
     pub fn send(&self, body: &str) -> Result<(), Fail> {
         Command::new(std::env::current_exe()?)
-            .args(["send", &self.pipeline, "--body", body, "--config"])
+            .args(["send", &self.pipeline, &format!("--body={body}"), "--config"])
             .arg(&self.config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
