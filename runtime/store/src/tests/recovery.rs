@@ -1,7 +1,8 @@
 //! After a process has died.
 
 use super::support::*;
-use pelton_core::ports::{Class, Release, Verdict};
+use pelton_core::Delivery;
+use pelton_core::ports::{ClaimItem, Class, Ledger, Release, Verdict};
 
 #[tokio::test]
 async fn what_was_started_is_suspect_and_counted_once_however_often_it_is_recovered() {
@@ -29,6 +30,35 @@ async fn what_was_started_is_suspect_and_counted_once_however_often_it_is_recove
         after.store.ledger_show(NAME, Some(NAME), &held[0].message.id).unwrap().unwrap().attempts,
         0
     );
+}
+
+/// Others have received these so often that each has its last attempt here. Two die with a third.
+#[tokio::test]
+async fn what_others_counted_is_not_held_against_who_died_in_company() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    worker.send(&numbers(0..3));
+    let held = worker.take(3).await;
+    let started = async |worker: &Worker, deliveries: &[Delivery], alone| {
+        let item =
+            |d: &Delivery| ClaimItem { identity: identity(d), message: d.message.clone(), attempts: 4 };
+        let verdicts = worker.ledger.claim(deliveries.iter().map(item).collect(), alone).await.unwrap();
+        let attempt = |verdict| match verdict {
+            Verdict::Fresh { attempt, .. } => attempt,
+            other => panic!("{other:?}"),
+        };
+        verdicts.into_iter().map(attempt).collect::<Vec<u32>>()
+    };
+    assert_eq!(started(&worker, &held, false).await, [5, 5, 5]);
+    let copy = copy_of(dir.path());
+    let after = Worker::open(copy.path());
+    let held = after.take(3).await;
+    assert_eq!(started(&after, &held[..1], true).await, [5], "one start is left to each, alone");
+    let copy = copy_of(copy.path());
+    let again = Worker::open(copy.path());
+    let held = again.take(3).await;
+    assert_eq!(started(&again, &held[..1], true).await, [6], "it has died alone");
+    assert_eq!(started(&again, &held[1..2], true).await, [5]);
 }
 
 #[tokio::test]

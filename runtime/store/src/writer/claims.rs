@@ -42,10 +42,11 @@ pub fn claim(
     how: How,
 ) -> rusqlite::Result<Claimed> {
     let mut verdicts = Vec::with_capacity(items.len());
-    let mut started = Vec::with_capacity(items.len());
+    let (mut started, mut recorded) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
     let mut completed = if how.redo { Vec::new() } else { completed(db, pipeline, items)? }.into_iter();
     for (index, item) in (0u32..).zip(items) {
         let past = past(db, pipeline, item.identity)?;
+        let own = past.as_ref().map_or(0, |past| past.attempts).saturating_add(1);
         let ended = match item.identity {
             _ if how.redo => None,
             Identity::Key(_) => completed.next().unwrap_or(false).then_some(Verdict::Duplicate),
@@ -56,12 +57,16 @@ pub fn claim(
             Verdict::Fresh { attempt, .. } => Some((item.identity, attempt)),
             _ => None,
         });
+        if let Verdict::Fresh { attempt, .. } = verdict {
+            // Who dies in company may not be to blame: what others counted is held against it when it is alone.
+            recorded.push((item.identity, if items.len() == 1 { attempt } else { own }));
+        }
         verdicts.push(verdict);
     }
-    let count = started.iter().flatten().count();
+    let count = recorded.len();
     if count > 0 {
         let sql = "INSERT INTO started(chunk, pipeline, count, items) VALUES (?1, ?2, ?3, ?4)";
-        let record = encode_items(started.iter().flatten().copied());
+        let record = encode_items(recorded.into_iter());
         db.prepare_cached(sql)?.execute(params![chunk as i64, pipeline.id, count as i64, record])?;
     }
     Ok(Claimed { chunk, verdicts, items: started })
