@@ -3,6 +3,7 @@
 mod basics;
 mod crash;
 mod full;
+mod hostile;
 mod letters;
 mod lost;
 mod outage;

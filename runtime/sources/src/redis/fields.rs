@@ -120,9 +120,8 @@ pub fn message(
     let replay = named(letter::REPLAY);
     let packed = text(HEADERS).and_then(|text| unpacked(&text)).unwrap_or_default();
     let is_ours = |name: &[u8]| name.starts_with(letter::PREFIX.as_bytes());
-    let is_key = |name: &[u8]| names.key.as_ref().is_some_and(|key| name == key.as_bytes());
     let own: Vec<Field> = fields.into_iter().filter(|(name, _)| !is_ours(name)).collect();
-    let (body, mut headers) = body_and_headers(own, names.body.as_deref(), is_key);
+    let (body, mut headers) = body_and_headers(own, names);
     headers.extend(packed);
     headers.extend(replay.iter().map(|value| Header::new(letter::REPLAY, value.clone())));
     let lane = key.as_deref().map(lane);
@@ -140,28 +139,32 @@ pub fn message(
     (message, lane)
 }
 
-fn body_and_headers(
-    mut own: Vec<Field>,
-    body: Option<&str>,
-    is_key: impl Fn(&[u8]) -> bool,
-) -> (Option<Vec<u8>>, Vec<Header>) {
-    let is_body = |(name, _): &Field, body: &str| name == body.as_bytes();
-    if let Some(body) = body {
-        let at = own.iter().position(|field| is_body(field, body));
-        let found = at.map(|at| own.remove(at).1);
-        let header = |(name, value): Field| Header::of_bytes(&name, Some(&value));
-        return (found, own.into_iter().filter(|(name, _)| !is_key(name)).map(header).collect());
+/// The body, and what is neither that nor the key. Of several fields with such a name the first is it.
+fn body_and_headers(own: Vec<Field>, names: &Names) -> (Option<Vec<u8>>, Vec<Header>) {
+    let first = |wanted: &str| own.iter().position(|(name, _)| name == wanted.as_bytes());
+    let key_at = names.key.as_deref().and_then(first);
+    let Some(body) = &names.body else {
+        let mut others = own.iter().enumerate().filter(|(at, _)| Some(*at) != key_at);
+        let body = match (others.next(), others.next()) {
+            (None, _) => None,
+            (Some((_, (_, only))), None) => Some(only.clone()),
+            (Some(_), Some(_)) => Some(as_json(&own)),
+        };
+        return (body, Vec::new());
+    };
+    let (body_at, mut found, mut headers) = (first(body), None, Vec::new());
+    for (at, (name, value)) in own.into_iter().enumerate() {
+        if Some(at) == body_at {
+            found = Some(value);
+        } else if Some(at) != key_at {
+            headers.push(Header::of_bytes(&name, Some(&value)));
+        }
     }
-    let mut others = own.iter().filter(|(name, _)| !is_key(name));
-    match (others.next(), others.next()) {
-        (None, _) => (None, Vec::new()),
-        (Some((_, only)), None) => (Some(only.clone()), Vec::new()),
-        (Some(_), Some(_)) => (Some(as_json(&own)), Vec::new()),
-    }
+    (found, headers)
 }
 
 /// All fields as one object. A name that comes again has a list, in order; bytes that are no text are
-/// `{"base64": "..."}`.
+/// `{"base64": "..."}`, and in a name what headers make of them.
 fn as_json(fields: &[Field]) -> Vec<u8> {
     let mut all: Map<String, Value> = Map::new();
     for (name, value) in fields {
@@ -169,7 +172,7 @@ fn as_json(fields: &[Field]) -> Vec<u8> {
             Ok(text) => json!(text),
             Err(_) => json!({ "base64": STANDARD.encode(value) }),
         };
-        match all.entry(String::from_utf8_lossy(name).into_owned()) {
+        match all.entry(Header::of_bytes(name, None).name) {
             serde_json::map::Entry::Vacant(place) => drop(place.insert(value)),
             serde_json::map::Entry::Occupied(mut place) => match place.get_mut() {
                 Value::Array(list) => list.push(value),
@@ -269,6 +272,11 @@ mod tests {
         assert_eq!((&*only.body, only.key.as_deref()), (&b"x"[..], Some(&b"c"[..])));
         let all = read(&[("a", b"1"), ("b", b"2"), ("a", &[0xff])], &names(None, None));
         assert_eq!(String::from_utf8(all.body).unwrap(), r#"{"a":["1",{"base64":"/w=="}],"b":"2"}"#);
+        let twice = [("k", &b"c"[..]), ("data", b"x"), ("k", b"d"), ("data", b"y")];
+        let both = read(&twice, &names(Some("data"), Some("k")));
+        let left: Vec<(&str, &[u8])> = both.headers.iter().map(|h| (&*h.name, &*h.value)).collect();
+        assert_eq!((&*both.body, both.key.as_deref()), (&b"x"[..], Some(&b"c"[..])));
+        assert_eq!(left, [("k", &b"d"[..]), ("data", b"y")], "nothing is dropped");
         let none = read(&[("a", b"1")], &names(Some("data"), None));
         assert!(none.tombstone && none.body.is_empty());
     }
