@@ -104,3 +104,29 @@ fn a_worker_of_an_empty_list_goes_on_when_there_is_room_again() {
     until("all is well", || status(&site)["trouble"].is_null().then_some(()));
     worker.stop();
 }
+
+/// They need as much memory as their messages, which stay until they are written.
+#[test]
+fn letters_that_a_full_server_takes_none_of_are_kept_here_and_go_back() {
+    for kept in ["stream", "list"] {
+        let redis = Redis::start();
+        redis.push(LIST, &vec![b"no order".to_vec(); 300]);
+        fill(&redis);
+        let source =
+            format!("source = {{ type = \"redis-list\", url = \"{}\", list = \"{LIST}\" }}", redis.url());
+        let pipeline = crate::pipeline(&format!("max_in_flight = 10\n{source}"));
+        let site = site(pipeline.with("dead_letter", &format!("{kept} = \"letters\"")));
+        let (worker, _) = site.until_empty();
+        assert!(worker.log.lines().iter().any(|line| line.says("They are kept in data_dir")));
+        assert_eq!((redis.run::<u64>("LLEN", &[LIST]), site.letters("orders").len()), (0, 300));
+        assert_eq!(status(&site)["dead_letters"], 300);
+        assert!(!site.run(&["dlq", "replay", "orders", "--all"]).status.success(), "there is no room");
+        assert_eq!((redis.run::<u64>("LLEN", &[LIST]), site.letters("orders").len()), (0, 300));
+        let _: () = redis.run("CONFIG", &["SET", "maxmemory", "0"]);
+        site.done(&["dlq", "replay", "orders", "--all"]);
+        assert_eq!((redis.run::<u64>("LLEN", &[LIST]), site.letters("orders").len()), (300, 0));
+        site.until_empty();
+        assert_eq!(redis.run::<u64>(if kept == "list" { "LLEN" } else { "XLEN" }, &["letters"]), 300);
+        assert_eq!(site.letters("orders").len(), 300);
+    }
+}

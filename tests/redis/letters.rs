@@ -91,6 +91,26 @@ fn letters_in_the_data_directory_go_back_into_the_stream() {
     assert_eq!(site.letters("orders").len(), 1, "it failed again");
 }
 
+/// What the ledger knows of a letter is of use for as long as its message may come again, and no longer.
+#[test]
+fn what_is_known_of_letters_goes_with_completed_keys() {
+    let redis = Redis::start();
+    let bad = vec![("customer", b"c".to_vec()), ("body", b"no order".to_vec())];
+    redis.add(STREAM, &vec![bad; 50]);
+    let kept = stream(&redis.url(), "").with("dead_letter", "stream = \"letters\"");
+    let site = site(kept.with("dedup", "key = \"message-id\"\nexpires_after = \"1s\""));
+    let known = || {
+        let db = rusqlite::Connection::open(site.data().join("pelton.db")).expect("it is there");
+        db.query_row("SELECT count(*) FROM attempts", [], |row| row.get::<_, i64>(0))
+            .expect("it is counted")
+    };
+    site.until_empty();
+    assert_eq!(redis.run::<u64>("XLEN", &["letters"]), 50);
+    let worker = site.worker();
+    pelton_tests::wait::until("they are forgotten", || (known() == 0).then_some(()));
+    worker.stop();
+}
+
 /// No ack goes before its letter is there.
 #[test]
 fn a_target_that_takes_no_letter_holds_the_message_back() {

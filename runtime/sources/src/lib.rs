@@ -14,7 +14,7 @@ pub mod redis;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 
-#[cfg(any(feature = "kafka", feature = "sqs"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 mod fate;
 
 #[cfg(any(feature = "redis", feature = "sqs"))]

@@ -7,6 +7,7 @@ use super::kept::{KeptLetter, LetterPlace, of_element, of_entry};
 use super::list::{End, Keys};
 use super::number::Count;
 use super::server::{ANSWER, Server};
+use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use std::cell::RefCell;
 use tokio::runtime::Runtime;
@@ -72,12 +73,14 @@ impl Client {
         self.run(async |connection| facts::list(connection, list, &keys).await)
     }
 
-    /// Adds messages to a stream, in order; for each its entry's id, or why it was refused, in words.
+    /// Adds messages to a stream, in order; for each its entry's id, or why it was refused, in words. What another one is
+    /// refused for does not concern it.
     pub fn add(&self, stream: &str, names: &Names, batch: &[Outgoing]) -> Vec<Result<String, String>> {
         let ready: Vec<Result<Vec<Field>, String>> =
             batch.iter().map(|message| fields(message, names)).collect();
         let added = self.run(async |connection| {
             let mut pipe = redis::pipe();
+            pipe.ignore_errors();
             for fields in ready.iter().flatten() {
                 let command = pipe.cmd("XADD").arg(stream).arg("*");
                 for (name, value) in fields {
@@ -87,14 +90,22 @@ impl Client {
             if pipe.is_empty() {
                 Ok(Vec::new())
             } else {
-                Ok(pipe.query_async::<Vec<String>>(connection).await?)
+                let answers: Vec<RedisResult<String>> = pipe.query_async(connection).await?;
+                match answers.first() {
+                    // It is the server then, and no message: it may be the primary no more.
+                    Some(Err(error)) if answers.iter().all(Result::is_err) => Err(Fault::of(error)),
+                    _ => Ok(answers),
+                }
             }
         });
         let mut added = added.map(Vec::into_iter);
         let result = |ready: Result<Vec<Field>, String>| {
             ready?;
             match &mut added {
-                Ok(ids) => ids.next().ok_or_else(|| "the server did not say whether it has it".to_owned()),
+                Ok(ids) => {
+                    let told = ids.next().ok_or("the server did not say whether it has it")?;
+                    told.map_err(|error| Fault::of(&error).words)
+                }
                 Err(why) => Err(why.clone()),
             }
         };
@@ -104,15 +115,15 @@ impl Client {
     /// Pushes bodies to the end of a list that is not popped, in order.
     ///
     /// # Errors
-    /// In words: none may be there, or all.
+    /// In words: none is there, unless the answer was lost.
     pub fn push(&self, list: &str, pop: End, bodies: &[&[u8]]) -> Answer<()> {
+        if bodies.is_empty() {
+            return Ok(());
+        }
         let push = if pop == End::Right { "LPUSH" } else { "RPUSH" };
         self.run(async |connection| {
-            let mut pipe = redis::pipe();
-            for body in bodies {
-                pipe.cmd(push).arg(list).arg(*body).ignore();
-            }
-            Ok(pipe.query_async::<()>(connection).await?)
+            // In one piece.
+            Ok(redis::cmd(push).arg(list).arg(bodies).query_async::<()>(connection).await?)
         })
     }
 

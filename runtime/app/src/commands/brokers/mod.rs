@@ -120,7 +120,10 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
             Some(uncounted(pipeline, there.map(|there| there + kept_here(pipeline, store))))
         }
         #[cfg(feature = "redis")]
-        LettersConfig::Redis(place) => redis::count_letters(pipeline, place),
+        LettersConfig::Redis(place) => {
+            let there = redis::count_letters(pipeline, place)?;
+            Some(there.map(|there| there.saturating_add(kept_here(pipeline, store))))
+        }
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(_) => {
             let there = sqs::count_letters(pipeline);
@@ -132,7 +135,7 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
 }
 
 /// The letters that the broker did not take.
-#[cfg(any(feature = "kafka", feature = "sqs"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 fn kept_here(pipeline: &PipelineConfig, store: &Store) -> u64 {
     store.status(&pipeline.name, None, None).map_or(0, |status| status.dead_letters)
 }

@@ -138,8 +138,8 @@ pub fn letters(
 ) -> Result<Arc<dyn DeadLetters>, Fail> {
     let SourceConfig::Redis(redis) = &pipeline.source else { return Ok(Arc::new(ledger.clone())) };
     let server = redis.server(place.key()).map_err(|why| refused(pipeline, &why))?;
-    let noted = Arc::new(NotedLetters(ledger.clone()));
-    Ok(Arc::new(RedisLetters::new(&pipeline.name, server, place.clone(), noted)))
+    let (noted, otherwise) = (Arc::new(NotedLetters(ledger.clone())), Arc::new(ledger.clone()));
+    Ok(Arc::new(RedisLetters::new(&pipeline.name, server, place.clone(), noted, otherwise)))
 }
 
 /// The server of a key, for a command that waits.

@@ -87,7 +87,10 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
             Ok(Box::new(Both { here: stored(pipeline, store), there }))
         }
         #[cfg(feature = "redis")]
-        LettersConfig::Redis(place) => Ok(Box::new(redis::open(pipeline, place, &store)?)),
+        LettersConfig::Redis(place) => {
+            let there = Box::new(redis::open(pipeline, place, &store)?);
+            Ok(Box::new(Both { here: stored(pipeline, store), there }))
+        }
         #[cfg(feature = "sqs")]
         LettersConfig::Sqs(queue) => {
             let there = Box::new(queues::open(pipeline, queue, &store)?);
@@ -102,13 +105,13 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
 }
 
 /// Where the broker keeps them, and here those that it does not take. Their ids tell them apart.
-#[cfg(any(feature = "kafka", feature = "sqs"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 struct Both<'c> {
     here: Stored<'c>,
     there: Box<dyn Letterbox + 'c>,
 }
 
-#[cfg(any(feature = "kafka", feature = "sqs"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 impl Both<'_> {
     /// Who keeps these. A page is of one kind: one place is looked at after the other.
     fn of(&self, letters: &[Found]) -> &dyn Letterbox {
@@ -119,7 +122,7 @@ impl Both<'_> {
     }
 }
 
-#[cfg(any(feature = "kafka", feature = "sqs"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 impl Letterbox for Both<'_> {
     fn each(
         &self,
