@@ -4,7 +4,7 @@
 //! session is over, and not before.
 
 use pelton_core::ports::{Capabilities, Later, Source};
-use pelton_sources::kafka::{KafkaOptions, KafkaSource, Order};
+use pelton_sources::kafka::{KafkaOptions, KafkaSource, KnownTopic, Order};
 use pelton_store::Store;
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
 use pelton_tests::kafka::Broker;
@@ -130,6 +130,8 @@ impl Open {
             revoke_timeout: Duration::from_secs(5),
             forget: Arc::new(move |partition| forgets.forget_positions(partition)),
             settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
+            topic_is: Arc::new(|_, _| Some(KnownTopic::default())),
+            completed: Arc::new(|_, _| Some(0)),
         });
         let source: Arc<dyn Source> = Arc::new(source.expect("the source opens"));
         let pipeline = Arc::new(pipeline);

@@ -1,5 +1,6 @@
 //! Kafka: the real binary on a real broker.
 
+mod anew;
 mod basics;
 mod content;
 mod crash;

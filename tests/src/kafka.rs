@@ -198,6 +198,22 @@ impl Broker {
         });
     }
 
+    /// Adds partitions to a topic, until there are so many.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn partitions_to(&self, name: &str, count: usize) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("a client can be made");
+        let options = AdminOptions::new().operation_timeout(Some(ASK));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let more = [NewPartitions::new(name, count)];
+        let made = runtime.block_on(admin.create_partitions(&more, &options)).expect("the broker answers");
+        made.into_iter().for_each(|one| drop(one.expect("they are added")));
+        crate::wait::until("they are there", || (self.partitions(name) == count).then_some(()));
+    }
+
     /// Deletes the records of a partition before an offset, as its retention does.
     ///
     /// # Panics
@@ -269,6 +285,15 @@ impl Broker {
     /// # Panics
     /// When that fails.
     pub fn transact(&self, topic: &str, records: &[Record], commit: bool) {
+        end_transaction(&self.open_transaction(topic, records), commit);
+    }
+
+    /// Produces records in a transaction that stays open until what is returned ends it.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn open_transaction(&self, topic: &str, records: &[Record]) -> BaseProducer {
         let mut config = self.client();
         let producer: BaseProducer =
             config.set("transactional.id", "tests").create().expect("a producer can be made");
@@ -281,8 +306,7 @@ impl Broker {
             producer.send(one).map_err(|(error, _)| error).expect("it is taken");
         }
         producer.flush(PATIENCE).expect("all are there");
-        let ended = if commit { producer.commit_transaction(ASK) } else { producer.abort_transaction(ASK) };
-        ended.expect("it ends");
+        producer
     }
 
     /// How many partitions a topic has; 0 when there is no such topic.
@@ -345,6 +369,15 @@ impl Broker {
             .map(|p| offset(found.find_partition(topic, p).expect("asked for").offset()))
             .collect()
     }
+}
+
+/// Commits or aborts the transaction that a producer has open.
+///
+/// # Panics
+/// When that fails.
+pub fn end_transaction(producer: &BaseProducer, commit: bool) {
+    let ended = if commit { producer.commit_transaction(ASK) } else { producer.abort_transaction(ASK) };
+    ended.expect("it ends");
 }
 
 fn at(topic: &str, partition: i32, offset: i64) -> TopicPartitionList {

@@ -26,6 +26,7 @@ pub use clock::{SystemClock, WallClock};
 pub use error::StoreError;
 pub use ledger::key::{digest, ledger_key};
 pub use ledger::show::LedgerEntry;
+pub use ledger::topics::TopicBefore;
 pub use ledger::{NotedLetters, PipelineOptions, PipelineStore};
 pub use letters::elsewhere::DoneLetters;
 pub use letters::{LetterFilter, StoredLetter};

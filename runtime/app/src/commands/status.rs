@@ -30,6 +30,9 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
                 paragraph(&format!("{name}:"));
                 let (heading, rows) = brokers::table(parts, worker.is_some());
                 table::print(&heading, &rows);
+                for remark in parts.iter().filter_map(|part| part.json["remark"].as_str()) {
+                    say!("{remark}");
+                }
             }
             None if !counted.is_empty() => paragraph(&format!("{name}:")),
             None => {}

@@ -3,11 +3,16 @@
 //! over records, or back, without a word.
 
 use super::context::{Context, advice, is_of_connection};
-use super::state::Shared;
+use super::state::{Group, Shared};
+use super::topic_id::Mark;
+use super::topics::partitions_of;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 /// How long the broker may take for one answer.
@@ -17,41 +22,60 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// How long partitions may be asked for where they begin: the group waits meanwhile.
 const IN_ALL: Duration = Duration::from_secs(10);
 
-/// The partitions that are new to the group.
-#[derive(Debug, Default)]
-pub struct Beginnings(pub BTreeSet<(String, i32)>);
+/// What the group had committed in a partition when it was assigned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub offset: i64,
+    pub mark: Mark,
+}
+
+/// Where a partition begins, as the library is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beginning {
+    pub offset: Offset,
+    /// None when it is new to the group.
+    pub found: Option<Found>,
+}
+
+/// By topic and number. One that is not among these is not to be read.
+pub type Beginnings = BTreeMap<(String, i32), Beginning>;
 
 impl Context {
     /// Says where each assigned partition begins. Waits for the broker as long as the group lets it.
-    ///
-    /// A partition without a committed offset is new to the group, whatever the ledger has of one of
-    /// that name: a topic that was deleted and made again counts its offsets from 0. Nothing of it may
-    /// be hidden. (The same is seen when the broker has let the group's offsets expire; then what the
-    /// ledger knew is handled again, which is said.)
     pub fn begin(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> Beginnings {
-        let mut beginnings = Beginnings::default();
+        let mut beginnings = Beginnings::new();
         let Some(committed) = self.until_told(consumer, || committed(consumer, list)) else {
             return beginnings;
         };
         let until = Instant::now() + IN_ALL;
         for element in committed.elements() {
             let (topic, number) = (element.topic(), element.partition());
-            let offset = match element.offset() {
+            let beginning = match element.offset() {
                 Offset::Offset(offset) => {
                     self.settled(topic, number, offset);
-                    Offset::Offset(offset)
+                    let found = Found { offset, mark: Mark::of(&metadata(&element)) };
+                    Beginning { offset: Offset::Offset(offset), found: Some(found) }
                 }
                 _ if self.shared.options.auto_offset_reset == "error" => {
                     self.refuse_to_choose(topic, number);
                     continue;
                 }
                 _ => {
-                    self.forget(topic, number);
-                    beginnings.0.insert((topic.to_owned(), number));
-                    self.beginning(consumer, topic, number, until)
+                    let Some(latest) = self.takes_latest(consumer, &committed, topic, number) else {
+                        return beginnings;
+                    };
+                    let patience = until.saturating_duration_since(Instant::now()).min(ASK);
+                    Beginning {
+                        offset: end_of(consumer, &self.shared, (topic, number), latest, patience),
+                        found: None,
+                    }
                 }
             };
-            drop(list.set_partition_offset(topic, number, offset));
+            if let Err(error) = list.set_partition_offset(topic, number, beginning.offset) {
+                tracing::error!(pipeline = %self.shared.options.pipeline, topic, partition = number, %error, "the client takes no offset for a partition: the worker stops");
+                fail(&self.shared);
+            }
+            beginnings.insert((topic.to_owned(), number), beginning);
         }
         beginnings
     }
@@ -74,37 +98,54 @@ impl Context {
         }
     }
 
-    /// The ledger forgets a partition that is new to the group.
-    fn forget(&self, topic: &str, partition: i32) {
+    /// Whether the group begins with what comes next in a partition in which it has committed nothing. Only a
+    /// new group may: one that has read before would skip what came before it saw the partition. None when
+    /// the source closes meanwhile.
+    fn takes_latest(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        committed: &TopicPartitionList,
+        topic: &str,
+        number: i32,
+    ) -> Option<bool> {
         let options = &self.shared.options;
-        if let Some(id) = options.partition(topic, partition)
-            && (options.forget)(id).is_some_and(|ranges| ranges > 0)
-        {
-            tracing::warn!(
-                pipeline = %options.pipeline, topic, partition,
-                "the group has no committed offset here, and the ledger has completed ones: the topic was made \
-                 anew, or the broker has forgotten the group. The ledger forgets them too, so that nothing is hidden"
+        if options.auto_offset_reset != "latest" {
+            return Some(false);
+        }
+        let mut group = self.shared.state().group.clone();
+        if group == Group::Unknown {
+            group = if committed.elements().iter().any(has_offset) {
+                Group::HasRead
+            } else {
+                self.until_told(consumer, || self.ask_of_group(consumer))?
+            };
+            self.shared.state().group = group.clone();
+        }
+        let latest = matches!(group, Group::New(all) if all.contains(&(topic.to_owned(), number)));
+        if !latest {
+            tracing::info!(
+                pipeline = %options.pipeline, topic, partition = number, group = %options.group_id,
+                "the group has read before, and this partition is new to it: it begins at the earliest record, since \
+                 `auto_offset_reset` is for new groups"
             );
         }
+        Some(latest)
     }
 
-    /// Where the group begins in a partition that is new to it. One without a leader does not say: then
-    /// the library finds out, once there is one, and nobody waits for it here.
-    fn beginning(&self, consumer: &BaseConsumer<Self>, topic: &str, number: i32, until: Instant) -> Offset {
-        let latest = self.shared.options.auto_offset_reset == "latest";
-        let otherwise = if latest { Offset::End } else { Offset::Beginning };
-        let patience = until.saturating_duration_since(Instant::now()).min(ASK);
-        if patience.is_zero() {
-            return otherwise;
-        }
-        match consumer.fetch_watermarks(topic, number, patience) {
-            Ok((first, end)) => Offset::Offset(if latest { end } else { first }),
-            Err(error) => {
-                let pipeline = &*self.shared.options.pipeline;
-                tracing::warn!(pipeline, topic, partition = number, %error, "the broker does not say where a partition begins; it is read once it does");
-                otherwise
+    /// Whether the group has committed anything in its topics. If not, all partitions that there are now are
+    /// new with it.
+    fn ask_of_group(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<Group> {
+        let (mut all, mut list) = (BTreeSet::new(), TopicPartitionList::new());
+        for (topic, _) in &self.shared.options.topics {
+            let metadata = consumer.fetch_metadata(Some(topic), ASK)?;
+            let unsaid = |_| KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable);
+            for number in partitions_of(&metadata).map_err(unsaid)?.unwrap_or_default() {
+                list.add_partition(topic, number);
+                all.insert((topic.clone(), number));
             }
         }
+        let has_read = list.count() > 0 && committed(consumer, &list)?.elements().iter().any(has_offset);
+        Ok(if has_read { Group::HasRead } else { Group::New(all) })
     }
 
     /// Asks until there is an answer; none when the source closes or the group goes on without us.
@@ -129,6 +170,29 @@ impl Context {
     }
 }
 
+/// The first offset of a partition, or the one after its last. One without a leader does not say: then the
+/// library finds out, once there is one, and nobody waits for it here.
+pub fn end_of(
+    consumer: &BaseConsumer<Context>,
+    shared: &Shared,
+    (topic, number): (&str, i32),
+    latest: bool,
+    patience: Duration,
+) -> Offset {
+    let otherwise = if latest { Offset::End } else { Offset::Beginning };
+    if patience.is_zero() {
+        return otherwise;
+    }
+    match consumer.fetch_watermarks(topic, number, patience) {
+        Ok((first, end)) => Offset::Offset(if latest { end } else { first }),
+        Err(error) => {
+            let pipeline = &*shared.options.pipeline;
+            tracing::warn!(pipeline, topic, partition = number, %error, "the broker does not say where a partition begins; it is read once it does");
+            otherwise
+        }
+    }
+}
+
 /// What the group has committed. An offset that is missing because of an error is not one that was never
 /// committed: a transaction may be about to commit it.
 fn committed(
@@ -140,6 +204,16 @@ fn committed(
         element.error()?;
     }
     Ok(told)
+}
+
+fn has_offset(element: &TopicPartitionListElem<'_>) -> bool {
+    matches!(element.offset(), Offset::Offset(_))
+}
+
+/// What is kept beside an offset. Whoever may commit for the group may write any bytes there, and the client
+/// library's binding panics at those that are no text: they are nobody's of ours.
+fn metadata(element: &TopicPartitionListElem<'_>) -> String {
+    catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default()
 }
 
 pub fn fail(shared: &Shared) {

@@ -4,6 +4,7 @@
 use super::context::Context;
 use super::partition::Partition;
 use super::state::Shared;
+use super::topic_id::Mark;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::{MutexGuard, PoisonError};
@@ -65,10 +66,15 @@ pub fn turn(shared: &Shared) -> MutexGuard<'_, ()> {
 /// topic may be another by now.
 fn moved(shared: &Shared, of: impl Fn(&Partition) -> bool) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
-    for partition in shared.state().partitions.iter().filter(|p| p.ours && of(p)) {
+    for partition in shared.state().partitions.iter().filter(|p| p.ours && !p.gone && of(p)) {
         if let Some(position) = partition.position.filter(|position| partition.committed != Some(*position))
         {
-            drop(list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(position)));
+            let mut element = list.add_partition(&partition.topic, partition.number);
+            if let Err(error) = element.set_offset(Offset::Offset(position)) {
+                tracing::error!(topic = %partition.topic, partition = partition.number, position, %error, "an offset that cannot be committed");
+            }
+            // So that nobody takes it for an offset of another topic of this name.
+            element.set_metadata(Mark::metadata(partition.topic_id.as_ref()));
         }
     }
     list

@@ -1,16 +1,16 @@
 //! What the client library calls back: assignments, commits, errors. All on the polling thread.
 
-use super::beginning::Beginnings;
+use super::beginning::{Beginning, Beginnings};
 use super::commit::{commit, turn};
 use super::partition::Partition;
 use super::state::Shared;
-use pelton_core::ports::Revocation;
+use super::topic_id::TopicId;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Statistics, TopicPartitionList};
+use rdkafka::{Offset, Statistics, TopicPartitionList};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -27,7 +27,13 @@ impl ClientContext for Context {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(pipeline, facility, "{text}");
             }
-            _ => tracing::debug!(pipeline, facility, "{text}"),
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+                tracing::debug!(pipeline, facility, "{text}")
+            }
+            _ => {
+                self.hear_id(text);
+                tracing::trace!(pipeline, facility, "{text}");
+            }
         }
     }
 
@@ -51,8 +57,7 @@ impl ClientContext for Context {
         if reached && statistics.cgrp.is_some_and(|group| group.state == "up") {
             state.connected();
         }
-        // Of one topic, the ends are told as they are met.
-        for topic in statistics.topics.values().filter(|_| self.shared.options.topics.len() > 1) {
+        for topic in statistics.topics.values() {
             for told in topic.partitions.values().filter(|told| told.eof_offset >= 0) {
                 if let Some((_, partition)) = state.find(&topic.topic, told.partition) {
                     partition.meets(told.eof_offset);
@@ -138,40 +143,63 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
+    /// Its id is told before any record of a topic, and again when it is another topic's.
+    fn hear_id(&self, text: &str) {
+        let Some((topic, id)) = TopicId::told_by(text) else { return };
+        let mut state = self.shared.state();
+        let known = state.topics.entry(topic.to_owned()).or_default();
+        if known.id.as_ref() != Some(&id) {
+            (known.id, known.anew) = (Some(id), false);
+            self.shared.news.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn assigned(&self, list: &TopicPartitionList, beginnings: &Beginnings) {
         let mut state = self.shared.state();
         for element in list.elements() {
-            let begin = element.offset().to_raw().filter(|offset| *offset >= 0);
-            let partition = self.assign(&mut state.partitions, element.topic(), element.partition(), begin);
-            if beginnings.0.contains(&(element.topic().to_owned(), element.partition())) {
-                partition.position = begin;
+            let at = (element.topic().to_owned(), element.partition());
+            let nowhere = || Beginning { offset: Offset::Invalid, found: None };
+            let beginning = beginnings.get(&at).cloned().unwrap_or_else(nowhere);
+            if !self.assign(&mut state.partitions, element.topic(), element.partition(), beginning) {
+                state.failed = true;
+                self.shared.arrived.notify_one();
             }
         }
         // Not here: a commit that fails in the middle of an assignment leaves the library stuck.
-        if !beginnings.0.is_empty() {
+        if beginnings.values().any(|beginning| beginning.found.is_none()) {
             self.shared.announce.store(true, Ordering::Relaxed);
         }
+        self.shared.news.store(true, Ordering::Relaxed);
         state.assigned = true;
         state.works();
     }
 
-    fn assign<'p>(
+    /// Whether the ledger has a number for it.
+    fn assign(
         &self,
-        partitions: &'p mut Vec<Partition>,
+        partitions: &mut Vec<Partition>,
         topic: &str,
         number: i32,
-        begin: Option<i64>,
-    ) -> &'p mut Partition {
+        beginning: Beginning,
+    ) -> bool {
+        let pipeline = &*self.shared.options.pipeline;
+        let Some(id) = self.shared.options.partition(topic, number) else {
+            tracing::error!(
+                pipeline,
+                topic,
+                partition = number,
+                "more topics or partitions than the ledger has numbers for: the worker stops"
+            );
+            return false;
+        };
         let known = partitions.iter().position(|p| p.number == number && *p.topic == *topic);
         let place = known.unwrap_or_else(|| {
-            let id = self.shared.options.partition(topic, number).unwrap_or(0);
             partitions.push(Partition::new(topic.into(), number, id));
             partitions.len() - 1
         });
-        partitions[place].assign(begin);
-        let pipeline = &*self.shared.options.pipeline;
+        partitions[place].assign(beginning);
         tracing::info!(pipeline, topic, partition = number, "assigned");
-        &mut partitions[place]
+        true
     }
 
     /// What is taken back, by number and assignment. Nothing of it is received any more.
@@ -198,9 +226,7 @@ impl Context {
     }
 
     fn tell(&self, partitions: &[(u32, u32)], lost: bool) {
-        let revocation = Revocation { partitions: partitions.to_vec(), lost };
-        self.shared.state().revocations.push_back(revocation);
-        self.shared.taken_back.notify_one();
+        self.shared.tell(&mut self.shared.state(), partitions.to_vec(), lost);
     }
 
     /// They are another member's already: nothing is committed.

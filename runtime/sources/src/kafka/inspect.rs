@@ -1,14 +1,17 @@
 //! A look at the broker from outside the group: is it there, are the topics, how far is the group?
 
 use super::context::advice;
+use super::ends;
 use super::options::{KafkaOptions, refused};
+use super::topic_id::TopicId;
 use super::topics::partitions_of;
 use rdkafka::client::ClientContext;
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +34,8 @@ pub struct PartitionStatus {
     pub first: i64,
     /// The next offset that will be written.
     pub end: i64,
+    /// Where it ends for who reads committed records alone: at the first open transaction, or at the end.
+    pub stable: i64,
 }
 
 impl PartitionStatus {
@@ -40,11 +45,24 @@ impl PartitionStatus {
         let from = self.committed.unwrap_or(self.first).max(self.first);
         u64::try_from(self.end - from).unwrap_or(0)
     }
+
+    /// How many offsets are behind an open transaction: nobody may read them before it ends.
+    #[must_use]
+    pub fn behind_transaction(&self) -> u64 {
+        u64::try_from(self.end - self.stable).unwrap_or(0)
+    }
+
+    /// By how much the group is beyond the end: the partition was cut or made anew, or somebody has committed
+    /// an offset that is not there.
+    #[must_use]
+    pub fn beyond(&self) -> u64 {
+        u64::try_from(self.committed.map_or(0, |committed| committed - self.end)).unwrap_or(0)
+    }
 }
 
-/// Keeps what the connection complained about: the last of what tells most.
+/// Keeps what the connection complained about: the last of what tells most; and the ids of topics.
 #[derive(Default)]
-pub(super) struct Complaint(Mutex<Option<(Tells, String)>>);
+pub(super) struct Complaint(Mutex<Option<(Tells, String)>>, Mutex<BTreeMap<String, TopicId>>);
 
 /// How much a complaint explains, the least first: what follows a refused login is that the connection
 /// is gone, and then that all brokers are down.
@@ -90,6 +108,12 @@ impl Complaint {
         }
     }
 
+    /// The id of a topic, if the library has told it.
+    pub(super) fn id_of(&self, topic: &str) -> Option<String> {
+        let ids = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.get(topic).map(|id| id.as_str().to_owned())
+    }
+
     fn is_of_login(&self) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().is_some_and(|(tells, _)| *tells == Tells::Login)
@@ -97,6 +121,13 @@ impl Complaint {
 }
 
 impl ClientContext for Complaint {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
+        if let Some((topic, id)) = TopicId::told_by(text) {
+            self.1.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.to_owned(), id);
+        }
+        tracing::trace!(facility, "{text}");
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         self.hear(&error, reason);
     }
@@ -139,11 +170,13 @@ pub fn inspect(
     if !problems.is_empty() {
         return Err(problems);
     }
-    standing(&consumer, all, patience).map_err(|error| unreachable(&error))
+    let of_all = ends::of_all(&config).map_err(|error| unreachable(&error))?;
+    standing(&consumer, of_all.as_ref(), all, patience).map_err(|error| unreachable(&error))
 }
 
 fn standing(
     consumer: &BaseConsumer<Complaint>,
+    of_all: Option<&BaseConsumer>,
     all: Vec<(String, i32)>,
     patience: Duration,
 ) -> Result<Vec<PartitionStatus>, KafkaError> {
@@ -152,13 +185,15 @@ fn standing(
         list.add_partition(topic, *partition);
     }
     let committed = committed(consumer, &list, patience)?;
+    let ends = of_all.map(|client| ends::ends(client, &all, patience)).transpose()?.unwrap_or_default();
     let one = |(topic, partition): (String, i32)| {
-        let (first, end) = consumer.fetch_watermarks(&topic, partition, patience)?;
+        let (first, stable) = consumer.fetch_watermarks(&topic, partition, patience)?;
         let committed = match committed.find_partition(&topic, partition).map(|e| e.offset()) {
             Some(Offset::Offset(next)) => Some(next),
             _ => None,
         };
-        Ok(PartitionStatus { topic, partition, committed, first, end })
+        let end = ends.get(&(topic.clone(), partition)).map_or(stable, |end| stable.max(*end));
+        Ok(PartitionStatus { topic, partition, committed, first, end, stable })
     };
     all.into_iter().map(one).collect()
 }

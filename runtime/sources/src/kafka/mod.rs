@@ -9,6 +9,7 @@ mod client;
 mod commit;
 mod context;
 mod convert;
+mod ends;
 mod headers;
 mod inspect;
 mod kept;
@@ -19,18 +20,23 @@ mod poll;
 mod producer;
 mod range;
 mod reader;
+mod reassign;
 mod receipt;
 mod refused;
+mod renew;
 mod replay;
 mod state;
 mod style;
+mod topic_id;
 mod topics;
 
 pub use headers::MOST_HEADERS;
 pub use inspect::{PartitionStatus, inspect};
 pub use kept::{KeptLetter, UnreadableLetter, kept_letter};
 pub use letters::{KafkaLetters, LetterOptions};
-pub use options::{Forget, KafkaOptions, OPTIONS_OF_OURS, Order, Settled, refused_option};
+pub use options::{
+    Completed, Forget, KafkaOptions, KnownTopic, OPTIONS_OF_OURS, Order, Settled, TopicIs, refused_option,
+};
 pub use producer::{KafkaProducer, Outgoing};
 pub use reader::{Part, Reader};
 pub use refused::{Refusal, Refused};

@@ -1,5 +1,6 @@
 //! What a Kafka source is told, and what the client library is told of it.
 
+use super::topic_id::LOG_CONTEXT;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -24,6 +25,25 @@ pub type Forget = Arc<dyn Fn(u32) -> Option<usize> + Send + Sync>;
 
 /// Told that the group is past an offset of a partition: what it has started before it is over.
 pub type Settled = Arc<dyn Fn(u32, u64) + Send + Sync>;
+
+/// What the ledger knew of a topic before it was told its id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownTopic {
+    /// It was told an id of a topic of this name before: this one, or that of another.
+    pub met: bool,
+    /// That was another topic: the ledger has forgotten it now.
+    pub other: bool,
+    /// The group that read the topic last, where it was another than reads it now.
+    pub former_group: Option<String>,
+}
+
+/// Tells the ledger which topic one of its numbers stands for: by the id that the broker has given. None when the
+/// ledger could not note it. Blocks.
+pub type TopicIs = Arc<dyn Fn(u32, &str) -> Option<KnownTopic> + Send + Sync>;
+
+/// How many records of a partition, from an offset on, would be duplicates; none when they are not known by
+/// their offsets.
+pub type Completed = Arc<dyn Fn(u32, u64) -> Option<u64> + Send + Sync>;
 
 /// Settings of a source.
 #[derive(Clone)]
@@ -61,6 +81,10 @@ pub struct KafkaOptions {
     /// Tells the ledger where the group is in a partition, by its number there, when it is assigned:
     /// another member may have come further.
     pub settled: Settled,
+    /// Told the id of each topic, before the first of its records is received.
+    pub topic_is: TopicIs,
+    /// Asked how much of what lies before the group is done.
+    pub completed: Completed,
 }
 
 /// Settings of the client library that Pelton makes itself, and why nobody else may.
@@ -126,6 +150,9 @@ const OF_THE_MEMBER: [&str; 8] = [
     "coordinator.query.interval.ms",
 ];
 
+/// Bits of a partition's number in the ledger that are its own; those above are its topic's.
+const PARTITION_BITS: u32 = 20;
+
 /// Members hear with their heartbeats that one has left: its partitions are idle no longer than that.
 const HEARTBEAT_MS: &str = "1000";
 
@@ -189,10 +216,24 @@ fn range(reason: &str) -> Option<String> {
 }
 
 impl KafkaOptions {
-    /// The number that the ledger knows a partition by: that of its topic above the partition's.
+    /// The number that the ledger knows a partition by: that of its topic above the partition's. None for more
+    /// than there is room for: two must never share one.
     pub(super) fn partition(&self, topic: &str, number: i32) -> Option<u32> {
-        let (_, of_topic) = self.topics.iter().find(|(name, _)| name == topic)?;
-        Some(of_topic << 20 | u32::try_from(number).ok()?)
+        let of_topic =
+            self.topic(topic).filter(|of_topic| of_topic >> (u32::BITS - PARTITION_BITS) == 0)?;
+        let number = u32::try_from(number).ok().filter(|number| number >> PARTITION_BITS == 0)?;
+        Some(of_topic << PARTITION_BITS | number)
+    }
+
+    /// The number that the ledger knows a topic by.
+    pub(super) fn topic(&self, topic: &str) -> Option<u32> {
+        self.topics.iter().find(|(name, _)| name == topic).map(|(_, number)| *number)
+    }
+
+    /// What the library is to log: what the raw settings want, and what tells the ids of topics.
+    pub(super) fn debug(raw: &[(String, String)]) -> String {
+        let wanted = raw.iter().rfind(|(name, value)| name == "debug" && !value.trim().is_empty());
+        wanted.map_or_else(|| LOG_CONTEXT.to_owned(), |(_, value)| format!("{value},{LOG_CONTEXT}"))
     }
 
     /// A client that is no member of the group: whatever says how to connect reaches it.
@@ -226,7 +267,7 @@ impl KafkaOptions {
             .set("auto.offset.reset", "error")
             .set("queued.max.messages.kbytes", PREFETCH_KIB)
             .set("fetch.queue.backoff.ms", FULL_MS)
-            .set_log_level(RDKafkaLogLevel::Warning);
+            .set_log_level(RDKafkaLogLevel::Debug);
         if self.group_protocol == "classic" {
             config.set("partition.assignment.strategy", "cooperative-sticky");
             config.set("heartbeat.interval.ms", HEARTBEAT_MS);
@@ -234,6 +275,7 @@ impl KafkaOptions {
         for (name, value) in &self.librdkafka {
             config.set(name, value);
         }
+        config.set("debug", Self::debug(&self.librdkafka));
         config
     }
 }

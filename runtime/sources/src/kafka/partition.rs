@@ -1,6 +1,9 @@
 //! One partition, as this member knows it.
 
+use super::beginning::{Beginning, Found};
+use super::topic_id::TopicId;
 use pelton_core::ports::Standing;
+use rdkafka::Offset;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,16 @@ pub struct Partition {
     since: Instant,
     /// Revoked, and not let go yet.
     pub leaving: bool,
+    /// The topic that its offsets are of; none until the library has told its id.
+    pub topic_id: Option<TopicId>,
+    /// That was compared with what was known before: its records may be taken in.
+    pub judged: bool,
+    /// Its topic is no more: nothing of it is committed, and nothing more is received with this assignment.
+    pub gone: bool,
+    /// What the group had committed when it was assigned.
+    pub found: Option<Found>,
+    /// Where it was told to begin to the library.
+    pub start: Offset,
     /// The offset to commit: all before it is settled. None until something is.
     pub position: Option<i64>,
     /// The one that the broker has confirmed last.
@@ -29,8 +42,12 @@ pub struct Partition {
     pub begin: Option<i64>,
     /// One past the last record fetched.
     pub fetched: Option<i64>,
-    /// The end at the time of the assignment; none until it is known.
+    /// The end at the time of the assignment, open transactions included; none until it is known.
     pub end: Option<i64>,
+    /// A transaction is open before that end.
+    pub open: bool,
+    /// One was, so that an end that the poll comes to may be one before it.
+    was_open: bool,
     /// Whether the poll has come to an end of the partition since.
     pub at_end: bool,
     /// The library has met this end of it; what lies before may still be on its way to the poll.
@@ -54,11 +71,18 @@ impl Partition {
             ours: false,
             since: Instant::now(),
             leaving: false,
+            topic_id: None,
+            judged: false,
+            gone: false,
+            found: None,
+            start: Offset::Invalid,
             position: None,
             committed: None,
             begin: None,
             fetched: None,
             end: None,
+            open: false,
+            was_open: false,
             at_end: false,
             met: None,
             paused: false,
@@ -67,11 +91,30 @@ impl Partition {
         }
     }
 
-    /// It is ours from now on, to be read from `begin`.
-    pub fn assign(&mut self, begin: Option<i64>) {
+    /// It is ours from now on, and read from where it begins. What is new to the group is known to the broker from
+    /// there on.
+    pub fn assign(&mut self, beginning: Beginning) {
         let assignment = self.assignment + 1;
         let new = Self::new(self.topic.clone(), self.number, self.id);
-        *self = Self { assignment, ours: true, begin, ..new };
+        let Beginning { offset: start, found } = beginning;
+        let begin = start.to_raw().filter(|offset| *offset >= 0);
+        let position = if found.is_none() { begin } else { None };
+        *self = Self { assignment, ours: true, begin, start, found, position, ..new };
+    }
+
+    /// Its topic is another by now: what is in work of it may end, and nothing more.
+    pub fn go(&mut self) {
+        (self.gone, self.leaving) = (true, true);
+    }
+
+    /// Whether the library has read of it, or come to its end.
+    pub fn was_read(&self) -> bool {
+        self.fetched.is_some() || self.at_end || self.met.is_some()
+    }
+
+    /// Whether its records are taken in.
+    pub fn takes(&self) -> bool {
+        self.ours && !self.leaving && !self.gone
     }
 
     /// A record was fetched.
@@ -98,6 +141,20 @@ impl Partition {
     /// The offset to read next, if it is known.
     pub fn next(&self) -> Option<i64> {
         self.fetched.or(self.begin)
+    }
+
+    /// Where it ends, and where it does for who may not see open transactions.
+    pub fn learn(&mut self, end: i64, stable: i64) {
+        self.end = Some(end);
+        self.open = stable < end;
+        self.was_open |= self.open;
+        // It may have been the end before the transaction.
+        self.at_end &= !self.was_open;
+    }
+
+    /// The poll has come to an end.
+    pub fn ends(&mut self) {
+        self.at_end |= !self.was_open;
     }
 
     /// The library has met this end of the partition. What it says may be of before an assignment or a pause.
@@ -128,6 +185,7 @@ impl Partition {
         let in_work = self.received();
         self.pause(false);
         (self.begin, self.fetched, self.doubtful) = (Some(to), None, false);
+        self.start = Offset::Offset(to);
         if in_work {
             self.jumped = Some((from, to));
             self.jump_over();
@@ -152,8 +210,8 @@ impl Partition {
     fn left(&self) -> u64 {
         let begins_behind = self.fetched.is_none() && self.end.is_some_and(|end| self.begin > Some(end));
         match (self.end, self.next()) {
-            _ if self.doubtful || begins_behind => 1,
-            _ if self.at_end => 0,
+            _ if self.doubtful || self.gone || !self.judged || begins_behind => 1,
+            _ if self.at_end && self.end.is_some() && !self.open => 0,
             (Some(end), Some(next)) => u64::try_from(end - next).unwrap_or(0),
             _ => 1,
         }
@@ -183,11 +241,17 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
+    use super::super::topic_id::Mark;
     use super::*;
+
+    fn committed(offset: i64) -> Beginning {
+        Beginning { offset: Offset::Offset(offset), found: Some(Found { offset, mark: Mark::Ours(None) }) }
+    }
 
     fn read_to(next: i64) -> Partition {
         let mut partition = Partition::new("orders".into(), 0, 0);
-        partition.assign(Some(10));
+        partition.assign(committed(10));
+        partition.judged = true;
         (10..next).for_each(|offset| partition.fetch(offset));
         partition
     }
@@ -215,7 +279,7 @@ mod tests {
     #[test]
     fn where_the_library_begins_is_committed_with_the_first_record() {
         let mut partition = Partition::new("orders".into(), 0, 0);
-        partition.assign(None);
+        partition.assign(Beginning { offset: Offset::Beginning, found: None });
         assert_eq!((partition.next(), partition.left()), (None, 1));
         partition.fetch(7);
         assert_eq!((partition.position, partition.next()), (Some(7), Some(8)));
@@ -236,6 +300,26 @@ mod tests {
         assert_eq!(partition.left(), 0, "it was at its end when it came");
         partition.begin = Some(90);
         assert_eq!(partition.left(), 1, "the broker will refuse where it begins");
+    }
+
+    #[test]
+    fn an_end_before_an_open_transaction_is_none() {
+        let mut partition = read_to(20);
+        partition.pass(20);
+        partition.ends();
+        partition.learn(30, 20);
+        partition.ends();
+        assert!(partition.open && partition.unsettled() == 10);
+        // It was aborted: its records never come, and the library meets the end behind them.
+        partition.learn(30, 31);
+        assert_eq!(partition.unsettled(), 10, "they may be on their way");
+        partition.since = Instant::now().checked_sub(2 * OLD).expect("the machine runs for longer");
+        partition.meets(20);
+        partition.drained();
+        assert_eq!(partition.unsettled(), 10);
+        partition.meets(31);
+        partition.drained();
+        assert_eq!(partition.unsettled(), 0);
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use super::KafkaSourceError;
 use super::beginning::fail;
 use super::context::{Context, advice, is_of_connection};
+use super::ends::Learner;
 use super::partition::Partition;
 use super::range::out_of_range;
 use super::receipt::MAX_PLACES;
+use super::renew::look;
 use super::state::{Room, Shared};
 use super::{commit, convert};
+use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -26,7 +28,7 @@ const STUCK: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(5);
 /// Records between two looks at what is to be paused or committed.
 const LOOK: u32 = 256;
-/// How long the broker may take to say where the partitions end, and how long until it is asked again.
+/// How long until the broker is asked again where the partitions end.
 const ASK: Duration = Duration::from_secs(2);
 
 pub fn consumer(shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, KafkaSourceError> {
@@ -67,7 +69,7 @@ fn commit_last(consumer: &BaseConsumer<Context>, shared: &Shared) {
 
 /// Until the source closes.
 fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
-    let (mut looked, mut asked) = (0, None);
+    let (mut looked, mut asked, mut learner) = (0, None, Learner::default());
     loop {
         let full = match shared.room(STUCK) {
             Room::Closing => return,
@@ -75,6 +77,13 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
             Room::Some => false,
         };
         let polled = consumer.poll(POLL);
+        if shared.news.load(Ordering::Relaxed) {
+            let topic = polled.as_ref().and_then(|p| p.as_ref().ok()).map(Message::topic);
+            if look(consumer, shared, topic) {
+                // What was polled comes again, if it is to be read at all.
+                continue;
+            }
+        }
         if shared.announce.swap(false, Ordering::Relaxed) {
             // Before anything of it is handled: what is completed before a crash is not forgotten then.
             commit::commit(consumer, shared, |p| !p.leaving);
@@ -93,8 +102,8 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
         hold_back(consumer, shared, full);
         if asked.is_none_or(|at: Instant| at.elapsed() >= ASK) && wants_to_know(shared) {
             asked = Some(Instant::now());
-            learn_ends(consumer, shared);
-            out_of_range(consumer, shared);
+            learner.learn(consumer, shared);
+            out_of_range(consumer, shared, &mut learner);
         }
     }
 }
@@ -102,7 +111,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
 fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
     let mut state = shared.state();
     let Some((place, partition)) = state.find(record.topic(), record.partition()) else { return };
-    if !partition.ours || partition.leaving {
+    if !partition.takes() {
         return;
     }
     let delivery =
@@ -132,7 +141,7 @@ fn heed(shared: &Shared, error: &KafkaError) {
             // Only the number is told: of several topics, the statistics tell which.
             let of_one = shared.options.topics.len() == 1;
             let ended = |p: &&mut Partition| of_one && p.ours && p.number == *number;
-            state.partitions.iter_mut().filter(ended).for_each(|p| p.at_end = true);
+            state.partitions.iter_mut().filter(ended).for_each(Partition::ends);
         }
         KafkaError::MessageConsumptionFatal(_) => {
             tracing::error!(pipeline, %error, "Kafka: this member cannot go on: {}. The worker stops", advice(error));
@@ -153,31 +162,8 @@ fn heed(shared: &Shared, error: &KafkaError) {
 
 fn wants_to_know(shared: &Shared) -> bool {
     let state = shared.state();
-    let unknown = |p: &Partition| p.doubtful || (state.wants_ends && p.end.is_none() && !p.at_end);
+    let unknown = |p: &Partition| p.doubtful || (state.wants_ends && (p.open || p.end.is_none()));
     state.partitions.iter().any(|p| p.ours && unknown(p))
-}
-
-/// Asks for the ends of the partitions that have been assigned: `--until-empty` goes so far.
-fn learn_ends(consumer: &BaseConsumer<Context>, shared: &Shared) {
-    let mut asked = TopicPartitionList::new();
-    let state = shared.state();
-    for partition in state.partitions.iter().filter(|p| state.wants_ends && p.ours && p.end.is_none()) {
-        drop(asked.add_partition_offset(&partition.topic, partition.number, Offset::End));
-    }
-    drop(state);
-    if asked.count() == 0 {
-        return;
-    }
-    // For the broker, the end is a time: that of what has not come yet.
-    let Ok(found) = consumer.offsets_for_times(asked, ASK) else { return };
-    let mut state = shared.state();
-    for element in found.elements() {
-        if let (Some((_, partition)), Offset::Offset(end), Ok(())) =
-            (state.find(element.topic(), element.partition()), element.offset(), element.error())
-        {
-            partition.end = Some(end);
-        }
-    }
 }
 
 /// Pauses what must not be fetched now, and resumes what may be again: all partitions when the

@@ -2,11 +2,14 @@
 
 use super::beginning::fail;
 use super::context::{Context, advice, is_of_connection};
+use super::ends::Learner;
 use super::partition::Partition;
-use super::state::Shared;
-use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{Offset, TopicPartitionList};
+use super::reassign::read_from;
+use super::renew::forget;
+use super::state::{Shared, State};
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use std::time::Duration;
 
 /// How long the broker may take for one answer.
@@ -37,20 +40,19 @@ enum Place {
 
 /// Looks at the partitions that may be meant by a refusal. Those of which the broker says nothing now are
 /// looked at again.
-pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared) {
+pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: &mut Learner) {
     let doubt = |p: &Partition| {
         let (topic, partition, id) = (p.topic.to_string(), p.number, p.id);
         Some(Doubt { topic, partition, id, next: p.next()?, received: p.received() })
     };
     let doubtful: Vec<Doubt> = {
         let state = shared.state();
-        state.partitions.iter().filter(|p| p.ours && !p.leaving && p.doubtful).filter_map(doubt).collect()
+        state.partitions.iter().filter(|p| p.takes() && p.doubtful).filter_map(doubt).collect()
     };
+    let mut places = Vec::new();
     for doubt in doubtful {
-        let place = match consumer.fetch_watermarks(&doubt.topic, doubt.partition, ASK) {
-            Ok((first, end)) if doubt.next < first => Place::Gone { first, end },
-            Ok((first, end)) if doubt.next > end => Place::Cut { first, end },
-            Ok(_) => Place::Within,
+        match place_of(consumer, shared, learner, &doubt) {
+            Ok(place) => places.push((doubt, place)),
             Err(error) => {
                 let words = format!(
                     "the broker refuses an offset and does not say why: {error}. {}",
@@ -59,15 +61,24 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared) {
                 if shared.state().complain(words, is_of_connection(&error)) {
                     tracing::warn!(pipeline = %shared.options.pipeline, topic = doubt.topic, partition = doubt.partition, %error, "the broker refuses an offset, and does not say why; it is asked again");
                 }
-                continue;
+            }
+        }
+    }
+    // The refusal was for another one of them, then.
+    let explained = places.iter().any(|(_, place)| !matches!(place, Place::Within));
+    for (doubt, place) in places {
+        let Some(to) = decide(shared, &doubt, place, explained) else { return fail(shared) };
+        // Other records have these offsets now, or will have.
+        if matches!(place, Place::Cut { .. }) && forget(shared, doubt.id).is_none() {
+            return;
+        }
+        let jump = |state: &mut State| {
+            if let Some((_, partition)) = state.find(&doubt.topic, doubt.partition) {
+                partition.jump(doubt.next, to);
             }
         };
-        let Some(to) = decide(shared, &doubt, place) else { return fail(shared) };
-        if matches!(place, Place::Cut { .. }) {
-            // Other records have these offsets now, or will have.
-            (shared.options.forget)(doubt.id);
-        }
-        if let Err(error) = jump(consumer, shared, &doubt, to) {
+        let places = [(doubt.partition, Offset::Offset(to))];
+        if let Err(error) = read_from(consumer, shared, &doubt.topic, &places, jump) {
             tracing::error!(
                 pipeline = %shared.options.pipeline, topic = doubt.topic, partition = doubt.partition, %error,
                 "reading could not go on at offset {to}: the worker stops. Start it again"
@@ -77,12 +88,32 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared) {
     }
 }
 
-/// Where to go on; none if the worker is to stop. Says why.
-fn decide(shared: &Shared, doubt: &Doubt, place: Place) -> Option<i64> {
+fn place_of(
+    consumer: &BaseConsumer<Context>,
+    shared: &Shared,
+    learner: &mut Learner,
+    doubt: &Doubt,
+) -> KafkaResult<Place> {
+    let (first, mut end) = consumer.fetch_watermarks(&doubt.topic, doubt.partition, ASK)?;
+    if doubt.next > end {
+        // A group that has read what is behind an open transaction is at no end that is not there.
+        end = learner.behind(shared, &doubt.topic, doubt.partition, end)?;
+    }
+    Ok(match doubt.next {
+        next if next < first => Place::Gone { first, end },
+        next if next > end => Place::Cut { first, end },
+        _ => Place::Within,
+    })
+}
+
+/// Where to go on; none if the worker is to stop. Says why; `explained` says that there is nothing to say of one that
+/// is as it should be.
+fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Option<i64> {
     let options = &shared.options;
     let (pipeline, topic) = (&*options.pipeline, &*doubt.topic);
     let (partition, offset) = (doubt.partition, doubt.next);
     let (what, first, end) = match place {
+        Place::Within if explained => return Some(offset),
         Place::Within => {
             tracing::warn!(
                 pipeline,
@@ -149,22 +180,4 @@ fn give_up(shared: &Shared, doubt: &Doubt, place: Place) {
     {
         partition.position = None;
     }
-}
-
-/// Reads a partition from another offset on. It has stopped after the refusal, so that a seek would
-/// not do: it is assigned anew.
-fn jump(consumer: &BaseConsumer<Context>, shared: &Shared, doubt: &Doubt, to: i64) -> KafkaResult<()> {
-    if !matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
-        // An eager assignment is made as a whole.
-        return Err(KafkaError::Subscription("the group's protocol assigns all or nothing".to_owned()));
-    }
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&doubt.topic, doubt.partition, Offset::Offset(to))?;
-    // The library would keep a pause.
-    consumer.resume(&list)?;
-    consumer.incremental_unassign(&list)?;
-    if let Some((_, partition)) = shared.state().find(&doubt.topic, doubt.partition) {
-        partition.jump(doubt.next, to);
-    }
-    consumer.incremental_assign(&list)
 }

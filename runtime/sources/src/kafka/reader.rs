@@ -4,6 +4,7 @@ use super::context::advice;
 use super::inspect::Complaint;
 use super::options::{KafkaOptions, refused};
 use super::topics::partitions_of;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -49,7 +50,9 @@ impl Reader {
             .set("group.id", NO_GROUP)
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
-            .set("auto.offset.reset", "earliest");
+            .set("auto.offset.reset", "earliest")
+            .set("debug", KafkaOptions::debug(librdkafka))
+            .set_log_level(RDKafkaLogLevel::Debug);
         let consumer = config.create_with_context(Complaint::default());
         let why = |error: KafkaError| format!("the Kafka client refuses the options: {}", refused(&error));
         Ok(Self { consumer: consumer.map_err(why)?, patience })
@@ -85,11 +88,46 @@ impl Reader {
             asked.add_partition_offset(topic, part.partition, Offset::Offset(ms)).map_err(words)?;
         }
         let found = self.consumer.offsets_for_times(asked, self.patience).map_err(words)?;
-        let offset = |part: &Part| match found.find_partition(topic, part.partition).map(|e| e.offset()) {
-            Some(Offset::Offset(offset)) => offset,
-            _ => part.to,
+        let offset = |part: &Part| {
+            let place = || format!("{topic}/{}", part.partition);
+            let told = found.find_partition(topic, part.partition);
+            let told = told.ok_or_else(|| format!("{}: the broker says nothing of that time", place()))?;
+            told.error().map_err(|error| format!("{}: {}", place(), words(error)))?;
+            Ok(match told.offset() {
+                Offset::Offset(offset) => offset,
+                _ => part.to,
+            })
         };
-        Ok(parts.iter().map(offset).collect())
+        parts.iter().map(offset).collect()
+    }
+
+    /// The id of a topic that has these parts: it is another's when a topic of this name was deleted and made again.
+    /// None from a broker before 2.8, which gives none.
+    ///
+    /// # Errors
+    /// In words: the broker has not answered for half a minute.
+    pub fn id_of(&self, topic: &str, parts: &[Part]) -> Result<Option<String>, String> {
+        let Some(part) = parts.first() else { return Ok(None) };
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, part.partition, Offset::Offset(part.to)).map_err(words)?;
+        self.consumer.assign(&list).map_err(words)?;
+        let since = Instant::now();
+        loop {
+            let known = self.consumer.context().id_of(topic);
+            // The library tells it before it reads anything of the topic.
+            let reads = match self.consumer.poll(if known.is_some() { Duration::ZERO } else { POLL }) {
+                Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => true,
+                Some(Err(error)) if since.elapsed() > SILENCE => return Err(words(error)),
+                None if since.elapsed() > SILENCE => {
+                    return Err(format!("topic `{topic}`: the broker has said nothing for {SILENCE:?}"));
+                }
+                Some(Err(_)) | None => false,
+            };
+            if known.is_some() || reads {
+                self.consumer.unassign().map_err(words)?;
+                return Ok(self.consumer.context().id_of(topic));
+            }
+        }
     }
 
     /// Reads the parts of one topic, each in order, until `see` answers false.

@@ -100,21 +100,37 @@ impl Reading {
     fn run(&self, reader: &Reader, parts: &[(String, Vec<Part>)]) {
         let (mut place, mut result) = (0, Ok(()));
         for (topic, parts) in parts {
-            let name: Arc<str> = topic.as_str().into();
-            let of = |p: &Part| {
-                let id = self.options.partition(topic, p.partition).unwrap_or(0);
-                Partition::new(name.clone(), p.partition, id)
-            };
-            let partitions: Vec<Partition> = parts.iter().map(of).collect();
             result = result.and_then(|()| {
+                self.meet(reader, topic, parts)?;
+                let partitions = self.partitions(topic, parts)?;
                 reader.read(topic, parts, |record| self.hand_over(record, place, &partitions))
             });
-            place += partitions.len() as u64;
+            place += parts.len() as u64;
         }
         if let Err(why) = result {
             self.fail(why);
         }
         self.shared.ended.store(true, SeqCst);
+    }
+
+    /// Of another topic of this name the ledger knows what says nothing of this one.
+    fn meet(&self, reader: &Reader, topic: &str, parts: &[Part]) -> Result<(), String> {
+        let (Some(id), Some(number)) = (reader.id_of(topic, parts)?, self.options.topic(topic)) else {
+            return Ok(());
+        };
+        let noted = (self.options.topic_is)(number, &id);
+        noted.map(drop).ok_or_else(|| "the ledger cannot be written now: try it again".to_owned())
+    }
+
+    fn partitions(&self, topic: &str, parts: &[Part]) -> Result<Vec<Partition>, String> {
+        let name: Arc<str> = topic.into();
+        let of = |p: &Part| {
+            let id = self.options.partition(topic, p.partition);
+            let id =
+                id.ok_or_else(|| format!("{topic}/{}: the ledger has no number for it", p.partition))?;
+            Ok(Partition::new(name.clone(), p.partition, id))
+        };
+        parts.iter().map(of).collect()
     }
 
     /// The first reason counts.

@@ -3,10 +3,11 @@
 use super::options::KafkaOptions;
 use super::partition::Partition;
 use super::receipt::Ticket;
+use super::topic_id::TopicId;
 use crate::seldom::SAY_AGAIN;
 use pelton_core::ports::{Class, Revocation};
 use pelton_core::{Delivery, Receipt};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub struct Shared {
     pub turn: Mutex<()>,
     /// Partitions have come that are new to the group: where it begins there is to be committed.
     pub announce: AtomicBool,
+    /// Partitions have come, or the id of a topic was told: they are to be looked at before anything else.
+    pub news: AtomicBool,
     /// There is something to receive, or the source is closing.
     pub arrived: Notify,
     /// There is a revocation to be told.
@@ -45,6 +48,7 @@ impl Shared {
             state,
             turn: Mutex::default(),
             announce: AtomicBool::new(false),
+            news: AtomicBool::new(false),
             arrived: Notify::new(),
             taken_back: Notify::new(),
             released: Condvar::new(),
@@ -71,10 +75,43 @@ impl Shared {
         }
     }
 
+    /// Tells the pipeline of partitions that are taken back.
+    pub fn tell(&self, state: &mut State, partitions: Vec<(u32, u32)>, lost: bool) {
+        state.revocations.push_back(Revocation { partitions, lost });
+        self.taken_back.notify_one();
+    }
+
     /// Held for moments only: by the poll for each record, by the task for each batch.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known of the consumer group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Group {
+    /// Nothing: nobody had to ask.
+    #[default]
+    Unknown,
+    /// It has committed offsets.
+    HasRead,
+    /// It had none when it was asked for; there were these partitions then.
+    New(BTreeSet<(String, i32)>),
+}
+
+/// What is known of a topic.
+#[derive(Debug, Default)]
+pub struct Topic {
+    /// As the library has told.
+    pub id: Option<TopicId>,
+    /// The group began with another topic of this name, and that was said.
+    pub anew: bool,
+    /// The ledger had its id from a process before this one.
+    pub met: bool,
+    /// The group that has read it since this one last did.
+    pub former_group: Option<String>,
+    /// When what is in work of another topic of this name was taken back.
+    pub since: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -84,6 +121,9 @@ pub struct State {
     pub bytes: usize,
     /// All that were ever ours, in the order they came: receipts name them by their place.
     pub partitions: Vec<Partition>,
+    /// By name.
+    pub topics: BTreeMap<String, Topic>,
+    pub group: Group,
     /// The place that was looked for last.
     last: usize,
     pub revocations: VecDeque<Revocation>,

@@ -15,6 +15,7 @@ pub const STEPS: &[Step] = &[
     |db| db.execute_batch(TOPICS),
     file_entries,
     |db| db.execute_batch(AGES),
+    |db| db.execute_batch(TOPIC_IDS),
 ];
 
 const FIRST: &str = "
@@ -100,6 +101,12 @@ const AGES: &str = "
 ALTER TABLE attempts ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
 UPDATE attempts SET changed_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000;
 CREATE INDEX attempts_by_age ON attempts(pipeline, lettered IS NOT NULL, changed_at);
+";
+
+const TOPIC_IDS: &str = "
+-- The topic that a number stands for, as brokers tell it from others of its name, and the group that read it last.
+ALTER TABLE topics ADD COLUMN topic_id TEXT;
+ALTER TABLE topics ADD COLUMN group_id TEXT;
 ";
 
 /// Completed keys, which were rows of one table with an index, are filed by the time of their completion.

@@ -7,6 +7,7 @@ pub mod key;
 pub mod ranges;
 pub mod recovery;
 pub mod show;
+pub mod topics;
 
 use crate::queue::Queue;
 use crate::writer::{Change, Forget, How, Op, Writer};
@@ -22,6 +23,7 @@ use rusqlite::{Connection, params};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::oneshot;
+use topics::TopicBefore;
 
 /// What a pipeline's ledger is told at its start.
 #[derive(Debug, Clone)]
@@ -144,6 +146,23 @@ impl PipelineStore {
         let (answer, answered) = std::sync::mpsc::channel();
         self.forget(Forget::Partition(partition, answer));
         answered.recv().ok().flatten()
+    }
+
+    /// Tells which topic a number stands for now, and who reads it; what was known of it before. If that was another
+    /// topic of its name, what was completed, tried and given up on in it is forgotten, and what is still in
+    /// work of it completes nothing any more. None when the store cannot write now. Blocks.
+    #[must_use]
+    pub fn topic_is(&self, number: u32, id: &str, group: &str) -> Option<TopicBefore> {
+        let (answer, answered) = std::sync::mpsc::channel();
+        let (id, group) = (id.to_owned(), group.to_owned());
+        self.forget(Forget::OtherTopics { number, id, group, answer });
+        answered.recv().ok().flatten()
+    }
+
+    /// How many offsets of a partition are completed, of those from this one on.
+    #[must_use]
+    pub fn completed_from(&self, partition: u32, offset: u64) -> u64 {
+        self.pipeline.state().ranges.get(&partition).map_or(0, |ranges| ranges.count(offset, u64::MAX))
     }
 
     /// Forgets the attempts of what lies before an offset of a partition: the group has committed that

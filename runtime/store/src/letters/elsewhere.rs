@@ -4,6 +4,7 @@
 
 use crate::ledger::ranges::{self, Kind, Ranges};
 use crate::ledger::show::PARTITION_BITS;
+use crate::ledger::topics;
 use crate::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -60,6 +61,31 @@ impl Store {
                 ranges::write(db, id, key(number, *partition), merged)?;
             }
             Ok(())
+        })
+    }
+
+    /// Tells which topic of letters a name stands for now; whether it was another. Then what was done with in that is
+    /// forgotten. Blocks.
+    pub fn letters_topic_is(&self, pipeline: &str, topic: &str, id: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT t.topic_id FROM pipelines p JOIN topics t ON t.pipeline = p.id
+                   WHERE p.name = ?1 AND t.name = ?2";
+        let known: Option<Option<String>> =
+            self.db().query_row(sql, [pipeline, topic], |row| row.get(0)).optional()?;
+        if known.flatten().as_deref() == Some(id) {
+            return Ok(false);
+        }
+        let number = self.topic_number(pipeline, topic)?;
+        let pipeline = self.pipeline_id(pipeline)?.unwrap_or_default();
+        let db = self.db();
+        let known = topics::before(&db, pipeline, number)?;
+        let (from, to) = (key(number, 0), key(number, 0) | ((1 << PARTITION_BITS) - 1));
+        self.write(&db, |db| {
+            if known.is_other_than(id) {
+                let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition BETWEEN ?2 AND ?3";
+                db.execute(sql, params![pipeline, from, to])?;
+            }
+            topics::remember(db, pipeline, number, id, None)?;
+            Ok(known.is_other_than(id))
         })
     }
 

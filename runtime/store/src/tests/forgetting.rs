@@ -3,8 +3,9 @@
 
 use super::support::{claim_of, copy_of, dir};
 use super::topics::{count, item_in, open};
-use crate::{PipelineStore, Store};
-use pelton_core::ports::{Claim, ClaimItem, Completion, Ledger, Release, Verdict};
+use crate::{NotedLetters, PipelineStore, Store};
+use pelton_core::Letter;
+use pelton_core::ports::{Claim, ClaimItem, Completion, DeadLetters, Ledger, Release, Verdict};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -131,4 +132,65 @@ async fn what_failed_before_the_ledger_forgets_is_forgotten_too() {
     assert_eq!(ledger.forget_positions(99), Some(0));
     assert_eq!(count(dir.path(), "attempts"), 1, "that of the other partition");
     drop((ledger, store));
+}
+
+/// Two topics: the first with an offset that is completed, one that has a letter, one that has failed, and one in
+/// work; the second with one that is completed.
+async fn two_topics(dir: &Path) -> (Store, PipelineStore, Claim) {
+    let (store, ledger) = open(dir);
+    assert_eq!(store.topic_number(crate::tests::support::NAME, "payments").unwrap(), 1);
+    for number in [0, 1] {
+        let before = ledger.topic_is(number, "one", "group").unwrap();
+        assert_eq!((before.id, before.group), (None, None));
+    }
+    for item in [item_in(0, 0), item_in(3, 0), item_in(1 << 20, 0)] {
+        let claim = start(&ledger, &item).await;
+        let item = Completion { claim, identity: item.identity, skipped: 0, settle: None };
+        assert_eq!(ledger.complete(vec![item]).await, [Ok(())]);
+    }
+    let claim = start(&ledger, &item_in(0, 1)).await;
+    let noted = NotedLetters(ledger.clone()).publish(vec![super::topics::letter(1, 0, claim)]).await;
+    assert_eq!(noted, [Ok(())]);
+    fail(&ledger, item_in(0, 2)).await;
+    let in_work = start(&ledger, &item_in(0, 3)).await;
+    (store, ledger, in_work)
+}
+
+#[tokio::test]
+async fn nothing_of_a_topic_is_known_of_another_of_its_name() {
+    let dir = dir();
+    let (store, ledger, in_work) = two_topics(dir.path()).await;
+    let before = ledger.topic_is(0, "one", "group").unwrap();
+    assert_eq!((before.id.as_deref(), before.group.as_deref()), (Some("one"), Some("group")));
+    assert_eq!(verdict(&ledger, item_in(0, 0)).await, Verdict::Duplicate, "it is the same topic");
+
+    let before = ledger.topic_is(0, "two", "other").unwrap();
+    assert!(before.is_other_than("two") && before.group.as_deref() == Some("group"));
+    let late = Completion { claim: in_work, identity: item_in(0, 3).identity, skipped: 0, settle: None };
+    assert_eq!(ledger.complete(vec![late]).await, [Err(pelton_core::ports::Class::Lost)]);
+    assert_eq!(count(dir.path(), "started"), 0);
+    assert_eq!([0, 3, 1 << 20].map(|partition| ledger.completed_from(partition, 0)), [0, 0, 1]);
+
+    let (_store, ledger) = reopen(dir.path(), (store, ledger));
+    for (partition, offset) in [(0, 0), (0, 1), (0, 2), (0, 3), (3, 0)] {
+        assert_eq!(next(&ledger, partition, offset).await, (1, false), "{partition}/{offset}");
+    }
+    assert_eq!(verdict(&ledger, item_in(1 << 20, 0)).await, Verdict::Duplicate, "the other topic's");
+    assert_eq!(ledger.topic_is(0, "two", "other").unwrap().id.as_deref(), Some("two"));
+}
+
+/// A letter is known again by its message's key and place, which the new topic's first record may have too.
+#[tokio::test]
+async fn a_letter_of_a_topic_hides_no_record_of_another() {
+    let dir = dir();
+    let (_store, ledger) = open(dir.path());
+    assert!(ledger.topic_is(0, "one", "group").is_some());
+    let keyed = super::topics::item_of("orders/0/0".into(), pelton_core::Identity::Key([7; 16]));
+    let claim = start(&ledger, &keyed).await;
+    let letter = super::topics::letter(0, 0, claim);
+    let letter = Letter { message: keyed.message.clone(), identity: Some(keyed.identity), ..letter };
+    assert_eq!(NotedLetters(ledger.clone()).publish(vec![letter]).await, [Ok(())]);
+    assert_eq!(verdict(&ledger, keyed.clone()).await, Verdict::Lettered);
+    assert!(ledger.topic_is(0, "two", "group").is_some());
+    assert!(claim_of(verdict(&ledger, keyed).await).is_some());
 }

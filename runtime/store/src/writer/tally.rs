@@ -168,15 +168,7 @@ impl Of {
         chunks.dedup();
         let state = self.pipeline.state();
         for chunk in chunks {
-            let left = state.live.get(&chunk).into_iter().flatten().flatten();
-            let count = left.clone().count();
-            if count == 0 {
-                db.prepare_cached("DELETE FROM started WHERE chunk = ?1")?.execute([chunk as i64])?;
-            } else {
-                let sql = "UPDATE started SET count = ?2, items = ?3 WHERE chunk = ?1";
-                let row = params![chunk as i64, count as i64, encode_items(left.copied())];
-                db.prepare_cached(sql)?.execute(row)?;
-            }
+            leave_started(db, chunk, state.live.get(&chunk).into_iter().flatten().flatten())?;
         }
         Ok(())
     }
@@ -225,6 +217,24 @@ impl Of {
         db.prepare_cached(sql)?.execute(params![self.pipeline.id, a, b, d, e, f, g, h, i])?;
         Ok(())
     }
+}
+
+/// Leaves in the record of a chunk what is still started; without anything it ends.
+pub fn leave_started<'i>(
+    db: &Connection,
+    chunk: u64,
+    left: impl Iterator<Item = &'i Item> + Clone,
+) -> rusqlite::Result<()> {
+    let count = left.clone().count();
+    if count == 0 {
+        return db
+            .prepare_cached("DELETE FROM started WHERE chunk = ?1")?
+            .execute([chunk as i64])
+            .map(drop);
+    }
+    let sql = "UPDATE started SET count = ?2, items = ?3 WHERE chunk = ?1";
+    let row = params![chunk as i64, count as i64, encode_items(left.copied())];
+    db.prepare_cached(sql)?.execute(row).map(drop)
 }
 
 /// Neighbours in a sorted list of partition, first and last, put together.

@@ -6,7 +6,7 @@ use crate::args::Setup;
 use crate::load::Load;
 use crate::ours::{Dedup, End, MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES, NAME, Ours};
 use anyhow::Result;
-use pelton_sources::kafka::{KafkaOptions, KafkaSource, Order};
+use pelton_sources::kafka::{KafkaOptions, KafkaSource, KnownTopic, Order};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub fn drain(setup: &Setup, topic: &Topic, ours: &Ours, load: Load, order: Order
             revoke_timeout: Duration::from_secs(30),
             forget: Arc::new(move |partition| forgets.forget_positions(partition)),
             settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
+            topic_is: Arc::new(|_, _| Some(KnownTopic::default())),
+            completed: Arc::new(|_, _| Some(0)),
         })?;
         Ok(Arc::new(source))
     })?;

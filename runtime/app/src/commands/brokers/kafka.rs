@@ -7,11 +7,12 @@ use crate::commands::store_fail;
 use crate::config::{Config, KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail};
 use pelton_core::ports::{DeadLetters, Source};
+use pelton_engine::DedupKey;
 use pelton_sources::kafka::{
-    KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, LetterOptions, Outgoing, PartitionStatus,
-    inspect,
+    KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, KnownTopic, LetterOptions, Outgoing,
+    PartitionStatus, inspect,
 };
-use pelton_store::{NewMessage, NotedLetters, PipelineStore, Store, StoreError};
+use pelton_store::{NewMessage, NotedLetters, PipelineStore, Store, StoreError, TopicBefore};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,8 @@ pub fn options(
     ledger: &PipelineStore,
 ) -> Result<KafkaOptions, StoreError> {
     let numbered = |topic: &String| Ok((topic.clone(), store.topic_number(&pipeline.name, topic)?));
-    let (ledger, forgets) = (ledger.clone(), ledger.clone());
+    let (ledger, forgets, meets, knows) = (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
+    let (group, dedup) = (kafka.group_id.clone(), pipeline.dedup.clone());
     Ok(KafkaOptions {
         pipeline: pipeline.name.as_str().into(),
         bootstrap_servers: kafka.bootstrap_servers.clone(),
@@ -59,7 +61,23 @@ pub fn options(
         revoke_timeout: config.shutdown_timeout,
         forget: Arc::new(move |partition| forgets.forget_positions(partition)),
         settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
+        topic_is: Arc::new(move |number, id| {
+            meets.topic_is(number, id, &group).map(|before| known(before, id, &group))
+        }),
+        completed: Arc::new(move |partition, offset| match dedup {
+            DedupKey::MessageId => Some(knows.completed_from(partition, offset)),
+            DedupKey::Off => Some(0),
+            DedupKey::Header(_) | DedupKey::Json { .. } | DedupKey::Body => None,
+        }),
     })
+}
+
+fn known(before: TopicBefore, id: &str, group: &str) -> KnownTopic {
+    KnownTopic {
+        met: before.id.is_some(),
+        other: before.is_other_than(id),
+        former_group: before.group.filter(|former| former != group),
+    }
 }
 
 /// Where the group stands.
@@ -70,9 +88,30 @@ pub fn look(kafka: &KafkaConfig) -> Result<Vec<Part>, Vec<String>> {
         lag: p.lag(),
         json: json!({
             "topic": p.topic, "partition": p.partition, "committed": p.committed, "end": p.end, "lag": p.lag(),
+            "behind_transaction": p.behind_transaction(), "remark": remark(&p),
         }),
     };
     Ok(found.into_iter().map(part).collect())
+}
+
+/// What its numbers alone would not tell.
+fn remark(p: &PartitionStatus) -> Option<String> {
+    let at = format!("{}/{}", p.topic, p.partition);
+    let committed = p.committed.unwrap_or_default();
+    match (p.behind_transaction(), p.beyond()) {
+        (0, 0) => None,
+        (behind @ 1.., _) => Some(format!(
+            "{at} waits for a transaction that is open from offset {} on: {behind} offsets are behind it, and nobody may read \
+             them before it ends. If its producer is gone, the broker ends it after the producer's `transaction.timeout.ms`; \
+             `kafka-transactions find-hanging` finds one that was forgotten",
+            p.stable
+        )),
+        (0, beyond) => Some(format!(
+            "{at} ends at {}, and the group is {beyond} beyond it, at {committed}: the topic was cut or made anew, or somebody \
+             has committed an offset that is not there. The worker goes on as `out_of_range` says",
+            p.end
+        )),
+    }
 }
 
 struct Topic {

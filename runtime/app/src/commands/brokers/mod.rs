@@ -177,7 +177,13 @@ fn partition_rows(looked: &[Part], worker_runs: bool) -> Vec<Vec<String>> {
         let name = format!("{}/{}", json["topic"].as_str().unwrap_or_default(), json["partition"]);
         let received = text(&here["received"]);
         let counts = [text(&json["committed"]), received, text(&json["end"]), text(&json["lag"])];
-        std::iter::once(name).chain(counts).chain([waits(here, worker_runs)]).collect()
+        let waits = match waits(here, worker_runs) {
+            nothing if nothing.is_empty() && json["behind_transaction"].as_u64() > Some(0) => {
+                "an open transaction".to_owned()
+            }
+            waits => waits,
+        };
+        std::iter::once(name).chain(counts).chain([waits]).collect()
     };
     looked.iter().map(row).collect()
 }

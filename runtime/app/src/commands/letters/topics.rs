@@ -66,13 +66,43 @@ pub fn count(pipeline: &PipelineConfig, letters: &LetterTopics, store: &Store) -
     let mut held = 0;
     for topic in letters.topics.iter().map(|t| t.name.as_str()).collect::<BTreeSet<_>>() {
         let parts = reader.all_of(topic).map_err(Fail::refused)?.unwrap_or_default();
-        let done = store.letters_done(&pipeline.name, topic)?;
+        let done = done(store, &pipeline.name, &reader, topic, &parts)?;
         let of = |p: &Part| {
-            unsigned(p.to - p.from) - done.count(p.partition as u32, unsigned(p.from), unsigned(p.to))
+            unsigned(p.to - p.from).saturating_sub(done.count(
+                p.partition as u32,
+                unsigned(p.from),
+                unsigned(p.to),
+            ))
         };
         held += parts.iter().map(of).sum::<u64>();
     }
     Ok(held)
+}
+
+/// What is done with in a topic. Of another of its name nothing is; that it was made anew is known by its id, or
+/// where what was done with lies behind its end.
+fn done(
+    store: &Store,
+    pipeline: &str,
+    reader: &Reader,
+    topic: &str,
+    parts: &[Part],
+) -> Result<DoneLetters, Fail> {
+    if let Some(id) = reader.id_of(topic, parts).map_err(Fail::refused)?
+        && store.letters_topic_is(pipeline, topic, &id)?
+    {
+        note!("note: the topic `{topic}` was deleted and made anew: all letters in it are new");
+    }
+    let done = store.letters_done(pipeline, topic)?;
+    let mut anew = false;
+    for part in parts {
+        let partition = part.partition as u32;
+        if done.last(partition).is_some_and(|last| last >= unsigned(part.to)) {
+            store.letters_anew(pipeline, topic, partition)?;
+            anew = true;
+        }
+    }
+    if anew { Ok(store.letters_done(pipeline, topic)?) } else { Ok(done) }
 }
 
 fn unsigned(offset: i64) -> u64 {
@@ -85,20 +115,6 @@ impl InTopics<'_> {
         reader.map_err(|why| kafka::refused(self.pipeline, &why))
     }
 
-    /// What is done with in a topic. Where that lies behind the topic's end, the topic was made anew.
-    fn done(&self, topic: &str, parts: &[Part]) -> Result<DoneLetters, Fail> {
-        let done = self.store.letters_done(&self.pipeline.name, topic)?;
-        let mut anew = false;
-        for part in parts {
-            let partition = part.partition as u32;
-            if done.last(partition).is_some_and(|last| last >= unsigned(part.to)) {
-                self.store.letters_anew(&self.pipeline.name, topic, partition)?;
-                anew = true;
-            }
-        }
-        if anew { Ok(self.store.letters_done(&self.pipeline.name, topic)?) } else { Ok(done) }
-    }
-
     /// Reads one topic to the end it has now.
     fn each_of(
         &self,
@@ -108,7 +124,7 @@ impl InTopics<'_> {
         see: &mut dyn FnMut(Found) -> Outcome,
     ) -> Outcome {
         let Some(mut parts) = reader.all_of(topic).map_err(Fail::refused)? else { return Ok(()) };
-        let done = self.done(topic, &parts)?;
+        let done = done(&self.store, &self.pipeline.name, reader, topic, &parts)?;
         if let Some(id) = &which.id {
             parts = only(id, topic, &parts);
         }

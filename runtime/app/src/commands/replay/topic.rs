@@ -178,6 +178,6 @@ fn passed(status: &PartitionStatus, named: &[FromOffset]) -> Option<Part> {
         None if named.is_empty() => status.first,
         None => return None,
     };
-    let to = status.committed.unwrap_or(status.first).min(status.end);
+    let to = status.committed.unwrap_or(status.first).min(status.stable);
     Some(Part { partition: status.partition, from, to })
 }

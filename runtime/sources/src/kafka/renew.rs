@@ -1,0 +1,337 @@
+//! Partitions that have come, and topics that were made again: what the library has said of their ids is compared
+//! with what the group and the ledger knew, before any of their records is taken in.
+//!
+//! A topic of another id is another topic, whatever its name: what is in work of the old one is finished, the
+//! ledger forgets it, and the new one is read from its beginning.
+
+use super::beginning::{Beginning, Found, end_of, fail};
+use super::context::Context;
+use super::options::KnownTopic;
+use super::partition::Partition;
+use super::reassign::read_from;
+use super::state::{Shared, State};
+use super::topic_id::{Mark, TopicId};
+use rdkafka::Offset;
+use rdkafka::consumer::BaseConsumer;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long the broker may take to say where a topic begins.
+const ASK: Duration = Duration::from_secs(5);
+/// Between two times that the ledger is asked, when it cannot write.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Where a partition is to be read, now that its topic is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Where it is.
+    Here,
+    /// At what the group has committed to this topic.
+    Committed(i64),
+    /// At its beginning: what was known of it is of another topic.
+    Beginning,
+}
+
+impl Place {
+    /// `anew` says that the topic was another when this process, or one before it, last knew its id.
+    fn of(partition: &Partition, id: &TopicId, anew: bool) -> Self {
+        let others = anew || partition.topic_id.as_ref().is_some_and(|known| known != id);
+        match &partition.found {
+            Some(Found { offset, mark: Mark::Ours(Some(of)) }) => {
+                let moved = partition.start != Offset::Offset(*offset);
+                match (of == id, moved) {
+                    (true, true) => Self::Committed(*offset),
+                    (true, false) => Self::Here,
+                    (false, _) => Self::Beginning,
+                }
+            }
+            // Who has committed does not say to which topic.
+            _ if others => Self::Beginning,
+            _ => Self::Here,
+        }
+    }
+}
+
+/// Looks at the topics of which there is something new. `polled` is the topic of the record that was polled with it:
+/// whether that record is to be dropped, since its partition is read from elsewhere now.
+pub fn look(consumer: &BaseConsumer<Context>, shared: &Shared, polled: Option<&str>) -> bool {
+    let (mut open, mut dropped) = (false, false);
+    for (topic, _) in &shared.options.topics {
+        let (id, was_read) = {
+            let state = shared.state();
+            let id = state.topics.get(topic).and_then(|known| known.id.clone());
+            let mut of_topic = state.partitions.iter().filter(|p| *p.topic == **topic);
+            if !of_topic.clone().any(|p| is_new(p, id.as_ref())) {
+                continue;
+            }
+            (id, polled == Some(topic) || of_topic.any(Partition::was_read))
+        };
+        // The id comes before anything is read, if the broker has one at all.
+        let waits = id.is_none() && !was_read;
+        if waits || id.as_ref().is_some_and(|id| is_in_work(shared, topic, id)) {
+            open = true;
+        } else if judge(consumer, shared, topic, id.as_ref()) {
+            dropped |= polled == Some(topic);
+        }
+    }
+    shared.news.store(open, Ordering::Relaxed);
+    dropped
+}
+
+/// Whether it was not looked at yet, or was as a part of another topic.
+fn is_new(partition: &Partition, id: Option<&TopicId>) -> bool {
+    partition.ours && (!partition.judged || (id.is_some() && partition.topic_id.as_ref() != id))
+}
+
+/// Takes back what was received of another topic of this name, and says whether some of it is still in work.
+fn is_in_work(shared: &Shared, topic: &str, id: &TopicId) -> bool {
+    let mut state = shared.state();
+    let is_of_old = |p: &&mut Partition| {
+        let old = p.topic_id.as_ref().is_some_and(|known| known != id);
+        *p.topic == *topic && p.takes() && old && p.received()
+    };
+    let mut ended = Vec::new();
+    for partition in state.partitions.iter_mut().filter(is_of_old) {
+        partition.go();
+        ended.push((partition.id, partition.assignment));
+    }
+    if !ended.is_empty() {
+        let ids: Vec<u32> = ended.iter().map(|(id, _)| *id).collect();
+        state.discard(&ids);
+        state.topics.entry(topic.to_owned()).or_default().since = Some(Instant::now());
+        shared.tell(&mut state, ended, false);
+    }
+    let mut waits = Vec::new();
+    for partition in state.partitions.iter().filter(|p| *p.topic == *topic && p.ours && p.gone && p.leaving)
+    {
+        waits.push((partition.id, partition.assignment));
+    }
+    let since = state.topics.get(topic).and_then(|known| known.since);
+    if waits.is_empty() || since.is_none_or(|since| since.elapsed() < shared.options.revoke_timeout) {
+        return !waits.is_empty();
+    }
+    tracing::warn!(
+        pipeline = %shared.options.pipeline, topic, partitions = waits.len(),
+        "messages of the topic that was deleted are still in work: what becomes of them is not noted"
+    );
+    state.let_go(&waits.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+    shared.tell(&mut state, waits, true);
+    false
+}
+
+/// Compares, and reads on where it is right; whether partitions are read from elsewhere now.
+fn judge(consumer: &BaseConsumer<Context>, shared: &Shared, topic: &str, id: Option<&TopicId>) -> bool {
+    // None when the source closes meanwhile.
+    let Some(before) = id.map_or_else(|| Some(KnownTopic::default()), |id| meet(shared, topic, id)) else {
+        return true;
+    };
+    let places = decide(shared, topic, id, &before);
+    if places.is_empty() {
+        return false;
+    }
+    let from: Vec<(i32, Offset)> = places
+        .iter()
+        .map(|(number, place)| (*number, offset(consumer, shared, (topic, *number), *place)))
+        .collect();
+    let change = |state: &mut State| {
+        for ((number, place), (_, offset)) in places.iter().zip(&from) {
+            if let Some((_, partition)) = state.find(topic, *number) {
+                read_again(partition, id, *place, *offset);
+            }
+        }
+    };
+    if let Err(error) = read_from(consumer, shared, topic, &from, change) {
+        tracing::error!(
+            pipeline = %shared.options.pipeline, topic, %error,
+            "the topic was made anew, and reading could not go on at its beginning: the worker stops. Start it again"
+        );
+        fail(shared);
+    }
+    // That it is read from there is known to the broker before anything of it is handled.
+    shared.announce.store(true, Ordering::Relaxed);
+    true
+}
+
+fn offset(consumer: &BaseConsumer<Context>, shared: &Shared, at: (&str, i32), place: Place) -> Offset {
+    match place {
+        Place::Committed(offset) => Offset::Offset(offset),
+        Place::Here | Place::Beginning => end_of(consumer, shared, at, false, ASK),
+    }
+}
+
+fn read_again(partition: &mut Partition, id: Option<&TopicId>, place: Place, offset: Offset) {
+    let found = partition.found.take().filter(|_| matches!(place, Place::Committed(_)));
+    partition.assign(Beginning { offset, found });
+    (partition.topic_id, partition.judged) = (id.cloned(), true);
+}
+
+/// Tells the ledger the id of a topic.
+fn meet(shared: &Shared, topic: &str, id: &TopicId) -> Option<KnownTopic> {
+    let number = shared.options.topic(topic)?;
+    until_noted(shared, || (shared.options.topic_is)(number, id.as_str()))
+}
+
+/// The ledger forgets a partition: how many ranges it had of it. None when the source closes meanwhile.
+pub fn forget(shared: &Shared, partition: u32) -> Option<usize> {
+    until_noted(shared, || (shared.options.forget)(partition))
+}
+
+/// Asks the ledger until it has answered: what it remembers would hide records.
+fn until_noted<T>(shared: &Shared, ask: impl Fn() -> Option<T>) -> Option<T> {
+    loop {
+        if let Some(noted) = ask() {
+            return Some(noted);
+        }
+        let mut state = shared.state();
+        if state.closing {
+            return None;
+        }
+        if state.complain("the ledger cannot be written".to_owned(), false) {
+            tracing::warn!(pipeline = %shared.options.pipeline, "the ledger cannot forget what it knew of a partition yet: nothing of it is received");
+        }
+        // Woken when the source closes.
+        drop(shared.released.wait_timeout(state, AGAIN));
+    }
+}
+
+/// Where partitions of a topic are to be read from now on, of those that are not where they should be. The others are
+/// taken in from here on.
+fn decide(shared: &Shared, topic: &str, id: Option<&TopicId>, before: &KnownTopic) -> Vec<(i32, Place)> {
+    let mut state = shared.state();
+    let known = state.topics.entry(topic.to_owned()).or_default();
+    known.met |= before.met;
+    known.former_group = known.former_group.take().or_else(|| before.former_group.clone());
+    let (anew, met, former) = (known.anew || before.other, known.met, known.former_group.clone());
+    let (mut places, mut new, mut stay) = (Vec::new(), Vec::new(), Vec::new());
+    for partition in state.partitions.iter_mut().filter(|p| *p.topic == *topic && is_new(p, id)) {
+        match id.map_or(Place::Here, |id| Place::of(partition, id, anew)) {
+            Place::Here => {
+                (partition.judged, partition.topic_id) = (true, id.cloned());
+                match &partition.found {
+                    Some(found) if found.mark == Mark::Foreign || former.is_some() => {
+                        stay.push((partition.id, partition.number, found.clone()))
+                    }
+                    Some(_) => {}
+                    None => new.push((partition.id, partition.number)),
+                }
+            }
+            place => places.push((partition.number, place)),
+        }
+    }
+    let from_others = places.iter().any(|(_, place)| *place == Place::Beginning);
+    let news = (before.other || from_others) && !anew_said(&mut state, topic);
+    drop(state);
+    if news {
+        say_anew(shared, topic, id, from_others);
+    }
+    for (id, number) in new {
+        forget_new(shared, topic, id, number);
+    }
+    if met {
+        say_set_back(shared, topic, &stay, former.as_deref());
+    }
+    places
+}
+
+/// Whether it was said of this topic already; it is from now on.
+fn anew_said(state: &mut State, topic: &str) -> bool {
+    std::mem::replace(&mut state.topics.entry(topic.to_owned()).or_default().anew, true)
+}
+
+fn say_anew(shared: &Shared, topic: &str, id: Option<&TopicId>, from_its_beginning: bool) {
+    let then = if from_its_beginning {
+        "and it is read from its beginning"
+    } else {
+        "and it is read from where the group is in the new one"
+    };
+    tracing::warn!(
+        pipeline = %shared.options.pipeline, topic, id = id.map_or("", TopicId::as_str),
+        "the topic was deleted and made anew: what the ledger knew of the old one is forgotten, {then}"
+    );
+}
+
+/// A partition without a committed offset is new to the group, whatever the ledger has of it: a topic that was made
+/// anew counts its offsets from 0, and of one without an id it is not known. Nothing of it may be hidden. (The same
+/// is seen when the broker has let the group's offsets expire; then what the ledger knew is handled again.)
+fn forget_new(shared: &Shared, topic: &str, id: u32, partition: i32) {
+    if forget(shared, id).is_some_and(|ranges| ranges > 0) {
+        tracing::warn!(
+            pipeline = %shared.options.pipeline, topic, partition,
+            "the group has no committed offset here, and the ledger has completed ones: the topic was made \
+             anew, or the broker has forgotten the group. The ledger forgets them too, so that nothing is hidden"
+        );
+    }
+}
+
+/// Says that the group is before what is done, where that is no crash's doing: an operator may have wanted it
+/// to be handled again.
+fn say_set_back(shared: &Shared, topic: &str, partitions: &[(u32, i32, Found)], former: Option<&str>) {
+    let options = &shared.options;
+    let mut behind = partitions.iter().filter_map(|(id, number, found)| {
+        let done = u64::try_from(found.offset).ok().map(|offset| (options.completed)(*id, offset))?;
+        (done != Some(0)).then_some((*number, found.offset, done))
+    });
+    let Some((partition, offset, done)) = behind.next() else { return };
+    let others = behind.count();
+    let how_many = done.map_or_else(|| "what".to_owned(), |done| format!("{done} records"));
+    let why = former.map_or_else(
+        || "somebody else has set the group's offset here".to_owned(),
+        |group| format!("this pipeline has read with the group `{group}` since"),
+    );
+    let pipeline = &*options.pipeline;
+    tracing::warn!(
+        pipeline,
+        topic,
+        partition,
+        offset,
+        others,
+        "{why}, and the ledger has completed {how_many} from there on: they are duplicates, and pass without being handled. \
+         To handle them again: `pelton replay {pipeline} --from-offset {topic}/{partition}:{offset} --redo`, or for single \
+         ones `pelton ledger forget {pipeline} KEY`"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(letter: char) -> TopicId {
+        let line = format!("Topic t changed id from 0 to {}", letter.to_string().repeat(22));
+        TopicId::told_by(&line).expect("it is one").1
+    }
+
+    fn assigned(found: Option<(i64, Mark)>) -> Partition {
+        let mut partition = Partition::new("t".into(), 0, 0);
+        let found = found.map(|(offset, mark)| Found { offset, mark });
+        let offset = Offset::Offset(found.as_ref().map_or(90, |found| found.offset));
+        partition.assign(Beginning { offset, found });
+        partition
+    }
+
+    #[test]
+    fn an_offset_of_another_topic_is_no_place_to_begin() {
+        let (old, new) = (id('o'), id('n'));
+        let ours = |of: &TopicId| Some((7, Mark::Ours(Some(of.clone()))));
+        for (found, known, anew, place) in [
+            (None, None, false, Place::Here),
+            (None, None, true, Place::Beginning),
+            (None, Some(&old), false, Place::Beginning),
+            (Some((7, Mark::Foreign)), None, false, Place::Here),
+            (Some((7, Mark::Foreign)), None, true, Place::Beginning),
+            (Some((7, Mark::Foreign)), Some(&old), false, Place::Beginning),
+            (Some((7, Mark::Ours(None))), None, false, Place::Here),
+            (ours(&old), None, false, Place::Beginning),
+            (ours(&old), Some(&old), true, Place::Beginning),
+            // Another member was there before.
+            (ours(&new), None, true, Place::Here),
+            (ours(&new), Some(&old), false, Place::Here),
+        ] {
+            let mut partition = assigned(found.clone());
+            partition.topic_id = known.cloned();
+            assert_eq!(Place::of(&partition, &new, anew), place, "{found:?} {known:?} {anew}");
+        }
+        let mut moved = assigned(ours(&new));
+        moved.start = Offset::Offset(0);
+        assert_eq!(Place::of(&moved, &new, false), Place::Committed(7));
+    }
+}

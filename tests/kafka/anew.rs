@@ -1,0 +1,198 @@
+//! Topics that are deleted and made again, under a worker and while it is away, and partitions that are added:
+//! nothing of what is new is hidden by what was known before.
+
+use crate::offsets::{orders, sorted};
+use crate::{pipeline, taken};
+use pelton_tests::kafka::Broker;
+use pelton_tests::log::Log;
+use pelton_tests::site::Site;
+use pelton_tests::wait::until;
+
+const SAID: &str = "the topic was deleted and made anew";
+
+fn site(broker: &Broker, more: &str) -> Site {
+    Site::new(&[pipeline(broker, "orders", more)])
+}
+
+fn times_said(log: &Log) -> usize {
+    log.lines().iter().filter(|line| line.says(SAID)).count()
+}
+
+fn committed(broker: &Broker, offset: i64) {
+    until("all is committed", || (broker.committed("orders", "orders", 1) == [Some(offset)]).then_some(()));
+}
+
+/// First the new log is longer than the old one was, then shorter; by each way in which groups assign.
+#[test]
+fn a_topic_made_anew_under_a_worker_is_read_from_its_beginning() {
+    let broker = Broker::start();
+    let ways = [
+        ("orders", ""),
+        ("orders-new", ", group_protocol = \"consumer\""),
+        ("orders-eager", ", librdkafka = { \"partition.assignment.strategy\" = \"range\" }"),
+        // The client believes at once that a topic is gone, as it does after half a minute.
+        ("orders-gone", ", librdkafka = { \"topic.metadata.propagation.max.ms\" = 0 }"),
+    ];
+    for (topic, _) in ways {
+        broker.topic(topic, 1);
+        broker.produce(topic, &orders(1..=1));
+    }
+    let sites = ways.map(|(topic, more)| Site::new(&[pipeline(&broker, topic, more)]));
+    let workers = sites.each_ref().map(Site::worker);
+    let committed = |topic: &str, offset| {
+        until("all is committed", || (broker.committed(topic, topic, 1) == [Some(offset)]).then_some(()));
+    };
+    ways.iter().for_each(|(topic, _)| committed(topic, 1));
+    for (numbers, end) in [(2..=31, 30), (32..=36, 5)] {
+        let last = format!("order {}", numbers.end());
+        for (topic, _) in ways {
+            broker.make_anew(topic, 1);
+            broker.produce(topic, &orders(numbers.clone()));
+        }
+        for (worker, (topic, _)) in workers.iter().zip(ways) {
+            worker.log.wait("the last is taken", |l| l.says(" taken") && l.says(&last));
+            committed(topic, end);
+        }
+    }
+    for (worker, (topic, _)) in workers.iter().zip(ways) {
+        worker.stop();
+        assert_eq!(
+            sorted(taken(&worker.log)),
+            (1..=36).collect::<Vec<_>>(),
+            "{topic}: {}",
+            worker.log.tail()
+        );
+        assert_eq!(times_said(&worker.log), 2, "{topic}");
+    }
+}
+
+#[test]
+fn what_is_in_work_of_the_old_topic_ends_and_hides_nothing_of_the_new_one() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    // The first fails until its topic is gone, so that nothing is committed, and much is done behind it.
+    let mut first = vec![crate::order(1, "k", 4)];
+    first.extend(orders(2..=50));
+    broker.produce("orders", &first);
+    let site = Site::new(&[pipeline(&broker, "orders", "")]);
+    let worker = site.worker();
+    worker.log.wait_for("what is behind it is done", 40, |l| l.says(" taken"));
+    broker.make_anew("orders", 1);
+    broker.produce("orders", &orders(51..=130));
+    worker.log.wait("the last is taken", |l| l.says(" taken") && l.says("order 130"));
+    committed(&broker, 80);
+    // What the ledger knows is of the new topic alone.
+    assert!(worker.kill().signal.is_some());
+    let (again, _) = site.until_empty();
+    let new = |log: &Log| sorted(taken(log).into_iter().filter(|n| *n > 50).collect());
+    assert_eq!(new(&worker.log), (51..=130).collect::<Vec<_>>());
+    assert!(taken(&again.log).is_empty(), "{}", again.log.tail());
+}
+
+#[test]
+fn a_topic_made_anew_while_the_worker_is_away_is_read_from_its_beginning() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    broker.produce("orders", &orders(1..=10));
+    // New to the group, it would begin at its end.
+    let site = site(&broker, ", auto_offset_reset = \"latest\"");
+    broker.commit("orders", "orders", 0, 0);
+    site.until_empty();
+    committed(&broker, 10);
+    broker.make_anew("orders", 1);
+    broker.produce("orders", &orders(11..=40));
+    let (worker, _) = site.until_empty();
+    assert_eq!(sorted(taken(&worker.log)), (11..=40).collect::<Vec<_>>(), "{}", worker.log.tail());
+    assert_eq!(times_said(&worker.log), 1);
+
+    // The offset of the old one is there, as after a commit that came late.
+    broker.make_anew("orders", 1);
+    broker.produce("orders", &orders(41..=100));
+    broker.commit("orders", "orders", 0, 30);
+    let (worker, _) = site.until_empty();
+    assert_eq!(sorted(taken(&worker.log)), (41..=100).collect::<Vec<_>>(), "{}", worker.log.tail());
+    assert_eq!(times_said(&worker.log), 1);
+    let (worker, _) = site.until_empty();
+    assert!(taken(&worker.log).is_empty() && times_said(&worker.log) == 0);
+}
+
+/// Each with a ledger of its own: what one has committed in the new topic is no offset of the old one.
+#[test]
+fn where_another_worker_has_come_in_the_new_topic_is_gone_on() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    broker.produce("orders", &orders(1..=10));
+    let sites = [site(&broker, ""), site(&broker, "")];
+    sites[0].until_empty();
+    broker.make_anew("orders", 1);
+    broker.produce("orders", &orders(11..=40));
+    sites[1].until_empty();
+    committed(&broker, 30);
+    broker.produce("orders", &orders(41..=60));
+    let (worker, _) = sites[0].until_empty();
+    assert_eq!(sorted(taken(&worker.log)), (41..=60).collect::<Vec<_>>(), "{}", worker.log.tail());
+    assert_eq!(times_said(&worker.log), 1, "the ledger has forgotten the old one");
+}
+
+#[test]
+fn a_partition_that_is_added_begins_at_its_first_record() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    broker.produce("orders", &orders(1..=5));
+    let soon =
+        ", auto_offset_reset = \"latest\", librdkafka = { \"topic.metadata.refresh.interval.ms\" = 500 }";
+    let site = site(&broker, soon);
+    let worker = site.worker();
+    until("where the group begins is committed", || {
+        (broker.committed("orders", "orders", 1) == [Some(5)]).then_some(())
+    });
+    // Under the worker, before it can know of it; and while it is away.
+    broker.partitions_to("orders", 2);
+    broker.produce("orders", &in_partition(1, 6..=10));
+    worker.log.wait("the last is taken", |l| l.says(" taken") && l.says("order 10"));
+    worker.log.wait("it says so", |l| l.says("`auto_offset_reset` is for new groups"));
+    worker.stop();
+    broker.partitions_to("orders", 3);
+    broker.produce("orders", &in_partition(2, 11..=15));
+    let (again, _) = site.until_empty();
+    let all = [taken(&worker.log), taken(&again.log)].concat();
+    assert_eq!(
+        sorted(all),
+        (6..=15).collect::<Vec<_>>(),
+        "what was there before the group is skipped, as told"
+    );
+}
+
+fn in_partition(
+    partition: i32,
+    numbers: std::ops::RangeInclusive<u64>,
+) -> Vec<pelton_tests::kafka::Record> {
+    let of = |record| pelton_tests::kafka::Record { partition: Some(partition), ..record };
+    orders(numbers).into_iter().map(of).collect()
+}
+
+#[test]
+fn commands_know_topics_that_were_made_anew() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    broker.topic("orders-dlt", 1);
+    broker.produce("orders-dlt", &orders(1..=3));
+    let site = site(&broker, "");
+    assert_eq!(site.letters("orders").len(), 3);
+    site.done(&["dlq", "purge", "orders", "--all"]);
+    assert!(site.letters("orders").is_empty());
+    broker.make_anew("orders-dlt", 1);
+    broker.produce("orders-dlt", &orders(4..=9));
+    assert_eq!(site.status("orders").dead_letters, 6);
+    assert_eq!(site.letters("orders").len(), 6);
+
+    // And what was completed in the topic itself hides nothing from a replay.
+    broker.produce("orders", &orders(1..=10));
+    site.until_empty();
+    broker.make_anew("orders", 1);
+    broker.produce("orders", &orders(11..=20));
+    // Another worker of the group has handled them, or so it says.
+    broker.commit("orders", "orders", 0, 10);
+    let said = site.done(&["replay", "orders", "--from-beginning"]);
+    assert_eq!(site.status("orders").handled, 20, "{said}");
+}
