@@ -6,6 +6,7 @@
 mod batches;
 mod duplicates;
 mod failures;
+mod floods;
 mod hostile_bytes;
 mod idle;
 mod isolation;
@@ -13,6 +14,7 @@ mod lanes;
 mod pressure;
 mod replay;
 mod sending;
+mod surroundings;
 
 use pelton_tests::components::plugin;
 use pelton_tests::site::{Pipeline, Site};

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 
 mod canary;
+mod compiler;
 mod configuration;
 mod crash;
 mod files;

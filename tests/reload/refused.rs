@@ -41,6 +41,8 @@ fn what_cannot_be_a_handler_is_refused_and_the_old_one_goes_on() {
 fn a_bomb_ends_at_the_limit_of_its_time() {
     // What runs was compiled before: only the bomb has the short limit.
     let site = site("compile_timeout = \"100ms\"", &[("handler", "reload = \"manual\"")]);
+    // `check` keeps what it has compiled where there is a data directory.
+    std::fs::create_dir_all(site.data()).expect("a folder can be made");
     let long = std::fs::read_to_string(site.path().join("pelton.toml")).expect("it is there");
     let patient = file(&site, "patient.toml", long.replace("\"100ms\"", "\"2m\"").as_bytes());
     site.done(&["check", "--config", patient.to_str().expect("a plain name")]);

@@ -249,7 +249,10 @@ fn copy_tree(from: &Path, to: &Path) {
     for entry in entries.flatten() {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         if from.is_dir() {
-            copy_tree(&from, &to);
+            // What is being made is nobody else's.
+            if !from.ends_with("making") {
+                copy_tree(&from, &to);
+            }
         } else if !to.exists() && is_whole(&from) {
             static COPIES: AtomicU64 = AtomicU64::new(0);
             let number = COPIES.fetch_add(1, Ordering::Relaxed);

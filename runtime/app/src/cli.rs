@@ -9,6 +9,7 @@ use crate::versions::args::DeployArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use dlq::{DlqCommand, Which};
 pub use letter_id::LetterId;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done (no such letter, a message that is too large); \
@@ -145,7 +146,7 @@ pub enum Command {
     Inspect {
         /// Its file, a folder in the OCI image layout, or oci://REGISTRY/NAME:TAG.
         #[arg(value_name = "FILE|OCI")]
-        component: String,
+        component: OsString,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -172,7 +173,7 @@ pub enum Command {
     Sign {
         /// The component: its file, or oci://REGISTRY/NAME:TAG.
         #[arg(value_name = "FILE|OCI")]
-        component: String,
+        component: OsString,
         /// The private key.
         #[arg(long, value_name = "FILE")]
         key: PathBuf,

@@ -16,6 +16,7 @@ mod exit;
 mod harness;
 mod input;
 mod oci;
+mod program;
 mod project;
 mod signals;
 mod telemetry;
@@ -119,6 +120,5 @@ fn compile_worker() -> Option<ExitCode> {
     // Whatever bytes they have.
     let mut arguments = std::env::args_os().skip(1);
     let hidden = arguments.next().is_some_and(|first| first == pelton_host::WORKER_COMMAND);
-    let text = |argument: std::ffi::OsString| argument.to_string_lossy().into_owned();
-    hidden.then(|| pelton_host::compile_worker(&arguments.map(text).collect::<Vec<_>>()))
+    hidden.then(|| pelton_host::compile_worker(&arguments.collect::<Vec<_>>()))
 }

@@ -57,14 +57,20 @@ fn config(cache: Option<&CodeCache>) -> Config {
     config
 }
 
+/// Instances that may be there at once: each finds everything that it may have.
+pub(crate) fn instances(options: &HostOptions) -> u32 {
+    options.max_instances.clamp(1, MAX_MEMORIES / MEMORIES)
+}
+
+/// What one instance may have, times the instances: so none of them takes anything from another. It is reserved address
+/// space, and takes memory only when it is used.
 fn pool(options: &HostOptions) -> PoolingAllocationConfig {
-    let instances = options.max_instances.max(1);
-    let memories = instances.saturating_mul(2).clamp(MEMORIES, MAX_MEMORIES);
+    let instances = instances(options);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(16).max(CORE_INSTANCES))
-        .total_memories(memories)
-        .total_tables(instances.saturating_mul(4).max(TABLES))
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
+        .total_memories(instances.saturating_mul(MEMORIES))
+        .total_tables(instances.saturating_mul(TABLES))
         .total_stacks(instances.saturating_add(64))
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)

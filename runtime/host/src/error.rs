@@ -1,5 +1,7 @@
 //! What can go wrong before a message is handled, in the reader's words.
 
+use crate::guest::text;
+use crate::run::threads::NoThreads;
 use std::path::PathBuf;
 
 /// The host could not be set up.
@@ -21,6 +23,9 @@ pub enum HostError {
     /// Threads could not be started.
     #[error("threads for handlers cannot be started: {0}")]
     Threads(#[from] std::io::Error),
+    /// There may be too few of them.
+    #[error("threads for handlers cannot be started: {0}")]
+    FewThreads(#[from] NoThreads),
 }
 
 /// A component cannot be used as a handler. Each text goes on where the file's name stops:
@@ -111,12 +116,18 @@ pub enum LoadError {
     /// It imports a granted interface in a shape that the host does not have.
     #[error("cannot be linked: {0}")]
     Link(String),
-    /// The compiler refused it, or gave up.
+    /// The compiler refused it.
     #[error("cannot be compiled: {0}")]
     Compile(String),
+    /// The compiler was kept from it: it could not be started, was ended, or had no room or time.
+    #[error("cannot be compiled now: {0}")]
+    NotCompiled(String),
     /// Its instance cannot be made, so no message could be handled.
     #[error("cannot be started: {0}")]
     Start(String),
+    /// Its instance was not made: there was no room or no time.
+    #[error("cannot be started now: {0}")]
+    NotStarted(String),
     /// The pipeline asks for more than the process was set up for.
     #[error(
         "its memory limit of {asked} bytes is above the {max} bytes that this process was started with; restart it"
@@ -129,13 +140,54 @@ pub enum LoadError {
     },
 }
 
+/// What a refusal is about, and so for how long it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The bytes: the same file is refused again.
+    Bytes,
+    /// What its pipeline or this process is set to: with other settings the same file may do.
+    Settings,
+    /// The moment: the same file may do when it is tried again.
+    Moment,
+}
+
+impl LoadError {
+    /// What it is about.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::NotWasm(_)
+            | Self::Invalid(_)
+            | Self::TooComplex { .. }
+            | Self::WrongWorld { .. }
+            | Self::WrongType { .. }
+            | Self::NotGranted { .. }
+            | Self::Link(_)
+            | Self::Compile(_)
+            | Self::Start(_) => Cause::Bytes,
+            Self::TooLarge { .. }
+            | Self::Unsaid
+            | Self::Protocol(_)
+            | Self::BadPin(_)
+            | Self::Pin { .. }
+            | Self::Limits { .. } => Cause::Settings,
+            Self::Missing
+            | Self::NotAFile(_)
+            | Self::Unreadable(_)
+            | Self::NotCompiled(_)
+            | Self::NotStarted(_) => Cause::Moment,
+        }
+    }
+}
+
 /// Names in backticks, shortened to the first few.
 fn listed(names: &[String]) -> String {
     const SHOWN: usize = 8;
     if names.is_empty() {
         return "nothing".to_owned();
     }
-    let mut shown: Vec<String> = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect();
+    let mut shown: Vec<String> =
+        names.iter().take(SHOWN).map(|name| format!("`{}`", text::clean(name, 128))).collect();
     if names.len() > SHOWN {
         shown.push(format!("{} more", names.len() - SHOWN));
     }

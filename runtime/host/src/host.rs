@@ -3,8 +3,9 @@
 use crate::engine;
 use crate::error::{HostError, LoadError};
 use crate::guest::link;
-use crate::guest::output::{LogSink, PipelineLog, TracingSink};
+use crate::guest::output::PipelineLog;
 use crate::guest::reason::Stop;
+use crate::guest::sink::{LogSink, TracingSink};
 use crate::guest::state::State;
 use crate::guest::text;
 use crate::kinds::component::Indices;
@@ -21,7 +22,9 @@ use crate::run::handler::{Shared, WasmHandler};
 use crate::run::instance::{Instance, Maker};
 use crate::run::pools::{self, Pools};
 use crate::run::room::Room;
+use crate::run::threads;
 use crate::run::watch::watch;
+use pelton_core::outcome::FaultKind;
 use std::collections::HashMap;
 use std::path::Path;
 use std::pin::pin;
@@ -48,6 +51,8 @@ pub(crate) struct Sandbox {
     modules: wasmtime::Linker<State>,
     /// Of the files in use, by digest and kind.
     templates: Mutex<HashMap<(String, Kind), Weak<Template>>>,
+    /// Held by whoever compiles.
+    compiling: Mutex<()>,
     room: Arc<Room>,
     sink: Arc<dyn LogSink>,
 }
@@ -55,23 +60,27 @@ pub(crate) struct Sandbox {
 impl Host {
     /// Sets the sandbox up: reserves address space, starts the threads. Once per process.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
+        let threads =
+            options.guest_threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
+        let threads = threads.unwrap_or(1).max(1);
+        // Both pools, the clock and the cache's own.
+        threads::there_is_room_for(2 * threads + 2)?;
         let cache = options.cache_dir.as_deref().map(CodeCache::open).transpose()?;
         let engine = engine::running(&options, cache.as_ref())?;
         let failed = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let linker = link::linker(&engine).map_err(failed)?;
         let modules = link::modules(&engine).map_err(failed)?;
-        let room = Arc::new(Room::default());
-        let threads =
-            options.guest_threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
+        let room = Arc::new(Room::new(engine::instances(&options) as usize));
         Ok(Self(Arc::new(Sandbox {
             clock: Clock::start(&engine, &room)?,
-            pools: Pools::new(threads.unwrap_or(1).max(1))?,
+            pools: Pools::new(threads)?,
             sink: options.log_sink.clone().unwrap_or_else(|| Arc::new(TracingSink)),
             engine,
             cache,
             linker,
             modules,
             templates: Mutex::default(),
+            compiling: Mutex::default(),
             room,
             options,
         })))
@@ -89,10 +98,11 @@ impl Host {
         self.load_bytes(pipeline, &bytes, spec)
     }
 
-    /// Whether code for the component with this digest is in the cache, so that loading it compiles nothing.
+    /// Whether good code for the component with this digest is in the cache, so that loading it compiles nothing.
+    /// Reads all of it.
     #[must_use]
     pub fn is_compiled(&self, digest: &str) -> bool {
-        self.0.cache.as_ref().is_some_and(|cache| cache.is_checked(digest, &self.0.engine))
+        self.0.is_compiled(digest)
     }
 
     /// As [`Host::load`], from bytes.
@@ -109,14 +119,18 @@ impl Host {
         let max = sandbox.options.max_component_bytes;
         // Messages go on meanwhile, and their threads come first.
         let prepared = pools::at_low_priority(|| {
-            let compiled = |digest: &str| self.is_compiled(digest);
+            let mut intact = false;
+            let compiled = |digest: &str| {
+                intact = sandbox.is_compiled(digest);
+                intact
+            };
             let info =
                 inspect::inspect_pinned(bytes, max, spec.protocol, spec.digest.as_deref(), compiled)?;
-            let template = sandbox.template(bytes, &info)?;
+            let template = sandbox.template(bytes, &info, intact)?;
             Ok::<_, LoadError>((info, template))
         });
         let no_thread =
-            || LoadError::Start("no thread can be started for it; the system has no room".to_owned());
+            || LoadError::NotStarted("no thread can be started for it; the system has no room".to_owned());
         let (info, template) = prepared.ok_or_else(no_thread)??;
         let setting = Setting {
             engine: sandbox.engine.clone(),
@@ -141,11 +155,31 @@ impl Host {
 }
 
 impl Sandbox {
-    /// The compiled and linked component; the one that another pipeline uses, if there is one.
-    fn template(&self, bytes: &[u8], info: &ComponentInfo) -> Result<Arc<Template>, LoadError> {
-        if let Some(known) = self.templates().get(&(info.digest.clone(), info.kind)).and_then(Weak::upgrade)
-        {
+    fn is_compiled(&self, digest: &str) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.is_intact(digest, &self.engine))
+    }
+
+    /// The compiled and linked component; the one that another pipeline uses, if there is one. `intact` says that
+    /// good code is in the cache.
+    fn template(
+        &self,
+        bytes: &[u8],
+        info: &ComponentInfo,
+        intact: bool,
+    ) -> Result<Arc<Template>, LoadError> {
+        let known = || self.templates().get(&(info.digest.clone(), info.kind)).and_then(Weak::upgrade);
+        if let Some(known) = known() {
             return Ok(known);
+        }
+        if !intact {
+            // Only whoever compiles waits here.
+            let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = known() {
+                return Ok(known);
+            }
+            if !self.is_compiled(&info.digest) {
+                compile::prepare(self, bytes, info)?;
+            }
         }
         let template = Arc::new(self.link(compile::code(self, bytes, info)?, info.kind)?);
         let mut templates = self.templates();
@@ -184,7 +218,7 @@ impl Sandbox {
         let control = Arc::new(Control::new(timeout));
         let ticking = self.clock.enter();
         let (watched, shared) = (Arc::clone(&control), Arc::clone(shared));
-        let instances = self.options.max_instances;
+        let instances = engine::instances(&self.options);
         let task = async move {
             let made = first(&shared, &watched, kind, instances).await;
             drop(ticking);
@@ -192,7 +226,7 @@ impl Sandbox {
             drop(answer.send(made));
         };
         self.pools.spawn(control, Box::pin(task), false);
-        let gone = |_| LoadError::Start("the worker is shutting down".to_owned());
+        let gone = |_| LoadError::NotStarted("the worker is shutting down".to_owned());
         answered.recv().map_err(gone)?
     }
 }
@@ -211,19 +245,28 @@ async fn first(
     kind: Kind,
     instances: u32,
 ) -> Result<Instance, LoadError> {
+    let mut has_waited = false;
     loop {
         control.begin();
-        let stop = match watch(control, pin!(shared.maker.make_first(control)), || ()).await {
+        let made = async {
+            match shared.maker.place(has_waited) {
+                Some(place) => shared.maker.make_first(control, place).await.map_err(Some),
+                None => Err(None),
+            }
+        };
+        let stop = match watch(control, pin!(made), || ()).await {
             Ok(Ok(instance)) => return Ok(instance),
-            Ok(Err((NotMade::Type(error), _))) => return Err(mistyped(kind, &error)),
-            Ok(Err((failed, refused))) => Stop::of_start(&failed, refused, control.timeout()),
+            Ok(Err(Some((NotMade::Type(error), _)))) => return Err(mistyped(kind, &error)),
+            Ok(Err(Some((failed, refused)))) => Stop::of_start(&failed, refused, control.timeout()),
+            Ok(Err(None)) => Stop::NoRoom,
             Err(stop) => stop,
         };
         match stop {
+            Stop::Fault(FaultKind::Timeout, reason) => return Err(LoadError::NotStarted(reason)),
             Stop::Fault(_, reason) => return Err(LoadError::Start(reason)),
-            Stop::NoRoom if shared.maker.room().wait(control.timeout()).await => {}
+            Stop::NoRoom if shared.maker.wait(control.timeout()).await => has_waited = true,
             Stop::NoRoom | Stop::Interrupted => {
-                return Err(LoadError::Start(format!(
+                return Err(LoadError::NotStarted(format!(
                     "there is no room for it beside {instances} instances; lower the pipelines' concurrency"
                 )));
             }

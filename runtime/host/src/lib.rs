@@ -19,15 +19,15 @@ mod run;
 #[cfg(test)]
 mod testing;
 
-pub use error::{HostError, LoadError};
-pub use guest::output::{LogLevel, LogLine, LogSink, TracingSink};
+pub use error::{Cause, HostError, LoadError};
+pub use guest::sink::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
 pub use kinds::kind::{Kind, PROTOCOL_SECTION, Protocol};
 pub use kinds::mark::mark;
-pub use load::compile::compile_into_cache;
 pub use load::inspect::{ComponentInfo, Description, describe, digest, inspect};
 pub use load::read::component as read_component;
 pub use load::validate::Form;
 pub use load::worker::{WORKER_ARGUMENTS, WORKER_COMMAND, compile_worker};
 pub use options::{CompileBudget, HandlerSpec, HostOptions, Isolation};
 pub use run::handler::WasmHandler;
+pub use run::threads::{NoThreads, there_is_room_for};

@@ -1,6 +1,6 @@
 //! What the host and each handler are given: limits, folders, budgets. All have defaults.
 
-use crate::guest::output::LogSink;
+use crate::guest::sink::LogSink;
 use crate::kinds::kind::Protocol;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub struct HandlerSpec {
     pub protocol: Option<Protocol>,
     /// Wall time of one message (of one call, for a batch handler). Kept to about 10 ms.
     pub timeout: Duration,
-    /// Linear memory of one instance, in bytes: the sum over all its memories.
+    /// Memory of one instance, in bytes: the sum over all its linear memories, and what the host keeps for it.
     pub memory: usize,
     /// Whether messages share instances.
     pub isolation: Isolation,

@@ -6,14 +6,17 @@ mod common;
 
 use common::*;
 use pelton_core::outcome::Outcome;
-use pelton_host::{CompileBudget, Host, HostOptions, LoadError, WORKER_COMMAND, compile_worker};
+use pelton_core::retry::scatter;
+use pelton_host::{Cause, CompileBudget, Host, HostOptions, LoadError, WORKER_COMMAND, compile_worker};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
     if arguments.get(1).is_some_and(|first| first == WORKER_COMMAND) {
         return compile_worker(&arguments[2..]);
     }
@@ -26,6 +29,9 @@ fn main() -> ExitCode {
         ("memory_is_bounded", memory_is_bounded),
         ("a_worker_that_cannot_start_is_said", a_worker_that_cannot_start_is_said),
         ("the_folder_is_ours_alone", the_folder_is_ours_alone),
+        ("a_flipped_bit_is_never_run", a_flipped_bit_is_never_run),
+        ("a_compiler_that_is_killed_is_no_verdict", a_compiler_that_is_killed_is_no_verdict),
+        ("inherited_limits_and_names_are_kept", inherited_limits_and_names_are_kept),
     ] {
         let start = Instant::now();
         test();
@@ -56,7 +62,7 @@ fn compiled_once_and_then_from_the_cache() {
     let handler = load(&host, chaos(), &spec());
     println!("loaded from the cache in {:?}", start.elapsed());
     assert_eq!(one(&handler, "a"), Outcome::Ok);
-    assert!(matches!(host.load_bytes("p", many(), &spec()), Err(LoadError::Compile(_))));
+    assert!(matches!(host.load_bytes("p", many(), &spec()), Err(LoadError::NotCompiled(_))));
 }
 
 /// A component that validates at once and compiles for very long.
@@ -85,7 +91,7 @@ fn a_bomb_ends_within_its_budget() {
     let start = Instant::now();
     let error = host.load_bytes("p", &bomb, &spec()).map(drop).unwrap_err();
     println!("refused after {:?}: {error}", start.elapsed());
-    assert!(matches!(error, LoadError::Compile(_)), "{error}");
+    assert_eq!(error.cause(), Cause::Moment, "{error}");
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
@@ -95,7 +101,7 @@ fn memory_is_bounded() {
     let host = Host::new(with_worker(dir.path(), budget)).unwrap();
     let error = host.load_bytes("p", &bomb(), &spec()).map(drop).unwrap_err();
     println!("refused: {error}");
-    assert!(matches!(error, LoadError::Compile(_)), "{error}");
+    assert_eq!(error.cause(), Cause::Moment, "{error}");
 }
 
 fn a_worker_that_cannot_start_is_said() {
@@ -119,4 +125,98 @@ fn the_folder_is_ours_alone() {
     std::os::unix::fs::symlink(&open, &link).unwrap();
     let error = Host::new(with_worker(&link, CompileBudget::default())).map(drop).unwrap_err();
     assert!(error.to_string().contains("it is a link or a file"), "{error}");
+}
+
+/// Every file below a folder that is more than empty.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else if std::fs::metadata(&path).unwrap().len() > 0 {
+            all.push(path);
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Whichever bit of whichever file is wrong, the handler does what it did: its code is made anew.
+fn a_flipped_bit_is_never_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = with_worker(&dir.path().join("code"), CompileBudget::default());
+    let handler = load(&Host::new(options.clone()).unwrap(), chaos(), &spec());
+    let sound = run(&handler, chunk(&["a", "r", "j"]));
+    drop(handler);
+    for round in 0..40u64 {
+        let files = files(dir.path());
+        let path = &files[usize::try_from(scatter(round, 1) % files.len() as u64).unwrap()];
+        let mut bytes = std::fs::read(path).unwrap();
+        let bit = scatter(round, 2) % (8 * bytes.len() as u64);
+        bytes[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
+        std::fs::write(path, bytes).unwrap();
+        let host = Host::new(options.clone()).unwrap();
+        let handler = load(&host, chaos(), &spec());
+        assert_eq!(run(&handler, chunk(&["a", "r", "j"])), sound, "bit {bit} of {}", path.display());
+        assert!(host.is_compiled(&handler.info().digest), "it was made anew");
+    }
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("code/making")).unwrap().count(),
+        0,
+        "nothing is left of it"
+    );
+}
+
+/// A program of a line of shell, in the place of the compiler.
+fn script(dir: &Path, line: &str) -> PathBuf {
+    let path = dir.join("compiler");
+    std::fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn a_compiler_that_is_killed_is_no_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    for (line, cause, words) in [
+        ("kill -9 $$", Cause::Moment, "ended by signal 9"),
+        ("exit 3", Cause::Moment, "exit status: 3"),
+        ("exit 0", Cause::Moment, "the compiler left nothing"),
+        ("echo no room >&2; exit 75", Cause::Moment, "no room"),
+        ("echo unknown opcode >&2; exit 1", Cause::Bytes, "unknown opcode"),
+    ] {
+        let options = HostOptions {
+            compile_worker: Some(script(dir.path(), line)),
+            ..with_worker(&dir.path().join("code"), CompileBudget::default())
+        };
+        let error = Host::new(options).unwrap().load_bytes("p", chaos(), &spec()).map(drop).unwrap_err();
+        assert_eq!(error.cause(), cause, "{line}: {error}");
+        assert!(error.to_string().contains(words), "{line}: {error}");
+    }
+    // And the next try, with the compiler itself, goes well.
+    let host = Host::new(with_worker(&dir.path().join("code"), CompileBudget::default())).unwrap();
+    assert_eq!(one(&load(&host, chaos(), &spec()), "a"), Outcome::Ok);
+}
+
+/// As under `nice`, `ulimit -t` and `ulimit -v`, in a folder with a name of another time.
+fn inherited_limits_and_names_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join(OsString::from_vec(b"donn\xe9es".to_vec()));
+    let me = std::env::current_exe().unwrap();
+    // Root may raise what it inherits, so it gives that right up.
+    let limited = format!(
+        "ulimit -t 60; ulimit -v 3000000; set -- nice -n 19 {} \"$@\"
+         [ $(id -u) = 0 ] && set -- setpriv --bounding-set=-sys_resource,-sys_nice \"$@\"
+         exec \"$@\"",
+        me.display()
+    );
+    let options = HostOptions {
+        // A path of its own, since the environment is cleared.
+        compile_worker: Some(script(dir.path(), &format!("PATH=/usr/bin:/bin\n{limited}"))),
+        ..with_worker(&folder, CompileBudget::default())
+    };
+    let host = Host::new(options).unwrap();
+    let handler = load(&host, chaos(), &spec());
+    assert_eq!(one(&handler, "a"), Outcome::Ok);
+    assert!(host.is_compiled(&handler.info().digest));
 }

@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::{Handler, Later};
-use pelton_host::{HandlerSpec, WasmHandler};
+use pelton_host::{HandlerSpec, Host, HostOptions, Isolation, WasmHandler};
 use std::time::{Duration, Instant};
 
 /// Chunks of the neighbour that end within `time`.
@@ -61,6 +61,41 @@ fn a_neighbour_goes_on_while_four_guests_spin_and_four_sleep() {
     println!("chunks in {window:?}: {alone} alone, {beside} beside four spinning guests");
     // Nine tenths and more on a machine without other work; builds beside the test cost up to a third.
     assert!(beside * 2 > alone, "{alone} chunks alone, {beside} beside");
+}
+
+/// A component with as many tables as linked libraries make, that never answers.
+fn many_tables() -> Vec<u8> {
+    let text = quiet_module(1, "").replacen("(memory", &("(table 1 funcref) ".repeat(18) + "(memory"), 1);
+    component("quiet", &text.replace("(i32.const 512)))", "(loop $l (br $l)) (i32.const 512)))"))
+}
+
+#[test]
+fn what_a_component_may_have_is_there_for_each() {
+    let host = Host::new(HostOptions { max_instances: 10, ..options() }).unwrap();
+    let long = HandlerSpec { timeout: Duration::from_secs(600), concurrency: 4, ..spec() };
+    let bad = host.load_bytes("bad", &many_tables(), &long).unwrap();
+    let good = load(&host, chaos(), &HandlerSpec { concurrency: 4, ..spec() });
+    let stuck: Vec<_> = (0..4).map(|_| bad.handle(chunk(&["a"]), Box::new(|_, _| {}))).collect();
+    for _ in 0..20 {
+        assert_eq!(run(&good, chunk(&["a", "a"])), [Outcome::Ok, Outcome::Ok]);
+    }
+    bad.interrupt();
+    stuck.into_iter().for_each(block_on);
+}
+
+#[test]
+fn a_pipeline_without_an_instance_gets_one_however_many_another_wants() {
+    let host = Host::new(HostOptions { max_instances: 4, ..options() }).unwrap();
+    let long = HandlerSpec { timeout: Duration::from_secs(600), concurrency: 8, ..spec() };
+    let bad = host.load_bytes("bad", chaos(), &long).unwrap();
+    let good = load(&host, chaos(), &HandlerSpec { isolation: Isolation::Message, ..spec() });
+    let stuck: Vec<_> = (0..8).map(|_| bad.handle(chunk(&["l"]), Box::new(|_, _| {}))).collect();
+    for _ in 0..10 {
+        assert_eq!(run(&good, chunk(&["a", "a"])), [Outcome::Ok, Outcome::Ok]);
+    }
+    bad.interrupt();
+    stuck.into_iter().for_each(block_on);
+    assert_eq!(one(&bad, "a"), Outcome::Ok);
 }
 
 #[test]

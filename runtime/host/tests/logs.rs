@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_host::{HandlerSpec, LogLevel};
+use std::time::{Duration, Instant};
 
 #[test]
 fn lines_carry_pipeline_and_message_and_nothing_that_a_terminal_obeys() {
@@ -65,4 +66,24 @@ fn what_a_trapping_message_printed_is_kept() {
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0].text, "orders: from the log");
     assert_eq!((lines[0].level, lines[0].stream), (LogLevel::Warn, "log"));
+}
+
+#[test]
+fn a_record_of_millions_of_lines_is_cut_at_once() {
+    let (host, lines) = listening();
+    let patient = HandlerSpec { timeout: Duration::from_secs(60), ..spec() };
+    for (rate, most) in [(10 << 20, 64 << 10), (1 << 10, 2 << 10)] {
+        let handler = load(&host, chaos(), &HandlerSpec { log_bytes_per_second: rate, ..patient.clone() });
+        for body in ["E", "L"] {
+            let before = handler.output_dropped();
+            let begun = Instant::now();
+            assert_eq!(one(&handler, body), Outcome::Ok);
+            println!("{body} at {rate} bytes a second: {:?}", begun.elapsed());
+            let printed: usize = lines.take().iter().map(|line| line.text.len() + 1).sum();
+            assert!(printed <= most, "{body}: {printed} bytes");
+            // Of empty lines there is nothing to count but the ends.
+            let dropped = handler.output_dropped() - before;
+            assert!((2_900_000..3_100_000).contains(&dropped), "{body}: {dropped}");
+        }
+    }
 }

@@ -5,7 +5,8 @@ mod common;
 
 use common::*;
 use pelton_core::outcome::{FaultKind, Outcome};
-use pelton_host::Kind;
+use pelton_host::{HandlerSpec, Kind};
+use std::time::Duration;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -38,6 +39,44 @@ fn a_handler_of_the_standard_runs_unchanged() {
     assert_eq!(outcomes, [Outcome::Ok, retry("timeout"), retry("the database is away"), Outcome::Ok]);
     let many = vec!["fine"; 5_000];
     assert_eq!(run(&handler, chunk(&many)), vec![Outcome::Ok; 5_000]);
+}
+
+/// Bytes of this process that are resident.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[test]
+fn what_the_host_keeps_for_a_guest_counts_against_its_memory() {
+    let host = host();
+    let patient = HandlerSpec { timeout: Duration::from_secs(60), memory: 16 << 20, ..spec() };
+    let handler = load(&host, &standard(), &patient);
+    let before = resident();
+    for way in ["1", "2", "3", "4", "5"] {
+        let reason = fault(&one(&handler, way), FaultKind::Memory);
+        assert!(reason.contains("that the host keeps for it"), "{way}: {reason}");
+        assert_eq!(one(&handler, "fine"), Outcome::Ok);
+    }
+    fault(&one(&handler, "6"), FaultKind::Trap);
+    assert_eq!(one(&handler, "7"), Outcome::Ok);
+    assert!(handler.memory_used() < 20 << 20, "{}", handler.memory_used());
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes more");
+}
+
+#[test]
+fn a_handler_that_keeps_its_messages_starts_anew_when_its_memory_is_full() {
+    let handler = load(&host(), &standard(), &spec());
+    let kept = format!("k{}", "x".repeat(400_000));
+    let before = resident();
+    // The messages themselves are four megabytes each time.
+    for _ in 0..40 {
+        assert_eq!(run(&handler, chunk(&[kept.as_str(); 10])), vec![Outcome::Ok; 10]);
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes more");
+    assert!(handler.memory_used() <= 16 << 20, "{}", handler.memory_used());
 }
 
 #[test]

@@ -3,16 +3,21 @@
 use super::{brokers, handlers, table};
 use crate::config::{self, Config, Invalid, Problem};
 use crate::exit::{Fail, Outcome};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// Checks the file, then every component as `run` does: read, compiled, linked and started once. With
 /// `connect` the brokers too.
 pub fn check(file: &Path, connect: bool) -> Outcome {
     let (config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::invalid(&invalid))?;
-    // What a worker will need is compiled then; where none has been, nothing is left behind.
-    let scratch = tempfile::tempdir()?;
-    let cache =
-        if config.data_dir.is_dir() { handlers::cache_dir(&config) } else { scratch.path().to_owned() };
+    handlers::room_for_threads()?;
+    let (cache, _scratch) = match cache(&config) {
+        Ok(found) => found,
+        Err(what) => {
+            problems.push(Problem { path: "data_dir".to_owned(), what });
+            return Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }));
+        }
+    };
     let host = handlers::host(&config, cache)?;
     let loaded = handlers::load(&config, &host, &mut problems);
     if connect {
@@ -46,6 +51,24 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     say!("");
     say!("{} is good. All handlers together use at most {} MiB.", file.display(), bound(&config) >> 20);
     Ok(())
+}
+
+/// Where a worker keeps what it has compiled. Where no worker has been there is no such folder yet, and none is left
+/// behind; but it is tried whether one can be made there.
+fn cache(config: &Config) -> Result<(PathBuf, Option<TempDir>), String> {
+    if config.data_dir.is_dir() {
+        return Ok((handlers::cache_dir(config), None));
+    }
+    let exists = |folder: &&Path| folder.is_dir();
+    let beside = config.data_dir.ancestors().find(exists).unwrap_or(Path::new("."));
+    let scratch = tempfile::Builder::new().prefix(".pelton-check-").tempdir_in(beside);
+    let scratch = scratch.map_err(|error| {
+        format!(
+            "{} cannot be made: {error}; name a folder that the user who runs the worker can write to, or make it",
+            config.data_dir.display()
+        )
+    })?;
+    Ok((scratch.path().to_owned(), Some(scratch)))
 }
 
 fn note(path: &str, found: brokers::Findings, problems: &mut Vec<Problem>) {

@@ -17,9 +17,9 @@ use std::path::Path;
 pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
     let config = load(file)?;
     let pipeline = find(&config, &args.pipeline)?;
-    let shown = &args.component;
+    let shown = args.component.display();
     let refused = |why: &dyn std::fmt::Display| Fail::refused(format!("{shown} {why}"));
-    let component = Component::parse(shown, Path::new("")).map_err(|why| refused(&why))?;
+    let component = Component::named(&args.component).map_err(|why| refused(&why))?;
     let want = Want { max: config.max_component_bytes, keys: &pipeline.handler.keys };
     let fetch::Fetched { bytes, signature, pin } =
         fetch::fetch(&component, want).map_err(|why| refused(&why))?;

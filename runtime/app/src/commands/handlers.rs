@@ -2,11 +2,12 @@
 
 use crate::config::{Config, Problem};
 use crate::exit::{CONFIG, Fail};
+use crate::program;
 use crate::versions::catalog::Catalog;
 use crate::versions::fetch::{self, Want};
 use crate::versions::signature;
 use pelton_core::ports::Handler;
-use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler};
+use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler, there_is_room_for};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +17,13 @@ const MAX_INSTANCES: usize = 4_096;
 /// The folder in `data_dir` where compiled code is kept.
 pub fn cache_dir(config: &Config) -> PathBuf {
     config.data_dir.join("compiled")
+}
+
+/// Whether a worker can start its threads, before it starts one: of both pools and the sandbox's clock and cache, of
+/// the store, of signals and the log, of brokers' I/O and of what blocks.
+pub fn room_for_threads() -> Result<(), Fail> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    there_is_room_for(3 * cores + 14).map_err(|error| Fail::new(CONFIG, error))
 }
 
 /// Sets up the sandbox, with compiled code in `cache_dir`.
@@ -29,7 +37,7 @@ pub fn host(config: &Config, cache_dir: PathBuf) -> Result<Host, Fail> {
         max_instances: u32::try_from(instances).unwrap_or(u32::MAX),
         max_memory: config.pipelines.iter().map(|p| p.handler.spec.memory).max().unwrap_or(0),
         compile: CompileBudget { wall: config.compile_timeout, ..CompileBudget::default() },
-        compile_worker: Some(std::env::current_exe()?),
+        compile_worker: Some(program::own()?),
         ..HostOptions::default()
     });
     host.map_err(|error| Fail::new(CONFIG, error))

@@ -9,14 +9,14 @@ use pelton_host::{
     inspect as usable,
 };
 use serde_json::json;
-use std::path::Path;
+use std::ffi::OsStr;
 
 /// Describes a file; it ends with 1 when that could be no handler.
-pub fn inspect(file: &str, as_json: bool) -> Outcome {
+pub fn inspect(file: &OsStr, as_json: bool) -> Outcome {
     let max = HostOptions::default().max_component_bytes;
-    let wrong = |why: String| Fail::refused(format!("{file} {why}"));
+    let wrong = |why: String| Fail::refused(format!("{} {why}", file.display()));
     let refused = |error: LoadError| wrong(error.to_string());
-    let component = Component::parse(file, Path::new("")).map_err(wrong)?;
+    let component = Component::named(file).map_err(wrong)?;
     let bytes = fetch(&component, Want { max, keys: &[] }).map_err(wrong)?.bytes;
     let found = describe(&bytes, max).map_err(refused)?;
     let handler = usable(&bytes, max, None);

@@ -73,15 +73,13 @@ pub struct Deploys {
     pub file: PathBuf,
     /// To the engine.
     pub changes: UnboundedSender<Change>,
-    /// Held by the deploy that compiles.
-    pub turn: Mutex<()>,
     /// Held by the reload that runs.
     pub reloading: Mutex<()>,
 }
 
 impl Deploys {
     pub fn new(host: Host, file: &Path, changes: UnboundedSender<Change>) -> Self {
-        Self { host, file: file.to_owned(), changes, turn: Mutex::default(), reloading: Mutex::default() }
+        Self { host, file: file.to_owned(), changes, reloading: Mutex::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::exit::{Fail, INTERNAL, Outcome};
 use crate::output;
 use crate::signals::{self, Heard};
 use crate::telemetry::progress::Progress;
-use crate::telemetry::{live_line, logs, outcomes};
+use crate::telemetry::{libraries, live_line, logs, outcomes};
 use crate::versions::start::{self, Started};
 use crate::versions::{reload, watch};
 use pelton_core::ports::{DeadLetters, Handler, Source};
@@ -27,6 +27,7 @@ const BESIDE_BODY: usize = 70 << 10;
 pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     #[cfg(feature = "crash-points")]
     crate::crash::arm();
+    handlers::room_for_threads()?;
     let heard = signals::hear()?;
     output::wait_for_nobody();
     logs::start(args.log_format);
@@ -82,6 +83,7 @@ async fn work(
         tokio::spawn(watch::watch(served.clone())),
         tokio::spawn(reload::try_configured(served.clone())),
         tokio::spawn(reload_on(heard, served.clone())),
+        tokio::spawn(libraries::tell()),
     ];
     if output::is_terminal() {
         beside.push(tokio::spawn(live_line::keep(Progress::new(), served)));

@@ -1,9 +1,11 @@
 //! `pelton keygen` and `pelton sign`.
 
+use crate::config::Component;
 use crate::exit::{Fail, Outcome};
-use crate::oci::{self, Reference};
+use crate::oci;
 use crate::versions::signature;
 use pelton_host::{HostOptions, digest, read_component};
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// Makes a pair of keys.
@@ -15,17 +17,15 @@ pub fn keygen(name: &Path) -> Outcome {
 }
 
 /// Signs a component.
-pub fn sign(component: &str, key: &Path) -> Outcome {
+pub fn sign(component: &OsStr, key: &Path) -> Outcome {
     let max = HostOptions::default().max_component_bytes;
-    if Reference::is_meant(component) {
-        let refused = |why: String| Fail::refused(format!("{component} {why}"));
-        let reference = Reference::parse(component).map_err(refused)?;
+    let refused = |why: String| Fail::refused(format!("{} {why}", component.display()));
+    if let Component::Oci(reference) = Component::named(component).map_err(refused)? {
         let digest = oci::sign(&reference, max, |digest| signature::sign(key, digest)).map_err(refused)?;
-        say!("{component}: signed {digest}");
+        say!("{}: signed {digest}", component.display());
         return Ok(());
     }
     let component = Path::new(component);
-    let refused = |why: String| Fail::refused(format!("{} {why}", component.display()));
     let bytes = read_component(component, max).map_err(|error| refused(error.to_string()))?;
     let digest = digest(&bytes);
     let line = signature::sign(key, &digest).map_err(refused)?;

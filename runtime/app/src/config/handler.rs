@@ -6,6 +6,7 @@ use super::units;
 use crate::oci::Reference;
 use pelton_core::rollout::{JudgeAfter, Plan};
 use pelton_host::{HandlerSpec, Isolation, Protocol};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +38,11 @@ impl Component {
             return Reference::parse(text).map(Self::Oci);
         }
         Ok(Self::File(base.join(text)))
+    }
+
+    /// As it is named on a command line: a path may be no text.
+    pub fn named(word: &OsStr) -> Result<Self, String> {
+        word.to_str().map_or_else(|| Ok(Self::File(word.into())), |text| Self::parse(text, Path::new("")))
     }
 }
 

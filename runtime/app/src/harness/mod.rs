@@ -14,13 +14,17 @@ pub use message::Given;
 pub use words::{time, told};
 
 use crate::exit::{CONFIG, Fail};
+use crate::program;
 use lines::Lines;
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::{Handler, Report, Work};
-use pelton_host::{ComponentInfo, HandlerSpec, Host, HostOptions, WasmHandler, digest, read_component};
+use pelton_host::{
+    ComponentInfo, HandlerSpec, Host, HostError, HostOptions, WasmHandler, digest, read_component,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// How often messages are handed over that came back unstarted, before that counts as a failure of the host.
@@ -34,6 +38,8 @@ pub struct Harness {
     runtime: Runtime,
     loaded: Loaded,
     _host: Host,
+    /// Where compiled code is, if it is not kept.
+    _scratch: Option<TempDir>,
 }
 
 /// What loading came to.
@@ -65,15 +71,14 @@ impl Harness {
     pub fn load(pipeline: &str, path: &Path, spec: &HandlerSpec) -> Result<Self, Fail> {
         let lines = Arc::new(Lines::default());
         let options = HostOptions {
-            cache_dir: cache_dir(),
             max_memory: spec.memory,
             max_instances: u32::try_from(2 * spec.concurrency + 1).unwrap_or(u32::MAX),
-            compile_worker: Some(std::env::current_exe()?),
+            compile_worker: Some(program::own()?),
             log_sink: Some(lines.clone()),
             ..HostOptions::default()
         };
         let max = options.max_component_bytes;
-        let host = Host::new(options).map_err(|error| Fail::new(CONFIG, error))?;
+        let (host, scratch) = host(options)?;
         let refused = |error| Fail::refused(format!("{} {error}", path.display()));
         let began = Instant::now();
         let bytes = read_component(path, max).map_err(refused)?;
@@ -81,7 +86,7 @@ impl Harness {
         let handler = host.load_bytes(pipeline, &bytes, spec).map_err(refused)?;
         let loaded = Loaded { took: began.elapsed(), compiled };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        Ok(Self { handler, lines, runtime, loaded, _host: host })
+        Ok(Self { handler, lines, runtime, loaded, _host: host, _scratch: scratch })
     }
 
     /// What the file is.
@@ -147,14 +152,36 @@ impl Harness {
     }
 }
 
+/// The sandbox. A home that is not there, or is somebody else's, is no reason not to try a handler out: then it is
+/// compiled each time.
+fn host(options: HostOptions) -> Result<(Host, Option<TempDir>), Fail> {
+    let of = |cache: Option<&Path>| {
+        Host::new(HostOptions { cache_dir: cache.map(Path::to_owned), ..options.clone() })
+    };
+    if let Some((folder, asked)) = cache_dir() {
+        match of(Some(&folder)) {
+            Err(error @ HostError::Cache { .. }) if !asked => {
+                note!("warning: {error}; PELTON_CACHE names another. What is compiled now is not kept");
+            }
+            done => return done.map(|host| (host, None)).map_err(|error| Fail::new(CONFIG, error)),
+        }
+    }
+    // The compiler is a process of its own and needs a place for what it makes.
+    let scratch = tempfile::tempdir().ok();
+    let host = of(scratch.as_ref().map(TempDir::path)).map_err(|error| Fail::new(CONFIG, error))?;
+    Ok((host, scratch))
+}
+
 /// Where compiled code is kept without a `data_dir`: in the user's cache folder, for all projects. None where
-/// there is no home; then it is compiled each time.
-pub fn cache_dir() -> Option<PathBuf> {
+/// there is no home; and whether it was asked for.
+fn cache_dir() -> Option<(PathBuf, bool)> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = set("PELTON_CACHE")
+    let asked = set("PELTON_CACHE");
+    let is_asked = asked.is_some();
+    let folder = asked
         .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("pelton")))
         .or_else(|| set("HOME").map(|home| home.join(".cache").join("pelton")))?;
-    Some(folder.join("compiled"))
+    Some((folder.join("compiled"), is_asked))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

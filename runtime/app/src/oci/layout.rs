@@ -4,8 +4,10 @@ use super::Place;
 use super::manifest::{Descriptor, Document, MANIFEST_BYTES};
 use super::reference::{Selector, is_digest, is_tag};
 use pelton_host::digest;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The annotation that names a manifest of a layout.
@@ -24,12 +26,18 @@ pub fn find(path: &Path) -> Option<(PathBuf, Selector)> {
     if is(path) {
         return Some((path.to_owned(), Selector::Only));
     }
-    let text = path.to_str()?;
-    if let Some((dir, digest)) = text.split_once("@sha256:").filter(|(dir, _)| is(Path::new(dir))) {
-        return Some((dir.into(), Selector::Digest(format!("sha256:{digest}"))));
+    // What is behind the path is text, and the path itself need not be.
+    let bytes = path.as_os_str().as_bytes();
+    let at = bytes.iter().rposition(|byte| *byte == b':')?;
+    let behind = std::str::from_utf8(&bytes[at + 1..]).ok()?;
+    let dir = Path::new(OsStr::from_bytes(bytes[..at].strip_suffix(b"@sha256").unwrap_or(&bytes[..at])));
+    if !is(dir) {
+        return None;
     }
-    let (dir, tag) = text.rsplit_once(':').filter(|(dir, tag)| is_tag(tag) && is(Path::new(dir)))?;
-    Some((dir.into(), Selector::Tag(tag.to_owned())))
+    if bytes[..at].ends_with(b"@sha256") {
+        return Some((dir.to_owned(), Selector::Digest(format!("sha256:{behind}"))));
+    }
+    is_tag(behind).then(|| (dir.to_owned(), Selector::Tag(behind.to_owned())))
 }
 
 impl Layout {

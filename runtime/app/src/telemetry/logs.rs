@@ -1,5 +1,6 @@
 //! Logs, on standard error, written by a thread of its own: to log never waits.
 
+use super::libraries::Libraries;
 use crate::cli::LogFormat;
 use crate::output::{self, Behind, Rank};
 use pelton_core::shown::{self, Keep};
@@ -11,13 +12,17 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Whose words come from handlers.
 const OF_GUESTS: &str = "guest";
 
-/// Starts logging. `PELTON_LOG` sets levels, as in `info,guest=warn`; `info` without.
+/// Starts logging. `PELTON_LOG` sets levels, as in `info,guest=warn`; `info` without. They hold for what is ours;
+/// libraries say what [`Libraries`] lets through.
 pub fn start(format: LogFormat) {
     let (filter, wrong) = levels(std::env::var_os("PELTON_LOG").as_deref());
+    let libraries = Libraries::new(&filter.to_string());
     let behind = output::write_behind();
     behind.never_wait();
     let logs = tracing_subscriber::fmt()
@@ -26,9 +31,12 @@ pub fn start(format: LogFormat) {
     match format {
         LogFormat::Text => {
             let fields = debug_fn(|writer, field, value| field_as_text(writer, field.name(), value));
-            logs.with_ansi(output::is_terminal_error()).fmt_fields(fields.delimited(" ")).init();
+            let logs = logs.with_ansi(output::is_terminal_error()).fmt_fields(fields.delimited(" "));
+            logs.finish().with(libraries).init();
         }
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).init(),
+        LogFormat::Json => {
+            logs.json().flatten_event(true).with_current_span(false).finish().with(libraries).init();
+        }
     }
     if let Some(why) = wrong {
         tracing::warn!(

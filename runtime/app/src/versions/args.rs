@@ -2,6 +2,7 @@
 
 use crate::config::SHARE;
 use clap::Args;
+use std::ffi::OsString;
 
 #[derive(Debug, Args)]
 pub struct DeployArgs {
@@ -9,7 +10,7 @@ pub struct DeployArgs {
     pub pipeline: String,
     /// The component: its file, a folder in the OCI image layout, or oci://REGISTRY/NAME:TAG.
     #[arg(value_name = "FILE|OCI")]
-    pub component: String,
+    pub component: OsString,
     /// Try it out on this part of the messages, at most 0.5, whatever the configuration says.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub canary: Option<f64>,

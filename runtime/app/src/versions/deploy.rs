@@ -8,7 +8,7 @@ use pelton_core::points;
 use pelton_core::ports::Handler;
 use pelton_core::rollout::{JudgeAfter, Judgement, Plan};
 use pelton_engine::{Canary, Generations};
-use pelton_host::{WasmHandler, digest};
+use pelton_host::{Cause, WasmHandler, digest};
 use pelton_store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +39,38 @@ pub struct Orders {
     done: Mutex<u64>,
 }
 
+/// Why a version is refused, and what that is about. Goes on where its name stops.
+#[derive(Debug)]
+pub struct Refused {
+    pub why: String,
+    pub cause: Cause,
+}
+
+impl Refused {
+    /// Whether the same bytes would be refused again, so that there is no need to look at them again.
+    pub fn is_verdict(&self) -> bool {
+        self.cause == Cause::Bytes
+    }
+
+    /// It gives way to what was deployed before or after it.
+    fn settled(why: impl Into<String>) -> Self {
+        Self { why: why.into(), cause: Cause::Bytes }
+    }
+}
+
+/// Something of this process or its disk.
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Self { why, cause: Cause::Moment }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
 /// What has become of it so far.
 pub enum Deployed {
     /// It is the version in use.
@@ -50,12 +82,13 @@ pub enum Deployed {
 }
 
 /// Deploys to one pipeline. `Err` says why the version is refused; then nothing has changed.
-pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Result<Deployed, String> {
+pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Result<Deployed, Refused> {
     let number = live.orders.given.fetch_add(1, Ordering::SeqCst) + 1;
     points::reach("deploy-begun");
     let asked = digest(&order.bytes);
     if let Some(canary) = live.generations.canary().filter(|canary| *canary.digest() == *asked) {
-        return Err(format!("is on trial already, with {} of the messages", percent(canary.share())));
+        let share = percent(canary.share());
+        return Err(Refused::settled(format!("is on trial already, with {share} of the messages")));
     }
     if !order.again && *live.generations.digest() == *asked {
         // To deploy what is in use is to be content with it.
@@ -70,7 +103,7 @@ pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Res
     points::reach("deploy-loaded");
     let mut done = live.orders.done.lock().await;
     if *done > number {
-        return Err("gives way to a version that was deployed after it".to_owned());
+        return Err(Refused::settled("gives way to a version that was deployed after it"));
     }
     *done = number;
     let version = kept(&handler, &order.origin);
@@ -81,21 +114,20 @@ pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Res
     Ok(Deployed::Swapped)
 }
 
-/// Compiling takes memory, so one new version does it at a time in the process. An earlier one was compiled
-/// before, and waits for nobody.
+/// Checked, compiled and started once; the host lets one version compile at a time.
 async fn load(
     served: &Arc<Served>,
     live: &Arc<Live>,
     order: &Arc<Order>,
     name: String,
-) -> Result<Arc<WasmHandler>, String> {
-    let _turn = if order.back { None } else { Some(served.deploys.turn.lock().await) };
+) -> Result<Arc<WasmHandler>, Refused> {
     let (host, of, given) = (served.deploys.host.clone(), live.clone(), order.clone());
     let load = move || {
         let handler = &of.pipeline.handler;
-        signature::check(&handler.keys, &digest(&given.bytes), given.signature.as_deref())?;
+        signature::check(&handler.keys, &digest(&given.bytes), given.signature.as_deref())
+            .map_err(|why| Refused { why, cause: Cause::Settings })?;
         let loaded = host.load_bytes(&name, &given.bytes, &handler.spec);
-        loaded.map_err(|error| error.to_string())
+        loaded.map_err(|error| Refused { why: error.to_string(), cause: error.cause() })
     };
     tokio::task::spawn_blocking(load).await.map_err(|ended| ended.to_string())?
 }
@@ -131,7 +163,7 @@ async fn try_out(
     (order, number): (&Arc<Order>, u64),
     version: Kept,
     plan: Plan,
-) -> Result<Deployed, String> {
+) -> Result<Deployed, Refused> {
     let (of, given, name) = (live.clone(), order.clone(), version.digest.clone());
     let kept = tokio::task::spawn_blocking(move || keep(&of, &name, &given)).await;
     kept.map_err(|ended| ended.to_string())??;
@@ -188,7 +220,8 @@ async fn after_shadow(
     order: &Arc<Order>,
     number: u64,
 ) -> Result<(), String> {
-    let handler = load(served, live, order, live.pipeline.name.clone()).await?;
+    let handler =
+        load(served, live, order, live.pipeline.name.clone()).await.map_err(|refused| refused.why)?;
     let done = live.orders.done.lock().await;
     if *done > number {
         return Err("gives way to a version that was deployed after it".to_owned());
@@ -246,7 +279,7 @@ fn promote(live: &Live, version: Kept, back: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The configured file was looked at, whatever came of it: it does not count again until it changes.
+/// The configured file was looked at, and taken or refused for good: it does not count again until it changes.
 pub async fn note_seen(live: &Arc<Live>, digest: String, pin: Option<Pin>) {
     let (of, pipeline) = (live.clone(), &live.pipeline.name);
     let change = move || of.catalog.change(|state| state.see(digest, pin));

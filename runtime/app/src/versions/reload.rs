@@ -4,7 +4,7 @@
 //! nothing. A pipeline of which only the handler has changed takes the new one as in a deploy; any other
 //! change drains it and begins it anew.
 
-use super::deploy::{Deployed, Order, deploy, note_seen};
+use super::deploy::{Deployed, Order, Refused, deploy, note_seen};
 use super::fetch::{self, Want};
 use super::start::{self, Started};
 use crate::commands::live::{Live, Served};
@@ -276,9 +276,11 @@ async fn deploy_file(
     }
     let plan = live.pipeline.handler.rollout.filter(|_| *live.generations.digest() != *found);
     let order = Order { bytes, signature, origin: shown.clone(), plan, back: false, again };
-    let deployed = deploy(served, live, order).await.map_err(|why| format!("{shown} {why}"));
-    note_seen(live, found, pin).await;
-    deployed.map(Some)
+    let deployed = deploy(served, live, order).await;
+    if deployed.as_ref().err().is_none_or(Refused::is_verdict) {
+        note_seen(live, found, pin).await;
+    }
+    deployed.map(Some).map_err(|why| format!("{shown} {why}"))
 }
 
 /// The version in use, with limits that have changed.
@@ -291,5 +293,5 @@ async fn deploy_again(served: &Arc<Served>, live: &Arc<Live>) -> Result<(), Stri
     let (bytes, signature) = read.map_err(|error| format!("the version in use cannot be read: {error}"))?;
     let origin = live.pipeline.handler.component.to_string();
     let order = Order { bytes, signature, origin, plan: None, back: false, again: true };
-    deploy(served, live, order).await.map(drop)
+    deploy(served, live, order).await.map(drop).map_err(|refused| refused.why)
 }

@@ -57,10 +57,11 @@ pub async fn deploy(request: &str, served: &Arc<Served>, told: &mut (impl AsyncW
     };
     let deployed = perform(served, &live, order).await;
     let pin: Option<Pin> = serde_json::from_value(request["pin"].clone()).unwrap_or_default();
-    match pin.filter(|pin| deployed.is_ok() && pin.reference == live.pipeline.handler.component.to_string())
-    {
-        Some(pin) => note_seen(&live, asked, Some(pin)).await,
-        None => see_file(served, &live).await,
+    if deployed.is_ok() {
+        match pin.filter(|pin| pin.reference == live.pipeline.handler.component.to_string()) {
+            Some(pin) => note_seen(&live, asked, Some(pin)).await,
+            None => see_file(served, &live).await,
+        }
     }
     match deployed {
         Err(why) => error(format!("{origin} {why}")),
@@ -174,7 +175,9 @@ pub async fn rollback(request: &str, served: &Arc<Served>) -> Value {
     let order =
         Order { bytes, signature, origin: "a rollback".to_owned(), plan: None, back: true, again: false };
     let deployed = perform(served, &live, order).await;
-    see_file(served, &live).await;
+    if deployed.is_ok() {
+        see_file(served, &live).await;
+    }
     match deployed {
         Ok(Deployed::Unchanged) => json!({ "done": "unchanged", "digest": target }),
         Ok(_) => json!({ "done": "rolled back", "digest": target }),

@@ -6,13 +6,14 @@
 //! warning: a half-written file ends no worker that has run before.
 
 use super::catalog::Catalog;
+use super::deploy::Refused;
 use super::fetch::{self, Want};
 use super::now_ms;
 use super::signature;
 use super::state::{Kept, Pin};
 use crate::config::{Component, Config, PipelineConfig, Problem};
 use pelton_core::ports::Handler;
-use pelton_host::{Host, WasmHandler, digest};
+use pelton_host::{Cause, Host, WasmHandler, digest};
 use std::sync::Arc;
 
 /// A pipeline's handler at the start, and where its versions are kept.
@@ -48,30 +49,62 @@ pub fn load_all(config: &Config, host: &Host) -> Result<Vec<Started>, Vec<Proble
 pub fn load(config: &Config, pipeline: &PipelineConfig, host: &Host) -> Result<Started, String> {
     let catalog = Arc::new(Catalog::open(&config.data_dir, &pipeline.name));
     let choice = choose(config, pipeline, &catalog);
-    let take = |candidate: Candidate| {
+    let take = |candidate: &Candidate, found: Option<&str>| {
         let signature = candidate.signature.as_deref();
-        signature::check(&pipeline.handler.keys, &digest(&candidate.bytes), signature)?;
+        signature::check(&pipeline.handler.keys, &digest(&candidate.bytes), signature)
+            .map_err(|why| Refused { why, cause: Cause::Settings })?;
         let loaded = host.load_bytes(&pipeline.name, &candidate.bytes, &pipeline.handler.spec);
-        let handler = loaded.map_err(|error| error.to_string())?;
-        note(pipeline, &catalog, &candidate, &handler, choice.found.clone());
-        Ok::<_, String>(handler)
+        let handler = loaded.map_err(|error| Refused { why: error.to_string(), cause: error.cause() })?;
+        note(pipeline, &catalog, candidate, &handler, found);
+        Ok::<_, Refused>(handler)
     };
-    let why = match choice.first.and_then(take) {
+    let found = choice.found.as_deref();
+    if let Ok(candidate) = &choice.first {
+        say_ignored(pipeline, candidate, found);
+    }
+    let twice = |first: Candidate| {
+        take(&first, found).or_else(|refused| match refused.cause {
+            // Perhaps a compiler that somebody ended: no reason to start with another version.
+            Cause::Moment => take(&first, found),
+            Cause::Bytes | Cause::Settings => Err(refused),
+        })
+    };
+    let refused = match choice.first.map_err(Refused::from).and_then(twice) {
         Ok(handler) => return Ok(Started { handler, catalog }),
-        Err(why) => format!("{} {why}", pipeline.handler.component),
+        Err(refused) => refused,
     };
+    let why = format!("{} {refused}", pipeline.handler.component);
+    // What was kept from being compiled may do at the next start, or when the worker looks at it.
+    let found = found.filter(|_| refused.is_verdict());
     let second = match choice.second {
         Second::None => None,
         Second::Ready(candidate) => Some(candidate),
         Second::Configured => configured(config, pipeline, &catalog).ok(),
     };
-    match second.map(take) {
+    match second.map(|second| take(&second, found)) {
         Some(Ok(handler)) => {
             tracing::warn!(pipeline = %pipeline.name, handler = %handler.digest(), "{why}: the version that was in use goes on");
             Ok(Started { handler, catalog })
         }
         _ => Err(why),
     }
+}
+
+/// Says that the configured file is not what starts.
+fn say_ignored(pipeline: &PipelineConfig, starts: &Candidate, found: Option<&str>) {
+    let starting = digest(&starts.bytes);
+    let Some(found) = found.filter(|found| *found != starting) else { return };
+    let (name, component) = (&pipeline.name, &pipeline.handler.component);
+    let way = match pipeline.handler.spec.digest {
+        Some(_) => "`digest` in the configuration pins it".to_owned(),
+        None => format!(
+            "the file was looked at before; `pelton deploy {name} {component}` takes it all the same"
+        ),
+    };
+    tracing::info!(
+        pipeline = %name, handler = starting, configured = found, origin = starts.origin,
+        "{component} is not what starts, but the version that was in use: {way}"
+    );
 }
 
 /// The version to take, and the one to take when that cannot be loaded.
@@ -143,7 +176,7 @@ fn note(
     catalog: &Catalog,
     candidate: &Candidate,
     handler: &WasmHandler,
-    found: Option<String>,
+    found: Option<&str>,
 ) {
     let version = kept(handler, &candidate.origin);
     let in_use = catalog.state().promoted().is_some_and(|promoted| promoted.digest == version.digest);
@@ -153,7 +186,7 @@ fn note(
             if !in_use {
                 state.promote(version);
             }
-            state.seen = found.or(state.seen.take());
+            state.seen = found.map(str::to_owned).or(state.seen.take());
             state.pin = candidate.pin.clone().or(state.pin.take());
         })
     });

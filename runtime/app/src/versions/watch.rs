@@ -2,7 +2,7 @@
 //!
 //! By size and times, twice a second: that sees renames, copies and edits in place on every file system, and a
 //! file is taken only when two looks in a row find it the same, and still the same after it was read. What is
-//! refused is said once. Links, folders and pipes are not followed: a file that was put there by whoever
+//! refused is said once; what could not be looked at for lack of room or time is tried again, ever later. Links, folders and pipes are not followed: a file that was put there by whoever
 //! builds is what is meant.
 
 use super::deploy::{Deployed, Order, deploy, note_seen};
@@ -10,14 +10,14 @@ use super::fetch;
 use super::signature;
 use crate::commands::live::{Live, Served};
 use crate::config::Reload;
-use pelton_host::digest;
-use std::collections::HashMap;
+use pelton_host::{Cause, digest};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
@@ -28,6 +28,11 @@ type Sign = (u64, u64, u64, i64, i64, i64, i64);
 /// Of a component, and of its signature if there is one.
 type Signs = (Sign, Option<Sign>);
 
+/// A file that was kept from being taken is tried again after so many times as long as the try took, so that
+/// what takes long is a small part of the work; and at least, and at most, after so long.
+const TIMES: u32 = 10;
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+
 /// What was seen of one path.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Watched {
@@ -35,6 +40,10 @@ struct Watched {
     taken: Option<Signs>,
     /// What is wrong with it, as it was said.
     trouble: Option<String>,
+    /// When it is tried again, and how long that was waited for.
+    again: Option<(Instant, Duration)>,
+    /// Of which pipelines it was said that it is tried again.
+    said: BTreeSet<String>,
 }
 
 /// What one look comes to.
@@ -81,7 +90,9 @@ pub async fn watch(served: Arc<Served>) {
                     match read {
                         Ok(Ok(Some(bytes))) => {
                             watched.taken = Some(signs);
-                            take(&served, &path, &pipelines, bytes).await;
+                            let begun = Instant::now();
+                            let kept = take(&served, (&path, &mut watched.said), &pipelines, bytes).await;
+                            watched.try_again(kept, begun.elapsed());
                         }
                         Ok(Err(error))
                             if error.kind() == ErrorKind::PermissionDenied && watched.is_news(&error) =>
@@ -100,9 +111,15 @@ pub async fn watch(served: Arc<Served>) {
     }
 }
 
-/// Deploys a file to the pipelines that have not seen it.
-async fn take(served: &Arc<Served>, path: &Path, pipelines: &[Arc<Live>], bytes: Vec<u8>) {
+/// Deploys a file to the pipelines that have not seen it. True when one of them was kept from looking at it.
+async fn take(
+    served: &Arc<Served>,
+    (path, said): (&Path, &mut BTreeSet<String>),
+    pipelines: &[Arc<Live>],
+    bytes: Vec<u8>,
+) -> bool {
     let found = digest(&bytes);
+    let mut kept = false;
     for live in pipelines.iter().filter(|live| live.catalog.state().seen.as_ref() != Some(&found)) {
         let pipeline = &live.pipeline.name;
         let signature = signature::of(path);
@@ -119,14 +136,23 @@ async fn take(served: &Arc<Served>, path: &Path, pipelines: &[Arc<Live>], bytes:
             back: false,
             again: false,
         };
-        match deploy(served, live, order).await {
-            Ok(Deployed::Unchanged | Deployed::Swapped | Deployed::Trying(..)) => {}
-            Err(why) => {
-                tracing::warn!(%pipeline, handler = found, "{} {why}: the running version goes on", path.display());
+        let cause = match deploy(served, live, order).await {
+            Ok(Deployed::Unchanged | Deployed::Swapped | Deployed::Trying(..)) => Cause::Bytes,
+            Err(refused) => {
+                let again = refused.cause == Cause::Moment;
+                if !again || said.insert(pipeline.clone()) {
+                    let then = if again { ", and it is tried again" } else { "" };
+                    tracing::warn!(%pipeline, handler = found, "{} {refused}: the running version goes on{then}", path.display());
+                }
+                refused.cause
             }
+        };
+        kept |= cause == Cause::Moment;
+        if cause == Cause::Bytes {
+            note_seen(live, found.clone(), None).await;
         }
-        note_seen(live, found.clone(), None).await;
     }
+    kept
 }
 
 impl Watched {
@@ -137,12 +163,22 @@ impl Watched {
         };
         if self.last != Some(signs) {
             self.trouble = None;
+            self.again = None;
+            self.said.clear();
         }
         if self.taken == Some(signs) {
-            return Look::Wait;
+            let due = self.again.is_some_and(|(at, _)| at <= Instant::now());
+            return if due { Look::Read(signs) } else { Look::Wait };
         }
         let settled = self.last.replace(signs) == Some(signs);
         if settled { Look::Read(signs) } else { Look::Wait }
+    }
+
+    /// After a try that took so long: whether there is another, and when. Each is waited for longer.
+    fn try_again(&mut self, kept: bool, took: Duration) {
+        let waited = self.again.map_or(Duration::ZERO, |(_, waited)| waited);
+        let wait = (took * TIMES).max(waited * 2).clamp(AGAIN.0, AGAIN.1);
+        self.again = kept.then(|| (Instant::now() + wait, wait));
     }
 
     /// Whether this error was not met before, at the same file.
@@ -239,6 +275,28 @@ mod tests {
         std::fs::write(&path, "ab").unwrap();
         assert_eq!(look(&mut watched), Look::Wait);
         assert!(watched.is_news(&denied));
+    }
+
+    #[test]
+    fn what_was_kept_from_being_taken_is_tried_again_ever_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.wasm");
+        let look = |watched: &mut Watched| watched.look(std::fs::symlink_metadata(&path), None);
+        let mut watched = Watched::default();
+        std::fs::write(&path, "a").unwrap();
+        look(&mut watched);
+        let Look::Read(signs) = look(&mut watched) else { panic!("it has settled") };
+        watched.taken = Some(signs);
+        let waits = [100, 100, 100_000, 1].map(|ms| {
+            watched.try_again(true, Duration::from_millis(ms));
+            assert_eq!(look(&mut watched), Look::Wait, "it is not time yet");
+            watched.again.unwrap().1
+        });
+        assert_eq!(waits.map(|wait| wait.as_secs()), [1, 2, 600, 600]);
+        watched.again = Some((Instant::now(), Duration::ZERO));
+        assert_eq!(look(&mut watched), Look::Read(signs));
+        watched.try_again(false, Duration::ZERO);
+        assert_eq!(look(&mut watched), Look::Wait, "it was taken, or refused for good");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Limits of one instance's memories and tables, summed over all of them.
+//! Limits of one instance's memories and tables, summed over all of them, and of what the host keeps for it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +14,23 @@ pub(crate) const TABLES: u32 = 32;
 pub(crate) const MEMORIES: u32 = 4;
 /// Bytes that one call may make the host allocate for strings and lists.
 pub(crate) const HOSTCALL_BYTES: usize = 4 << 20;
-/// Handles that may live at once, and resources behind them.
-pub(crate) const HANDLES: usize = 4096;
+/// Handles that may live at once, and resources behind them: at most so many, and fewer with little memory.
+const HANDLES: usize = 4096;
+/// The least, which a program needs at its start.
+const FEWEST_HANDLES: usize = 64;
+/// Memory of an instance for each of its handles. A stream, a pollable or an error takes some hundred bytes of the
+/// host, so all of them together are a small part of its memory.
+const MEMORY_FOR_HANDLE: usize = 4 << 10;
 /// Bytes of one request for random bytes.
 pub(crate) const RANDOM_BYTES: u64 = 64 << 10;
 
 /// The same where a program reads its input itself: one read may ask for as much. What it gets at once is less.
 pub(crate) const PROGRAM_HOSTCALL_BYTES: usize = 32 << 20;
+
+/// Handles of an instance with so much memory.
+pub(crate) fn handles(memory: usize) -> usize {
+    (memory / MEMORY_FOR_HANDLE).clamp(FEWEST_HANDLES, HANDLES)
+}
 
 /// What is known of a store's memory while its guest runs, and the store is lent to the call.
 #[derive(Debug, Default)]
@@ -35,6 +45,8 @@ pub(crate) struct Gauge {
 pub(crate) struct Limiter {
     memory_max: usize,
     memory: usize,
+    /// Bytes that resources of the host hold for the guest.
+    hosted: usize,
     table: usize,
     /// The growth that was allowed last, to be taken back if it fails.
     last: (usize, usize),
@@ -46,6 +58,8 @@ pub(crate) struct Limiter {
 pub(crate) enum Refusal {
     /// To so many bytes in all, of so many.
     Memory(usize, usize),
+    /// The same, with what the host keeps for it.
+    Hosted(usize, usize),
     /// To so many elements in all, of so many.
     Table(usize, usize),
 }
@@ -76,7 +90,21 @@ impl Gauge {
 
 impl Limiter {
     pub(crate) fn new(memory_max: usize, gauge: Arc<Gauge>) -> Self {
-        Self { memory_max, memory: 0, table: 0, last: (0, 0), gauge }
+        Self { memory_max, memory: 0, hosted: 0, table: 0, last: (0, 0), gauge }
+    }
+
+    /// What a resource of the host holds for the guest has changed, from so many bytes to so many. Whatever a guest
+    /// can make the host keep is counted here, and an error is to end the guest.
+    pub(crate) fn host(&mut self, before: usize, after: usize) -> wasmtime::Result<()> {
+        self.hosted = self.hosted.saturating_sub(before).saturating_add(after);
+        let total = self.memory.saturating_add(self.hosted);
+        if after > before && total > self.memory_max {
+            let refusal = Refusal::Hosted(total, self.memory_max);
+            self.gauge.refuse(refusal);
+            return Err(wasmtime::Error::msg("the host keeps too much for it"));
+        }
+        self.gauge.most.fetch_max(total, Relaxed);
+        Ok(())
     }
 }
 
@@ -85,6 +113,12 @@ impl std::fmt::Display for Refusal {
         match self {
             Self::Memory(asked, max) => {
                 write!(f, "growth to {asked} bytes of memory was refused, the limit is {max} bytes")
+            }
+            Self::Hosted(asked, max) => {
+                write!(
+                    f,
+                    "growth to {asked} bytes of memory and of messages that the host keeps for it was refused, the limit is {max} bytes"
+                )
             }
             Self::Table(asked, max) => {
                 write!(f, "growth to {asked} table elements was refused, the limit is {max}")
@@ -101,14 +135,15 @@ impl ResourceLimiter for Limiter {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let total = (self.memory - current).saturating_add(desired);
-        let max = maximum.map_or(self.memory_max, |own| self.memory_max.min(self.memory - current + own));
+        let room = self.memory_max.saturating_sub(self.hosted);
+        let max = maximum.map_or(room, |own| room.min((self.memory - current).saturating_add(own)));
         if total > max {
             self.gauge.refuse(Refusal::Memory(total, max));
             return Ok(false);
         }
         self.last = (self.memory, self.table);
         self.memory = total;
-        self.gauge.most.fetch_max(total, Relaxed);
+        self.gauge.most.fetch_max(total.saturating_add(self.hosted), Relaxed);
         Ok(true)
     }
 

@@ -1,7 +1,7 @@
 //! What handlers may import: the list, and the functions behind it.
 
 use crate::guest::bindings::incoming::Incoming;
-use crate::guest::output::LogLevel;
+use crate::guest::sink::LogLevel;
 use crate::guest::state::State;
 use wasmtime::component::{ComponentType, HasSelf, Lift, Linker, LinkerInstance};
 use wasmtime::{Engine, StoreContextMut};

@@ -21,7 +21,15 @@ pub struct Envelope {
     content_type: Option<String>,
     data: Vec<u8>,
     metadata: Vec<(String, String)>,
+    /// Bytes of it that count against the guest's memory now.
+    charged: usize,
+    /// Bytes of it that do not: of the message at hand, as long as it is at hand.
+    free: usize,
 }
+
+/// What a message takes beside its texts, and each of its metadata: the structures, and the allocator's part.
+const FIXED_BYTES: usize = 256;
+const PAIR_BYTES: usize = 96;
 
 /// A connection to a broker: there is none.
 pub enum Client {}
@@ -41,7 +49,23 @@ impl Envelope {
         if let Some(key) = &message.key {
             metadata.push(("pelton-key".to_owned(), text(key)));
         }
-        Self { topic: Some(message.origin.to_string()), content_type, data: message.body.clone(), metadata }
+        let topic = Some(message.origin.to_string());
+        let mut it =
+            Self { topic, content_type, data: message.body.clone(), metadata, charged: 0, free: 0 };
+        it.free = it.weight();
+        it
+    }
+
+    fn weight(&self) -> usize {
+        let of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let pairs: usize = self.metadata.iter().map(|(k, v)| PAIR_BYTES + k.len() + v.len()).sum();
+        FIXED_BYTES + of(&self.topic) + of(&self.content_type) + self.data.len() + pairs
+    }
+
+    /// Counts it anew: how much was charged, and how much is now.
+    fn charge(&mut self) -> (usize, usize) {
+        let after = self.weight().saturating_sub(self.free);
+        (std::mem::replace(&mut self.charged, after), after)
     }
 }
 
@@ -58,6 +82,29 @@ pub(crate) fn reason(error: &Error) -> String {
 impl State {
     fn envelope(&mut self, message: &Resource<Envelope>) -> wasmtime::Result<&mut Envelope> {
         Ok(self.ctx().table.get_mut(message)?)
+    }
+
+    /// Changes a message, and counts what it holds now.
+    fn change(
+        &mut self,
+        message: &Resource<Envelope>,
+        change: impl FnOnce(&mut Envelope),
+    ) -> wasmtime::Result<()> {
+        let envelope = self.envelope(message)?;
+        change(envelope);
+        let (before, after) = envelope.charge();
+        self.limits.host(before, after)
+    }
+
+    /// The call has ended. What the guest keeps of the message that it was given is its own now; an error means that
+    /// it keeps too much.
+    pub(crate) fn keep(&mut self, given: u32) -> wasmtime::Result<()> {
+        let given = Resource::new_borrow(given);
+        // Dropped, as it should be; or another message has its place, and was counted when it was made.
+        if self.envelope(&given).is_ok_and(|kept| kept.free > 0) {
+            self.change(&given, |kept| kept.free = 0)?;
+        }
+        Ok(())
     }
 }
 
@@ -79,7 +126,10 @@ impl HostClient for State {
 
 impl HostMessage for State {
     fn new(&mut self, data: Vec<u8>) -> wasmtime::Result<Resource<Envelope>> {
-        Ok(self.ctx().table.push(Envelope { data, ..Envelope::default() })?)
+        let mut envelope = Envelope { data, ..Envelope::default() };
+        let (before, after) = envelope.charge();
+        self.limits.host(before, after)?;
+        Ok(self.ctx().table.push(envelope)?)
     }
 
     fn topic(&mut self, message: Resource<Envelope>) -> wasmtime::Result<Option<String>> {
@@ -95,7 +145,7 @@ impl HostMessage for State {
         message: Resource<Envelope>,
         content_type: String,
     ) -> wasmtime::Result<Result<(), ()>> {
-        self.envelope(&message)?.content_type = Some(content_type);
+        self.change(&message, |it| it.content_type = Some(content_type))?;
         Ok(Ok(()))
     }
 
@@ -104,8 +154,7 @@ impl HostMessage for State {
     }
 
     fn set_data(&mut self, message: Resource<Envelope>, data: Vec<u8>) -> wasmtime::Result<()> {
-        self.envelope(&message)?.data = data;
-        Ok(())
+        self.change(&message, |it| it.data = data)
     }
 
     fn metadata(&mut self, message: Resource<Envelope>) -> wasmtime::Result<Option<Vec<(String, String)>>> {
@@ -118,9 +167,10 @@ impl HostMessage for State {
         key: String,
         value: String,
     ) -> wasmtime::Result<Result<(), MetadataError>> {
-        let metadata = &mut self.envelope(&message)?.metadata;
-        metadata.retain(|(name, _)| *name != key);
-        metadata.push((key, value));
+        self.change(&message, |it| {
+            it.metadata.retain(|(name, _)| *name != key);
+            it.metadata.push((key, value));
+        })?;
         Ok(Ok(()))
     }
 
@@ -129,17 +179,16 @@ impl HostMessage for State {
         message: Resource<Envelope>,
         meta: Vec<(String, String)>,
     ) -> wasmtime::Result<Result<(), MetadataError>> {
-        self.envelope(&message)?.metadata = meta;
+        self.change(&message, |it| it.metadata = meta)?;
         Ok(Ok(()))
     }
 
     fn remove_metadata(&mut self, message: Resource<Envelope>, key: String) -> wasmtime::Result<()> {
-        self.envelope(&message)?.metadata.retain(|(name, _)| *name != key);
-        Ok(())
+        self.change(&message, |it| it.metadata.retain(|(name, _)| *name != key))
     }
 
     fn drop(&mut self, message: Resource<Envelope>) -> wasmtime::Result<()> {
-        self.ctx().table.delete(message)?;
-        Ok(())
+        let gone = self.ctx().table.delete(message)?;
+        self.limits.host(gone.charged, 0)
     }
 }

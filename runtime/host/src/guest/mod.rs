@@ -8,5 +8,6 @@ pub(crate) mod output;
 pub(crate) mod port;
 pub(crate) mod protocol;
 pub(crate) mod reason;
+pub(crate) mod sink;
 pub(crate) mod state;
 pub(crate) mod text;

@@ -1,7 +1,9 @@
 //! What guests print, as log lines: split, escaped, bounded per message and per pipeline.
 
+use crate::guest::sink::{LogLevel, LogLine, LogSink};
 use crate::guest::text;
 use pelton_core::ports::Work;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,67 +18,6 @@ const TAIL_BYTES: usize = 3 << 10;
 const WORDS_BYTES: usize = 512;
 /// What was dropped is said at most this often for each pipeline.
 const SAY_EVERY: Duration = Duration::from_secs(1);
-
-/// How important a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum LogLevel {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
-/// One line of a guest's output, safe to print.
-#[derive(Debug, Clone, Copy)]
-pub struct LogLine<'a> {
-    /// The pipeline.
-    pub pipeline: &'a str,
-    /// The message that was handled; empty while the handler starts.
-    pub message_id: &'a str,
-    /// Its level: `Info` for the standard streams.
-    pub level: LogLevel,
-    /// `stdout`, `stderr`, `log` for `wasi:logging`, or `host` for what the host says of the guest.
-    pub stream: &'static str,
-    /// The text, at most 4 KiB before escaping.
-    pub text: &'a str,
-}
-
-/// Where lines go. Called on guest threads, once a line; must not block for long.
-pub trait LogSink: Send + Sync {
-    /// Takes one line.
-    fn line(&self, line: &LogLine<'_>);
-}
-
-/// Makes each line an event of `tracing` with the target `guest`.
-#[derive(Debug, Clone, Copy)]
-pub struct TracingSink;
-
-impl LogSink for TracingSink {
-    fn line(&self, line: &LogLine<'_>) {
-        macro_rules! event {
-            ($level:ident) => {
-                tracing::event!(
-                    target: "guest",
-                    tracing::Level::$level,
-                    pipeline = line.pipeline,
-                    message_id = line.message_id,
-                    stream = line.stream,
-                    "{}",
-                    line.text
-                )
-            };
-        }
-        match line.level {
-            LogLevel::Trace => event!(TRACE),
-            LogLevel::Debug => event!(DEBUG),
-            LogLevel::Info => event!(INFO),
-            LogLevel::Warn => event!(WARN),
-            LogLevel::Error => event!(ERROR),
-        }
-    }
-}
 
 /// A standard stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,12 +234,17 @@ impl Output {
         if stream == Stream::Err {
             keep_tail(&mut inner.tail, bytes);
         }
-        if inner.spent.saturating_add(LINE_COST) > self.quota() {
+        if self.is_full(inner) {
             // A flood is not even looked at.
             inner.dropped += bytes.len() as u64;
             return;
         }
         while !bytes.is_empty() {
+            if inner.lines[stream as usize].is_empty() {
+                // Empty lines say nothing.
+                let text = bytes.iter().position(|b| *b != b'\n').unwrap_or(bytes.len());
+                bytes = &bytes[text..];
+            }
             let room = LINE_BYTES - inner.lines[stream as usize].len();
             let part = &bytes[..bytes.len().min(room)];
             let (taken, ended) = match part.iter().position(|b| *b == b'\n') {
@@ -308,8 +254,9 @@ impl Output {
             inner.lines[stream as usize].extend_from_slice(&part[..taken]);
             let newline = usize::from(taken < part.len());
             bytes = &bytes[taken + newline..];
-            if ended {
-                self.flush(inner, stream);
+            if ended && !self.flush(inner, stream) {
+                inner.dropped += bytes.len() as u64;
+                return;
             }
         }
     }
@@ -318,38 +265,50 @@ impl Output {
     pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
         self.used.store(true, Relaxed);
         let inner = &mut *lock(&self.inner);
-        for line in message.lines() {
-            let line = if context.is_empty() {
-                std::borrow::Cow::Borrowed(line)
-            } else {
-                format!("{}: {line}", text::clean(context, 64)).into()
-            };
-            for piece in line.as_bytes().chunks(LINE_BYTES) {
-                self.emit(inner, level, "log", piece);
+        let head = if context.is_empty() { String::new() } else { text::clean(context, 64) + ": " };
+        let mut rest = message;
+        while !rest.is_empty() {
+            let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+            rest = after;
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            let line: Cow<'_, str> =
+                if head.is_empty() { Cow::Borrowed(line) } else { format!("{head}{line}").into() };
+            // What comes after a line for which there is no room is not even looked at.
+            let mut pieces = line.as_bytes().chunks(LINE_BYTES);
+            if !pieces.all(|piece| self.emit(inner, level, "log", piece)) {
+                let unseen: usize = pieces.map(<[u8]>::len).sum();
+                inner.dropped += (unseen + rest.len()) as u64;
+                return;
             }
         }
     }
 
-    fn flush(&self, inner: &mut Inner, stream: Stream) {
-        let mut line = std::mem::take(&mut inner.lines[stream as usize]);
-        let text = line.strip_suffix(b"\r").unwrap_or(&line);
-        if !text.is_empty() {
-            let name = if stream == Stream::Out { "stdout" } else { "stderr" };
-            self.emit(inner, LogLevel::Info, name, text);
-        }
-        line.clear();
-        inner.lines[stream as usize] = line;
+    /// Whether there is no room for another line of this message.
+    fn is_full(&self, inner: &Inner) -> bool {
+        inner.spent.saturating_add(LINE_COST) > self.quota()
     }
 
-    fn emit(&self, inner: &mut Inner, level: LogLevel, stream: &'static str, bytes: &[u8]) {
+    /// False when there is no room for the line.
+    fn flush(&self, inner: &mut Inner, stream: Stream) -> bool {
+        let mut line = std::mem::take(&mut inner.lines[stream as usize]);
+        let text = line.strip_suffix(b"\r").unwrap_or(&line);
+        let name = if stream == Stream::Out { "stdout" } else { "stderr" };
+        let taken = text.is_empty() || self.emit(inner, LogLevel::Info, name, text);
+        line.clear();
+        inner.lines[stream as usize] = line;
+        taken
+    }
+
+    /// False when there is no room for it, of the message or of the pipeline.
+    fn emit(&self, inner: &mut Inner, level: LogLevel, stream: &'static str, bytes: &[u8]) -> bool {
         let cost = (bytes.len() + 1).max(LINE_COST);
         if inner.spent.saturating_add(cost) > self.quota() {
             inner.dropped += bytes.len() as u64 + 1;
-            return;
+            return false;
         }
         inner.spent += cost;
         if !self.log.admit(cost, bytes.len() + 1) {
-            return;
+            return false;
         }
         let mut text = std::mem::take(&mut inner.scratch);
         text.clear();
@@ -362,6 +321,7 @@ impl Output {
             text: &text,
         });
         inner.scratch = text;
+        true
     }
 
     /// Bytes that the call may print.
@@ -370,7 +330,7 @@ impl Output {
     }
 
     /// The id of the message, or of the first one of a batch.
-    fn subject<'a>(&self, inner: &'a Inner) -> std::borrow::Cow<'a, str> {
+    fn subject<'a>(&self, inner: &'a Inner) -> Cow<'a, str> {
         let first = self.first.load(Relaxed);
         let id = inner.work.as_ref().and_then(|work| work.get(first)).map_or("", |work| &work.message.id);
         match self.count.load(Relaxed) {

@@ -1,6 +1,6 @@
 //! What belongs to one store: its WASI context, its limits, its output, and who watches it.
 
-use crate::guest::limits::{Gauge, HANDLES, HOSTCALL_BYTES, Limiter, PROGRAM_HOSTCALL_BYTES, RANDOM_BYTES};
+use crate::guest::limits::{Gauge, HOSTCALL_BYTES, Limiter, PROGRAM_HOSTCALL_BYTES, RANDOM_BYTES, handles};
 use crate::guest::output::{Output, PipelineLog, Stream};
 use crate::guest::port::Port;
 use crate::run::control::Control;
@@ -23,7 +23,7 @@ const PROGRAM: &str = "handler";
 pub(crate) struct State {
     /// Serves components and preview 1 modules alike.
     pub(crate) wasi: WasiP1Ctx,
-    limits: Limiter,
+    pub(crate) limits: Limiter,
     pub(crate) about: About,
 }
 
@@ -87,12 +87,12 @@ pub(crate) fn store(engine: &Engine, memory: usize, about: About, given: Option<
         None => wasi.stdout(Pipe(Arc::clone(&about.output), Stream::Out)),
     };
     let mut wasi = wasi.build_p1();
-    wasi.ctx().table.set_max_capacity(HANDLES);
+    wasi.ctx().table.set_max_capacity(handles(memory));
     let limits = Limiter::new(memory, Arc::clone(&about.gauge));
     let mut store = Store::new(engine, State { wasi, limits, about });
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(hostcall);
-    store.set_max_component_handles(HANDLES);
+    store.set_max_component_handles(handles(memory));
     store.epoch_deadline_callback(on_tick);
     store
 }

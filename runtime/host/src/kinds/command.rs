@@ -55,7 +55,6 @@ impl Handles for Command {
         let given = Given { port, environment: environment(work) };
         let store = state::store(&setting.engine, setting.memory, self.about.clone(), Some(given));
         let ended = self.program.clone().run(store).await;
-        setting.room.freed();
         Ok(Answers::One(self.outcome(ended?)?))
     }
 }

@@ -23,6 +23,7 @@ pub(crate) struct Template {
 pub(crate) struct Standard {
     store: Store<State>,
     exports: Incoming,
+    over: bool,
 }
 
 impl Template {
@@ -44,7 +45,7 @@ impl Standard {
         store.set_epoch_deadline(FIRST_TICKS);
         let instance = template.linked.instantiate_async(&mut store).await.map_err(NotMade::Start)?;
         let exports = template.indices.load(&mut store, &instance).map_err(NotMade::Type)?;
-        Ok(Self { store, exports })
+        Ok(Self { store, exports, over: false })
     }
 }
 
@@ -53,12 +54,20 @@ impl Handles for Standard {
         let [work, ..] = work else { return Ok(Answers::Many(Vec::new())) };
         self.store.set_epoch_deadline(FIRST_TICKS);
         let message = self.store.data_mut().ctx().table.push(Envelope::of(work))?;
+        let given = message.rep();
         let handler = self.exports.wasi_messaging_incoming_handler();
-        Ok(Answers::One(match handler.call_handle(&mut self.store, message).await? {
+        let answer = handler.call_handle(&mut self.store, message).await?;
+        // One that keeps what it is given until its memory is full has done its work: the next one starts anew.
+        self.over = self.store.data_mut().keep(given).is_err();
+        Ok(Answers::One(match answer {
             Ok(()) => Outcome::Ok,
             Err(error) => {
                 Outcome::Retry { reason: text::clean(&reason(&error), REASON_BYTES), after_ms: None }
             }
         }))
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
     }
 }

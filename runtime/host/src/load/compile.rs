@@ -2,16 +2,16 @@
 //!
 //! Cranelift has no bound on time or memory that holds for hostile code. So code that was never
 //! compiled is compiled by a process of its own, which has limits, and which leaves the result in
-//! the cache; then it is loaded from there.
+//! a folder of its own; from there it goes into the cache, and is loaded from it.
 
 use crate::engine;
-use crate::error::LoadError;
+use crate::error::{HostError, LoadError};
 use crate::host::Sandbox;
 use crate::load::cache::CodeCache;
 use crate::load::inspect::ComponentInfo;
 use crate::load::validate::Form;
 use crate::load::{inspect, worker};
-use crate::options::HostOptions;
+use std::path::Path;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
@@ -21,31 +21,36 @@ pub(crate) enum Code {
     Module(Module),
 }
 
-/// The compiled file; from the cache if it can be.
-pub(crate) fn code(sandbox: &Sandbox, bytes: &[u8], info: &ComponentInfo) -> Result<Code, LoadError> {
-    let cache = sandbox.cache.as_ref();
-    let unknown = cache.filter(|cache| !cache.is_checked(&info.digest, &sandbox.engine));
-    if let (Some(cache), Some(program)) = (unknown, &sandbox.options.compile_worker) {
-        worker::run(program, cache.dir(), bytes, &sandbox.options)?;
+/// Compiles what the cache has no code for, or only damaged code. One at a time in the process, since it takes
+/// memory; whoever holds the turn calls this.
+pub(crate) fn prepare(sandbox: &Sandbox, bytes: &[u8], info: &ComponentInfo) -> Result<(), LoadError> {
+    let Some(cache) = &sandbox.cache else { return Ok(()) };
+    let kept = |error: std::io::Error| {
+        LoadError::NotCompiled(format!("its code cannot be kept in {}: {error}", cache.dir().display()))
+    };
+    let workshop = cache.workshop().map_err(kept)?;
+    match &sandbox.options.compile_worker {
+        Some(program) => worker::run(program, workshop.dir(), bytes, &sandbox.options)?,
+        None => into_cache(bytes, info.form, workshop.dir())?,
     }
-    let code = here(&sandbox.engine, bytes, info.form)?;
-    if let Some(cache) = unknown {
-        cache.note_checked(&info.digest, &sandbox.engine);
-    }
-    Ok(code)
+    cache.adopt(&workshop, &info.digest, &sandbox.engine).map_err(kept)
 }
 
-/// Compiles in this process and leaves the code in the cache of `options`; for the compile worker,
-/// which sets its own limits first.
-///
-/// # Errors
-/// As for loading: what is wrong with the component, or with the cache's folder.
-pub fn compile_into_cache(bytes: &[u8], options: &HostOptions) -> Result<(), LoadError> {
-    let form = inspect::compilable(bytes, options.max_component_bytes)?;
-    let cache = options.cache_dir.as_deref().map(CodeCache::open).transpose();
-    let cache = cache.map_err(|error| LoadError::Compile(error.to_string()))?;
-    let engine =
-        engine::compiling(cache.as_ref()).map_err(|error| LoadError::Compile(error.to_string()))?;
+/// The compiled file, from the cache if there is one.
+pub(crate) fn code(sandbox: &Sandbox, bytes: &[u8], info: &ComponentInfo) -> Result<Code, LoadError> {
+    here(&sandbox.engine, bytes, info.form)
+}
+
+/// Compiles in this process and leaves the code in the cache in `dir`; for the compile worker, which sets its
+/// own limits first.
+pub(crate) fn compile_into_cache(bytes: &[u8], max: usize, dir: &Path) -> Result<(), LoadError> {
+    into_cache(bytes, inspect::compilable(bytes, max)?, dir)
+}
+
+fn into_cache(bytes: &[u8], form: Form, dir: &Path) -> Result<(), LoadError> {
+    let failed = |error: HostError| LoadError::NotCompiled(error.to_string());
+    let cache = CodeCache::open(dir).map_err(failed)?;
+    let engine = engine::compiling(Some(&cache)).map_err(failed)?;
     here(&engine, bytes, form).map(drop)
 }
 

@@ -4,14 +4,20 @@ use crate::engine::FEATURES;
 use crate::error::LoadError;
 use crate::guest::link::PREVIEW1;
 use crate::kinds::kind::{PROTOCOL_SECTION, Protocol};
+use crate::load::types;
+use std::collections::BTreeSet;
 use wasmparser::{Parser, Payload, Validator};
 
 /// Bytes of one function's code. Interpreters' main loops have up to some hundred thousand.
 const MAX_BODY: u64 = 2 << 20;
 /// Functions of all modules together. Script languages have about 40,000.
 const MAX_FUNCTIONS: u64 = 200_000;
-/// Types, imports, exports and the like, of all modules and components together.
+/// Types, imports, exports and the like, of all modules and components together, with what types declare.
 const MAX_ITEMS: u64 = 200_000;
+/// Imports and exports of the outermost module or component. Components have tens, programs some thousand symbols.
+const MAX_NAMES: u64 = 10_000;
+/// Bytes of their names together.
+const MAX_NAME_BYTES: u64 = 1 << 20;
 /// Modules and components inside one another or side by side.
 const MAX_PARTS: u64 = 500;
 /// Components inside one another.
@@ -32,6 +38,10 @@ pub(crate) struct Surface {
     /// What a program says of its protocol by an export, and in a section.
     exported: Option<Protocol>,
     section: Option<Protocol>,
+    /// Names so far, and their bytes: counted before anything is kept of them.
+    names: u64,
+    bytes: u64,
+    seen: BTreeSet<String>,
     /// Names of imports that are more than types.
     pub(crate) imports: Vec<String>,
     /// Names of exports.
@@ -100,10 +110,10 @@ pub(crate) fn surface(bytes: &[u8]) -> Result<Surface, LoadError> {
     let mut surface = Surface::default();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| invalid(&error))?;
+        totals.add(&payload, bytes)?;
         if totals.depth == 1 {
-            surface.add(&payload).map_err(|error| invalid(&error))?;
+            surface.add(&payload)?;
         }
-        totals.add(&payload)?;
     }
     Ok(surface)
 }
@@ -114,26 +124,26 @@ impl Surface {
         self.section.or(self.exported)
     }
 
-    fn add(&mut self, payload: &Payload<'_>) -> wasmparser::Result<()> {
+    fn add(&mut self, payload: &Payload<'_>) -> Result<(), LoadError> {
         match payload {
             Payload::ImportSection(section) => {
                 for import in section.clone().into_imports() {
-                    let import = import?;
+                    let import = import.map_err(|error| invalid(&error))?;
                     // Of WASI the whole is granted, of anything else each function is named.
+                    let function = if import.module == PREVIEW1 { "" } else { import.name };
+                    self.count(import.module.len() + function.len())?;
                     let name = match import.module {
                         PREVIEW1 => PREVIEW1.to_owned(),
-                        module => format!("{module}::{}", import.name),
+                        module => format!("{module}::{function}"),
                     };
-                    if !self.imports.contains(&name) {
-                        self.imports.push(name);
-                    }
+                    self.import(name);
                 }
             }
             Payload::ExportSection(section) => {
                 for export in section.clone() {
-                    let name = export?.name;
+                    let name = export.map_err(|error| invalid(&error))?.name;
                     self.exported = self.exported.max(Protocol::of_export(name));
-                    self.exports.push(name.to_owned());
+                    self.export(name)?;
                 }
             }
             Payload::CustomSection(section) if section.name() == PROTOCOL_SECTION => {
@@ -142,25 +152,45 @@ impl Surface {
             }
             Payload::ComponentImportSection(section) => {
                 for import in section.clone() {
-                    let import = import?;
+                    let import = import.map_err(|error| invalid(&error))?;
+                    self.count(import.name.name.len())?;
                     if !matches!(import.ty, wasmparser::ComponentTypeRef::Type(_)) {
-                        self.imports.push(import.name.name.to_owned());
+                        self.import(import.name.name.to_owned());
                     }
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section.clone() {
-                    self.exports.push(export?.name.name.to_owned());
+                    self.export(export.map_err(|error| invalid(&error))?.name.name)?;
                 }
             }
             _ => {}
         }
         Ok(())
     }
+
+    fn count(&mut self, bytes: usize) -> Result<(), LoadError> {
+        self.names += 1;
+        self.bytes += bytes as u64;
+        at_most("imports and exports", self.names, MAX_NAMES)?;
+        at_most("bytes of names of imports and exports", self.bytes, MAX_NAME_BYTES)
+    }
+
+    fn import(&mut self, name: String) {
+        if self.seen.insert(name.clone()) {
+            self.imports.push(name);
+        }
+    }
+
+    fn export(&mut self, name: &str) -> Result<(), LoadError> {
+        self.count(name.len())?;
+        self.exports.push(name.to_owned());
+        Ok(())
+    }
 }
 
 impl Totals {
-    fn add(&mut self, payload: &Payload<'_>) -> Result<(), LoadError> {
+    fn add(&mut self, payload: &Payload<'_>, file: &[u8]) -> Result<(), LoadError> {
         match payload {
             Payload::Version { .. } => {
                 self.depth += 1;
@@ -174,9 +204,24 @@ impl Totals {
                 at_most("bytes of code in one function", (range.end - range.start) as u64, MAX_BODY)?;
             }
             Payload::FunctionSection(section) => self.functions += u64::from(section.count()),
+            Payload::ComponentTypeSection(section) => {
+                let section = file.get(section.range()).unwrap_or_default();
+                types::walk(section, |more| self.add_items(more))?;
+            }
+            Payload::CoreTypeSection(section) => {
+                self.add_items(section.count().into())?;
+                for ty in section.clone() {
+                    self.add_items(types::declared(&ty.map_err(|error| invalid(&error))?))?;
+                }
+            }
             other => self.items += items(other),
         }
         at_most("functions", self.functions, MAX_FUNCTIONS)?;
+        self.add_items(0)
+    }
+
+    fn add_items(&mut self, more: u64) -> Result<(), LoadError> {
+        self.items = self.items.saturating_add(more);
         at_most("types, imports and exports", self.items, MAX_ITEMS)
     }
 }
@@ -193,10 +238,8 @@ fn items(payload: &Payload<'_>) -> u64 {
         Payload::ElementSection(section) => section.count(),
         Payload::DataSection(section) => section.count(),
         Payload::InstanceSection(section) => section.count(),
-        Payload::CoreTypeSection(section) => section.count(),
         Payload::ComponentInstanceSection(section) => section.count(),
         Payload::ComponentAliasSection(section) => section.count(),
-        Payload::ComponentTypeSection(section) => section.count(),
         Payload::ComponentCanonicalSection(section) => section.count(),
         Payload::ComponentImportSection(section) => section.count(),
         Payload::ComponentExportSection(section) => section.count(),
@@ -204,13 +247,13 @@ fn items(payload: &Payload<'_>) -> u64 {
     })
 }
 
-fn at_most(what: &'static str, count: u64, max: u64) -> Result<(), LoadError> {
+pub(crate) fn at_most(what: &'static str, count: u64, max: u64) -> Result<(), LoadError> {
     if count > max {
         return Err(LoadError::TooComplex { what, count, max });
     }
     Ok(())
 }
 
-fn invalid(error: &wasmparser::BinaryReaderError) -> LoadError {
+pub(crate) fn invalid(error: &wasmparser::BinaryReaderError) -> LoadError {
     LoadError::Invalid(crate::guest::text::clean(&error.to_string(), 512))
 }

@@ -78,10 +78,12 @@ impl Chunk {
 
     /// One call, from an instance to outcomes. `instance` is left empty unless it stays usable.
     async fn handle(&mut self, instance: &mut Option<Instance>, range: Range<usize>) {
+        let mut has_waited = false;
         loop {
             self.control.begin();
             let ended = {
-                let call = pin!(attempt(&self.handler, &self.control, &self.work, instance, range.clone()));
+                let work = (&self.work, range.clone());
+                let call = pin!(attempt(&self.handler, &self.control, work, instance, has_waited));
                 let (book, handler) = (&mut self.book, &self.handler);
                 let cut = || {
                     book.cut();
@@ -97,9 +99,10 @@ impl Chunk {
             if !matches!(stop, Stop::NoRoom) {
                 return self.fail(&stop, range.len());
             }
-            if !self.handler.maker.room().wait(PATIENCE).await {
+            if !self.handler.maker.wait(PATIENCE).await {
                 return self.book.give_up();
             }
+            has_waited = true;
         }
     }
 
@@ -134,15 +137,16 @@ impl Chunk {
 async fn attempt(
     handler: &Shared,
     control: &Arc<Control>,
-    work: &Arc<[Work]>,
+    (work, range): (&Arc<[Work]>, Range<usize>),
     slot: &mut Option<Instance>,
-    range: Range<usize>,
+    has_waited: bool,
 ) -> Result<Answers, Stop> {
     let timeout = control.timeout();
     let instance = match slot {
         Some(instance) => instance,
         None => {
-            let made = handler.maker.make(control).await;
+            let place = handler.maker.place(has_waited).ok_or(Stop::NoRoom)?;
+            let made = handler.maker.make(control, place).await;
             let mut made = made.map_err(|(failed, refused)| Stop::of_start(&failed, refused, timeout))?;
             made.assign(work, control);
             slot.insert(made)

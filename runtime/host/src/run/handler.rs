@@ -50,7 +50,7 @@ impl Shared {
     pub(crate) fn new(digest: &str, maker: Maker, spec: &HandlerSpec) -> Arc<Self> {
         Arc::new(Self {
             digest: digest.into(),
-            idle: maker.room().list(spec.concurrency),
+            idle: maker.room().list(&maker.setting.pipeline, spec.concurrency),
             maker,
             isolation: spec.isolation,
             slow: AtomicBool::new(false),

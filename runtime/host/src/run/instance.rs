@@ -4,12 +4,12 @@ use crate::guest::limits::Refusal;
 use crate::guest::state::About;
 use crate::kinds::{Answers, Guest, Handles, NotMade, Setting, Template};
 use crate::run::control::Control;
-use crate::run::room::Room;
+use crate::run::room::{Place, Room};
 use pelton_core::ports::Work;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is needed to make an instance.
 pub(crate) struct Maker {
@@ -29,17 +29,15 @@ pub(crate) struct Instance {
     /// When it was put aside.
     pub(crate) idle_since: Instant,
     // Last, so that the memory has been given back when the next one hears of it.
-    _freed: Freed,
+    _place: Place,
 }
-
-/// Tells whoever waits for room.
-struct Freed(Arc<Room>);
 
 impl Maker {
     /// Makes an instance; runs what the guest runs at its start.
     pub(crate) async fn make(
         &self,
         control: &Arc<Control>,
+        place: Place,
     ) -> Result<Instance, (NotMade, Option<Refusal>)> {
         let about = About::new(&self.setting.log, control);
         let made = self.template.make(&self.setting, &about).await;
@@ -50,7 +48,7 @@ impl Maker {
             used: Arc::clone(&self.used),
             calls: 0,
             idle_since: Instant::now(),
-            _freed: Freed(Arc::clone(&self.setting.room)),
+            _place: place,
         })
     }
 
@@ -58,8 +56,9 @@ impl Maker {
     pub(crate) async fn make_first(
         &self,
         control: &Arc<Control>,
+        place: Place,
     ) -> Result<Instance, (NotMade, Option<Refusal>)> {
-        let instance = self.make(control).await?;
+        let instance = self.make(control, place).await?;
         let started = self.template.try_start(&self.setting, &instance.about).await;
         started.map_err(|failed| (failed, instance.refused()))?;
         Ok(instance)
@@ -72,6 +71,16 @@ impl Maker {
 
     pub(crate) fn room(&self) -> &Arc<Room> {
         &self.setting.room
+    }
+
+    /// A place for another instance, if there is one now.
+    pub(crate) fn place(&self, has_waited: bool) -> Option<Place> {
+        self.setting.room.enter(&self.setting.pipeline, has_waited)
+    }
+
+    /// Waits until there may be room for one, at most `patience`.
+    pub(crate) async fn wait(&self, patience: Duration) -> bool {
+        self.setting.room.wait(&self.setting.pipeline, patience).await
     }
 }
 
@@ -123,11 +132,5 @@ impl Drop for Instance {
     fn drop(&mut self) {
         self.about.output.end();
         self.note_memory();
-    }
-}
-
-impl Drop for Freed {
-    fn drop(&mut self) {
-        self.0.freed();
     }
 }

@@ -8,4 +8,5 @@ pub(crate) mod handler;
 pub(crate) mod instance;
 pub(crate) mod pools;
 pub(crate) mod room;
+pub(crate) mod threads;
 pub(crate) mod watch;

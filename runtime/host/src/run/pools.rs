@@ -4,6 +4,7 @@
 //! the processor to everything else; so a short message never waits behind a long one.
 
 use crate::run::control::Control;
+use crate::run::threads;
 use pelton_core::ports::Later;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,10 +80,9 @@ pub(crate) fn at_low_priority<T: Send>(work: impl FnOnce() -> T + Send) -> Optio
     })
 }
 
-/// Lowers the priority of the calling thread. On Linux a thread has a priority of its own.
+/// Lowers the priority of the calling thread.
 fn be_nice(nice: i32) {
-    let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), nice) {
+    if let Err(error) = threads::yield_to_others(nice) {
         tracing::warn!(%error, "a thread stays at normal priority");
     }
 }

@@ -1,54 +1,129 @@
-//! Room for instances: who keeps idle ones, and who waits for one to go.
+//! Room for instances: who has some, who keeps idle ones, and who waits for one to go.
 //!
 //! Nobody holds an instance while waiting for another, so waiting ends: what runs has deadlines,
-//! and what idles is dropped for whoever waits.
+//! and what idles is dropped for whoever waits. Pipelines are treated alike: as long as one of them has no
+//! instance the others do not take the last, and of those that wait the one that has least comes first.
 
 use crate::run::instance::Instance;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
 /// An instance that nobody used for this long is dropped; its handler makes another in a moment.
 const STALE: Duration = Duration::from_secs(10);
+/// That a pipeline waits is said at most this often.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
-/// All idle instances of the process.
-#[derive(Default)]
+/// All instances of the process.
 pub(crate) struct Room {
+    max: usize,
     lists: Mutex<Vec<Weak<Idle>>>,
-    freed: Notify,
+    taken: Mutex<Taken>,
+}
+
+/// Who has how many.
+#[derive(Default)]
+struct Taken {
+    total: usize,
+    pipelines: HashMap<Arc<str>, Share>,
+    waiting: VecDeque<Waiting>,
+}
+
+/// One pipeline's.
+#[derive(Default)]
+struct Share {
+    held: usize,
+    /// Handlers that it has; without one it has no claim to an instance.
+    handlers: usize,
+    said: Option<Instant>,
+}
+
+struct Waiting {
+    pipeline: Arc<str>,
+    wake: oneshot::Sender<()>,
+}
+
+/// The right to one instance.
+pub(crate) struct Place {
+    room: Arc<Room>,
+    pipeline: Arc<str>,
 }
 
 /// The warm instances of one handler.
 pub(crate) struct Idle {
     room: Arc<Room>,
+    pipeline: Arc<str>,
     keep: usize,
     list: Mutex<Vec<Instance>>,
 }
 
 impl Room {
-    /// A list for a new handler, that keeps at most `keep`.
-    pub(crate) fn list(self: &Arc<Self>, keep: usize) -> Arc<Idle> {
-        let idle = Arc::new(Idle { room: Arc::clone(self), keep, list: Mutex::new(Vec::new()) });
+    /// Room for at most `max` instances.
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max: max.max(1), lists: Mutex::default(), taken: Mutex::default() }
+    }
+
+    /// A list for a new handler of a pipeline, that keeps at most `keep`.
+    pub(crate) fn list(self: &Arc<Self>, pipeline: &Arc<str>, keep: usize) -> Arc<Idle> {
+        let (room, pipeline) = (Arc::clone(self), Arc::clone(pipeline));
+        lock(&self.taken).pipelines.entry(Arc::clone(&pipeline)).or_default().handlers += 1;
+        let idle = Arc::new(Idle { room, pipeline, keep, list: Mutex::new(Vec::new()) });
         let mut lists = lock(&self.lists);
         lists.retain(|list| list.strong_count() > 0);
         lists.push(Arc::downgrade(&idle));
         idle
     }
 
-    /// Waits until there may be room, at most `patience`. False when there was none.
-    pub(crate) async fn wait(&self, patience: Duration) -> bool {
-        let freed = self.freed.notified();
-        tokio::pin!(freed);
-        freed.as_mut().enable();
-        if self.evict() {
-            return true;
-        }
-        tokio::time::timeout(patience, freed).await.is_ok()
+    /// A place for another instance of a pipeline, if there is one for it now. Who has not waited takes none away
+    /// from those who do.
+    pub(crate) fn enter(self: &Arc<Self>, pipeline: &Arc<str>, has_waited: bool) -> Option<Place> {
+        let mut taken = lock(&self.taken);
+        let may = (has_waited || taken.waiting.is_empty()) && taken.has_room(pipeline, self.max);
+        may.then(|| {
+            taken.total += 1;
+            taken.pipelines.entry(Arc::clone(pipeline)).or_default().held += 1;
+            Place { room: Arc::clone(self), pipeline: Arc::clone(pipeline) }
+        })
     }
 
-    /// An instance was dropped or went idle.
+    /// Waits until there may be room for a pipeline, at most `patience`. False when there was none.
+    pub(crate) async fn wait(&self, pipeline: &Arc<str>, patience: Duration) -> bool {
+        let (wake, mut woken) = oneshot::channel();
+        let say = {
+            let mut taken = lock(&self.taken);
+            taken.waiting.retain(|one| !one.wake.is_closed());
+            taken.waiting.push_back(Waiting { pipeline: Arc::clone(pipeline), wake });
+            taken.is_news(pipeline)
+        };
+        if say {
+            tracing::warn!(
+                %pipeline, instances = self.max,
+                "waits for room for an instance: all that the process may have are at work. Lower the `concurrency` of pipelines, or run some in another process"
+            );
+        }
+        if !self.evict() {
+            // Something may have gone before this one waited.
+            self.freed();
+        }
+        tokio::time::timeout(patience, &mut woken).await.is_ok() || woken.try_recv().is_ok()
+    }
+
+    /// There may be room: wakes whoever has least of those who wait.
     pub(crate) fn freed(&self) {
-        self.freed.notify_one();
+        let mut taken = lock(&self.taken);
+        while taken.total < self.max
+            && let Some(next) = taken.next()
+        {
+            if next.wake.send(()).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Whether somebody waits.
+    fn is_wanted(&self) -> bool {
+        lock(&self.taken).waiting.iter().any(|one| !one.wake.is_closed())
     }
 
     /// Drops the instance that has been idle for longest. False when none is idle.
@@ -83,17 +158,70 @@ impl Room {
     }
 }
 
+impl Taken {
+    fn held(&self, pipeline: &str) -> usize {
+        self.pipelines.get(pipeline).map_or(0, |share| share.held)
+    }
+
+    /// The first for each comes before a second for anybody.
+    fn has_room(&self, pipeline: &str, max: usize) -> bool {
+        if self.held(pipeline) == 0 {
+            return self.total < max;
+        }
+        let without = self.pipelines.values().filter(|share| share.held == 0 && share.handlers > 0).count();
+        self.total.saturating_add(without) < max
+    }
+
+    /// Of those who wait one of the pipeline that has least, the longest of them.
+    fn next(&mut self) -> Option<Waiting> {
+        let places = self.waiting.iter().enumerate();
+        let (place, _) = places.min_by_key(|(place, one)| (self.held(&one.pipeline), *place))?;
+        self.waiting.remove(place)
+    }
+
+    fn is_news(&mut self, pipeline: &Arc<str>) -> bool {
+        let share = self.pipelines.entry(Arc::clone(pipeline)).or_default();
+        let now = Instant::now();
+        let news = share.said.is_none_or(|said| now.duration_since(said) >= SAY_EVERY);
+        if news {
+            share.said = Some(now);
+        }
+        news
+    }
+
+    /// One instance, or one handler, less. What a pipeline had is forgotten with the last of both.
+    fn less(&mut self, pipeline: &Arc<str>, less: impl FnOnce(&mut Share)) {
+        if let Some(share) = self.pipelines.get_mut(pipeline) {
+            less(share);
+            if share.held == 0 && share.handlers == 0 {
+                self.pipelines.remove(pipeline);
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.room.taken);
+        taken.total = taken.total.saturating_sub(1);
+        taken.less(&self.pipeline, |share| share.held = share.held.saturating_sub(1));
+        drop(taken);
+        self.room.freed();
+    }
+}
+
 impl Idle {
     /// The instance that was used last, since its memory is the warmest.
     pub(crate) fn take(&self) -> Option<Instance> {
         lock(&self.list).pop()
     }
 
-    /// Keeps an instance for the next chunk.
+    /// Keeps an instance for the next chunk, unless somebody waits for room.
     pub(crate) fn put(&self, mut instance: Instance) {
         instance.release();
+        let wanted = self.room.is_wanted();
         let mut list = lock(&self.list);
-        let surplus = if list.len() < self.keep {
+        let surplus = if list.len() < self.keep && !wanted {
             list.push(instance);
             None
         } else {
@@ -101,11 +229,71 @@ impl Idle {
         };
         drop(list);
         drop(surplus);
-        self.room.freed();
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        lock(&self.room.taken)
+            .less(&self.pipeline, |share| share.handlers = share.handlers.saturating_sub(1));
     }
 }
 
 /// A panic while a list was held cannot leave it broken.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Waker};
+
+    fn room(max: usize, pipelines: &[&str]) -> (Arc<Room>, Vec<Arc<Idle>>) {
+        let room = Arc::new(Room::new(max));
+        let lists = pipelines.iter().map(|name| room.list(&Arc::from(*name), 4)).collect();
+        (room, lists)
+    }
+
+    #[test]
+    fn the_last_place_is_for_a_pipeline_that_has_none() {
+        let (room, lists) = room(4, &["a", "b"]);
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let held: Vec<Place> = std::iter::from_fn(|| room.enter(&a, false)).collect();
+        assert_eq!(held.len(), 3);
+        let one = room.enter(&b, false).unwrap();
+        assert!(room.enter(&b, false).is_none() && room.enter(&a, true).is_none());
+        drop(one);
+        // A pipeline that has ended wants none.
+        drop(lists);
+        assert!(room.enter(&a, false).is_some());
+    }
+
+    fn is_pending<F: Future>(task: Pin<&mut F>) -> bool {
+        task.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[test]
+    fn who_has_least_comes_first_and_nobody_passes_those_who_wait() {
+        let (room, _lists) = room(3, &["a", "b"]);
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let mut held = vec![room.enter(&a, false).unwrap(), room.enter(&a, false).unwrap()];
+        held.push(room.enter(&b, false).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let patience = Duration::from_secs(30);
+            let (mut first, mut second) = (pin!(room.wait(&a, patience)), pin!(room.wait(&b, patience)));
+            assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()), "both wait now");
+            drop(held.pop());
+            assert!(second.await, "it has none, and the other has two");
+            assert!(room.enter(&a, false).is_none(), "another one of its kind waits");
+            held.push(room.enter(&b, true).unwrap());
+            drop(held.remove(0));
+            assert!(first.await);
+            assert!(room.enter(&a, true).is_some());
+            assert!(!room.wait(&a, Duration::from_millis(1)).await || room.enter(&a, true).is_some());
+        });
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::exit::Fail;
 use crate::input;
+use crate::program;
 use crate::project::Project;
 use anyhow::Context;
 use pelton_core::shown::path as shown_path;
@@ -59,7 +60,7 @@ impl Place {
     /// # Errors
     /// The command cannot be started. What it refuses it says itself.
     pub fn send(&self, body: &str) -> Result<(), Fail> {
-        Command::new(std::env::current_exe()?)
+        Command::new(program::own()?)
             .args(["send", &self.pipeline, &format!("--body={body}"), "--config"])
             .arg(&self.config)
             .stdin(Stdio::null())
@@ -90,12 +91,17 @@ fn derived(project: &Project, table: &Table) -> (String, Table) {
     for key in ["digest", "require_signature", "rollout"] {
         handler.remove(key);
     }
+    // Relative to the file, which is in the project: what the project's own folder is called may be no text.
+    let component = project.component();
+    let component = component
+        .strip_prefix(&project.dir)
+        .map_or(component.clone(), |inside| Path::new("..").join(inside));
     let path = |path: &Path| Value::String(path.display().to_string());
-    handler.insert("component".to_owned(), path(&project.component()));
+    handler.insert("component".to_owned(), path(&component));
     handler.insert("reload".to_owned(), Value::String("watch".to_owned()));
     pipeline.insert("handler".to_owned(), Value::Table(handler));
     let mut whole = Table::new();
-    whole.insert("data_dir".to_owned(), path(&project.dir.join(FOLDER).join("data")));
+    whole.insert("data_dir".to_owned(), path(Path::new("data")));
     whole.insert("shutdown_timeout".to_owned(), Value::String("2s".to_owned()));
     whole.insert(
         "pipelines".to_owned(),

@@ -3,6 +3,7 @@
 use super::Event;
 use super::queue::Place;
 use crate::exit::Fail;
+use crate::program;
 use crate::telemetry::outcomes;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
@@ -17,7 +18,7 @@ pub struct Worker {
 impl Worker {
     /// Starts it. Its lines, and its end, are events.
     pub fn start(place: &Place, events: Sender<Event>) -> Result<Self, Fail> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(program::own()?)
             .args(["run", "--log-format", "json", "--config"])
             .arg(&place.config)
             .env("PELTON_LOG", format!("info,guest=trace,{}=debug", outcomes::TARGET))
