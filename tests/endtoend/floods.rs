@@ -30,5 +30,10 @@ fn what_a_library_says_of_a_guest_is_bounded() {
     assert!(written < 16 << 10, "{written} bytes{}", worker.log.tail());
     let said = lines.iter().filter(|line| line.field("target").starts_with("wasmtime")).count();
     assert!((1..=10).contains(&said), "{said} lines{}", worker.log.tail());
+    assert!(
+        lines.iter().any(|line| line.says("lines of libraries were not written")),
+        "{}",
+        worker.log.tail()
+    );
     assert_eq!(site.status("floods").handled, 2);
 }

@@ -95,6 +95,7 @@ async fn work(
     // Heard until the last moment: a second signal ends at once.
     asked.end().await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
+    libraries::say();
     ended.map_err(|stopped| stopped_fail(store, &stopped))?;
     tracing::info!("ended: what ran was finished, the rest handed back");
     Ok(())

@@ -77,12 +77,17 @@ impl<S: Subscriber> Layer<S> for Libraries {
 pub async fn tell() {
     loop {
         tokio::time::sleep(WINDOW).await;
-        let dropped = DROPPED.swap(0, Relaxed);
-        if dropped > 0 {
-            tracing::warn!(
-                "{dropped} lines of libraries were not written: of each kind at most {LINES} in {WINDOW:?} are; name a library in PELTON_LOG to see all of it"
-            );
-        }
+        say();
+    }
+}
+
+/// Says it now, if there were any.
+pub fn say() {
+    let dropped = DROPPED.swap(0, Relaxed);
+    if dropped > 0 {
+        tracing::warn!(
+            "{dropped} lines of libraries were not written: of each kind at most {LINES} in {WINDOW:?} are; name a library in PELTON_LOG to see all of it"
+        );
     }
 }
 

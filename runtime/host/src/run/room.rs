@@ -26,6 +26,8 @@ pub(crate) struct Room {
 #[derive(Default)]
 struct Taken {
     total: usize,
+    /// Pipelines that have a handler and no instance.
+    without: usize,
     pipelines: HashMap<Arc<str>, Share>,
     waiting: VecDeque<Waiting>,
 }
@@ -67,7 +69,7 @@ impl Room {
     /// A list for a new handler of a pipeline, that keeps at most `keep`.
     pub(crate) fn list(self: &Arc<Self>, pipeline: &Arc<str>, keep: usize) -> Arc<Idle> {
         let (room, pipeline) = (Arc::clone(self), Arc::clone(pipeline));
-        lock(&self.taken).pipelines.entry(Arc::clone(&pipeline)).or_default().handlers += 1;
+        lock(&self.taken).change(&pipeline, |share| share.handlers += 1);
         let idle = Arc::new(Idle { room, pipeline, keep, list: Mutex::new(Vec::new()) });
         let mut lists = lock(&self.lists);
         lists.retain(|list| list.strong_count() > 0);
@@ -82,7 +84,7 @@ impl Room {
         let may = (has_waited || taken.waiting.is_empty()) && taken.has_room(pipeline, self.max);
         may.then(|| {
             taken.total += 1;
-            taken.pipelines.entry(Arc::clone(pipeline)).or_default().held += 1;
+            taken.change(pipeline, |share| share.held += 1);
             Place { room: Arc::clone(self), pipeline: Arc::clone(pipeline) }
         })
     }
@@ -158,6 +160,12 @@ impl Room {
     }
 }
 
+impl Share {
+    fn is_without(&self) -> bool {
+        self.held == 0 && self.handlers > 0
+    }
+}
+
 impl Taken {
     fn held(&self, pipeline: &str) -> usize {
         self.pipelines.get(pipeline).map_or(0, |share| share.held)
@@ -168,8 +176,7 @@ impl Taken {
         if self.held(pipeline) == 0 {
             return self.total < max;
         }
-        let without = self.pipelines.values().filter(|share| share.held == 0 && share.handlers > 0).count();
-        self.total.saturating_add(without) < max
+        self.total.saturating_add(self.without) < max
     }
 
     /// Of those who wait one of the pipeline that has least, the longest of them.
@@ -189,13 +196,14 @@ impl Taken {
         news
     }
 
-    /// One instance, or one handler, less. What a pipeline had is forgotten with the last of both.
-    fn less(&mut self, pipeline: &Arc<str>, less: impl FnOnce(&mut Share)) {
-        if let Some(share) = self.pipelines.get_mut(pipeline) {
-            less(share);
-            if share.held == 0 && share.handlers == 0 {
-                self.pipelines.remove(pipeline);
-            }
+    /// One instance, or one handler, more or less. A pipeline is forgotten with the last of both.
+    fn change(&mut self, pipeline: &Arc<str>, change: impl FnOnce(&mut Share)) {
+        let share = self.pipelines.entry(Arc::clone(pipeline)).or_default();
+        let before = usize::from(share.is_without());
+        change(share);
+        self.without = self.without.saturating_sub(before) + usize::from(share.is_without());
+        if share.held == 0 && share.handlers == 0 {
+            self.pipelines.remove(pipeline);
         }
     }
 }
@@ -204,7 +212,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = lock(&self.room.taken);
         taken.total = taken.total.saturating_sub(1);
-        taken.less(&self.pipeline, |share| share.held = share.held.saturating_sub(1));
+        taken.change(&self.pipeline, |share| share.held = share.held.saturating_sub(1));
         drop(taken);
         self.room.freed();
     }
@@ -235,7 +243,7 @@ impl Idle {
 impl Drop for Idle {
     fn drop(&mut self) {
         lock(&self.room.taken)
-            .less(&self.pipeline, |share| share.handlers = share.handlers.saturating_sub(1));
+            .change(&self.pipeline, |share| share.handlers = share.handlers.saturating_sub(1));
     }
 }
 
