@@ -107,7 +107,6 @@ fn refused_soon(what: &str, bytes: &[u8]) -> LoadError {
     assert!(bytes.len() <= MAX, "{what}: {} bytes", bytes.len());
     let begun = Instant::now();
     let error = inspect(bytes, MAX, None).unwrap_err();
-    println!("{what}: {} KiB, {:?}: {error:.100}", bytes.len() >> 10, begun.elapsed());
     assert!(begun.elapsed() < SOON, "{what}: {:?}", begun.elapsed());
     let begun = Instant::now();
     drop(describe(bytes, MAX));
