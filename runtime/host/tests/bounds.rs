@@ -103,6 +103,14 @@ fn parts(n: usize) -> Vec<u8> {
     file(true, &[module.repeat(n)])
 }
 
+/// A component that says of itself that it was made by so many tools, which are all the same.
+fn producers(n: usize) -> Vec<u8> {
+    let tools = [text("rustc"), text("1")].concat().repeat(n);
+    let field = [text("language"), number(n), tools].concat();
+    let body = [text("producers"), number(1), field].concat();
+    file(true, &[[&[0][..], &number(body.len()), &body].concat()])
+}
+
 fn refused_soon(what: &str, bytes: &[u8]) -> LoadError {
     assert!(bytes.len() <= MAX, "{what}: {} bytes", bytes.len());
     let begun = Instant::now();
@@ -148,6 +156,7 @@ fn what_types_declare_counts() {
         ("wide records", records(10_000, 300)),
         ("records", records(1_000, 199)),
         ("parts", parts(3_000_000)),
+        ("producers", producers(3_000_000)),
     ] {
         refused_soon(what, &bytes);
     }
