@@ -121,8 +121,8 @@ fn every_command_ends_in_order_where_nothing_can_be_written() {
 fn what_is_done_is_done_whoever_reads_of_it() {
     let home = Home::new("");
     for (stdout, code) in [(closed_pipe(), 0), (full_device(), 1)] {
-        let status = home.command(&["send", "orders", "--body", "a"]).stdout(stdout).status().unwrap();
-        assert_eq!(status.code(), Some(code));
+        let sent = home.command(&["send", "orders", "--body", "a"]).stdout(stdout).output().unwrap();
+        assert_eq!(sent.status.code(), Some(code));
     }
     assert_eq!(home.count("queued"), 2);
 }
@@ -131,8 +131,29 @@ fn what_is_done_is_done_whoever_reads_of_it() {
 fn a_refusal_is_no_success_for_want_of_a_reader() {
     let home = home();
     let send =
-        home.command(&["send", "orders", "--lines", "refused"]).stdout(closed_pipe()).status().unwrap();
-    assert_eq!(send.code(), Some(1));
+        home.command(&["send", "orders", "--lines", "refused"]).stdout(closed_pipe()).output().unwrap();
+    assert_eq!(send.status.code(), Some(1));
+}
+
+/// Compilers end with an error, or by a signal, when they cannot print.
+#[test]
+fn a_build_succeeds_whoever_reads_what_the_compiler_prints() {
+    let home = Home::new("");
+    let much = "for i in 1 2 3 4 5 6 7 8; do head -c 100000 /dev/zero | tr '\\\\0' x || exit 7; echo || exit 7; done";
+    let manifest =
+        format!("name = \"orders\"\nlanguage = \"c\"\ncomponent = \"good.wasm\"\nbuild = \"{much}\"\n");
+    home.write("handler.toml", manifest.as_bytes());
+    let usual = home.run(&["build"]);
+    assert!(usual.status.success(), "{}", String::from_utf8_lossy(&usual.stderr).replace('x', ""));
+    assert!(usual.stderr.len() > 800_000, "what it prints is handed on");
+    for (stderr, code) in [(closed_pipe(), 0), (full_device(), 1)] {
+        let built = home.command(&["build"]).stderr(stderr).output().unwrap();
+        assert_eq!(built.status.code(), Some(code), "{built:?}");
+        assert!(
+            String::from_utf8_lossy(&built.stdout).contains("digest sha256:"),
+            "it is built all the same"
+        );
+    }
 }
 
 /// A list that is not read to its end is not made to its end.

@@ -121,6 +121,11 @@ pub fn completions(shell: Shell, mut command: clap::Command) {
     write_out(&text);
 }
 
+/// Prints on standard error what a tool of the project has printed, as it is.
+pub fn relay(bytes: &[u8]) {
+    write_err(bytes);
+}
+
 fn write_out(bytes: &[u8]) {
     let (gone, patience) = state(|state| (state.out.is_some(), state.patience));
     if gone {
