@@ -313,16 +313,18 @@ pub enum LedgerCommand {
     Show {
         /// The pipeline.
         pipeline: String,
-        /// The deduplication key, as `dlq list --json` shows it; by default the message's id.
-        key: String,
+        /// The deduplication key, as `dlq list --json` shows it; by default the message's id. Bytes that are no text are
+        /// written as hex:00ff, and a number or a boolean of JSON, where a string has the same letters, as number:17 or
+        /// boolean:true (and the string as text:17).
+        key: OsString,
     },
     /// Forget a key, so that a message with it is handled again.
     #[command(after_help = "Example:\n  pelton ledger forget orders order-7")]
     Forget {
         /// The pipeline.
         pipeline: String,
-        /// The deduplication key.
-        key: String,
+        /// The deduplication key, as for `show`.
+        key: OsString,
     },
 }
 

@@ -1,10 +1,10 @@
 //! What a message is known by: the deduplication key of its pipeline.
 
-use crate::pointer::Pointer;
+use crate::key::{Key, hex};
+use crate::pointer::{Pointer, Scalar};
 use pelton_core::Identity;
 use pelton_core::message::{Delivery, Message};
 use pelton_core::pipeline::Known;
-use std::borrow::Cow;
 
 /// The first 16 bytes of a SHA-256, or what the ledger keeps of a key. Given by whoever owns the ledger, so
 /// that both sides name a key alike.
@@ -27,7 +27,7 @@ pub enum DedupKey {
         /// Parsed.
         pointer: Pointer,
     },
-    /// The body, by its digest.
+    /// The body, by its digest, and the ordering key.
     Body,
     /// Nothing is a duplicate; attempts are counted by message id.
     Off,
@@ -56,21 +56,47 @@ impl DedupKey {
         *self != Self::Off
     }
 
-    /// The key of a message, as `pelton ledger show` takes it. `Err` says why it has none.
-    pub fn of<'m>(&self, message: &'m Message, digest: Digest) -> Result<Cow<'m, str>, String> {
-        Ok(match self {
-            Self::MessageId | Self::Off => Cow::Borrowed(&message.id),
+    /// Whether keys are values of JSON: a number's digits may be a string's, too.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        matches!(self, Self::Json { .. })
+    }
+
+    /// The key of a message. `Err` says why it has none.
+    pub fn of<'m>(&self, message: &'m Message, digest: Digest) -> Result<Key<'m>, String> {
+        let found = match self {
+            Self::MessageId | Self::Off => Ok(Key::text(message.id.as_bytes())),
+            Self::Body => Ok(Key::text(content(message, digest).into_bytes())),
             Self::Header(name) => {
                 let header = message.headers.iter().find(|h| h.name == *name);
-                let header = header.ok_or_else(|| missing(&format!("header:{name}"), "no such header"))?;
-                String::from_utf8_lossy(&header.value)
+                header.map(|h| Key::text(&*h.value)).ok_or_else(|| "no such header".to_owned())
             }
-            Self::Json { text, pointer } => {
-                let found = pointer.find(&message.body);
-                Cow::Owned(found.map_err(|why| missing(&format!("json:{text}"), &why))?)
-            }
-            Self::Body => Cow::Owned(hex(&digest(&message.body))),
-        })
+            Self::Json { pointer, .. } => pointer.find(&message.body).map(|scalar| match scalar {
+                Scalar::Text(text) => Key::text(text.into_bytes()),
+                Scalar::Number(digits) => Key::number(digits),
+                Scalar::Truth(truth) => Key::truth(truth),
+            }),
+        };
+        match found {
+            // All that have an empty one would be one message.
+            Ok(key) if key.is_empty() => Err(self.missing("it is there, and empty")),
+            Ok(key) => Ok(key),
+            Err(why) => Err(self.missing(&why)),
+        }
+    }
+
+    fn missing(&self, why: &str) -> String {
+        let key = match self {
+            Self::MessageId => "message-id".to_owned(),
+            Self::Off => "off".to_owned(),
+            Self::Body => "body".to_owned(),
+            Self::Header(name) => format!("header:{name}"),
+            Self::Json { text, .. } => format!("json:{text}"),
+        };
+        format!(
+            "the deduplication key `{key}` cannot be read from this message: {why}. \
+             Mend the producer, or set another `dedup.key`, then replay the letter"
+        )
     }
 
     /// What the ledger and the handler know a delivery by. `Err` makes it an invalid message.
@@ -79,37 +105,35 @@ impl DedupKey {
             return Err(why.to_owned());
         }
         let own_id = matches!(self, Self::MessageId | Self::Off);
-        let text = self.of(&delivery.message, digest)?;
+        let key = self.of(&delivery.message, digest)?;
+        let bytes = key.bytes();
         let identity = match delivery.position {
             Some(position) if own_id => Identity::Position(position),
-            _ => Identity::Key(ledger_key(text.as_bytes())),
+            _ => Identity::Key(ledger_key(&bytes)),
         };
-        let printable = text.len() <= PRINTABLE && text.bytes().all(|b| b.is_ascii_graphic());
-        let key = match text {
-            Cow::Borrowed(_) if own_id && printable => None,
-            text if printable => Some(text.into_owned().into_boxed_str()),
-            text => Some(hex(&digest(text.as_bytes())).into_boxed_str()),
+        let printable = |text: &&str| text.len() <= PRINTABLE && text.bytes().all(|b| b.is_ascii_graphic());
+        let key = match key.as_text().filter(printable) {
+            Some(_) if own_id => None,
+            Some(text) => Some(text.into()),
+            None => Some(sha256(digest(&bytes)).into_boxed_str()),
         };
         Ok(Known { identity, key })
     }
 }
 
-fn missing(key: &str, why: &str) -> String {
-    format!(
-        "the deduplication key `{key}` cannot be read from this message: {why}. \
-         Mend the producer, or set another `dedup.key`, then replay the letter"
-    )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(7 + bytes.len() * 2);
-    text.push_str("sha256-");
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(u32::from(nibble), 16));
-        }
+/// A message's content: its body and its ordering key, if it has one, by their digests. No body at all is another
+/// content than an empty one, and one body under two keys is two.
+fn content(message: &Message, digest: Digest) -> String {
+    let mut text = if message.tombstone { "tombstone".to_owned() } else { sha256(digest(&message.body)) };
+    if let Some(key) = &message.key {
+        text.push_str("-key-");
+        text.push_str(&hex(&digest(key)));
     }
     text
+}
+
+fn sha256(digest: [u8; 16]) -> String {
+    format!("sha256-{}", hex(&digest))
 }
 
 #[cfg(test)]
@@ -117,6 +141,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use pelton_core::{Header, Position, Receipt};
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     /// Any function serves: the tests only compare.
@@ -162,17 +187,120 @@ mod tests {
         assert_eq!(known.identity, Identity::Key(digest(b"a")));
     }
 
+    fn known(policy: &str, change: impl FnOnce(&mut Message)) -> Result<Known, String> {
+        let mut delivery = delivery("a", None);
+        change(Arc::get_mut(&mut delivery.message).unwrap());
+        DedupKey::parse(policy).unwrap().known(&delivery, sum, sum)
+    }
+
+    /// Of more bits than `digest`: no two of these tests' keys have one.
+    fn sum(bytes: &[u8]) -> [u8; 16] {
+        let fold = |all: u128, byte: &u8| {
+            (all ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+        };
+        bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, fold).to_be_bytes()
+    }
+
     #[test]
     fn keys_come_from_headers_bodies_and_pointers() {
-        let all = [("header:k", "v"), ("json:/n", "7")];
-        for (policy, key) in all {
-            let known =
-                DedupKey::parse(policy).unwrap().known(&delivery("a", None), digest, digest).unwrap();
-            assert_eq!(known.identity, Identity::Key(digest(key.as_bytes())));
-            assert_eq!(known.key.as_deref(), Some(key));
+        let header = known("header:k", |_| {}).unwrap();
+        assert_eq!((header.identity, header.key.as_deref()), (Identity::Key(sum(b"v")), Some("v")));
+        let text = known("json:/id", |m| m.body = br#"{"id":"7"}"#.to_vec()).unwrap();
+        assert_eq!((text.identity, text.key.as_deref()), (Identity::Key(sum(b"7")), Some("7")));
+        assert!(known("body", |_| {}).unwrap().key.unwrap().starts_with("sha256-"));
+    }
+
+    /// Every key is one of its own: to the ledger, and to the services that a handler calls.
+    fn differ(all: Vec<Known>) {
+        let count = all.len();
+        let identities: BTreeSet<Identity> = all.iter().map(|known| known.identity).collect();
+        let keys: BTreeSet<Box<str>> = all.into_iter().filter_map(|known| known.key).collect();
+        assert_eq!((identities.len(), keys.len()), (count, count));
+        assert!(keys.iter().all(|key| key.len() <= PRINTABLE && key.bytes().all(|b| b.is_ascii_graphic())));
+    }
+
+    #[test]
+    fn a_header_is_its_bytes_whatever_they_are() {
+        let mut values: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        values.extend((0..=255_u64).map(|id| (id << 56 | 0xfffe_0080_c0ff).to_be_bytes().to_vec()));
+        values.extend((0..=255_u16).map(|id| (0xd800 + id).to_le_bytes().to_vec()));
+        values.extend([
+            vec![0xff; 1 << 20],
+            vec![0xff; (1 << 20) - 1],
+            "\u{fffd}".into(),
+            "\u{fffd}\u{fffd}".into(),
+        ]);
+        let of = |value: Vec<u8>| known("header:k", |m| m.headers[0].value = value).unwrap();
+        differ(values.into_iter().map(of).collect());
+    }
+
+    #[test]
+    fn json_values_are_told_apart_by_kind_and_by_digits() {
+        let values = [
+            "1",
+            "\"1\"",
+            "1.0",
+            "\"1.0\"",
+            "1e0",
+            "true",
+            "\"true\"",
+            "false",
+            "\"false\"",
+            "-1",
+            "0",
+            "-0",
+            "18446744073709551615",
+            "18446744073709551616",
+            "18446744073709551617",
+            "9007199254740993",
+            "9007199254740992",
+            "123456789012345678901234567890",
+            "123456789012345678901234567891",
+            "1e400",
+            "1e401",
+            "0.1",
+            "0.10",
+            "0.1000000000000000055511151231257827",
+            "\"\\u0000\"",
+            "\"null\"",
+        ];
+        let of = |value: &&str| known("json:/id", |m| m.body = format!("{{\"id\":{value}}}").into_bytes());
+        differ(values.iter().map(|value| of(value).unwrap()).collect());
+        assert_eq!(of(&"\"\\u0031\"").unwrap(), of(&"\"1\"").unwrap(), "one string, written in two ways");
+    }
+
+    #[test]
+    fn what_a_body_is_has_its_key_and_whether_it_is_there() {
+        let contents = [
+            (None, false),
+            (None, true),
+            (Some("a"), false),
+            (Some("a"), true),
+            (Some("b"), true),
+            (Some(""), true),
+        ];
+        let of = |(key, tombstone): &(Option<&str>, bool)| {
+            let change = |m: &mut Message| {
+                (m.key, m.tombstone, m.body) = (key.map(|k| k.as_bytes().to_vec()), *tombstone, Vec::new());
+            };
+            known("body", change).unwrap()
+        };
+        differ(contents.iter().map(of).collect());
+        let plain = known("body", |_| {}).unwrap();
+        let older = sha256(sum(br#"{"n":7}"#));
+        assert_eq!(plain.identity, Identity::Key(sum(older.as_bytes())), "as older versions know it");
+    }
+
+    #[test]
+    fn an_empty_key_is_no_key() {
+        let empty = [
+            known("header:k", |m| m.headers[0].value.clear()),
+            known("json:/id", |m| m.body = br#"{"id":""}"#.to_vec()),
+            known("message-id", |m| m.id.clear()),
+        ];
+        for why in empty.map(Result::unwrap_err) {
+            assert!(why.contains("it is there, and empty") && why.contains("Mend the producer"), "{why}");
         }
-        let known = DedupKey::Body.known(&delivery("a", None), digest, digest).unwrap();
-        assert!(known.key.unwrap().starts_with("sha256-"));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod dedup;
 mod driver;
 mod generations;
+mod key;
 mod perform;
 mod pointer;
 mod stats;
@@ -19,5 +20,6 @@ mod worker;
 pub use dedup::{DedupKey, Digest};
 pub use driver::{PipelineSpec, Ports, Stopped};
 pub use generations::{Canary, Compared, GenerationStats, Generations, Kind, Numbers, Role};
+pub use key::Key;
 pub use stats::{PipelineStats, Snapshot};
 pub use worker::{Change, Changes, Control, Job, Phase, run, run_changing};

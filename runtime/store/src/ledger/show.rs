@@ -4,6 +4,7 @@ use super::entries;
 use super::identity::encode;
 use super::key::ledger_key;
 use super::ranges::{Kind, is_within};
+use crate::numbers::signed;
 use pelton_core::{Identity, Position};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -25,15 +26,16 @@ pub struct LedgerEntry {
 /// Bits of a partition's number that are the partition's; those above are its topic's.
 pub const PARTITION_BITS: u32 = 20;
 
-/// A key as an operator writes it: a key's text, which may be `queue/number` or
-/// `topic/partition/offset` too.
+/// What a key may be known by: its bytes, and a text of the form `queue/number` or `topic/partition/offset` by its
+/// place too.
 pub fn identities(
     db: &Connection,
     pipeline: i64,
     queue: Option<&str>,
-    text: &str,
+    key: &[u8],
 ) -> rusqlite::Result<Vec<Identity>> {
-    let mut all = vec![Identity::Key(ledger_key(text.as_bytes()))];
+    let mut all = vec![Identity::Key(ledger_key(key))];
+    let Ok(text) = std::str::from_utf8(key) else { return Ok(all) };
     let position = match queue {
         Some(queue) => in_queue(db, queue, text)?,
         None => in_topic(db, pipeline, text)?,
@@ -56,7 +58,8 @@ fn in_topic(db: &Connection, pipeline: i64, text: &str) -> rusqlite::Result<Opti
     let (Some((offset, partition)), Some(topic)) = (numbers, topic) else { return Ok(None) };
     let sql = "SELECT number FROM topics WHERE pipeline = ?1 AND name = ?2";
     let number: Option<u32> = db.query_row(sql, params![pipeline, topic], |r| r.get(0)).optional()?;
-    Ok(number.map(|number| Position { partition: number << PARTITION_BITS | partition, offset }))
+    let of = |number| Position { partition: number << PARTITION_BITS | partition, offset };
+    Ok(number.filter(|_| partition >> PARTITION_BITS == 0).map(of))
 }
 
 pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Result<Option<LedgerEntry>> {
@@ -107,7 +110,7 @@ pub fn forget(db: &Connection, pipeline: i64, identities: &[Identity]) -> rusqli
 
 fn split(db: &Connection, pipeline: i64, kind: Kind, p: Position) -> rusqlite::Result<bool> {
     let partition = kind.of(p.partition);
-    let offset = p.offset as i64;
+    let offset = signed(p.offset);
     let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3
                RETURNING first, last";
     let row = params![pipeline, partition, offset];

@@ -14,9 +14,20 @@ use serde_json::{Map, Value, json};
 const WORD: usize = 512;
 const TEXT: usize = 16 << 10;
 
-/// The deduplication key of the letter's message; none when it cannot be read from it.
-pub fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<String> {
-    let message = Message {
+/// What the ledger knows the letter's message by; none when it cannot be read from it.
+pub fn ledger_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<Vec<u8>> {
+    let message = message(pipeline, letter);
+    pipeline.dedup.of(&message, digest).ok().map(|key| key.bytes().into_owned())
+}
+
+/// The same, as `pelton ledger` takes it.
+fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<String> {
+    let message = message(pipeline, letter);
+    pipeline.dedup.of(&message, digest).ok().map(|key| key.shown())
+}
+
+fn message(pipeline: &PipelineConfig, letter: &StoredLetter) -> Message {
+    Message {
         id: letter.message_id.clone(),
         pipeline: pipeline.name.as_str().into(),
         origin: letter.origin.as_str().into(),
@@ -26,8 +37,7 @@ pub fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<Str
         published_at_ms: letter.published_at_ms,
         replayed: false,
         tombstone: letter.tombstone,
-    };
-    pipeline.dedup.of(&message, digest).ok().map(std::borrow::Cow::into_owned)
+    }
 }
 
 /// The object of `dlq list --json`. Its shape is a contract.
