@@ -28,7 +28,7 @@ fn put(site: &Site, messages: &[NewMessage]) {
 }
 
 fn with_header(value: &[u8]) -> NewMessage {
-    let headers = vec![Header { name: "event-id".to_owned(), value: value.to_vec() }];
+    let headers = vec![Header::new("event-id", value)];
     NewMessage { headers, ..NewMessage::default() }
 }
 

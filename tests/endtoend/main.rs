@@ -10,11 +10,13 @@ mod floods;
 mod hostile_bytes;
 mod idle;
 mod isolation;
+mod keys;
 mod lanes;
 mod pressure;
 mod replay;
 mod sending;
 mod surroundings;
+mod waits;
 
 use pelton_tests::components::plugin;
 use pelton_tests::site::{Pipeline, Site};

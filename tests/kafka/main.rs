@@ -1,5 +1,6 @@
 //! Kafka: the real binary on a real broker.
 
+mod again;
 mod anew;
 mod basics;
 mod content;

@@ -1,5 +1,6 @@
 //! Redis: the real binary on a real server.
 
+mod again;
 mod basics;
 mod crash;
 mod full;

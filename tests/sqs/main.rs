@@ -1,6 +1,7 @@
 //! SQS: the real binary on a real API (ElasticMQ), and on one that answers badly.
 
 mod advice;
+mod again;
 mod answers;
 mod basics;
 mod bench;

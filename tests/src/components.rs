@@ -110,6 +110,35 @@ pub fn made_up(start: &str, handle: &str, greedy: bool) -> Vec<u8> {
     if greedy { from_greedy_text(&text) } else { from_text("handler", &text) }
 }
 
+/// A component that accepts every message, whatever it is.
+///
+/// # Panics
+/// When it cannot be written.
+#[must_use]
+pub fn accepting(into: &Path) -> PathBuf {
+    let path = into.join("accepting.wasm");
+    std::fs::write(&path, made_up("", "", false)).expect("the component is written");
+    path
+}
+
+/// A component that asks for another try after so many milliseconds, each time.
+///
+/// # Panics
+/// When it cannot be written.
+#[must_use]
+pub fn waiting(into: &Path, after_ms: u64) -> PathBuf {
+    // An error, of the case `retry`, with an empty reason and a wait.
+    let answer = format!(
+        "(i32.store8 (i32.const 512) (i32.const 1)) (i32.store8 (i32.const 520) (i32.const 0))
+         (i32.store (i32.const 528) (i32.const 1024)) (i32.store (i32.const 532) (i32.const 0))
+         (i32.store8 (i32.const 536) (i32.const 1)) (i64.store (i32.const 544) (i64.const {}))",
+        after_ms.cast_signed()
+    );
+    let path = into.join("waiting.wasm");
+    std::fs::write(&path, made_up("", &answer, false)).expect("the component is written");
+    path
+}
+
 /// As `from_text`, in a world that imports more than is granted.
 fn from_greedy_text(text: &str) -> Vec<u8> {
     const GREEDY: &str = "package test:extra;

@@ -123,7 +123,7 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (State, A
             publish(Some(claim), why, cx)
         }
         Outcome::Retry { reason, after_ms } => {
-            let delay_ms = cx.delay_ms.max(after_ms.unwrap_or(0));
+            let delay_ms = cx.delay_ms.max(after_ms.unwrap_or(0).min(cx.max_delay_ms));
             failed(claim, attempt, Failure::Retry, reason, delay_ms, cx)
         }
         Outcome::Fault { kind, reason } => failed(claim, attempt, kind.into(), reason, cx.delay_ms, cx),

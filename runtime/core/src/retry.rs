@@ -10,8 +10,10 @@ pub struct RetryPolicy {
     pub max_receives: u32,
     /// The wait after the first failure, in milliseconds.
     pub initial_ms: u64,
-    /// The longest wait, in milliseconds. Applies to the curve, not to what a handler asks for.
+    /// The longest wait of the curve, in milliseconds. A handler may ask for more.
     pub max_ms: u64,
+    /// The longest wait of all, in milliseconds, whoever asks for it. At least `max_ms`.
+    pub max_delay_ms: u64,
     /// What each wait is longer than the one before. At least 1.
     pub multiplier: f64,
     /// The share of a wait that is left to chance, 0 to 1: a wait `w` becomes `w * (1 ± jitter)`.
@@ -77,6 +79,7 @@ mod tests {
         max_receives: 1_000,
         initial_ms: 1_000,
         max_ms: 300_000,
+        max_delay_ms: 600_000,
         multiplier: 2.0,
         jitter: 0.2,
     };

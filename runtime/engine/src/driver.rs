@@ -79,6 +79,8 @@ pub(crate) struct Driver {
     look_again: Option<Instant>,
     /// Duplicates that the ledger was told of.
     duplicates: u64,
+    /// The longest wait there is, in milliseconds, until it was said that a handler asked for more.
+    longest_wait_ms: Option<u64>,
 }
 
 /// Whether the task goes on.
@@ -86,6 +88,16 @@ enum Next {
     Continue,
     Done,
     Stopped,
+}
+
+/// Said once: a handler that does it does it again and again, and the status counts them.
+fn say_cut(pipeline: &str, longest_ms: u64) {
+    tracing::warn!(
+        pipeline,
+        longest_ms,
+        "the handler asked for a longer wait than `retry.max_delay`: its messages are tried again after that. \
+         Raise `retry.max_delay` if such waits are meant; `pelton status --json` counts them as `waits_cut`"
+    );
 }
 
 impl Driver {
@@ -136,6 +148,7 @@ impl Driver {
             asked_unsettled: false,
             look_again: None,
             duplicates: 0,
+            longest_wait_ms: Some(spec.retry.max_delay_ms),
         }
     }
 
@@ -196,6 +209,9 @@ impl Driver {
             self.performer.ports.ledger.count_duplicates(more);
         }
         self.duplicates = counts.duplicates;
+        if counts.waits_cut > 0 {
+            self.longest_wait_ms.take().into_iter().for_each(|ms| say_cut(&self.name, ms));
+        }
     }
 
     /// Whether time is up for what a broker or a disk does not answer.

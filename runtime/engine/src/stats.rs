@@ -13,6 +13,7 @@ pub struct PipelineStats {
     duplicates: AtomicU64,
     retries: AtomicU64,
     dead_letters: AtomicU64,
+    waits_cut: AtomicU64,
     in_flight: AtomicU64,
     task: OnceLock<mpsc::UnboundedSender<Arrival>>,
 }
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub retries: u64,
     /// Dead letters written.
     pub dead_letters: u64,
+    /// Waits that handlers asked for, and that were cut down to `retry.max_delay`.
+    pub waits_cut: u64,
     /// Deliveries held now.
     pub in_flight: u64,
 }
@@ -38,6 +41,7 @@ impl PipelineStats {
         self.duplicates.store(counts.duplicates, Relaxed);
         self.retries.store(counts.retries, Relaxed);
         self.dead_letters.store(counts.dead_letters, Relaxed);
+        self.waits_cut.store(counts.waits_cut, Relaxed);
         self.in_flight.store(counts.in_flight, Relaxed);
     }
 
@@ -61,6 +65,7 @@ impl PipelineStats {
             duplicates: self.duplicates.load(Relaxed),
             retries: self.retries.load(Relaxed),
             dead_letters: self.dead_letters.load(Relaxed),
+            waits_cut: self.waits_cut.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
         }
     }

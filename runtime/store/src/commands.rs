@@ -34,6 +34,13 @@ impl Store {
         Ok(letters::list(&self.db(), kept, filter)?)
     }
 
+    /// The number of the last letter there is now: what is written later has a higher one. `queue` is as for
+    /// `letters`.
+    pub fn last_letter(&self, pipeline: &str, queue: Option<&str>) -> Result<Option<u64>, StoreError> {
+        let Some(kept) = self.kept(pipeline, queue)? else { return Ok(None) };
+        Ok(letters::last(&self.db(), kept)?)
+    }
+
     /// Puts letters back into the queues they came from, with their own ids, and removes them, in
     /// one transaction; their ledger entries are opened again. Each comes with its deduplication key,
     /// where that is not its id. Returns how many: another command may have taken some first.
@@ -41,7 +48,7 @@ impl Store {
         &self,
         pipeline: &str,
         queue: Option<&str>,
-        letters: &[(StoredLetter, Option<String>)],
+        letters: &[(StoredLetter, Option<Vec<u8>>)],
     ) -> Result<usize, StoreError> {
         let (Some(kept), Some(id)) = (self.kept(pipeline, queue)?, self.pipeline_id(pipeline)?) else {
             return Ok(0);
@@ -65,7 +72,7 @@ impl Store {
     pub fn put_back(
         &self,
         pipeline: &str,
-        letters: &[(StoredLetter, Option<String>)],
+        letters: &[(StoredLetter, Option<Vec<u8>>)],
     ) -> Result<(), StoreError> {
         let id = self.pipeline_id(pipeline)?;
         let now = self.inner.options.clock.now_ms();
@@ -95,11 +102,11 @@ impl Store {
         &self,
         pipeline: &str,
         queue: Option<&str>,
-        key: &str,
+        key: impl AsRef<[u8]>,
     ) -> Result<Option<LedgerEntry>, StoreError> {
         let Some(id) = self.pipeline_id(pipeline)? else { return Ok(None) };
         let db = self.db();
-        for identity in show::identities(&db, id, queue, key)? {
+        for identity in show::identities(&db, id, queue, key.as_ref())? {
             if let Some(entry) = show::show(&db, id, identity)? {
                 return Ok(Some(entry));
             }
@@ -113,12 +120,12 @@ impl Store {
         &self,
         pipeline: &str,
         queue: Option<&str>,
-        key: &str,
+        key: impl AsRef<[u8]>,
     ) -> Result<bool, StoreError> {
         let Some(id) = self.pipeline_id(pipeline)? else { return Ok(false) };
         let db = self.db();
         self.write(&db, |db| {
-            let identities = show::identities(db, id, queue, key)?;
+            let identities = show::identities(db, id, queue, key.as_ref())?;
             Ok(show::forget(db, id, &identities)?)
         })
     }
@@ -161,6 +168,6 @@ impl Store {
 }
 
 /// What the ledger knows a letter by: its entry is opened again when it goes back.
-fn identity_of(letter: &StoredLetter, key: Option<&str>) -> Identity {
-    Identity::Key(crate::ledger_key(key.unwrap_or(&letter.message_id).as_bytes()))
+fn identity_of(letter: &StoredLetter, key: Option<&[u8]>) -> Identity {
+    Identity::Key(crate::ledger_key(key.unwrap_or(letter.message_id.as_bytes())))
 }

@@ -102,14 +102,16 @@ impl StoreError {
 
 /// A full disk and a lock pass by; a failed read, write or sync does not.
 pub fn class_of(error: &rusqlite::Error) -> Class {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory};
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OperationInterrupted, OutOfMemory};
     // The shared index of the log could not grow: the disk is full, and nothing was written.
     let extended = error.sqlite_error().map(|e| e.extended_code);
     if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
         return Class::Transient;
     }
     match error.sqlite_error_code() {
-        Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory) => Class::Transient,
+        Some(DatabaseBusy | DatabaseLocked | DiskFull | OperationInterrupted | OutOfMemory) => {
+            Class::Transient
+        }
         _ => Class::Permanent,
     }
 }

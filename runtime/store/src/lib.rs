@@ -8,6 +8,11 @@
 //! brokers or of configuration.
 
 #![forbid(unsafe_code)]
+// What goes into columns and comes out of them is anybody's number: see `numbers`.
+#![cfg_attr(
+    not(test),
+    deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
 
 mod clock;
 mod commands;
@@ -15,6 +20,7 @@ mod db;
 mod error;
 mod ledger;
 mod letters;
+mod numbers;
 mod queue;
 mod status;
 #[cfg(test)]

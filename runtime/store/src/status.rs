@@ -1,5 +1,6 @@
 //! How a pipeline stands, for any process.
 
+use crate::numbers::{signed, unsigned};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Numbers of one pipeline. `queued + delayed + in_flight` is what is in its queue.
@@ -51,7 +52,7 @@ fn count(
                FROM pipelines WHERE name = ?1";
     let id = db
         .query_row(sql, [pipeline], |r| {
-            let number = |i| r.get::<_, i64>(i).map(|n| n.max(0) as u64);
+            let number = |i| r.get(i).map(unsigned);
             status.handler = r.get(1)?;
             (status.handled, status.duplicates, status.retries) = (number(2)?, number(3)?, number(4)?);
             status.dead_letters = number(5)?;
@@ -61,8 +62,7 @@ fn count(
         .optional()?;
     let depth = |name: &str| {
         let sql = "SELECT id, depth FROM queues WHERE name = ?1";
-        db.query_row(sql, [name], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?.max(0) as u64)))
-            .optional()
+        db.query_row(sql, [name], |r| Ok((r.get::<_, i64>(0)?, unsigned(r.get(1)?)))).optional()
     };
     if let Some(letters) = letters {
         status.dead_letters = depth(letters)?.map_or(0, |(_, depth)| depth);
@@ -72,14 +72,14 @@ fn count(
     let queued = queue.map(depth).transpose()?.flatten();
     let Some((queue, depth)) = queued else {
         // What waits at a broker is the broker's to tell.
-        status.in_flight = started as u64;
+        status.in_flight = unsigned(started);
         return Ok(status);
     };
     let delayed =
         "SELECT count(*) FROM messages WHERE id >> 40 = ?1 AND visible_at > 0 AND visible_at > ?2";
-    let delayed: i64 = db.query_row(delayed, params![queue, now as i64], |r| r.get(0))?;
-    status.delayed = (delayed as u64).min(depth);
-    status.in_flight = (started as u64).min(depth - status.delayed);
+    let delayed: i64 = db.query_row(delayed, params![queue, signed(now)], |r| r.get(0))?;
+    status.delayed = unsigned(delayed).min(depth);
+    status.in_flight = unsigned(started).min(depth - status.delayed);
     status.queued = depth - status.delayed - status.in_flight;
     Ok(status)
 }

@@ -170,6 +170,7 @@ impl Ours {
                 max_receives: 1_000,
                 initial_ms: 1_000,
                 max_ms: 300_000,
+                max_delay_ms: 7 * 86_400_000,
                 multiplier: 2.0,
                 jitter: 0.2,
             },

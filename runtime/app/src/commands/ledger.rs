@@ -49,8 +49,10 @@ fn known<'k>(
         found.extend(entry.map(|entry| (key.clone(), entry)));
     }
     if found.len() > 1 {
-        let all: Vec<String> =
-            found.iter().map(|(key, _)| format!("`{}`", shown(&key.marked()).at_most(MOST_SHOWN))).collect();
+        let all: Vec<String> = found
+            .iter()
+            .map(|(key, _)| format!("`{}`", shown(&key.marked()).at_most(MOST_SHOWN)))
+            .collect();
         return Err(Fail::refused(format!(
             "the ledger of `{}` knows {}: write which one",
             pipeline.name,

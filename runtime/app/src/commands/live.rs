@@ -249,17 +249,19 @@ async fn status(pipelines: &[Arc<Live>]) -> Value {
         let one = |s: Standing| (s.name.clone(), standing(&s, &blocking));
         let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
         let trouble = live.ports.source.trouble().or_else(|| live.ports.letters.trouble());
-        let counted = counted(&live.ports);
+        let counted = counted(live);
         let said = json!({ "trouble": trouble, "parts": parts, "counted": counted });
         all.insert(live.pipeline.name.clone(), said);
     }
     all.into()
 }
 
-/// What source and letters have counted, together.
-fn counted(ports: &Ports) -> BTreeMap<&'static str, u64> {
+/// What source and letters have counted, together; and waits that were cut down, if there were any.
+fn counted(live: &Live) -> BTreeMap<&'static str, u64> {
+    let ports = &live.ports;
+    let cut = Some(live.stats.snapshot().waits_cut).filter(|cut| *cut > 0).map(|cut| ("waits_cut", cut));
     let mut all = BTreeMap::new();
-    for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()) {
+    for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()).chain(cut) {
         *all.entry(name).or_default() += number;
     }
     all

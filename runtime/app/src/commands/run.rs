@@ -175,7 +175,7 @@ pub fn ledger(
 ) -> Result<PipelineStore, Fail> {
     let options = PipelineOptions {
         dedup: pipeline.dedup.dedups(),
-        expires_after_ms: u64::try_from(pipeline.expires_after.as_millis()).unwrap_or(u64::MAX),
+        expires_after_ms: crate::config::units::millis(pipeline.expires_after),
         dead_letter_queue: pipeline.dead_letters.queue().map(str::to_owned),
         handler_digest: handler.digest(),
     };

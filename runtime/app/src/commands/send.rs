@@ -3,7 +3,7 @@
 use super::brokers::target::{self, Target};
 use super::{find, load, table};
 use crate::cli::SendArgs;
-use crate::config::Config;
+use crate::config::{Config, units};
 use crate::exit::{Fail, Outcome};
 use crate::input::lines::{Line, Lines};
 use crate::input::{self, Unread};
@@ -46,7 +46,7 @@ fn message(args: &SendArgs, body: Vec<u8>) -> NewMessage {
         key: args.key.as_ref().map(|k| k.clone().into_bytes()),
         headers: args.headers.iter().map(header).collect(),
         body,
-        delay_ms: args.delay.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+        delay_ms: args.delay.map_or(0, units::millis),
     }
 }
 

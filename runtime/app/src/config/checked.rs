@@ -4,10 +4,10 @@ use super::handler::{HandlerConfig, handler};
 use super::letters::{LettersConfig, dead_letters};
 use super::section::{Problems, Section};
 use super::source::{SourceConfig, source};
+use super::units::millis;
 use pelton_core::RetryPolicy;
 use pelton_engine::DedupKey;
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: 
     }
     let (dedup, expires_after) = dedup(section.section("dedup"));
     let pipeline = PipelineConfig {
-        max_in_flight: section.number("max_in_flight", 1..=1_000_000, 1_000) as usize,
+        max_in_flight: section.number("max_in_flight", 1..=1_000_000, 1_000),
         max_in_flight_bytes,
         handler: handler(section.section("handler"), base),
         retry: retry(section.section("retry")),
@@ -115,32 +115,33 @@ fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: 
 
 /// From so many receives on a message is given up on without a start, unless something else is said.
 const MAX_RECEIVES: u32 = 1_000;
-
-/// A number of at most a million.
-fn count(section: &Section<'_>, key: &'static str, range: RangeInclusive<u64>, default: u32) -> u32 {
-    let number = section.number(key, range, u64::from(default));
-    u32::try_from(number).unwrap_or(default)
-}
+/// The longest wait before an attempt, where nothing else is said.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 86_400);
 
 fn retry(section: Section<'_>) -> RetryPolicy {
-    let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-    let max_attempts = count(&section, "max_attempts", 1..=1_000, 5);
+    let max_attempts: u32 = section.number("max_attempts", 1..=1_000, 5);
     // So that the attempts alone never come to it.
     let default = MAX_RECEIVES.max(max_attempts.saturating_mul(10));
-    let max_receives = count(&section, "max_receives", 2..=1_000_000, default);
+    let max_receives = section.number("max_receives", 2..=1_000_000, default);
     if max_receives <= max_attempts {
         section.problem("max_receives", format!("is {max_receives}, and must be more than `max_attempts` ({max_attempts}): each attempt is a receive too"));
     }
+    let max_ms = millis(section.duration("max_interval", Duration::from_secs(300)));
+    let longest = millis(section.duration("max_delay", LONGEST_WAIT));
     let policy = RetryPolicy {
         max_attempts,
         max_receives,
         initial_ms: millis(section.duration("initial_interval", Duration::from_secs(1))),
-        max_ms: millis(section.duration("max_interval", Duration::from_secs(300))),
+        max_ms,
+        max_delay_ms: if section.has("max_delay") { longest } else { longest.max(max_ms) },
         multiplier: section.real("multiplier", 1.0..=100.0, 2.0),
         jitter: section.real("jitter", 0.0..=1.0, 0.2),
     };
     if policy.max_ms < policy.initial_ms {
         section.problem("max_interval", "is shorter than `initial_interval`; make it at least as long");
+    }
+    if policy.max_delay_ms < policy.max_ms {
+        section.problem("max_delay", "is shorter than `max_interval`; make it at least as long");
     }
     section.finish();
     policy

@@ -111,8 +111,8 @@ pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
         timeout,
         memory,
         isolation: section.word("isolation", &isolations, defaults.isolation),
-        concurrency: section.number("concurrency", 1..=1_024, defaults.concurrency as u64) as usize,
-        max_chunk: section.number("max_batch", 1..=10_000, defaults.max_chunk as u64) as usize,
+        concurrency: section.number("concurrency", 1..=1_024, defaults.concurrency),
+        max_chunk: section.number("max_batch", 1..=10_000, defaults.max_chunk),
         log_bytes_per_second: section.size("log_rate", defaults.log_bytes_per_second),
         ..defaults
     };
@@ -142,12 +142,12 @@ fn rollout(section: Section<'_>) -> Plan {
     let at_most = section.duration("at_most", DAY);
     let plan = Plan {
         shadow,
-        at_most_ms: u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX),
+        at_most_ms: units::millis(at_most),
         // Copies may be made of all.
         share: section.real("canary", if shadow { *SHARE.start()..=1.0 } else { SHARE }, TRIAL.share),
         judge_after: section.judge_after("judge_after", TRIAL.judge_after),
         max_increase: section.real("max_failure_increase", 0.0..=1.0, TRIAL.max_increase),
-        faults: section.number("traps", 1..=1_000_000, 1) as u32,
+        faults: section.number("traps", 1..=1_000_000, 1),
     };
     let too_short = match plan.judge_after {
         JudgeAfter::Millis(ms) => plan.at_most_ms <= ms,
@@ -168,8 +168,7 @@ pub fn judge_after(text: &str) -> Option<JudgeAfter> {
     if let Some(count) = text.strip_suffix("messages") {
         return count.trim().parse().ok().filter(|n| *n > 0).map(JudgeAfter::Messages);
     }
-    let millis = units::duration(text)?.as_millis();
-    u64::try_from(millis).ok().filter(|ms| *ms > 0).map(JudgeAfter::Millis)
+    Some(units::millis(units::duration(text)?)).filter(|ms| *ms > 0).map(JudgeAfter::Millis)
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub fn stream(section: Section<'_>) -> RedisConfig {
         consumer: name(&section, "consumer"),
         start,
         claim_min_idle: between(&section, "claim_min_idle", Duration::from_secs(60)),
-        maxlen: section.has("maxlen").then(|| section.number("maxlen", 1..=u64::MAX, 1)),
+        maxlen: section.has("maxlen").then(|| section.number("maxlen", 1..=i64::MAX.unsigned_abs(), 1)),
         names: Names { body: name(&section, "body_field"), key: name(&section, "key_field") },
     };
     if stream.names.body.is_some() && stream.names.body == stream.names.key {

@@ -5,6 +5,9 @@ use super::units;
 use pelton_core::rollout::JudgeAfter;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 use toml::{Table, Value};
 
@@ -140,15 +143,20 @@ impl<'c> Section<'c> {
         self.parsed(key, units::SIZE, units::size).unwrap_or(default)
     }
 
-    /// A whole number within bounds.
-    pub fn number(&self, key: &'static str, bounds: std::ops::RangeInclusive<u64>, default: u64) -> u64 {
+    /// A whole number within bounds. Of the type that it is used as: there is nothing to convert.
+    pub fn number<N: Copy + Display + FromStr + PartialOrd>(
+        &self,
+        key: &'static str,
+        bounds: RangeInclusive<N>,
+        default: N,
+    ) -> N {
         let wanted = format!("a whole number from {} to {}", bounds.start(), bounds.end());
         let parse = |text: &str| text.parse().ok().filter(|n| bounds.contains(n));
         self.parsed(key, &wanted, parse).unwrap_or(default)
     }
 
     /// A number within bounds.
-    pub fn real(&self, key: &'static str, bounds: std::ops::RangeInclusive<f64>, default: f64) -> f64 {
+    pub fn real(&self, key: &'static str, bounds: RangeInclusive<f64>, default: f64) -> f64 {
         let wanted = format!("a number from {:?} to {:?}", bounds.start(), bounds.end());
         let parse = |text: &str| text.parse().ok().filter(|n| bounds.contains(n));
         self.parsed(key, &wanted, parse).unwrap_or(default)

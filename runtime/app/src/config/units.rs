@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 /// The words for the reader of an error.
-pub const DURATION: &str = "a duration such as \"250ms\", \"30s\", \"5m\", \"1h\" or \"14d\"";
+pub const DURATION: &str =
+    "a duration such as \"250ms\", \"30s\", \"5m\", \"1h\" or \"14d\", of 36500d at most";
+/// The longest duration that can be written: a hundred years. Whatever is added to it, a clock can say.
+pub const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
 /// The same for sizes.
 pub const SIZE: &str = "a size such as \"64MiB\", \"512KiB\", \"1GiB\" or a number of bytes";
 
-/// Parses `250ms`, `1.5s`, `5m`, `1h`, `14d`.
+/// Parses `250ms`, `1.5s`, `5m`, `1h`, `14d`; none that is longer than `LONGEST`.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let seconds = match unit {
@@ -18,7 +21,22 @@ pub fn duration(text: &str) -> Option<Duration> {
         "d" => 86_400.0,
         _ => return None,
     };
-    Duration::try_from_secs_f64(number * seconds).ok()
+    Duration::try_from_secs_f64(number * seconds).ok().filter(|duration| *duration <= LONGEST)
+}
+
+/// A duration that was written, in milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A duration as it may be written, to the millisecond: in the largest unit that says it whole.
+pub fn written(duration: Duration) -> String {
+    let ms = millis(duration);
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    match units.into_iter().find(|(_, unit)| ms > 0 && ms.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", ms / unit),
+        None => format!("{ms}ms"),
+    }
 }
 
 /// Parses `1024`, `512KiB`, `64MiB`, `1GiB`, `1MB`.
@@ -54,6 +72,24 @@ mod tests {
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("1.5h"), Some(Duration::from_secs(5_400)));
         assert_eq!(duration("14d"), Some(Duration::from_secs(14 * 86_400)));
+        for text in ["36500d", "7d", "25h", "90m", "61s", "1500ms", "0ms"] {
+            assert_eq!(duration(text).map(written).as_deref(), Some(text));
+        }
+        assert_eq!(duration("36500d"), Some(LONGEST));
+        let long = "9".repeat(400);
+        let too_long = [
+            "36501d",
+            "300000000000d",
+            "18446744073709551615ms",
+            "9223372036854775807s",
+            &format!("{long}d"),
+        ];
+        assert_eq!(too_long.map(duration), [None; 5]);
+        let odd = [
+            "", "d", ".", ".d", "1.2.3s", "-1d", "+1d", "1e9d", "infd", "NaNs", "1 d d", "\u{661}d", "0x1d",
+        ];
+        assert_eq!(odd.map(duration), [None; 13]);
+        assert_eq!((duration("0s"), duration("0.4ms"), duration(" 1 s ")).0, Some(Duration::ZERO));
         assert_eq!((duration("5"), duration("s"), duration("-1s")), (None, None, None));
         assert_eq!(
             (size("64MiB"), size("1024"), size("1 MB")),

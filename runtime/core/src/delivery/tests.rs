@@ -14,7 +14,7 @@ const C: Claim = Claim { chunk: 7, index: 3 };
 const ACK: Settle = Settle::Ack;
 const BACK: Settle = Settle::GiveBack;
 
-/// A broker that holds retries, a live lease, attempt 3 the last one, the policy's wait 100 ms.
+/// A broker that holds retries, a live lease, attempt 3 the last one, the policy's wait 100 ms and its longest one 10 s.
 const PLAIN: Context = Context {
     max_attempts: 3,
     max_receives: 1_000,
@@ -23,6 +23,7 @@ const PLAIN: Context = Context {
     native_delay: true,
     lease_live: true,
     delay_ms: 100,
+    max_delay_ms: 10_000,
     draining: false,
     gives_up: false,
     given_up: Settle::Ack,

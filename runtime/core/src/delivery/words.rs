@@ -165,6 +165,8 @@ pub struct Context {
     pub lease_live: bool,
     /// The policy's wait for this attempt, in milliseconds.
     pub delay_ms: u64,
+    /// The longest wait that a handler may ask for, in milliseconds.
+    pub max_delay_ms: u64,
     /// Whether it is on its way out: we are draining, or its partition is taken back.
     pub draining: bool,
     /// Whether there is no time left to try again.

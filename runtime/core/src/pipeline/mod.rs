@@ -219,6 +219,8 @@ pub struct Counts {
     pub retries: u64,
     /// Dead letters written.
     pub dead_letters: u64,
+    /// Waits that handlers asked for, and that were cut down to the longest there is.
+    pub waits_cut: u64,
     /// Deliveries held now.
     pub in_flight: u64,
 }

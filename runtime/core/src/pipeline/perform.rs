@@ -26,6 +26,7 @@ impl Pipeline {
         {
             self.counts.duplicates += 1;
         }
+        self.counts.waits_cut += u64::from(asks_for_more(&before, &event, cx.max_delay_ms));
         let (state, action) = step(before, event, &cx);
         if let State::Handling { attempt, .. } = &state {
             entry.attempt = *attempt;
@@ -93,6 +94,7 @@ impl Pipeline {
             native_delay: source.native_delay && (!laned || source.lane_order),
             lease_live,
             delay_ms,
+            max_delay_ms: self.rules.retry.max_delay_ms,
             draining: leaves,
             gives_up: self.gives_up,
             given_up,
@@ -353,6 +355,15 @@ impl Pipeline {
             self.give_turn();
         }
     }
+}
+
+/// Whether a handler asks for a longer wait than it gets.
+fn asks_for_more(state: &State, event: &Event, most_ms: u64) -> bool {
+    let asked = match event {
+        Event::Handled(Outcome::Retry { after_ms, .. }) => after_ms.unwrap_or(0),
+        _ => 0,
+    };
+    matches!(state, State::Handling { .. }) && asked > most_ms
 }
 
 impl super::Counts {

@@ -32,6 +32,8 @@ pub struct KeptLetter {
     pub body: Vec<u8>,
     /// When it was put there, in milliseconds since the epoch.
     pub sent_at_ms: Option<u64>,
+    /// The replay that its message came back by, if it was a letter before.
+    pub replays: Option<String>,
 }
 
 /// What is said of a letter, with up to so many bytes of its reason. `now_ms` since the epoch.
@@ -47,6 +49,7 @@ pub fn envelope(pipeline: &str, item: &Letter, now_ms: u64, most_reason: usize) 
         "pipeline": pipeline, "origin": &*message.origin, "tombstone": message.tombstone,
         "key": key.as_ref().map(|(key, _)| key), "key_encoding": key.as_ref().and_then(|(_, encoding)| *encoding),
         "published_at_ms": message.published_at_ms, "failed_at_ms": now_ms,
+        "replays": message.headers.iter().rev().find(|h| h.name == letter::REPLAY).map(|h| String::from_utf8_lossy(&h.value)),
     });
     json_text(&said)
 }
@@ -76,6 +79,12 @@ pub fn kept(received: &Message) -> Option<KeptLetter> {
     }
     let published = ours.get(PUBLISHED_AT).and_then(|ms| number(ms));
     note.published_at_ms = note.published_at_ms.or(published).or(sent_at_ms);
+    // Said by us; or left on the message, by a redrive.
+    let replays = match &said {
+        Some(said) => said["replays"].as_str(),
+        None => ours.get(letter::REPLAY).copied(),
+    };
+    let replays = replays.map(str::to_owned);
     let text = received.body().unwrap_or_default();
     let body = attributes::body_of(text, ours.get(ENCODING).copied());
     let key = said.as_ref().and_then(said_key);
@@ -89,6 +98,7 @@ pub fn kept(received: &Message) -> Option<KeptLetter> {
         body: body.unwrap_or_else(|| text.as_bytes().to_vec()),
         note,
         sent_at_ms,
+        replays,
     })
 }
 

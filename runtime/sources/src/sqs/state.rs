@@ -72,6 +72,8 @@ pub struct State {
     said: BTreeMap<&'static str, Instant>,
     extended: u64,
     lost: u64,
+    /// Waits that were longer than the service keeps a message away.
+    cut: u64,
 }
 
 struct Trouble {
@@ -103,6 +105,7 @@ impl State {
             said: BTreeMap::new(),
             extended: 0,
             lost: 0,
+            cut: 0,
         }
     }
 
@@ -258,6 +261,20 @@ impl State {
         Some(job)
     }
 
+    /// The wait that the service gives. What is cut down is counted, and said once.
+    fn cut(&mut self, delay_ms: u64, remains: Duration) -> Duration {
+        let (wanted, most) = (Duration::from_millis(delay_ms), Duration::from_secs(remains.as_secs()));
+        self.cut += u64::from(wanted > most);
+        if wanted > most && self.cut == 1 {
+            tracing::warn!(
+                ?wanted,
+                "SQS keeps a message away for 12 hours at most, from when it was received: longer waits end then. \
+                 Set `retry.max_delay` to 12h or less, and nothing waits for less than it is told"
+            );
+        }
+        wanted.min(most)
+    }
+
     fn released(&mut self, receipt: u64) {
         let id = self.table.get_mut(receipt).map(|held| held.id.clone());
         id.into_iter().for_each(|id| self.table.release(&id));
@@ -276,8 +293,7 @@ impl State {
             Settle::Ack => Kind::Delete,
             Settle::GiveBack => Kind::Visibility(0),
             Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => {
-                let delay = Duration::from_millis(delay_ms).min(Duration::from_secs(remains.as_secs()));
-                Kind::Visibility(seconds(delay))
+                Kind::Visibility(seconds(self.cut(delay_ms, remains)))
             }
         };
         if how == Settle::GiveBack {

@@ -8,6 +8,7 @@ mod readers;
 pub mod schema;
 
 use crate::error::StoreError;
+use crate::numbers::signed;
 pub use folder::Folder;
 pub use gate::Gate;
 pub use lock::Owner;
@@ -70,7 +71,7 @@ pub fn open(dir: &Path, owns: bool) -> Result<Connection, StoreError> {
         return Err(damaged("it is empty, but its log pelton.db-wal is not".to_owned()));
     }
     let mut db = raw(&path)?;
-    let known = schema::STEPS.len() as i64;
+    let known = signed(schema::STEPS.len());
     let version = identify(&db, &path, known)?;
     if owns && size <= CHECKED_WHOLE {
         let sound = db.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0));

@@ -31,6 +31,6 @@ impl Readers {
 
     /// The one of a queue.
     pub fn of(&self, queue: i64) -> Reader {
-        self.0[queue.unsigned_abs() as usize % COUNT].clone()
+        self.0[usize::try_from(queue.unsigned_abs()).unwrap_or(0) % COUNT].clone()
     }
 }

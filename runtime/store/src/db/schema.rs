@@ -1,6 +1,7 @@
 //! The tables, and how an older file becomes a newer one.
 
 use crate::ledger::entries;
+use crate::numbers::signed;
 use rusqlite::Connection;
 
 /// Marks the file as ours (`PRAGMA application_id`): "Pltn".
@@ -126,7 +127,7 @@ pub fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
     }
     if done < STEPS.len() {
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-        tx.pragma_update(None, "user_version", STEPS.len() as i64)?;
+        tx.pragma_update(None, "user_version", signed(STEPS.len()))?;
     }
     tx.commit()
 }

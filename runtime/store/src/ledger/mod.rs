@@ -9,6 +9,7 @@ pub mod recovery;
 pub mod show;
 pub mod topics;
 
+use crate::numbers::unsigned;
 use crate::queue::Queue;
 use crate::writer::{Change, Forget, How, Op, Writer};
 use attempted::Attempted;
@@ -103,7 +104,7 @@ impl Pipeline {
         let mut rows = rows.query(params![self.id, Kind::Completed.of(u32::MAX)])?;
         while let Some(row) = rows.next()? {
             let (first, last): (i64, i64) = (row.get(1)?, row.get(2)?);
-            ranges.entry(row.get(0)?).or_default().add(first as u64, last as u64);
+            ranges.entry(row.get(0)?).or_default().add(unsigned(first), unsigned(last));
         }
         let attempted = Attempted::read(db, self.id)?;
         let mut state = self.state();
@@ -114,7 +115,7 @@ impl Pipeline {
     /// Ends a claim, once.
     pub fn take(&self, claim: Claim) -> Option<Item> {
         let mut state = self.state();
-        state.live.get_mut(&claim.chunk)?.get_mut(claim.index as usize)?.take()
+        state.live.get_mut(&claim.chunk)?.get_mut(usize::try_from(claim.index).ok()?)?.take()
     }
 
     /// Whether what lies at a position is done with.

@@ -1,5 +1,6 @@
 //! Completed positions of one partition, as ranges that merge.
 
+use crate::numbers::signed;
 use pelton_core::Position;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -22,17 +23,22 @@ const LETTERS_AT_ONCE: i64 = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Completed messages, and those that have a letter somewhere else.
-    Completed = 0,
+    Completed,
     /// Those that have a letter somewhere else: a range each.
-    Lettered = 1,
+    Lettered,
     /// Letters in a topic, which it cannot remove, that are done with.
-    DoneLetters = 2,
+    DoneLetters,
 }
 
 impl Kind {
     /// The number of a partition's ranges of this kind in the table.
     pub fn of(self, partition: u32) -> i64 {
-        (self as i64) << 32 | i64::from(partition)
+        let kind: i64 = match self {
+            Self::Completed => 0,
+            Self::Lettered => 1,
+            Self::DoneLetters => 2,
+        };
+        kind << 32 | i64::from(partition)
     }
 }
 
@@ -41,7 +47,7 @@ impl Kind {
 pub fn write(db: &Connection, pipeline: i64, partition: i64, range: Merged) -> rusqlite::Result<()> {
     clear(db, pipeline, partition, range.first, range.last)?;
     let sql = "INSERT INTO ranges(pipeline, partition, first, last) VALUES (?1, ?2, ?3, ?4)";
-    let row = params![pipeline, partition, range.first as i64, range.last as i64];
+    let row = params![pipeline, partition, signed(range.first), signed(range.last)];
     db.prepare_cached(sql)?.execute(row)?;
     Ok(())
 }
@@ -55,7 +61,7 @@ pub fn clear(
     last: u64,
 ) -> rusqlite::Result<()> {
     let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first BETWEEN ?3 AND ?4";
-    db.prepare_cached(sql)?.execute(params![pipeline, partition, first as i64, last as i64])?;
+    db.prepare_cached(sql)?.execute(params![pipeline, partition, signed(first), signed(last)])?;
     Ok(())
 }
 
@@ -89,7 +95,7 @@ pub fn clear_letters(db: &Connection, pipeline: i64, kept: u64) -> rusqlite::Res
 /// Whether the table has the position in a range of this kind.
 pub fn is_within(db: &Connection, pipeline: i64, kind: Kind, at: Position) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";
-    let row = params![pipeline, kind.of(at.partition), at.offset as i64];
+    let row = params![pipeline, kind.of(at.partition), signed(at.offset)];
     Ok(db.prepare_cached(sql)?.query_row(row, |_| Ok(())).optional()?.is_some())
 }
 

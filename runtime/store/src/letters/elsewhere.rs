@@ -5,6 +5,7 @@
 use crate::ledger::ranges::{self, Kind, Ranges};
 use crate::ledger::show::PARTITION_BITS;
 use crate::ledger::topics;
+use crate::numbers::unsigned;
 use crate::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -115,7 +116,9 @@ fn read(db: &Connection, pipeline: i64, number: u32) -> rusqlite::Result<DoneLet
     let mut done = DoneLetters::default();
     while let Some(row) = rows.next()? {
         let (partition, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        done.0.entry((partition - from) as u32).or_default().add(first as u64, last as u64);
+        // Within its bits, as the question has it.
+        let number = u32::try_from(partition - from).unwrap_or(u32::MAX);
+        done.0.entry(number).or_default().add(unsigned(first), unsigned(last));
     }
     Ok(done)
 }

@@ -6,6 +6,7 @@ mod stored;
 
 pub use stored::{LetterFilter, StoredLetter};
 
+use crate::numbers::signed;
 use crate::queue::rows::{self, NewRow, encode_headers};
 use pelton_core::Letter;
 use rusqlite::{Connection, params};
@@ -37,8 +38,8 @@ pub fn insert(db: &Connection, pipeline: i64, letter: &Letter, now: u64) -> rusq
         m.key,
         encode_headers(&m.headers),
         m.body,
-        m.published_at_ms.map(|at| at as i64),
-        now as i64,
+        m.published_at_ms.map(signed),
+        signed(now),
         m.tombstone
     ])?;
     Ok(())
@@ -52,6 +53,14 @@ pub fn list(db: &Connection, kept: Kept, filter: &LetterFilter) -> rusqlite::Res
     }
 }
 
+/// The number of the last letter there is.
+pub fn last(db: &Connection, kept: Kept) -> rusqlite::Result<Option<u64>> {
+    match kept {
+        Kept::Table(pipeline) => stored::last(db, pipeline),
+        Kept::Queue(queue) => queued::last(db, queue),
+    }
+}
+
 /// Removes letters; how many there were.
 pub fn purge(db: &Connection, kept: Kept, ids: &[u64]) -> rusqlite::Result<usize> {
     let mut gone = 0;
@@ -59,15 +68,15 @@ pub fn purge(db: &Connection, kept: Kept, ids: &[u64]) -> rusqlite::Result<usize
         gone += match kept {
             Kept::Table(pipeline) => {
                 let sql = "DELETE FROM letters WHERE pipeline = ?1 AND id = ?2";
-                let gone = db.prepare_cached(sql)?.execute(params![pipeline, *id as i64])?;
+                let gone = db.prepare_cached(sql)?.execute(params![pipeline, signed(*id)])?;
                 let sql = "UPDATE pipelines SET letters = letters - ?2 WHERE id = ?1";
-                db.prepare_cached(sql)?.execute(params![pipeline, gone as i64])?;
+                db.prepare_cached(sql)?.execute(params![pipeline, signed(gone)])?;
                 gone
             }
-            Kept::Queue(queue) => {
-                let row = rows::id(queue, *id);
-                rows::delete(db, row, row)?
-            }
+            Kept::Queue(queue) => match rows::named(queue, *id) {
+                Some(row) => rows::delete(db, row, row)?,
+                None => 0,
+            },
         };
     }
     Ok(gone)

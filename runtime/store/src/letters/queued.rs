@@ -1,29 +1,46 @@
 //! Letters as messages of another embedded queue: what a letter adds is in headers.
 
 use super::{LetterFilter, StoredLetter};
+use crate::numbers::{signed, unsigned};
 use crate::queue::rows::{self, COLUMNS};
 use pelton_core::letter;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::sync::Arc;
 
 pub fn list(db: &Connection, queue: i64, filter: &LetterFilter) -> rusqlite::Result<Vec<StoredLetter>> {
-    let after = rows::id(queue, filter.id.map_or(filter.after, |id| id.saturating_sub(1)));
-    let past = filter.id.map_or(rows::bounds(queue).1, |id| rows::id(queue, id + 1) as i64);
-    let sql = format!("SELECT {COLUMNS} FROM messages WHERE id > ?1 AND id < ?2 ORDER BY id");
+    // A number that no message can have is another queue's row.
+    let (from, to) = match filter.id {
+        Some(id) => (id, id),
+        None => {
+            (filter.after.saturating_add(1), filter.until.map_or(rows::LAST, |until| until.min(rows::LAST)))
+        }
+    };
+    let (Some(from), Some(to)) = (rows::named(queue, from), rows::named(queue, to)) else {
+        return Ok(Vec::new());
+    };
+    let sql = format!("SELECT {COLUMNS} FROM messages WHERE id BETWEEN ?1 AND ?2 ORDER BY id");
     let mut statement = db.prepare_cached(&sql)?;
-    let mut rows_ = statement.query(params![after as i64, past])?;
+    let mut rows_ = statement.query([signed(from), signed(to)])?;
     let name: Arc<str> = "".into();
     let mut letters = Vec::new();
     while letters.len() < filter.limit {
         let Some(row) = rows_.next()? else { break };
-        let id: i64 = row.get(0)?;
+        let id = unsigned(row.get(0)?);
         let message = rows::message(row, &name, &name)?;
-        let letter = stored(rows::seq_of(id as u64), message);
+        let letter = stored(rows::seq_of(id), message);
         if filter.cause.as_ref().is_none_or(|c| *c == letter.cause) {
             letters.push(letter);
         }
     }
     Ok(letters)
+}
+
+/// The number of the last one.
+pub fn last(db: &Connection, queue: i64) -> rusqlite::Result<Option<u64>> {
+    let (first, past) = rows::bounds(queue);
+    let sql = "SELECT max(id) FROM messages WHERE id >= ?1 AND id < ?2";
+    let id: Option<i64> = db.prepare_cached(sql)?.query_row([first, past], |row| row.get(0))?;
+    Ok(id.map(|id| rows::seq_of(unsigned(id))))
 }
 
 fn stored(id: u64, message: pelton_core::Message) -> StoredLetter {

@@ -1,5 +1,6 @@
 //! Letters in the table of the database.
 
+use crate::numbers::{signed, unsigned};
 use crate::queue::rows::decode_headers;
 use pelton_core::Header;
 use rusqlite::{Connection, Row, params};
@@ -46,6 +47,8 @@ pub struct LetterFilter {
     pub cause: Option<String>,
     /// Only those after this number: for paging.
     pub after: u64,
+    /// Only those up to this one; none for all.
+    pub until: Option<u64>,
     /// At most so many.
     pub limit: usize,
 }
@@ -54,19 +57,33 @@ pub fn list(db: &Connection, pipeline: i64, filter: &LetterFilter) -> rusqlite::
     let sql =
         "SELECT id, message_id, cause, failure, reason, attempts, handler, origin, key, headers, body,
                published_at, failed_at, tombstone FROM letters
-               WHERE pipeline = ?1 AND id > ?2 AND (?3 IS NULL OR id = ?3) AND (?4 IS NULL OR cause = ?4)
+               WHERE pipeline = ?1 AND id > ?2 AND (?6 IS NULL OR id <= ?6) AND (?3 IS NULL OR id = ?3) AND (?4 IS NULL OR cause = ?4)
                ORDER BY id LIMIT ?5";
-    let id = filter.id.map(|id| id as i64);
-    let wanted = params![pipeline, filter.after as i64, id, filter.cause, filter.limit as i64];
+    let id = filter.id.map(signed);
+    let wanted = params![
+        pipeline,
+        signed(filter.after),
+        id,
+        filter.cause,
+        signed(filter.limit),
+        filter.until.map(signed)
+    ];
     let mut statement = db.prepare_cached(sql)?;
     let letters = statement.query_map(wanted, letter)?;
     letters.collect()
 }
 
+/// The number of the last one. Numbers are never given again.
+pub fn last(db: &Connection, pipeline: i64) -> rusqlite::Result<Option<u64>> {
+    let sql = "SELECT max(id) FROM letters WHERE pipeline = ?1";
+    let id: Option<i64> = db.prepare_cached(sql)?.query_row([pipeline], |row| row.get(0))?;
+    Ok(id.map(unsigned))
+}
+
 fn letter(row: &Row<'_>) -> rusqlite::Result<StoredLetter> {
     let headers = row.get_ref(9)?.as_blob_or_null()?;
     Ok(StoredLetter {
-        id: row.get::<_, i64>(0)? as u64,
+        id: unsigned(row.get(0)?),
         message_id: row.get(1)?,
         cause: row.get(2)?,
         failure: row.get(3)?,
@@ -78,7 +95,7 @@ fn letter(row: &Row<'_>) -> rusqlite::Result<StoredLetter> {
         headers: headers.map(decode_headers).unwrap_or_default(),
         body: row.get(10)?,
         tombstone: row.get(13)?,
-        published_at_ms: row.get::<_, Option<i64>>(11)?.map(|at| at as u64),
-        failed_at_ms: row.get::<_, i64>(12)? as u64,
+        published_at_ms: row.get::<_, Option<i64>>(11)?.map(unsigned),
+        failed_at_ms: unsigned(row.get(12)?),
     })
 }

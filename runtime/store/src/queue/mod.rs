@@ -8,6 +8,7 @@ pub mod send;
 use crate::clock::WallClock;
 use crate::error::StoreError;
 use crate::ledger::Pipeline;
+use crate::numbers::unsigned;
 use crate::writer::{Change, Writer};
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
@@ -51,6 +52,18 @@ impl Queue {
 
     fn inbox(&self) -> MutexGuard<'_, Vec<Effect>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of lanes that are kept in memory from now on.
+    #[cfg(test)]
+    pub fn set_room(&self, bytes: usize) {
+        self.sched().room = bytes;
+    }
+
+    /// Lanes in memory.
+    #[cfg(test)]
+    pub fn lanes(&self) -> usize {
+        self.sched().lanes()
     }
 
     /// What a committed group did to deliveries.
@@ -98,11 +111,10 @@ impl Queue {
         let mut rows = rows.query([self.id])?;
         let mut sched = self.sched();
         self.inbox().clear();
-        *sched = Sched::default();
-        sched.cursor = first as u64;
+        sched.begin(unsigned(first));
         while let Some(row) = rows.next()? {
             let (id, key): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            sched.blocked(id as u64, &key);
+            sched.blocked(unsigned(id), &key);
         }
         Ok(())
     }
@@ -150,6 +162,9 @@ impl EmbeddedSource {
                 }
                 error.class()
             })?;
+            if let Some(error) = &batch.trouble {
+                tracing::warn!(%error, queue = %self.queue.name, "the queue cannot be read; what was read is handled, then it is tried again");
+            }
             if !batch.deliveries.is_empty() || self.closed.load(Ordering::Acquire) {
                 return Ok(batch.deliveries);
             }
@@ -208,7 +223,7 @@ impl Source for EmbeddedSource {
         });
         Box::pin(async move {
             match read.await {
-                Ok(Ok(depth)) => Ok(Lag { unsettled: depth.max(0) as u64 }),
+                Ok(Ok(depth)) => Ok(Lag { unsettled: unsigned(depth) }),
                 _ => Err(Class::Transient),
             }
         })

@@ -3,9 +3,12 @@
 
 use super::Queue;
 use super::rows::{self, COLUMNS};
-use super::sched::Sched;
+use super::sched::{PER_LANE, Recalled, Sched};
+use crate::error::class_of;
+use crate::numbers::{signed, unsigned};
 use pelton_core::Receipt;
 use pelton_core::message::{Delivery, Lane, Position};
+use pelton_core::ports::Class;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,6 +34,8 @@ pub struct Batch {
     pub next_due: Option<u64>,
     /// Nothing could be delivered, but not everything has been looked at.
     pub more: bool,
+    /// What ended the read before its time; what it had taken by then is delivered.
+    pub trouble: Option<rusqlite::Error>,
 }
 
 /// Reads one batch.
@@ -47,14 +52,20 @@ pub fn batch(db: &Connection, queue: &Queue, pipeline: &Arc<str>, ask: &Ask) -> 
         looks: 0,
         full: false,
     };
-    reader.offered()?;
-    reader.due()?;
-    reader.lanes()?;
-    reader.fresh()?;
+    let read = reader.read();
     let (deliveries, looked_enough) = (reader.taken, reader.looks >= LOOKS);
     let more = queue.has_news(&sched) || looked_enough;
+    let trouble = match read {
+        Ok(()) => None,
+        // What was taken would stay taken, and nobody would have it.
+        Err(error) if !deliveries.is_empty() && class_of(&error) == Class::Transient => Some(error),
+        Err(error) => return Err(error),
+    };
     let next_due = if deliveries.is_empty() { next_due(db, queue.id, ask.now)? } else { None };
-    Ok(Batch { deliveries, next_due, more })
+    if deliveries.is_empty() && next_due.is_none() && !more {
+        sched.none_waits();
+    }
+    Ok(Batch { deliveries, next_due, more, trouble })
 }
 
 struct Reader<'r> {
@@ -69,7 +80,19 @@ struct Reader<'r> {
     full: bool,
 }
 
+/// An error may come from any line: what a row was taken from stays as it is until the row is read.
 impl Reader<'_> {
+    fn read(&mut self) -> rusqlite::Result<()> {
+        self.offered()?;
+        // Lanes that may go on take memory until they do, and each row that is due may open another.
+        if self.sched.is_crowded() {
+            self.lanes()?;
+        }
+        self.due()?;
+        self.lanes()?;
+        self.fresh()
+    }
+
     fn room(&self) -> usize {
         if self.full || self.looks >= LOOKS { 0 } else { self.ask.max - self.taken.len() }
     }
@@ -83,9 +106,13 @@ impl Reader<'_> {
 
     /// Reads the message of a row that was taken.
     fn deliver(&mut self, row: &Row<'_>, id: u64) -> rusqlite::Result<()> {
-        let message = rows::message(row, self.pipeline, &self.queue.name)?;
-        let generated = row.get_ref(1)? == ValueRef::Null;
-        let position = Position { partition: self.queue.id as u32, offset: rows::seq_of(id) };
+        let read = rows::message(row, self.pipeline, &self.queue.name);
+        let read = read.and_then(|message| Ok((message, row.get_ref(1)? == ValueRef::Null)));
+        let (message, generated) = read.inspect_err(|_| self.sched.untake(id))?;
+        let position = Position {
+            partition: u32::try_from(self.queue.id).unwrap_or(u32::MAX),
+            offset: rows::seq_of(id),
+        };
         self.bytes += message.weight();
         self.taken.push(Delivery {
             receipt: Receipt(id),
@@ -103,18 +130,20 @@ impl Reader<'_> {
     }
 
     fn offered(&mut self) -> rusqlite::Result<()> {
-        let ids = self.sched.offered(self.room());
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?1");
         let mut statement = self.db.prepare_cached(&sql)?;
-        for id in ids {
-            let mut rows = statement.query([id as i64])?;
-            let Some(row) = rows.next()? else { continue };
-            if self.fits(row)? {
-                self.sched.take_offered(id);
-                self.deliver(row, id)?;
-            } else {
-                self.sched.offer(id);
+        while self.room() > 0 {
+            let Some(id) = self.sched.first_offered() else { break };
+            let mut rows = statement.query([signed(id)])?;
+            let Some(row) = rows.next()? else {
+                self.sched.lost_offered(id);
+                continue;
+            };
+            if !self.fits(row)? {
+                break;
             }
+            self.sched.take_offered(id);
+            self.deliver(row, id).inspect_err(|_| self.sched.offer(id))?;
         }
         Ok(())
     }
@@ -131,18 +160,22 @@ impl Reader<'_> {
         );
         let mut statement = self.db.prepare_cached(&sql)?;
         let mut rows =
-            statement.query(params![self.queue.id, at as i64, after as i64, self.ask.now as i64])?;
+            statement.query(params![self.queue.id, signed(at), signed(after), signed(self.ask.now)])?;
         while self.room() > 0 {
             let Some(row) = rows.next()? else { break };
-            let (id, visible_at) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(7)? as u64);
+            let (id, visible_at) = (unsigned(row.get(0)?), unsigned(row.get(7)?));
             let key = row.get_ref(2)?.as_blob_or_null()?;
             // In a lane, what the fresh scan has not met yet is left to it: rows before this one come first.
             if !self.sched.is_leased(id) && (key.is_none() || id < self.sched.cursor) {
                 if !self.fits(row)? {
                     break;
                 }
+                self.recall(key)?;
                 if self.sched.take_due(id, key) {
-                    self.deliver(row, id)?;
+                    // Its lane waits for it as before.
+                    let delivered = self.deliver(row, id);
+                    delivered
+                        .inspect_err(|_| key.into_iter().for_each(|key| self.sched.blocked(id, key)))?;
                 }
             }
             self.sched.due = (visible_at, id);
@@ -151,12 +184,40 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Has the schedule know of a lane what the disk does, before a row of it is taken. What waits for a retry was
+    /// out before, and so is among the first of its lane.
+    fn recall(&mut self, key: Option<&[u8]>) -> rusqlite::Result<()> {
+        let Some(key) = key.filter(|key| self.sched.is_left(key)) else { return Ok(()) };
+        let (first, past) = rows::bounds(self.queue.id);
+        let sql = "SELECT id, blocks = 1 AND visible_at > ?4 FROM messages WHERE key = ?1 AND id >= ?2 AND id < ?3
+                   AND (blocks = 1 OR visible_at <= ?4) ORDER BY id LIMIT ?5";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows =
+            statement.query(params![key, first, past, signed(self.ask.now), signed(PER_LANE + 1)])?;
+        let mut known = Recalled::default();
+        while let Some(row) = rows.next()? {
+            let (id, waits) = (unsigned(row.get(0)?), row.get(1)?);
+            match waits {
+                true => known.blocked.push(id),
+                false if id < self.sched.cursor => known.parked = known.parked.or(Some(id)),
+                false => {}
+            }
+        }
+        self.sched.recall(key, known);
+        Ok(())
+    }
+
     fn lanes(&mut self) -> rusqlite::Result<()> {
         while self.room() > 0 {
             let Some((key, first, room)) = self.sched.next_open() else { return Ok(()) };
-            match self.lane(&key, first, room)? {
-                Some(next) => self.sched.park(&key, next),
-                None => self.sched.caught_up(&key),
+            match self.lane(&key, first, room) {
+                Ok(Some(next)) => self.sched.park(&key, next),
+                Ok(None) => self.sched.caught_up(&key),
+                Err(error) => {
+                    // What was taken of it is passed.
+                    self.sched.park(&key, first);
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -169,11 +230,11 @@ impl Reader<'_> {
              AND visible_at <= ?4 ORDER BY id"
         );
         let mut statement = self.db.prepare_cached(&sql)?;
-        let past = self.sched.cursor as i64;
-        let mut rows = statement.query(params![key, first as i64, past, self.ask.now as i64])?;
+        let past = signed(self.sched.cursor);
+        let mut rows = statement.query(params![key, signed(first), past, signed(self.ask.now)])?;
         let mut taken = 0;
         while let Some(row) = rows.next()? {
-            let id = row.get::<_, i64>(0)? as u64;
+            let id = unsigned(row.get(0)?);
             if self.sched.is_leased(id) {
                 continue;
             }
@@ -194,16 +255,17 @@ impl Reader<'_> {
         let (_, past) = rows::bounds(self.queue.id);
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE id >= ?1 AND id < ?2 ORDER BY id");
         let mut statement = self.db.prepare_cached(&sql)?;
-        let mut rows = statement.query([self.sched.cursor as i64, past])?;
+        let mut rows = statement.query([signed(self.sched.cursor), past])?;
         while self.room() > 0 {
             let Some(row) = rows.next()? else { break };
-            let (id, visible_at) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(7)? as u64);
+            let (id, visible_at) = (unsigned(row.get(0)?), unsigned(row.get(7)?));
             let key = row.get_ref(2)?.as_blob_or_null()?;
             // Otherwise the scan of due rows brings it.
             if visible_at == 0 || (visible_at <= self.ask.now && key.is_some()) {
                 if !self.fits(row)? {
                     break;
                 }
+                self.recall(key)?;
                 let taken = match visible_at {
                     0 => self.sched.take_fresh(id, key),
                     _ => self.sched.take_due(id, key),
@@ -229,6 +291,6 @@ fn lane(key: &[u8]) -> Lane {
 fn next_due(db: &Connection, queue: i64, now: u64) -> rusqlite::Result<Option<u64>> {
     let sql = "SELECT min(visible_at) FROM messages
                WHERE id >> 40 = ?1 AND visible_at > 0 AND visible_at > ?2";
-    let at: Option<i64> = db.prepare_cached(sql)?.query_row(params![queue, now as i64], |r| r.get(0))?;
-    Ok(at.map(|at| at as u64))
+    let at: Option<i64> = db.prepare_cached(sql)?.query_row(params![queue, signed(now)], |r| r.get(0))?;
+    Ok(at.map(unsigned))
 }

@@ -1,5 +1,6 @@
 //! Rows of `messages`: how they are written, read and removed.
 
+use crate::numbers::{signed, unsigned};
 use pelton_core::{Header, Message};
 use rusqlite::{Connection, Row, params};
 use std::sync::Arc;
@@ -12,22 +13,30 @@ const GENERATED: usize = 14;
 
 /// The row of a message.
 pub fn id(queue: i64, seq: u64) -> u64 {
-    (queue as u64) << SEQ_BITS | seq
+    unsigned(queue) << SEQ_BITS | seq
+}
+
+/// The last number that a queue can give.
+pub const LAST: u64 = (1 << SEQ_BITS) - 1;
+
+/// The row of a number that comes from outside; none of one that no queue gives.
+pub fn named(queue: i64, seq: u64) -> Option<u64> {
+    (seq <= LAST).then(|| id(queue, seq))
 }
 
 /// The queue of a row.
 pub fn queue_of(id: u64) -> i64 {
-    (id >> SEQ_BITS) as i64
+    signed(id >> SEQ_BITS)
 }
 
 /// The number of a row's message in its queue.
 pub fn seq_of(id: u64) -> u64 {
-    id & ((1 << SEQ_BITS) - 1)
+    id & LAST
 }
 
 /// First id of a queue, and the first that is past it.
 pub fn bounds(queue: i64) -> (i64, i64) {
-    (id(queue, 0) as i64, id(queue + 1, 0) as i64)
+    (signed(id(queue, 0)), signed(id(queue + 1, 0)))
 }
 
 /// A message to be written.
@@ -64,8 +73,9 @@ pub fn insert(db: &Connection, queue: i64, row: &NewRow<'_>) -> rusqlite::Result
     let next = "UPDATE queues SET next_seq = next_seq + 1, depth = depth + 1 WHERE id = ?1
                 RETURNING next_seq - 1";
     let seq: i64 = db.prepare_cached(next)?.query_row([queue], |r| r.get(0))?;
-    put(db, id(queue, seq as u64), row)?;
-    Ok(seq as u64)
+    let seq = unsigned(seq);
+    put(db, id(queue, seq), row)?;
+    Ok(seq)
 }
 
 /// Writes a row whose number was taken before.
@@ -73,14 +83,14 @@ pub fn put(db: &Connection, id: u64, row: &NewRow<'_>) -> rusqlite::Result<()> {
     let sql = "INSERT INTO messages(id, message_id, key, headers, body, published_at, visible_at,
                delayed_at, replayed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     db.prepare_cached(sql)?.execute(params![
-        id as i64,
+        signed(id),
         row.message_id,
         row.key,
         encode_headers(row.headers),
         row.body,
-        row.published_at as i64,
-        row.visible_at as i64,
-        row.delayed_at as i64,
+        signed(row.published_at),
+        signed(row.visible_at),
+        signed(row.delayed_at),
         row.replayed
     ])?;
     Ok(())
@@ -88,15 +98,15 @@ pub fn put(db: &Connection, id: u64, row: &NewRow<'_>) -> rusqlite::Result<()> {
 
 /// Whether a row is there.
 pub fn exists(db: &Connection, id: u64) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM messages WHERE id = ?1")?.exists([id as i64])
+    db.prepare_cached("SELECT 1 FROM messages WHERE id = ?1")?.exists([signed(id)])
 }
 
 /// Removes rows `first` to `last`, all of one queue.
 pub fn delete(db: &Connection, first: u64, last: u64) -> rusqlite::Result<usize> {
     let sql = "DELETE FROM messages WHERE id BETWEEN ?1 AND ?2";
-    let gone = db.prepare_cached(sql)?.execute(params![first as i64, last as i64])?;
+    let gone = db.prepare_cached(sql)?.execute(params![signed(first), signed(last)])?;
     let sql = "UPDATE queues SET depth = depth - ?2 WHERE id = ?1";
-    db.prepare_cached(sql)?.execute(params![queue_of(first), gone as i64])?;
+    db.prepare_cached(sql)?.execute(params![queue_of(first), signed(gone)])?;
     Ok(gone)
 }
 
@@ -115,17 +125,17 @@ pub fn weight(row: &Row<'_>, queue: &str) -> rusqlite::Result<usize> {
 
 /// The message of a row of `COLUMNS`.
 pub fn message(row: &Row<'_>, pipeline: &Arc<str>, queue: &Arc<str>) -> rusqlite::Result<Message> {
-    let id: i64 = row.get(0)?;
+    let id = unsigned(row.get(0)?);
     let given: Option<String> = row.get(1)?;
     let headers = row.get_ref(3)?.as_blob_or_null()?;
     Ok(Message {
-        id: given.unwrap_or_else(|| format!("{queue}/{}", seq_of(id as u64))),
+        id: given.unwrap_or_else(|| format!("{queue}/{}", seq_of(id))),
         pipeline: pipeline.clone(),
         origin: queue.clone(),
         key: row.get(2)?,
         headers: headers.map(decode_headers).unwrap_or_default(),
         body: row.get(4)?,
-        published_at_ms: Some(row.get::<_, i64>(5)? as u64),
+        published_at_ms: Some(unsigned(row.get(5)?)),
         replayed: row.get(6)?,
         tombstone: false,
     })
@@ -140,8 +150,10 @@ pub fn encode_headers(headers: &[Header]) -> Option<Vec<u8>> {
         return None;
     }
     let mut bytes = Vec::new();
+    // Whoever takes headers in bounds them far below that.
+    let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or(NO_VALUE - 1);
     for part in headers.iter().flat_map(|h| [Some(h.name.as_bytes()), h.value()]) {
-        bytes.extend(part.map_or(NO_VALUE, |part| part.len() as u32).to_le_bytes());
+        bytes.extend(part.map_or(NO_VALUE, length).to_le_bytes());
         bytes.extend(part.unwrap_or_default());
     }
     Some(bytes)
@@ -163,7 +175,11 @@ fn parts(mut bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     std::iter::from_fn(move || {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let length = u32::from_le_bytes(*length);
-        let room = if length == NO_VALUE { 0 } else { (length as usize).min(rest.len()) };
+        let room = if length == NO_VALUE {
+            0
+        } else {
+            usize::try_from(length).unwrap_or(usize::MAX).min(rest.len())
+        };
         let part;
         (part, bytes) = rest.split_at(room);
         Some((length != NO_VALUE).then_some(part))

@@ -5,10 +5,17 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 /// Deliveries of one lane that may be out at once, so that a hot key cannot fill a worker.
 pub const PER_LANE: usize = 64;
 
+/// Bytes of lanes that are kept in memory. Beyond that, a lane that only waits for its retry is left to the disk,
+/// which has all that is known of it, and recalled when a row of it is met.
+const ROOM: usize = 32 << 20;
+
+/// What a lane takes besides its key: places in two tables, and the first rows that block it.
+const LANE: usize = 256;
+
 /// Rows are named by their id.
 type Id = u64;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sched {
     /// The next row of the fresh scan.
     pub cursor: Id,
@@ -21,6 +28,36 @@ pub struct Sched {
     lanes: HashMap<Box<[u8]>, Lane>,
     /// Lanes with parked rows that may be delivered.
     open: VecDeque<Box<[u8]>>,
+    /// Bytes of `lanes`, and how many there may be.
+    bytes: usize,
+    pub room: usize,
+    /// Lanes that were left to the disk since it was last known that there are none.
+    left: bool,
+}
+
+impl Default for Sched {
+    fn default() -> Self {
+        Self {
+            cursor: 0,
+            due: (0, 0),
+            leased: HashMap::new(),
+            offered: BTreeSet::new(),
+            lanes: HashMap::new(),
+            open: VecDeque::new(),
+            bytes: 0,
+            room: ROOM,
+            left: false,
+        }
+    }
+}
+
+/// What the disk knows of a lane of which nothing is out.
+#[derive(Debug, Default)]
+pub struct Recalled {
+    /// Rows that wait for a retry.
+    pub blocked: Vec<Id>,
+    /// The first row before the cursor that waits for nothing but its lane.
+    pub parked: Option<Id>,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +81,11 @@ impl Lane {
 }
 
 impl Sched {
+    /// Begins anew: nothing is out, and nothing is known.
+    pub fn begin(&mut self, cursor: Id) {
+        *self = Self { cursor, room: self.room, ..Self::default() };
+    }
+
     /// Whether a row is out.
     pub fn is_leased(&self, id: Id) -> bool {
         self.leased.contains_key(&id)
@@ -52,6 +94,54 @@ impl Sched {
     /// A row that waits for a retry, found at the start.
     pub fn blocked(&mut self, id: Id, key: &[u8]) {
         self.lane(key).blocked.insert(id);
+        self.leave(key);
+    }
+
+    /// Whether the disk may know more of a lane than memory does: to be asked, and told to `recall`, before a row
+    /// of it is taken.
+    pub fn is_left(&self, key: &[u8]) -> bool {
+        self.left && !self.lanes.contains_key(key)
+    }
+
+    /// Takes a lane back from the disk.
+    pub fn recall(&mut self, key: &[u8], known: Recalled) {
+        if known.blocked.is_empty() && known.parked.is_none() {
+            return;
+        }
+        let lane = self.lane(key);
+        lane.blocked.extend(known.blocked);
+        known.parked.into_iter().for_each(|id| lane.park(id));
+        self.open(key);
+    }
+
+    /// Whether there is no room for more lanes.
+    pub fn is_crowded(&self) -> bool {
+        self.bytes > self.room
+    }
+
+    /// Nothing waits for a retry any more, here or on disk.
+    pub fn none_waits(&mut self) {
+        self.left = false;
+    }
+
+    /// Leaves a lane to the disk that only waits, if there is no room for it: its retry is met there when it is due.
+    fn leave(&mut self, key: &[u8]) {
+        let waits = |lane: &Lane| lane.out == 0 && !lane.queued && !lane.blocked.is_empty();
+        if !self.is_crowded() || !self.lanes.get(key).is_some_and(waits) {
+            return;
+        }
+        self.remove(key);
+        if !std::mem::replace(&mut self.left, true) {
+            tracing::info!(
+                "more keys wait for a retry than memory has room for: the rest of them is looked up on disk"
+            );
+        }
+    }
+
+    /// Lanes in memory.
+    #[cfg(test)]
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
     }
 
     /// Takes a row that the fresh scan met, or leaves it to its lane.
@@ -60,6 +150,7 @@ impl Sched {
             let lane = self.lane(key);
             if !lane.is_open() || lane.parked.is_some() {
                 lane.park(id);
+                self.leave(key);
                 return false;
             }
         }
@@ -74,8 +165,7 @@ impl Sched {
             let lane = self.lane(key);
             lane.blocked.remove(&id);
             if !lane.is_open() || lane.parked.is_some_and(|p| p < id) {
-                lane.park(id);
-                self.open(key);
+                self.park(key, id);
                 return false;
             }
         }
@@ -91,19 +181,30 @@ impl Sched {
         self.lease(id, Some(key));
     }
 
-    /// Rows that were given back.
-    pub fn offered(&mut self, max: usize) -> Vec<Id> {
-        (0..max).map_while(|_| self.offered.pop_first()).collect()
+    /// The first row that was given back. It stays so until it is taken, or gone.
+    pub fn first_offered(&self) -> Option<Id> {
+        self.offered.first().copied()
     }
 
     /// Takes a row that was given back.
     pub fn take_offered(&mut self, id: Id) {
+        self.offered.remove(&id);
         self.lease(id, None);
     }
 
-    /// Puts back what did not fit.
+    /// A row that was given back waits on.
     pub fn offer(&mut self, id: Id) {
         self.offered.insert(id);
+    }
+
+    /// A row that was given back is not there any more.
+    pub fn lost_offered(&mut self, id: Id) {
+        self.offered.remove(&id);
+    }
+
+    /// A row that was just taken could not be read. Whoever met it meets it again: it is where it was.
+    pub fn untake(&mut self, id: Id) {
+        self.end(id);
     }
 
     /// The next lane with parked rows that may be delivered: its key, its first row, and how many.
@@ -119,6 +220,7 @@ impl Sched {
                 let room = PER_LANE - lane.out;
                 return Some((key, first, room));
             }
+            self.leave(&key);
         }
         None
     }
@@ -127,6 +229,7 @@ impl Sched {
     pub fn park(&mut self, key: &[u8], id: Id) {
         self.lane(key).park(id);
         self.open(key);
+        self.leave(key);
     }
 
     /// A lane was read up to the cursor.
@@ -136,7 +239,7 @@ impl Sched {
 
     /// A row is settled.
     pub fn gone(&mut self, id: Id) {
-        self.end(id);
+        self.end(id).into_iter().for_each(|key| self.leave(&key));
     }
 
     /// A row waits on disk for its retry: so does its lane.
@@ -145,6 +248,7 @@ impl Sched {
         self.due = (0, 0);
         if let Some(key) = self.end(id) {
             self.lane(&key).blocked.insert(id);
+            self.leave(&key);
         }
     }
 
@@ -167,6 +271,7 @@ impl Sched {
     fn lane(&mut self, key: &[u8]) -> &mut Lane {
         if !self.lanes.contains_key(key) {
             self.lanes.insert(key.into(), Lane::default());
+            self.bytes += key.len() + LANE;
         }
         self.lanes.entry(key.into()).or_default()
     }
@@ -196,7 +301,13 @@ impl Sched {
                 self.open.push_back(key.into());
             }
         } else if lane.out == 0 && lane.blocked.is_empty() {
-            self.lanes.remove(key);
+            self.remove(key);
+        }
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        if self.lanes.remove(key).is_some() {
+            self.bytes -= key.len() + LANE;
         }
     }
 }

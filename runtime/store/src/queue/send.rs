@@ -2,6 +2,7 @@
 
 use super::rows::{self, NewRow};
 use crate::error::StoreError;
+use crate::numbers::{signed, unsigned};
 use pelton_core::Header;
 use rusqlite::Connection;
 
@@ -93,7 +94,7 @@ pub fn send(
     now: u64,
 ) -> Result<Vec<Result<String, SendError>>, StoreError> {
     let checked: Vec<_> = batch.iter().map(|m| m.check(queue.1, max)).collect();
-    let count = checked.iter().filter(|c| c.is_ok()).count() as i64;
+    let count = signed(checked.iter().filter(|c| c.is_ok()).count());
     let sql = "UPDATE queues SET next_seq = next_seq + ?2, depth = depth + ?2 WHERE id = ?1 RETURNING next_seq - ?2";
     let mut next: i64 = db.prepare_cached(sql)?.query_row([queue.0, count], |r| r.get(0))?;
     let mut results = Vec::with_capacity(batch.len());
@@ -113,7 +114,7 @@ pub fn send(
             delayed_at: if delayed { now } else { 0 },
             replayed: false,
         };
-        rows::put(db, rows::id(queue.0, next as u64), &row)?;
+        rows::put(db, rows::id(queue.0, unsigned(next)), &row)?;
         results.push(Ok(message.id.clone().unwrap_or_else(|| format!("{}/{next}", queue.1))));
         next += 1;
     }

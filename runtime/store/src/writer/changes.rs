@@ -6,6 +6,7 @@ use super::tally::{Effect, Tally};
 use crate::ledger::Pipeline;
 use crate::ledger::identity::encode;
 use crate::letters;
+use crate::numbers::signed;
 use crate::queue::rows::{self, NewRow};
 use pelton_core::letter;
 use pelton_core::ports::{Claim, Class, Completion, Release, Settle};
@@ -139,7 +140,7 @@ impl Changes<'_> {
             Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => {
                 let sql = "UPDATE messages SET visible_at = ?2, delayed_at = ?3, blocks = 1 WHERE id = ?1";
                 let until = self.now.saturating_add(delay_ms).max(1);
-                let row = params![receipt.0 as i64, until as i64, self.now as i64];
+                let row = params![signed(receipt.0), signed(until), signed(self.now)];
                 self.db.prepare_cached(sql)?.execute(row)?;
                 Effect::Delayed(receipt)
             }

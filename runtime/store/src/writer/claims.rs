@@ -5,6 +5,7 @@ use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode, encode_items};
 use crate::ledger::key::Key;
 use crate::ledger::ranges::{self, Kind};
+use crate::numbers::signed;
 use pelton_core::ports::{Claim, ClaimItem, Verdict};
 use pelton_core::{Identity, Message, Position, letter};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -67,7 +68,7 @@ pub fn claim(
     if count > 0 {
         let sql = "INSERT INTO started(chunk, pipeline, count, items) VALUES (?1, ?2, ?3, ?4)";
         let record = encode_items(recorded.into_iter());
-        db.prepare_cached(sql)?.execute(params![chunk as i64, pipeline.id, count as i64, record])?;
+        db.prepare_cached(sql)?.execute(params![signed(chunk), pipeline.id, signed(count), record])?;
     }
     Ok(Claimed { chunk, verdicts, items: started })
 }

@@ -8,6 +8,7 @@ mod pace;
 mod prune;
 mod tally;
 
+use crate::numbers::signed;
 pub use forget::Forget;
 use op::Answer;
 pub use op::{Change, How, Op};
@@ -363,7 +364,7 @@ impl Loop {
 pub fn rebase(db: &Connection, now: u64) -> rusqlite::Result<()> {
     let sql = "UPDATE messages SET visible_at = ?1 + (visible_at - delayed_at), delayed_at = ?1
                WHERE visible_at > 0 AND delayed_at > ?1";
-    db.execute(sql, [now as i64]).map(drop)
+    db.execute(sql, [signed(now)]).map(drop)
 }
 
 fn reply<T>(answer: Answer<T>, result: T) {

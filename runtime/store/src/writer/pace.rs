@@ -35,7 +35,8 @@ impl Pace {
         let average = |before: u64, now: u64| before.saturating_mul(7).saturating_add(now) / 8;
         // A small one tells what a group costs, and not a change.
         if changes >= FEW {
-            self.change_ns = average(self.change_ns, nanos(applied) / changes as u64);
+            self.change_ns =
+                average(self.change_ns, nanos(applied) / u64::try_from(changes).unwrap_or(u64::MAX));
         }
         self.commit_ns = average(self.commit_ns, nanos(committed));
     }

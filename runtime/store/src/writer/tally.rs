@@ -4,6 +4,7 @@ use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode_items};
 use crate::ledger::key::Key;
 use crate::ledger::ranges::{self, Kind, Merged};
+use crate::numbers::signed;
 use crate::queue::{Queue, rows};
 use pelton_core::ports::Claim;
 use pelton_core::{Position, Receipt};
@@ -144,8 +145,10 @@ impl Tally {
         for of in self.pipelines.into_values() {
             let mut state = of.pipeline.state();
             for (claim, item) in of.taken {
-                if let Some(place) =
-                    state.live.get_mut(&claim.chunk).and_then(|c| c.get_mut(claim.index as usize))
+                if let Some(place) = state
+                    .live
+                    .get_mut(&claim.chunk)
+                    .and_then(|c| c.get_mut(usize::try_from(claim.index).ok()?))
                 {
                     *place = Some(item);
                 }
@@ -213,7 +216,7 @@ impl Of {
             c.invalid,
             c.letters,
         ];
-        let [a, b, d, e, f, g, h, i] = numbers.map(|n| n as i64);
+        let [a, b, d, e, f, g, h, i] = numbers.map(signed);
         db.prepare_cached(sql)?.execute(params![self.pipeline.id, a, b, d, e, f, g, h, i])?;
         Ok(())
     }
@@ -229,11 +232,11 @@ pub fn leave_started<'i>(
     if count == 0 {
         return db
             .prepare_cached("DELETE FROM started WHERE chunk = ?1")?
-            .execute([chunk as i64])
+            .execute([signed(chunk)])
             .map(drop);
     }
     let sql = "UPDATE started SET count = ?2, items = ?3 WHERE chunk = ?1";
-    let row = params![chunk as i64, count as i64, encode_items(left.copied())];
+    let row = params![signed(chunk), signed(count), encode_items(left.copied())];
     db.prepare_cached(sql)?.execute(row).map(drop)
 }
 

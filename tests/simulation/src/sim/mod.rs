@@ -104,6 +104,7 @@ fn fresh(world: &World, random: &mut Random) -> Pipeline {
         max_receives: MAX_RECEIVES,
         initial_ms: 20,
         max_ms: 200,
+        max_delay_ms: 60_000,
         multiplier: 2.0,
         jitter: 0.5,
     };

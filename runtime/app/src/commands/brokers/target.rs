@@ -2,9 +2,10 @@
 
 use crate::cli::SendArgs;
 use crate::commands::open_beside;
-use crate::config::{Config, PipelineConfig, SourceConfig};
+use crate::config::{Config, PipelineConfig, SourceConfig, units};
 use crate::exit::Fail;
 use pelton_store::{NewMessage, Store};
+use std::time::Duration;
 
 /// Takes messages, and keeps them before it answers.
 pub trait Target {
@@ -24,6 +25,19 @@ impl Target for Queue {
     }
 }
 
+/// Refuses a message that would wait for longer than anything of its pipeline may.
+fn waits_enough(pipeline: &PipelineConfig, args: &SendArgs) -> Result<(), Fail> {
+    let longest = Duration::from_millis(pipeline.retry.max_delay_ms);
+    if args.delay.is_some_and(|delay| delay > longest) {
+        return Err(Fail::usage(format!(
+            "--delay is longer than the longest wait of `{name}`, {longest}: wait less, or raise `max_delay` in [pipelines.{name}.retry]",
+            name = pipeline.name,
+            longest = units::written(longest)
+        )));
+    }
+    Ok(())
+}
+
 /// The target of a pipeline; refuses what its broker cannot do.
 #[cfg_attr(
     not(any(feature = "kafka", feature = "redis", feature = "sqs")),
@@ -36,6 +50,7 @@ pub fn open<'c>(
 ) -> Result<Box<dyn Target + 'c>, Fail> {
     match &pipeline.source {
         SourceConfig::Embedded { queue } => {
+            waits_enough(pipeline, args)?;
             Ok(Box::new(Queue { store: open_beside(config)?, name: queue.clone() }))
         }
         #[cfg(feature = "kafka")]

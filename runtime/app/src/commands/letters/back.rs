@@ -36,6 +36,18 @@ impl<'c> Back<'c> {
         matches!(self, Self::Embedded { .. })
     }
 
+    /// What a letter that goes back is known by, if it should be one again: its replay has a name where the message
+    /// carries one, and else it is the message's id.
+    pub fn mark(&self, found: &Found) -> String {
+        match self {
+            #[cfg(feature = "sqs")]
+            Self::Sqs(back) => back.replay(found),
+            #[cfg(feature = "redis")]
+            Self::Redis(back) if back.names_replays() => back.replay(found),
+            _ => found.letter.message_id.clone(),
+        }
+    }
+
     /// Where a letter would go, in words.
     pub fn destination(&self, found: &Found) -> String {
         match self {
@@ -73,7 +85,7 @@ impl<'c> Back<'c> {
             Self::Embedded { pipeline, store } => {
                 let keyed = letters
                     .iter()
-                    .map(|found| (found.letter.clone(), letter::dedup_key(pipeline, &found.letter)));
+                    .map(|found| (found.letter.clone(), letter::ledger_key(pipeline, &found.letter)));
                 store.put_back(&pipeline.name, &keyed.collect::<Vec<_>>())?;
                 Ok(vec![Ok(()); letters.len()])
             }

@@ -28,13 +28,23 @@ pub struct Found {
 
 /// Reads, replays and removes letters. All of it blocks.
 pub trait Letterbox {
-    /// Every letter that is meant, in pages of at most `limit`; how many there were.
+    /// Every letter that is meant and was there when this was called, each once, in pages of at most `limit`; how many
+    /// there were. What is written meanwhile is not met, above all what `see` put back and failed again: a walk
+    /// that met it would never end.
     fn each(
         &self,
         which: &Which,
         limit: usize,
         see: &mut dyn FnMut(Vec<Found>) -> Outcome,
     ) -> Result<u64, Fail>;
+
+    /// A walk is about to begin elsewhere, and to come here behind that: what is written from now on is not met.
+    fn begins(&self) -> Outcome {
+        Ok(())
+    }
+
+    /// These are put back from elsewhere: what comes of them is no letter of the walk.
+    fn goes_back(&self, _letters: &[Found]) {}
 
     /// Removes letters for good; how many were still there.
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail>;
@@ -130,14 +140,17 @@ impl Letterbox for Both<'_> {
         limit: usize,
         see: &mut dyn FnMut(Vec<Found>) -> Outcome,
     ) -> Result<u64, Fail> {
-        let here = self.here.each(which, limit, see)?;
         if matches!(which.id, Some(LetterId::Number(_))) {
-            return Ok(here);
+            return self.here.each(which, limit, see);
         }
+        self.there.begins()?;
+        let here = self.here.each(which, limit, see)?;
         Ok(here + self.there.each(which, limit, see)?)
     }
 
     fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
+        // Whoever keeps it now: when it fails again it may be the other.
+        self.there.goes_back(&letters);
         self.of(&letters).replay(letters)
     }
 
@@ -181,8 +194,9 @@ impl Letterbox for Stored<'_> {
             Some(LetterId::Place { .. } | LetterId::Message(_)) => return Ok(0),
         };
         let (mut after, mut seen) = (0, 0);
+        let until = self.store.last_letter(&self.pipeline.name, self.queue())?;
         loop {
-            let filter = LetterFilter { id, cause: which.cause.clone(), after, limit };
+            let filter = LetterFilter { id, cause: which.cause.clone(), after, until, limit };
             let page = self.store.letters(&self.pipeline.name, self.queue(), &filter)?;
             let Some(last) = page.last() else { return Ok(seen) };
             after = last.id;
@@ -197,7 +211,7 @@ impl Letterbox for Stored<'_> {
         }
         // One transaction moves them.
         let keyed = letters.into_iter().map(|found| {
-            let key = letter::dedup_key(self.pipeline, &found.letter);
+            let key = letter::ledger_key(self.pipeline, &found.letter);
             (found.letter, key)
         });
         let letters: Vec<_> = keyed.collect();

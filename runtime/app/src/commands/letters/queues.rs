@@ -6,6 +6,7 @@ use crate::cli::{LetterId, Which};
 use crate::commands::brokers::sqs;
 use crate::config::{PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
 use crate::exit::{Fail, Outcome};
+use crate::versions::now_ms;
 use pelton_sources::sqs::{Desk, KeptLetter, Outgoing, is_fifo};
 use pelton_store::{Store, StoredLetter};
 use std::cell::{OnceCell, RefCell};
@@ -15,12 +16,19 @@ use std::time::Duration;
 /// How long a letter is invisible to others while it is looked at.
 const HOLD: Duration = Duration::from_secs(300);
 
+/// How far the service's clock may be behind ours: it refuses requests of a clock that is further off.
+const SKEW_MS: u64 = 300_000;
+/// Receives in a row that bring letters only that came later: then the others are passed, however many more come.
+const NEWS: u32 = 20;
+
 /// The letters of a pipeline in their queue.
 pub struct InQueue<'c> {
     pipeline: &'c PipelineConfig,
     desk: Desk,
     /// What each letter that was looked at is removed with, by its id.
     handles: RefCell<BTreeMap<String, String>>,
+    /// Marks of the letters that this command puts back.
+    gone_back: RefCell<BTreeSet<String>>,
     back: back::Back<'c>,
 }
 
@@ -32,7 +40,8 @@ pub fn open<'c>(
 ) -> Result<InQueue<'c>, Fail> {
     let desk = sqs::desk(queue).map_err(Fail::refused)?;
     let back = back::Back::of(pipeline, store);
-    Ok(InQueue { pipeline, desk, handles: RefCell::default(), back })
+    let (handles, gone_back) = Default::default();
+    Ok(InQueue { pipeline, desk, handles, gone_back, back })
 }
 
 impl InQueue<'_> {
@@ -71,6 +80,22 @@ impl InQueue<'_> {
         }
     }
 
+    /// Whether a letter is of a message that the walk itself put back.
+    fn came_back(&self, kept: &KeptLetter) -> bool {
+        let gone_back = self.gone_back.borrow();
+        [&kept.replays, &kept.note.message_id].into_iter().flatten().any(|mark| gone_back.contains(mark))
+    }
+
+    /// Says so when letters were passed because they came later.
+    fn say_what_came_later(&self, later: u64) {
+        if later > 0 {
+            note!(
+                "note: {later} letters of {} were passed: by the clock of SQS they came after this command had begun. Run it again for them; if they were there before, the clock of this machine is behind",
+                self.pipeline.name
+            );
+        }
+    }
+
     /// Every letter that can be received; some may be held by somebody else.
     fn look(
         &self,
@@ -79,26 +104,25 @@ impl InQueue<'_> {
         see: &mut dyn FnMut(Vec<Found>) -> Outcome,
     ) -> Result<u64, Fail> {
         let (mut seen, mut page, mut looked_at) = (0, Vec::new(), BTreeSet::new());
+        let (began_ms, mut only_news, mut later) = (now_ms(), 0, 0);
         loop {
             let taken = self.desk.take(limit, HOLD).map_err(Fail::refused)?;
-            if taken.is_empty() {
-                let held = self.handles.borrow().len();
-                if !page.is_empty() {
-                    see(std::mem::take(&mut page))?;
-                }
-                // In order: what stands behind letters that are gone now can be received.
-                if self.desk.is_fifo() && self.handles.borrow().len() < held {
+            let nothing = taken.is_empty();
+            only_news += 1;
+            for kept in taken {
+                self.handles.borrow_mut().insert(kept.id.clone(), kept.handle.clone());
+                // By any clock.
+                let is_later = kept.sent_at_ms.is_some_and(|sent| sent > began_ms.saturating_add(SKEW_MS));
+                later += u64::from(is_later);
+                if is_later || self.came_back(&kept) {
                     continue;
                 }
-                return Ok(seen);
-            }
-            for kept in taken {
+                only_news = 0;
+                // What comes a second time was held too long; it is not another.
                 let known = !looked_at.insert(kept.id.clone());
-                self.handles.borrow_mut().insert(kept.id.clone(), kept.handle.clone());
                 let found = self.found(kept);
                 let wanted = which.id.as_ref().is_none_or(|id| *id == found.id)
                     && which.cause.as_ref().is_none_or(|cause| *cause == found.letter.cause);
-                // What comes a second time was held too long; it is not another.
                 if !wanted || known {
                     continue;
                 }
@@ -107,6 +131,18 @@ impl InQueue<'_> {
                 if page.len() >= limit {
                     see(std::mem::take(&mut page))?;
                 }
+            }
+            if !nothing && only_news <= NEWS {
+                continue;
+            }
+            let held = self.handles.borrow().len();
+            if !page.is_empty() {
+                see(std::mem::take(&mut page))?;
+            }
+            // In order: what stands behind letters that are gone now can be received.
+            if !self.desk.is_fifo() || self.handles.borrow().len() >= held {
+                self.say_what_came_later(later);
+                return Ok(seen);
             }
         }
     }
@@ -144,6 +180,15 @@ impl Letterbox for InQueue<'_> {
         let held: Vec<String> = std::mem::take(&mut *self.handles.borrow_mut()).into_values().collect();
         self.desk.give_back(&held);
         seen
+    }
+
+    fn goes_back(&self, letters: &[Found]) {
+        self.gone_back.borrow_mut().extend(letters.iter().map(|found| self.back.mark(found)));
+    }
+
+    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
+        self.goes_back(&letters);
+        self.back.put(letters, |gone| self.purge(gone))
     }
 
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
@@ -198,10 +243,14 @@ impl<'c> Back<'c> {
         outgoing.bare()
     }
 
+    /// Each letter comes back once, however often the message was one.
+    pub fn replay(&self, found: &Found) -> String {
+        format!("{}/{}/{}", self.pipeline.name, found.id, found.letter.failed_at_ms)
+    }
+
     fn returning(&self, found: &Found) -> Outgoing {
         let letter = &found.letter;
-        // Each letter comes back once, however often the message was one.
-        let replay = format!("{}/{}/{}", self.pipeline.name, found.id, letter.failed_at_ms);
+        let replay = self.replay(found);
         Outgoing {
             id: Some(letter.message_id.clone()),
             key: letter.key.clone(),

@@ -137,6 +137,16 @@ impl<'c> Back<'c> {
         Ok(self.client.get().map(|client| self.put(client, letters)).unwrap_or_default())
     }
 
+    /// Whether a message says that it came back from a letter: in a list there is no place for that.
+    pub fn names_replays(&self) -> bool {
+        matches!(self.redis.kind, RedisKind::Stream(_))
+    }
+
+    /// Each letter comes back once, however often the message was one.
+    pub fn replay(&self, found: &Found) -> String {
+        format!("{}/{}/{}", self.pipeline.name, found.id, found.letter.failed_at_ms)
+    }
+
     fn put(&self, client: &Client, letters: &[Found]) -> Vec<Result<(), String>> {
         match &self.redis.kind {
             RedisKind::Stream(stream) => {
@@ -160,8 +170,7 @@ impl<'c> Back<'c> {
             headers: letter.headers.clone(),
             body: (!letter.tombstone).then(|| letter.body.clone()),
             published_at_ms: letter.published_at_ms,
-            // Each letter comes back once, however often the message was one.
-            replays: Some(format!("{}/{}/{}", self.pipeline.name, found.id, letter.failed_at_ms)),
+            replays: Some(self.replay(found)),
         }
     }
 }

@@ -12,7 +12,7 @@ use pelton_sources::kafka::{
     KafkaProducer, KeptLetter, MOST_HEADERS, Outgoing, Part, Reader, Topics, kept_letter, partition_in,
 };
 use pelton_store::{DoneLetters, Store, StoredLetter};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Headers that a replay adds.
@@ -24,8 +24,13 @@ pub struct InTopics<'c> {
     kafka: &'c KafkaConfig,
     topics: BTreeSet<&'c str>,
     store: Store,
+    /// The ends of the topics, where they were noted before the walk.
+    ends: Cell<Option<Ends<'c>>>,
     back: back::Back<'c>,
 }
+
+/// Every topic's partitions, up to the ends they have.
+type Ends<'c> = Vec<(&'c str, Vec<Part>)>;
 
 /// Opens them. The broker is asked later.
 pub fn open<'c>(
@@ -38,7 +43,7 @@ pub fn open<'c>(
     };
     let topics = topics.topics.iter().map(|t| t.name.as_str()).collect();
     let back = back::Back::of(pipeline, &store);
-    Ok(InTopics { pipeline, kafka, topics, store, back })
+    Ok(InTopics { pipeline, kafka, topics, store, ends: Cell::default(), back })
 }
 
 /// Looks at the topics that letters go to. Asks the broker; makes nothing.
@@ -69,7 +74,7 @@ pub fn count(pipeline: &PipelineConfig, letters: &LetterTopics, store: &Store) -
         let done = done(store, &pipeline.name, &reader, topic, &parts)?;
         let of = |p: &Part| {
             unsigned(p.to - p.from).saturating_sub(done.count(
-                p.partition as u32,
+                p.partition.cast_unsigned(),
                 unsigned(p.from),
                 unsigned(p.to),
             ))
@@ -96,7 +101,7 @@ fn done(
     let done = store.letters_done(pipeline, topic)?;
     let mut anew = false;
     for part in parts {
-        let partition = part.partition as u32;
+        let partition = part.partition.cast_unsigned();
         if done.last(partition).is_some_and(|last| last >= unsigned(part.to)) {
             store.letters_anew(pipeline, topic, partition)?;
             anew = true;
@@ -109,21 +114,29 @@ fn unsigned(offset: i64) -> u64 {
     u64::try_from(offset).unwrap_or(0)
 }
 
-impl InTopics<'_> {
+impl<'c> InTopics<'c> {
     fn reader(&self) -> Result<Reader, Fail> {
         let reader = Reader::open(&self.kafka.bootstrap_servers, &self.kafka.librdkafka, PATIENCE);
         reader.map_err(|why| kafka::refused(self.pipeline, &why))
     }
 
-    /// Reads one topic to the end it has now.
+    /// All of them before the first is read: what comes back from one topic may fail into another.
+    fn ends_now(&self, reader: &Reader) -> Result<Ends<'c>, Fail> {
+        let mut all = Vec::new();
+        for topic in &self.topics {
+            all.extend(reader.all_of(topic).map_err(Fail::refused)?.map(|parts| (*topic, parts)));
+        }
+        Ok(all)
+    }
+
+    /// Reads one topic to the end it had at the start.
     fn each_of(
         &self,
         reader: &Reader,
-        topic: &str,
+        (topic, mut parts): (&str, Vec<Part>),
         which: &Which,
         see: &mut dyn FnMut(Found) -> Outcome,
     ) -> Outcome {
-        let Some(mut parts) = reader.all_of(topic).map_err(Fail::refused)? else { return Ok(()) };
         let done = done(&self.store, &self.pipeline.name, reader, topic, &parts)?;
         if let Some(id) = &which.id {
             parts = only(id, topic, &parts);
@@ -143,7 +156,7 @@ impl InTopics<'_> {
                         return true;
                     }
                 };
-                if done.contains(kept.partition as u32, unsigned(kept.offset)) {
+                if done.contains(kept.partition.cast_unsigned(), unsigned(kept.offset)) {
                     return true;
                 }
                 let found = self.found(kept);
@@ -175,7 +188,7 @@ impl InTopics<'_> {
         let mut places: BTreeMap<&str, Vec<(u32, u64)>> = BTreeMap::new();
         for found in letters {
             if let LetterId::Place { topic, partition, offset } = &found.id {
-                places.entry(topic).or_default().push((*partition as u32, unsigned(*offset)));
+                places.entry(topic).or_default().push((partition.cast_unsigned(), unsigned(*offset)));
             }
         }
         for (topic, places) in places {
@@ -205,8 +218,9 @@ impl Letterbox for InTopics<'_> {
     ) -> Result<u64, Fail> {
         let reader = self.reader()?;
         let (mut seen, mut page) = (0, Vec::new());
-        for topic in &self.topics {
-            self.each_of(&reader, topic, which, &mut |found| {
+        let noted = self.ends.take();
+        for of in noted.map_or_else(|| self.ends_now(&reader), Ok)? {
+            self.each_of(&reader, of, which, &mut |found| {
                 seen += 1;
                 page.push(found);
                 if page.len() >= limit { see(std::mem::take(&mut page)) } else { Ok(()) }
@@ -216,6 +230,11 @@ impl Letterbox for InTopics<'_> {
             see(page)?;
         }
         Ok(seen)
+    }
+
+    fn begins(&self) -> Outcome {
+        self.ends.set(Some(self.ends_now(&self.reader()?)?));
+        Ok(())
     }
 
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {

@@ -40,6 +40,7 @@ impl Group {
             max_receives: 1_000,
             initial_ms: 10,
             max_ms: 10,
+            max_delay_ms: 3_600_000,
             multiplier: 1.0,
             jitter: 0.0,
         };

@@ -12,6 +12,7 @@ mod tests;
 mod volume;
 
 use super::key::Key;
+use crate::numbers::unsigned;
 use open::Open;
 use rusqlite::Connection;
 use segment::Summary;
@@ -151,7 +152,7 @@ pub fn convert(db: &Connection) -> rusqlite::Result<()> {
             "the completed keys of an older version are filed anew, once; this takes a while where there are millions"
         );
         let mut rows = db.prepare("SELECT key, completed_at FROM older WHERE pipeline = ?1 ORDER BY id")?;
-        let mut rows = rows.query_map([pipeline], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
+        let mut rows = rows.query_map([pipeline], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
         for number in 0.. {
             let mut entries: Vec<Entry> = rows.by_ref().take(FULL).collect::<Result<_, _>>()?;
             if entries.is_empty() {

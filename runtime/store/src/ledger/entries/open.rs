@@ -2,6 +2,7 @@
 
 use super::Entry;
 use crate::ledger::key::Key;
+use crate::numbers::{signed, unsigned};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -37,7 +38,7 @@ fn each(db: &Connection, pipeline: i64, mut each: impl FnMut(i64, u64, &[Key])) 
     let mut rows = rows.query(params![rows_of(pipeline).start(), rows_of(pipeline).end()])?;
     while let Some(row) = rows.next()? {
         let (id, at): (i64, i64) = (row.get(0)?, row.get(1)?);
-        each(id, at as u64, keys_of(row.get_ref(2)?.as_blob()?));
+        each(id, unsigned(at), keys_of(row.get_ref(2)?.as_blob()?));
     }
     Ok(())
 }
@@ -71,7 +72,7 @@ impl Open {
         let sql = "SELECT completed_at, keys FROM recent WHERE id = ?1";
         let found = db.prepare_cached(sql)?.query_row([row], |row| {
             let has = keys_of(row.get_ref(1)?.as_blob()?).contains(key);
-            Ok(has.then_some(row.get::<_, i64>(0)? as u64))
+            Ok(has.then_some(unsigned(row.get(0)?)))
         });
         Ok(found.optional()?.flatten())
     }
@@ -84,7 +85,7 @@ impl Open {
         for keys in keys.chunks(ROW) {
             self.last_row += 1;
             let sql = "INSERT INTO recent(id, completed_at, keys) VALUES (?1, ?2, ?3)";
-            db.prepare_cached(sql)?.execute(params![self.last_row, now as i64, keys.as_flattened()])?;
+            db.prepare_cached(sql)?.execute(params![self.last_row, signed(now), keys.as_flattened()])?;
             self.rows.extend(keys.iter().map(|key| (*key, self.last_row)));
         }
         Ok(())

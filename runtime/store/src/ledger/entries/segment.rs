@@ -4,6 +4,7 @@
 use super::Entry;
 use super::volume::hash_of;
 use crate::ledger::key::{Key, digest};
+use crate::numbers::{signed, unsigned};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Bytes of a time, in milliseconds since the epoch.
@@ -79,15 +80,16 @@ pub fn write(db: &Connection, pipeline: i64, number: i64, entries: &[Entry]) -> 
     let sql = "INSERT INTO segments(pipeline, number, first, last, completed_at, hashes)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let (first, last) = summary.bounds;
-    let row = params![pipeline, number, first, last, summary.last_ms as i64, summary.stored_hashes()];
+    let row = params![pipeline, number, first, last, signed(summary.last_ms), summary.stored_hashes()];
     db.prepare_cached(sql)?.execute(row)?;
     Ok(summary)
 }
 
 /// Those of a pipeline, the oldest first; with each how many keys follow it, or a few more.
 pub fn each(db: &Connection, pipeline: i64, mut each: impl FnMut(Summary, usize)) -> rusqlite::Result<()> {
-    let sql = "SELECT total(length(hashes)) FROM segments WHERE pipeline = ?1";
-    let mut left = db.prepare_cached(sql)?.query_row([pipeline], |row| row.get::<_, f64>(0))? as usize;
+    let sql = "SELECT coalesce(sum(length(hashes)), 0) FROM segments WHERE pipeline = ?1";
+    let bytes = db.prepare_cached(sql)?.query_row([pipeline], |row| row.get(0)).map(unsigned)?;
+    let mut left = usize::try_from(bytes).unwrap_or(usize::MAX);
     let sql = "SELECT number, first, last, completed_at, hashes FROM segments WHERE pipeline = ?1 ORDER BY number";
     let mut rows = db.prepare_cached(sql)?;
     let mut rows = rows.query([pipeline])?;
@@ -99,7 +101,7 @@ pub fn each(db: &Connection, pipeline: i64, mut each: impl FnMut(Summary, usize)
             Some(hashes) => Summary {
                 number,
                 bounds: (row.get(1)?, row.get(2)?),
-                last_ms: row.get::<_, i64>(3)? as u64,
+                last_ms: unsigned(row.get(3)?),
                 hashes,
             },
             None => again(db, pipeline, number)?,

@@ -5,6 +5,7 @@
 
 use super::segment::Summary;
 use crate::ledger::key::Key;
+use crate::numbers::signed;
 use std::hash::{BuildHasher, RandomState};
 
 /// Filled from the front.
@@ -49,11 +50,13 @@ struct Slot {
 
 impl Slot {
     /// Nobody outside can know: who could choose keys that come together would make the table slow.
+    #[allow(clippy::cast_possible_truncation, reason = "its lowest bits are wanted")]
     fn of(hash: u32, secret: &RandomState) -> Self {
         let hash = secret.hash_one(hash);
         Self { place: hash >> 32, print: hash as u16 & PRINT }
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "it is less than `lines`")]
     fn line(&self, lines: usize) -> usize {
         ((self.place * lines as u64) >> 32) as usize
     }
@@ -73,7 +76,7 @@ impl Volume {
     }
 
     fn takes(&self, segment: &Summary) -> bool {
-        let next = self.first + self.last_ms.len() as i64;
+        let next = self.first + signed(self.last_ms.len());
         self.last_ms.len() < SEGMENTS
             && next == segment.number
             && self.keys + segment.hashes.len() <= self.room
@@ -81,7 +84,8 @@ impl Volume {
 
     fn add(&mut self, segment: &Summary, secret: &RandomState) {
         self.last_ms.push(segment.last_ms);
-        let name = (self.last_ms.len() as u16) << PRINT_BITS;
+        // There are `SEGMENTS` of them at most.
+        let name = u16::try_from(self.last_ms.len()).unwrap_or(u16::MAX) << PRINT_BITS;
         let (first, last) = segment.bounds;
         let (first, last) = (u128::from_be_bytes(first), u128::from_be_bytes(last));
         self.bounds = (self.bounds.0.min(first), self.bounds.1.max(last));
@@ -112,7 +116,7 @@ impl Volume {
             let same = line.iter().fold(false, |same, slot| same | (slot & PRINT == print));
             if same || is_full(line) {
                 let found = self.find(print, at);
-                let names = (1..=SEGMENTS as i64).rev().filter(|name| found >> name & 1 == 1);
+                let names = (1..=signed(SEGMENTS)).rev().filter(|name| found >> name & 1 == 1);
                 noted.extend(names.map(|name| (place, self.first + name - 1)));
             }
         }
@@ -165,7 +169,7 @@ impl Volumes {
 
     /// The number that the next one gets.
     pub fn next(&self) -> i64 {
-        self.all.last().map_or(0, |last| last.first + last.last_ms.len() as i64)
+        self.all.last().map_or(0, |last| last.first + signed(last.last_ms.len()))
     }
 
     /// The oldest one that is there, and when its last key was completed.
@@ -178,7 +182,7 @@ impl Volumes {
     /// The oldest one is gone.
     pub fn removed_oldest(&mut self) {
         self.oldest += 1;
-        if self.all.first().is_some_and(|v| v.first + v.last_ms.len() as i64 == self.oldest) {
+        if self.all.first().is_some_and(|v| v.first + signed(v.last_ms.len()) == self.oldest) {
             self.all.remove(0);
             self.oldest = self.all.first().map_or(self.oldest, |next| next.first);
         }
