@@ -19,6 +19,9 @@ const ASK: Duration = Duration::from_secs(10);
 /// Between two looks for topics that are missing, or have too few partitions.
 const AGAIN: Duration = Duration::from_secs(10);
 
+/// Trouble that is not seen again for so long is over, or another worker's: each letter is tried again sooner.
+const OLD: Duration = Duration::from_secs(180);
+
 /// Where the letters of a pipeline go.
 #[derive(Debug, Clone)]
 pub struct LetterOptions {
@@ -48,8 +51,8 @@ pub struct KafkaLetters {
     trouble: Arc<Trouble>,
 }
 
-/// Why letters are not written now, in words.
-type Trouble = Mutex<Option<String>>;
+/// Why letters are not written now, in words; and when that was seen.
+type Trouble = Mutex<Option<(Instant, String)>>;
 
 struct Job {
     letters: Vec<Letter>,
@@ -100,7 +103,8 @@ impl DeadLetters for KafkaLetters {
     }
 
     fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().filter(|(seen, _)| seen.elapsed() < OLD).map(|(_, words)| words.clone())
     }
 }
 
@@ -168,7 +172,7 @@ impl Postman {
 
     /// What `pelton status` says of the letters.
     fn show(&self, trouble: Option<String>) {
-        let words = trouble.map(|why| format!("dead letters cannot be written: {why}"));
+        let words = trouble.map(|why| (Instant::now(), format!("dead letters cannot be written: {why}")));
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = words;
     }
 

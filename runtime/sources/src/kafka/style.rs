@@ -49,7 +49,7 @@ impl HeaderStyle {
             Self::None => Vec::new(),
         };
         let added = added.into_iter().map(|(name, value)| Header::new(name, value));
-        own(&item.message.headers).into_iter().chain(added).collect()
+        of_no_letter(&item.message.headers).into_iter().chain(added).collect()
     }
 }
 
@@ -91,19 +91,29 @@ fn connect(pipeline: &str, item: &Letter) -> Vec<(String, Vec<u8>)> {
     .into()
 }
 
-/// The headers that the record had before it was a letter, of whatever style.
+/// The headers that the record had before it was a letter, of whatever style. Those of other tools in a letter
+/// of ours are the message's: it may have been a letter of theirs.
 pub fn own(headers: &[Header]) -> Vec<Header> {
-    let of_letter = |name: &str| name.starts_with(SPRING) || name.starts_with(CONNECT);
-    letter::own(headers).filter(|h| !of_letter(&h.name)).collect()
+    if is_ours(headers) { letter::own(headers).collect() } else { of_no_letter(headers) }
+}
+
+fn of_no_letter(headers: &[Header]) -> Vec<Header> {
+    let of_others = |name: &str| name.starts_with(SPRING) || name.starts_with(CONNECT);
+    letter::own(headers).filter(|h| !of_others(&h.name)).collect()
+}
+
+/// Whether they say in our words what happened. The time alone may be in a letter of any style.
+fn is_ours(headers: &[Header]) -> bool {
+    headers.iter().any(|h| h.name.starts_with(letter::PREFIX) && h.name != PUBLISHED_AT)
 }
 
 /// What the headers of a letter's record say, of whatever style and tool.
 pub fn note(headers: &[Header]) -> Note {
-    let has = |prefix: &str| headers.iter().any(|h| h.name.starts_with(prefix) && h.name != PUBLISHED_AT);
+    let has = |prefix: &str| headers.iter().any(|h| h.name.starts_with(prefix));
     let ours = letter::note(headers);
     // A letter of any style has its message's time in our header, where its topic did not take that.
     let published_at_ms = ours.published_at_ms;
-    let note = if has(letter::PREFIX) {
+    let note = if is_ours(headers) {
         ours
     } else if has(SPRING) {
         note_of_spring(headers)
@@ -208,6 +218,33 @@ mod tests {
         }
         let headers = HeaderStyle::None.headers("p", "g", &letter(), 9);
         assert_eq!((headers, note(&[])), (letter().message.headers.clone(), Note::default()));
+    }
+
+    #[test]
+    fn what_was_a_letter_of_another_tool_before_keeps_what_that_said() {
+        let mut letter = letter();
+        let mut message = (*letter.message).clone();
+        message.headers.push(Header::new("kafka_dlt-original-topic", "long ago"));
+        letter.message = Arc::new(message);
+        let headers = HeaderStyle::Pelton.headers("p", "g", &letter, 9);
+        assert_eq!(
+            (own(&headers), note(&headers).origin.as_str()),
+            (letter.message.headers.clone(), "or/ders")
+        );
+    }
+
+    #[test]
+    fn a_time_in_our_header_makes_no_letter_of_ours() {
+        for style in [HeaderStyle::Spring, HeaderStyle::Connect, HeaderStyle::None] {
+            let mut headers = style.headers("p", "g", &letter(), 9);
+            headers.push(Header::new(PUBLISHED_AT, "7"));
+            let cause = if style == HeaderStyle::None { "" } else { "retries-exhausted" };
+            assert_eq!(
+                (note(&headers).cause.as_str(), own(&headers)),
+                (cause, letter().message.headers.clone())
+            );
+            assert!(note(&headers).published_at_ms.is_some(), "{style:?}");
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Topics {
         let own = number(&settings, "max.message.bytes");
         if let Some((largest, own)) = largest.zip(own).filter(|(largest, own)| own < largest) {
             warnings.push(format!(
-                "the topic `{name}` takes {own} bytes, and `{}` has records of up to {largest}: one that is larger and fails blocks its partition. Raise `max.message.bytes`", topic.origin
+                "the topic `{name}` takes {own} bytes, and `{}` has records of up to {largest}: the letter of one that is larger, even compressed, is kept in data_dir. Raise `max.message.bytes`", topic.origin
             ));
         }
         warnings
