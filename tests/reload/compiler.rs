@@ -38,7 +38,7 @@ fn kill_the_compiler(worker: &Worker) {
     let pid = until("a compiler runs", || compiler(worker.pid));
     kill_process(pid, Signal::KILL).expect("it runs");
     worker.log.wait("that is said", |line: &Line| {
-        line.says("ended by signal 9") && line.says("the running version goes on, and it is tried again")
+        line.says("ended by signal 9") && line.says("running version goes on, and it is tried again")
     });
 }
 
@@ -59,6 +59,18 @@ fn a_version_whose_compiler_was_killed_is_taken_all_the_same() {
     let worker = site.worker().ready();
     assert_ne!(in_use(&site), before);
     assert_eq!(taken_by(&site, &worker.log, 2), 2);
+    worker.stop();
+}
+
+#[test]
+fn what_is_tried_out_after_a_start_is_tried_again() {
+    let rollout = "canary = 0.4\njudge_after = \"30 messages\"";
+    let site = site("", &[("handler", "reload = \"manual\""), ("handler.rollout", rollout)]);
+    site.until_empty();
+    std::fs::write(component(&site), unheard_of(&site, 1)).expect("it is written");
+    let worker = site.worker();
+    kill_the_compiler(&worker);
+    worker.log.wait("it is tried out", |line| line.says("a new version is tried out"));
     worker.stop();
 }
 

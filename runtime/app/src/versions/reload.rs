@@ -12,9 +12,11 @@ use crate::commands::run;
 use crate::config::{self, Config, PipelineConfig, Reload};
 use pelton_core::ports::Handler;
 use pelton_engine::Change;
-use pelton_host::digest;
+use pelton_host::{Cause, digest};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 /// What a reload has done, in words, for each pipeline that it touched.
 pub type Done = Vec<String>;
@@ -219,7 +221,7 @@ async fn handler(served: &Arc<Served>, live: &Arc<Live>, new: PipelineConfig) ->
     let now = Arc::new(live.with(new));
     served.replace(now.clone());
     let deployed = match (moved, limits) {
-        (true, _) => deploy_file(served, &now, limits).await.map(|_| ()),
+        (true, _) => deploy_file(served, &now, limits).await.map(|_| ()).map_err(|refused| refused.why),
         (false, true) => deploy_again(served, &now).await,
         (false, false) => return Ok(format!("{name}: what is to come of a new version has changed")),
     };
@@ -244,15 +246,39 @@ async fn look(served: &Arc<Served>, live: &Arc<Live>) -> Result<Option<String>, 
 /// Tries out, after a start, what the configuration names and nobody has looked at yet: with a rollout a start goes on
 /// with the version that was in use, and only files are watched.
 pub async fn try_configured(served: Arc<Served>) {
+    // Ended when this is.
+    let mut trying = JoinSet::new();
     for live in served.pipelines() {
         let handler = &live.pipeline.handler;
         let watched = handler.reload == Reload::Watch && fetch::watched(&handler.component).is_some();
         if handler.rollout.is_none() || watched {
             continue;
         }
-        if let Err(why) = look(&served, &live).await {
-            tracing::warn!("{why}");
+        trying.spawn(try_until_settled(served.clone(), live));
+    }
+    while trying.join_next().await.is_some() {}
+}
+
+/// Tries a configured component until it is taken, or refused for what it is, or its pipeline has ended. What stands
+/// in the way is said once.
+async fn try_until_settled(served: Arc<Served>, begun: Arc<Live>) {
+    const LONGEST: Duration = Duration::from_secs(600);
+    let name = &begun.pipeline.name;
+    let (mut wait, mut said) = (Duration::from_secs(1), false);
+    let same = |live: &Arc<Live>| Arc::ptr_eq(&live.generations, &begun.generations);
+    while let Some(live) = served.find(name).filter(same) {
+        let Err(refused) = deploy_file(&served, &live, false).await else { return };
+        let again = refused.cause == Cause::Moment;
+        if !(again && said) {
+            let then = if again { ", and it is tried again" } else { "" };
+            tracing::warn!("{name}: {refused}; its running version goes on{then}");
         }
+        if !again {
+            return;
+        }
+        said = true;
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST);
     }
 }
 
@@ -261,7 +287,7 @@ async fn deploy_file(
     served: &Arc<Served>,
     live: &Arc<Live>,
     again: bool,
-) -> Result<Option<Deployed>, String> {
+) -> Result<Option<Deployed>, Refused> {
     let shown = live.pipeline.handler.component.to_string();
     let (of, max) = (live.clone(), served.config().max_component_bytes);
     let fetch = move || {
@@ -280,7 +306,7 @@ async fn deploy_file(
     if deployed.as_ref().err().is_none_or(Refused::is_verdict) {
         note_seen(live, found, pin).await;
     }
-    deployed.map(Some).map_err(|why| format!("{shown} {why}"))
+    deployed.map(Some).map_err(|refused| Refused { why: format!("{shown} {refused}"), ..refused })
 }
 
 /// The version in use, with limits that have changed.
