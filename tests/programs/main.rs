@@ -28,6 +28,10 @@ fn program(name: &str) -> PathBuf {
 fn invoke(name: &str, words: &[&str], body: &[u8]) -> (i32, Value) {
     let mut command = Command::new(pelton());
     command.arg("invoke").arg(program(name)).args(words).arg("--json").env_remove("PELTON_CONFIG");
+    if body.is_empty() {
+        // Nothing on standard input is taken for an oversight.
+        command.args(["--body", ""]);
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("pelton can be started");
     let mut input = child.stdin.take().expect("it is piped");
