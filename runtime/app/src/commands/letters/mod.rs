@@ -143,8 +143,10 @@ impl Letterbox for Both<'_> {
         if matches!(which.id, Some(LetterId::Number(_))) {
             return self.here.each(which, limit, see);
         }
-        self.there.begins()?;
+        // What is here is met also when the broker cannot be asked.
+        let begun = self.there.begins();
         let here = self.here.each(which, limit, see)?;
+        begun?;
         Ok(here + self.there.each(which, limit, see)?)
     }
 
