@@ -8,6 +8,7 @@ mod bench;
 mod books;
 mod crash;
 mod elsewhere;
+mod hostile;
 mod hosts;
 mod letters;
 mod limits;
