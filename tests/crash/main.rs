@@ -10,6 +10,7 @@ mod crash_loop;
 mod disk;
 mod lanes;
 mod owners;
+mod panics;
 mod points;
 mod random;
 mod signals;

@@ -9,6 +9,7 @@ mod hostile;
 mod letters;
 mod network;
 mod offsets;
+mod panics;
 mod rebalance;
 mod refused;
 mod replay;

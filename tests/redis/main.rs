@@ -8,6 +8,7 @@ mod hostile;
 mod letters;
 mod lost;
 mod outage;
+mod panics;
 mod received;
 mod replay;
 mod takeover;

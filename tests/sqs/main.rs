@@ -13,6 +13,7 @@ mod hosts;
 mod letters;
 mod limits;
 mod network;
+mod panics;
 mod received;
 mod receives;
 mod redrive;

@@ -19,6 +19,7 @@ pub mod kafka_secure;
 pub mod kafka_wire;
 pub mod log;
 pub mod memory;
+pub mod panics;
 pub mod proxy;
 pub mod redis;
 pub mod registry;

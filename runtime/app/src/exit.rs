@@ -84,10 +84,14 @@ pub fn report(fail: &Fail) -> u8 {
     fail.code
 }
 
-/// Whatever panics ends the process: a worker that has lost a task must not seem alive. Messages in
-/// work come back at the next start. Whether anybody reads of it changes nothing.
+/// What panics ends the process, unless it is of one pipeline alone, which then ends (see `pelton_core::contain`): a
+/// worker that has lost a task must not seem alive. Messages in work come back at the next start. Whether anybody reads
+/// of it changes nothing.
 pub fn on_panic() {
     std::panic::set_hook(Box::new(|panic| {
+        if pelton_core::contain::note(panic.location().map(ToString::to_string)) {
+            return;
+        }
         output::last_words(&panicked(panic));
         end_now(i32::from(INTERNAL));
     }));

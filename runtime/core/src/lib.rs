@@ -5,6 +5,7 @@
 //! of brokers, databases, WebAssembly, threads or clocks: time comes in as an argument, and so
 //! does every random number. Nothing here can fail; enums say all there is to say.
 
+pub mod contain;
 pub mod delivery;
 pub mod header;
 pub mod lanes;
@@ -21,6 +22,7 @@ pub mod shown;
 pub mod sizing;
 pub mod watermark;
 
+pub use contain::Panicked;
 pub use header::Header;
 pub use message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
 pub use outcome::{Cause, Failure, FaultKind, Letter, Outcome};

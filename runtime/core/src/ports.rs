@@ -4,6 +4,7 @@
 //! blocks the calling thread: an adapter that must block does so on a thread of its own. A future
 //! that is dropped may or may not have had its effect; callers treat it as unknown.
 
+use crate::contain::Panicked;
 use crate::message::{Delivery, Identity, Lane, Message, Receipt};
 use crate::outcome::{Letter, Outcome};
 use std::future::Future;
@@ -18,7 +19,8 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub enum Class {
     /// May work later: disk full, broker away. Retried with backoff; nothing is settled.
     Transient,
-    /// Cannot work again in this process (a failed sync, a corrupt file): the worker stops.
+    /// Cannot work again in this process. Of the store (a failed sync, a corrupt file) the worker stops, since all
+    /// pipelines need it; of a broker's source its pipeline.
     Permanent,
     /// The lease or the claim is no longer ours: nothing is settled, nothing is retried.
     Lost,
@@ -127,6 +129,12 @@ pub trait Source: Send + Sync {
 
     /// Waits until partitions are taken back. Sources that take nothing back wait for ever.
     fn revoked(&self) -> Later<'_, Revocation> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Waits until something that runs for it, beside the calls of this port, has panicked: a thread, a task. What
+    /// it says then is all there will be, and its pipeline ends. Sources that have nothing of the kind wait for ever.
+    fn panicked(&self) -> Later<'_, Panicked> {
         Box::pin(std::future::pending())
     }
 
@@ -244,6 +252,11 @@ pub trait DeadLetters: Send + Sync {
     /// Writes letters. Each is durable when its result is `Ok`; before that its original stays.
     /// Ends the claim, frees the key, and (with `settle`) removes the original in one transaction.
     fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>>;
+
+    /// Waits until a thread of it has panicked, as with a source.
+    fn panicked(&self) -> Later<'_, Panicked> {
+        Box::pin(std::future::pending())
+    }
 
     /// What it has counted so far, as a source does.
     fn counted(&self) -> Counted {

@@ -4,12 +4,15 @@ use crate::dedup::{DedupKey, Digest};
 use crate::perform::{Arrival, Performer};
 use crate::stats::PipelineStats;
 use crate::worker::{Control, Phase};
-use pelton_core::RetryPolicy;
+use pelton_core::contain::{Panicked, contained};
 use pelton_core::pipeline::{Command, Input, Pipeline, Rules};
+use pelton_core::points;
 use pelton_core::ports::{DeadLetters, Handler, Ledger, Source};
+use pelton_core::{RetryPolicy, Time};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
 
 /// How often `--until-empty` looks again while nothing can be received yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -55,11 +58,34 @@ pub struct Ports {
     pub handler: Arc<dyn Handler>,
 }
 
-/// A port said that nothing can be promised any more; its log says why.
+/// A pipeline that has ended though nobody told it to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
-    /// The pipeline that met it.
+    /// Its name.
     pub pipeline: Arc<str>,
+    /// What it met.
+    pub why: Why,
+}
+
+/// Why a pipeline ends though nobody tells it to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// The store can promise nothing any more; its log says why. No pipeline can go on.
+    Store,
+    /// Its source cannot go on in this process; the log says why. The other pipelines go on.
+    Source,
+    /// Something of it has panicked. The other pipelines go on.
+    Panicked(Panicked),
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store => f.write_str("its store failed: the last error in the log says why"),
+            Self::Source => f.write_str("its source cannot go on: the last error in the log says why"),
+            Self::Panicked(panicked) => panicked.fmt(f),
+        }
+    }
 }
 
 pub(crate) struct Driver {
@@ -81,13 +107,8 @@ pub(crate) struct Driver {
     duplicates: u64,
     /// The longest wait there is, in milliseconds, until it was said that a handler asked for more.
     longest_wait_ms: Option<u64>,
-}
-
-/// Whether the task goes on.
-enum Next {
-    Continue,
-    Done,
-    Stopped,
+    /// Why it ends, if nobody told it to.
+    why: Option<Why>,
 }
 
 /// Said once: a handler that does it does it again and again, and the status counts them.
@@ -149,27 +170,30 @@ impl Driver {
             look_again: None,
             duplicates: 0,
             longest_wait_ms: Some(spec.retry.max_delay_ms),
+            why: None,
         }
     }
 
     /// Runs until drained, emptied or stopped. What is not settled then is the broker's again.
     pub async fn run(mut self) -> Result<(), Stopped> {
-        let revocations = self.performer.heed_revocations();
-        let ended = self.work().await;
-        revocations.abort();
+        let heeding = [self.performer.heed_revocations(), self.performer.heed_panics()];
+        if let Err(panicked) = contained(self.work()).await {
+            // Nobody is there any more to hear what becomes of what runs.
+            self.ends(Why::Panicked(panicked.at("the pipeline's own task")));
+            self.performer.ports.handler.interrupt();
+        }
+        heeding.iter().for_each(AbortHandle::abort);
         // After a failure, too: others take over at once what this one gives back.
-        self.performer.ports.source.close().await;
-        ended
+        if let Err(panicked) = contained(async { self.performer.ports.source.close().await }).await {
+            self.ends(Why::Panicked(panicked.at("closing the source")));
+        }
+        let pipeline = self.name.clone();
+        self.why.take().map_or(Ok(()), |why| Err(Stopped { pipeline, why }))
     }
 
-    async fn work(&mut self) -> Result<(), Stopped> {
+    async fn work(&mut self) {
         let mut arrived = Vec::with_capacity(64);
-        loop {
-            match self.turn() {
-                Next::Continue => {}
-                Next::Done => return Ok(()),
-                Next::Stopped => return Err(Stopped { pipeline: self.name.clone() }),
-            }
+        while self.turn() {
             self.wait(&mut arrived).await;
             let now = self.performer.now();
             for arrival in arrived.drain(..) {
@@ -178,13 +202,46 @@ impl Driver {
         }
     }
 
-    /// One step of the core, and what it asks for.
-    fn turn(&mut self) -> Next {
+    /// It ends though nobody told it to: the first reason is the one that is told.
+    fn ends(&mut self, why: Why) {
+        let name = &self.name;
+        match &why {
+            Why::Store => {}
+            Why::Source => {
+                tracing::error!(pipeline = %name, "this pipeline ends, and the others go on: {why}")
+            }
+            Why::Panicked(_) => tracing::error!(
+                pipeline = %name,
+                "this pipeline ends, and the others go on: {why}. Please report it. Nothing that was confirmed is lost; \
+                 `pelton reload {name}` begins it again, and so does a restart"
+            ),
+        }
+        self.stats.stop(&why);
+        self.why.get_or_insert(why);
+    }
+
+    /// The same, in order: what runs is finished, and the rest handed back.
+    fn ends_in_order(&mut self, now: Time, why: Why) {
+        // Every call of a source that cannot go on says so.
+        if self.why.is_none() || why != Why::Source {
+            self.ends(why);
+        }
+        if !self.draining {
+            self.drain(now);
+        }
+    }
+
+    /// One step of the core, and what it asks for; false when this was the last.
+    fn turn(&mut self) -> bool {
+        points::reach("driver-turn");
         self.heed_control();
         let now = self.performer.now();
         for command in self.pipeline.flush(now) {
             match command {
-                Command::Stop => return Next::Stopped,
+                Command::Stop => {
+                    self.ends(Why::Store);
+                    return false;
+                }
                 Command::GiveSuspectTurn => self.turn = None,
                 other => self.performer.start(other),
             }
@@ -192,13 +249,13 @@ impl Driver {
         self.count();
         let idle = self.pipeline.is_idle();
         if idle && self.draining || self.is_abandoned() {
-            return Next::Done;
+            return false;
         }
         if idle && self.control.until_empty && !self.asked_unsettled && self.may_look() {
             self.asked_unsettled = true;
             self.performer.ask_unsettled();
         }
-        Next::Continue
+        true
     }
 
     fn count(&mut self) {
@@ -230,7 +287,7 @@ impl Driver {
         self.look_again.is_none_or(|at| at <= Instant::now())
     }
 
-    fn take_in(&mut self, now: pelton_core::Time, arrival: Arrival) {
+    fn take_in(&mut self, now: Time, arrival: Arrival) {
         match arrival {
             Arrival::Input(input) => {
                 // Something was settled: the source may be empty now.
@@ -243,6 +300,8 @@ impl Driver {
                 // Who asked may have gone.
                 drop(answer.send(self.pipeline.blocking(now)));
             }
+            Arrival::Panicked(panicked) => self.ends_in_order(now, Why::Panicked(panicked)),
+            Arrival::SourceEnded => self.ends_in_order(now, Why::Source),
             Arrival::Turn(permit) => {
                 self.turn = Some(permit);
                 self.pipeline.apply(now, Input::SuspectTurn);
@@ -272,7 +331,7 @@ impl Driver {
         }
     }
 
-    fn drain(&mut self, now: pelton_core::Time) {
+    fn drain(&mut self, now: Time) {
         self.draining = true;
         self.deadline = Some(Instant::now() + self.control.shutdown_timeout);
         self.pipeline.apply(now, Input::Drain);

@@ -18,7 +18,7 @@ mod stats;
 mod worker;
 
 pub use dedup::{DedupKey, Digest};
-pub use driver::{PipelineSpec, Ports, Stopped};
+pub use driver::{PipelineSpec, Ports, Stopped, Why};
 pub use generations::{Canary, Compared, GenerationStats, Generations, Kind, Numbers, Role};
 pub use key::Key;
 pub use stats::{PipelineStats, Snapshot};

@@ -2,10 +2,12 @@
 
 use crate::dedup::{DedupKey, Digest};
 use crate::driver::Ports;
-use pelton_core::Time;
+use pelton_core::contain::{Panicked, contained};
 use pelton_core::pipeline::{Blocking, Command, Input};
 use pelton_core::points;
-use pelton_core::ports::{Class, Revocation};
+use pelton_core::ports::{Class, Revocation, Settle};
+use pelton_core::{Receipt, Time};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -21,6 +23,10 @@ pub enum Arrival {
     Unsettled(Option<u64>),
     /// Somebody wants to know what the watermarks wait for.
     Look(oneshot::Sender<Vec<Blocking>>),
+    /// Something that runs for this pipeline has panicked.
+    Panicked(Panicked),
+    /// The source has said that it cannot go on in this process; its log says why.
+    SourceEnded,
 }
 
 /// Everything a command needs. Cheap to clone.
@@ -36,42 +42,95 @@ pub struct Performer {
 }
 
 impl Performer {
-    /// Starts a command. `GiveSuspectTurn` and `Stop` are the driver's own.
+    /// Starts a command. `GiveSuspectTurn` and `Stop` are the driver's own. What panics is answered as if nothing of
+    /// it were ours any more: what became of it nobody knows, and it comes again.
     pub fn start(&self, command: Command) {
         let me = self.clone();
         match command {
-            Command::Receive { max, max_bytes } => spawn(async move { me.receive(max, max_bytes).await }),
-            Command::Claim { chunk, items, alone } => spawn(async move {
-                let verdicts = me.ports.ledger.claim(items, alone).await;
-                me.answer(Input::Claimed { chunk, verdicts });
-            }),
-            Command::Handle { chunk, work } => spawn(async move { me.handle(chunk, work).await }),
-            Command::Complete { batch, items } => spawn(async move {
-                let results = me.ports.ledger.complete(items).await;
-                me.stored(batch, results);
-            }),
-            Command::Release { batch, items } => spawn(async move {
-                let results = me.ports.ledger.release(items).await;
-                me.stored(batch, results);
-            }),
-            Command::Publish { batch, items } => spawn(async move {
-                let results = me.ports.letters.publish(items).await;
-                me.stored(batch, results);
-            }),
-            Command::Settle { batch, items } => spawn(async move {
-                let results = me.ports.source.settle(items).await;
-                points::reach("settled");
-                me.answer(Input::Settled { batch, results });
-            }),
-            Command::Extend { batch, items } => spawn(async move { me.extend(batch, items).await }),
-            Command::TakeSuspectTurn => spawn(async move {
+            Command::Receive { max, max_bytes } => {
+                let lost = || Input::Received(Err(Class::Transient));
+                self.spawn("receiving", lost, async move { me.receive(max, max_bytes).await });
+            }
+            Command::Claim { chunk, items, alone } => {
+                let lost = move || Input::Claimed { chunk, verdicts: Err(Class::Transient) };
+                self.spawn("claiming", lost, async move {
+                    let verdicts = me.ports.ledger.claim(items, alone).await;
+                    me.answer(Input::Claimed { chunk, verdicts });
+                });
+            }
+            Command::Handle { chunk, work } => {
+                let lost = move || Input::Finished { chunk, micros: 0 };
+                self.spawn("handling", lost, async move { me.handle(chunk, work).await });
+            }
+            Command::Complete { batch, items } => {
+                self.spawn("completing", none_stored(batch, items.len()), async move {
+                    let results = me.ports.ledger.complete(items).await;
+                    me.stored(batch, results);
+                });
+            }
+            Command::Release { batch, items } => {
+                self.spawn("releasing", none_stored(batch, items.len()), async move {
+                    let results = me.ports.ledger.release(items).await;
+                    me.stored(batch, results);
+                });
+            }
+            Command::Publish { batch, items } => {
+                self.spawn("writing dead letters", none_stored(batch, items.len()), async move {
+                    let results = me.ports.letters.publish(items).await;
+                    me.stored(batch, results);
+                });
+            }
+            Command::Settle { batch, items } => {
+                let count = items.len();
+                let lost = move || Input::Settled { batch, results: vec![Err(Class::Lost); count] };
+                self.spawn("settling", lost, async move { me.settle(batch, items).await });
+            }
+            Command::Extend { batch, items } => {
+                let count = items.len();
+                let lost = move || Input::Extended { batch, results: vec![Err(Class::Lost); count] };
+                self.spawn("extending leases", lost, async move { me.extend(batch, items).await });
+            }
+            Command::TakeSuspectTurn => drop(tokio::spawn(async move {
                 if let Ok(permit) = me.suspects.clone().acquire_owned().await {
                     me.send(Arrival::Turn(permit));
                 }
-            }),
+            })),
             Command::LetGo { partitions } => me.ports.source.let_go(partitions),
             Command::GiveSuspectTurn | Command::Stop => {}
         }
+    }
+
+    /// Does what is asked of a port. When that panics the pipeline is told, and has the answer `lost`.
+    fn spawn(
+        &self,
+        doing: &'static str,
+        lost: impl FnOnce() -> Input + Send + 'static,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let me = self.clone();
+        drop(tokio::spawn(async move {
+            if let Err(panicked) = contained(work).await {
+                me.send(Arrival::Panicked(panicked.at(doing)));
+                me.answer(lost());
+            }
+        }));
+    }
+
+    /// Hears of what panics beside the calls of the ports, until it is aborted.
+    pub fn heed_panics(&self) -> AbortHandle {
+        let me = self.clone();
+        let heed = async move {
+            let heard = contained(async {
+                let (source, letters) = (me.ports.source.clone(), me.ports.letters.clone());
+                tokio::select! {
+                    panicked = source.panicked() => panicked,
+                    panicked = letters.panicked() => panicked,
+                }
+            });
+            let (Ok(panicked) | Err(panicked)) = heard.await;
+            me.send(Arrival::Panicked(panicked));
+        };
+        tokio::spawn(heed).abort_handle()
     }
 
     /// Tells the pipeline of the partitions that its source takes back, until it is aborted. This is a task
@@ -79,25 +138,33 @@ impl Performer {
     pub fn heed_revocations(&self) -> AbortHandle {
         let me = self.clone();
         let heed = async move {
-            loop {
-                let Revocation { partitions, lost } = me.ports.source.revoked().await;
-                me.answer(Input::Revoked { partitions, lost });
-            }
+            let Err(panicked) = contained(me.tell_revocations()).await;
+            me.send(Arrival::Panicked(panicked.at("hearing of revocations")));
         };
         tokio::spawn(heed).abort_handle()
+    }
+
+    async fn tell_revocations(&self) -> Infallible {
+        loop {
+            let Revocation { partitions, lost } = self.ports.source.revoked().await;
+            self.answer(Input::Revoked { partitions, lost });
+        }
     }
 
     /// Asks what is left in the source.
     pub fn ask_unsettled(&self) {
         let me = self.clone();
-        spawn(async move {
-            let lag = me.ports.source.lag().await;
-            me.send(Arrival::Unsettled(lag.ok().map(|l| l.unsettled)));
-        });
+        drop(tokio::spawn(async move {
+            let told = contained(async { me.ports.source.lag().await }).await;
+            match told {
+                Ok(lag) => me.send(Arrival::Unsettled(lag.ok().map(|l| l.unsettled))),
+                Err(panicked) => me.send(Arrival::Panicked(panicked.at("asking how much is left"))),
+            }
+        }));
     }
 
     async fn receive(&self, max: usize, max_bytes: usize) {
-        let answer = self.ports.source.receive(max, max_bytes).await;
+        let answer = self.ports.source.receive(max, max_bytes).await.map_err(|class| self.of_source(class));
         let now = self.now();
         points::reach("received");
         let known = answer.map(|deliveries| {
@@ -109,6 +176,26 @@ impl Performer {
             deliveries.into_iter().map(pair).collect()
         });
         self.answer(Input::Received(known));
+    }
+
+    async fn settle(&self, batch: u64, items: Vec<(Receipt, Settle)>) {
+        let mut results = self.ports.source.settle(items).await;
+        results
+            .iter_mut()
+            .filter_map(|result| result.as_mut().err())
+            .for_each(|class| *class = self.of_source(*class));
+        points::reach("settled");
+        self.answer(Input::Settled { batch, results });
+    }
+
+    /// A broker's source that cannot go on ends its pipeline in order. Where it shares the ledger's database it is all
+    /// the pipelines that cannot.
+    fn of_source(&self, class: Class) -> Class {
+        if class != Class::Permanent || self.ports.source.capabilities().shares_ledger {
+            return class;
+        }
+        self.send(Arrival::SourceEnded);
+        Class::Transient
     }
 
     async fn handle(&self, chunk: u64, work: Vec<pelton_core::ports::Work>) {
@@ -124,7 +211,7 @@ impl Performer {
     }
 
     /// A lease runs from before the call, so that ours never seems longer than the broker's.
-    async fn extend(&self, batch: u64, items: Vec<pelton_core::Receipt>) {
+    async fn extend(&self, batch: u64, items: Vec<Receipt>) {
         let lease_ms = self.ports.source.capabilities().lease_ms.unwrap_or(0);
         let until = self.now().plus(lease_ms);
         let results = self.ports.source.extend(items).await;
@@ -154,6 +241,7 @@ impl Performer {
     }
 }
 
-fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-    drop(tokio::spawn(future));
+/// The answer to a batch of the store that nobody answers.
+fn none_stored(batch: u64, count: usize) -> impl FnOnce() -> Input + Send + 'static {
+    move || Input::Stored { batch, results: vec![Err(Class::Lost); count] }
 }

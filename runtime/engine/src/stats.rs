@@ -1,5 +1,6 @@
 //! Numbers of a running pipeline, for the live line and the log.
 
+use crate::driver::Why;
 use crate::perform::Arrival;
 use pelton_core::pipeline::{Blocking, Counts};
 use std::sync::OnceLock;
@@ -16,6 +17,7 @@ pub struct PipelineStats {
     waits_cut: AtomicU64,
     in_flight: AtomicU64,
     task: OnceLock<mpsc::UnboundedSender<Arrival>>,
+    stopped: OnceLock<String>,
 }
 
 /// The numbers at one moment, since the start of this worker.
@@ -48,6 +50,17 @@ impl PipelineStats {
     pub(crate) fn attach(&self, task: mpsc::UnboundedSender<Arrival>) {
         // A pipeline has one task.
         drop(self.task.set(task));
+    }
+
+    pub(crate) fn stop(&self, why: &Why) {
+        // The first reason is the one that counts.
+        self.stopped.set(why.to_string()).unwrap_or_default();
+    }
+
+    /// Why the pipeline has ended, or ends, though nobody told it to; none while all is well.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.get().map(String::as_str)
     }
 
     /// What the watermarks of its partitions wait for; none once its task has ended.

@@ -1,6 +1,6 @@
 //! All pipelines of one worker, from their start to the end of the drain; some may come and go meanwhile.
 
-use crate::driver::{Driver, PipelineSpec, Ports, Stopped};
+use crate::driver::{Driver, PipelineSpec, Ports, Stopped, Why};
 use crate::stats::PipelineStats;
 use pelton_core::retry::scatter;
 use std::collections::HashMap;
@@ -43,11 +43,12 @@ pub enum Change {
 /// Where changes come from.
 pub type Changes = mpsc::UnboundedReceiver<Change>;
 
-/// Runs pipelines until all have ended: drained, or emptied with `until_empty`. When one has to
-/// stop, the others are drained too, and the first reason is returned.
+/// Runs pipelines until all have ended: drained, emptied with `until_empty`, or stopped by a fault of their own,
+/// which leaves the others as they are. When the store fails, which all of them need, the others are drained too.
+/// Those that nobody has told to end are returned, the first one first.
 ///
 /// `random` seeds the jitter of retries; the caller draws it.
-pub async fn run(pipelines: Vec<Job>, control: Control, random: u64) -> Result<(), Stopped> {
+pub async fn run(pipelines: Vec<Job>, control: Control, random: u64) -> Result<(), Vec<Stopped>> {
     let (_, none) = mpsc::unbounded_channel();
     run_changing(pipelines, none, control, random).await
 }
@@ -58,7 +59,7 @@ pub async fn run_changing(
     mut changes: Changes,
     control: Control,
     random: u64,
-) -> Result<(), Stopped> {
+) -> Result<(), Vec<Stopped>> {
     let mut phase = control.phase.clone();
     let mut all = Running {
         random,
@@ -71,20 +72,24 @@ pub async fn run_changing(
         removed: HashMap::new(),
     };
     pipelines.into_iter().for_each(|job| all.start(job));
-    let mut outcome = Ok(());
+    let mut stopped = Vec::new();
     loop {
-        if all.tasks.is_empty() && (all.ending || changes.is_closed()) {
-            return outcome;
+        // With none left that runs, a worker that goes on would seem alive.
+        if all.tasks.is_empty() && (all.ending || changes.is_closed() || !stopped.is_empty()) {
+            return if stopped.is_empty() { Ok(()) } else { Err(stopped) };
         }
         tokio::select! {
             Some(ended) = all.tasks.join_next() => match ended {
                 Ok((name, ended)) => {
                     all.ended(&name);
-                    if let Err(stopped) = ended {
-                        all.drain();
-                        outcome = outcome.and(Err(stopped));
+                    if let Err(why) = ended {
+                        if why.why == Why::Store {
+                            all.drain();
+                        }
+                        stopped.push(why);
                     }
                 }
+                // Its task contains its own panics: this is what is left, such as a destructor's.
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             },
             Some(change) = changes.recv() => all.change(change),

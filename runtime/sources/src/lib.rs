@@ -17,6 +17,9 @@ pub mod sqs;
 #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 mod fate;
 
+#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
+mod fuse;
+
 #[cfg(any(feature = "redis", feature = "sqs"))]
 mod pace;
 

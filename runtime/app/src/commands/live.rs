@@ -6,6 +6,7 @@ use crate::config::{Config, PipelineConfig};
 use crate::versions::catalog::Catalog;
 use crate::versions::deploy::Orders;
 use crate::versions::serve;
+use pelton_core::contain::contained;
 use pelton_core::pipeline::Blocking;
 use pelton_core::ports::Standing;
 use pelton_engine::{Change, Generations, Phase, PipelineStats, Ports};
@@ -209,8 +210,12 @@ async fn serve(listener: UnixListener, served: Arc<Served>) {
             Ok((stream, _)) => {
                 let served = served.clone();
                 drop(tokio::spawn(async move {
-                    let answered = answer(stream, &served).await;
-                    tracing::debug!(?answered, "a client of the socket");
+                    match contained(answer(stream, &served)).await {
+                        Ok(answered) => tracing::debug!(?answered, "a client of the socket"),
+                        Err(panicked) => {
+                            tracing::error!("{panicked}, while a command was answered; please report it")
+                        }
+                    }
                     drop(permit);
                 }));
             }
@@ -248,9 +253,13 @@ async fn status(pipelines: &[Arc<Live>]) -> Value {
         let blocking = live.stats.blocking().await;
         let one = |s: Standing| (s.name.clone(), standing(&s, &blocking));
         let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
-        let trouble = live.ports.source.trouble().or_else(|| live.ports.letters.trouble());
+        let stopped = live.stats.stopped();
+        let trouble = stopped
+            .map(|why| format!("it has stopped: {why}"))
+            .or_else(|| live.ports.source.trouble())
+            .or_else(|| live.ports.letters.trouble());
         let counted = counted(live);
-        let said = json!({ "trouble": trouble, "parts": parts, "counted": counted });
+        let said = json!({ "trouble": trouble, "stopped": stopped, "parts": parts, "counted": counted });
         all.insert(live.pipeline.name.clone(), said);
     }
     all.into()

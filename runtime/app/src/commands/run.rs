@@ -11,7 +11,7 @@ use crate::telemetry::{libraries, live_line, logs, outcomes};
 use crate::versions::start::{self, Started};
 use crate::versions::{reload, watch};
 use pelton_core::ports::{DeadLetters, Handler, Source};
-use pelton_engine::{Control, Generations, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped};
+use pelton_engine::{Control, Generations, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped, Why};
 use pelton_host::{Host, WasmHandler};
 use pelton_store::{PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::hash::{BuildHasher, RandomState};
@@ -133,19 +133,25 @@ async fn reload_on(heard: Heard, served: Arc<live::Served>) {
     }
 }
 
-/// Says what stopped the engine.
-pub fn stopped_fail(store: &Store, stopped: &Stopped) -> Fail {
-    let name = &stopped.pipeline;
+/// Says what ended though nobody told it to.
+pub fn stopped_fail(store: &Store, stopped: &[Stopped]) -> Fail {
+    let of_store = stopped.iter().find(|one| one.why == Why::Store).zip(store.failed());
+    if let Some((Stopped { pipeline, .. }, why)) = of_store {
+        return Fail::new(
+            INTERNAL,
+            anyhow::anyhow!(
+                "the worker stopped, because the store failed in pipeline {pipeline}: {why}. Nothing that was confirmed is lost; check the disk, then start again"
+            ),
+        );
+    }
+    let one = |Stopped { pipeline, why }: &Stopped| format!("pipeline {pipeline} stopped: {why}");
+    let all: Vec<String> = stopped.iter().map(one).collect();
     Fail::new(
         INTERNAL,
-        match store.failed() {
-            Some(why) => anyhow::anyhow!(
-                "the worker stopped, because the store failed in pipeline {name}: {why}. Nothing that was confirmed is lost; check the disk, then start again"
-            ),
-            None => anyhow::anyhow!(
-                "the worker stopped, because pipeline {name} cannot go on: its last error in the log says why. Nothing is lost; mend that, then start again"
-            ),
-        },
+        anyhow::anyhow!(
+            "{}. Nothing that was confirmed is lost; mend that, then start again",
+            all.join("; ")
+        ),
     )
 }
 

@@ -73,6 +73,8 @@ pub struct Seen {
     broker: Option<Result<Vec<brokers::Part>, Vec<String>>>,
     /// Whether its worker can receive, and if not why; none when no worker says.
     ready: Option<Result<(), String>>,
+    /// Why its worker has ended it, if it has.
+    stopped: Option<String>,
     /// What its worker has counted since it began, by name; empty when there is nothing, or no worker.
     counted: Map<String, Value>,
 }
@@ -101,8 +103,9 @@ pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<
             Some(trouble) => Err(trouble.to_owned()),
             None => Ok(()),
         });
+        let stopped = said.and_then(|said| said["stopped"].as_str()).map(str::to_owned);
         let counted = said.and_then(|said| said["counted"].as_object()).cloned().unwrap_or_default();
-        all.push(Seen { name, counts, broker, ready, counted });
+        all.push(Seen { name, counts, broker, ready, stopped, counted });
     }
     Ok(all)
 }
@@ -149,7 +152,7 @@ pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatu
 
 /// The object of `status --json` and of `run --until-empty`.
 pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
-    let one = |Seen { counts: s, broker, ready, counted, .. }: &Seen| {
+    let one = |Seen { counts: s, broker, ready, stopped, counted, .. }: &Seen| {
         let written: Map<String, Value> =
             Cause::WORDS.iter().zip(s.letters_written).map(|(w, n)| ((*w).to_owned(), n.into())).collect();
         let mut json = json!({
@@ -158,6 +161,7 @@ pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
             "dead_letters": s.dead_letters, "dead_letters_written": written, "handler": s.handler,
             "ready": ready.as_ref().map(Result::is_ok),
             "trouble": ready.as_ref().and_then(|ready| ready.as_ref().err()),
+            "stopped": stopped,
         });
         if let Some(looked) = broker {
             json["broker"] = brokers::to_json(looked);

@@ -102,6 +102,10 @@ fn change(live: &Arc<Live>, new: &PipelineConfig) -> Step {
     let old = &live.pipeline;
     // How it looks in a debugger is all it is.
     let looks = |p: &PipelineConfig| format!("{p:?}");
+    if live.stats.stopped().is_some() {
+        // It has ended by a fault: it begins again.
+        return Step::Replace(live.clone(), new.clone());
+    }
     if looks(old) == looks(new) {
         return Step::Look(live.clone());
     }

@@ -11,6 +11,7 @@ mod stats;
 mod tests;
 mod trial;
 
+use pelton_core::contain::contained;
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::{Handler, Later, Report, Work};
 use pelton_core::rollout::{Judgement, Plan};
@@ -128,7 +129,13 @@ impl Generations {
             replaced.end(Judgement::Failed("another version was deployed".to_owned()));
         }
         if let Some(sets) = sets {
-            drop(tokio::spawn(shadow::work(self.0.clone(), canary.clone(), sets)));
+            let (inner, shadowed) = (self.0.clone(), canary.clone());
+            drop(tokio::spawn(async move {
+                let worked = contained(shadow::work(inner.clone(), shadowed.clone(), sets)).await;
+                if let Err(panicked) = worked {
+                    inner.conclude(&shadowed, Judgement::Failed(panicked.to_string()));
+                }
+            }));
         }
         canary
     }

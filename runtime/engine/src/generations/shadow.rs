@@ -6,6 +6,7 @@
 
 use super::{Canary, Generation, Inner, Kind};
 use pelton_core::outcome::Outcome;
+use pelton_core::points;
 use pelton_core::ports::{Report, Work};
 use pelton_core::rollout::Tally;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -127,6 +128,7 @@ fn is_said(outcome: &Outcome) -> bool {
 /// Takes copies until the trial has ended.
 pub(super) async fn work(inner: Arc<Inner>, canary: Arc<Canary>, mut sets: mpsc::Receiver<Set>) {
     loop {
+        points::reach("shadow");
         let set = tokio::select! {
             _ = canary.judged() => return,
             set = sets.recv() => set,

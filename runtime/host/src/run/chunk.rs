@@ -10,6 +10,7 @@ use crate::run::handler::Shared;
 use crate::run::instance::Instance;
 use crate::run::watch::watch;
 use pelton_core::outcome::{FaultKind, Outcome};
+use pelton_core::points;
 use pelton_core::ports::{Report, Work};
 use std::ops::Range;
 use std::pin::pin;
@@ -44,6 +45,7 @@ impl Chunk {
 
     /// Runs to the end; everything is reported when it resolves.
     pub(crate) async fn run(mut self) {
+        points::reach("guest-chunk");
         let isolation = self.handler.isolation;
         let mut instance = match isolation {
             Isolation::Reuse => self.handler.idle.take(),

@@ -7,6 +7,7 @@ use crate::run::chunk::Chunk;
 use crate::run::control::Control;
 use crate::run::instance::Maker;
 use crate::run::room::Idle;
+use pelton_core::contain::contained;
 use pelton_core::ports::{Handler, Later, Report, Work};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -137,15 +138,22 @@ impl Handler for WasmHandler {
         let ticking = self.sandbox.clock.enter();
         let chunk =
             Chunk::new(Arc::clone(&self.shared), Arc::clone(&control), work.into(), report, ticking);
-        let (done, ended) = oneshot::channel::<()>();
+        let (done, ended) = oneshot::channel();
         let task = Box::pin(async move {
-            chunk.run().await;
-            drop((entered, done));
+            let ran = contained(chunk.run()).await;
+            drop(entered);
+            // Who waits may have gone.
+            done.send(ran).unwrap_or_default();
         });
         let begins_slow = self.background || self.shared.slow.load(Relaxed);
         self.sandbox.pools.spawn(control, task, begins_slow);
-        // An error means that the chunk is gone, and it has reported everything by then.
-        Box::pin(async move { drop(ended.await) })
+        // An error means that the chunk is gone. It has reported everything by then, whatever became of it; a panic goes
+        // on here, for the pipeline that waits.
+        Box::pin(async move {
+            if let Ok(Err(panicked)) = ended.await {
+                panicked.at("a thread that runs handlers").resume();
+            }
+        })
     }
 
     fn interrupt(&self) {

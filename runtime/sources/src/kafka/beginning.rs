@@ -85,7 +85,7 @@ impl Context {
         tracing::error!(
             pipeline = %options.pipeline, topic, partition, group = %options.group_id,
             "the group has no committed offset here, and `auto_offset_reset` is \"error\": commit one, or write \
-             \"earliest\" or \"latest\". The worker stops"
+             \"earliest\" or \"latest\". The pipeline ends"
         );
         fail(&self.shared);
     }

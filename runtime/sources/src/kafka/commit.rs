@@ -5,6 +5,7 @@ use super::context::Context;
 use super::partition::Partition;
 use super::state::Shared;
 use super::topic_id::Mark;
+use pelton_core::points;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::{MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ pub fn run(consumer: &BaseConsumer<Context>, shared: &Shared) {
         if waited.unwrap_or_else(PoisonError::into_inner).0.closing {
             return;
         }
+        points::reach("kafka-commit");
         commit(consumer, shared, |p| !p.leaving);
     }
 }

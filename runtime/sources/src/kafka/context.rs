@@ -5,6 +5,7 @@ use super::commit::{commit, turn};
 use super::partition::Partition;
 use super::state::Shared;
 use super::topic_id::TopicId;
+use pelton_core::points;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
@@ -20,8 +21,27 @@ pub struct Context {
 }
 
 impl ClientContext for Context {
-    /// The library's own log: what matters of it comes as an error too.
+    /// What matters of it comes as an error too.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.contain("the client library's log", || self.say(level, facility, text));
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.contain("an error of the client library", || self.heed(&error, reason));
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.contain("the client library's statistics", || self.learn(statistics));
+    }
+}
+
+/// What comes from the client library, inside of a containment: a panic must not go through its frames.
+impl Context {
+    fn contain(&self, what: &str, work: impl FnOnce()) {
+        self.shared.fuse.contain(what, work).unwrap_or_default();
+    }
+
+    fn say(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         let pipeline = &*self.shared.options.pipeline;
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -37,21 +57,21 @@ impl ClientContext for Context {
         }
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
+    fn heed(&self, error: &KafkaError, reason: &str) {
         // The end of a partition is no error; the poll tells it too.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
         let pipeline = &*self.shared.options.pipeline;
-        let what = advice(&error);
-        if self.shared.state().complain(format!("{reason}. {what}"), is_of_connection(&error)) {
+        let what = advice(error);
+        if self.shared.state().complain(format!("{reason}. {what}"), is_of_connection(error)) {
             tracing::warn!(pipeline, %error, "Kafka: {reason}. {what}; it is tried again");
         }
     }
 
     /// Asked for every few seconds: whether brokers are reached, and where a partition ends behind marks of
     /// transactions, is told by nothing else.
-    fn stats(&self, statistics: Statistics) {
+    fn learn(&self, statistics: Statistics) {
         let reached = statistics.brokers.values().any(|broker| broker.state == "UP");
         let mut state = self.shared.state();
         if reached && statistics.cgrp.is_some_and(|group| group.state == "up") {
@@ -114,6 +134,22 @@ impl ConsumerContext for Context {
         what: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
+        let heed = || self.heed_assignment(consumer, what, list);
+        if self.shared.fuse.contain("an assignment of the group", heed).is_none() {
+            // The library waits for it. Nothing of this is read any more.
+            drop(consumer.unassign());
+        }
+    }
+}
+
+impl Context {
+    fn heed_assignment(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        what: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        points::reach("kafka-assign");
         let little = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let done = match what {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
@@ -140,9 +176,7 @@ impl ConsumerContext for Context {
             tracing::warn!(pipeline, %error, "the client refuses an assignment of the group");
         }
     }
-}
 
-impl Context {
     /// Its id is told before any record of a topic, and again when it is another topic's.
     fn hear_id(&self, text: &str) {
         let Some((topic, id)) = TopicId::told_by(text) else { return };

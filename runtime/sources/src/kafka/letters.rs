@@ -5,9 +5,11 @@ use super::refused::{Refusal, Refused};
 use super::style::{HeaderStyle, partition_in};
 use super::topics::{LetterTopic, Topics};
 use crate::fate::{self, Fate};
+use crate::fuse::Fuse;
 use crate::seldom::Seldom;
-use pelton_core::Letter;
+use pelton_core::points;
 use pelton_core::ports::{Class, DeadLetters, Later};
+use pelton_core::{Letter, Panicked};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +51,7 @@ pub struct KafkaLetters {
     /// Takes those that the topic never would.
     otherwise: Arc<dyn DeadLetters>,
     trouble: Arc<Trouble>,
+    fuse: Arc<Fuse>,
 }
 
 /// Why letters are not written now, in words; and when that was seen.
@@ -79,9 +82,15 @@ impl KafkaLetters {
         let shown = trouble.clone();
         let mut postman = Postman { options, producer, topics, partitions, counted, unsent, shown };
         let name = format!("letters-{}", postman.options.pipeline);
-        let started = std::thread::Builder::new().name(name).spawn(move || postman.work(&asked));
+        let fuse = Arc::new(Fuse::default());
+        let of_thread = fuse.clone();
+        let started = std::thread::Builder::new().name(name).spawn(move || {
+            of_thread
+                .contain("the thread that sends dead letters to Kafka", || postman.work(&asked))
+                .unwrap_or_default();
+        });
         started.map_err(|error| format!("a thread could not be started: {error}"))?;
-        Ok(Self { jobs, noted, otherwise, trouble })
+        Ok(Self { jobs, noted, otherwise, trouble, fuse })
     }
 
     /// None when the thread has ended.
@@ -97,7 +106,8 @@ impl DeadLetters for KafkaLetters {
         Box::pin(async move {
             match self.send(batch.clone()).await {
                 Some(fates) => fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await,
-                None => vec![Err(Class::Permanent); batch.len()],
+                // Its thread has panicked, which the pipeline is told.
+                None => vec![Err(Class::Transient); batch.len()],
             }
         })
     }
@@ -105,6 +115,10 @@ impl DeadLetters for KafkaLetters {
     fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         trouble.as_ref().filter(|(seen, _)| seen.elapsed() < OLD).map(|(_, words)| words.clone())
+    }
+
+    fn panicked(&self) -> Later<'_, Panicked> {
+        Box::pin(self.fuse.blown())
     }
 }
 
@@ -238,6 +252,7 @@ impl Postman {
     }
 
     fn send(&self, letters: &[&Letter]) -> Vec<Sent> {
+        points::reach("kafka-letter");
         let now = wall_ms();
         let options = &self.options;
         let headers: Vec<_> = letters

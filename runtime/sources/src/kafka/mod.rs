@@ -44,8 +44,8 @@ pub use replay::KafkaReplay;
 pub use style::{HeaderStyle, partition_in};
 pub use topics::{LetterTopic, Topics};
 
-use pelton_core::Receipt;
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Revocation, Settle, Source, Standing};
+use pelton_core::{Panicked, Receipt};
 use rdkafka::error::KafkaError;
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,7 +82,12 @@ impl KafkaSource {
         let consumer = poll::consumer(&shared)?;
         let name = format!("kafka-{}", shared.options.pipeline);
         let polling = shared.clone();
-        let poller = std::thread::Builder::new().name(name).spawn(move || poll::run(consumer, &polling));
+        let poller = std::thread::Builder::new().name(name).spawn(move || {
+            polling
+                .fuse
+                .contain("the thread that polls Kafka", || poll::run(consumer, &polling))
+                .unwrap_or_default();
+        });
         let poller = poller.map_err(KafkaSourceError::Thread)?;
         Ok(Self { shared, poller: Mutex::new(Some(poller)) })
     }
@@ -148,6 +153,10 @@ impl Source for KafkaSource {
                 self.shared.taken_back.notified().await;
             }
         })
+    }
+
+    fn panicked(&self) -> Later<'_, Panicked> {
+        Box::pin(self.shared.fuse.blown())
     }
 
     fn standing(&self) -> Vec<Standing> {

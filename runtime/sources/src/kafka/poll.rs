@@ -10,6 +10,8 @@ use super::receipt::MAX_PLACES;
 use super::renew::look;
 use super::state::{Room, Shared};
 use super::{commit, convert};
+use pelton_core::contain::standing_at;
+use pelton_core::points;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -44,10 +46,16 @@ pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
     std::thread::scope(|scope| {
         let name = format!("commit-{}", shared.options.pipeline);
         let committing = std::thread::Builder::new().name(name);
-        match committing.spawn_scoped(scope, || commit::run(&consumer, shared)) {
-            Ok(_) => poll(&consumer, shared),
+        let commit =
+            || shared.fuse.contain("the thread that commits to Kafka", || commit::run(&consumer, shared));
+        match committing.spawn_scoped(scope, commit) {
+            // The other thread goes on until the source closes: what is finished meanwhile is committed.
+            Ok(_) => shared
+                .fuse
+                .contain("the thread that polls Kafka", || poll(&consumer, shared))
+                .unwrap_or_default(),
             Err(error) => {
-                tracing::error!(pipeline = %shared.options.pipeline, %error, "the thread that commits could not be started: the worker stops");
+                tracing::error!(pipeline = %shared.options.pipeline, %error, "the thread that commits could not be started: the pipeline ends");
                 fail(shared);
             }
         }
@@ -77,6 +85,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
             Room::Some => false,
         };
         let polled = consumer.poll(POLL);
+        points::reach("kafka-poll");
         if shared.news.load(Ordering::Relaxed) {
             let topic = polled.as_ref().and_then(|p| p.as_ref().ok()).map(Message::topic);
             if look(consumer, shared, topic) {
@@ -91,7 +100,10 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
         looked += 1;
         let look = full || polled.is_none() || looked >= LOOK;
         match polled {
-            Some(Ok(record)) => take_in(shared, &record),
+            Some(Ok(record)) => {
+                let place = || format!("{}/{}:{}", record.topic(), record.partition(), record.offset());
+                standing_at(place, || take_in(shared, &record));
+            }
             Some(Err(error)) => heed(shared, &error),
             None => shared.state().partitions.iter_mut().for_each(Partition::drained),
         }
@@ -109,6 +121,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
 }
 
 fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
+    points::reach("kafka-record");
     let mut state = shared.state();
     let Some((place, partition)) = state.find(record.topic(), record.partition()) else { return };
     if !partition.takes() {
@@ -119,7 +132,7 @@ fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
     let Some(delivery) = delivery.flatten() else {
         tracing::error!(
             pipeline = %shared.options.pipeline, topic = record.topic(), partition = record.partition(),
-            offset = record.offset(), "more partitions, or a larger offset, than a source can have: the worker stops"
+            offset = record.offset(), "more partitions, or a larger offset, than a source can have: the pipeline ends"
         );
         state.failed = true;
         return shared.arrived.notify_one();
@@ -144,7 +157,7 @@ fn heed(shared: &Shared, error: &KafkaError) {
             state.partitions.iter_mut().filter(ended).for_each(Partition::ends);
         }
         KafkaError::MessageConsumptionFatal(_) => {
-            tracing::error!(pipeline, %error, "Kafka: this member cannot go on: {}. The worker stops", advice(error));
+            tracing::error!(pipeline, %error, "Kafka: this member cannot go on: {}. The pipeline ends", advice(error));
             state.failed = true;
             shared.arrived.notify_one();
         }

@@ -81,7 +81,7 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: 
         if let Err(error) = read_from(consumer, shared, &doubt.topic, &places, jump) {
             tracing::error!(
                 pipeline = %shared.options.pipeline, topic = doubt.topic, partition = doubt.partition, %error,
-                "reading could not go on at offset {to}: the worker stops. Start it again"
+                "reading could not go on at offset {to}: the pipeline ends. Start the worker again"
             );
             return fail(shared);
         }
@@ -143,7 +143,7 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
                 offset,
                 "the group is at an offset that the broker does not have: {what}. Nothing is skipped or repeated \
                  unasked: write `out_of_range = \"earliest\"` in the source to go on with the oldest record there \
-                 is, or \"latest\" with the next one, or commit an offset for the group. The worker stops"
+                 is, or \"latest\" with the next one, or commit an offset for the group. The pipeline ends"
             );
             give_up(shared, doubt, place);
             return None;
@@ -155,7 +155,7 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
             topic,
             partition,
             offset,
-            "{what}, while records of it are in work: the worker stops. Started again, it goes on as \
+            "{what}, while records of it are in work: the pipeline ends. Started again, it goes on as \
              `out_of_range` says"
         );
         give_up(shared, doubt, place);

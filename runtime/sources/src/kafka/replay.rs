@@ -5,6 +5,7 @@ use super::options::KafkaOptions;
 use super::partition::Partition;
 use super::reader::{Part, Reader};
 use super::receipt::MAX_PLACES;
+use pelton_core::contain::{contain, standing_at};
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -98,19 +99,28 @@ struct Reading {
 
 impl Reading {
     fn run(&self, reader: &Reader, parts: &[(String, Vec<Part>)]) {
+        if let Err(panicked) = contain(|| self.read_all(reader, parts)) {
+            self.fail(panicked.at("the thread that reads for a replay").to_string());
+        }
+        self.shared.ended.store(true, SeqCst);
+    }
+
+    fn read_all(&self, reader: &Reader, parts: &[(String, Vec<Part>)]) {
         let (mut place, mut result) = (0, Ok(()));
         for (topic, parts) in parts {
             result = result.and_then(|()| {
                 self.meet(reader, topic, parts)?;
                 let partitions = self.partitions(topic, parts)?;
-                reader.read(topic, parts, |record| self.hand_over(record, place, &partitions))
+                reader.read(topic, parts, |record| {
+                    let at = || format!("{topic}/{}:{}", record.partition(), record.offset());
+                    standing_at(at, || self.hand_over(record, place, &partitions))
+                })
             });
             place += parts.len() as u64;
         }
         if let Err(why) = result {
             self.fail(why);
         }
-        self.shared.ended.store(true, SeqCst);
     }
 
     /// Of another topic of this name the ledger knows what says nothing of this one.

@@ -4,6 +4,7 @@ use super::options::KafkaOptions;
 use super::partition::Partition;
 use super::receipt::Ticket;
 use super::topic_id::TopicId;
+use crate::fuse::Fuse;
 use crate::seldom::SAY_AGAIN;
 use pelton_core::ports::{Class, Revocation};
 use pelton_core::{Delivery, Receipt};
@@ -16,6 +17,8 @@ use tokio::sync::Notify;
 pub struct Shared {
     pub options: KafkaOptions,
     state: Mutex<State>,
+    /// What a panic of a thread, or of a callback, blows.
+    pub fuse: Fuse,
     /// Whose turn it is to commit.
     pub turn: Mutex<()>,
     /// Partitions have come that are new to the group: where it begins there is to be committed.
@@ -46,6 +49,7 @@ impl Shared {
         Self {
             options,
             state,
+            fuse: Fuse::default(),
             turn: Mutex::default(),
             announce: AtomicBool::new(false),
             news: AtomicBool::new(false),

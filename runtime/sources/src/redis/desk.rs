@@ -4,6 +4,7 @@ use super::fault::Fault;
 use super::server::{ANSWER, backoff};
 use super::shared::Shared;
 use super::shelf::{Held, Place};
+use pelton_core::points;
 use pelton_core::ports::Class;
 use redis::aio::MultiplexedConnection;
 use std::collections::BTreeSet;
@@ -74,6 +75,7 @@ pub async fn run<B: Broker>(broker: Arc<B>, mut jobs: UnboundedReceiver<Job>) {
             count += job.what.len();
             batch.push(job);
         }
+        points::reach("redis-settle");
         let done = perform(&*broker, &mut connection, &batch).await;
         let fault = done.acked.as_ref().err().or(done.lost.as_ref().err());
         match fault {

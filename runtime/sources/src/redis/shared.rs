@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::number;
 use super::server::Server;
 use super::shelf::Shelf;
+use crate::fuse::Fuse;
 use crate::seldom::SAY_AGAIN;
 use pelton_core::ports::{Class, Settle};
 use pelton_core::{Delivery, Receipt};
@@ -26,6 +27,8 @@ pub struct Shared {
     /// The stream or list.
     pub key: String,
     pub server: Server,
+    /// What a panic of a task blows.
+    pub fuse: Arc<Fuse>,
     shelf: Mutex<Shelf>,
     /// There is something to receive, or the source is closing.
     pub arrived: Notify,
@@ -87,6 +90,7 @@ impl Shared {
             pipeline,
             key,
             server,
+            fuse: Arc::default(),
             shelf: Mutex::new(shelf),
             arrived: Notify::new(),
             room: Notify::new(),

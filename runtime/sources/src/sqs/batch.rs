@@ -3,6 +3,7 @@
 use super::calls::{alone, change_all, delete_all};
 use super::options::BATCH;
 use super::state::Shared;
+use pelton_core::points;
 use pelton_core::ports::Class;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,6 +71,7 @@ pub async fn run(shared: Arc<Shared>, mut jobs: UnboundedReceiver<Job>) {
             Some(done) = desk.singles.join_next() => desk.answered(done.unwrap_or_default()),
             () = asleep => {}
         }
+        points::reach("sqs-settle");
         desk.flush(!open);
     }
 }
@@ -156,7 +158,7 @@ impl Desk {
             && (self.deletes.is_due(now, self.gather) || all && !self.deletes.jobs.is_empty())
         {
             let (shared, jobs) = (self.shared.clone(), self.deletes.next());
-            self.calls.spawn(async move { delete_all(&shared, jobs).await });
+            self.calls.spawn(async move { call(&shared, delete_all(&shared, jobs)).await });
         }
         while self.calls.len() < CALLS
             && (self.changes.is_due(now, self.gather) || all && !self.changes.jobs.is_empty())
@@ -168,7 +170,7 @@ impl Desk {
             let extended = jobs.iter().filter(|job| matches!(job.kind, Kind::Extend(_)));
             self.extending.extend(extended.map(|job| (job.receipt, Vec::new())));
             let shared = self.shared.clone();
-            self.calls.spawn(async move { change_all(&shared, jobs).await });
+            self.calls.spawn(async move { call(&shared, change_all(&shared, jobs)).await });
         }
     }
 
@@ -192,7 +194,7 @@ impl Desk {
                 Fate::Known(result) => self.done(job, result),
                 Fate::Again => {
                     let shared = self.shared.clone();
-                    self.singles.spawn(async move { alone(&shared, job).await });
+                    self.singles.spawn(async move { call(&shared, alone(&shared, job)).await });
                 }
             }
         }
@@ -208,6 +210,15 @@ impl Desk {
         tell(job, result);
         after.into_iter().flatten().for_each(|job| self.take(job));
     }
+}
+
+/// Makes a call. Whoever asked for what a panic takes along is told that nobody answers.
+async fn call(shared: &Shared, made: impl Future<Output = Answered>) -> Answered {
+    let made = async {
+        points::reach("sqs-call");
+        made.await
+    };
+    shared.fuse.contained("a call", made).await.unwrap_or_default()
 }
 
 fn tell(job: Job, result: Result<(), Class>) {

@@ -50,6 +50,11 @@ impl Fault {
         Self { class, words: format!("{what}. {}", advice(code)), unanswered: false }
     }
 
+    /// The call panicked, which the pipeline is told.
+    pub fn of_panic() -> Self {
+        Self { class: Class::Transient, words: "it panicked".to_owned(), unanswered: true }
+    }
+
     fn denied(code: &str, message: &str, advice: &str) -> Self {
         let message = message.trim_end_matches('.');
         Self { class: Class::Transient, words: format!("{code}: {message}. {advice}"), unanswered: false }

@@ -39,7 +39,7 @@ use batch::Job;
 use fault::Fault;
 use options::LONGEST_WAIT;
 use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
-use pelton_core::{Delivery, Receipt};
+use pelton_core::{Delivery, Panicked, Receipt};
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -71,8 +71,9 @@ impl SqsSource {
         let connection = connection.holding(options.visibility);
         let shared = Arc::new(Shared::new(options, connection));
         let (jobs, asked) = unbounded_channel();
-        let poller = tokio::spawn(poll::run(shared.clone(), jobs.clone()));
-        let tasks = vec![poller, tokio::spawn(batch::run(shared.clone(), asked))];
+        let poller = shared.fuse.spawn("the task that receives", poll::run(shared.clone(), jobs.clone()));
+        let settler = shared.fuse.spawn("the task that settles", batch::run(shared.clone(), asked));
+        let tasks = vec![poller, settler];
         Self { shared, jobs: Mutex::new(Some(jobs)), tasks: Mutex::new(tasks) }
     }
 
@@ -94,6 +95,10 @@ impl SqsSource {
     }
 
     fn begin(&self, receipt: Receipt, how: Settle) -> Answer {
+        if self.shared.fuse.is_blown() {
+            // Nobody may be there to make the call.
+            return Answer::Known(Err(Class::Lost));
+        }
         let begun = self.shared.state().settle(receipt, how, Instant::now());
         let mut jobs = match begun {
             Ok(jobs) => jobs.into_iter(),
@@ -215,6 +220,10 @@ impl Source for SqsSource {
                 }
             }
         })
+    }
+
+    fn panicked(&self) -> Later<'_, Panicked> {
+        Box::pin(self.shared.fuse.blown())
     }
 
     fn counted(&self) -> Counted {

@@ -12,9 +12,10 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeNameForSends as SystemName, MessageSystemAttributeValue as SystemValue,
     SendMessageBatchRequestEntry as Entry,
 };
+use pelton_core::contain::{Panicked, contained};
 use pelton_core::{Header, letter};
 use std::collections::{BTreeMap, HashMap};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// What the service takes in one call, and of one message: body and attributes together.
 const MOST_BYTES: usize = 1 << 20;
@@ -121,16 +122,21 @@ pub async fn send(client: &Client, queue_url: &str, batch: &[Outgoing]) -> Vec<S
     let most = if fifo { 1 } else { CALLS };
     for call in all {
         if calls.len() >= most {
-            results.extend(calls.join_next().await.and_then(Result::ok).unwrap_or_default());
+            results.extend(calls.join_next().await.map(told).unwrap_or_default());
         }
         let (client, queue_url) = (client.clone(), queue_url.to_owned());
-        calls.spawn(async move { send_batch(&client, &queue_url, call).await });
+        calls.spawn(contained(async move { send_batch(&client, &queue_url, call).await }));
     }
     while let Some(done) = calls.join_next().await {
-        results.extend(done.unwrap_or_default());
+        results.extend(told(done));
     }
     let unsaid = || Err(Unsent::now("the service did not say whether it has it"));
     (0..batch.len()).map(|number| results.remove(&number).unwrap_or_else(unsaid)).collect()
+}
+
+/// What a call came to. Its panic goes on where the batch is waited for.
+fn told<T: Default>(done: Result<Result<T, Panicked>, JoinError>) -> T {
+    done.map(|sent| sent.unwrap_or_else(|panicked| panicked.resume())).unwrap_or_default()
 }
 
 async fn send_batch(client: &Client, queue_url: &str, batch: Vec<Ready>) -> Vec<(usize, Sent)> {

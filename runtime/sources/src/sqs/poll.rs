@@ -8,7 +8,8 @@ use super::options::seconds;
 use super::state::Shared;
 use crate::pace::fraction;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use pelton_core::{Delivery, Receipt};
+use pelton_core::contain::standing_at;
+use pelton_core::{Delivery, Receipt, points};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -129,8 +130,9 @@ impl Poller {
     fn ask(&self, polls: &mut Polls, ask: Ask, wait: Duration) {
         let shared = self.shared.clone();
         polls.spawn(async move {
-            let answer = receive(&shared, &ask, wait).await;
-            (ask, answer)
+            points::reach("sqs-receive");
+            let received = shared.fuse.contained("a receive", receive(&shared, &ask, wait)).await;
+            (ask, received.unwrap_or_else(|| Err(Fault::of_panic())))
         });
     }
 
@@ -195,7 +197,11 @@ impl Poller {
         let since = Instant::now();
         for message in messages {
             let Some(handle) = message.receipt_handle() else { continue };
-            let converted = convert::message(message, &self.shared.options);
+            let place = || format!("message {}", message.message_id().unwrap_or("without an id"));
+            let converted = standing_at(place, || {
+                points::reach("sqs-message");
+                convert::message(message, &self.shared.options)
+            });
             let held = Held {
                 id: message.message_id().unwrap_or(handle).to_owned(),
                 handle: handle.to_owned(),

@@ -8,12 +8,13 @@ use super::client::Connection;
 use super::fault::Fault;
 use super::held::{Held, Table};
 use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
+use crate::fuse::Fuse;
 use crate::pace::Pace;
 use crate::seldom::SAY_AGAIN;
 use pelton_core::ports::{Class, Counted, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -26,6 +27,8 @@ pub struct Shared {
     pub options: SqsOptions,
     pub connection: Connection,
     state: Mutex<State>,
+    /// What a panic of a task blows.
+    pub fuse: Arc<Fuse>,
     /// There is something to receive, or the source is closing.
     pub arrived: Notify,
     /// There is room for more, or the source is closing.
@@ -35,7 +38,8 @@ pub struct Shared {
 impl Shared {
     pub fn new(options: SqsOptions, connection: Connection) -> Self {
         let state = Mutex::new(State::new(&options));
-        Self { options, connection, state, arrived: Notify::new(), room: Notify::new() }
+        let (arrived, room) = (Notify::new(), Notify::new());
+        Self { options, connection, state, fuse: Arc::default(), arrived, room }
     }
 
     /// Held for moments only.

@@ -10,8 +10,9 @@ use crate::error::StoreError;
 use crate::ledger::Pipeline;
 use crate::numbers::unsigned;
 use crate::writer::{Change, Writer};
+use pelton_core::contain::contain;
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
-use pelton_core::{Delivery, Receipt};
+use pelton_core::{Delivery, Receipt, points};
 use rusqlite::Connection;
 use sched::Sched;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,11 +140,16 @@ impl EmbeddedSource {
         let (queue, pipeline) = (self.queue.clone(), self.pipeline.name.clone());
         let (reader, now) = (self.reader.clone(), self.clock.now_ms());
         let read = tokio::task::spawn_blocking(move || {
-            let db = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            read::batch(&db, &queue, &pipeline, &read::Ask { max, max_bytes, now })
+            contain(|| {
+                points::reach("queue-read");
+                let db = reader.lock().unwrap_or_else(PoisonError::into_inner);
+                read::batch(&db, &queue, &pipeline, &read::Ask { max, max_bytes, now })
+            })
         });
         match read.await {
-            Ok(batch) => Ok(batch?),
+            Ok(Ok(batch)) => Ok(batch?),
+            // Here it is the pipeline's, and not the process's.
+            Ok(Err(panicked)) => panicked.at(format!("the queue {}", self.queue.name)).resume(),
             Err(ended) => Err(StoreError::Stopped(ended.to_string())),
         }
     }
@@ -218,11 +224,13 @@ impl Source for EmbeddedSource {
     fn lag(&self) -> Later<'_, Result<Lag, Class>> {
         let (reader, queue) = (self.reader.clone(), self.queue.id);
         let read = tokio::task::spawn_blocking(move || {
-            let db = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            db.query_row("SELECT depth FROM queues WHERE id = ?1", [queue], |r| r.get::<_, i64>(0))
+            contain(|| {
+                let db = reader.lock().unwrap_or_else(PoisonError::into_inner);
+                db.query_row("SELECT depth FROM queues WHERE id = ?1", [queue], |r| r.get::<_, i64>(0))
+            })
         });
         Box::pin(async move {
-            match read.await {
+            match read.await.map(|read| read.unwrap_or_else(|panicked| panicked.resume())) {
                 Ok(Ok(depth)) => Ok(Lag { unsettled: unsigned(depth) }),
                 _ => Err(Class::Transient),
             }

@@ -18,7 +18,7 @@ use super::server::{ANSWER, Server, backoff};
 use super::shared::{Shared, lock};
 use super::shelf::{Held, Place, Shelf};
 use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
-use pelton_core::{Delivery, Receipt};
+use pelton_core::{Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use scripts::{BEAT, GIVE_BACK, LEAVE};
 use std::hash::{BuildHasher, RandomState};
@@ -191,10 +191,13 @@ impl RedisList {
             popping: AtomicBool::new(false),
             options,
         });
-        let mut tasks =
-            vec![tokio::spawn(read::run(list.clone())), tokio::spawn(desk::run(list.clone(), asked))];
+        let fuse = &list.shared.fuse;
+        let mut tasks = vec![
+            fuse.spawn("the task that reads a list", read::run(list.clone())),
+            fuse.spawn("the task that acknowledges", desk::run(list.clone(), asked)),
+        ];
         if !at_most_once {
-            tasks.push(tokio::spawn(beat(list.clone())));
+            tasks.push(fuse.spawn("the task that gives signs of life", beat(list.clone())));
         }
         Ok(Self { list, side: tokio::sync::Mutex::new(None), tasks: Mutex::new(tasks) })
     }
@@ -282,6 +285,10 @@ impl Source for RedisList {
             let unsettled = self.unsettled().await;
             self.list.shared.came_to(ASKING, unsettled).map(|unsettled| Lag { unsettled })
         })
+    }
+
+    fn panicked(&self) -> Later<'_, Panicked> {
+        Box::pin(self.list.shared.fuse.blown())
     }
 
     fn trouble(&self) -> Option<String> {

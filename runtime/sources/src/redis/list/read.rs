@@ -12,7 +12,8 @@ use crate::redis::fault::Fault;
 use crate::redis::number::{Count, count};
 use crate::redis::server::{ANSWER, backoff};
 use crate::redis::shelf::{Held, Place};
-use pelton_core::Lane;
+use pelton_core::contain::standing_at;
+use pelton_core::{Lane, points};
 use redis::aio::MultiplexedConnection;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -102,6 +103,7 @@ impl Reader {
 
     /// One step: whatever comes first.
     async fn turn(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+        points::reach("redis-read");
         let room = self.list.shared.room_since(self.read).await.min(PAGE);
         self.read = Instant::now();
         self.list.shared.refresh_waiting(self.list.options.interval());
@@ -296,9 +298,12 @@ impl List {
         let lane = self.options.ordered.then_some(Lane(0));
         let mut shelf = self.shared.shelf();
         for bytes in items {
-            let Some((place, message)) = item::message(&self.shared.pipeline, &self.name, &bytes) else {
-                continue;
+            let made = || {
+                points::reach("redis-entry");
+                item::message(&self.shared.pipeline, &self.name, &bytes)
             };
+            let at = || format!("{}, item {:?}", self.name, item::place(&bytes));
+            let Some((place, message)) = standing_at(at, made) else { continue };
             let message = Arc::new(message);
             shelf.hold(Held { place, message, lane, named: false, receives: 0, until, ending: false });
         }

@@ -5,6 +5,7 @@ use super::{Stream, namesake};
 use crate::redis::fault::Fault;
 use crate::redis::number::Count;
 use crate::redis::server::{ANSWER, backoff};
+use pelton_core::points;
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 use std::sync::{Arc, LazyLock};
@@ -75,6 +76,7 @@ pub async fn run(stream: Arc<Stream>) {
         if stream.shared.is_closing() {
             return;
         }
+        points::reach("redis-chores");
         match round(&stream, &mut connection, &mut due).await {
             Ok(()) => {
                 failures = 0;

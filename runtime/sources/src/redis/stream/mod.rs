@@ -21,7 +21,7 @@ use super::server::{ANSWER, Server};
 use super::shared::{Shared, lock};
 use super::shelf::{Place, Shelf};
 use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
-use pelton_core::{Delivery, Receipt};
+use pelton_core::{Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -87,10 +87,11 @@ impl RedisStream {
             joined: watch::Sender::new(false),
             named: AtomicBool::new(false),
         });
+        let fuse = &stream.shared.fuse;
         let tasks = vec![
-            tokio::spawn(read::run(stream.clone())),
-            tokio::spawn(desk::run(stream.clone(), asked)),
-            tokio::spawn(chores::run(stream.clone())),
+            fuse.spawn("the task that reads a stream", read::run(stream.clone())),
+            fuse.spawn("the task that acknowledges", desk::run(stream.clone(), asked)),
+            fuse.spawn("the task that looks after a stream", chores::run(stream.clone())),
         ];
         Self { stream, side: tokio::sync::Mutex::new(None), tasks: Mutex::new(tasks) }
     }
@@ -174,6 +175,10 @@ impl Source for RedisStream {
             let unsettled = self.unsettled().await;
             self.stream.shared.came_to(ASKING, unsettled).map(|unsettled| Lag { unsettled })
         })
+    }
+
+    fn panicked(&self) -> Later<'_, Panicked> {
+        Box::pin(self.stream.shared.fuse.blown())
     }
 
     fn trouble(&self) -> Option<String> {

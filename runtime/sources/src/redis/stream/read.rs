@@ -12,6 +12,8 @@ use crate::redis::fields::{self, EntryId, Field};
 use crate::redis::number::{Count, Counter};
 use crate::redis::server::{ANSWER, backoff};
 use crate::redis::shelf::Held;
+use pelton_core::contain::standing_at;
+use pelton_core::points;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use std::collections::{HashMap, HashSet};
@@ -101,6 +103,7 @@ impl Reader {
 
     /// One step: whatever comes first.
     async fn turn(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+        points::reach("redis-read");
         let room = self.stream.shared.room_since(self.read).await;
         self.read = Instant::now();
         let room = room.min((BYTES / self.weight.max(1)).clamp(1, PAGE));
@@ -278,8 +281,11 @@ impl Reader {
             let (Some(id), Some(fields)) = (EntryId::parse(&id), fields) else { continue };
             self.stream.seen(id);
             let named = fields::is_named(&fields);
-            let (message, lane) =
-                fields::message(&shared.pipeline, &self.stream.name, id, fields, &options.names);
+            let made = || {
+                points::reach("redis-entry");
+                fields::message(&shared.pipeline, &self.stream.name, id, fields, &options.names)
+            };
+            let (message, lane) = standing_at(|| format!("{}/{id}", self.stream.name), made);
             // Before this one.
             let receives = u32::try_from(deliveries(id).saturating_add(1)).unwrap_or(u32::MAX);
             let place = (id.ms, id.seq);
