@@ -76,3 +76,26 @@ fn told_a_second_time_it_ends_at_once() {
     assert!(ended.at - told < A_LITTLE, "{:?}", ended.at - told);
     assert_eq!(site.status("chaos").left(), 2, "nothing is lost");
 }
+
+/// What is handed back costs the same however much there is of it: with a walk through all for each, this takes a minute.
+#[test]
+fn a_hundred_thousand_in_flight_are_handed_back_in_a_moment() {
+    let chaos = Pipeline::new("chaos", plugin("chaos"))
+        .with("", "max_in_flight = 100000")
+        .with("handler", "timeout = \"1h\"\nconcurrency = 2");
+    let site = Site::with("shutdown_timeout = \"1s\"", &[chaos]);
+    site.send_lines("chaos", &[], &vec![r#"{"do": "sleep"}"#.to_owned(); 100_000]);
+    let worker = site.worker();
+    // Asked for again only when a quarter of the room is free.
+    until("nearly all are held", || {
+        let all: serde_json::Value = serde_json::from_str(&site.done(&["status", "--json"])).expect("JSON");
+        all["pipelines"]["chaos"]["held"].as_u64().filter(|held| *held >= 75_000)
+    });
+    let told = Instant::now();
+    assert!(worker.signal(Signal::TERM));
+    let ended = worker.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}{}", worker.log.tail());
+    let took = ended.at - told;
+    assert!(took < Duration::from_secs(1) + 4 * A_LITTLE, "{took:?}");
+    assert_eq!(site.status("chaos").queued, 100_000);
+}

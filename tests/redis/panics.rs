@@ -9,7 +9,8 @@ use pelton_tests::site::Site;
 #[test]
 fn a_panic_of_a_task_ends_its_pipeline_and_not_the_other() {
     let redis = Redis::start();
-    let site = Site::new(&[stream(&redis.url(), ""), other(plugin("orders"))]);
+    let site =
+        Site::with("shutdown_timeout = \"2s\"", &[stream(&redis.url(), ""), other(plugin("orders"))]);
     let mut sent = 0;
     for (point, place) in [
         ("redis-read:3", "at the task that reads a stream"),
@@ -33,7 +34,7 @@ fn a_panic_of_a_task_ends_its_pipeline_and_not_the_other() {
 #[test]
 fn a_list_whose_reader_panics_keeps_what_it_had() {
     let redis = Redis::start();
-    let site = Site::new(&[list(&redis.url(), ""), other(plugin("orders"))]);
+    let site = Site::with("shutdown_timeout = \"2s\"", &[list(&redis.url(), ""), other(plugin("orders"))]);
     let worker = site.worker_with(&[], &[("PELTON_PANIC_AT", "redis-entry:3")]).ready();
     redis.push("orders", &(1..=10).map(|n| body(n, "c", 0)).collect::<Vec<_>>());
     ends_alone(&worker, &site, &[], "at orders, item", |pipeline| {

@@ -12,7 +12,7 @@ fn a_panic_of_a_task_ends_its_pipeline_and_not_the_other() {
     let shop = Shop::new(&[pipeline(&url, ""), other(plugin("orders"))]);
     let mut sent = 0;
     for (point, place) in [
-        ("sqs-receive:1", "at the task that receives"),
+        ("sqs-receive:1", "at a receive"),
         ("sqs-message:2", "at message "),
         ("sqs-settle:1", "at the task that settles"),
         ("sqs-call:1", "at a call"),

@@ -20,6 +20,7 @@ pub mod kafka_wire;
 pub mod log;
 pub mod memory;
 pub mod panics;
+pub mod pressure;
 pub mod proxy;
 pub mod redis;
 pub mod registry;

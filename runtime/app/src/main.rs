@@ -25,7 +25,9 @@ mod versions;
 use clap::error::{ContextValue, Error as Misused};
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
+use pelton_core::Panicked;
 use pelton_core::shown::shown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 /// A message is allocated by who reads it and freed by who settles it: on different threads.
@@ -49,9 +51,13 @@ fn work() -> u8 {
         Ok(cli) => cli,
         Err(error) => return misused(error),
     };
-    match perform(&cli) {
-        Ok(code) => code,
-        Err(fail) => exit::report(&fail),
+    // What panics here ends the process before it is caught. What was caught elsewhere may go on to here untold.
+    match catch_unwind(AssertUnwindSafe(|| perform(&cli))) {
+        Ok(Ok(code)) => code,
+        Ok(Err(fail)) => exit::report(&fail),
+        Err(resumed) => {
+            exit::report(&exit::Fail::new(exit::INTERNAL, anyhow::anyhow!("{}", Panicked::of(resumed))))
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! Whatever panics outside of this concerns all, and ends the process. The binary's panic hook asks [`note`]
 //! which of the two it is.
 
+use crate::shown::{self, Keep};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -28,7 +29,9 @@ pub struct Panicked {
 }
 
 impl Panicked {
-    fn of(payload: Box<dyn Any + Send>) -> Self {
+    /// What `catch_unwind` gives.
+    #[must_use]
+    pub fn of(payload: Box<dyn Any + Send>) -> Self {
         let line = LINE.take();
         let what = match payload.downcast::<Self>() {
             // It comes from an inner containment, or from another thread.
@@ -54,8 +57,13 @@ impl Panicked {
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an internal fault of Pelton")?;
-        self.places.iter().try_for_each(|place| write!(f, ", at {place}"))?;
-        write!(f, ": {}", self.what)?;
+        // Both may have words from outside in them.
+        for place in &self.places {
+            f.write_str(", at ")?;
+            shown::write(f, place.as_bytes(), Keep::Nothing)?;
+        }
+        f.write_str(": ")?;
+        shown::write(f, self.what.as_bytes(), Keep::Nothing)?;
         self.line.iter().try_for_each(|line| write!(f, " ({line})"))
     }
 }

@@ -1,6 +1,9 @@
 //! What is ready to start, in order: free messages, and lanes of messages that must not overtake.
+//!
+//! Every step costs the same however much waits: what is taken out of the middle is passed over when its turn comes.
 
 use crate::message::Lane;
+use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The place of a delivery among those held here. Never that of another delivery later: the upper
@@ -12,7 +15,13 @@ pub type Slot = u64;
 pub struct Lanes {
     lanes: BTreeMap<Lane, Queue>,
     ready: VecDeque<Ready>,
+    /// Free messages in `ready` that do not wait any more.
+    removed: FxHashSet<Slot>,
+    /// How many of `ready` are to be passed over.
+    stale: usize,
+    offers: u64,
     waiting: usize,
+    behind: usize,
 }
 
 #[derive(Debug, Default)]
@@ -21,12 +30,15 @@ struct Queue {
     waiting: BTreeMap<u64, Slot>,
     /// Messages of the lane that were taken and have not ended.
     out: usize,
+    /// The number of its offer in `ready`; 0 while it is not offered.
+    offer: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ready {
     Free(Slot),
-    Lane(Lane),
+    /// A lane, if this offer of it still holds.
+    Lane(Lane, u64),
 }
 
 impl Lanes {
@@ -36,10 +48,66 @@ impl Lanes {
         self.waiting
     }
 
+    /// Those of them that wait behind a message of their lane that is out: no worker could start them.
+    #[must_use]
+    pub fn behind(&self) -> usize {
+        self.behind
+    }
+
     /// True when nothing can be taken now.
     #[must_use]
-    pub fn is_blocked(&self) -> bool {
-        self.ready.is_empty()
+    pub fn is_blocked(&mut self) -> bool {
+        self.front().is_none()
+    }
+
+    /// The first of what is ready, with what is over removed.
+    fn front(&mut self) -> Option<Ready> {
+        loop {
+            let first = *self.ready.front()?;
+            let over = match first {
+                Ready::Free(slot) => self.removed.remove(&slot),
+                Ready::Lane(lane, offer) => self.lanes.get(&lane).is_none_or(|q| q.offer != offer),
+            };
+            if !over {
+                return Some(first);
+            }
+            self.ready.pop_front();
+            self.stale -= 1;
+        }
+    }
+
+    /// One more of `ready` is over. When half of it is, all of these are thrown away.
+    fn outdate(&mut self) {
+        self.stale += 1;
+        if self.stale * 2 <= self.ready.len() {
+            return;
+        }
+        let (lanes, removed) = (&self.lanes, &mut self.removed);
+        self.ready.retain(|one| match one {
+            Ready::Free(slot) => !removed.remove(slot),
+            Ready::Lane(lane, offer) => lanes.get(lane).is_some_and(|q| q.offer == *offer),
+        });
+        self.stale = 0;
+    }
+
+    fn offer(&mut self, lane: Lane) {
+        if let Some(queue) = self.lanes.get_mut(&lane).filter(|q| q.offer == 0) {
+            self.offers += 1;
+            queue.offer = self.offers;
+            self.ready.push_back(Ready::Lane(lane, self.offers));
+        }
+    }
+
+    /// Takes back the offer of a lane, and forgets a lane of which nothing is here.
+    fn withhold(&mut self, lane: Lane) {
+        let Some(queue) = self.lanes.get_mut(&lane) else { return };
+        let offered = std::mem::take(&mut queue.offer) != 0;
+        if queue.out == 0 && queue.waiting.is_empty() {
+            self.lanes.remove(&lane);
+        }
+        if offered {
+            self.outdate();
+        }
     }
 
     /// Adds a message that was received as number `order`.
@@ -50,10 +118,11 @@ impl Lanes {
             return;
         };
         let queue = self.lanes.entry(lane).or_default();
-        let was_empty = queue.waiting.is_empty();
         queue.waiting.insert(order, slot);
-        if was_empty && queue.out == 0 {
-            self.ready.push_back(Ready::Lane(lane));
+        if queue.out == 0 {
+            self.offer(lane);
+        } else {
+            self.behind += 1;
         }
     }
 
@@ -74,17 +143,23 @@ impl Lanes {
     /// Takes the next message. Calls in a row may take several of one lane, in order: they belong
     /// in one chunk. Call `seal` when the chunk is full.
     pub fn take(&mut self) -> Option<Slot> {
-        match *self.ready.front()? {
+        match self.front()? {
             Ready::Free(slot) => {
                 self.ready.pop_front();
                 self.waiting -= 1;
                 Some(slot)
             }
-            Ready::Lane(lane) => {
+            Ready::Lane(lane, _) => {
                 let queue = self.lanes.get_mut(&lane)?;
                 let (_, slot) = queue.waiting.pop_first()?;
+                if queue.out == 0 {
+                    self.behind += queue.waiting.len();
+                } else {
+                    self.behind -= 1;
+                }
                 queue.out += 1;
                 if queue.waiting.is_empty() {
+                    queue.offer = 0;
                     self.ready.pop_front();
                 }
                 self.waiting -= 1;
@@ -95,18 +170,19 @@ impl Lanes {
 
     /// What `take` would give.
     #[must_use]
-    pub fn peek(&self) -> Option<Slot> {
-        match self.ready.front()? {
-            Ready::Free(slot) => Some(*slot),
-            Ready::Lane(lane) => self.lanes.get(lane)?.waiting.first_key_value().map(|(_, s)| *s),
+    pub fn peek(&mut self) -> Option<Slot> {
+        match self.front()? {
+            Ready::Free(slot) => Some(slot),
+            Ready::Lane(lane, _) => self.lanes.get(&lane)?.waiting.first_key_value().map(|(_, s)| *s),
         }
     }
 
     /// Ends a chunk: a lane that was taken from waits until what was taken has ended.
     pub fn seal(&mut self) {
-        if let Some(Ready::Lane(lane)) = self.ready.front()
-            && self.lanes.get(lane).is_some_and(|q| q.out > 0)
+        if let Some(Ready::Lane(lane, _)) = self.front()
+            && let Some(queue) = self.lanes.get_mut(&lane).filter(|q| q.out > 0)
         {
+            queue.offer = 0;
             self.ready.pop_front();
         }
     }
@@ -114,24 +190,29 @@ impl Lanes {
     /// A message that was taken has ended. Its lane is offered again when it was the last one out.
     pub fn ended(&mut self, lane: Option<Lane>) {
         let Some(lane) = lane else { return };
-        let Some(queue) = self.lanes.get_mut(&lane) else {
+        let Some(queue) = self.lanes.get_mut(&lane).filter(|q| q.out > 0) else {
             return;
         };
-        queue.out = queue.out.saturating_sub(1);
+        queue.out -= 1;
         if queue.out > 0 {
             return;
         }
+        self.behind -= queue.waiting.len();
         if queue.waiting.is_empty() {
-            self.lanes.remove(&lane);
+            self.withhold(lane);
         } else {
-            self.ready.push_back(Ready::Lane(lane));
+            self.offer(lane);
         }
     }
 
     /// Counts a message as out that was never taken: it leaves, and its lane waits until it has.
     pub fn hold(&mut self, lane: Lane) {
-        self.lanes.entry(lane).or_default().out += 1;
-        self.ready.retain(|r| *r != Ready::Lane(lane));
+        let queue = self.lanes.entry(lane).or_default();
+        if queue.out == 0 {
+            self.behind += queue.waiting.len();
+        }
+        queue.out += 1;
+        self.withhold(lane);
     }
 
     /// True while messages of the lane are out.
@@ -147,48 +228,31 @@ impl Lanes {
         };
         let slots: Vec<Slot> = std::mem::take(&mut queue.waiting).into_values().collect();
         self.waiting -= slots.len();
-        if queue.out == 0 {
-            self.lanes.remove(&lane);
+        if queue.out > 0 {
+            self.behind -= slots.len();
         }
-        self.ready.retain(|r| *r != Ready::Lane(lane));
+        self.withhold(lane);
         slots
     }
 
     /// Takes out one message, wherever it waits.
     pub fn remove(&mut self, lane: Option<Lane>, order: u64, slot: Slot) {
-        let before = self.ready.len();
-        match lane {
-            None => {
-                self.ready.retain(|r| *r != Ready::Free(slot));
-                self.waiting -= before - self.ready.len();
-            }
-            Some(lane) => {
-                let Some(queue) = self.lanes.get_mut(&lane) else {
-                    return;
-                };
-                self.waiting -= usize::from(queue.waiting.remove(&order).is_some());
-                if queue.waiting.is_empty() {
-                    let idle = queue.out == 0;
-                    self.ready.retain(|r| *r != Ready::Lane(lane));
-                    if idle {
-                        self.lanes.remove(&lane);
-                    }
-                }
-            }
+        let Some(lane) = lane else {
+            self.waiting -= 1;
+            self.removed.insert(slot);
+            return self.outdate();
+        };
+        let Some(queue) = self.lanes.get_mut(&lane) else { return };
+        if queue.waiting.remove(&order).is_none() {
+            return;
         }
-    }
-
-    /// Takes out everything that waits, in the order it would have started.
-    pub fn withdraw_all(&mut self) -> Vec<Slot> {
-        let mut slots = Vec::with_capacity(self.waiting);
-        let ready = std::mem::take(&mut self.ready);
-        slots.extend(ready.iter().filter_map(|r| if let Ready::Free(s) = r { Some(*s) } else { None }));
-        for queue in self.lanes.values_mut() {
-            slots.extend(std::mem::take(&mut queue.waiting).into_values());
+        self.waiting -= 1;
+        if queue.out > 0 {
+            self.behind -= 1;
         }
-        self.lanes.retain(|_, q| q.out > 0);
-        self.waiting = 0;
-        slots
+        if queue.waiting.is_empty() {
+            self.withhold(lane);
+        }
     }
 }
 
@@ -237,5 +301,42 @@ mod tests {
         lanes.push(A, 2, 2);
         assert_eq!(lanes.withdraw(Lane(1)), [1, 2]);
         assert_eq!((lanes.waiting(), chunk(&mut lanes, 9)), (1, vec![0]));
+    }
+
+    #[test]
+    fn what_waits_behind_a_message_that_is_out_is_told_apart() {
+        let mut lanes = Lanes::default();
+        (0..4).for_each(|n| lanes.push(A, n, n));
+        lanes.push(None, 4, 4);
+        assert_eq!((lanes.waiting(), lanes.behind()), (5, 0));
+        assert_eq!(chunk(&mut lanes, 2), [0, 1]);
+        assert_eq!((lanes.waiting(), lanes.behind()), (3, 2));
+        lanes.push(A, 5, 5);
+        lanes.put_back(A, 1, 1);
+        assert_eq!((lanes.waiting(), lanes.behind()), (5, 4));
+        lanes.remove(A, 3, 3);
+        lanes.ended(A);
+        assert_eq!((lanes.waiting(), lanes.behind()), (4, 0));
+        lanes.hold(Lane(1));
+        assert_eq!((lanes.waiting(), lanes.behind()), (4, 3));
+        assert_eq!(lanes.withdraw(Lane(1)), [1, 2, 5]);
+        assert_eq!((lanes.waiting(), lanes.behind()), (1, 0));
+    }
+
+    /// As a drain does: each message is taken out, wherever it waits. Quadratic, it takes minutes.
+    #[test]
+    #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test may look at the clock")]
+    fn taking_out_a_hundred_thousand_one_by_one_costs_no_more_for_each() {
+        let mut lanes = Lanes::default();
+        let lane = |n: u64| (n % 2 == 1).then_some(Lane(n % 50_000));
+        (0..200_000).for_each(|n| lanes.push(lane(n), n, n));
+        let since = std::time::Instant::now();
+        for n in (0..200_000).rev() {
+            lanes.remove(lane(n), n, n);
+            lane(n).into_iter().for_each(|lane| lanes.hold(lane));
+        }
+        assert!(lanes.is_blocked() && lanes.ready.is_empty() && lanes.removed.is_empty());
+        assert_eq!((lanes.waiting(), lanes.behind()), (0, 0));
+        assert!(since.elapsed() < std::time::Duration::from_secs(20), "{:?}", since.elapsed());
     }
 }

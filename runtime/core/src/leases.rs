@@ -3,16 +3,23 @@
 use crate::lanes::Slot;
 use crate::message::Time;
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// Leases of the deliveries held here, by when they end.
+/// Leases of the deliveries held here. Whatever is asked costs no more than what it tells.
 #[derive(Debug)]
 pub struct Leases {
     length_ms: u64,
-    until: FxHashMap<Slot, Time>,
+    held: FxHashMap<Slot, Lease>,
     by_end: BTreeSet<(Time, Slot)>,
-    /// Asked to be extended; after a failure, with the time to ask again.
-    extending: BTreeMap<Slot, Option<Time>>,
+    /// By when they are to be extended: those that are not being extended.
+    by_turn: BTreeSet<(Time, Slot)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    until: Time,
+    /// When it is to be extended; none while that is under way.
+    turn: Option<Time>,
 }
 
 /// What has become of leases by now.
@@ -28,59 +35,60 @@ impl Leases {
     /// A table for leases of `length_ms`.
     #[must_use]
     pub fn new(length_ms: u64) -> Self {
-        let (until, by_end, extending) = Default::default();
-        Self { length_ms, until, by_end, extending }
+        let (held, by_end, by_turn) = Default::default();
+        Self { length_ms, held, by_end, by_turn }
     }
 
     /// A lease that ends at `until`; replaces an older one of the same delivery.
     pub fn hold(&mut self, slot: Slot, until: Time) {
         self.drop(slot);
-        self.until.insert(slot, until);
+        let turn = Time(until.0.saturating_sub(self.length_ms - self.length_ms / 3));
+        self.held.insert(slot, Lease { until, turn: Some(turn) });
         self.by_end.insert((until, slot));
+        self.by_turn.insert((turn, slot));
     }
 
     /// The delivery has ended.
     pub fn drop(&mut self, slot: Slot) {
-        if let Some(until) = self.until.remove(&slot) {
+        if let Some(Lease { until, turn }) = self.held.remove(&slot) {
             self.by_end.remove(&(until, slot));
+            if let Some(turn) = turn {
+                self.by_turn.remove(&(turn, slot));
+            }
         }
-        self.extending.remove(&slot);
     }
 
     /// What has ended, and what is to be extended now. What is returned to be extended is not
-    /// returned again before `hold` or `drop`; what has ended is forgotten.
+    /// returned again before `hold`, `not_extended` or `drop`; what has ended is forgotten.
     pub fn turn(&mut self, now: Time) -> Turned {
         let mut turned = Turned::default();
-        let horizon = now.plus(self.length_ms - self.length_ms / 3);
-        for (until, slot) in self.by_end.range(..=(horizon, Slot::MAX)) {
-            if *until <= now {
-                turned.ended.push(*slot);
-            } else if self.extending.get(slot).is_none_or(|again| again.is_some_and(|at| at <= now)) {
-                turned.extend.push(*slot);
-            }
+        while let Some((_, slot)) = self.by_end.first().copied().filter(|(until, _)| *until <= now) {
+            self.drop(slot);
+            turned.ended.push(slot);
         }
-        turned.ended.iter().for_each(|s| self.drop(*s));
-        self.extending.extend(turned.extend.iter().map(|slot| (*slot, None)));
+        while let Some((_, slot)) = self.by_turn.first().filter(|(turn, _)| *turn <= now) {
+            turned.extend.push(*slot);
+            self.held.entry(*slot).and_modify(|lease| lease.turn = None);
+            self.by_turn.pop_first();
+        }
         turned
     }
 
     /// The extension failed for now: it is asked for again after a tenth of the length, so that it is tried
     /// several times before the end, and a broker that refuses at once is not asked all the time.
     pub fn not_extended(&mut self, slot: Slot, now: Time) {
-        if self.until.contains_key(&slot) {
-            self.extending.insert(slot, Some(now.plus((self.length_ms / 10).max(1))));
+        let again = now.plus((self.length_ms / 10).max(1));
+        if let Some(lease) = self.held.get_mut(&slot).filter(|lease| lease.turn.is_none()) {
+            lease.turn = Some(again);
+            self.by_turn.insert((again, slot));
         }
     }
 
     /// When to look again: the first end or the first extension that is due.
     #[must_use]
     pub fn next(&self) -> Option<Time> {
-        let ends = self.by_end.first().map(|(until, _)| *until);
-        let third = self.length_ms - self.length_ms / 3;
-        let due = self.by_end.iter().find(|(_, slot)| !self.extending.contains_key(slot));
-        let extend = due.map(|(until, _)| Time(until.0.saturating_sub(third)));
-        let again = self.extending.values().flatten().min().copied();
-        ends.into_iter().chain(extend).chain(again).min()
+        let first = [&self.by_end, &self.by_turn].into_iter().filter_map(|all| all.first());
+        first.map(|(at, _)| *at).min()
     }
 }
 

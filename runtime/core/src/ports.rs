@@ -94,8 +94,10 @@ pub struct Standing {
     pub received: Option<u64>,
     /// Records received beyond what may be committed, counted by offsets.
     pub behind: u64,
-    /// Nothing more is received, because `behind` has come to its limit.
+    /// Nothing more is received of it: `behind` has come to its limit, or too much of it waits in the pipeline.
     pub held_back: bool,
+    /// The second of these.
+    pub crowded: bool,
 }
 
 /// What an adapter has counted since it began, by name; for people and programs that ask the worker.
@@ -151,6 +153,13 @@ pub trait Source: Send + Sync {
     /// Why nothing can be received now and what to do about it, in words; none when all is well.
     fn trouble(&self) -> Option<String> {
         None
+    }
+
+    /// Told when it changes: of what was handed over, `waiting` wait for other messages and take no place, so a source
+    /// that bounds how much it hands over bounds the rest. And of the partitions named, of which most of that is, nothing
+    /// more is wanted until they are not named: the others must go on meanwhile. Must not wait.
+    fn holds(&self, waiting: usize, unwanted: &[u32]) {
+        let _unheeded = (waiting, unwanted);
     }
 
     /// Nothing of these partitions is in work any more, and what could be settled was.

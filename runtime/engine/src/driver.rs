@@ -3,8 +3,9 @@
 use crate::dedup::{DedupKey, Digest};
 use crate::perform::{Arrival, Performer};
 use crate::stats::PipelineStats;
+use crate::stopped::{Stopped, Why};
 use crate::worker::{Control, Phase};
-use pelton_core::contain::{Panicked, contained};
+use pelton_core::contain::contained;
 use pelton_core::pipeline::{Command, Input, Pipeline, Rules};
 use pelton_core::points;
 use pelton_core::ports::{DeadLetters, Handler, Ledger, Source};
@@ -17,8 +18,15 @@ use tokio::task::AbortHandle;
 /// How often `--until-empty` looks again while nothing can be received yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Between two times that the same is said.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+
 /// How long what is under way may still take to be answered, once the shutdown timeout has passed.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Deliveries that may wait for others of their key, for a retry or for their turn, beside those that `max_in_flight`
+/// counts; where that is more, as many as it says. What they weigh counts against the bytes like all else.
+const WAITING: usize = 10_000;
 
 /// What a pipeline is told at its start. Checked by the configuration.
 #[derive(Debug, Clone)]
@@ -58,36 +66,6 @@ pub struct Ports {
     pub handler: Arc<dyn Handler>,
 }
 
-/// A pipeline that has ended though nobody told it to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stopped {
-    /// Its name.
-    pub pipeline: Arc<str>,
-    /// What it met.
-    pub why: Why,
-}
-
-/// Why a pipeline ends though nobody tells it to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// The store can promise nothing any more; its log says why. No pipeline can go on.
-    Store,
-    /// Its source cannot go on in this process; the log says why. The other pipelines go on.
-    Source,
-    /// Something of it has panicked. The other pipelines go on.
-    Panicked(Panicked),
-}
-
-impl std::fmt::Display for Why {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Store => f.write_str("its store failed: the last error in the log says why"),
-            Self::Source => f.write_str("its source cannot go on: the last error in the log says why"),
-            Self::Panicked(panicked) => panicked.fmt(f),
-        }
-    }
-}
-
 pub(crate) struct Driver {
     pipeline: Pipeline,
     performer: Performer,
@@ -107,6 +85,7 @@ pub(crate) struct Driver {
     duplicates: u64,
     /// The longest wait there is, in milliseconds, until it was said that a handler asked for more.
     longest_wait_ms: Option<u64>,
+    said_held_back: Option<Instant>,
     /// Why it ends, if nobody told it to.
     why: Option<Why>,
 }
@@ -133,6 +112,7 @@ impl Driver {
         let rules = Rules {
             retry: spec.retry,
             max_in_flight: spec.max_in_flight,
+            max_waiting: spec.max_in_flight.max(WAITING),
             max_in_flight_bytes: spec.max_in_flight_bytes,
             max_message_bytes: spec.max_message_bytes,
             concurrency: spec.concurrency,
@@ -170,6 +150,7 @@ impl Driver {
             look_again: None,
             duplicates: 0,
             longest_wait_ms: Some(spec.retry.max_delay_ms),
+            said_held_back: None,
             why: None,
         }
     }
@@ -261,6 +242,7 @@ impl Driver {
     fn count(&mut self) {
         let counts = self.pipeline.counts();
         self.stats.set(counts);
+        self.say_held_back(counts.held_back, counts.waiting);
         let more = counts.duplicates - self.duplicates;
         if more > 0 && !self.performer.ports.source.capabilities().shares_ledger {
             self.performer.ports.ledger.count_duplicates(more);
@@ -269,6 +251,20 @@ impl Driver {
         if counts.waits_cut > 0 {
             self.longest_wait_ms.take().into_iter().for_each(|ms| say_cut(&self.name, ms));
         }
+    }
+
+    /// Says that what waits keeps everything else out, once in a while.
+    fn say_held_back(&mut self, held_back: bool, waiting: u64) {
+        let recent = |said: &Instant| said.elapsed() < SAY_AGAIN;
+        if !held_back || self.said_held_back.as_ref().is_some_and(recent) {
+            return;
+        }
+        self.said_held_back = Some(Instant::now());
+        tracing::warn!(
+            pipeline = %self.name, waiting, bytes = self.pipeline.bytes(),
+            "nothing more is received: what waits for others of its key, for a retry or for its turn has come to \
+             `max_in_flight_bytes`, or to as many as may wait. It goes on as they do; raise the limit to hold more"
+        );
     }
 
     /// Whether time is up for what a broker or a disk does not answer.

@@ -15,11 +15,13 @@ mod key;
 mod perform;
 mod pointer;
 mod stats;
+mod stopped;
 mod worker;
 
 pub use dedup::{DedupKey, Digest};
-pub use driver::{PipelineSpec, Ports, Stopped, Why};
+pub use driver::{PipelineSpec, Ports};
 pub use generations::{Canary, Compared, GenerationStats, Generations, Kind, Numbers, Role};
 pub use key::Key;
 pub use stats::{PipelineStats, Snapshot};
+pub use stopped::{Stopped, Why};
 pub use worker::{Change, Changes, Control, Job, Phase, run, run_changing};

@@ -95,6 +95,7 @@ impl Performer {
                     me.send(Arrival::Turn(permit));
                 }
             })),
+            Command::Holds { waiting, unwanted } => me.ports.source.holds(waiting, &unwanted),
             Command::LetGo { partitions } => me.ports.source.let_go(partitions),
             Command::GiveSuspectTurn | Command::Stop => {}
         }

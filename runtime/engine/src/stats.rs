@@ -1,10 +1,10 @@
 //! Numbers of a running pipeline, for the live line and the log.
 
-use crate::driver::Why;
 use crate::perform::Arrival;
+use crate::stopped::Why;
 use pelton_core::pipeline::{Blocking, Counts};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot};
 
 /// Written by the pipeline's task, read by anyone, without a lock.
@@ -16,6 +16,8 @@ pub struct PipelineStats {
     dead_letters: AtomicU64,
     waits_cut: AtomicU64,
     in_flight: AtomicU64,
+    waiting: AtomicU64,
+    held_back: AtomicBool,
     task: OnceLock<mpsc::UnboundedSender<Arrival>>,
     stopped: OnceLock<String>,
 }
@@ -35,6 +37,10 @@ pub struct Snapshot {
     pub waits_cut: u64,
     /// Deliveries held now.
     pub in_flight: u64,
+    /// Those of them that wait for others of their key, for a retry or for their turn.
+    pub waiting: u64,
+    /// Nothing more is received, because these have taken all the room there is for them.
+    pub held_back: bool,
 }
 
 impl PipelineStats {
@@ -45,6 +51,8 @@ impl PipelineStats {
         self.dead_letters.store(counts.dead_letters, Relaxed);
         self.waits_cut.store(counts.waits_cut, Relaxed);
         self.in_flight.store(counts.in_flight, Relaxed);
+        self.waiting.store(counts.waiting, Relaxed);
+        self.held_back.store(counts.held_back, Relaxed);
     }
 
     pub(crate) fn attach(&self, task: mpsc::UnboundedSender<Arrival>) {
@@ -80,6 +88,8 @@ impl PipelineStats {
             dead_letters: self.dead_letters.load(Relaxed),
             waits_cut: self.waits_cut.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
+            waiting: self.waiting.load(Relaxed),
+            held_back: self.held_back.load(Relaxed),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! All pipelines of one worker, from their start to the end of the drain; some may come and go meanwhile.
 
-use crate::driver::{Driver, PipelineSpec, Ports, Stopped, Why};
+use crate::driver::{Driver, PipelineSpec, Ports};
 use crate::stats::PipelineStats;
+use crate::stopped::{Stopped, Why};
 use pelton_core::retry::scatter;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -70,24 +71,26 @@ pub async fn run_changing(
         tasks: JoinSet::new(),
         stops: HashMap::new(),
         removed: HashMap::new(),
+        down: HashSet::new(),
     };
     pipelines.into_iter().for_each(|job| all.start(job));
     let mut stopped = Vec::new();
     loop {
         // With none left that runs, a worker that goes on would seem alive.
-        if all.tasks.is_empty() && (all.ending || changes.is_closed() || !stopped.is_empty()) {
+        if all.tasks.is_empty() && (all.ending || changes.is_closed() || !all.down.is_empty()) {
             return if stopped.is_empty() { Ok(()) } else { Err(stopped) };
         }
         tokio::select! {
             Some(ended) = all.tasks.join_next() => match ended {
                 Ok((name, ended)) => {
-                    all.ended(&name);
                     if let Err(why) = ended {
                         if why.why == Why::Store {
                             all.drain();
                         }
+                        all.goes_down(&name);
                         stopped.push(why);
                     }
+                    all.ended(&name);
                 }
                 // Its task contains its own panics: this is what is left, such as a destructor's.
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -111,6 +114,8 @@ struct Running {
     tasks: JoinSet<(Arc<str>, Result<(), Stopped>)>,
     stops: HashMap<Arc<str>, watch::Sender<Phase>>,
     removed: HashMap<Arc<str>, oneshot::Sender<()>>,
+    /// Those that have stopped though nobody told them to, and were not begun again since.
+    down: HashSet<Arc<str>>,
     /// Nothing begins any more: the worker ends with the last of them.
     ending: bool,
 }
@@ -132,14 +137,24 @@ impl Running {
             Change::Add(job) if !self.ending => self.start(*job),
             // The worker ends: it begins at the next start.
             Change::Add(_) => {}
-            Change::Remove(name, done) => match self.stops.get(&name) {
-                Some(stop) => {
-                    stop.send_replace(Phase::Draining);
-                    self.removed.insert(name, done);
+            Change::Remove(name, done) => {
+                self.down.remove(&name);
+                match self.stops.get(&name) {
+                    Some(stop) => {
+                        stop.send_replace(Phase::Draining);
+                        self.removed.insert(name, done);
+                    }
+                    // Who asked may be gone.
+                    None => done.send(()).unwrap_or_default(),
                 }
-                // Who asked may be gone.
-                None => done.send(()).unwrap_or_default(),
-            },
+            }
+        }
+    }
+
+    /// One has stopped by itself. Being removed, it would have ended anyway.
+    fn goes_down(&mut self, name: &Arc<str>) {
+        if !self.removed.contains_key(name) {
+            self.down.insert(name.clone());
         }
     }
 

@@ -106,10 +106,11 @@ impl Checker {
         self.waits.remove(&n);
         // What comes with an assignment says that those before it are over.
         self.revoked(world.assignment_of(receipt) - 1, true);
-        let Shape { max_in_flight, max_bytes, .. } = world.shape;
+        let Shape { max_in_flight, max_waiting, max_bytes, .. } = world.shape;
+        let most = max_in_flight + max_waiting;
         let bytes: usize = self.held.keys().map(|r| world.sent[world.of(*r)].message.weight()).sum();
-        if self.held.len() > max_in_flight {
-            self.broken(9, format!("{} deliveries are held, {max_in_flight} may be", self.held.len()));
+        if self.held.len() > most {
+            self.broken(9, format!("{} deliveries are held, {most} may be", self.held.len()));
         }
         if bytes > max_bytes && self.held.len() > 1 {
             self.broken(9, format!("{bytes} bytes are held, {max_bytes} may be"));

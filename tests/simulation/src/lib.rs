@@ -12,6 +12,7 @@
 pub mod checker;
 pub mod mutants;
 pub mod random;
+mod shapes;
 pub mod sim;
 pub mod world;
 

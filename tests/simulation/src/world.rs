@@ -1,6 +1,7 @@
 //! The made-up world: what brokers, ledger and letters hold, over all lives of the process.
 
 use crate::random::Random;
+use crate::shapes::{one, shape};
 use pelton_core::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
 use pelton_core::ports::{Capabilities, Claim, Class, Settle, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,7 @@ pub struct Shape {
     pub caps: Capabilities,
     pub max_attempts: u32,
     pub max_in_flight: usize,
+    pub max_waiting: usize,
     pub max_bytes: usize,
     pub concurrency: usize,
     pub dedup: bool,
@@ -79,6 +81,8 @@ pub struct World {
     /// The assignment of the one partition, and whether it is ours now.
     pub assignment: u32,
     pub assigned: bool,
+    /// Nothing more of the one partition is wanted.
+    pub unwanted: bool,
     chunks: u64,
     /// The assignment of each receipt.
     receipts: Vec<u32>,
@@ -113,6 +117,7 @@ impl World {
             live: BTreeMap::new(),
             assignment: 1,
             assigned: true,
+            unwanted: false,
             chunks: 0,
             receipts: Vec::new(),
         }
@@ -136,7 +141,7 @@ impl World {
         random: &mut Random,
     ) -> Vec<Delivery> {
         let (mut all, mut bytes) = (Vec::new(), 0);
-        if !self.assigned {
+        if !self.assigned || self.unwanted {
             return all;
         }
         let start = if self.shape.caps.cumulative { self.cursor } else { 0 };
@@ -295,7 +300,7 @@ impl World {
     }
 
     pub fn assign(&mut self) {
-        (self.assigned, self.cursor) = (true, self.committed);
+        (self.assigned, self.cursor, self.unwanted) = (true, self.committed, false);
         self.assignment += 1;
     }
 
@@ -337,75 +342,5 @@ impl World {
             return self.sent.len() - self.committed;
         }
         self.broker.iter().filter(|p| **p != AtBroker::Gone).count()
-    }
-}
-
-fn shape(random: &mut Random) -> Shape {
-    let caps = |lease, native_delay, lane_order, cumulative, shares_ledger| Capabilities {
-        lease_ms: lease,
-        native_delay,
-        lane_order,
-        cumulative,
-        shares_ledger,
-    };
-    let caps = match random.below(5) {
-        0 => caps(None, true, true, false, true),
-        1 => caps(Some(300), true, false, false, false),
-        2 => caps(Some(300), true, true, false, false),
-        3 => caps(None, false, false, true, false),
-        _ => caps(Some(300), false, false, false, false),
-    };
-    let max_in_flight = 1 + random.below(12) as usize;
-    Shape {
-        caps,
-        max_attempts: 1 + random.below(4) as u32,
-        max_in_flight,
-        max_bytes: 200 + random.below(400) as usize,
-        concurrency: 1 + random.below(3) as usize,
-        dedup: caps.cumulative || !random.once_in(5),
-        batch: random.once_in(3),
-        // Drawn from what was drawn already: so a seed still means the schedule that it meant.
-        redrive: caps.lease_ms.is_some() && caps.native_delay && max_in_flight.is_multiple_of(3),
-    }
-}
-
-fn one(random: &mut Random, shape: &Shape, n: usize, key: u64, lane: Option<Lane>) -> Sent {
-    let attempts = 1 + random.below(3);
-    let will = |random: &mut Random| match random.below(12) {
-        0 if random.once_in(2) => Will::RetryLate,
-        0 | 1 => Will::Retry,
-        2 => Will::Reject,
-        3 => Will::Trap,
-        4 if random.once_in(6) => Will::Kill,
-        _ => Will::Ok,
-    };
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&key.to_le_bytes());
-    let position = Identity::Position(Position { partition: 0, offset: n as u64 * 3 });
-    let numbered =
-        shape.caps.cumulative || (shape.caps.shares_ledger && key == n as u64 && random.once_in(2));
-    let length = random.below(150);
-    Sent {
-        // Drawn from what was drawn already, as above.
-        receives: match (shape.caps.lease_ms, length % 8) {
-            (None, _) => 0,
-            (Some(_), 0) => 60,
-            (Some(_), 1) if length.is_multiple_of(3) => 5_000,
-            _ => 1,
-        },
-        message: Arc::new(Message {
-            id: format!("m{n}"),
-            pipeline: "p".into(),
-            origin: "q".into(),
-            key: None,
-            headers: Vec::new(),
-            body: vec![0; length as usize],
-            published_at_ms: None,
-            replayed: false,
-            tombstone: false,
-        }),
-        identity: if numbered { position } else { Identity::Key(bytes) },
-        lane,
-        will: (0..attempts).map(|_| will(random)).collect(),
     }
 }

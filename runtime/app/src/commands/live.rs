@@ -259,7 +259,11 @@ async fn status(pipelines: &[Arc<Live>]) -> Value {
             .or_else(|| live.ports.source.trouble())
             .or_else(|| live.ports.letters.trouble());
         let counted = counted(live);
-        let said = json!({ "trouble": trouble, "stopped": stopped, "parts": parts, "counted": counted });
+        let now = live.stats.snapshot();
+        let said = json!({
+            "trouble": trouble, "stopped": stopped, "parts": parts, "counted": counted,
+            "held": now.in_flight, "waiting": now.waiting, "held_back": now.held_back,
+        });
         all.insert(live.pipeline.name.clone(), said);
     }
     all.into()
@@ -282,7 +286,7 @@ fn standing(part: &Standing, blocking: &[Blocking]) -> Value {
     );
     json!({
         "position": part.position, "received": part.received, "behind": part.behind,
-        "held_back": part.held_back, "blocked_by": blocked_by,
+        "held_back": part.held_back, "crowded": part.crowded, "blocked_by": blocked_by,
     })
 }
 

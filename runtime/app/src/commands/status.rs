@@ -44,6 +44,14 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     for (seen, why) in all.iter().filter_map(|seen| Some((seen, seen.ready.as_ref()?.as_ref().err()?))) {
         paragraph(&format!("{} is not ready: {why}", seen.name));
     }
+    let holding = |seen: &Seen| seen.held.as_ref().filter(|held| held.back).map(|held| held.waiting);
+    for (seen, count) in all.iter().filter_map(|seen| Some((seen, holding(seen)?))) {
+        paragraph(&format!(
+            "{}: nothing more is received (held_back): {} messages wait for others of their key, for a retry or for their turn, and take all the room there is for them; raise max_in_flight_bytes to hold more",
+            seen.name,
+            table::number(count)
+        ));
+    }
     let lost =
         |seen: &Seen| seen.counted.get("lost_upstream").and_then(Value::as_u64).filter(|lost| *lost > 0);
     for (seen, lost) in all.iter().filter_map(|seen| Some((seen, lost(seen)?))) {
@@ -75,8 +83,26 @@ pub struct Seen {
     ready: Option<Result<(), String>>,
     /// Why its worker has ended it, if it has.
     stopped: Option<String>,
+    /// What its worker holds; none when no worker says.
+    held: Option<HeldHere>,
     /// What its worker has counted since it began, by name; empty when there is nothing, or no worker.
     counted: Map<String, Value>,
+}
+
+/// What a worker holds of one pipeline.
+struct HeldHere {
+    all: u64,
+    /// Those that wait for others of their key, for a retry or for their turn.
+    waiting: u64,
+    /// Nothing more is received, because these have taken all the room there is for them.
+    back: bool,
+}
+
+impl HeldHere {
+    fn of(said: &Value) -> Option<Self> {
+        let (all, waiting) = (said["held"].as_u64()?, said["waiting"].as_u64()?);
+        Some(Self { all, waiting, back: said["held_back"].as_bool()? })
+    }
 }
 
 /// Looks at every pipeline, in the order of the configuration. Blocks: brokers are asked, for some
@@ -104,8 +130,9 @@ pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<
             None => Ok(()),
         });
         let stopped = said.and_then(|said| said["stopped"].as_str()).map(str::to_owned);
+        let held = said.and_then(HeldHere::of);
         let counted = said.and_then(|said| said["counted"].as_object()).cloned().unwrap_or_default();
-        all.push(Seen { name, counts, broker, ready, stopped, counted });
+        all.push(Seen { name, counts, broker, ready, stopped, held, counted });
     }
     Ok(all)
 }
@@ -152,7 +179,7 @@ pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatu
 
 /// The object of `status --json` and of `run --until-empty`.
 pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
-    let one = |Seen { counts: s, broker, ready, stopped, counted, .. }: &Seen| {
+    let one = |Seen { counts: s, broker, ready, stopped, held, counted, .. }: &Seen| {
         let written: Map<String, Value> =
             Cause::WORDS.iter().zip(s.letters_written).map(|(w, n)| ((*w).to_owned(), n.into())).collect();
         let mut json = json!({
@@ -162,6 +189,9 @@ pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
             "ready": ready.as_ref().map(Result::is_ok),
             "trouble": ready.as_ref().and_then(|ready| ready.as_ref().err()),
             "stopped": stopped,
+            "held": held.as_ref().map(|held| held.all),
+            "waiting": held.as_ref().map(|held| held.waiting),
+            "held_back": held.as_ref().map(|held| held.back),
         });
         if let Some(looked) = broker {
             json["broker"] = brokers::to_json(looked);

@@ -29,7 +29,7 @@ impl Pipeline {
             if free == 0 {
                 return;
             }
-            let size = self.sizing.next(self.lanes.waiting(), free);
+            let size = self.sizing.next(self.lanes.waiting() - self.lanes.behind(), free);
             let slots = self.take_chunk(size);
             if !slots.is_empty() {
                 self.claim(slots, false);
@@ -38,8 +38,7 @@ impl Pipeline {
     }
 
     pub(super) fn free_workers(&self) -> usize {
-        let busy = self.chunks.values().filter(|c| !c.finished).count();
-        self.rules.concurrency.saturating_sub(busy)
+        self.rules.concurrency.saturating_sub(self.busy)
     }
 
     fn take_chunk(&mut self, size: usize) -> Vec<Slot> {
@@ -69,8 +68,8 @@ impl Pipeline {
 
     /// A suspect that leads its lane waits for the turn of suspects, and its lane for it.
     fn set_aside(&mut self, slot: Slot) {
+        self.entries.put(slot, Place::Suspect);
         if let Some(entry) = self.entries.get_mut(slot) {
-            entry.place = Place::Suspect;
             entry.suspect = false;
             self.suspects.push_back(slot);
         }
@@ -79,20 +78,21 @@ impl Pipeline {
     /// Takes the key of a message, or leaves the message to wait for the one that has it.
     fn takes_key(&mut self, slot: Slot) -> bool {
         let unique = !self.tracks_redelivery();
-        let Some(entry) = self.entries.get_mut(slot) else {
+        let Some(entry) = self.entries.get(slot) else {
             return false;
         };
         let Some(identity) = entry.identity else {
             return false;
         };
-        entry.place = Place::Taken;
-        if unique && entry.position.is_some() && matches!(identity, crate::Identity::Position(_)) {
-            return true;
-        }
-        if let Some(twins) = self.keys.get_mut(&identity) {
-            entry.place = Place::Twin;
+        let unique = unique && entry.position.is_some() && matches!(identity, crate::Identity::Position(_));
+        if let Some(twins) = self.keys.get_mut(&identity).filter(|_| !unique) {
             twins.push(slot);
+            self.entries.put(slot, Place::Twin);
             return false;
+        }
+        self.entries.put(slot, Place::Taken);
+        if unique {
+            return true;
         }
         self.keys.insert(identity, Vec::new());
         true
@@ -115,6 +115,7 @@ impl Pipeline {
         }
         let slots = slots.into_iter().map(Some).collect();
         self.chunks.insert(self.next_chunk, Chunk { slots, started: 0, finished: false });
+        self.busy += 1;
         self.out.command(Command::Claim { chunk: self.next_chunk, items, alone });
     }
 
@@ -122,6 +123,7 @@ impl Pipeline {
         let Some(taken) = self.chunks.remove(&chunk) else {
             return;
         };
+        self.busy -= 1;
         let slots: Vec<Slot> = taken.slots.into_iter().flatten().collect();
         let verdicts = match verdicts {
             Ok(verdicts) if verdicts.len() == slots.len() => verdicts,
@@ -139,6 +141,7 @@ impl Pipeline {
         }
         let started = work.len();
         self.chunks.insert(chunk, Chunk { slots: granted, started, finished: false });
+        self.busy += 1;
         self.out.command(Command::Handle { chunk, work });
     }
 
@@ -197,7 +200,7 @@ impl Pipeline {
         let Some(done) = self.chunks.get_mut(&chunk) else {
             return;
         };
-        done.finished = true;
+        self.busy -= usize::from(!std::mem::replace(&mut done.finished, true));
         self.sizing.observe(done.started, micros);
         let lost: Vec<usize> = done.slots.iter().enumerate().filter_map(|(i, s)| s.map(|_| i)).collect();
         let outcome = || Outcome::Fault {
@@ -220,13 +223,13 @@ impl Pipeline {
         if self.turn != Turn::Granted {
             return;
         }
-        if self.suspects.is_empty() || self.draining {
+        if self.entries.suspects() == 0 || self.draining {
             return self.give_turn();
         }
         if self.free_workers() == 0 || self.now < self.paused_until {
             return;
         }
-        let Some(slot) = self.suspects.pop_front() else { return };
+        let Some(slot) = self.next_suspect() else { return };
         if self.takes_key(slot) {
             self.turn = Turn::Held(slot);
             self.claim(vec![slot], true);
@@ -235,9 +238,15 @@ impl Pipeline {
         }
     }
 
+    /// The first that still waits: what is gone meanwhile is passed over.
+    fn next_suspect(&mut self) -> Option<Slot> {
+        let waits = |slot: &Slot| self.entries.get(*slot).is_some_and(|e| e.place() == Place::Suspect);
+        std::iter::from_fn(|| self.suspects.pop_front()).find(waits)
+    }
+
     /// Asks for the turn once all chunks are formed: forming them finds the suspects.
     pub(super) fn ask_for_turn(&mut self) {
-        if self.turn == Turn::None && !self.suspects.is_empty() && !self.draining {
+        if self.turn == Turn::None && self.entries.suspects() > 0 && !self.draining {
             self.turn = Turn::Asked;
             self.out.command(Command::TakeSuspectTurn);
         }

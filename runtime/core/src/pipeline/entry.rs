@@ -2,7 +2,9 @@
 
 use crate::delivery::State;
 use crate::lanes::Slot;
-use crate::message::{Identity, Lane, Message, Position, Receipt, Time};
+use crate::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
+use crate::pipeline::Known;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One delivery held.
@@ -37,7 +39,8 @@ pub struct Entry {
     pub leaving: bool,
     /// It is completed, known to be so, or a letter: what follows it in its lane may go on.
     pub done: bool,
-    pub place: Place,
+    /// Where it is kept; [`Entries::put`] changes it.
+    place: Place,
     pub ended: Ended,
     /// When it was received.
     pub since: Time,
@@ -47,6 +50,48 @@ pub struct Entry {
     pub handler: Option<Arc<str>>,
     /// When its wait is over, while it waits here.
     pub due: Option<Time>,
+}
+
+impl Entry {
+    /// What has just been received, as number `order`.
+    pub fn new(delivery: Delivery, known: Option<Known>, order: u64, now: Time) -> Self {
+        let (identity, key) = known.map_or((None, None), |k| (Some(k.identity), k.key));
+        Self {
+            receipt: delivery.receipt,
+            weight: delivery.message.weight(),
+            message: delivery.message,
+            lane: delivery.lane,
+            position: delivery.position,
+            assignment: delivery.assignment,
+            skipped: delivery.skipped,
+            instance: delivery.instance,
+            identity,
+            key,
+            receives: delivery.receives,
+            order,
+            state: State::Admitted,
+            lease_live: true,
+            alone: false,
+            suspect: false,
+            leaving: false,
+            done: false,
+            place: Place::Out,
+            ended: Ended::Free,
+            since: now,
+            attempt: 0,
+            handler: None,
+            due: None,
+        }
+    }
+
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// It waits for another with its key, or for the turn of suspects.
+    fn is_aside(&self) -> bool {
+        matches!(self.place, Place::Twin | Place::Suspect)
+    }
 }
 
 /// Where an entry is kept, besides its own place.
@@ -85,6 +130,13 @@ pub struct Entries {
     places: Vec<(u32, Option<Entry>)>,
     free: Vec<u32>,
     weight: usize,
+    /// How many there are of each partition.
+    partitions: BTreeMap<u32, usize>,
+    /// Those that wait for another with their key, or for the turn of suspects: by lane and order of receipt.
+    aside: BTreeSet<(Option<Lane>, u64, Slot)>,
+    suspects: usize,
+    /// Those that wait for their retry.
+    resting: usize,
 }
 
 impl Entries {
@@ -96,8 +148,26 @@ impl Entries {
         self.weight
     }
 
+    /// How many wait for their retry, for another with their key, or for the turn of suspects.
+    pub fn waiting(&self) -> usize {
+        self.resting + self.aside.len()
+    }
+
+    /// How many wait for the turn of suspects.
+    pub fn suspects(&self) -> usize {
+        self.suspects
+    }
+
+    /// How many of a partition there are.
+    pub fn of_partition(&self, partition: u32) -> usize {
+        self.partitions.get(&partition).copied().unwrap_or(0)
+    }
+
     pub fn insert(&mut self, entry: Entry) -> Slot {
         self.weight += entry.weight;
+        if let Some(position) = entry.position {
+            *self.partitions.entry(position.partition).or_default() += 1;
+        }
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push((0, None));
             (self.places.len() - 1) as u32
@@ -109,12 +179,56 @@ impl Entries {
     }
 
     pub fn remove(&mut self, slot: Slot) -> Option<Entry> {
-        self.get(slot)?;
+        let place = self.get(slot)?.place;
+        self.put(slot, Place::Out);
         let index = slot as u32;
-        let entry = self.places.get_mut(index as usize)?.1.take()?;
+        let mut entry = self.places.get_mut(index as usize)?.1.take()?;
+        entry.place = place;
         self.weight -= entry.weight;
+        if let Some(position) = entry.position
+            && let Some(count) = self.partitions.get_mut(&position.partition)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.partitions.remove(&position.partition);
+            }
+        }
         self.free.push(index);
         Some(entry)
+    }
+
+    /// Notes where an entry is kept from now on.
+    pub fn put(&mut self, slot: Slot, place: Place) {
+        let Some(entry) = self.get_mut(slot) else { return };
+        let before = std::mem::replace(&mut entry.place, place);
+        if before == place {
+            return;
+        }
+        let (is_aside, key) = (entry.is_aside(), (entry.lane, entry.order, slot));
+        if is_aside {
+            self.aside.insert(key);
+        } else if matches!(before, Place::Twin | Place::Suspect) {
+            self.aside.remove(&key);
+        }
+        self.suspects -= usize::from(before == Place::Suspect);
+        self.suspects += usize::from(place == Place::Suspect);
+    }
+
+    /// It has a newer receipt, which gives it its place among the others.
+    pub fn reorder(&mut self, slot: Slot, order: u64) {
+        let Some(entry) = self.get_mut(slot) else { return };
+        let before = std::mem::replace(&mut entry.order, order);
+        let (is_aside, lane) = (entry.is_aside(), entry.lane);
+        if is_aside {
+            self.aside.remove(&(lane, before, slot));
+            self.aside.insert((lane, order, slot));
+        }
+    }
+
+    /// One waits for its retry from now on, or does no more.
+    pub fn rests(&mut self, before: bool, now: bool) {
+        self.resting -= usize::from(before);
+        self.resting += usize::from(now);
     }
 
     pub fn get(&self, slot: Slot) -> Option<&Entry> {
@@ -134,18 +248,18 @@ impl Entries {
     /// Deliveries of a lane that wait for the turn of suspects, or for another with their key; in
     /// the order of receipt.
     pub fn waiting_aside(&self, lane: Lane) -> Vec<Slot> {
-        let aside = |slot: &Slot| {
-            let entry = self.get(*slot);
-            entry.is_some_and(|e| e.lane == Some(lane) && matches!(e.place, Place::Twin | Place::Suspect))
-        };
-        self.slots().into_iter().filter(aside).collect()
+        let of_lane = (Some(lane), 0, 0)..=(Some(lane), u64::MAX, Slot::MAX);
+        self.aside.range(of_lane).map(|(_, _, slot)| *slot).collect()
     }
 
-    /// The slots of what is held, in the order of receipt.
-    pub fn slots(&self) -> Vec<Slot> {
+    /// The slots of those that are as wanted, in the order of receipt.
+    pub fn slots(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Slot> {
         let places = self.places.iter().zip(0u32..);
-        let mut slots: Vec<(u64, Slot)> =
-            places.filter_map(|((uses, e), index)| Some((e.as_ref()?.order, slot(*uses, index)))).collect();
+        let one = |((uses, entry), index): (&(u32, Option<Entry>), u32)| {
+            let entry = entry.as_ref().filter(|entry| wanted(entry))?;
+            Some((entry.order, slot(*uses, index)))
+        };
+        let mut slots: Vec<(u64, Slot)> = places.filter_map(one).collect();
         slots.sort_unstable();
         slots.into_iter().map(|(_, slot)| slot).collect()
     }

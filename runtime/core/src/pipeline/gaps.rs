@@ -67,7 +67,7 @@ impl Pipeline {
 
     fn outlook(&self, entry: &Entry) -> Outlook {
         match &entry.state {
-            State::Admitted if entry.place == Place::Lanes && !entry.suspect => Outlook::Open,
+            State::Admitted if entry.place() == Place::Lanes && !entry.suspect => Outlook::Open,
             State::Waiting if entry.due.is_some_and(|due| due <= self.fills_until) => Outlook::Open,
             State::Releasing { then: Then::Retry(ms), .. } if self.now.plus(*ms) <= self.fills_until => {
                 Outlook::Open
@@ -104,17 +104,15 @@ impl Pipeline {
     }
 
     fn hand_back_unstarted(&mut self) {
-        for slot in self.entries.slots() {
-            if self.entries.get(slot).is_some_and(|e| self.leaves(e)) {
-                self.give_up(slot);
-            }
+        for slot in self.entries.slots(|entry| self.leaves(entry)) {
+            self.give_up(slot);
         }
     }
 
     /// Hands a delivery back if it was not started, a retry with the rest of its wait.
     pub(super) fn give_up(&mut self, slot: Slot) {
         let Some(entry) = self.entries.get(slot) else { return };
-        if entry.place == Place::Lanes {
+        if entry.place() == Place::Lanes {
             self.lanes.remove(entry.lane, entry.order, slot);
             self.hand_back(slot, 0);
         } else if matches!(entry.state, State::Admitted | State::Waiting) {

@@ -5,6 +5,7 @@
 
 mod blocking;
 mod chunks;
+mod counts;
 mod entry;
 mod gaps;
 mod marks;
@@ -12,6 +13,7 @@ mod outbox;
 mod perform;
 mod receive;
 mod revoke;
+mod room;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -26,12 +28,13 @@ use crate::retry::RetryPolicy;
 use crate::sizing::Sizing;
 pub use blocking::Blocking;
 use chunks::Chunk;
+pub use counts::Counts;
 use entry::Entries;
 use marks::Mark;
 use outbox::Outbox;
 use receive::Fence;
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use turns::{Timer, Turn};
 
@@ -40,9 +43,11 @@ use turns::{Timer, Turn};
 pub struct Rules {
     /// When to retry and when to give up.
     pub retry: RetryPolicy,
-    /// The most deliveries held at once.
+    /// The most deliveries at once that are in work, or could be.
     pub max_in_flight: usize,
-    /// The most bytes held at once; at least `max_message_bytes`.
+    /// How many more may be held that wait: for what is ahead in their lane, for their retry, for their turn.
+    pub max_waiting: usize,
+    /// The most bytes held at once, whatever waits; at least `max_message_bytes`.
     pub max_in_flight_bytes: usize,
     /// The largest weight a message can have.
     pub max_message_bytes: usize,
@@ -153,6 +158,13 @@ pub enum Command {
         /// One suspect, alone.
         alone: bool,
     },
+    /// Tell the source what is held that takes no place, and what is not wanted.
+    Holds {
+        /// How many deliveries wait for others.
+        waiting: usize,
+        /// Partitions of which nothing more is wanted now: all of them, each time.
+        unwanted: Vec<u32>,
+    },
     /// Give a chunk to the handler.
     Handle {
         /// The chunk.
@@ -208,23 +220,6 @@ pub enum Command {
     Stop,
 }
 
-/// What has been done since the start, for the live line and the log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Messages completed.
-    pub handled: u64,
-    /// Deliveries acknowledged unhandled, because their key was completed before.
-    pub duplicates: u64,
-    /// Failed attempts that will be tried again.
-    pub retries: u64,
-    /// Dead letters written.
-    pub dead_letters: u64,
-    /// Waits that handlers asked for, and that were cut down to the longest there is.
-    pub waits_cut: u64,
-    /// Deliveries held now.
-    pub in_flight: u64,
-}
-
 /// The deliveries of one pipeline. Owned by one task; takes no lock and never waits.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -240,6 +235,8 @@ pub struct Pipeline {
     fences: BTreeMap<Lane, Fence>,
     chunks: BTreeMap<u64, Chunk>,
     next_chunk: u64,
+    /// Workers that have a chunk.
+    busy: usize,
     sizing: Sizing,
     leases: Option<Leases>,
     /// What may be committed of each partition.
@@ -258,6 +255,11 @@ pub struct Pipeline {
     /// The last assignment of each partition that has ended.
     ended_assignments: BTreeMap<u32, u32>,
     receives: u64,
+    /// How many wait, as the source was told last; and of which partitions nothing is wanted.
+    told_waiting: usize,
+    unwanted: BTreeSet<u32>,
+    /// Until then nobody looks again which these are.
+    looked_until: Time,
     paused_until: Time,
     trouble: u32,
     draining: bool,
@@ -289,6 +291,7 @@ impl Pipeline {
             fences: BTreeMap::new(),
             chunks: BTreeMap::new(),
             next_chunk: 0,
+            busy: 0,
             marks: BTreeMap::new(),
             recommit: false,
             timers: BTreeMap::new(),
@@ -300,6 +303,9 @@ impl Pipeline {
             leaving_partitions: Vec::new(),
             ended_assignments: BTreeMap::new(),
             receives: 0,
+            told_waiting: 0,
+            unwanted: BTreeSet::new(),
+            looked_until: Time::default(),
             paused_until: Time::default(),
             trouble: 0,
             draining: false,

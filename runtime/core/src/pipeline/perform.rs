@@ -27,12 +27,15 @@ impl Pipeline {
             self.counts.duplicates += 1;
         }
         self.counts.waits_cut += u64::from(asks_for_more(&before, &event, cx.max_delay_ms));
+        let rested = before == State::Waiting;
         let (state, action) = step(before, event, &cx);
         if let State::Handling { attempt, .. } = &state {
             entry.attempt = *attempt;
         }
         entry.done |= state == State::Settling(Settle::Ack);
+        let rests = state == State::Waiting;
         entry.state = state;
+        self.entries.rests(rested, rests);
         self.perform(slot, action);
         self.pass_turn_on(slot);
     }
@@ -64,7 +67,6 @@ impl Pipeline {
                 None => {}
             }
         }
-        self.lift_fences();
     }
 
     fn context(&mut self, slot: Slot, event: &Event) -> Option<Context> {
@@ -251,24 +253,22 @@ impl Pipeline {
         entry.alone |= alone;
         let (lane, order) = (entry.lane, entry.order);
         // It has no key any more: another delivery may take it before this one is gone.
-        entry.place = Place::Leaving;
+        self.entries.put(slot, Place::Leaving);
         if self.entries.get(slot).is_some_and(|e| self.leaves(e))
             || lane.is_some_and(|l| self.is_fenced(l, slot))
         {
             return self.feed(slot, Event::HandBack(0));
         }
-        if let Some(entry) = self.entries.get_mut(slot) {
-            entry.place = Place::Lanes;
-        }
+        self.entries.put(slot, Place::Lanes);
         self.lanes.put_back(lane, order, slot);
+        lane.into_iter().for_each(|lane| self.lift_fence(lane));
     }
 
     /// Hands back a delivery that the lanes do not know (any more).
     pub(super) fn hand_back(&mut self, slot: Slot, delay_ms: u64) {
-        if let Some(entry) = self.entries.get_mut(slot) {
-            entry.place = if entry.lane.is_some() { Place::Leaving } else { Place::Out };
-            entry.lane.into_iter().for_each(|l| self.lanes.hold(l));
-        }
+        let lane = self.entries.get(slot).and_then(|entry| entry.lane);
+        self.entries.put(slot, if lane.is_some() { Place::Leaving } else { Place::Out });
+        lane.into_iter().for_each(|lane| self.lanes.hold(lane));
         self.feed(slot, self.goes_back(slot, delay_ms));
     }
 
@@ -296,11 +296,9 @@ impl Pipeline {
 
     /// Takes a delivery out of wherever it was kept, and lets its lane go on or go back.
     fn leave(&mut self, slot: Slot, entry: &Entry) {
-        match entry.place {
-            Place::Lanes => self.lanes.remove(entry.lane, entry.order, slot),
-            Place::Suspect => self.suspects.retain(|s| *s != slot),
-            Place::Twin => self.keys.values_mut().for_each(|twins| twins.retain(|s| *s != slot)),
-            Place::Taken | Place::Leaving | Place::Out => {}
+        // Those that wait for a turn or a key are passed over when that comes.
+        if entry.place() == Place::Lanes {
+            self.lanes.remove(entry.lane, entry.order, slot);
         }
         self.leaving -= usize::from(entry.leaving);
         let keeps_order = self.rules.source.lane_order;
@@ -310,10 +308,10 @@ impl Pipeline {
         if let (Some(lane), true) = (entry.lane, delayed || lost || entry.leaving) {
             self.fence(lane, entry.message.clone(), delayed || lost);
         }
-        if !matches!(entry.place, Place::Lanes | Place::Out) {
+        if !matches!(entry.place(), Place::Lanes | Place::Out) {
             self.lanes.ended(entry.lane);
         }
-        self.lift_fences();
+        entry.lane.into_iter().for_each(|lane| self.lift_fence(lane));
     }
 
     /// Gives a key free, and its twins the verdict. A twin that is let go takes its old place in
@@ -322,7 +320,7 @@ impl Pipeline {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
-        let (Place::Taken, Some(identity)) = (entry.place, entry.identity) else {
+        let (Place::Taken, Some(identity)) = (entry.place(), entry.identity) else {
             return;
         };
         let ended = entry.ended;
@@ -330,6 +328,11 @@ impl Pipeline {
             return;
         };
         for twin in twins.into_iter().rev() {
+            // What has gone back meanwhile waits for nothing any more.
+            let waits = |e: &Entry| e.place() == Place::Twin && e.state == State::Admitted;
+            if !self.entries.get(twin).is_some_and(waits) {
+                continue;
+            }
             match ended {
                 Ended::Completed if self.rules.dedup => self.feed(twin, Event::TwinCompleted),
                 Ended::Delayed(ms) if self.rules.source.native_delay => {
@@ -364,25 +367,4 @@ fn asks_for_more(state: &State, event: &Event, most_ms: u64) -> bool {
         _ => 0,
     };
     matches!(state, State::Handling { .. }) && asked > most_ms
-}
-
-impl super::Counts {
-    /// Counts what is durable now, and says what it means for others with the same key.
-    fn stored(&mut self, before: &State, native_delay: bool) -> Ended {
-        match before {
-            State::Completing { .. } => {
-                self.handled += 1;
-                Ended::Completed
-            }
-            State::Publishing { .. } => {
-                self.dead_letters += 1;
-                Ended::Free
-            }
-            State::Releasing { then: Then::Retry(ms), .. } => {
-                self.retries += 1;
-                if native_delay { Ended::Delayed(*ms) } else { Ended::Free }
-            }
-            _ => Ended::Free,
-        }
-    }
 }

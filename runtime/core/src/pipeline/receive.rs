@@ -1,16 +1,12 @@
-//! Admission: what is taken from the source, and how much.
+//! Admission: what is taken from the source. How much, is in `room`.
 
-use super::entry::{Ended, Entry, Place};
-use super::{Command, Known, Pipeline, Read};
+use super::entry::{Entry, Place};
+use super::{Known, Pipeline, Read};
 use crate::delivery::{Event, State};
 use crate::lanes::Slot;
 use crate::message::{Delivery, Identity, Lane, Message};
 use crate::ports::Class;
 use std::sync::Arc;
-
-/// Asked for again only when this part of the room is free, so that a full pipeline does not
-/// fetch message by message.
-const ROOM: usize = 4;
 
 /// A lane closed here while its head is at the broker.
 #[derive(Debug)]
@@ -23,22 +19,6 @@ pub struct Fence {
 }
 
 impl Pipeline {
-    /// Asks the source for as much as there is room for (invariant 9).
-    pub(super) fn request(&mut self) {
-        let room = self.rules.max_in_flight.saturating_sub(self.entries.len());
-        let bytes = self.rules.max_in_flight_bytes.saturating_sub(self.entries.weight());
-        let enough =
-            room >= self.rules.max_in_flight.div_ceil(ROOM) && bytes >= self.rules.max_message_bytes;
-        // What goes back must be there before the source is read again, or it is overtaken.
-        let busy = self.receiving.is_some() || self.leaving > 0;
-        if busy || self.draining || !enough || self.now < self.paused_until {
-            return;
-        }
-        self.receives += 1;
-        self.receiving = Some(self.receives);
-        self.out.command(Command::Receive { max: room, max_bytes: bytes });
-    }
-
     pub(super) fn received(&mut self, answer: Result<Vec<Read>, Class>) {
         self.answering = self.receiving.take().unwrap_or(0);
         match answer {
@@ -101,8 +81,9 @@ impl Pipeline {
         entry.lease_live = true;
         entry.assignment = delivery.assignment;
         self.orders += 1;
-        let (lane, before) = (entry.lane, std::mem::replace(&mut entry.order, self.orders));
-        if lane.is_some() && entry.place == Place::Lanes {
+        let (lane, before, waits) = (entry.lane, entry.order, entry.place() == Place::Lanes);
+        self.entries.reorder(slot, self.orders);
+        if lane.is_some() && waits {
             self.lanes.remove(lane, before, slot);
             self.lanes.push(lane, self.orders, slot);
         }
@@ -113,35 +94,10 @@ impl Pipeline {
     }
 
     fn hold(&mut self, delivery: Delivery, known: Option<Known>) -> Slot {
-        let (identity, key) = known.map_or((None, None), |k| (Some(k.identity), k.key));
+        let (identity, lease_until) = (known.as_ref().map(|k| k.identity), delivery.lease_until);
         self.orders += 1;
-        let slot = self.entries.insert(Entry {
-            receipt: delivery.receipt,
-            weight: delivery.message.weight(),
-            message: delivery.message,
-            lane: delivery.lane,
-            position: delivery.position,
-            assignment: delivery.assignment,
-            skipped: delivery.skipped,
-            instance: delivery.instance,
-            identity,
-            key,
-            receives: delivery.receives,
-            order: self.orders,
-            state: State::Admitted,
-            lease_live: true,
-            alone: false,
-            suspect: false,
-            leaving: false,
-            done: false,
-            place: Place::Out,
-            ended: Ended::Free,
-            since: self.now,
-            attempt: 0,
-            handler: None,
-            due: None,
-        });
-        if let (Some(leases), Some(until)) = (&mut self.leases, delivery.lease_until) {
+        let slot = self.entries.insert(Entry::new(delivery, known, self.orders, self.now));
+        if let (Some(leases), Some(until)) = (&mut self.leases, lease_until) {
             leases.hold(slot, until);
         }
         if let (Some(identity), true) = (identity, self.tracks_redelivery()) {
@@ -156,8 +112,8 @@ impl Pipeline {
     }
 
     pub(super) fn enqueue(&mut self, slot: Slot) {
-        if let Some(entry) = self.entries.get_mut(slot) {
-            entry.place = Place::Lanes;
+        self.entries.put(slot, Place::Lanes);
+        if let Some(entry) = self.entries.get(slot) {
             self.lanes.push(entry.lane, entry.order, slot);
         }
     }
@@ -198,12 +154,24 @@ impl Pipeline {
     }
 
     /// Lifts the fences that no late delivery can come through any more.
-    pub(super) fn lift_fences(&mut self) {
+    fn lift_fences(&mut self) {
         let open = [self.receiving.unwrap_or(0), self.answering];
         let lanes = &self.lanes;
-        let closed = |lane: &Lane, f: &Fence| {
-            (f.asked != 0 && open.contains(&f.asked)) || (f.until_quiet && lanes.is_out(*lane))
-        };
-        self.fences.retain(|lane, f| closed(lane, f));
+        self.fences.retain(|lane, fence| fence.holds(open, lanes.is_out(*lane)));
+    }
+
+    /// The same of one lane, of which something has just gone.
+    pub(super) fn lift_fence(&mut self, lane: Lane) {
+        let open = [self.receiving.unwrap_or(0), self.answering];
+        if self.fences.get(&lane).is_some_and(|fence| !fence.holds(open, self.lanes.is_out(lane))) {
+            self.fences.remove(&lane);
+        }
+    }
+}
+
+impl Fence {
+    /// Whether it still keeps something out, while these receives may bring something.
+    fn holds(&self, open: [u64; 2], out: bool) -> bool {
+        (self.asked != 0 && open.contains(&self.asked)) || (self.until_quiet && out)
     }
 }

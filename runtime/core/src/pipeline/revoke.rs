@@ -10,6 +10,7 @@
 use super::entry::Entry;
 use super::{Command, Pipeline};
 use crate::message::Delivery;
+use std::collections::BTreeMap;
 
 /// A partition on its way to another member.
 #[derive(Debug, Clone, Copy)]
@@ -42,10 +43,17 @@ impl Pipeline {
         for (partition, assignment) in ended {
             self.forget_assignment(*partition, *assignment);
         }
-        for slot in self.entries.slots() {
-            if self.entries.get(slot).is_some_and(|e| is_of(e, ended)) {
-                self.lease_ended(slot);
-            }
+        let mut last: BTreeMap<u32, u32> = BTreeMap::new();
+        for (partition, assignment) in ended.iter().filter(|(p, _)| self.entries.of_partition(*p) > 0) {
+            last.entry(*partition)
+                .and_modify(|last| *last = (*last).max(*assignment))
+                .or_insert(*assignment);
+        }
+        if last.is_empty() {
+            return;
+        }
+        for slot in self.entries.slots(|entry| is_of(entry, &last)) {
+            self.lease_ended(slot);
         }
     }
 
@@ -62,11 +70,10 @@ impl Pipeline {
         if self.leaving_partitions.is_empty() {
             return;
         }
-        let in_work: Vec<u32> = self.entries.iter().filter_map(|e| Some(e.position?.partition)).collect();
         let (next, oldest) = (self.out.next_batch(), self.out.oldest_batch());
         let mut gone = Vec::new();
         self.leaving_partitions.retain_mut(|leaving| {
-            if in_work.contains(&leaving.partition) {
+            if self.entries.of_partition(leaving.partition) > 0 {
                 return true;
             }
             let after = *leaving.after.get_or_insert(next);
@@ -111,9 +118,7 @@ impl Pipeline {
 }
 
 /// Whether an entry came with one of these, or with one before it.
-fn is_of(entry: &Entry, ended: &[(u32, u32)]) -> bool {
-    let came_with = |(partition, last): &(u32, u32)| {
-        entry.assignment <= *last && entry.position.is_some_and(|p| p.partition == *partition)
-    };
-    ended.iter().any(came_with)
+fn is_of(entry: &Entry, ended: &BTreeMap<u32, u32>) -> bool {
+    let last = entry.position.and_then(|p| ended.get(&p.partition));
+    last.is_some_and(|last| entry.assignment <= *last)
 }

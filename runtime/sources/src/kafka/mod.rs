@@ -169,6 +169,12 @@ impl Source for KafkaSource {
         self.shared.state().trouble()
     }
 
+    fn holds(&self, _waiting: usize, unwanted: &[u32]) {
+        self.shared.state().want_all_but(unwanted);
+        self.shared.arrived.notify_one();
+        self.shared.taken.notify_one();
+    }
+
     fn let_go(&self, partitions: Vec<u32>) {
         self.shared.state().let_go(&partitions);
         self.shared.released.notify_all();

@@ -53,6 +53,8 @@ pub struct Partition {
     /// The library has met this end of it; what lies before may still be on its way to the poll.
     met: Option<i64>,
     pub paused: bool,
+    /// Too much of it waits in the pipeline: nothing more is wanted for now.
+    pub unwanted: bool,
     /// The broker may have refused the offset to read next: it is to be looked at.
     pub doubtful: bool,
     /// Reading went on elsewhere: where it stopped, and where it went on. What lies between is passed
@@ -86,6 +88,7 @@ impl Partition {
             at_end: false,
             met: None,
             paused: false,
+            unwanted: false,
             doubtful: false,
             jumped: None,
         }
@@ -227,7 +230,8 @@ impl Partition {
             position: unsigned(self.position),
             received: unsigned(self.fetched),
             behind,
-            held_back: self.paused && behind >= limit - limit / 4,
+            crowded: self.unwanted,
+            held_back: self.unwanted || (self.paused && behind >= limit - limit / 4),
         }
     }
 

@@ -138,9 +138,9 @@ fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
         return shared.arrived.notify_one();
     };
     partition.fetch(record.offset());
+    let wanted = !partition.unwanted;
     state.works();
-    state.bytes += delivery.message.weight();
-    state.buffer.push_back(delivery);
+    state.arrive(delivery, wanted);
     drop(state);
     shared.arrived.notify_one();
 }
@@ -180,7 +180,7 @@ fn wants_to_know(shared: &Shared) -> bool {
 }
 
 /// Pauses what must not be fetched now, and resumes what may be again: all partitions when the
-/// buffer stays full, one whose committed offset lags too far behind.
+/// buffer stays full, one whose committed offset lags too far behind, one of which too much waits in the pipeline.
 fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared, full: bool) {
     let options = &shared.options;
     let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
@@ -189,8 +189,9 @@ fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared, full: bool) {
         state.buffer.len() <= options.max_buffered / 4 && state.bytes <= options.max_buffered_bytes / 4;
     for partition in state.partitions.iter_mut().filter(|p| p.ours) {
         let behind = partition.uncommitted();
-        let stop = full || behind >= options.max_uncommitted;
-        let go = roomy && behind < options.max_uncommitted - options.max_uncommitted / 4;
+        let stop = full || partition.unwanted || behind >= options.max_uncommitted;
+        let go =
+            roomy && !partition.unwanted && behind < options.max_uncommitted - options.max_uncommitted / 4;
         if stop && !partition.paused {
             pause.add_partition(&partition.topic, partition.number);
             partition.pause(true);

@@ -123,6 +123,8 @@ pub struct State {
     /// Fetched, and not received by the pipeline.
     pub buffer: VecDeque<Delivery>,
     pub bytes: usize,
+    /// Fetched of partitions of which nothing is wanted now, by their number: these are paused, and the others go on.
+    aside: BTreeMap<u32, VecDeque<Delivery>>,
     /// All that were ever ours, in the order they came: receipts name them by their place.
     pub partitions: Vec<Partition>,
     /// By name.
@@ -201,6 +203,45 @@ impl State {
         taken
     }
 
+    /// Takes in what was fetched.
+    pub fn arrive(&mut self, delivery: Delivery, wanted: bool) {
+        match delivery.position.filter(|_| !wanted) {
+            Some(position) => self.aside.entry(position.partition).or_default().push_back(delivery),
+            None => {
+                self.bytes += delivery.message.weight();
+                self.buffer.push_back(delivery);
+            }
+        }
+    }
+
+    /// Of these partitions nothing more is wanted, and of all others something is.
+    pub fn want_all_but(&mut self, unwanted: &[u32]) {
+        let unwanted: BTreeSet<u32> = unwanted.iter().copied().collect();
+        for partition in &mut self.partitions {
+            partition.unwanted = unwanted.contains(&partition.id);
+        }
+        let wanted = |id: &u32| !unwanted.contains(id);
+        for (_, fetched) in self.aside.extract_if(.., |id, _| wanted(id)) {
+            // It was fetched before all that the buffer has of its partition.
+            for delivery in fetched.into_iter().rev() {
+                self.bytes += delivery.message.weight();
+                self.buffer.push_front(delivery);
+            }
+        }
+        if unwanted.is_empty() {
+            return;
+        }
+        for delivery in std::mem::take(&mut self.buffer) {
+            match delivery.position.filter(|p| unwanted.contains(&p.partition)) {
+                Some(position) => {
+                    self.bytes -= delivery.message.weight();
+                    self.aside.entry(position.partition).or_default().push_back(delivery);
+                }
+                None => self.buffer.push_back(delivery),
+            }
+        }
+    }
+
     pub fn find(&mut self, topic: &str, number: i32) -> Option<(u64, &mut Partition)> {
         let is_it = |p: &Partition| p.number == number && *p.topic == *topic;
         // Records come many in a row of one partition.
@@ -227,6 +268,8 @@ impl State {
 
     /// Drops what was fetched of these and not received.
     pub fn discard(&mut self, ids: &[u32]) {
+        let ids: BTreeSet<u32> = ids.iter().copied().collect();
+        self.aside.retain(|id, _| !ids.contains(id));
         self.buffer.retain(|d| d.position.is_none_or(|p| !ids.contains(&p.partition)));
         self.bytes = self.buffer.iter().map(|d| d.message.weight()).sum();
     }
@@ -236,5 +279,50 @@ impl State {
     pub fn unsettled(&self) -> u64 {
         let ours = self.partitions.iter().filter(|p| p.ours);
         ours.map(Partition::unsettled).sum::<u64>() + u64::from(!self.assigned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pelton_core::{Message, Position};
+
+    fn fetched(state: &mut State, partition: u32, offset: u64) {
+        let message =
+            Message { id: format!("{partition}/{offset}"), body: vec![0; 10], ..Message::default() };
+        let wanted = !state.partitions.iter().any(|p| p.id == partition && p.unwanted);
+        let delivery = Delivery {
+            receipt: Receipt(offset),
+            message: message.into(),
+            lane: None,
+            position: Some(Position { partition, offset }),
+            skipped: 0,
+            receives: 0,
+            assignment: 1,
+            lease_until: None,
+            instance: None,
+            unreadable: None,
+        };
+        state.arrive(delivery, wanted);
+    }
+
+    #[test]
+    fn what_is_not_wanted_keeps_its_order_and_holds_nobody_up() {
+        let mut state = State::default();
+        state.partitions.extend((0..2).map(|n| Partition::new("orders".into(), n, n.unsigned_abs())));
+        [(0, 1), (1, 1), (0, 2)].into_iter().for_each(|(p, o)| fetched(&mut state, p, o));
+        state.want_all_but(&[0]);
+        [(0, 3), (1, 2)].into_iter().for_each(|(p, o)| fetched(&mut state, p, o));
+        let ids =
+            |taken: Vec<Delivery>| taken.into_iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(state.take(9, 1_000)), ["1/1", "1/2"]);
+        assert_eq!((state.bytes, state.buffer.len()), (0, 0));
+        state.want_all_but(&[1]);
+        fetched(&mut state, 0, 4);
+        assert_eq!(ids(state.take(9, 1_000)), ["0/1", "0/2", "0/3", "0/4"]);
+        fetched(&mut state, 1, 3);
+        state.discard(&[1]);
+        state.want_all_but(&[]);
+        assert_eq!((state.bytes, state.buffer.len()), (0, 0), "what is taken back is dropped there too");
     }
 }

@@ -1,5 +1,8 @@
 //! What one source holds: what is ours at the server, and what of it the pipeline has not taken yet.
 
+#[cfg(test)]
+mod tests;
+
 use crate::pace::Pace;
 use pelton_core::ports::{Class, Settle};
 use pelton_core::{Delivery, Lane, Message, Receipt, Time};
@@ -45,10 +48,14 @@ pub struct Shelf {
     /// second one for another delivery of the first, and settle that alone.
     out: HashMap<String, Place>,
     ending: usize,
+    /// Before this none of them expires.
+    soonest: Option<Instant>,
     pace: Pace,
     lease: Duration,
     /// How many may be held whatever the pace, and at most.
     bounds: (usize, usize),
+    /// How many more: these wait in the pipeline for others.
+    waiting_there: usize,
 }
 
 impl Shelf {
@@ -61,9 +68,11 @@ impl Shelf {
             waiting_bytes: 0,
             out: HashMap::new(),
             ending: 0,
+            soonest: None,
             pace: Pace::new(Instant::now()),
             lease,
             bounds: (at_least.max(1), at_most.max(at_least).max(1)),
+            waiting_there: 0,
         }
     }
 
@@ -73,11 +82,17 @@ impl Shelf {
             return 0;
         }
         let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
+        let allowed = allowed.saturating_add(self.waiting_there);
         let held = self.held.len() - self.ending;
         if held >= allowed {
             self.forget_expired(now);
         }
         allowed.saturating_sub(self.held.len() - self.ending)
+    }
+
+    /// So many of what the pipeline has wait for others there, and are not counted.
+    pub fn waits_there(&mut self, count: usize) {
+        self.waiting_there = count;
     }
 
     /// Whether so much room is little beside what is held: a read for that would bring next to nothing.
@@ -125,6 +140,7 @@ impl Shelf {
         }
         self.waiting.insert(held.place, self.last);
         self.waiting_bytes += held.message.weight();
+        self.expires(held.until);
         self.held.insert(self.last, held);
     }
 
@@ -185,8 +201,15 @@ impl Shelf {
         } else if let Some(held) = self.held.get_mut(&receipt)
             && std::mem::replace(&mut held.ending, false)
         {
+            let until = held.until;
             self.ending -= 1;
+            self.expires(until);
         }
+    }
+
+    /// One that is not being settled expires then.
+    fn expires(&mut self, until: Instant) {
+        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
     }
 
     pub fn get(&self, receipt: u64) -> Option<&Held> {
@@ -236,10 +259,15 @@ impl Shelf {
         Some(held)
     }
 
+    /// Looks at all of them only when the first may have expired.
     fn forget_expired(&mut self, now: Instant) {
-        let expired =
-            |(receipt, held): (&u64, &Held)| (held.until <= now && !held.ending).then_some(*receipt);
-        let expired: Vec<u64> = self.held.iter().filter_map(expired).collect();
+        if self.soonest.is_none_or(|soonest| now < soonest) {
+            return;
+        }
+        let held = self.held.iter().filter(|(_, held)| !held.ending);
+        let (expired, rest): (Vec<_>, Vec<_>) = held.partition(|(_, held)| held.until <= now);
+        self.soonest = rest.into_iter().map(|(_, held)| held.until).min();
+        let expired: Vec<u64> = expired.into_iter().map(|(receipt, _)| *receipt).collect();
         expired.into_iter().for_each(|receipt| self.forget(receipt));
     }
 
@@ -263,6 +291,7 @@ impl Shelf {
         let mut all: Vec<Held> =
             std::mem::take(&mut self.held).into_values().filter(|h| !h.ending).collect();
         (self.by_place, self.waiting, self.waiting_bytes, self.ending) = Default::default();
+        self.soonest = None;
         self.out.clear();
         all.sort_unstable_by_key(|held| held.place);
         all
@@ -284,115 +313,5 @@ impl Held {
             instance: None,
             unreadable: None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    const LEASE: Duration = Duration::from_secs(30);
-
-    fn held(seq: u64, until: Instant) -> Held {
-        let message = Message {
-            id: seq.to_string(),
-            pipeline: "p".into(),
-            origin: "s".into(),
-            key: None,
-            headers: Vec::new(),
-            body: vec![b'x'; 10],
-            published_at_ms: None,
-            replayed: false,
-            tombstone: false,
-        };
-        Held {
-            place: (1, seq),
-            message: Arc::new(message),
-            lane: None,
-            named: false,
-            receives: 0,
-            until,
-            ending: false,
-        }
-    }
-
-    #[test]
-    fn what_goes_back_comes_again_in_its_place() {
-        let now = Instant::now();
-        let mut shelf = Shelf::new(LEASE, 10, 10);
-        [2, 1, 3].into_iter().for_each(|n| shelf.hold(held(n, now + LEASE)));
-        let first = shelf.take(2, 1_000, now);
-        let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
-        assert_eq!(ids(&first), ["1", "2"]);
-        assert_eq!(shelf.settle(first[1].receipt, Settle::GiveBack, now), Ok(false));
-        assert_eq!(
-            shelf.settle(first[1].receipt, Settle::Ack, now),
-            Err(Class::Lost),
-            "the receipt has ended"
-        );
-        assert_eq!(ids(&shelf.take(9, 1_000, now)), ["2", "3"]);
-        assert_eq!(shelf.settle(first[0].receipt, Settle::Ack, now), Ok(true));
-        shelf.settled(first[0].receipt.0, false);
-        assert!(shelf.holds((1, 1), now));
-        shelf.settled(first[0].receipt.0, true);
-        assert_eq!((shelf.len(), shelf.holds((1, 1), now)), (2, false));
-    }
-
-    /// The pipeline would take the second for another delivery of the first, and never settle both.
-    #[test]
-    fn two_messages_with_one_id_are_given_out_one_after_the_other() {
-        let now = Instant::now();
-        let mut shelf = Shelf::new(LEASE, 10, 10);
-        for seq in [1, 2, 3] {
-            let mut one = held(seq, now + LEASE);
-            Arc::make_mut(&mut one.message).id = if seq == 3 { "other" } else { "same" }.to_owned();
-            shelf.hold(Held { named: true, ..one });
-        }
-        let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
-        let first = shelf.take(9, 1_000, now);
-        assert_eq!(ids(&first), ["same", "other"]);
-        assert_eq!(shelf.take(9, 1_000, now).len(), 0);
-        // Its own next receipt is no other message.
-        shelf.settle(first[0].receipt, Settle::GiveBack, now).unwrap();
-        let again = shelf.take(9, 1_000, now);
-        assert_eq!(ids(&again), ["same"]);
-        shelf.settle(again[0].receipt, Settle::Ack, now).unwrap();
-        shelf.settled(again[0].receipt.0, true);
-        assert_eq!(ids(&shelf.take(9, 1_000, now)), ["same"]);
-    }
-
-    /// A search for what comes behind the last number of a millisecond would begin at the same one for ever.
-    #[test]
-    fn the_last_number_of_a_millisecond_is_passed_too() {
-        let now = Instant::now();
-        let mut shelf = Shelf::new(LEASE, 10, 10);
-        for place in [(1, 0), (1, u64::MAX), (u64::MAX, u64::MAX)] {
-            let mut one = held(0, now + LEASE);
-            Arc::make_mut(&mut one.message).id = "same".to_owned();
-            shelf.hold(Held { place, named: true, ..one });
-        }
-        assert_eq!(shelf.take(9, 1_000, now).len(), 1, "the others wait for the first");
-    }
-
-    #[test]
-    fn what_has_expired_is_not_given_out_and_takes_no_room() {
-        let now = Instant::now();
-        let mut shelf = Shelf::new(LEASE, 2, 2);
-        shelf.hold(held(1, now));
-        shelf.hold(held(2, now + LEASE / 2));
-        assert_eq!((shelf.stale(now), shelf.room(now)), (vec![(1, 2)], 1));
-        shelf.renewed((1, 2), now + LEASE);
-        assert_eq!(shelf.stale(now), []);
-        let taken = shelf.take(9, 1, now);
-        assert_eq!((taken.len(), &*taken[0].message.id, shelf.waiting_bytes), (1, "2", 0));
-        assert_eq!((shelf.room(now), shelf.live(now), shelf.live(now + LEASE)), (1, 1, 0));
-        shelf.renew_waiting(now, now + LEASE * 2);
-        assert!(!shelf.holds((1, 2), now + LEASE), "what was given out is not renewed unasked");
-        shelf.hold(held(3, now + LEASE));
-        shelf.renew_waiting(now + LEASE, now + LEASE * 2);
-        assert!(!shelf.holds((1, 3), now + LEASE), "what has ended is not revived");
-        shelf.renew_waiting(now, now + LEASE * 2);
-        assert!(shelf.holds((1, 3), now + LEASE));
     }
 }

@@ -5,7 +5,7 @@ use super::options::BATCH;
 use super::state::Shared;
 use pelton_core::points;
 use pelton_core::ports::Class;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -78,14 +78,14 @@ pub async fn run(shared: Arc<Shared>, mut jobs: UnboundedReceiver<Job>) {
 
 #[derive(Default)]
 struct Queue {
-    jobs: Vec<Job>,
+    jobs: VecDeque<Job>,
     since: Option<Instant>,
 }
 
 impl Queue {
     fn push(&mut self, job: Job) {
         self.since.get_or_insert_with(Instant::now);
-        self.jobs.push(job);
+        self.jobs.push_back(job);
     }
 
     fn is_due(&self, now: Instant, gather: Duration) -> bool {
@@ -93,8 +93,7 @@ impl Queue {
     }
 
     fn next(&mut self) -> Vec<Job> {
-        let rest = self.jobs.split_off(self.jobs.len().min(BATCH));
-        let next = std::mem::replace(&mut self.jobs, rest);
+        let next = self.jobs.drain(..self.jobs.len().min(BATCH)).collect();
         if self.jobs.is_empty() {
             self.since = None;
         }

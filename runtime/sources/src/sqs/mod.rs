@@ -222,6 +222,11 @@ impl Source for SqsSource {
         })
     }
 
+    fn holds(&self, waiting: usize, _unwanted: &[u32]) {
+        self.shared.state().waits_there(waiting);
+        self.shared.room.notify_one();
+    }
+
     fn panicked(&self) -> Later<'_, Panicked> {
         Box::pin(self.shared.fuse.blown())
     }

@@ -130,7 +130,6 @@ impl Poller {
     fn ask(&self, polls: &mut Polls, ask: Ask, wait: Duration) {
         let shared = self.shared.clone();
         polls.spawn(async move {
-            points::reach("sqs-receive");
             let received = shared.fuse.contained("a receive", receive(&shared, &ask, wait)).await;
             (ask, received.unwrap_or_else(|| Err(Fault::of_panic())))
         });
@@ -266,6 +265,7 @@ fn digest(id: &str) -> u64 {
 }
 
 async fn receive(shared: &Shared, ask: &Ask, wait: Duration) -> Result<Vec<Message>, Fault> {
+    points::reach("sqs-receive");
     let options = &shared.options;
     let client = shared.connection.receiver(options.wait).await;
     let call = client

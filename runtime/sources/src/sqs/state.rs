@@ -13,7 +13,7 @@ use crate::pace::Pace;
 use crate::seldom::SAY_AGAIN;
 use pelton_core::ports::{Class, Counted, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -58,13 +58,17 @@ impl Shared {
 
 pub struct State {
     pub table: Table,
-    /// Received, and not taken by the pipeline.
-    buffer: VecDeque<Waiting>,
+    /// Received, and not taken by the pipeline: by receipt, which is the order they came in.
+    buffer: BTreeMap<u64, Waiting>,
+    /// The same by lane.
+    by_lane: BTreeSet<(Lane, u64)>,
     /// What receives under way may bring.
     promised: usize,
     pace: Pace,
     lease: Duration,
     bounds: (usize, usize),
+    /// What waits in the pipeline for others, and is not counted.
+    waiting_there: usize,
     pub closing: bool,
     /// What was fetched had to go back, since nobody asked for it: nothing more is fetched until then.
     unwanted: bool,
@@ -97,11 +101,13 @@ impl State {
     fn new(options: &SqsOptions) -> Self {
         Self {
             table: Table::default(),
-            buffer: VecDeque::new(),
+            buffer: BTreeMap::new(),
+            by_lane: BTreeSet::new(),
             promised: 0,
             pace: Pace::new(Instant::now()),
             lease: options.lease(),
             bounds: (options.at_least, options.at_most.max(options.at_least)),
+            waiting_there: 0,
             closing: false,
             unwanted: false,
             room_at: None,
@@ -144,6 +150,7 @@ impl State {
     /// How many messages one more receive may bring; none while there is no room.
     pub fn promise(&mut self, now: Instant) -> Option<usize> {
         let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
+        let allowed = allowed.saturating_add(self.waiting_there);
         // A request is paid for, however little it may bring: where many may be held, it waits until it can
         // bring all that one does.
         let needed = if allowed >= ROOMY { BATCH } else { 1 };
@@ -161,6 +168,11 @@ impl State {
         Some(room)
     }
 
+    /// So many of what the pipeline has wait for others there.
+    pub fn waits_there(&mut self, count: usize) {
+        self.waiting_there = count;
+    }
+
     /// A receive that may bring another number takes the place of one that was promised.
     pub fn promise_instead(&mut self, before: usize, now: usize) {
         self.promised = self.promised - before + now;
@@ -175,20 +187,31 @@ impl State {
     pub fn arrive(&mut self, held: Held, make: impl FnOnce(Receipt, u32) -> Delivery, receives: u32) {
         let (since, receives) = (held.since, self.table.beside_released(&held.id, receives));
         let receipt = Receipt(self.table.hold(held));
-        self.buffer.push_back(Waiting { delivery: make(receipt, receives), since });
+        let delivery = make(receipt, receives);
+        self.by_lane.extend(delivery.lane.map(|lane| (lane, receipt.0)));
+        self.buffer.insert(receipt.0, Waiting { delivery, since });
+    }
+
+    /// The first leaves the buffer.
+    fn pop(&mut self) -> Option<Waiting> {
+        let (receipt, first) = self.buffer.pop_first()?;
+        if let Some(lane) = first.delivery.lane {
+            self.by_lane.remove(&(lane, receipt));
+        }
+        Some(first)
     }
 
     /// What a receive of the pipeline is answered with; and what has waited so long that it goes back.
     pub fn take(&mut self, max: usize, max_bytes: usize, now: Instant) -> (Vec<Delivery>, Vec<Job>) {
         let stale = self.stale(now);
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some(Waiting { delivery, .. }) = self.buffer.front() {
+        while let Some(Waiting { delivery, .. }) = self.buffer.values().next() {
             let weight = delivery.message.weight();
             if taken.len() >= max || (bytes + weight > max_bytes && !taken.is_empty()) {
                 break;
             }
             bytes += weight;
-            if let Some(mut waiting) = self.buffer.pop_front() {
+            if let Some(mut waiting) = self.pop() {
                 let left = self.lease.saturating_sub(now.saturating_duration_since(waiting.since));
                 waiting.delivery.lease_until = Some(Time(left.as_millis().try_into().unwrap_or(u64::MAX)));
                 taken.push(waiting.delivery);
@@ -209,7 +232,7 @@ impl State {
 
     /// When the first of what is in the buffer has waited too long.
     fn stale_at(&self) -> Option<Instant> {
-        self.buffer.front().map(|waiting| waiting.since + self.lease / 2)
+        self.buffer.values().next().map(|waiting| waiting.since + self.lease / 2)
     }
 
     /// Gives back what nobody has asked for while half of its lease went by. To fetch it again would only
@@ -230,7 +253,7 @@ impl State {
     fn stale(&mut self, now: Instant) -> Vec<Job> {
         let mut stale = Vec::new();
         while self.stale_at().is_some_and(|at| at <= now)
-            && let Some(Waiting { delivery, .. }) = self.buffer.pop_front()
+            && let Some(Waiting { delivery, .. }) = self.pop()
         {
             stale.extend(self.let_go(delivery.receipt.0, now));
             delivery.lane.into_iter().for_each(|lane| stale.extend(self.withdraw(lane, now)));
@@ -240,15 +263,12 @@ impl State {
 
     /// What follows a message that goes back goes back too, whatever its pipeline knows of it.
     fn withdraw(&mut self, lane: Lane, now: Instant) -> Vec<Job> {
-        let (mut kept, mut receipts) = (VecDeque::new(), Vec::new());
-        for waiting in std::mem::take(&mut self.buffer) {
-            if waiting.delivery.lane == Some(lane) {
-                receipts.push(waiting.delivery.receipt.0);
-            } else {
-                kept.push_back(waiting);
-            }
+        let of_lane = |(_, receipt): &(Lane, u64)| *receipt;
+        let receipts: Vec<u64> = self.by_lane.range((lane, 0)..=(lane, u64::MAX)).map(of_lane).collect();
+        for receipt in &receipts {
+            self.by_lane.remove(&(lane, *receipt));
+            self.buffer.remove(receipt);
         }
-        self.buffer = kept;
         receipts.into_iter().filter_map(|receipt| self.let_go(receipt, now)).collect()
     }
 
@@ -365,6 +385,7 @@ impl State {
     /// Everything that is held, to be given back at the end.
     pub fn give_all_back(&mut self, now: Instant) -> Vec<Job> {
         self.buffer.clear();
+        self.by_lane.clear();
         let job = |(receipt, held): (u64, Held)| Job {
             receipt,
             handle: held.handle,

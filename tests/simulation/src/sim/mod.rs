@@ -111,6 +111,7 @@ fn fresh(world: &World, random: &mut Random) -> Pipeline {
     let rules = Rules {
         retry,
         max_in_flight: shape.max_in_flight,
+        max_waiting: shape.max_waiting,
         max_in_flight_bytes: shape.max_bytes,
         max_message_bytes: 160,
         concurrency: shape.concurrency,
@@ -357,6 +358,10 @@ impl Sim {
                     self.checker.lettered(&self.world, number(&l.message.id), l);
                 }),
                 Command::LetGo { .. } => self.let_go(),
+                Command::Holds { unwanted, .. } => {
+                    self.world.unwanted = !unwanted.is_empty();
+                    continue;
+                }
                 _ => {}
             }
             if let Command::Settle { items, .. } = &command {

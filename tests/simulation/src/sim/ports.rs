@@ -24,6 +24,8 @@ impl Sim {
     pub(super) fn perform(&mut self, command: Command) {
         match command {
             Command::Receive { max, max_bytes } => self.receive(max, max_bytes),
+            // Heeded at once, where it was decided.
+            Command::Holds { .. } => {}
             Command::Claim { chunk, items, alone } => self.claim(chunk, items, alone),
             Command::Handle { chunk, work } => {
                 let left = work.into_iter().enumerate().collect();

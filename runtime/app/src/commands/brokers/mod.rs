@@ -199,7 +199,9 @@ fn waits(here: &Value, worker_runs: bool) -> String {
     }
     let seconds = by["held_ms"].as_f64().unwrap_or(0.0) / 1_000.0;
     let doing = by["doing"].as_str().unwrap_or_default();
-    let held = if here["held_back"] == true {
+    let held = if here["crowded"] == true {
+        "; paused, too much of it waits for others of its key".to_owned()
+    } else if here["held_back"] == true {
         format!("; paused by max_uncommitted, {} behind", here["behind"])
     } else {
         String::new()

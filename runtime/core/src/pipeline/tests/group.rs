@@ -3,7 +3,7 @@
 
 use crate::Outcome;
 use crate::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
-use crate::pipeline::{Command, Input, Known, Pipeline, Rules};
+use crate::pipeline::{Command, Counts, Input, Known, Pipeline, Rules};
 use crate::ports::{Capabilities, Claim, Settle, Verdict};
 use crate::retry::RetryPolicy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,10 +24,19 @@ pub struct Group {
     pub committed: Vec<(u32, u64)>,
     /// How often the partition was let go.
     pub let_go: usize,
+    /// What is asked for now.
+    pub asked: Option<usize>,
+    /// Partitions of which nothing is wanted now.
+    pub unwanted: Vec<u32>,
 }
 
 impl Group {
     pub fn new() -> Self {
+        Self::within(1_000, 1_000)
+    }
+
+    /// One that may have so many in flight, and so many more waiting.
+    pub fn within(max_in_flight: usize, max_waiting: usize) -> Self {
         let source = Capabilities {
             lease_ms: None,
             native_delay: false,
@@ -46,7 +55,8 @@ impl Group {
         };
         let rules = Rules {
             retry,
-            max_in_flight: 1_000,
+            max_in_flight,
+            max_waiting,
             max_in_flight_bytes: 1 << 20,
             max_message_bytes: 1_000,
             concurrency: 100,
@@ -64,6 +74,8 @@ impl Group {
             started: Vec::new(),
             committed: Vec::new(),
             let_go: 0,
+            asked: None,
+            unwanted: Vec::new(),
         };
         group.perform();
         group
@@ -71,8 +83,14 @@ impl Group {
 
     /// Records with these offsets come with an assignment, each in the lane beside it.
     pub fn receive(&mut self, assignment: u32, records: &[(u64, u64)]) {
+        self.receive_of(P, assignment, records);
+    }
+
+    /// The same of another partition.
+    pub fn receive_of(&mut self, partition: u32, assignment: u32, records: &[(u64, u64)]) {
+        self.asked = None;
         let read = records.iter().map(|(offset, lane)| {
-            let position = Position { partition: P, offset: *offset };
+            let position = Position { partition, offset: *offset };
             (
                 delivery(assignment, position, *lane),
                 Ok(Known { identity: Identity::Position(position), key: None }),
@@ -117,6 +135,10 @@ impl Group {
     /// The offsets that a handler has.
     pub fn running(&self) -> Vec<u64> {
         self.running.keys().copied().collect()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.pipeline.counts()
     }
 
     pub fn is_idle(&self) -> bool {
@@ -174,8 +196,16 @@ impl Group {
                 self.let_go += 1;
                 return;
             }
+            Command::Receive { max, .. } => {
+                self.asked = Some(max);
+                return;
+            }
+            Command::Holds { unwanted, .. } => {
+                self.unwanted = unwanted;
+                return;
+            }
             // The turn of suspects is another pipeline's.
-            Command::Receive { .. } | Command::TakeSuspectTurn => return,
+            Command::TakeSuspectTurn => return,
             Command::Extend { .. } | Command::GiveSuspectTurn | Command::Stop => {
                 panic!("unexpected: {command:?}")
             }

@@ -28,6 +28,7 @@ fn pipeline() -> Pipeline {
     let rules = Rules {
         retry,
         max_in_flight: 100,
+        max_waiting: 100,
         max_in_flight_bytes: 1 << 20,
         max_message_bytes: 1_000,
         concurrency: 1,

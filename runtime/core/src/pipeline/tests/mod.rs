@@ -7,3 +7,5 @@ mod gaps;
 mod group;
 mod interruptions;
 mod leases;
+mod many;
+mod room;

@@ -287,6 +287,14 @@ impl Source for RedisList {
         })
     }
 
+    fn holds(&self, waiting: usize, _unwanted: &[u32]) {
+        // In the order of the list all waits for the first: nobody would go on by it that more was here.
+        if !self.list.options.ordered {
+            self.list.shared.shelf().waits_there(waiting);
+            self.list.shared.room.notify_one();
+        }
+    }
+
     fn panicked(&self) -> Later<'_, Panicked> {
         Box::pin(self.list.shared.fuse.blown())
     }

@@ -177,6 +177,11 @@ impl Source for RedisStream {
         })
     }
 
+    fn holds(&self, waiting: usize, _unwanted: &[u32]) {
+        self.stream.shared.shelf().waits_there(waiting);
+        self.stream.shared.room.notify_one();
+    }
+
     fn panicked(&self) -> Later<'_, Panicked> {
         Box::pin(self.stream.shared.fuse.blown())
     }

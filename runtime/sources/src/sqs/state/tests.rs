@@ -177,3 +177,29 @@ fn where_many_may_be_held_no_receive_asks_for_less_than_it_can_bring() {
     );
     assert_eq!(asks(20), (Some(3), None, Some(7)));
 }
+
+#[test]
+fn what_waits_in_the_pipeline_for_others_takes_no_room() {
+    let (mut state, now) = (state(), Instant::now());
+    (0..100).for_each(|n| arrive(&mut state, &n.to_string(), Some(Lane(1)), now));
+    assert_eq!(take(&mut state, now).len(), 100);
+    assert_eq!(state.promise(now), None);
+    state.waits_there(99);
+    assert_eq!(state.promise(now), Some(10));
+}
+
+/// As at the end of a worker: each goes back, and asks what is behind it.
+#[test]
+fn giving_back_costs_no_more_for_each_the_more_there_are() {
+    let (mut state, now) = (state(), Instant::now());
+    for n in 0..200_000_u64 {
+        arrive(&mut state, &n.to_string(), Some(Lane(n % 100_000)), now);
+    }
+    let taken = state.take(100_000, usize::MAX, now).0;
+    let since = Instant::now();
+    // The other half waits in the buffer, one behind each.
+    let jobs: usize =
+        taken.iter().map(|d| state.settle(d.receipt, Settle::GiveBack, now).unwrap().len()).sum();
+    assert_eq!((jobs, state.waiting(), state.by_lane.len()), (200_000, 0, 0));
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+}

@@ -1,0 +1,78 @@
+//! What worlds there are: sources of every kind, and what is sent to them.
+
+use crate::random::Random;
+use crate::world::{Sent, Shape, Will};
+use pelton_core::message::{Identity, Lane, Message, Position};
+use pelton_core::ports::Capabilities;
+use std::sync::Arc;
+
+pub fn shape(random: &mut Random) -> Shape {
+    let caps = |lease, native_delay, lane_order, cumulative, shares_ledger| Capabilities {
+        lease_ms: lease,
+        native_delay,
+        lane_order,
+        cumulative,
+        shares_ledger,
+    };
+    let caps = match random.below(5) {
+        0 => caps(None, true, true, false, true),
+        1 => caps(Some(300), true, false, false, false),
+        2 => caps(Some(300), true, true, false, false),
+        3 => caps(None, false, false, true, false),
+        _ => caps(Some(300), false, false, false, false),
+    };
+    let max_in_flight = 1 + random.below(12) as usize;
+    Shape {
+        caps,
+        max_attempts: 1 + random.below(4) as u32,
+        max_in_flight,
+        max_waiting: 1 + max_in_flight / 2,
+        max_bytes: 200 + random.below(400) as usize,
+        concurrency: 1 + random.below(3) as usize,
+        dedup: caps.cumulative || !random.once_in(5),
+        batch: random.once_in(3),
+        // Drawn from what was drawn already: so a seed still means the schedule that it meant.
+        redrive: caps.lease_ms.is_some() && caps.native_delay && max_in_flight.is_multiple_of(3),
+    }
+}
+
+pub fn one(random: &mut Random, shape: &Shape, n: usize, key: u64, lane: Option<Lane>) -> Sent {
+    let attempts = 1 + random.below(3);
+    let will = |random: &mut Random| match random.below(12) {
+        0 if random.once_in(2) => Will::RetryLate,
+        0 | 1 => Will::Retry,
+        2 => Will::Reject,
+        3 => Will::Trap,
+        4 if random.once_in(6) => Will::Kill,
+        _ => Will::Ok,
+    };
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&key.to_le_bytes());
+    let position = Identity::Position(Position { partition: 0, offset: n as u64 * 3 });
+    let numbered =
+        shape.caps.cumulative || (shape.caps.shares_ledger && key == n as u64 && random.once_in(2));
+    let length = random.below(150);
+    Sent {
+        // Drawn from what was drawn already, as above.
+        receives: match (shape.caps.lease_ms, length % 8) {
+            (None, _) => 0,
+            (Some(_), 0) => 60,
+            (Some(_), 1) if length.is_multiple_of(3) => 5_000,
+            _ => 1,
+        },
+        message: Arc::new(Message {
+            id: format!("m{n}"),
+            pipeline: "p".into(),
+            origin: "q".into(),
+            key: None,
+            headers: Vec::new(),
+            body: vec![0; length as usize],
+            published_at_ms: None,
+            replayed: false,
+            tombstone: false,
+        }),
+        identity: if numbered { position } else { Identity::Key(bytes) },
+        lane,
+        will: (0..attempts).map(|_| will(random)).collect(),
+    }
+}
