@@ -260,6 +260,8 @@ pub struct Pipeline {
     unwanted: BTreeSet<u32>,
     /// Until then nobody looks again which these are.
     looked_until: Time,
+    /// How much was held then, in thousandths of what may be.
+    looked_part: usize,
     paused_until: Time,
     trouble: u32,
     draining: bool,
@@ -306,6 +308,7 @@ impl Pipeline {
             told_waiting: 0,
             unwanted: BTreeSet::new(),
             looked_until: Time::default(),
+            looked_part: 0,
             paused_until: Time::default(),
             trouble: 0,
             draining: false,

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const PART: usize = 4;
 /// Between two looks at who waits, in milliseconds: each looks at everything that is held.
 const LOOK_MS: u64 = 100;
+/// It is looked sooner when so much more is held, in thousandths of what may be.
+const STEP: usize = 50;
 /// Of what may wait, in thousandths: more than this and partitions are held back, less than that and none is.
 const MANY: usize = 500;
 const FEW: usize = 250;
@@ -41,7 +43,13 @@ impl Pipeline {
         }
         self.receives += 1;
         self.receiving = Some(self.receives);
-        self.out.command(Command::Receive { max: room, max_bytes: bytes });
+        self.out.command(Command::Receive { max: room, max_bytes: self.at_once(bytes) });
+    }
+
+    /// Of so many bytes, those that one receive may bring: from partitions no more than leaves time to hold one back.
+    fn at_once(&self, bytes: usize) -> usize {
+        let part = (self.rules.max_in_flight_bytes / PART).max(self.rules.max_message_bytes);
+        if self.rules.source.cumulative { bytes.min(part) } else { bytes }
     }
 
     /// How many are held that no worker could start.
@@ -75,11 +83,13 @@ impl Pipeline {
     /// Names the partitions of which nothing more is wanted for now, if it is time to look.
     fn hold_back_partitions(&mut self) {
         let waiting = self.waiting();
-        let may_be_many = waiting > 0 && self.part(waiting, self.entries.weight()) > MANY;
+        let part = self.part(waiting, self.entries.weight());
+        let may_be_many = waiting > 0 && part > MANY;
         let looks = self.rules.source.cumulative && (may_be_many || !self.unwanted.is_empty());
-        if !looks || self.now < self.looked_until {
+        if !looks || (self.now < self.looked_until && part < self.looked_part + STEP) {
             return;
         }
+        self.looked_part = part;
         self.looked_until = self.at(LOOK_MS, Timer::Resume);
         let unwanted = self.crowded();
         if unwanted != self.unwanted || !unwanted.is_empty() {
