@@ -93,3 +93,45 @@ fn a_handler_whose_limits_or_file_changed_is_swapped() {
     assert!(component(&site).exists());
     worker.stop();
 }
+
+/// The source is opened only when its pipeline begins: whatever stands against that must be known before the old one
+/// ends.
+#[test]
+fn what_cannot_be_opened_ends_nothing() {
+    let site = site("", &[]);
+    let worker = site.worker().ready();
+    edit(&site, add("more", ""));
+    site.done(&["reload"]);
+    let base = std::fs::read_to_string(site.path().join("pelton.toml")).expect("it is there");
+    let pipe = site.path().join("pipe.pem");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("a pipe can be made");
+    let reads = |name: &str, setting: &str| {
+        format!(
+            "source = {{ type = \"kafka\", bootstrap_servers = \"127.0.0.1:1\", topics = [\"{name}\"], group_id = \"{name}\", librdkafka = {{ \"security.protocol\" = \"ssl\", {setting} }} }}"
+        )
+    };
+    let orders = reads("orders", "\"ssl.ca.location\" = \"/nowhere/ca.pem\"");
+    let more = reads("more", &format!("\"ssl.key.location\" = {pipe:?}"));
+    edit(&site, |_| {
+        base.replace("[pipelines.orders]\n", &format!("[pipelines.orders]\n{orders}\n"))
+            .replace("[pipelines.more]\n", &format!("[pipelines.more]\n{more}\n"))
+    });
+    let said = refused(&site, &["reload"]);
+    for wanted in [
+        "pipelines.orders.source: `ssl.ca.location`",
+        "/nowhere/ca.pem",
+        "pipe.pem is a pipe",
+        "nothing was reloaded",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    edit(&site, |_| base.clone());
+    assert_eq!(taken_by(&site, &worker.log, 1), 0);
+    site.send_lines("more", &[], &[crate::order(2)]);
+    worker.log.wait("the other goes on too", |l| crate::taken(l) == Some((2, 0)));
+    // What can be opened is taken as ever.
+    edit(&site, |_| base.replace("[pipelines.orders]\n", "[pipelines.orders]\nmax_in_flight = 7\n"));
+    assert!(site.done(&["reload"]).contains("orders has begun anew"));
+    assert_eq!(taken_by(&site, &worker.log, 3), 0);
+    worker.stop();
+}

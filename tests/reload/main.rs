@@ -14,6 +14,7 @@ mod hostile;
 mod kafka;
 mod kills;
 mod oci;
+mod odd_files;
 mod redis;
 mod refused;
 mod restarts;

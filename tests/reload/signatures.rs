@@ -44,6 +44,19 @@ fn what_is_not_signed_by_a_known_key_is_not_deployed() {
     worker.stop();
 }
 
+/// What nobody has signed is not even looked into.
+#[test]
+fn check_looks_at_the_signature_before_anything_else() {
+    let site = signing();
+    std::fs::write(component(&site), "no component at all").expect("it is written");
+    for words in [&["check"][..], &["run", "--until-empty"]] {
+        let output = site.run(words);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains("none of the keys") && !said.contains("WebAssembly"), "{said}");
+    }
+}
+
 #[test]
 fn a_watched_file_waits_for_its_signature() {
     let site = signing();

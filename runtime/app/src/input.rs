@@ -1,15 +1,19 @@
 //! Files and standard input that are read whole: never more of them than a bound, whatever they are.
+//!
+//! What is named on the command line may be a pipe, and is waited for. What lies somewhere and is read because it is
+//! there is read as `pelton_host::file` does.
 
 pub mod lines;
 
 use pelton_core::shown::path as shown_path;
+use pelton_host::file::{self, FileError};
 use std::fmt;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 /// What people write by hand: a configuration, cases, a manifest.
-pub const WRITTEN: usize = 16 << 20;
+const WRITTEN: usize = 16 << 20;
 
 /// Why something was not read. Shows itself as what goes on after the name of the thing.
 #[derive(Debug)]
@@ -18,8 +22,6 @@ pub enum Unread {
     Failed(std::io::Error),
     /// There is more of it.
     TooLarge { max: usize },
-    /// It is no UTF-8.
-    NoText,
 }
 
 impl fmt::Display for Unread {
@@ -27,15 +29,7 @@ impl fmt::Display for Unread {
         match self {
             Self::Failed(error) => write!(f, "cannot be read: {error}"),
             Self::TooLarge { max } => write!(f, "cannot be read: it has more than {max} bytes"),
-            Self::NoText => write!(f, "cannot be read: it is no text in UTF-8"),
         }
-    }
-}
-
-impl Unread {
-    /// Whether there is no such file.
-    pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Failed(error) if error.kind() == ErrorKind::NotFound)
     }
 }
 
@@ -52,9 +46,9 @@ pub fn file(path: &Path, max: usize) -> Result<Vec<u8>, Unread> {
     all(File::open(path).map_err(Unread::Failed)?, max)
 }
 
-/// All of a file that is text.
-pub fn text(path: &Path, max: usize) -> Result<String, Unread> {
-    String::from_utf8(file(path, max)?).map_err(|_| Unread::NoText)
+/// All of what somebody wrote: a regular file, and text.
+pub fn written(path: &Path) -> Result<String, FileError> {
+    file::text(path, WRITTEN)
 }
 
 /// All of standard input.
@@ -63,7 +57,7 @@ pub fn standard(max: usize) -> Result<Vec<u8>, Unread> {
 }
 
 /// With the name of the file.
-pub fn of(path: &Path, why: &Unread) -> String {
+pub fn of(path: &Path, why: &impl fmt::Display) -> String {
     format!("{} {why}", shown_path(path))
 }
 
@@ -81,7 +75,8 @@ mod tests {
             of(Path::new("a\nb"), &all(&b"abc"[..], 2).expect_err("larger")),
             "a\\x0ab cannot be read: it has more than 2 bytes"
         );
-        assert!(file(Path::new("/nowhere"), 1).expect_err("missing").is_missing());
+        assert!(matches!(written(Path::new("/nowhere")), Err(FileError::Missing)));
+        assert!(matches!(written(zero), Err(FileError::NotAFile("a device"))));
         assert!(file(Path::new("/"), 1).expect_err("a folder").to_string().contains("directory"));
     }
 }

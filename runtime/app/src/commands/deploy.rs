@@ -111,9 +111,9 @@ pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
     }
     let catalog = Catalog::open(&config.data_dir, name);
     let target = serve::target(&catalog.state(), to).map_err(Fail::refused)?;
-    let bytes = catalog.read(&target, config.max_component_bytes).map_err(|error| {
-        Fail::refused(format!("{target} cannot be read in data_dir: {error}; deploy its file"))
-    })?;
+    let bytes = catalog
+        .read(&target, config.max_component_bytes)
+        .map_err(|error| Fail::refused(format!("{target} in data_dir {error}; deploy its file")))?;
     if pelton_host::digest(&bytes) != target {
         return Err(Fail::refused(format!("{target} is damaged in data_dir; deploy its file")));
     }

@@ -6,8 +6,7 @@ use crate::program;
 use crate::versions::catalog::Catalog;
 use crate::versions::fetch::{self, Want};
 use crate::versions::signature;
-use pelton_core::ports::Handler;
-use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler, there_is_room_for};
+use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler, digest, there_is_room_for};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -55,10 +54,10 @@ pub fn load(config: &Config, host: &Host, problems: &mut Vec<Problem>) -> Vec<Op
         let catalog = Catalog::open(&config.data_dir, &pipeline.name);
         let want = Want { max: config.max_component_bytes, keys: &handler.keys };
         let loaded = fetch::pinned(&handler.component, &catalog, want).and_then(|found| {
+            // First of all: what nobody signed is not even compiled.
+            signature::check(&handler.keys, &digest(&found.bytes), found.signature.as_deref())?;
             let loaded = host.load_bytes(&pipeline.name, &found.bytes, &handler.spec);
-            let loaded = loaded.map_err(|error| error.to_string())?;
-            signature::check(&handler.keys, &loaded.digest(), found.signature.as_deref())?;
-            Ok(loaded)
+            loaded.map_err(|error| error.to_string())
         });
         loaded
             .map_err(|why| problems.push(Problem { path, what: format!("{} {why}", handler.component) }))

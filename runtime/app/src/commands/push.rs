@@ -19,7 +19,8 @@ pub fn push(component: &Path, to: &str) -> Outcome {
     }
     let found = describe(&bytes, max).map_err(refused)?;
     let title = component.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let signature = signature::of(component);
+    let unusable = |why| Fail::refused(format!("{} {why}", component.display()));
+    let signature = signature::of(component, true).map_err(unusable)?;
     let manifest = oci::push(&reference, bytes, &found, &title, signature.as_deref())
         .map_err(|why| Fail::refused(format!("{to}: {why}")))?;
     say!("{}: the component {}", reference.at(&manifest), found.digest);

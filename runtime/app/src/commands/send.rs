@@ -79,7 +79,7 @@ fn unread(what: &dyn std::fmt::Display, why: &Unread) -> Fail {
         Unread::TooLarge { max } => Fail::refused(format!(
             "{what} has more bytes than `max_message_bytes`, which is {max}: raise it, or send a reference to the data instead"
         )),
-        Unread::Failed(_) | Unread::NoText => Fail::refused(format!("{what} {why}")),
+        Unread::Failed(_) => Fail::refused(format!("{what} {why}")),
     }
 }
 

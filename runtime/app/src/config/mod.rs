@@ -80,7 +80,7 @@ pub fn load_loose(file: &Path) -> Result<(Config, Vec<Problem>), Invalid> {
         file: file.to_owned(),
         problems: vec![Problem { path: String::new(), what }],
     };
-    let text = input::text(file, input::WRITTEN).map_err(|why| {
+    let text = input::written(file).map_err(|why| {
         invalid(format!("{why}. Name another with --config, or see examples/pelton.toml"))
     })?;
     let base = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

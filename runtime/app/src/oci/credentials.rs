@@ -1,7 +1,9 @@
 //! The login for a registry, as `docker login` leaves it: in the file itself, or with a helper program.
 
+use crate::input;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use pelton_host::file::FileError;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -36,12 +38,12 @@ pub fn file() -> Option<PathBuf> {
 /// The login for a registry, if there is one. `Err` says why it cannot be found out.
 pub fn login(file: Option<&Path>, registry: &str) -> Result<Option<Login>, String> {
     let Some(file) = file else { return Ok(None) };
-    let text = match std::fs::read(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|error| format!("{} cannot be read: {error}", file.display()))?,
+    let text = match input::written(file) {
+        Err(FileError::Missing) => return Ok(None),
+        read => read.map_err(|why| format!("{} {why}", file.display()))?,
     };
-    let config: Value = serde_json::from_slice(&text)
-        .map_err(|error| format!("{} is not JSON: {error}", file.display()))?;
+    let config: Value =
+        serde_json::from_str(&text).map_err(|error| format!("{} is not JSON: {error}", file.display()))?;
     let helper = config["credHelpers"][registry].as_str().or(config["credsStore"].as_str());
     if let Some(helper) = helper.filter(|helper| !helper.is_empty()) {
         for name in names(registry) {

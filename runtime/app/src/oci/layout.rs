@@ -4,9 +4,8 @@ use super::Place;
 use super::manifest::{Descriptor, Document, MANIFEST_BYTES};
 use super::reference::{Selector, is_digest, is_tag};
 use pelton_host::digest;
+use pelton_host::file::{FileError, Links, Regular};
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -100,16 +99,10 @@ impl Place for Layout {
 
 /// The bytes of a file, at most so many; links are not followed.
 fn read(path: &Path, max: usize) -> Result<Vec<u8>, String> {
-    let failed = |error: std::io::Error| format!("has no {} that could be read: {error}", path.display());
-    if !std::fs::symlink_metadata(path).map_err(failed)?.is_file() {
-        return Err(format!("has something else than a file at {}", path.display()));
-    }
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > max {
-        Err(format!("has more than {max} bytes at {}", path.display()))
-    } else {
-        Ok(bytes)
-    }
+    let shown = path.display();
+    Regular::open(path, Links::Refused).and_then(|mut file| file.read(max)).map_err(|why| match why {
+        FileError::NotAFile(kind) => format!("has {kind} instead of a file at {shown}"),
+        FileError::TooLarge { max } => format!("has more than {max} bytes at {shown}"),
+        why => format!("has no {shown} that could be read: it {why}"),
+    })
 }

@@ -2,12 +2,23 @@
 
 use super::Project;
 use crate::config::units;
+use crate::input;
 use pelton_host::HandlerSpec;
+use pelton_host::file::FileError;
 use std::time::Duration;
 
 /// Reads nothing but the two limits: what else the file wants (addresses, secrets) is not needed here.
 pub fn spec(project: &Project) -> HandlerSpec {
-    let text = std::fs::read_to_string(project.dir.join("pelton.toml")).unwrap_or_default();
+    let file = project.dir.join("pelton.toml");
+    let text = input::written(&file).unwrap_or_else(|why| {
+        if !matches!(why, FileError::Missing) {
+            note!(
+                "warning: {} {why}: the limits are those of a pipeline that says nothing",
+                file.display()
+            );
+        }
+        String::new()
+    });
     let handler = text.parse::<toml::Table>().ok().and_then(|table| {
         let pipelines = table.get("pipelines")?.as_table()?.clone();
         pipelines.into_iter().find_map(|(name, pipeline)| {

@@ -4,6 +4,7 @@ use super::template;
 use crate::exit::Fail;
 use crate::input;
 use pelton_core::shown::path as shown_path;
+use pelton_host::file::FileError;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -107,13 +108,13 @@ impl Project {
             .canonicalize()
             .map_err(|error| Fail::usage(format!("the folder {}: {error}", dir.display())))?;
         let file = dir.join(MANIFEST);
-        match input::text(&file, input::WRITTEN) {
+        match input::written(&file) {
             Ok(text) => {
                 let manifest =
                     parse(&text).map_err(|why| Fail::in_lines(&format!("{}: {why}", shown_path(&file))))?;
                 Ok(Self { dir, manifest })
             }
-            Err(why) if why.is_missing() => Self::guess(dir),
+            Err(FileError::Missing) => Self::guess(dir),
             Err(why) => Err(Fail::refused(input::of(&file, &why))),
         }
     }

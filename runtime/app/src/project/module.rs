@@ -5,13 +5,16 @@
 
 use super::manifest::Kind;
 use anyhow::{Context, Result, anyhow, ensure};
-use pelton_host::{Description, Form};
+use pelton_host::{Description, Form, file};
 use std::path::Path;
 use wasi_preview1_component_adapter_provider as adapter;
 use wit_component::{ComponentEncoder, StringEncoding};
 
 /// The contract, by its path in the repository.
 const CONTRACT: &str = "wit/handler.wit";
+
+/// Bytes of a module, at most: no component may be larger, whatever is configured.
+const MODULE_BYTES: usize = 1 << 30;
 
 /// Which world a module is of that exports these functions: their names begin with it.
 const WORLDS: [(&str, &str); 2] =
@@ -25,7 +28,7 @@ const WORLDS: [(&str, &str); 2] =
 /// written.
 pub fn place(module: &Path, component: &Path, wanted: Option<Kind>) -> Result<()> {
     let shown = module.display();
-    let mut bytes = std::fs::read(module).with_context(|| format!("{shown} cannot be read"))?;
+    let mut bytes = file::read(module, MODULE_BYTES).map_err(|why| anyhow!("{shown} {why}"))?;
     let found = pelton_host::describe(&bytes, usize::MAX).map_err(|error| anyhow!("{shown} {error}"))?;
     let world = world(&found);
     let is = if world.is_some() || found.form == Form::Component { Kind::Component } else { Kind::Worker };

@@ -7,9 +7,10 @@
 use super::signature;
 use super::state::State;
 use pelton_core::points;
+use pelton_host::file::{FileError, Links, Regular};
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 const STATE: &str = "json";
 const COMPONENT: &str = "wasm";
+/// Bytes of a state, at most: five versions with all their imports take some kilobytes.
+const STATE_BYTES: usize = 16 << 20;
 /// How long a component stays that nothing names yet.
 const IN_HAND: Duration = Duration::from_secs(600);
 
@@ -48,16 +51,14 @@ impl Catalog {
     }
 
     /// The bytes of a version that is kept. Not checked: who uses them compares the digest.
-    pub fn read(&self, digest: &str, max: usize) -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-        File::open(self.component(digest))?.take(limit).read_to_end(&mut bytes)?;
-        Ok(bytes)
+    pub fn read(&self, digest: &str, max: usize) -> Result<Vec<u8>, FileError> {
+        Regular::open(&self.component(digest), Links::Refused).and_then(|mut file| file.read(max))
     }
 
     /// The signature of a version that is kept, if it has one.
     pub fn signature(&self, digest: &str) -> Option<String> {
-        signature::of(&self.component(digest))
+        // What is there and no signature is as good as none: who asks for one is told so.
+        signature::of(&self.component(digest), false).unwrap_or_default()
     }
 
     /// Keeps a component under its digest, with its signature if it has one; on disk when it returns.
@@ -68,7 +69,7 @@ impl Catalog {
             self.write(&signature::beside(&to), signature.as_bytes(), true, || {})?;
         }
         // What is there may be damaged; equal bytes need no writing.
-        if std::fs::read(&to).is_ok_and(|there| there == bytes) {
+        if self.read(digest, bytes.len()).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
         self.write(&to, bytes, true, || {})
@@ -161,10 +162,10 @@ fn is_new(path: &Path) -> bool {
 }
 
 fn read_state(file: &Path) -> Result<State, String> {
-    match std::fs::read(file) {
+    match Regular::open(file, Links::Refused).and_then(|mut file| file.read(STATE_BYTES)) {
         Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(State::default()),
-        Err(error) => Err(error.to_string()),
+        Err(FileError::Missing) => Ok(State::default()),
+        Err(why) => Err(format!("it {why}")),
     }
 }
 

@@ -47,7 +47,7 @@ pub fn fetch(component: &Component, want: Want<'_>) -> Result<Fetched, String> {
             }
             None => {
                 let bytes = read_component(path, want.max).map_err(|error| error.to_string())?;
-                Ok(Fetched { bytes, signature: signature::of(path), pin: None })
+                Ok(Fetched { bytes, signature: signature::of(path, signed)?, pin: None })
             }
         },
     }

@@ -8,11 +8,12 @@ use super::deploy::{Deployed, Order, Refused, deploy, note_seen};
 use super::fetch::{self, Want};
 use super::start::{self, Started};
 use crate::commands::live::{Live, Served};
-use crate::commands::run;
+use crate::commands::{brokers, run};
 use crate::config::{self, Config, PipelineConfig, Reload};
 use pelton_core::ports::Handler;
 use pelton_engine::Change;
 use pelton_host::{Cause, digest};
+use pelton_host::file::FileError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -120,7 +121,7 @@ fn change(live: &Arc<Live>, new: &PipelineConfig) -> Step {
     }
 }
 
-/// Loads what begins anew, before anything ends. All that cannot be is said.
+/// Loads what begins anew, and sees that it can be opened, before anything ends. All that cannot be is said.
 async fn load_all(
     served: &Arc<Served>,
     new: &Arc<Config>,
@@ -135,10 +136,17 @@ async fn load_all(
         };
         let (host, new, pipeline) = (served.deploys.host.clone(), new.clone(), pipeline.clone());
         let load = move || {
+            let against = brokers::probe(&new, &pipeline);
             let started = start::load(&new, &pipeline, &host);
-            started.map_err(|why| format!("pipelines.{}.handler.component: {why}", pipeline.name))
+            (
+                against,
+                started.map_err(|why| format!("pipelines.{}.handler.component: {why}", pipeline.name)),
+            )
         };
-        match tokio::task::spawn_blocking(load).await.map_err(|ended| ended.to_string())? {
+        let (against, started) =
+            tokio::task::spawn_blocking(load).await.map_err(|ended| ended.to_string())?;
+        problems.extend(against.into_iter().map(|problem| format!("{}: {}", problem.path, problem.what)));
+        match started {
             Ok(started) => loaded.push(Some(started)),
             Err(why) => problems.push(why),
         }
@@ -173,8 +181,10 @@ async fn perform(
         }
         (Step::Replace(live, pipeline), Some(started)) => {
             end(served, &live).await;
-            begin(served, new, &pipeline, started).await?;
-            Ok(Some(format!("{} has begun anew", pipeline.name)))
+            match begin(served, new, &pipeline, started).await {
+                Ok(()) => Ok(Some(format!("{} has begun anew", pipeline.name))),
+                Err(why) => Err(begin_again(served, new, &live.pipeline, why).await),
+            }
         }
         (Step::Add(pipeline), Some(started)) => {
             begin(served, new, &pipeline, started).await?;
@@ -215,6 +225,29 @@ async fn begin(
         return Err(format!("{name}: the worker ends, and the pipeline begins at its next start"));
     }
     Ok(())
+}
+
+/// A pipeline that has ended for one that cannot be opened goes on as it was. What is to be said.
+async fn begin_again(
+    served: &Arc<Served>,
+    config: &Arc<Config>,
+    old: &PipelineConfig,
+    why: String,
+) -> String {
+    let (host, of, pipeline) = (served.deploys.host.clone(), config.clone(), old.clone());
+    let load = move || start::load(&of, &pipeline, &host);
+    let loaded = match tokio::task::spawn_blocking(load).await {
+        Ok(loaded) => loaded,
+        Err(ended) => Err(ended.to_string()),
+    };
+    let begun = match loaded {
+        Ok(started) => begin(served, config, old, started).await,
+        Err(why) => Err(why),
+    };
+    match begun {
+        Ok(()) => format!("{why}; it goes on as it was before"),
+        Err(again) => format!("{why}; and as it was before it cannot begin either: {again}"),
+    }
 }
 
 /// The new handler as in a deploy, with its new limits; and how the next one comes in.
@@ -318,9 +351,9 @@ async fn deploy_again(served: &Arc<Served>, live: &Arc<Live>) -> Result<(), Stri
     let (in_use, max) = (live.generations.digest(), served.config().max_component_bytes);
     let catalog = live.catalog.clone();
     let read = move || Ok((catalog.read(&in_use, max)?, catalog.signature(&in_use)));
-    let read: std::io::Result<_> =
+    let read: Result<_, FileError> =
         tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
-    let (bytes, signature) = read.map_err(|error| format!("the version in use cannot be read: {error}"))?;
+    let (bytes, signature) = read.map_err(|error| format!("the version in use, in data_dir, {error}"))?;
     let origin = live.pipeline.handler.component.to_string();
     let order = Order { bytes, signature, origin, plan: None, back: false, again: true };
     deploy(served, live, order).await.map(drop).map_err(|refused| refused.why)

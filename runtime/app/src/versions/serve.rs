@@ -10,6 +10,7 @@ use pelton_core::ports::Handler;
 use pelton_core::rollout::{Plan, Tally};
 use pelton_engine::{Canary, Compared, Kind, Role};
 use pelton_host::digest;
+use pelton_host::file::FileError;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,10 +213,10 @@ async fn kept_bytes(
 ) -> Result<(Vec<u8>, Option<String>), String> {
     let (of, name, max) = (live.clone(), wanted.to_owned(), served.config().max_component_bytes);
     let read = move || Ok((of.catalog.read(&name, max)?, of.catalog.signature(&name)));
-    let read: std::io::Result<_> =
+    let read: Result<_, FileError> =
         tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
     let (bytes, signature) =
-        read.map_err(|error| format!("{wanted} cannot be read in data_dir: {error}; deploy its file"))?;
+        read.map_err(|error| format!("{wanted} in data_dir {error}; deploy its file"))?;
     if digest(&bytes) == wanted {
         return Ok((bytes, signature));
     }

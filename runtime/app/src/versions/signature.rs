@@ -4,14 +4,15 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use pelton_host::file::{self, FileError};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a file of a key or of a signature, at most.
-const LINE: u64 = 1024;
+const LINE: usize = 1024;
 
 /// Where the signature of a component is.
 pub fn beside(component: &Path) -> PathBuf {
@@ -25,9 +26,19 @@ fn with(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// The signature beside a component, if there is one.
-pub fn of(component: &Path) -> Option<String> {
-    line(&beside(component)).ok()
+/// The signature beside a component, if there is one. Where one is `asked` for, `Err` says why what is there cannot be
+/// read; else that is said in the log.
+pub fn of(component: &Path, asked: bool) -> Result<Option<String>, String> {
+    let file = beside(component);
+    match line(&file) {
+        Ok(line) => Ok(Some(line)),
+        Err(FileError::Missing) => Ok(None),
+        Err(why) if asked => Err(format!("has a signature that cannot be used: {} {why}", file.display())),
+        Err(why) => {
+            tracing::warn!("{} {why}: no signature is kept with the component", file.display());
+            Ok(None)
+        }
+    }
 }
 
 /// Whether one of the keys has signed this digest; all is well when no key is asked for. `Err` goes on where the
@@ -47,7 +58,7 @@ pub fn check(keys: &[PathBuf], digest: &str, signature: Option<&str>) -> Result<
     };
     let signature = Signature::from_bytes(&bytes);
     for key in keys {
-        if public(key)?.verify(digest.as_bytes(), &signature).is_ok() {
+        if public(key)?.verify_strict(digest.as_bytes(), &signature).is_ok() {
             return Ok(());
         }
     }
@@ -75,21 +86,26 @@ pub fn keygen(name: &Path) -> Result<(PathBuf, PathBuf), String> {
 
 fn public(file: &Path) -> Result<VerifyingKey, String> {
     let bytes = decoded(file, "a public key; `pelton keygen` makes one")?;
-    VerifyingKey::from_bytes(&bytes)
-        .map_err(|_| format!("cannot be checked: {} is no public key", file.display()))
+    let key = VerifyingKey::from_bytes(&bytes).ok();
+    let key = key.ok_or_else(|| format!("cannot be checked: {} is no public key", file.display()))?;
+    if key.is_weak() {
+        return Err(format!(
+            "cannot be checked: {} is a key of small order, for which anybody can make signatures; `pelton keygen` makes a sound one",
+            file.display()
+        ));
+    }
+    Ok(key)
 }
 
 fn decoded(file: &Path, wanted: &str) -> Result<[u8; 32], String> {
     let shown = file.display();
-    let line = line(file).map_err(|error| format!("cannot be checked or signed: {shown}: {error}"))?;
+    let line = line(file).map_err(|why| format!("cannot be checked or signed: {shown} {why}"))?;
     let bytes = STANDARD.decode(line).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| format!("cannot be checked or signed: {shown} is not {wanted}"))
 }
 
-fn line(file: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    File::open(file)?.take(LINE).read_to_string(&mut text)?;
-    Ok(text.trim().to_owned())
+fn line(file: &Path) -> Result<String, FileError> {
+    file::text(file, LINE).map(|text| text.trim().to_owned())
 }
 
 fn write_new(file: &Path, mode: u32, line: &str) -> Result<(), String> {
@@ -102,6 +118,21 @@ fn write_new(file: &Path, mode: u32, line: &str) -> Result<(), String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// With such a key a signature of nothing but a point of small order holds for every digest.
+    #[test]
+    fn a_key_of_small_order_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("weak.pub");
+        let forged = STANDARD.encode([&[1][..], &[0; 63]].concat());
+        let orders =
+            [[&[1][..], &[0; 31]].concat(), vec![0; 32], [&[0xec][..], &[0xff; 30], &[0x7f]].concat()];
+        for key in orders {
+            std::fs::write(&file, STANDARD.encode(&key)).unwrap();
+            let said = check(std::slice::from_ref(&file), "sha256:aa", Some(&forged)).unwrap_err();
+            assert!(said.contains("small order"), "{key:?}: {said}");
+        }
+    }
 
     #[test]
     fn a_signature_is_for_one_digest_by_one_key() {

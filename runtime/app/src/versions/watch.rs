@@ -10,17 +10,20 @@ use super::fetch;
 use super::signature;
 use crate::commands::live::{Live, Served};
 use crate::config::Reload;
+use pelton_host::file::{self, FileError, Links, Regular};
 use pelton_host::{Cause, digest};
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{Metadata, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
+/// So many looks in a row that find it changed are worth a word.
+const RESTLESS: u32 = 120;
 
 /// What tells one content of a path from the next.
 type Sign = (u64, u64, u64, i64, i64, i64, i64);
@@ -38,6 +41,8 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 struct Watched {
     last: Option<Signs>,
     taken: Option<Signs>,
+    /// Looks in a row that found it changed.
+    changed: u32,
     /// What is wrong with it, as it was said.
     trouble: Option<String>,
     /// When it is tried again, and how long that was waited for.
@@ -57,57 +62,92 @@ enum Look {
     Say(String),
 }
 
-/// Watches until it is aborted.
+/// The watched paths of the pipelines, with what was seen of each.
+type Seen = HashMap<PathBuf, Watched>;
+
+/// A path, the pipelines that run it, and what a look at it came to.
+type News = (PathBuf, Vec<Arc<Live>>, Look);
+
+/// Watches until it is aborted. Files are touched on threads that may wait: on a file system that does not answer, this
+/// alone stands still.
 pub async fn watch(served: Arc<Served>) {
-    let mut all: HashMap<PathBuf, Watched> = HashMap::new();
+    let mut seen = Seen::new();
     loop {
         tokio::time::sleep(LOOK).await;
-        let mut paths: HashMap<PathBuf, Vec<Arc<Live>>> = HashMap::new();
-        for live in served.pipelines() {
-            let handler = &live.pipeline.handler;
-            let path = fetch::watched(&handler.component).filter(|_| handler.reload == Reload::Watch);
-            if let Some(path) = path.map(Path::to_owned) {
-                paths.entry(path).or_default().push(live);
-            }
-        }
-        all.retain(|path, _| paths.contains_key(path));
-        for (path, pipelines) in paths {
-            let watched = all.entry(path.clone()).or_default();
-            match watched.look(std::fs::symlink_metadata(&path), signed(&path)) {
+        let pipelines = served.pipelines();
+        let looked = tokio::task::spawn_blocking(move || look_at_all(pipelines, seen)).await;
+        let news;
+        // An error: the runtime ends.
+        (seen, news) = looked.unwrap_or_default();
+        for (path, pipelines, look) in news {
+            match look {
                 Look::Wait => {}
-                Look::Say(what) => {
-                    let names: Vec<&str> = pipelines.iter().map(|live| &*live.pipeline.name).collect();
-                    tracing::warn!(
-                        pipelines = names.join(", "),
-                        "{} {what}: the running version goes on",
-                        path.display()
-                    );
-                }
+                Look::Say(what) => say(&path, &pipelines, &what),
                 Look::Read(signs) => {
-                    let max = served.config().max_component_bytes;
-                    let from = path.clone();
-                    let read = tokio::task::spawn_blocking(move || read(&from, signs.0, max)).await;
-                    match read {
-                        Ok(Ok(Some(bytes))) => {
-                            watched.taken = Some(signs);
-                            let begun = Instant::now();
-                            let kept = take(&served, (&path, &mut watched.said), &pipelines, bytes).await;
-                            watched.try_again(kept, begun.elapsed());
-                        }
-                        Ok(Err(error))
-                            if error.kind() == ErrorKind::PermissionDenied && watched.is_news(&error) =>
-                        {
-                            tracing::warn!(
-                                "{} cannot be read: {error}; make it readable for the user that runs the worker: the running version goes on",
-                                path.display()
-                            )
-                        }
-                        // It has changed since it was looked at.
-                        _ => {}
-                    }
+                    let watched = seen.entry(path.clone()).or_default();
+                    read_and_take(&served, watched, (path, pipelines), signs).await;
                 }
             }
         }
+    }
+}
+
+/// Looks once at every path that a pipeline wants to be watched. Blocks.
+fn look_at_all(pipelines: Vec<Arc<Live>>, mut seen: Seen) -> (Seen, Vec<News>) {
+    let mut paths: HashMap<PathBuf, Vec<Arc<Live>>> = HashMap::new();
+    for live in pipelines {
+        let handler = &live.pipeline.handler;
+        if handler.reload != Reload::Watch {
+            continue;
+        }
+        if let Some(path) = fetch::watched(&handler.component).map(Path::to_owned) {
+            paths.entry(path).or_default().push(live);
+        }
+    }
+    seen.retain(|path, _| paths.contains_key(path));
+    let look = |(path, pipelines): (PathBuf, Vec<Arc<Live>>)| {
+        let watched = seen.entry(path.clone()).or_default();
+        let look = watched.look(std::fs::symlink_metadata(&path), signed(&path));
+        (path, pipelines, look)
+    };
+    let news = paths.into_iter().map(look).collect();
+    (seen, news)
+}
+
+fn say(path: &Path, pipelines: &[Arc<Live>], what: &str) {
+    let names: Vec<&str> = pipelines.iter().map(|live| &*live.pipeline.name).collect();
+    tracing::warn!(pipelines = names.join(", "), "{} {what}: the running version goes on", path.display());
+}
+
+/// Reads a file that has settled, and deploys it. What cannot be read is said once, and tried again.
+async fn read_and_take(
+    served: &Arc<Served>,
+    watched: &mut Watched,
+    (path, pipelines): (PathBuf, Vec<Arc<Live>>),
+    signs: Signs,
+) {
+    let (from, max) = (path.clone(), served.config().max_component_bytes);
+    let read = tokio::task::spawn_blocking(move || read(&from, signs.0, max)).await;
+    match read {
+        Ok(Ok(Some(bytes))) => {
+            watched.taken = Some(signs);
+            let begun = Instant::now();
+            let kept = take(served, (&path, &mut watched.said), &pipelines, bytes).await;
+            watched.try_again(kept, begun.elapsed());
+        }
+        Ok(Err(error)) if watched.is_news(&error) => say(&path, &pipelines, &remedy(&error)),
+        // It has changed since it was looked at, or all was said.
+        _ => {}
+    }
+}
+
+fn remedy(error: &FileError) -> String {
+    match error {
+        FileError::Unreadable(why) if why.kind() == ErrorKind::PermissionDenied => {
+            format!("{error}; make it readable for the user that runs the worker")
+        }
+        FileError::TooLarge { .. } => format!("{error}; raise `max_component_bytes` if it is a component"),
+        _ => error.to_string(),
     }
 }
 
@@ -122,12 +162,20 @@ async fn take(
     let mut kept = false;
     for live in pipelines.iter().filter(|live| live.catalog.state().seen.as_ref() != Some(&found)) {
         let pipeline = &live.pipeline.name;
-        let signature = signature::of(path);
-        if let Err(why) = signature::check(&live.pipeline.handler.keys, &found, signature.as_deref()) {
-            // Not looked at yet, then: the signature may follow.
-            tracing::warn!(%pipeline, handler = found, "{} {why}: the running version goes on", path.display());
-            continue;
-        }
+        let (of, from, digest) = (live.clone(), path.to_owned(), found.clone());
+        let signed = tokio::task::spawn_blocking(move || {
+            let keys = &of.pipeline.handler.keys;
+            let signature = signature::of(&from, !keys.is_empty())?;
+            signature::check(keys, &digest, signature.as_deref()).map(|()| signature)
+        });
+        let signature = match signed.await.unwrap_or_else(|ended| Err(ended.to_string())) {
+            Ok(signature) => signature,
+            Err(why) => {
+                // Not looked at yet, then: the signature may follow.
+                tracing::warn!(%pipeline, handler = found, "{} {why}: the running version goes on", path.display());
+                continue;
+            }
+        };
         let order = Order {
             bytes: bytes.clone(),
             signature,
@@ -170,8 +218,18 @@ impl Watched {
             let due = self.again.is_some_and(|(at, _)| at <= Instant::now());
             return if due { Look::Read(signs) } else { Look::Wait };
         }
-        let settled = self.last.replace(signs) == Some(signs);
-        if settled { Look::Read(signs) } else { Look::Wait }
+        if self.last.replace(signs) == Some(signs) {
+            self.changed = 0;
+            return Look::Read(signs);
+        }
+        self.changed = self.changed.saturating_add(1);
+        if self.changed == RESTLESS {
+            let seconds = (LOOK * RESTLESS).as_secs();
+            return Look::Say(format!(
+                "has been changing for {seconds} s, and is taken when it is left alone"
+            ));
+        }
+        Look::Wait
     }
 
     /// After a try that took so long: whether there is another, and when. Each is waited for longer.
@@ -182,7 +240,7 @@ impl Watched {
     }
 
     /// Whether this error was not met before, at the same file.
-    fn is_news(&mut self, error: &std::io::Error) -> bool {
+    fn is_news(&mut self, error: &FileError) -> bool {
         let error = error.to_string();
         self.trouble.replace(error.clone()) != Some(error)
     }
@@ -212,26 +270,19 @@ fn what_instead(found: &std::io::Result<Metadata>) -> String {
         Ok(file) if file.is_symlink() => {
             "is a link, which is not followed while the worker runs; put the file itself there, or use `pelton deploy`".to_owned()
         }
-        Ok(file) if file.is_dir() => "is a folder; put the component there".to_owned(),
-        Ok(file) if file.file_type().is_fifo() => "is a pipe; put the component there".to_owned(),
-        Ok(_) => "is no regular file; put the component there".to_owned(),
+        Ok(file) => format!("is {}; put the component there", file::kind(file.file_type())),
         Err(error) => format!("cannot be looked at: {error}"),
     }
 }
 
 /// The bytes, if it is still the file that was looked at, before and after.
-fn read(path: &Path, wanted: Sign, max: usize) -> std::io::Result<Option<Vec<u8>>> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let mut file =
-        OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)?;
-    let same = |file: &std::fs::File| file.metadata().is_ok_and(|found| sign(&found) == wanted);
-    if !same(&file) {
+fn read(path: &Path, wanted: Sign, max: usize) -> Result<Option<Vec<u8>>, FileError> {
+    let mut file = Regular::open(path, Links::Refused)?;
+    if sign(file.found()) != wanted {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    (&mut file).take(limit).read_to_end(&mut bytes)?;
-    Ok(same(&file).then_some(bytes))
+    let bytes = file.read(max)?;
+    Ok((sign(&file.now()?) == wanted).then_some(bytes))
 }
 
 #[cfg(test)]
@@ -260,11 +311,30 @@ mod tests {
     }
 
     #[test]
+    fn what_never_settles_is_said_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.wasm");
+        let mut file = std::fs::File::create(&path).unwrap();
+        let mut watched = Watched::default();
+        let mut said = Vec::new();
+        for _ in 0..2 * RESTLESS {
+            std::io::Write::write_all(&mut file, b"more").unwrap();
+            match watched.look(std::fs::symlink_metadata(&path), None) {
+                Look::Wait => {}
+                Look::Say(what) => said.push(what),
+                Look::Read(_) => panic!("it has not settled"),
+            }
+        }
+        assert!(said.len() == 1 && said[0].contains("changing for 60 s"), "{said:?}");
+        assert_eq!(watched.look(std::fs::symlink_metadata(&path), None), Look::Read(watched.last.unwrap()));
+    }
+
+    #[test]
     fn what_cannot_be_read_is_said_once_for_each_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.wasm");
         let look = |watched: &mut Watched| watched.look(std::fs::symlink_metadata(&path), None);
-        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let denied = FileError::Unreadable(ErrorKind::PermissionDenied.into());
         let mut watched = Watched::default();
         std::fs::write(&path, "a").unwrap();
         look(&mut watched);

@@ -4,10 +4,11 @@ use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
 use crate::commands::store_fail;
-use crate::config::{Config, KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
+use crate::config::{Config, KafkaConfig, LetterTopics, LettersConfig, PipelineConfig, SourceConfig};
 use crate::exit::{CONFIG, Fail};
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_engine::DedupKey;
+use pelton_host::file;
 use pelton_sources::kafka::{
     KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, KnownTopic, LetterOptions, Outgoing,
     PartitionStatus, inspect,
@@ -28,6 +29,7 @@ pub fn open(
     kafka: &KafkaConfig,
     ledger: &PipelineStore,
 ) -> Result<Arc<dyn Source>, Fail> {
+    has_files(pipeline, kafka)?;
     let options = options(store, config, pipeline, kafka, ledger).map_err(store_fail)?;
     let source = KafkaSource::open(options).map_err(|error| {
         Fail::new(CONFIG, anyhow::anyhow!("pipelines.{}.source: {error}", pipeline.name))
@@ -46,19 +48,7 @@ pub fn options(
     let (ledger, forgets, meets, knows) = (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
     let (group, dedup) = (kafka.group_id.clone(), pipeline.dedup.clone());
     Ok(KafkaOptions {
-        pipeline: pipeline.name.as_str().into(),
-        bootstrap_servers: kafka.bootstrap_servers.clone(),
         topics: kafka.topics.iter().map(numbered).collect::<Result<_, StoreError>>()?,
-        group_id: kafka.group_id.clone(),
-        auto_offset_reset: kafka.auto_offset_reset.to_owned(),
-        out_of_range: kafka.out_of_range.to_owned(),
-        group_protocol: kafka.group_protocol.to_owned(),
-        order: kafka.order,
-        librdkafka: kafka.librdkafka.clone(),
-        max_buffered: pipeline.max_in_flight,
-        max_buffered_bytes: pipeline.max_in_flight_bytes,
-        max_uncommitted: kafka.max_uncommitted,
-        revoke_timeout: config.shutdown_timeout,
         forget: Arc::new(move |partition| forgets.forget_positions(partition)),
         settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
         topic_is: Arc::new(move |number, id| {
@@ -69,7 +59,70 @@ pub fn options(
             DedupKey::Off => Some(0),
             DedupKey::Header(_) | DedupKey::Json { .. } | DedupKey::Body => None,
         }),
+        ..unopened(config, pipeline, kafka)
     })
+}
+
+/// As they are configured; no ledger is behind them.
+fn unopened(config: &Config, pipeline: &PipelineConfig, kafka: &KafkaConfig) -> KafkaOptions {
+    KafkaOptions {
+        pipeline: pipeline.name.as_str().into(),
+        bootstrap_servers: kafka.bootstrap_servers.clone(),
+        topics: Vec::new(),
+        group_id: kafka.group_id.clone(),
+        auto_offset_reset: kafka.auto_offset_reset.to_owned(),
+        out_of_range: kafka.out_of_range.to_owned(),
+        group_protocol: kafka.group_protocol.to_owned(),
+        order: kafka.order,
+        librdkafka: kafka.librdkafka.clone(),
+        max_buffered: pipeline.max_in_flight,
+        max_buffered_bytes: pipeline.max_in_flight_bytes,
+        max_uncommitted: kafka.max_uncommitted,
+        revoke_timeout: config.shutdown_timeout,
+        forget: Arc::new(|_| None),
+        settled: Arc::new(|_, _| {}),
+        topic_is: Arc::new(|_, _| None),
+        completed: Arc::new(|_, _| None),
+    }
+}
+
+/// What stands against opening a source and its letters. No broker is asked. Blocks.
+pub fn probe(config: &Config, pipeline: &PipelineConfig, kafka: &KafkaConfig) -> Vec<String> {
+    let mut problems = files(&kafka.librdkafka);
+    // The library would say the same of them, or wait for a pipe.
+    if problems.is_empty() {
+        let source = KafkaSource::probe(&unopened(config, pipeline, kafka)).err();
+        problems.extend(source.map(|error| error.to_string()));
+    }
+    if problems.is_empty() && matches!(pipeline.dead_letters, LettersConfig::Topics(_)) {
+        problems.extend(KafkaProducer::open(&kafka.bootstrap_servers, &kafka.librdkafka).err());
+    }
+    problems
+}
+
+/// Refuses before the client library would wait.
+fn has_files(pipeline: &PipelineConfig, kafka: &KafkaConfig) -> Result<(), Fail> {
+    let wrong = files(&kafka.librdkafka);
+    if wrong.is_empty() { Ok(()) } else { Err(refused(pipeline, &wrong.join("; "))) }
+}
+
+/// The files that the client library is to read, where they are none. It would wait for a pipe for ever.
+fn files(librdkafka: &[(String, String)]) -> Vec<String> {
+    let named = librdkafka.iter().filter(|(name, value)| name.ends_with(".location") && value != "probe");
+    let wrong = |(name, value): &(String, String)| {
+        let what = match std::fs::metadata(value) {
+            // Of authorities there may be a folder.
+            Ok(found) if found.is_file() || (name == "ssl.ca.location" && found.is_dir()) => return None,
+            Ok(found) => format!("is {}, not a file", file::kind(found.file_type())),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        Some(format!("`{name}` in `librdkafka`: {value} {what}. Correct the path"))
+    };
+    // Several authorities may be one value.
+    named
+        .filter(|(name, value)| name != "ssl.ca.location" || !value.contains(','))
+        .filter_map(wrong)
+        .collect()
 }
 
 fn known(before: TopicBefore, id: &str, group: &str) -> KnownTopic {
@@ -82,6 +135,10 @@ fn known(before: TopicBefore, id: &str, group: &str) -> KnownTopic {
 
 /// Where the group stands.
 pub fn look(kafka: &KafkaConfig) -> Result<Vec<Part>, Vec<String>> {
+    let wrong = files(&kafka.librdkafka);
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
     let found =
         inspect(&kafka.bootstrap_servers, &kafka.group_id, &kafka.topics, &kafka.librdkafka, PATIENCE)?;
     let part = |p: PartitionStatus| Part {
@@ -188,6 +245,7 @@ pub fn letters(
     ledger: &PipelineStore,
 ) -> Result<Arc<dyn DeadLetters>, Fail> {
     let SourceConfig::Kafka(kafka) = &pipeline.source else { return Ok(Arc::new(ledger.clone())) };
+    has_files(pipeline, kafka)?;
     let options = LetterOptions {
         pipeline: pipeline.name.as_str().into(),
         bootstrap_servers: kafka.bootstrap_servers.clone(),
@@ -207,5 +265,6 @@ pub fn refused(pipeline: &PipelineConfig, why: &str) -> Fail {
 }
 
 pub fn producer(pipeline: &PipelineConfig, kafka: &KafkaConfig) -> Result<KafkaProducer, Fail> {
+    has_files(pipeline, kafka)?;
     KafkaProducer::open(&kafka.bootstrap_servers, &kafka.librdkafka).map_err(|why| refused(pipeline, &why))
 }

@@ -13,7 +13,7 @@ mod sqs_advice;
 pub mod target;
 
 use crate::commands::letters;
-use crate::config::{LettersConfig, PipelineConfig, SourceConfig};
+use crate::config::{Config, LettersConfig, PipelineConfig, Problem, SourceConfig};
 use crate::exit::Fail;
 use pelton_store::Store;
 use serde_json::{Value, json};
@@ -48,6 +48,27 @@ pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>>
         #[cfg(feature = "sqs")]
         SourceConfig::Sqs(sqs) => Some(sqs::look(sqs)),
     }
+}
+
+/// What stands against opening a pipeline's source and letters as they are configured, as far as that is known without
+/// asking anybody. Nothing begins. Blocks.
+#[cfg_attr(
+    not(any(feature = "kafka", feature = "redis")),
+    allow(unused_variables, reason = "brokers need it")
+)]
+pub fn probe(config: &Config, pipeline: &PipelineConfig) -> Vec<Problem> {
+    let against: Vec<String> = match &pipeline.source {
+        SourceConfig::Embedded { .. } => Vec::new(),
+        #[cfg(feature = "kafka")]
+        SourceConfig::Kafka(kafka) => kafka::probe(config, pipeline, kafka),
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(redis) => redis::probe(config, pipeline, redis),
+        // Whatever may be wrong is known only when the service is asked.
+        #[cfg(feature = "sqs")]
+        SourceConfig::Sqs(_) => Vec::new(),
+    };
+    let problem = |what| Problem { path: format!("pipelines.{}.source", pipeline.name), what };
+    against.into_iter().map(problem).collect()
 }
 
 /// What a look found, in words.

@@ -4,10 +4,11 @@ use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
 use crate::config::{
-    Config, ListConfig, PipelineConfig, RedisConfig, RedisKind, SourceConfig, StreamConfig,
+    Config, LettersConfig, ListConfig, PipelineConfig, RedisConfig, RedisKind, SourceConfig, StreamConfig,
 };
 use crate::exit::{CONFIG, Fail};
 use pelton_core::ports::{DeadLetters, Source};
+use pelton_host::file::{self, FileError};
 use pelton_sources::redis::{
     Client, LetterPlace, ListFacts, ListOptions, Outgoing, RedisLetters, RedisList, RedisStream,
     StreamFacts, StreamOptions,
@@ -20,6 +21,8 @@ use std::sync::Arc;
 
 /// The file with the name that workers of this data directory have at Redis.
 const NAME: &str = "worker-name";
+/// Bytes of a name, at most.
+const NAME_BYTES: usize = 4_096;
 /// A worker that was silent for so many times what makes its messages free is called dead.
 const DEAD_AFTER: u32 = 2;
 
@@ -51,6 +54,26 @@ pub fn open(
             Arc::new(RedisList::open(list_options(pipeline, redis, list, worker), server).map_err(refused)?)
         }
     })
+}
+
+/// What stands against opening a source and its letters. No server is asked. Blocks.
+pub fn probe(config: &Config, pipeline: &PipelineConfig, redis: &RedisConfig) -> Vec<String> {
+    let mut problems = Vec::new();
+    let letters = match &pipeline.dead_letters {
+        LettersConfig::Redis(place) => Some(place.key()),
+        _ => None,
+    };
+    for key in std::iter::once(redis.key.as_str()).chain(letters) {
+        problems.extend(redis.server(key).err());
+    }
+    let named = match &redis.kind {
+        RedisKind::Stream(stream) => &stream.consumer,
+        RedisKind::List(list) => &list.worker,
+    };
+    if named.is_none() {
+        problems.extend(kept_name(&config.data_dir).err());
+    }
+    problems
 }
 
 /// Says, once the server answers, what of it may lose messages.
@@ -106,13 +129,11 @@ fn list_options(
 /// The name of the workers of this data directory: made once, and kept there, so that one that is started
 /// again finds what it had. The caller owns the directory.
 fn own_name(data_dir: &Path) -> Result<String, Fail> {
-    let file = data_dir.join(NAME);
-    if let Ok(name) = std::fs::read_to_string(&file)
-        && !name.trim().is_empty()
-    {
-        return Ok(name.trim().to_owned());
+    if let Some(name) = kept_name(data_dir).map_err(Fail::refused)? {
+        return Ok(name);
     }
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let file = data_dir.join(NAME);
+    let host = file::text(Path::new("/proc/sys/kernel/hostname"), NAME_BYTES).unwrap_or_default();
     let random = RandomState::new().hash_one(data_dir) as u32;
     let name = format!("{}-{random:08x}", if host.trim().is_empty() { "pelton" } else { host.trim() });
     // Renamed into place: half a name would be another's.
@@ -124,6 +145,29 @@ fn own_name(data_dir: &Path) -> Result<String, Fail> {
         ))
     })?;
     Ok(name)
+}
+
+/// How a pipeline's worker of this data directory is called at the server; none before there was one.
+pub fn worker_name(
+    config: &Config,
+    pipeline: &PipelineConfig,
+    configured: Option<&String>,
+) -> Result<Option<String>, String> {
+    match configured {
+        Some(name) => Ok(Some(name.clone())),
+        None => Ok(kept_name(&config.data_dir)?.map(|name| format!("{name}-{}", pipeline.name))),
+    }
+}
+
+/// The name that was kept there, if there is one.
+fn kept_name(data_dir: &Path) -> Result<Option<String>, String> {
+    let file = data_dir.join(NAME);
+    match file::text(&file, NAME_BYTES) {
+        Ok(name) => Ok(Some(name.trim().to_owned()).filter(|name| !name.is_empty())),
+        Err(FileError::Missing) => Ok(None),
+        // Another name would leave what this worker holds under its own.
+        Err(why) => Err(format!("{} {why}. Mend that, or name a `consumer`", file.display())),
+    }
 }
 
 fn refused(pipeline: &PipelineConfig, why: &str) -> Fail {

@@ -21,15 +21,18 @@ const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
 /// Begins to receive. The service need not be there yet. Within the runtime.
 pub fn open(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Arc<dyn Source> {
-    let options = SqsOptions {
+    Arc::new(SqsSource::open(options(pipeline, sqs), sqs.queue.connection()))
+}
+
+pub fn options(pipeline: &PipelineConfig, sqs: &SqsConfig) -> SqsOptions {
+    SqsOptions {
         pipeline: pipeline.name.as_str().into(),
         queue_url: sqs.queue.url.clone(),
         wait: sqs.wait,
         visibility: sqs.visibility,
         at_least: pipeline.handler.spec.concurrency.min(pipeline.max_in_flight),
         at_most: pipeline.max_in_flight,
-    };
-    Arc::new(SqsSource::open(options, sqs.queue.connection()))
+    }
 }
 
 /// Dead letters in a queue, written down in the ledger too.

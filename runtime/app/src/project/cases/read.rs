@@ -6,6 +6,7 @@ use crate::harness::Given;
 use crate::input;
 use base64::Engine;
 use pelton_core::shown::path as shown_path;
+use pelton_host::file;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -122,7 +123,7 @@ pub fn read_all(dir: &Path, pipeline: &str) -> Result<Vec<Case>, Fail> {
     for file in files {
         let name = file.strip_prefix(dir).unwrap_or(&file).to_owned();
         let wrong = |why: String| Fail::in_lines(&format!("{}: {why}", shown_path(&name)));
-        let text = input::text(&file, input::WRITTEN).map_err(|why| wrong(why.to_string()))?;
+        let text = input::written(&file).map_err(|why| wrong(format!("it {why}")))?;
         cases.extend(parse(&text, &file, &name, pipeline).map_err(wrong)?);
     }
     Ok(cases)
@@ -219,7 +220,7 @@ fn delivery(
         }
         (None, None, Some(file), None) => {
             let file = folder.join(file);
-            input::file(&file, BODY).map_err(|why| format!("body_file {}", input::of(&file, &why)))?
+            file::read(&file, BODY).map_err(|why| format!("body_file {}", input::of(&file, &why)))?
         }
         (None, None, None, Some(text)) => base64::engine::general_purpose::STANDARD
             .decode(text)

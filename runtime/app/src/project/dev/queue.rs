@@ -6,6 +6,7 @@ use crate::program;
 use crate::project::Project;
 use anyhow::Context;
 use pelton_core::shown::path as shown_path;
+use pelton_host::file::FileError;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use toml::{Table, Value};
@@ -28,9 +29,9 @@ impl Place {
     /// `pelton.toml` is no TOML, or nothing can be written.
     pub fn make(project: &Project) -> Result<Self, Fail> {
         let file = project.dir.join("pelton.toml");
-        let text = match input::text(&file, input::WRITTEN) {
-            Err(why) if !why.is_missing() => return Err(Fail::refused(input::of(&file, &why))),
-            read => read.unwrap_or_default(),
+        let text = match input::written(&file) {
+            Err(FileError::Missing) => String::new(),
+            read => read.map_err(|why| Fail::refused(input::of(&file, &why)))?,
         };
         let wrong = |why: toml::de::Error| Fail::in_lines(&format!("{}: {why}", shown_path(&file)));
         let table: Table = text.parse().map_err(wrong)?;
