@@ -14,6 +14,14 @@ pub enum StoreError {
         /// The owner, as it wrote it down; `unknown` when it has not yet.
         pid: String,
     },
+    /// Others could read or change what is in the directory.
+    #[error("the data directory {} {why}", dir.display())]
+    Exposed {
+        /// The directory.
+        dir: PathBuf,
+        /// How, and what to do.
+        why: String,
+    },
     /// A file or folder cannot be made or opened.
     #[error("{} cannot be opened: {source}. Check that the folder exists, is yours and has room", path.display())]
     Open {
@@ -90,6 +98,7 @@ impl StoreError {
             Self::Busy { .. } => Class::Transient,
             Self::Sqlite(error) => class_of(error),
             Self::Owned { .. }
+            | Self::Exposed { .. }
             | Self::Open { .. }
             | Self::Newer { .. }
             | Self::Older { .. }

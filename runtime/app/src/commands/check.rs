@@ -3,6 +3,7 @@
 use super::{brokers, handlers, table};
 use crate::config::{self, Config, Invalid, Problem};
 use crate::exit::{Fail, Outcome};
+use pelton_store::Store;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -10,6 +11,11 @@ use tempfile::TempDir;
 /// `connect` the brokers too.
 pub fn check(file: &Path, connect: bool) -> Outcome {
     let (config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::invalid(&invalid))?;
+    if config.data_dir.is_dir()
+        && let Err(why) = Store::is_ours(&config.data_dir)
+    {
+        problems.push(Problem { path: "data_dir".to_owned(), what: why.to_string() });
+    }
     handlers::room_for_threads()?;
     let (cache, _scratch) = match cache(&config) {
         Ok(found) => found,
@@ -20,6 +26,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     };
     let host = handlers::host(&config, cache)?;
     let loaded = handlers::load(&config, &host, &mut problems);
+    config.pipelines.iter().for_each(|pipeline| problems.extend(brokers::probe(&config, pipeline)));
     if connect {
         for pipeline in &config.pipelines {
             let path = format!("pipelines.{}.source", pipeline.name);

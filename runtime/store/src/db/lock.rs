@@ -1,7 +1,7 @@
 //! One `pelton run` owns a data directory.
 
 use super::gate::pause;
-use super::private_file;
+use super::{open_there, private_file};
 use crate::error::StoreError;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -43,7 +43,7 @@ impl Owner {
 
     /// The process that owns the directory now, if one does.
     pub fn of(dir: &Path) -> Option<u32> {
-        let mut file = File::open(dir.join("pelton.lock")).ok()?;
+        let mut file = open_there(&dir.join("pelton.lock")).ok()?;
         match file.try_lock_shared() {
             Ok(()) => None,
             Err(_) => read_pid(&mut file),

@@ -1,6 +1,7 @@
 //! The file: opened, checked, owned, and shared with short commands of other processes.
 
 mod folder;
+mod folders;
 mod gate;
 mod lock;
 mod log;
@@ -10,6 +11,7 @@ pub mod schema;
 use crate::error::StoreError;
 use crate::numbers::signed;
 pub use folder::Folder;
+pub use folders::{are_files, is_ours, make_dir, open_there, private_file};
 pub use gate::Gate;
 pub use lock::Owner;
 pub use log::Log;
@@ -36,21 +38,6 @@ pub fn file(dir: &Path) -> PathBuf {
     dir.join("pelton.db")
 }
 
-/// Makes the directory, readable by its owner only.
-pub fn make_dir(dir: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|source| StoreError::Open { path: dir.to_owned(), source })
-}
-
-/// A file of ours in the directory, made if missing, with mode 0600.
-pub fn private_file(path: &Path) -> Result<std::fs::File, StoreError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    opened.map_err(|source| StoreError::Open { path: path.to_owned(), source })
-}
-
 /// Opens the database for writing, making or migrating it, and sees that it is ours. The owner checks that it is
 /// sound; who is not changes nothing under an owner.
 pub fn open(dir: &Path, owns: bool) -> Result<Connection, StoreError> {
@@ -58,6 +45,7 @@ pub fn open(dir: &Path, owns: bool) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < SQLITE_FLOOR.0 {
         return Err(StoreError::OldSqlite { found, needed: SQLITE_FLOOR.1 });
     }
+    are_files(dir)?;
     let path = file(dir);
     let damaged = |why: String| StoreError::Damaged { path: path.clone(), why };
     let size = match std::fs::metadata(&path) {
