@@ -10,6 +10,9 @@
 
 mod engine;
 mod error;
+pub mod file;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guest;
 mod host;
 mod kinds;

@@ -1,0 +1,33 @@
+//! A door for the fuzz targets: what the service may send, read as the source and the letters read it.
+
+use super::convert;
+use super::kept::kept;
+use super::options::SqsOptions;
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::{Message as Received, MessageAttributeValue};
+use std::time::Duration;
+
+/// A message with these attributes: name, type and value.
+pub fn message(body: &str, attributes: &[(String, String, Vec<u8>)]) {
+    let attribute = |(name, kind, value): &(String, String, Vec<u8>)| {
+        let made = MessageAttributeValue::builder().data_type(kind);
+        let made = match std::str::from_utf8(value) {
+            Ok(text) if !kind.starts_with("Binary") => made.string_value(text),
+            _ => made.binary_value(Blob::new(value.clone())),
+        };
+        Some((name.clone(), made.build().ok()?))
+    };
+    let attributes = attributes.iter().filter_map(attribute).collect();
+    let received = Received::builder().message_id("id").receipt_handle("handle").body(body);
+    let received = received.set_message_attributes(Some(attributes)).build();
+    let options = SqsOptions {
+        pipeline: "p".into(),
+        queue_url: "http://localhost/0/orders.fifo".to_owned(),
+        wait: Duration::from_secs(1),
+        visibility: Duration::from_secs(30),
+        at_least: 1,
+        at_most: 1,
+    };
+    drop(convert::message(&received, &options));
+    drop(kept(&received));
+}
