@@ -15,6 +15,7 @@ mod lanes;
 mod pressure;
 mod replay;
 mod sending;
+mod skip;
 mod surroundings;
 mod waits;
 

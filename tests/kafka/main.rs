@@ -16,6 +16,7 @@ mod rebalance;
 mod refused;
 mod replay;
 mod security;
+mod skip;
 mod status;
 
 use pelton_tests::components::plugin;

@@ -13,6 +13,7 @@ mod panics;
 mod pressure;
 mod received;
 mod replay;
+mod skip;
 mod takeover;
 mod ways;
 

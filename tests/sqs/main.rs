@@ -19,6 +19,7 @@ mod receives;
 mod redrive;
 mod requests;
 mod shutdown;
+mod skip;
 mod status;
 mod workers;
 

@@ -33,6 +33,13 @@ impl Pipeline {
         self
     }
 
+    /// The same with other lines in a section that it has.
+    #[must_use]
+    pub fn replaced(mut self, section: &'static str, lines: &str) -> Self {
+        self.sections.retain(|(name, _)| *name != section);
+        self.with(section, lines)
+    }
+
     fn lines(&self, section: &str) -> &str {
         self.sections.iter().find(|(name, _)| *name == section).map_or("", |(_, lines)| lines)
     }

@@ -109,6 +109,14 @@ pub enum Command {
         after_help = "Example:\n  pelton replay orders --from-timestamp 2026-11-01T00:00:00Z --to-timestamp 2026-11-02T00:00:00Z\n  pelton replay orders --from-offset 3:1200 --redo --rate 50/s\n  pelton replay invoices --from-id 1767225600000-0"
     )]
     Replay(ReplayArgs),
+    /// Give up on one message: it becomes a dead letter without another start, and what waits for it goes on.
+    ///
+    /// The letter holds what can be read of it, and the reason. What is in work is left alone. A worker that runs on the
+    /// data directory does it; without one this command does.
+    #[command(
+        after_help = "Example:\n  pelton skip orders orders/3:1200 --reason 'the producer wrote nonsense, ticket 4711'\n  pelton skip invoices 1767225600000-0 --reason 'a test order' --yes"
+    )]
+    Skip(SkipArgs),
     /// Ask what the ledger knows of a deduplication key.
     #[command(subcommand, after_help = "Example:\n  pelton ledger show orders order-7")]
     Ledger(LedgerCommand),
@@ -225,6 +233,25 @@ pub struct RunArgs {
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct SkipArgs {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The message: TOPIC/PARTITION:OFFSET of Kafka, the id of a stream's entry, the number of a list's message, the id
+    /// of a message of SQS or of an embedded queue.
+    #[arg(value_name = "PLACE")]
+    pub place: String,
+    /// Why; its letter says it.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// How long to wait for a message that the broker only gives when it likes.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub wait: std::time::Duration,
 }
 
 #[cfg(any(feature = "kafka", feature = "redis"))]

@@ -97,6 +97,7 @@ fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
         Command::Dlq(command) => commands::dlq::dlq(file, command),
         #[cfg(any(feature = "kafka", feature = "redis"))]
         Command::Replay(args) => commands::replay::replay(file, args),
+        Command::Skip(args) => commands::skip::skip(file, args),
         Command::Ledger(command) => commands::ledger::ledger(file, command),
         Command::Deploy(args) => commands::deploy::deploy(file, args),
         Command::Rollback { pipeline, to } => commands::deploy::rollback(file, pipeline, to.as_deref()),

@@ -65,6 +65,7 @@ fn help_has_an_example_for_every_command() {
         "dlq replay",
         "dlq purge",
         "replay",
+        "skip",
         "ledger",
         "ledger show",
         "ledger forget",

@@ -43,9 +43,9 @@ fn admitted(event: Event) -> (State, Action) {
     match event {
         Event::Start => (State::Claiming, Action::Claim),
         Event::Invalid(reason) => {
-            let why = Why { cause: Cause::Invalid, failure: Failure::Invalid, reason, attempts: 0 };
-            (State::Publishing { claim: None, why }, Action::Publish { settle: true })
+            give_up(Why { cause: Cause::Invalid, failure: Failure::Invalid, reason, attempts: 0 })
         }
+        Event::Skip(why) => give_up(why),
         Event::LeaseEnded => (State::Gone, Action::Forget),
         Event::TwinCompleted => settle(Settle::Ack),
         Event::TwinDelayed(delay_ms) => settle(Settle::RetryLater { delay_ms }),
@@ -84,6 +84,7 @@ fn claiming(event: Event, cx: &Context) -> (State, Action) {
         Event::Claimed(Verdict::Suspect) => (State::Admitted, Action::Suspect),
         Event::ClaimFailed => (State::Admitted, Action::Requeue { alone: false }),
         Event::Invalid(_)
+        | Event::Skip(_)
         | Event::Start
         | Event::LaneStopped
         | Event::Handled(_)
@@ -102,6 +103,7 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (State, A
         Event::Handled(outcome) => outcome,
         Event::LaneStopped => Outcome::NotStarted,
         Event::Invalid(_)
+        | Event::Skip(_)
         | Event::Start
         | Event::Claimed(_)
         | Event::ClaimFailed
@@ -139,6 +141,7 @@ fn completing(claim: Claim, event: Event, cx: &Context) -> (State, Action) {
     match event {
         Event::Stored(result) => stored(State::Completing { claim }, result, cx),
         Event::Invalid(_)
+        | Event::Skip(_)
         | Event::Start
         | Event::Claimed(_)
         | Event::ClaimFailed
@@ -161,6 +164,7 @@ fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (St
         },
         Event::Stored(result) => stored(State::Publishing { claim, why }, result, cx),
         Event::Invalid(_)
+        | Event::Skip(_)
         | Event::Start
         | Event::Claimed(_)
         | Event::ClaimFailed
@@ -193,6 +197,7 @@ fn releasing(claim: Claim, counts: bool, then: Then, event: Event, cx: &Context)
     let result = match event {
         Event::Stored(result) => result,
         Event::Invalid(_)
+        | Event::Skip(_)
         | Event::Start
         | Event::Claimed(_)
         | Event::ClaimFailed
@@ -222,6 +227,7 @@ fn releasing(claim: Claim, counts: bool, then: Then, event: Event, cx: &Context)
 fn waiting(event: Event) -> (State, Action) {
     match event {
         Event::Due => (State::Admitted, Action::Requeue { alone: false }),
+        Event::Skip(why) => give_up(why),
         Event::LeaseEnded => (State::Gone, Action::Forget),
         Event::HandBack(delay_ms) => settle(back(delay_ms)),
         Event::Invalid(_)
@@ -245,6 +251,7 @@ fn settling(how: Settle, event: Event, cx: &Context) -> (State, Action) {
         Event::Settled(Err(Class::Transient)) => (State::Settling(how), Action::Again),
         Event::Settled(Err(Class::Permanent)) => (State::Settling(how), Action::Stop),
         Event::Invalid(_)
+        | Event::Skip(_)
         | Event::Start
         | Event::Claimed(_)
         | Event::ClaimFailed
@@ -265,6 +272,11 @@ fn settle(how: Settle) -> (State, Action) {
 
 fn back(delay_ms: u64) -> Settle {
     if delay_ms == 0 { Settle::GiveBack } else { Settle::RetryLater { delay_ms } }
+}
+
+/// A letter without a claim: there was no start, or none is to come.
+fn give_up(why: Why) -> (State, Action) {
+    (State::Publishing { claim: None, why }, Action::Publish { settle: true })
 }
 
 fn publish(claim: Option<Claim>, why: Why, cx: &Context) -> (State, Action) {

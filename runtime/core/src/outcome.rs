@@ -55,7 +55,7 @@ pub enum FaultKind {
 /// Why a message was given up on. The words are a contract of `pelton dlq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
-    /// The handler rejected it.
+    /// The handler rejected it, or an operator.
     Rejected,
     /// Its attempts are used up.
     RetriesExhausted,
@@ -84,6 +84,8 @@ pub enum Failure {
     Crash,
     /// It never started: the message itself is invalid.
     Invalid,
+    /// It was not started any more: an operator gave up on it.
+    Skipped,
 }
 
 /// Implements `as_str` and its inverse from one table, so that the two cannot differ.
@@ -124,6 +126,7 @@ words!(Failure {
     Instantiate => "instantiate",
     Crash => "crash",
     Invalid => "invalid",
+    Skipped => "skipped",
 });
 
 impl From<FaultKind> for Failure {

@@ -2,11 +2,11 @@
 
 use crate::dedup::{DedupKey, Digest};
 use crate::perform::{Arrival, Performer};
-use crate::stats::PipelineStats;
+use crate::stats::{PipelineStats, SkipAsk};
 use crate::stopped::{Stopped, Why};
 use crate::worker::{Control, Phase};
 use pelton_core::contain::contained;
-use pelton_core::pipeline::{Command, Input, Pipeline, Rules};
+use pelton_core::pipeline::{Command, Input, Pipeline, Rules, Skip};
 use pelton_core::points;
 use pelton_core::ports::{DeadLetters, Handler, Ledger, Source};
 use pelton_core::{RetryPolicy, Time};
@@ -51,6 +51,8 @@ pub struct PipelineSpec {
     pub ledger_key: Digest,
     /// Whether the source's broker itself moves to its dead letters what is given up on.
     pub redrive: bool,
+    /// A message to give up on as it comes: for commands that do nothing else.
+    pub skip: Option<Skip>,
 }
 
 /// The four ports of one pipeline.
@@ -135,8 +137,12 @@ impl Driver {
             origin,
             answers,
         };
+        let mut pipeline = Pipeline::new(rules, random);
+        if let Some(skip) = spec.skip {
+            pipeline.skip(pelton_core::Time::default(), skip);
+        }
         Self {
-            pipeline: Pipeline::new(rules, random),
+            pipeline,
             performer,
             arrivals,
             control,
@@ -298,6 +304,7 @@ impl Driver {
             }
             Arrival::Panicked(panicked) => self.ends_in_order(now, Why::Panicked(panicked)),
             Arrival::SourceEnded => self.ends_in_order(now, Why::Source),
+            Arrival::Skip(ask) => self.skip(now, ask),
             Arrival::Turn(permit) => {
                 self.turn = Some(permit);
                 self.pipeline.apply(now, Input::SuspectTurn);
@@ -310,6 +317,16 @@ impl Driver {
                     self.look_again = Some(Instant::now() + LOOK_AGAIN);
                 }
             }
+        }
+    }
+
+    /// Who asked may have gone.
+    fn skip(&mut self, now: pelton_core::Time, ask: SkipAsk) {
+        match ask {
+            SkipAsk::Begin(skip, answer) => drop(answer.send(self.pipeline.skip(now, skip))),
+            SkipAsk::End(named, answer) => drop(answer.send(self.pipeline.unskip(&named))),
+            SkipAsk::Awaits(named, answer) => drop(answer.send(self.pipeline.awaits(&named))),
+            SkipAsk::Holds(named, answer) => drop(answer.send(self.pipeline.is_held(&named))),
         }
     }
 

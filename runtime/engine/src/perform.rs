@@ -2,6 +2,7 @@
 
 use crate::dedup::{DedupKey, Digest};
 use crate::driver::Ports;
+use crate::stats::SkipAsk;
 use pelton_core::contain::{Panicked, contained};
 use pelton_core::pipeline::{Blocking, Command, Input};
 use pelton_core::points;
@@ -27,6 +28,8 @@ pub enum Arrival {
     Panicked(Panicked),
     /// The source has said that it cannot go on in this process; its log says why.
     SourceEnded,
+    /// Somebody gives up on a message.
+    Skip(SkipAsk),
 }
 
 /// Everything a command needs. Cheap to clone.

@@ -2,10 +2,18 @@
 
 use crate::perform::Arrival;
 use crate::stopped::Why;
-use pelton_core::pipeline::{Blocking, Counts};
+use pelton_core::pipeline::{Blocking, Counts, Named, Skip, Skipped};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot};
+
+/// What is asked of the task about messages to give up on.
+pub(crate) enum SkipAsk {
+    Begin(Skip, oneshot::Sender<Skipped>),
+    End(Named, oneshot::Sender<bool>),
+    Awaits(Named, oneshot::Sender<bool>),
+    Holds(Named, oneshot::Sender<bool>),
+}
 
 /// Written by the pipeline's task, read by anyone, without a lock.
 #[derive(Debug, Default)]
@@ -76,6 +84,32 @@ impl PipelineStats {
         let (answer, answered) = oneshot::channel();
         let asked = self.task.get().is_some_and(|task| task.send(Arrival::Look(answer)).is_ok());
         if asked { answered.await.unwrap_or_default() } else { Vec::new() }
+    }
+
+    /// Gives up on a message, now or as it comes; none once its task has ended.
+    pub async fn skip(&self, skip: Skip) -> Option<Skipped> {
+        self.ask(|answer| SkipAsk::Begin(skip, answer)).await
+    }
+
+    /// Takes back a skip; whether the message was still to come. None once the task has ended.
+    pub async fn unskip(&self, named: Named) -> Option<bool> {
+        self.ask(|answer| SkipAsk::End(named, answer)).await
+    }
+
+    /// Whether a message that is to be skipped has not come yet; none once the task has ended.
+    pub async fn awaits(&self, named: Named) -> Option<bool> {
+        self.ask(|answer| SkipAsk::Awaits(named, answer)).await
+    }
+
+    /// Whether a message is held now; none once the task has ended.
+    pub async fn holds(&self, named: Named) -> Option<bool> {
+        self.ask(|answer| SkipAsk::Holds(named, answer)).await
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> SkipAsk) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.task.get()?.send(Arrival::Skip(ask(answer))).ok()?;
+        answered.await.ok()
     }
 
     /// The numbers now.

@@ -42,6 +42,7 @@ pub use status::PipelineStatus;
 
 use db::{Folder, Gate, Log, Owner, Readers};
 use ledger::{Pipeline, recovery};
+use pelton_core::Delivery;
 use queue::Queue;
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -155,6 +156,14 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { options, gate, db, log, queues, running }) })
     }
 
+    /// Sees that nobody else can put anything into a data directory.
+    ///
+    /// # Errors
+    /// It is another user's, or all may write there.
+    pub fn is_ours(dir: &Path) -> Result<(), StoreError> {
+        db::is_ours(dir)
+    }
+
     /// The process that runs pipelines in a directory now, if one does.
     #[must_use]
     pub fn owner_of(dir: &Path) -> Option<u32> {
@@ -179,6 +188,13 @@ impl Store {
         let pipeline = Arc::new(pipeline);
         running.writer.keep(&pipeline);
         Ok(PipelineStore { pipeline, writer: running.writer.clone(), redo: false })
+    }
+
+    /// The message of an embedded queue that has this id, as its pipeline would be handed it, whoever holds it; the
+    /// first where several have one id. Blocks.
+    pub fn queued(&self, pipeline: &str, queue: &str, id: &str) -> Result<Option<Delivery>, StoreError> {
+        let queue = self.open_queue(queue)?;
+        Ok(queue::find(&self.db(), &queue, &pipeline.into(), id)?)
     }
 
     /// Notes which version of its handler a pipeline has now, for its status.

@@ -181,6 +181,7 @@ impl Ours {
             digest,
             ledger_key,
             redrive: false,
+            skip: None,
         }
     }
 }

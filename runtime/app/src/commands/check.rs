@@ -26,7 +26,13 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     };
     let host = handlers::host(&config, cache)?;
     let loaded = handlers::load(&config, &host, &mut problems);
-    config.pipelines.iter().for_each(|pipeline| problems.extend(brokers::probe(&config, pipeline)));
+    for pipeline in &config.pipelines {
+        let path = format!("pipelines.{}.source", pipeline.name);
+        // What is wrong with its words is known already.
+        if !problems.iter().any(|problem| problem.path.starts_with(&path)) {
+            problems.extend(brokers::probe(&config, pipeline));
+        }
+    }
     if connect {
         for pipeline in &config.pipelines {
             let path = format!("pipelines.{}.source", pipeline.name);

@@ -238,6 +238,7 @@ async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<Served>) -> std
         ("status", _) => tokio::time::timeout(PATIENCE, status(&served.pipelines())).await?,
         #[cfg(any(feature = "kafka", feature = "redis"))]
         ("replay", request) => super::replay::live::serve(request, served, &mut read, &mut write).await,
+        ("skip", request) => super::skip::serve::serve(request, served).await,
         ("deploy", request) => serve::deploy(request, served, &mut write).await,
         ("rollback", request) => serve::rollback(request, served).await,
         ("versions", request) => serve::versions(request, served),

@@ -1,6 +1,6 @@
 //! The commands, one file each.
 
-mod brokers;
+pub mod brokers;
 pub mod build;
 pub mod check;
 pub mod deploy;
@@ -20,6 +20,7 @@ pub mod replay;
 pub mod run;
 pub mod send;
 pub mod sign;
+pub mod skip;
 pub mod status;
 pub mod table;
 pub mod test;
@@ -54,6 +55,7 @@ fn open_beside(config: &Config) -> Result<Store, Fail> {
 fn store_fail(error: StoreError) -> Fail {
     let code = match error {
         StoreError::Owned { .. }
+        | StoreError::Exposed { .. }
         | StoreError::Open { .. }
         | StoreError::Newer { .. }
         | StoreError::Older { .. }

@@ -179,11 +179,20 @@ pub fn ledger(
     pipeline: &PipelineConfig,
     handler: &WasmHandler,
 ) -> Result<PipelineStore, Fail> {
+    ledger_of(store, pipeline, handler.digest())
+}
+
+/// The same, for who only knows which version is in use.
+pub fn ledger_of(
+    store: &Store,
+    pipeline: &PipelineConfig,
+    handler_digest: Arc<str>,
+) -> Result<PipelineStore, Fail> {
     let options = PipelineOptions {
         dedup: pipeline.dedup.dedups(),
         expires_after_ms: crate::config::units::millis(pipeline.expires_after),
         dead_letter_queue: pipeline.dead_letters.queue().map(str::to_owned),
-        handler_digest: handler.digest(),
+        handler_digest,
     };
     store.pipeline(&pipeline.name, options).map_err(store_fail)
 }
@@ -216,5 +225,6 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         digest,
         ledger_key,
         redrive: pipeline.dead_letters.is_redrive(),
+        skip: None,
     }
 }

@@ -79,6 +79,8 @@ pub enum Then {
 pub enum Event {
     /// It cannot be handled: the deduplication key is not in it.
     Invalid(String),
+    /// An operator gives up on it: what its letter is to say.
+    Skip(Why),
     /// A worker is free for it.
     Start,
     /// The ledger's answer to the claim.

@@ -37,7 +37,7 @@ impl Pipeline {
     }
 }
 
-fn doing(state: &State) -> &'static str {
+pub(super) fn doing(state: &State) -> &'static str {
     match state {
         State::Admitted | State::Claiming => "waits to start",
         State::Handling { .. } => "runs",

@@ -14,6 +14,7 @@ mod perform;
 mod receive;
 mod revoke;
 mod room;
+mod skip;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -34,6 +35,7 @@ use marks::Mark;
 use outbox::Outbox;
 use receive::Fence;
 use rustc_hash::FxHashMap;
+pub use skip::{Named, Skip, Skipped};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use turns::{Timer, Turn};
@@ -246,6 +248,8 @@ pub struct Pipeline {
     timers: BTreeMap<(Time, u64), Timer>,
     suspects: VecDeque<Slot>,
     turn: Turn,
+    /// Messages to give up on as they come.
+    skips: Vec<Skip>,
     receiving: Option<u64>,
     /// The receive whose answer is being taken in; 0 for none.
     answering: u64,
@@ -299,6 +303,7 @@ impl Pipeline {
             timers: BTreeMap::new(),
             suspects: VecDeque::new(),
             turn: Turn::None,
+            skips: Vec::new(),
             receiving: None,
             answering: 0,
             leaving: 0,

@@ -48,6 +48,9 @@ impl Pipeline {
         }
         let lane = delivery.lane;
         let slot = self.hold(delivery, known);
+        if self.is_skipped(slot) {
+            return;
+        }
         if let Some(reason) = invalid {
             self.feed(slot, Event::Invalid(reason));
         } else if self.draining || lane.is_some_and(|l| self.is_fenced(l, slot)) {

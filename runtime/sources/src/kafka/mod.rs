@@ -10,10 +10,13 @@ mod commit;
 mod context;
 mod convert;
 mod ends;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod headers;
 mod inspect;
 mod kept;
 mod letters;
+mod one;
 mod options;
 mod partition;
 mod poll;
@@ -34,6 +37,7 @@ pub use headers::MOST_HEADERS;
 pub use inspect::{PartitionStatus, inspect};
 pub use kept::{KeptLetter, UnreadableLetter, kept_letter};
 pub use letters::{KafkaLetters, LetterOptions};
+pub use one::go_behind;
 pub use options::{
     Completed, Forget, KafkaOptions, KnownTopic, OPTIONS_OF_OURS, Order, Settled, TopicIs, refused_option,
 };
@@ -46,6 +50,7 @@ pub use topics::{LetterTopic, Topics};
 
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Revocation, Settle, Source, Standing};
 use pelton_core::{Panicked, Receipt};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,6 +95,15 @@ impl KafkaSource {
         });
         let poller = poller.map_err(KafkaSourceError::Thread)?;
         Ok(Self { shared, poller: Mutex::new(Some(poller)) })
+    }
+
+    /// Whether the client library takes the options. No group is joined, and no broker is asked.
+    ///
+    /// # Errors
+    /// It refuses them.
+    pub fn probe(options: &KafkaOptions) -> Result<(), KafkaSourceError> {
+        let made = options.client().create::<BaseConsumer>();
+        made.map(drop).map_err(KafkaSourceError::Options)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a Kafka source is told, and what the client library is told of it.
 
 use super::topic_id::LOG_CONTEXT;
+use pelton_core::Position;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -234,6 +235,13 @@ impl KafkaOptions {
     pub(super) fn debug(raw: &[(String, String)]) -> String {
         let wanted = raw.iter().rfind(|(name, value)| name == "debug" && !value.trim().is_empty());
         wanted.map_or_else(|| LOG_CONTEXT.to_owned(), |(_, value)| format!("{value},{LOG_CONTEXT}"))
+    }
+
+    /// What the ledger knows a record by.
+    #[must_use]
+    pub fn position(&self, topic: &str, number: i32, offset: i64) -> Option<Position> {
+        let offset = u64::try_from(offset).ok()?;
+        Some(Position { partition: self.partition(topic, number)?, offset })
     }
 
     /// A client that is no member of the group: whatever says how to connect reaches it.

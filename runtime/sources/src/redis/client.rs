@@ -34,7 +34,10 @@ impl Client {
         Ok(Self { runtime, connection: RefCell::new(Some(connection)), server })
     }
 
-    fn run<T>(&self, ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, Fault>) -> Answer<T> {
+    pub(super) fn run<T>(
+        &self,
+        ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, Fault>,
+    ) -> Answer<T> {
         let mut kept = self.connection.borrow_mut();
         let answered = self.runtime.block_on(async {
             let mut open = match kept.take() {

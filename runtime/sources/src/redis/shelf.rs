@@ -7,6 +7,7 @@ use crate::pace::Pace;
 use pelton_core::ports::{Class, Settle};
 use pelton_core::{Delivery, Lane, Message, Receipt, Time};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -298,6 +299,14 @@ impl Shelf {
     }
 }
 
+/// Which message a place is, among those with one id.
+#[must_use]
+pub fn instance((ms, number): Place) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (ms, number).hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Held {
     fn delivery(&self, receipt: u64, now: Instant) -> Delivery {
         let left = self.until.saturating_duration_since(now).as_millis();
@@ -310,7 +319,7 @@ impl Held {
             receives: self.receives,
             assignment: 0,
             lease_until: Some(Time(u64::try_from(left).unwrap_or(u64::MAX))),
-            instance: None,
+            instance: Some(instance(self.place)),
             unreadable: None,
         }
     }

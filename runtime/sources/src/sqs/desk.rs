@@ -91,9 +91,9 @@ pub async fn facts(client: &Client, queue_url: &str) -> Result<QueueFacts, Fault
 
 /// One queue. Not within a tokio runtime.
 pub struct Desk {
-    runtime: Runtime,
-    connection: Connection,
-    queue_url: String,
+    pub(super) runtime: Runtime,
+    pub(super) connection: Connection,
+    pub(super) queue_url: String,
 }
 
 impl Desk {

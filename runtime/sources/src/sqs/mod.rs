@@ -15,11 +15,14 @@ mod client;
 mod convert;
 mod desk;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod held;
 #[cfg(test)]
 mod hostile;
 mod kept;
 mod letters;
+mod one;
 mod options;
 mod outgoing;
 mod place;
@@ -32,8 +35,10 @@ pub use convert::{MESSAGE_ID, SYSTEM_PREFIX, is_message_id};
 pub use desk::{Desk, QueueFacts, Redrive};
 pub use kept::KeptLetter;
 pub use letters::SqsLetters;
+pub use one::OneMessage;
 pub use options::{SqsOptions, is_fifo, queue_name};
 pub use outgoing::{Outgoing, Unsent};
+pub use poll::digest as instance;
 
 use batch::Job;
 use fault::Fault;

@@ -258,7 +258,9 @@ impl Poller {
 }
 
 /// Tells messages apart that producers gave one id.
-fn digest(id: &str) -> u64 {
+/// Which message it is among those with one id, by the service's own.
+#[must_use]
+pub fn digest(id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
     hasher.finish()

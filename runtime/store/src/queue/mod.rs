@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 pub use crate::writer::Effect;
+pub use read::find;
 
 /// A queue of the database. Its memory is used only by the process that owns the directory.
 pub struct Queue {

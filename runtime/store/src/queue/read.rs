@@ -106,26 +106,10 @@ impl Reader<'_> {
 
     /// Reads the message of a row that was taken.
     fn deliver(&mut self, row: &Row<'_>, id: u64) -> rusqlite::Result<()> {
-        let read = rows::message(row, self.pipeline, &self.queue.name);
-        let read = read.and_then(|message| Ok((message, row.get_ref(1)? == ValueRef::Null)));
-        let (message, generated) = read.inspect_err(|_| self.sched.untake(id))?;
-        let position = Position {
-            partition: u32::try_from(self.queue.id).unwrap_or(u32::MAX),
-            offset: rows::seq_of(id),
-        };
-        self.bytes += message.weight();
-        self.taken.push(Delivery {
-            receipt: Receipt(id),
-            lane: message.key.as_deref().map(lane),
-            position: generated.then_some(position),
-            skipped: 0,
-            receives: 0,
-            assignment: 0,
-            lease_until: None,
-            instance: None,
-            message: Arc::new(message),
-            unreadable: None,
-        });
+        let read = delivery(row, id, self.pipeline, self.queue);
+        let delivery = read.inspect_err(|_| self.sched.untake(id))?;
+        self.bytes += delivery.message.weight();
+        self.taken.push(delivery);
         Ok(())
     }
 
@@ -279,6 +263,49 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// The delivery of a row of `COLUMNS`.
+fn delivery(row: &Row<'_>, id: u64, pipeline: &Arc<str>, queue: &Queue) -> rusqlite::Result<Delivery> {
+    let message = rows::message(row, pipeline, &queue.name)?;
+    let generated = row.get_ref(1)? == ValueRef::Null;
+    let partition = u32::try_from(queue.id).unwrap_or(u32::MAX);
+    let position = Position { partition, offset: rows::seq_of(id) };
+    Ok(Delivery {
+        receipt: Receipt(id),
+        lane: message.key.as_deref().map(lane),
+        position: generated.then_some(position),
+        skipped: 0,
+        receives: 0,
+        assignment: 0,
+        lease_until: None,
+        instance: None,
+        unreadable: None,
+        message: Arc::new(message),
+    })
+}
+
+/// The message of a queue that has this id, whoever holds it: the first of them. Looks at the whole queue where the
+/// id is a producer's.
+pub fn find(
+    db: &Connection,
+    queue: &Queue,
+    pipeline: &Arc<str>,
+    message_id: &str,
+) -> rusqlite::Result<Option<Delivery>> {
+    let generated =
+        message_id.strip_prefix(&*queue.name).and_then(|rest| rest.strip_prefix('/')?.parse().ok());
+    let (first, past) = rows::bounds(queue.id);
+    let number = generated.map_or(-1, |seq| rows::id(queue.id, seq).cast_signed());
+    let sql = format!(
+        "SELECT {COLUMNS} FROM messages WHERE id >= ?1 AND id < ?2
+         AND (message_id = ?3 OR (id = ?4 AND message_id IS NULL)) ORDER BY id LIMIT 1"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![first, past, message_id, number])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let id = row.get::<_, i64>(0)?.cast_unsigned();
+    delivery(row, id, pipeline, queue).map(Some)
 }
 
 /// Lanes are told apart by a hash: two keys that share one only wait for each other.

@@ -239,7 +239,16 @@ impl Sched {
 
     /// A row is settled.
     pub fn gone(&mut self, id: Id) {
-        self.end(id).into_iter().for_each(|key| self.leave(&key));
+        if self.is_leased(id) {
+            self.end(id).into_iter().for_each(|key| self.leave(&key));
+            return;
+        }
+        // Nobody had it: it was given up on while it waited for its retry, and its lane waits no more.
+        let waited =
+            self.lanes.iter_mut().find_map(|(key, lane)| lane.blocked.remove(&id).then(|| key.clone()));
+        if let Some(key) = waited {
+            self.open(&key);
+        }
     }
 
     /// A row waits on disk for its retry: so does its lane.
@@ -340,6 +349,16 @@ mod tests {
         assert_eq!(sched.next_open(), None);
         sched.gone(0);
         assert_eq!(sched.next_open(), Some((A.into(), PER_LANE as u64, 1)));
+    }
+
+    #[test]
+    fn a_lane_goes_on_when_what_it_waits_for_is_gone() {
+        let mut sched = Sched::default();
+        assert!(sched.take_fresh(1, Some(A)));
+        sched.delayed(1);
+        assert!(!sched.take_fresh(2, Some(A)));
+        sched.gone(1);
+        assert_eq!(sched.next_open(), Some((A.into(), 2, PER_LANE)));
     }
 
     #[test]

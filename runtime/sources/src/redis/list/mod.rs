@@ -4,7 +4,7 @@
 //! A worker is alive while its key is there; the list of one that is gone is taken over, before anything
 //! newer. Items are numbered when they are taken: a list knows no ids, and equal bodies are two messages.
 
-mod item;
+pub(super) mod item;
 mod options;
 mod read;
 mod scripts;

@@ -5,6 +5,7 @@ use crate::redis::fields::{self, EntryId, Field, Names};
 use crate::redis::number;
 use crate::redis::server::{ANSWER, Server};
 use crate::redis::shared::lock;
+use crate::redis::shelf::instance;
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
@@ -133,7 +134,7 @@ impl StreamReplay {
             receives: 0,
             assignment: 0,
             lease_until: None,
-            instance: None,
+            instance: Some(instance((id.ms, id.seq))),
             unreadable: None,
         }
     }

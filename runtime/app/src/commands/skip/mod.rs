@@ -1,0 +1,200 @@
+//! `pelton skip`: gives up on one message, which becomes a dead letter without another start.
+//!
+//! The worker of the data directory does it, if one runs: it alone knows what is in work. Else this process is the
+//! owner for as long as it takes.
+
+mod embedded;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod one;
+#[cfg(feature = "redis")]
+mod redis;
+pub mod serve;
+#[cfg(feature = "sqs")]
+mod sqs;
+
+use crate::cli::SkipArgs;
+use crate::commands::{find, load, options, run, store_fail};
+use crate::config::{Config, PipelineConfig, SourceConfig};
+use crate::exit::{Fail, Outcome};
+use crate::versions::catalog::Catalog;
+use crate::versions::client;
+use one::{Found, write_letter};
+use pelton_core::pipeline::{Named, Skip};
+use pelton_core::shown::shown;
+use pelton_store::{PipelineStore, Store};
+use serde_json::json;
+use std::io::{BufRead, IsTerminal};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of a reason, at most.
+const REASON: usize = 1_024;
+
+/// Everything that is needed to find a message.
+pub struct Place {
+    pub config: Arc<Config>,
+    pub pipeline: PipelineConfig,
+    pub store: Store,
+    pub ledger: PipelineStore,
+    /// As it was typed.
+    pub text: String,
+    /// How long it may take to come.
+    pub wait: Duration,
+    /// A worker runs the pipeline.
+    pub runs: bool,
+}
+
+/// What a look at the broker came to.
+pub enum Look {
+    Here(Found),
+    /// It is the running worker's, or will be: it is waited for.
+    #[cfg_attr(not(any(feature = "redis", feature = "sqs")), allow(dead_code, reason = "brokers need it"))]
+    Comes,
+}
+
+/// Gives up on a message.
+pub fn skip(file: &Path, args: &SkipArgs) -> Outcome {
+    let config = load(file)?;
+    let pipeline = find(&config, &args.pipeline)?.clone();
+    is_reason(&args.reason)?;
+    asked(args)?;
+    let request = json!({
+        "pipeline": pipeline.name, "place": args.place, "reason": args.reason,
+        "wait_ms": u64::try_from(args.wait.as_millis()).unwrap_or(u64::MAX),
+    });
+    let by_worker = client::ask(&config.data_dir, "skip", &request, |_| {})?;
+    let more = match by_worker {
+        Some(said) => said["note"].as_str().map(str::to_owned),
+        None => alone(config, pipeline, args)?,
+    };
+    let name = &args.pipeline;
+    say!("skipped {} of {name}; `pelton dlq list {name}` shows its letter", shown(&args.place));
+    if let Some(more) = more {
+        note!("note: {more}");
+    }
+    Ok(())
+}
+
+/// The reason becomes a header at some brokers.
+fn is_reason(text: &str) -> Outcome {
+    if text.trim().is_empty() || text.len() > REASON || text.contains(char::is_control) {
+        return Err(Fail::usage(format!(
+            "--reason takes a line of text, up to {REASON} bytes: its letter says it"
+        )));
+    }
+    Ok(())
+}
+
+/// Asks on a terminal; elsewhere `--yes` is wanted.
+fn asked(args: &SkipArgs) -> Outcome {
+    if args.yes {
+        return Ok(());
+    }
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Fail::usage(
+            "a message that is skipped is not handled any more, so this asks first; say --yes where nobody can answer",
+        ));
+    }
+    note!(
+        "give up on {} of {}? It becomes a dead letter. Type y for yes:",
+        shown(&args.place),
+        args.pipeline
+    );
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Fail::refused("nothing was skipped")),
+    }
+}
+
+/// In this process, which owns the data directory meanwhile. What is to be said beside.
+fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Option<String>, Fail> {
+    let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
+    let catalog = Catalog::open(&config.data_dir, &pipeline.name);
+    let digest = catalog.state().promoted().map(|kept| kept.digest.clone()).unwrap_or_default();
+    let ledger = run::ledger_of(&store, &pipeline, digest.as_str().into())?;
+    let place = Place {
+        config: Arc::new(config),
+        pipeline,
+        store: store.clone(),
+        ledger: ledger.clone(),
+        text: args.place.clone(),
+        wait: args.wait,
+        runs: false,
+    };
+    named(&place).map_err(Fail::usage)?;
+    let found = match look(&place).map_err(Fail::refused)? {
+        Look::Here(found) => found,
+        Look::Comes => return Err(Fail::refused(format!("{} is not there", place.text))),
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
+    let written = runtime.block_on(async {
+        let letters = run::letters(&place.pipeline, &ledger)?;
+        write_letter(&place, letters, found, args.reason.clone()).await.map_err(Fail::refused)
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let note = written.and_then(|after| after().map_err(Fail::refused));
+    store.close();
+    note
+}
+
+/// What the core knows the message by. `Err` says that the place is none.
+pub fn named(place: &Place) -> Result<Named, String> {
+    match &place.pipeline.source {
+        SourceConfig::Embedded { .. } => Ok(Named { id: Some(place.text.clone()), ..Named::default() }),
+        #[cfg(feature = "kafka")]
+        SourceConfig::Kafka(kafka) => kafka::named(place, kafka),
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(source) => redis::named(place, source),
+        #[cfg(feature = "sqs")]
+        SourceConfig::Sqs(_) => Ok(sqs::named(&place.text)),
+    }
+}
+
+/// Looks for a message that the pipeline does not hold. `Err` says why it is not skipped. Blocks.
+pub fn look(place: &Place) -> Result<Look, String> {
+    is_open(place)?;
+    match &place.pipeline.source {
+        SourceConfig::Embedded { queue } => embedded::look(place, queue),
+        #[cfg(feature = "kafka")]
+        SourceConfig::Kafka(kafka) => kafka::look(place, kafka),
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(source) => redis::look(place, source),
+        #[cfg(feature = "sqs")]
+        SourceConfig::Sqs(source) => sqs::look(place, source),
+    }
+}
+
+/// Refuses what the ledger knows as done.
+fn is_open(place: &Place) -> Result<(), String> {
+    let (name, queue) = (&place.pipeline.name, place.pipeline.source.queue());
+    let key = match &place.pipeline.source {
+        SourceConfig::Embedded { .. } => place.text.clone(),
+        #[cfg(feature = "kafka")]
+        SourceConfig::Kafka(_) => kafka::id(&place.text),
+        #[cfg(feature = "redis")]
+        SourceConfig::Redis(source) => redis::id(&place.text, source),
+        #[cfg(feature = "sqs")]
+        SourceConfig::Sqs(_) => place.text.clone(),
+    };
+    let known = place.store.ledger_show(name, queue, &key).map_err(|error| error.to_string())?;
+    match known {
+        Some(entry) if entry.completed => {
+            Err(format!("{} is completed: there is nothing to skip", place.text))
+        }
+        Some(entry) if entry.lettered => {
+            Err(format!("{} was given up on before: `pelton dlq list {name}` shows its letter", place.text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the core is told.
+pub fn order(named: Named, reason: String) -> Skip {
+    Skip { named, reason }
+}

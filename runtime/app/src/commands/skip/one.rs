@@ -1,0 +1,154 @@
+//! Writing the letter of one message that no pipeline holds: by an engine of its own, with a source of one message.
+
+use super::{Place, named, order};
+use crate::commands::run;
+use crate::versions::catalog::Catalog;
+use pelton_core::ports::{
+    Capabilities, Class, DeadLetters, Handler, Lag, Later, Report, Settle, Source, Work,
+};
+use pelton_core::{Delivery, Outcome, Receipt};
+use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// How long a letter may take to be durable.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is left to do once the letter is durable: settles the message. What is to be said beside. Blocks.
+pub type After = Box<dyn FnOnce() -> Result<Option<String>, String> + Send>;
+
+/// A message that can be given up on.
+pub struct Found {
+    /// It and nothing else.
+    pub source: Arc<dyn Source>,
+    /// What is written where the source brings nothing: the place, for a record that cannot be read.
+    pub bare: Option<Box<Delivery>>,
+    pub after: After,
+}
+
+impl Found {
+    /// A message that was read already.
+    pub fn read(delivery: Delivery, shares_ledger: bool, after: After) -> Self {
+        Self { source: Arc::new(One::new(delivery, shares_ledger)), bare: None, after }
+    }
+}
+
+/// Writes the letter; durable when it returns. What is left to do then.
+pub async fn write_letter(
+    place: &Place,
+    letters: Arc<dyn DeadLetters>,
+    found: Found,
+    reason: String,
+) -> Result<After, String> {
+    if drive(place, letters.clone(), found.source, &reason).await? {
+        return Ok(found.after);
+    }
+    let none = || format!("there is no message at {}", place.text);
+    let bare = One::new(*found.bare.ok_or_else(none)?, false);
+    let reason = format!("{reason} (nothing could be read at this place)");
+    if drive(place, letters, Arc::new(bare), &reason).await? { Ok(found.after) } else { Err(none()) }
+}
+
+/// Whether a letter was written.
+async fn drive(
+    place: &Place,
+    letters: Arc<dyn DeadLetters>,
+    source: Arc<dyn Source>,
+    reason: &str,
+) -> Result<bool, String> {
+    let catalog = Catalog::open(&place.config.data_dir, &place.pipeline.name);
+    let digest = catalog.state().promoted().map(|kept| kept.digest.clone()).unwrap_or_default();
+    let handler: Arc<dyn Handler> = Arc::new(Nobody(digest.as_str().into()));
+    let ports = Ports { source, letters, ledger: Arc::new(place.ledger.clone()), handler };
+    let skip = Some(order(named(place)?, reason.to_owned()));
+    let spec = PipelineSpec { skip, ..run::spec(&place.config, &place.pipeline) };
+    let stats = Arc::new(PipelineStats::default());
+    // The sender lives as long as the engine runs.
+    let (_phase, phase) = watch::channel(Phase::Running);
+    let control = Control { phase, until_empty: true, shutdown_timeout: place.config.shutdown_timeout };
+    let running = pelton_engine::run(vec![(spec, ports, stats.clone())], control, 0);
+    let ended = tokio::time::timeout(PATIENCE, running).await;
+    let late = |_| format!("the letter was not written within {PATIENCE:?}: see the log, and ask again");
+    ended.map_err(late)?.map_err(|_| "the store failed: nothing more can be promised".to_owned())?;
+    Ok(stats.snapshot().dead_letters > 0)
+}
+
+/// One message, once.
+struct One {
+    delivery: Mutex<Option<Delivery>>,
+    shares_ledger: bool,
+    closed: Notify,
+}
+
+impl One {
+    fn new(delivery: Delivery, shares_ledger: bool) -> Self {
+        Self { delivery: Mutex::new(Some(delivery)), shares_ledger, closed: Notify::new() }
+    }
+
+    fn is_there(&self) -> bool {
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+impl Source for One {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            lease_ms: None,
+            native_delay: self.shares_ledger,
+            lane_order: self.shares_ledger,
+            cumulative: false,
+            shares_ledger: self.shares_ledger,
+        }
+    }
+
+    fn receive(&self, _: usize, _: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+        Box::pin(async move {
+            let taken = self.delivery.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(delivery) = taken {
+                return Ok(vec![delivery]);
+            }
+            self.closed.notified().await;
+            Ok(Vec::new())
+        })
+    }
+
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
+    }
+
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
+    }
+
+    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+        Box::pin(std::future::ready(Ok(Lag { unsettled: u64::from(self.is_there()) })))
+    }
+
+    fn close(&self) -> Later<'_, ()> {
+        self.closed.notify_one();
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Starts nothing: what it is given in spite of that is not handled.
+struct Nobody(Arc<str>);
+
+impl Handler for Nobody {
+    fn digest(&self) -> Arc<str> {
+        self.0.clone()
+    }
+
+    fn max_chunk(&self) -> usize {
+        1
+    }
+
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+        let reason = || "it was to be skipped, and is not the one that was meant".to_owned();
+        let outcomes = (0..work.len()).map(|place| (place, Outcome::Reject { reason: reason() })).collect();
+        report(&self.0, outcomes);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn interrupt(&self) {}
+}

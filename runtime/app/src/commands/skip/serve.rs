@@ -1,0 +1,128 @@
+//! A skip in the worker that owns the data directory, asked for over its socket.
+
+use super::one::write_letter;
+use super::{Look, Place, look, named, order};
+use crate::commands::live::{Live, Served};
+use pelton_core::pipeline::{Named, Skipped};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Between two looks at whether it is done.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a letter may take to be written.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+struct Asked {
+    pipeline: String,
+    place: String,
+    reason: String,
+    wait_ms: u64,
+}
+
+/// Does it. The answer is the last line.
+pub async fn serve(request: &str, served: &Arc<Served>) -> Value {
+    let asked: Asked = match serde_json::from_str(request) {
+        Ok(asked) => asked,
+        Err(error) => return json!({ "error": format!("the worker does not understand: {error}") }),
+    };
+    let Some(live) = served.find(&asked.pipeline) else {
+        return json!({ "error": format!("the worker runs no pipeline `{}`", asked.pipeline) });
+    };
+    match skip(served, &live, asked).await {
+        Ok(note) => json!({ "done": true, "note": note }),
+        Err(why) => json!({ "error": why }),
+    }
+}
+
+async fn skip(served: &Arc<Served>, live: &Arc<Live>, asked: Asked) -> Result<Option<String>, String> {
+    let place = Arc::new(Place {
+        config: served.config(),
+        pipeline: live.pipeline.clone(),
+        store: served.store.clone(),
+        ledger: live.ledger.clone(),
+        text: asked.place,
+        wait: Duration::from_millis(asked.wait_ms),
+        runs: true,
+    });
+    let of = place.clone();
+    let named = blocking(move || named(&of)).await?;
+    let begun = live.stats.skip(order(named.clone(), asked.reason.clone())).await.ok_or_else(ended)?;
+    match begun {
+        Skipped::InWork(doing) => Err(format!(
+            "{} {doing}: it is left alone; ask again when it waits, or stop the worker",
+            place.text
+        )),
+        Skipped::Begun => settled(live, named).await,
+        Skipped::Awaited => {
+            let done = elsewhere(live, &place, &named, asked.reason).await;
+            // What came while the broker was asked is on its way.
+            match live.stats.unskip(named.clone()).await {
+                Some(true) => done,
+                _ if done.is_ok() => done,
+                _ => settled(live, named).await,
+            }
+        }
+    }
+}
+
+/// What the pipeline does not hold.
+async fn elsewhere(
+    live: &Arc<Live>,
+    place: &Arc<Place>,
+    named: &Named,
+    reason: String,
+) -> Result<Option<String>, String> {
+    let of = place.clone();
+    match blocking(move || look(&of)).await? {
+        Look::Comes => comes(live, named, place).await,
+        Look::Here(found) => {
+            if live.stats.unskip(named.clone()).await == Some(false) {
+                return settled(live, named.clone()).await;
+            }
+            let after = write_letter(place, live.ports.letters.clone(), found, reason).await?;
+            blocking(after).await
+        }
+    }
+}
+
+/// Waits until the pipeline is handed it.
+async fn comes(live: &Live, named: &Named, place: &Place) -> Result<Option<String>, String> {
+    let since = Instant::now();
+    while live.stats.awaits(named.clone()).await.ok_or_else(ended)? {
+        if since.elapsed() >= place.wait {
+            return Err(format!(
+                "{} did not come within {:?}: it may wait for a retry, be with another worker, or be done with; --wait takes longer",
+                place.text, place.wait
+            ));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    settled(live, named.clone()).await
+}
+
+/// Waits until it is settled.
+async fn settled(live: &Live, named: Named) -> Result<Option<String>, String> {
+    let since = Instant::now();
+    while live.stats.holds(named.clone()).await.ok_or_else(ended)? {
+        if since.elapsed() >= PATIENCE {
+            return Err(format!(
+                "its letter is not written after {PATIENCE:?}, and is tried until it is: the worker's log says why"
+            ));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(None)
+}
+
+fn ended() -> String {
+    "the pipeline has ended meanwhile: see the worker's log, and ask again".to_owned()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panicked| Err(panicked.to_string()))
+}

@@ -1,0 +1,125 @@
+//! Messages that an operator gives up on: letters without another start.
+
+use super::Pipeline;
+use super::blocking::doing;
+use super::entry::{Entry, Place};
+use crate::delivery::{Event, State, Why};
+use crate::lanes::Slot;
+use crate::message::{Position, Time};
+use crate::outcome::{Cause, Failure};
+
+/// What a message is named by; each that is given must be its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub id: Option<String>,
+    /// Its place in a source that numbers its messages.
+    pub position: Option<Position>,
+    /// Which it is, as its source tells, of those with one id.
+    pub instance: Option<u64>,
+}
+
+/// A message to give up on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skip {
+    /// Which.
+    pub named: Named,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// What has become of a skip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// Its letter is being written; then it is settled.
+    Begun,
+    /// It is in work, and left alone: what it does.
+    InWork(&'static str),
+    /// It is not held here: it is skipped as it comes, until the skip is taken back.
+    Awaited,
+}
+
+impl Named {
+    fn is(&self, entry: &Entry) -> bool {
+        let same = |is_given: bool, is_same: bool| !is_given || is_same;
+        let named = self.id.is_some() || self.position.is_some() || self.instance.is_some();
+        named
+            && same(self.id.is_some(), self.id.as_ref() == Some(&entry.message.id))
+            && same(self.position.is_some(), self.position == entry.position)
+            && same(self.instance.is_some(), self.instance == entry.instance)
+    }
+}
+
+impl Pipeline {
+    /// Gives up on a message: now if it waits here, or as it comes. Looks at everything that is held.
+    pub fn skip(&mut self, now: Time, skip: Skip) -> Skipped {
+        self.now = self.now.max(now);
+        let Some(slot) = self.find(&skip.named) else {
+            self.unskip(&skip.named);
+            self.skips.push(skip);
+            return Skipped::Awaited;
+        };
+        let Some(entry) = self.entries.get(slot) else { return Skipped::InWork("is being settled") };
+        let waits = matches!(entry.state, State::Admitted | State::Waiting);
+        if !waits || !entry.lease_live || entry.leaving {
+            return Skipped::InWork(doing(&entry.state));
+        }
+        self.take_aside(slot);
+        self.give_up_on(slot, skip.reason);
+        Skipped::Begun
+    }
+
+    /// Takes back a skip; whether it was still to come.
+    pub fn unskip(&mut self, named: &Named) -> bool {
+        let awaited = self.awaits(named);
+        self.skips.retain(|skip| skip.named != *named);
+        awaited
+    }
+
+    /// Whether a message that is to be skipped has not come yet.
+    #[must_use]
+    pub fn awaits(&self, named: &Named) -> bool {
+        self.skips.iter().any(|skip| skip.named == *named)
+    }
+
+    /// Whether a message is held now.
+    #[must_use]
+    pub fn is_held(&self, named: &Named) -> bool {
+        self.find(named).is_some()
+    }
+
+    /// What has come is given up on, if somebody asked for that.
+    pub(super) fn is_skipped(&mut self, slot: Slot) -> bool {
+        let Some(entry) = self.entries.get(slot).filter(|_| !self.skips.is_empty()) else { return false };
+        let Some(place) = self.skips.iter().position(|skip| skip.named.is(entry)) else { return false };
+        let skip = self.skips.swap_remove(place);
+        self.give_up_on(slot, skip.reason);
+        true
+    }
+
+    fn find(&self, named: &Named) -> Option<Slot> {
+        self.entries.slots(|entry| named.is(entry)).first().copied()
+    }
+
+    fn give_up_on(&mut self, slot: Slot, reason: String) {
+        let attempts = self.entries.get(slot).map_or(0, |entry| entry.attempt);
+        let why = Why { cause: Cause::Rejected, failure: Failure::Skipped, reason, attempts };
+        self.feed(slot, Event::Skip(why));
+    }
+
+    /// Out of wherever it waits to be started. What waits for its retry keeps its lane and its key until it is gone.
+    fn take_aside(&mut self, slot: Slot) {
+        let Some(entry) = self.entries.get_mut(slot) else { return };
+        entry.due = None;
+        let (place, lane, order) = (entry.place(), entry.lane, entry.order);
+        match place {
+            Place::Taken => return,
+            Place::Lanes => self.lanes.remove(lane, order, slot),
+            // They are passed over when their turn or their key comes.
+            Place::Twin | Place::Suspect => self.lanes.ended(lane),
+            Place::Leaving | Place::Out => {}
+        }
+        self.entries.put(slot, Place::Out);
+        lane.into_iter().for_each(|lane| self.lift_fence(lane));
+    }
+}
