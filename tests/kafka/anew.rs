@@ -30,8 +30,6 @@ fn a_topic_made_anew_under_a_worker_is_read_from_its_beginning() {
         ("orders", ""),
         ("orders-new", ", group_protocol = \"consumer\""),
         ("orders-eager", ", librdkafka = { \"partition.assignment.strategy\" = \"range\" }"),
-        // The client believes at once that a topic is gone, as it does after half a minute.
-        ("orders-gone", ", librdkafka = { \"topic.metadata.propagation.max.ms\" = 0 }"),
     ];
     for (topic, _) in ways {
         broker.topic(topic, 1);
@@ -74,7 +72,7 @@ fn what_is_in_work_of_the_old_topic_ends_and_hides_nothing_of_the_new_one() {
     let mut first = vec![crate::order(1, "k", 4)];
     first.extend(orders(2..=50));
     broker.produce("orders", &first);
-    let site = Site::new(&[pipeline(&broker, "orders", "")]);
+    let site = crate::missed_soon(&broker, "orders");
     let worker = site.worker();
     worker.log.wait_for("what is behind it is done", 40, |l| l.says(" taken"));
     broker.make_anew("orders", 1);

@@ -216,14 +216,17 @@ fn range(reason: &str) -> Option<String> {
     Some(format!("{from} to {to}"))
 }
 
+fn in_ledger(topic: u32, partition: i32) -> Option<u32> {
+    let partition = u32::try_from(partition).ok().filter(|number| number >> PARTITION_BITS == 0)?;
+    let fits = topic >> (u32::BITS - PARTITION_BITS) == 0;
+    fits.then_some(topic << PARTITION_BITS | partition)
+}
+
 impl KafkaOptions {
     /// The number that the ledger knows a partition by: that of its topic above the partition's. None for more
     /// than there is room for: two must never share one.
     pub(super) fn partition(&self, topic: &str, number: i32) -> Option<u32> {
-        let of_topic =
-            self.topic(topic).filter(|of_topic| of_topic >> (u32::BITS - PARTITION_BITS) == 0)?;
-        let number = u32::try_from(number).ok().filter(|number| number >> PARTITION_BITS == 0)?;
-        Some(of_topic << PARTITION_BITS | number)
+        in_ledger(self.topic(topic)?, number)
     }
 
     /// The number that the ledger knows a topic by.
@@ -368,6 +371,25 @@ mod tests {
         assert_eq!(KafkaProducer::open("", &raw).err(), None);
         assert_eq!(Reader::open("", &raw, Duration::ZERO).err(), None);
         assert_eq!(Topics::open("", &raw, Duration::ZERO).err(), None);
+    }
+
+    #[test]
+    fn no_two_partitions_have_one_number_in_the_ledger() {
+        assert_eq!(in_ledger(0, 0), Some(0));
+        assert_eq!(in_ledger(3, 7), Some(3 << 20 | 7));
+        assert_eq!(in_ledger(4095, (1 << 20) - 1), Some(u32::MAX));
+        for (topic, partition) in [(0, 1 << 20), (0, -1), (0, i32::MIN), (4096, 0), (u32::MAX, 1)] {
+            assert_eq!(in_ledger(topic, partition), None, "{topic} {partition}");
+        }
+    }
+
+    #[test]
+    fn the_ids_of_topics_are_logged_whatever_else_is() {
+        assert_eq!(KafkaOptions::debug(&[]), "topic");
+        assert_eq!(KafkaOptions::debug(&raw(&[("debug", ""), ("acks", "1")])), "topic");
+        let debug = KafkaOptions::debug(&raw(&[("debug", "cgrp, fetch")]));
+        assert_eq!(debug, "cgrp, fetch,topic");
+        assert_eq!(refused_option("debug", &debug, "classic"), None);
     }
 
     #[test]
