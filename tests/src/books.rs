@@ -119,7 +119,9 @@ impl Books {
     }
 
     fn completed_keys(&self, db: &Connection, pipeline: i64) -> rusqlite::Result<BTreeSet<u64>> {
-        let digest = |n: &u64| (Sha256::digest(n.to_string())[..16].to_vec(), *n);
+        // A number of JSON is known by these bytes and its digits.
+        let digest =
+            |n: &u64| (Sha256::digest([b"\xffn", n.to_string().as_bytes()].concat())[..16].to_vec(), *n);
         let by_digest: BTreeMap<Vec<u8>, u64> = self.produced.keys().map(digest).collect();
         let mut keys = BTreeSet::new();
         for (sql, entry) in [
