@@ -2,6 +2,7 @@
 
 mod dlq;
 mod letter_id;
+mod skip;
 
 use crate::harness::args::InvokeArgs;
 use crate::project::args::{BuildArgs, DevArgs, NewArgs, TestArgs};
@@ -9,6 +10,7 @@ use crate::versions::args::DeployArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use dlq::{DlqCommand, Which};
 pub use letter_id::LetterId;
+pub use skip::SkipArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -233,25 +235,6 @@ pub struct RunArgs {
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
-}
-
-#[derive(Debug, Args)]
-pub struct SkipArgs {
-    /// The pipeline.
-    pub pipeline: String,
-    /// The message: TOPIC/PARTITION:OFFSET of Kafka, the id of a stream's entry, the number of a list's message, the id
-    /// of a message of SQS or of an embedded queue.
-    #[arg(value_name = "PLACE")]
-    pub place: String,
-    /// Why; its letter says it.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// Do not ask.
-    #[arg(long)]
-    pub yes: bool,
-    /// How long to wait for a message that the broker only gives when it likes.
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
-    pub wait: std::time::Duration,
 }
 
 #[cfg(any(feature = "kafka", feature = "redis"))]
