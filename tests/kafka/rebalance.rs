@@ -161,13 +161,14 @@ fn a_partition_that_leaves_paused_is_read_again_when_it_comes_back() {
     let broker = Broker::start();
     broker.topic("orders", 2);
     let source = format!(
-        "max_in_flight = 40\nsource = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \"orders\" }}",
+        "max_in_flight_bytes = \"8KiB\"\nsource = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \"orders\" }}",
         broker.address
     );
-    // All fail at first, and wait: there is no room for more, and nothing is read meanwhile.
+    // All fail at first, and wait: some tens of them fill all bytes, and nothing is read meanwhile.
     let held_up = Pipeline::new("orders", plugin("orders")).with("", &source);
     let held_up = held_up.with("retry", "initial_interval = \"2s\"\njitter = 0.0");
-    let sites = [(); 2].map(|()| Site::new(std::slice::from_ref(&held_up)));
+    let small = "max_message_bytes = \"4KiB\"";
+    let sites = [(); 2].map(|()| Site::with(small, std::slice::from_ref(&held_up)));
     broker.produce("orders", &(1..=800).map(|n| order(n, &format!("c{n}"), 1)).collect::<Vec<_>>());
     let first = sites[0].worker();
     first.log.wait_for("the first takes orders", 50, |l| l.says(" taken"));
