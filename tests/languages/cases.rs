@@ -84,6 +84,8 @@ impl Handler {
     fn invoke(&self, words: &[&str], body: &[u8]) -> (i32, Value) {
         let mut command = command(&self.project.dir);
         command.args(["invoke", &self.project.component(), "--json"]).args(words);
+        // An empty standard input is taken for a mistake; an empty body is said to be one.
+        command.args(body.is_empty().then_some(["--body", ""]).into_iter().flatten());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it can be started");
         child.stdin.take().expect("it is piped").write_all(body).expect("the body is taken");
