@@ -7,8 +7,10 @@ use super::held::Held;
 use super::options::seconds;
 use super::state::Shared;
 use crate::pace::fraction;
+use crate::seldom::Seldom;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use pelton_core::contain::standing_at;
+use pelton_core::shown::shown;
 use pelton_core::{Delivery, Receipt, points};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -91,6 +93,8 @@ struct Poller {
     under_way: Vec<Ask>,
     random: RandomState,
     attempts: u64,
+    /// Messages that came without a receipt handle.
+    unhandled: Seldom,
 }
 
 impl Poller {
@@ -104,6 +108,7 @@ impl Poller {
             under_way: Vec::new(),
             random: RandomState::new(),
             attempts: 0,
+            unhandled: Seldom::default(),
         }
     }
 
@@ -195,7 +200,10 @@ impl Poller {
     fn take_in(&self, messages: &[Message]) {
         let since = Instant::now();
         for message in messages {
-            let Some(handle) = message.receipt_handle() else { continue };
+            let Some(handle) = message.receipt_handle() else {
+                self.leave(message, since);
+                continue;
+            };
             let place = || format!("message {}", message.message_id().unwrap_or("without an id"));
             let converted = standing_at(place, || {
                 points::reach("sqs-message");
@@ -226,6 +234,17 @@ impl Poller {
             self.shared.state().arrive(held, make, converted.receives);
         }
         self.shared.arrived.notify_one();
+    }
+
+    /// Without a receipt handle a message can be neither deleted nor kept: whoever gets it next may have more luck.
+    fn leave(&self, message: &Message, now: Instant) {
+        if let Some(times) = self.unhandled.again(1, now) {
+            tracing::warn!(
+                pipeline = %self.shared.options.pipeline, queue = self.shared.options.queue_url, times,
+                example = %shown(message.message_id().unwrap_or("without an id")),
+                "SQS: messages came without a receipt handle, by which alone they can be deleted: they are skipped, and come again after the queue's visibility timeout. Look at what stands between Pelton and the service"
+            );
+        }
     }
 
     /// What is on its way is waited for, so that it can be given back. So is a long poll while something
@@ -289,6 +308,7 @@ mod tests {
     use super::super::client::Connection;
     use super::super::options::SqsOptions;
     use super::*;
+    use crate::seldom::SAY_AGAIN;
     use pelton_core::ports::Class;
 
     fn poller(visibility: Duration) -> Poller {
@@ -338,6 +358,18 @@ mod tests {
             poller.paused_until = None;
         }
         assert_eq!(poller.next(Instant::now()).unwrap().count, 10);
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_settled_is_skipped_and_that_is_said() {
+        let poller = poller(Duration::from_secs(30));
+        let (odd, good) = (Message::builder().message_id("odd"), Message::builder().message_id("good"));
+        let (odd, good) = (odd.body("x").build(), good.body("x").receipt_handle("handle").build());
+        let begun = Instant::now();
+        poller.take_in(&[odd.clone(), good, odd.clone()]);
+        assert_eq!(poller.shared.state().table.len(), 1, "the others come in");
+        assert_eq!(poller.unhandled.again(0, begun), None, "it was said");
+        assert_eq!(poller.unhandled.again(0, begun + 2 * SAY_AGAIN), Some(1), "and not each, but counted");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod chores;
 mod group;
+mod ids;
 mod namesake;
 mod options;
 mod read;
@@ -40,6 +41,7 @@ struct Stream {
     shared: Shared,
     /// The stream's name, for messages.
     name: Arc<str>,
+    ids: ids::Ids,
     last_seen: Mutex<EntryId>,
     /// The group is there.
     joined: watch::Sender<bool>,
@@ -83,6 +85,7 @@ impl RedisStream {
             name: options.stream.as_str().into(),
             options,
             shared,
+            ids: ids::Ids::default(),
             last_seen: Mutex::default(),
             joined: watch::Sender::new(false),
             named: AtomicBool::new(false),

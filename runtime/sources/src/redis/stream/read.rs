@@ -144,7 +144,7 @@ impl Reader {
         let ours = self.stream.shared.shelf().places();
         let page: Vec<(String, Value, Count, Counter)> = command.query_async(connection).await?;
         let pending = |(id, _, idle_ms, deliveries): &(String, Value, Count, Counter)| {
-            Some(Pending { id: EntryId::parse(id)?, idle_ms: idle_ms.0, deliveries: deliveries.0 })
+            Some(Pending { id: self.stream.id(id)?, idle_ms: idle_ms.0, deliveries: deliveries.0 })
         };
         let all: Vec<Pending> = page.iter().filter_map(pending).collect();
         let next = all.last().and_then(|last| last.id.after());
@@ -186,7 +186,7 @@ impl Reader {
             let told: Vec<Option<(String, Option<Vec<Field>>)>> = command.query_async(connection).await?;
             found.extend(told.into_iter().flatten().filter(|(_, fields)| fields.is_some()));
         }
-        let there: HashSet<EntryId> = found.iter().filter_map(|(id, _)| EntryId::parse(id)).collect();
+        let there: HashSet<EntryId> = found.iter().filter_map(|(id, _)| self.stream.id(id)).collect();
         let absent: Vec<String> =
             wanted.iter().filter(|one| !there.contains(&one.id)).map(|one| one.id.to_string()).collect();
         if !absent.is_empty() {
@@ -231,9 +231,9 @@ impl Reader {
         let texts =
             |at: usize| told.get(at).and_then(|v| redis::from_redis_value::<Vec<String>>(v.clone()).ok());
         let next: Option<String> = told.first().and_then(|v| redis::from_redis_value(v.clone()).ok());
-        self.cursor = next.as_deref().and_then(EntryId::parse).unwrap_or_default();
+        self.cursor = next.as_deref().and_then(|id| self.stream.id(id)).unwrap_or_default();
         let claimed: Vec<EntryId> =
-            texts(1).unwrap_or_default().iter().filter_map(|id| EntryId::parse(id)).collect();
+            texts(1).unwrap_or_default().iter().filter_map(|id| self.stream.id(id)).collect();
         // Those are off the pending list already.
         let gone = texts(2).unwrap_or_default();
         self.stream.shared.lose(gone.len(), gone.first().map_or("", String::as_str));
@@ -278,7 +278,7 @@ impl Reader {
         let (mut bytes, count) = (0, entries.len());
         let mut shelf = shared.shelf();
         for (id, fields) in entries {
-            let (Some(id), Some(fields)) = (EntryId::parse(&id), fields) else { continue };
+            let (Some(id), Some(fields)) = (self.stream.id(&id), fields) else { continue };
             self.stream.seen(id);
             let named = fields::is_named(&fields);
             let made = || {

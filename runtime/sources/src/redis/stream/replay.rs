@@ -7,6 +7,7 @@ use crate::redis::server::{ANSWER, Server};
 use crate::redis::shared::lock;
 use crate::redis::shelf::instance;
 use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::shown::shown;
 use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::collections::VecDeque;
@@ -108,9 +109,10 @@ impl StreamReplay {
         command.arg(self.options.range.1.to_string()).arg("COUNT").arg(AHEAD);
         let page: Vec<(String, Vec<Field>)> = command.query_async(&mut open).await?;
         reading.connection = Some(open);
+        // One without an id that can be read could be neither skipped nor gone on from.
+        let page = page.into_iter().map(identified).collect::<Result<Vec<_>, _>>()?;
         self.ended.store(page.len() < AHEAD, SeqCst);
         for (id, entry) in page {
-            let Some(id) = EntryId::parse(&id) else { continue };
             match id.after() {
                 Some(next) => reading.next = next,
                 None => self.ended.store(true, SeqCst),
@@ -190,6 +192,11 @@ impl StreamReplay {
         }
         Ok(taken)
     }
+}
+
+fn identified((id, entry): (String, Vec<Field>)) -> Result<(EntryId, Vec<Field>), Fault> {
+    let odd = || format!("the server named an entry {}, which is not of the form MS-SEQ", shown(&id));
+    Ok((EntryId::parse(&id).ok_or_else(|| Fault::says(odd()))?, entry))
 }
 
 impl Source for StreamReplay {
