@@ -68,9 +68,16 @@ fn below<'b>(value: &'b [u8], name: &str) -> Option<&'b [u8]> {
     let mut walk = Walk { text: value, at: 1 };
     match value.first()? {
         b'{' => member(&mut walk, name),
-        b'[' => element(&mut walk, name.parse().ok()?),
+        b'[' => element(&mut walk, index(name)?),
         _ => None,
     }
+}
+
+/// An index as RFC 6901 writes it: digits, and no zero before others.
+fn index(name: &str) -> Option<usize> {
+    let is_plain =
+        name == "0" || (!name.starts_with('0') && name.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_plain { name.parse().ok() } else { None }
 }
 
 /// Of a name that comes again the last counts, as with the parsers that handlers use.
@@ -205,6 +212,11 @@ mod tests {
             ("/0", "[]"),
             ("/1", "[1]"),
             ("/x", "[1]"),
+            ("/", "[1]"),
+            ("/00", "[1]"),
+            ("/+0", "[1]"),
+            ("/-", "[1]"),
+            ("/18446744073709551616", "[1]"),
             ("/a/b", r#"{"a":{"b":1},"a":5}"#),
         ] {
             assert_eq!(find(pointer, body).unwrap_err(), "nothing is there", "{pointer} in {body}");

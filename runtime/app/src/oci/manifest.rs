@@ -164,7 +164,8 @@ pub fn with(index: Option<&[u8]>, entry: &Descriptor) -> Result<Vec<u8>, String>
             .map_err(|error| format!("has an index that cannot be read: {error}"))?,
         None => json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] }),
     };
-    let Some(all) = index["manifests"].as_array_mut() else {
+    // It may be no object, which has no such place to write to.
+    let Some(all) = index.get_mut("manifests").and_then(Value::as_array_mut) else {
         return Err("has something else in the place of its list of signatures".to_owned());
     };
     if !all.iter().any(|one| one["digest"] == entry.digest) {
@@ -229,6 +230,15 @@ mod tests {
         assert_eq!(with(Some(&once), &entry).unwrap(), once);
         let twice = with(Some(&once), &Descriptor::of(MANIFEST, b"d")).unwrap();
         assert_eq!(Document::parse(&twice).unwrap().manifests.unwrap().len(), 2);
-        assert!(with(Some(b"{}"), &entry).is_err());
+    }
+
+    #[test]
+    fn what_is_no_index_takes_no_entry_whatever_it_is() {
+        let entry = Descriptor::of(MANIFEST, b"abc");
+        for odd in
+            ["{}", "[]", "null", "1", "true", "\"\"", "[{\"manifests\":[]}]", "{\"manifests\":{}}", ""]
+        {
+            assert!(with(Some(odd.as_bytes()), &entry).is_err(), "{odd}");
+        }
     }
 }

@@ -71,11 +71,12 @@ pub fn unpack(attributes: &Attributes) -> (Vec<Header>, HashMap<&str, &str>) {
         }
         own.push(Header::new(name.as_str(), bytes));
     }
-    own.retain(|h| !h.name.starts_with(SYSTEM_PREFIX));
     own.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     if let Some(packed) = ours.remove(HEADERS).and_then(unpacked) {
         own.extend(packed);
     }
+    // Last: a producer may pack them, too.
+    own.retain(|h| !h.name.starts_with(SYSTEM_PREFIX));
     let packed = ours.remove(PACKED_TYPES).map(str::to_owned);
     let types = packed.or_else(|| (!types.is_empty()).then(|| Value::from(types).to_string()));
     own.extend(types.map(|types| Header::new(TYPES, types)));
@@ -294,5 +295,13 @@ mod tests {
             assert_eq!(back, bytes);
         }
         assert_eq!(body(b"text\r\n").1, None);
+    }
+
+    #[test]
+    fn names_of_the_service_give_way_wherever_a_producer_puts_them() {
+        let packed = r#"[["sqs.sender-id","forged"],["a","1"]]"#;
+        let plain = ("sqs.receive-count".to_owned(), string("9"));
+        let all = Attributes::from([(HEADERS.to_owned(), string(packed)), plain]);
+        assert_eq!(unpack(&all).0, [Header::new("a", "1")]);
     }
 }
