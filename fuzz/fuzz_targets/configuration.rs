@@ -4,12 +4,12 @@
 
 #[path = "../../runtime/app/src/config/mod.rs"]
 mod config;
-#[path = "../../runtime/app/src/input.rs"]
+#[path = "../../runtime/app/src/input/mod.rs"]
 mod input;
+#[path = "../../runtime/app/src/oci/reference.rs"]
+mod reference;
 mod oci {
-    #[path = "../../../runtime/app/src/oci/reference.rs"]
-    mod reference;
-    pub use reference::Reference;
+    pub use super::reference::Reference;
 }
 
 use std::path::Path;

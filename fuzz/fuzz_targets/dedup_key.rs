@@ -2,8 +2,12 @@
 #![no_main]
 
 use pelton_core::{Delivery, Header, Message, Receipt};
-use pelton_engine::DedupKey;
+use pelton_engine::{DedupKey, Key};
+use serde_json::Value;
 use std::sync::Arc;
+
+/// What kinds of keys begin with.
+const KINDS: [&str; 5] = ["", "header:", "json:", "json:/", "json:/a/"];
 
 fn digest(bytes: &[u8]) -> [u8; 16] {
     let mut out = [0; 16];
@@ -11,10 +15,25 @@ fn digest(bytes: &[u8]) -> [u8; 16] {
     out
 }
 
-libfuzzer_sys::fuzz_target!(|input: (String, Vec<u8>, Vec<u8>, String)| {
-    let (key, body, value, id) = input;
+/// Another reader, which builds the whole tree, finds the same.
+fn compare(key: &DedupKey, message: &Message) {
+    let DedupKey::Json { text, .. } = key else { return };
+    let Ok(body) = serde_json::from_slice::<Value>(&message.body) else { return };
+    let found = key.of(message, digest);
+    match body.pointer(text) {
+        Some(Value::String(text)) if !text.is_empty() => assert_eq!(found, Ok(Key::text(text.as_bytes()))),
+        Some(Value::Bool(truth)) => assert_eq!(found, Ok(Key::truth(*truth))),
+        Some(Value::Number(_)) => assert!(found.is_ok_and(|key| key.shown().parse::<f64>().is_ok())),
+        _ => assert!(found.is_err(), "{found:?} is no key"),
+    }
+}
+
+libfuzzer_sys::fuzz_target!(|input: (u8, String, Vec<u8>, Vec<u8>, String)| {
+    let (kind, key, body, value, id) = input;
+    let key = format!("{}{key}", KINDS[usize::from(kind) % KINDS.len()]);
     let Some(key) = DedupKey::parse(&key) else { return };
     let message = Message { id, headers: vec![Header::new("h", value)], body, ..Message::default() };
+    compare(&key, &message);
     let delivery = Delivery {
         receipt: Receipt(1),
         message: Arc::new(message),
@@ -30,7 +49,8 @@ libfuzzer_sys::fuzz_target!(|input: (String, Vec<u8>, Vec<u8>, String)| {
     let known = |()| key.known(&delivery, digest, digest);
     assert_eq!(known(()), known(()), "a key is the same every time");
     if let Ok(known) = known(()) {
-        let printable = known.key.as_deref().is_none_or(|key| key.bytes().all(|byte| byte.is_ascii_graphic()));
+        let printable =
+            known.key.as_deref().is_none_or(|key| key.bytes().all(|byte| byte.is_ascii_graphic()));
         assert!(printable, "a key can be printed");
     }
 });

@@ -9,16 +9,27 @@ mod reference;
 
 use manifest::{Descriptor, Document, with};
 use reference::{Reference, is_digest, is_tag};
+use std::hint::black_box;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(document) = Document::parse(bytes) {
         drop(document.choice());
         drop(document.component().map(|blob| blob.verified(bytes.to_vec())));
-        drop(document.signature());
+        black_box(document.signature());
     }
-    drop(with(Some(bytes), &Descriptor::of("application/wasm", b"x")));
+    let entry = Descriptor::of("application/wasm", b"x");
+    if let Ok(once) = with(Some(bytes), &entry) {
+        assert_eq!(with(Some(&once), &entry), Ok(once), "an index takes an entry once");
+    }
     if let Ok(text) = std::str::from_utf8(bytes) {
-        drop(Reference::parse(text).map(|reference| reference.selector()));
-        drop((is_tag(text), is_digest(text), Reference::is_meant(text)));
+        if let Ok(reference) = Reference::parse(text) {
+            drop(reference.selector());
+            let pinned = reference.at(&entry.digest);
+            assert!(
+                Reference::parse(&pinned).is_ok_and(|pinned| pinned.name == reference.name),
+                "{pinned}"
+            );
+        }
+        black_box((is_tag(text), is_digest(text), Reference::is_meant(text)));
     }
 });

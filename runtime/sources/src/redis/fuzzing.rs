@@ -1,9 +1,10 @@
 //! Doors for the fuzz targets: what a server may send, read as the sources read it.
 
 use super::fields::{self, EntryId, Field, Names};
-use super::kept::{of_element, of_entry};
+use super::kept::{self, of_element, of_entry};
 use super::list::item;
-use pelton_core::Message;
+use pelton_core::{Cause, Failure, Header, Letter, Message, letter};
+use std::sync::Arc;
 
 /// An item of a worker's list. What is read goes back into the same bytes.
 ///
@@ -31,4 +32,31 @@ pub fn letter_in_stream(id: &str, fields: Vec<Field>) {
 /// A letter in a list.
 pub fn letter_in_list(raw: Vec<u8>) {
     drop(of_element(raw));
+}
+
+/// A message as a letter of ours, in a stream and in a list: it comes back.
+///
+/// # Panics
+/// When it does not.
+pub fn letter_of(message: Message) {
+    let own: Vec<Header> = letter::own(&message.headers).collect();
+    let written = Letter {
+        message: Arc::new(message),
+        identity: None,
+        claim: None,
+        skipped: 0,
+        settle: None,
+        cause: Cause::Rejected,
+        failure: Failure::Reject,
+        reason: String::new(),
+        attempts: 1,
+        handler: "".into(),
+    };
+    let message = &written.message;
+    let (entry, element) = (kept::entry("p", &written, 9), kept::element("p", &written, 9));
+    for kept in [of_entry("9-0", entry), of_element(element)] {
+        assert_eq!((&kept.body, &kept.key), (&message.body, &message.key), "a letter keeps its message");
+        assert_eq!(kept.headers, own, "and its headers");
+        assert_eq!(kept.note.message_id.as_deref(), Some(&*message.id), "and its id");
+    }
 }
