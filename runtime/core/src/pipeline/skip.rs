@@ -35,6 +35,8 @@ pub enum Skipped {
     Begun,
     /// It is in work, and left alone: what it does.
     InWork(&'static str),
+    /// It is between two states, and left alone for now: what it does. Soon it is in work, waits, or is gone.
+    Passing(&'static str),
     /// It is not held here: it is skipped as it comes, until the skip is taken back.
     Awaited,
 }
@@ -59,10 +61,13 @@ impl Pipeline {
             self.skips.push(skip);
             return Skipped::Awaited;
         };
-        let Some(entry) = self.entries.get(slot) else { return Skipped::InWork("is being settled") };
+        let Some(entry) = self.entries.get(slot) else { return Skipped::Passing("is being settled") };
         let waits = matches!(entry.state, State::Admitted | State::Waiting);
-        if !waits || !entry.lease_live || entry.leaving {
+        if matches!(entry.state, State::Handling { .. }) {
             return Skipped::InWork(doing(&entry.state));
+        }
+        if !waits || !entry.lease_live || entry.leaving {
+            return Skipped::Passing(doing(&entry.state));
         }
         self.take_aside(slot);
         self.give_up_on(slot, skip.reason);

@@ -12,9 +12,5 @@ pub fn look(place: &Place, queue: &str) -> Result<Look, String> {
     let delivery = found.map_err(|error| error.to_string())?.ok_or_else(|| {
         format!("the queue {queue} has no message {}; ids are as `pelton send` says them", place.text)
     })?;
-    // The worker's own memory of the lane waits for it still.
-    let waits = (place.runs && delivery.lane.is_some()).then(|| {
-        "what waits behind it with its key goes on at the worker's next start at the latest".to_owned()
-    });
-    Ok(Look::Here(Found::read(delivery, true, Box::new(move || Ok(waits)))))
+    Ok(Look::Here(Found::read(delivery, true, Box::new(|| Ok(None)))))
 }

@@ -8,6 +8,7 @@ use pelton_core::ports::{
 };
 use pelton_core::{Delivery, Outcome, Receipt};
 use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -77,17 +78,17 @@ async fn drive(
 /// One message, once.
 struct One {
     delivery: Mutex<Option<Delivery>>,
+    /// Whether it has arrived: the engine asks for more. Before that it may be on its way, and an engine that ends when
+    /// nothing is left must not end without it.
+    arrived: AtomicBool,
     shares_ledger: bool,
     closed: Notify,
 }
 
 impl One {
     fn new(delivery: Delivery, shares_ledger: bool) -> Self {
-        Self { delivery: Mutex::new(Some(delivery)), shares_ledger, closed: Notify::new() }
-    }
-
-    fn is_there(&self) -> bool {
-        self.delivery.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        let delivery = Mutex::new(Some(delivery));
+        Self { delivery, arrived: AtomicBool::new(false), shares_ledger, closed: Notify::new() }
     }
 }
 
@@ -108,6 +109,7 @@ impl Source for One {
             if let Some(delivery) = taken {
                 return Ok(vec![delivery]);
             }
+            self.arrived.store(true, SeqCst);
             self.closed.notified().await;
             Ok(Vec::new())
         })
@@ -122,7 +124,7 @@ impl Source for One {
     }
 
     fn lag(&self) -> Later<'_, Result<Lag, Class>> {
-        Box::pin(std::future::ready(Ok(Lag { unsettled: u64::from(self.is_there()) })))
+        Box::pin(std::future::ready(Ok(Lag { unsettled: u64::from(!self.arrived.load(SeqCst)) })))
     }
 
     fn close(&self) -> Later<'_, ()> {
@@ -151,4 +153,43 @@ impl Handler for Nobody {
     }
 
     fn interrupt(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::{Context, Poll, Waker};
+
+    /// The answer of `receive` and that of `lag` come to the engine in any order.
+    #[test]
+    fn the_message_is_left_until_the_engine_has_it() {
+        let message = Arc::new(pelton_core::Message::default());
+        let one = One::new(
+            Delivery {
+                receipt: Receipt(1),
+                message,
+                lane: None,
+                position: None,
+                skipped: 0,
+                receives: 0,
+                assignment: 0,
+                lease_until: None,
+                instance: None,
+                unreadable: None,
+            },
+            true,
+        );
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut left = || match one.lag().as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(lag)) => lag.unsettled,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(left(), 1);
+        let mut receive = one.receive(9, 9);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(receive.as_mut().poll(&mut cx), Poll::Ready(Ok(got)) if got.len() == 1));
+        assert_eq!(left(), 1, "its answer may be on its way");
+        assert!(one.receive(9, 9).as_mut().poll(&mut cx).is_pending());
+        assert_eq!(left(), 0);
+    }
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at whether it is done.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a message may be on its way from one state to the next before that is said.
+const MOMENT: Duration = Duration::from_secs(5);
 /// How long a letter may take to be written.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -49,47 +51,54 @@ async fn skip(served: &Arc<Served>, live: &Arc<Live>, asked: Asked) -> Result<Op
     });
     let of = place.clone();
     let named = blocking(move || named(&of)).await?;
-    let begun = live.stats.skip(order(named.clone(), asked.reason.clone())).await.ok_or_else(ended)?;
-    match begun {
-        Skipped::InWork(doing) => Err(format!(
+    match begin(live, &named, &asked.reason).await? {
+        Skipped::InWork(doing) | Skipped::Passing(doing) => Err(format!(
             "{} {doing}: it is left alone; ask again when it waits, or stop the worker",
             place.text
         )),
         Skipped::Begun => settled(live, named).await,
-        Skipped::Awaited => {
-            let done = elsewhere(live, &place, &named, asked.reason).await;
-            // What came while the broker was asked is on its way.
-            match live.stats.unskip(named.clone()).await {
-                Some(true) => done,
-                _ if done.is_ok() => done,
-                _ => settled(live, named).await,
-            }
-        }
+        Skipped::Awaited => elsewhere(live, &place, named, asked.reason).await,
     }
 }
 
-/// What the pipeline does not hold.
+/// What is on its way to be started, to wait or to be gone is there in a moment.
+async fn begin(live: &Live, named: &Named, reason: &str) -> Result<Skipped, String> {
+    let since = Instant::now();
+    loop {
+        let skip = order(named.clone(), reason.to_owned());
+        let begun = live.stats.skip(skip).await.ok_or_else(ended)?;
+        if !matches!(begun, Skipped::Passing(_)) || since.elapsed() >= MOMENT {
+            return Ok(begun);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What the pipeline does not hold. It may come while the broker is asked: then it is skipped there, and what is
+/// said of a message that did not come is not true any more.
 async fn elsewhere(
     live: &Arc<Live>,
     place: &Arc<Place>,
-    named: &Named,
+    named: Named,
     reason: String,
 ) -> Result<Option<String>, String> {
     let of = place.clone();
-    match blocking(move || look(&of)).await? {
-        Look::Comes => comes(live, named, place).await,
-        Look::Here(found) => {
-            if live.stats.unskip(named.clone()).await == Some(false) {
-                return settled(live, named.clone()).await;
-            }
-            let after = write_letter(place, live.ports.letters.clone(), found, reason).await?;
-            blocking(after).await
-        }
+    let looked = match blocking(move || look(&of)).await {
+        Ok(Look::Comes) => comes(live, &named, place).await.map(|()| None),
+        Ok(Look::Here(found)) => Ok(Some(found)),
+        Err(why) => Err(why),
+    };
+    if !live.stats.unskip(named.clone()).await.ok_or_else(ended)? {
+        return settled(live, named).await;
     }
+    let Some(found) = looked? else { return settled(live, named).await };
+    // Nobody else does it from here on: how this ends is how it ended.
+    let after = write_letter(place, live.ports.letters.clone(), found, reason).await?;
+    blocking(after).await
 }
 
 /// Waits until the pipeline is handed it.
-async fn comes(live: &Live, named: &Named, place: &Place) -> Result<Option<String>, String> {
+async fn comes(live: &Live, named: &Named, place: &Place) -> Result<(), String> {
     let since = Instant::now();
     while live.stats.awaits(named.clone()).await.ok_or_else(ended)? {
         if since.elapsed() >= place.wait {
@@ -100,7 +109,7 @@ async fn comes(live: &Live, named: &Named, place: &Place) -> Result<Option<Strin
         }
         tokio::time::sleep(LOOK).await;
     }
-    settled(live, named.clone()).await
+    Ok(())
 }
 
 /// Waits until it is settled.
