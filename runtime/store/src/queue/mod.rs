@@ -89,6 +89,7 @@ impl Queue {
         for effect in std::mem::take(&mut *self.inbox()) {
             match effect {
                 Effect::Gone(receipt) => sched.gone(receipt.0),
+                Effect::Removed(receipt, key) => sched.removed(receipt.0, &key),
                 Effect::Delayed(receipt) => sched.delayed(receipt.0),
                 Effect::Back(receipt) => sched.back(receipt.0),
                 Effect::Arrived => sched.due = (0, 0),

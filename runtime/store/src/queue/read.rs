@@ -18,6 +18,10 @@ use std::sync::Arc;
 /// there may be millions of its own.
 const LOOKS: usize = 20_000;
 
+/// Between two checks that what lanes wait for is there, in milliseconds; and the lanes of one check.
+const CHECK_MS: u64 = 1_000;
+const CHECKED: usize = 64;
+
 /// What is wanted.
 pub struct Ask {
     pub max: usize,
@@ -30,7 +34,7 @@ pub struct Ask {
 #[derive(Default)]
 pub struct Batch {
     pub deliveries: Vec<Delivery>,
-    /// When the next wait is over, if nothing could be delivered.
+    /// When the next wait is over, or it is time for a check, if nothing could be delivered.
     pub next_due: Option<u64>,
     /// Nothing could be delivered, but not everything has been looked at.
     pub more: bool,
@@ -65,6 +69,8 @@ pub fn batch(db: &Connection, queue: &Queue, pipeline: &Arc<str>, ask: &Ask) -> 
     if deliveries.is_empty() && next_due.is_none() && !more {
         sched.none_waits();
     }
+    let check_at = sched.has_lanes().then_some(sched.check_at);
+    let next_due = next_due.into_iter().chain(check_at).min();
     Ok(Batch { deliveries, next_due, more, trouble })
 }
 
@@ -83,6 +89,11 @@ struct Reader<'r> {
 /// An error may come from any line: what a row was taken from stays as it is until the row is read.
 impl Reader<'_> {
     fn read(&mut self) -> rusqlite::Result<()> {
+        while let Some(key) = self.sched.doubtful() {
+            self.recall(Some(&key))?;
+            self.sched.known();
+        }
+        self.check()?;
         self.offered()?;
         // Lanes that may go on take memory until they do, and each row that is due may open another.
         if self.sched.is_crowded() {
@@ -91,6 +102,23 @@ impl Reader<'_> {
         self.due()?;
         self.lanes()?;
         self.fresh()
+    }
+
+    /// Other processes tell nobody which rows they have removed: letters that are messages of this queue are purged and
+    /// replayed. What waits behind such a row goes on.
+    fn check(&mut self) -> rusqlite::Result<()> {
+        let now = self.ask.now;
+        // Further off than that is a clock that went back.
+        if self.sched.check_at > now && self.sched.check_at <= now.saturating_add(CHECK_MS) {
+            return Ok(());
+        }
+        self.sched.check_at = now.saturating_add(CHECK_MS);
+        for (id, key) in self.sched.waited_for(CHECKED) {
+            if !rows::exists(self.db, id)? {
+                self.sched.removed(id, &key);
+            }
+        }
+        Ok(())
     }
 
     fn room(&self) -> usize {

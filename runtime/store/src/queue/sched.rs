@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+#[cfg(test)]
+mod tests;
+
 /// Deliveries of one lane that may be out at once, so that a hot key cannot fill a worker.
 pub const PER_LANE: usize = 64;
 
@@ -33,6 +36,11 @@ pub struct Sched {
     pub room: usize,
     /// Lanes that were left to the disk since it was last known that there are none.
     left: bool,
+    /// Those of them that may wait for nothing any more.
+    doubtful: Vec<Box<[u8]>>,
+    /// When it is checked again that what lanes wait for is there, and the lanes whose turn is next.
+    pub check_at: u64,
+    rota: Vec<Box<[u8]>>,
 }
 
 impl Default for Sched {
@@ -47,6 +55,9 @@ impl Default for Sched {
             bytes: 0,
             room: ROOM,
             left: false,
+            doubtful: Vec::new(),
+            check_at: 0,
+            rota: Vec::new(),
         }
     }
 }
@@ -239,16 +250,47 @@ impl Sched {
 
     /// A row is settled.
     pub fn gone(&mut self, id: Id) {
+        self.end(id).into_iter().for_each(|key| self.leave(&key));
+    }
+
+    /// A row is removed, whether it was out or waited: its lane does not wait for it any more. Where the lane is left
+    /// to the disk nothing else would tell: no row of it may ever be due.
+    pub fn removed(&mut self, id: Id, key: &[u8]) {
         if self.is_leased(id) {
-            self.end(id).into_iter().for_each(|key| self.leave(&key));
-            return;
+            return self.gone(id);
         }
-        // Nobody had it: it was given up on while it waited for its retry, and its lane waits no more.
-        let waited =
-            self.lanes.iter_mut().find_map(|(key, lane)| lane.blocked.remove(&id).then(|| key.clone()));
-        if let Some(key) = waited {
-            self.open(&key);
+        if self.is_left(key) {
+            self.doubtful.push(key.into());
+        } else if let Some(lane) = self.lanes.get_mut(key) {
+            lane.blocked.remove(&id);
+            self.open(key);
         }
+    }
+
+    /// A lane that was left to the disk, and may wait for nothing any more: to be recalled. It stays so until it is
+    /// `known`.
+    pub fn doubtful(&self) -> Option<Box<[u8]>> {
+        self.doubtful.last().cloned()
+    }
+
+    /// The doubtful lane was recalled.
+    pub fn known(&mut self) {
+        self.doubtful.pop().into_iter().for_each(|key| self.leave(&key));
+    }
+
+    /// Rows that so many lanes wait for, with something behind them. Each lane has its turn.
+    pub fn waited_for(&mut self, lanes: usize) -> Vec<(Id, Box<[u8]>)> {
+        if self.rota.is_empty() {
+            let waits =
+                self.lanes.iter().filter(|(_, lane)| lane.parked.is_some() && !lane.blocked.is_empty());
+            self.rota = waits.map(|(key, _)| key.clone()).collect();
+        }
+        let turn = self.rota.split_off(self.rota.len().saturating_sub(lanes));
+        let rows = |key: Box<[u8]>| {
+            let blocked = self.lanes.get(&key).map(|lane| lane.blocked.iter());
+            blocked.into_iter().flatten().map(|id| (*id, key.clone())).collect::<Vec<_>>()
+        };
+        turn.into_iter().flat_map(rows).collect()
     }
 
     /// A row waits on disk for its retry: so does its lane.
@@ -318,54 +360,5 @@ impl Sched {
         if self.lanes.remove(key).is_some() {
             self.bytes -= key.len() + LANE;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: &[u8] = b"a";
-
-    #[test]
-    fn a_lane_waits_for_its_retry_and_goes_on_in_order() {
-        let mut sched = Sched::default();
-        assert!(sched.take_fresh(1, Some(A)));
-        assert!(sched.take_fresh(2, Some(A)));
-        sched.delayed(1);
-        sched.back(2);
-        assert!(!sched.take_fresh(3, Some(A)));
-        assert_eq!(sched.next_open(), None);
-        assert!(sched.take_due(1, Some(A)));
-        assert_eq!(sched.next_open(), Some((A.into(), 2, PER_LANE - 1)));
-    }
-
-    #[test]
-    fn a_hot_lane_leaves_room_for_others() {
-        let mut sched = Sched::default();
-        let taken = (0..1_000).filter(|id| sched.take_fresh(*id, Some(A))).count();
-        assert_eq!(taken, PER_LANE);
-        assert!(sched.take_fresh(1_000, Some(b"b")));
-        assert_eq!(sched.next_open(), None);
-        sched.gone(0);
-        assert_eq!(sched.next_open(), Some((A.into(), PER_LANE as u64, 1)));
-    }
-
-    #[test]
-    fn a_lane_goes_on_when_what_it_waits_for_is_gone() {
-        let mut sched = Sched::default();
-        assert!(sched.take_fresh(1, Some(A)));
-        sched.delayed(1);
-        assert!(!sched.take_fresh(2, Some(A)));
-        sched.gone(1);
-        assert_eq!(sched.next_open(), Some((A.into(), 2, PER_LANE)));
-    }
-
-    #[test]
-    fn a_lane_with_nothing_is_forgotten() {
-        let mut sched = Sched::default();
-        assert!(sched.take_fresh(1, Some(A)));
-        sched.gone(1);
-        assert!(sched.lanes.is_empty() && sched.leased.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 
 use super::support::*;
 use crate::{Options, Store, StoreError};
-use pelton_core::ports::{Ledger, Release};
+use pelton_core::ports::{Ledger, Release, Settle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -114,4 +114,17 @@ async fn a_lock_held_by_another_is_waited_for() {
     assert!(early.is_err(), "it was completed while another held the database");
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(completing.await, Ok(()));
+}
+
+/// As `pelton dlq purge` does where the letters are messages of a queue that is read.
+#[tokio::test]
+async fn what_waits_for_a_message_that_another_removes_goes_on() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    worker.send(&keyed("a", &["first", "second"]));
+    let held = worker.take(2).await;
+    worker.settle(&held[0], Settle::RetryLater { delay_ms: 3_600_000 }).await;
+    worker.settle(&held[1], Settle::GiveBack).await;
+    assert_eq!(beside(dir.path()).purge("none", Some(NAME), &[1]).unwrap(), 1);
+    assert_eq!(bodies(&worker.take(1).await), ["second"]);
 }

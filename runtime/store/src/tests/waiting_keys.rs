@@ -91,3 +91,25 @@ async fn keys_without_room_in_memory_wait_on_disk_in_order() {
     }
     assert_eq!((flaky.done.len(), worker.status().queued + worker.status().delayed), (KEYS, 0));
 }
+
+/// In memory and on disk: what is behind it comes at once, though nothing is due for an hour.
+#[tokio::test]
+async fn what_waits_for_a_message_that_is_given_up_on_goes_on() {
+    let dir = dir();
+    let worker = begin(dir.path());
+    send_all(&worker, 0..2);
+    let heads = worker.take(KEYS).await;
+    let behind = worker.take(KEYS).await;
+    for head in &heads {
+        worker.settle(head, Settle::RetryLater { delay_ms: 3_600_000 }).await;
+    }
+    for one in &behind {
+        worker.settle(one, Settle::GiveBack).await;
+    }
+    for head in heads.iter().step_by(8) {
+        worker.skip(head).await;
+        let next = worker.take(1).await.remove(0);
+        assert_eq!(of(&next), (of(head).0, 1));
+        worker.settle(&next, Settle::Ack).await;
+    }
+}

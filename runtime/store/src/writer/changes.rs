@@ -110,10 +110,19 @@ impl Changes<'_> {
             (Some(identity), Some(_)) => self.forget_attempts(identity)?,
             (None, _) => {}
         }
-        if let Some(receipt) = letter.settle {
-            self.settle(receipt, Settle::Ack)?;
+        match (letter.settle, &letter.message.key) {
+            // It was never started, and so may be one that waited on disk.
+            (Some(receipt), Some(key)) if letter.claim.is_none() => self.remove(receipt, key),
+            (Some(receipt), _) => self.settle(receipt, Settle::Ack)?,
+            (None, _) => {}
         }
         Ok(Ok(()))
+    }
+
+    fn remove(&mut self, receipt: Receipt, key: &[u8]) {
+        let Some(queue) = self.pipeline.source.get() else { return };
+        self.tally.delete(receipt.0);
+        self.tally.effect(queue, Effect::Removed(receipt, key.into()));
     }
 
     fn write(&mut self, item: &Letter) -> rusqlite::Result<()> {

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What becomes of a delivery in its queue's memory, once the group has committed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Effect {
     /// Settled.
     Gone(Receipt),
+    /// Removed, whether it was out or waited: what waits for it in the lane of this key does so no more.
+    Removed(Receipt, Box<[u8]>),
     /// Waits on disk.
     Delayed(Receipt),
     /// To be delivered again.
