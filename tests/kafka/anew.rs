@@ -2,7 +2,7 @@
 //! nothing of what is new is hidden by what was known before.
 
 use crate::offsets::{orders, sorted};
-use crate::{pipeline, taken};
+use crate::{is_taken, pipeline, taken};
 use pelton_tests::kafka::Broker;
 use pelton_tests::log::Log;
 use pelton_tests::site::Site;
@@ -62,6 +62,39 @@ fn a_topic_made_anew_under_a_worker_is_read_from_its_beginning() {
         );
         assert_eq!(times_said(&worker.log), 2, "{topic}");
     }
+    a_topic_that_is_gone_for_a_while_is_read_when_it_is_there_again(&broker);
+}
+
+/// The clients have given it up, and it comes again with fewer partitions.
+fn a_topic_that_is_gone_for_a_while_is_read_when_it_is_there_again(broker: &Broker) {
+    let soon = "\"topic.metadata.propagation.max.ms\" = 0, \"topic.metadata.refresh.interval.ms\" = 500";
+    let ways = [
+        ("gone", format!(", librdkafka = {{ {soon}, debug = \"all\" }}")),
+        ("gone-new", format!(", group_protocol = \"consumer\", librdkafka = {{ {soon} }}")),
+        (
+            "gone-eager",
+            format!(", librdkafka = {{ {soon}, \"partition.assignment.strategy\" = \"range\" }}"),
+        ),
+    ];
+    ways.iter().for_each(|(topic, _)| broker.topic(topic, 3));
+    let sites = ways.each_ref().map(|(topic, more)| Site::new(&[pipeline(broker, topic, more)]));
+    let workers = sites.each_ref().map(Site::worker);
+    for (worker, (topic, _)) in workers.iter().zip(&ways) {
+        broker.produce(topic, &orders(1..=9));
+        worker.log.wait_for("the old topic is read", 9, is_taken);
+        broker.delete(topic);
+    }
+    for (worker, (topic, _)) in workers.iter().zip(&ways) {
+        worker.log.wait("its partitions are taken back", |l| l.says("were lost") || l.says("revoked"));
+        broker.topic(topic, 2);
+        broker.produce(topic, &orders(10..=19));
+    }
+    for (worker, (topic, _)) in workers.iter().zip(&ways) {
+        worker.log.wait_for("the new topic is read", 19, is_taken);
+        worker.stop();
+        assert_eq!(sorted(taken(&worker.log)), (1..=19).collect::<Vec<_>>(), "{topic}");
+    }
+    workers[0].log.wait("what is not logged is said", |l| l.says("`debug` in `librdkafka` has \"topic\""));
 }
 
 #[test]

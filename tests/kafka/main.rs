@@ -54,7 +54,12 @@ fn order(number: u64, key: &str, failures: u32) -> Record {
 
 /// The numbers of the orders that were taken, in the order of the log.
 fn taken(log: &Log) -> Vec<u64> {
-    log.lines().iter().filter(|l| l.says(" taken")).map(number).collect()
+    log.lines().iter().filter(|line| is_taken(line)).map(number).collect()
+}
+
+/// Whether the handler says that it has taken an order. The worker may use the word too.
+fn is_taken(line: &Line) -> bool {
+    line.field("target") == "guest" && line.says(" taken")
 }
 
 /// The number of the order that a line is about.

@@ -267,8 +267,8 @@ impl Context {
     fn lose(&self, leaving: &[(u32, u32)]) {
         tracing::warn!(
             pipeline = %self.shared.options.pipeline, partitions = leaving.len(),
-            "partitions were lost: the group has not heard of this member for too long. What it had in \
-             work is not committed; who has them now handles it again"
+            "partitions were lost: their topic is gone, or the group has not heard of this member for too long. What \
+             it had in work is not committed; who has them now handles it again"
         );
         self.end(leaving);
         self.tell(leaving, true);

@@ -1,6 +1,6 @@
 //! What a Kafka source is told, and what the client library is told of it.
 
-use super::topic_id::LOG_CONTEXT;
+use super::topic_id::{LOG_CONTEXT, LOG_CONTEXT_NEVER};
 use pelton_core::Position;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -222,6 +222,12 @@ fn in_ledger(topic: u32, partition: i32) -> Option<u32> {
     fits.then_some(topic << PARTITION_BITS | partition)
 }
 
+/// The library's own list of what it logs.
+fn wanted_debug(raw: &[(String, String)]) -> Option<&str> {
+    let wanted = raw.iter().rfind(|(name, value)| name == "debug" && !value.trim().is_empty());
+    wanted.map(|(_, value)| value.as_str())
+}
+
 impl KafkaOptions {
     /// The number that the ledger knows a partition by: that of its topic above the partition's. None for more
     /// than there is room for: two must never share one.
@@ -236,8 +242,15 @@ impl KafkaOptions {
 
     /// What the library is to log: what the raw settings want, and what tells the ids of topics.
     pub(super) fn debug(raw: &[(String, String)]) -> String {
-        let wanted = raw.iter().rfind(|(name, value)| name == "debug" && !value.trim().is_empty());
-        wanted.map_or_else(|| LOG_CONTEXT.to_owned(), |(_, value)| format!("{value},{LOG_CONTEXT}"))
+        let wanted = wanted_debug(raw).map_or_else(String::new, |wanted| format!("{wanted},"));
+        format!("{wanted}-{LOG_CONTEXT_NEVER},{LOG_CONTEXT}")
+    }
+
+    /// Whether the raw settings want logged what never is.
+    pub(super) fn wants_too_much_logged(&self) -> bool {
+        let has =
+            |wanted: &str| wanted.split(',').any(|part| matches!(part.trim(), LOG_CONTEXT_NEVER | "all"));
+        wanted_debug(&self.librdkafka).is_some_and(has)
     }
 
     /// What the ledger knows a record by.

@@ -39,6 +39,13 @@ pub fn consumer(shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, KafkaSour
         .map_err(KafkaSourceError::Options)?;
     let topics: Vec<&str> = shared.options.topics.iter().map(|(name, _)| name.as_str()).collect();
     consumer.subscribe(&topics).map_err(KafkaSourceError::Options)?;
+    if shared.options.wants_too_much_logged() {
+        tracing::warn!(
+            pipeline = %shared.options.pipeline,
+            "`debug` in `librdkafka` has \"topic\", which \"all\" has too: it is left out, since the client library can \
+             stand still for ever when it logs it and a topic is deleted. \"metadata\" tells much of it"
+        );
+    }
     Ok(consumer)
 }
 

@@ -12,7 +12,11 @@ const LENGTH: usize = 22;
 const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// The part of the library's log (`debug`) that has these lines: a few for each look at the topics.
-pub const LOG_CONTEXT: &str = "topic";
+pub const LOG_CONTEXT: &str = "metadata";
+/// A part of it that must not be logged, though it has these lines too. Lines wait in the queue that is polled, and
+/// a poll that drops the last there is of a partition that is gone logs that while it holds the queue's lock: it
+/// would wait for itself, for ever.
+pub const LOG_CONTEXT_NEVER: &str = "topic";
 
 /// What the metadata of our commits begins with.
 const OURS: &str = "pelton";

@@ -92,11 +92,19 @@ fn no_two_partitions_have_one_number_in_the_ledger() {
 
 #[test]
 fn the_ids_of_topics_are_logged_whatever_else_is() {
-    assert_eq!(KafkaOptions::debug(&[]), "topic");
-    assert_eq!(KafkaOptions::debug(&raw(&[("debug", ""), ("acks", "1")])), "topic");
-    let debug = KafkaOptions::debug(&raw(&[("debug", "cgrp, fetch")]));
-    assert_eq!(debug, "cgrp, fetch,topic");
-    assert_eq!(refused_option("debug", &debug, "classic"), None);
+    assert_eq!(KafkaOptions::debug(&[]), "-topic,metadata");
+    assert_eq!(KafkaOptions::debug(&raw(&[("debug", ""), ("acks", "1")])), "-topic,metadata");
+    for (wanted, logged) in [
+        ("cgrp, fetch", "metadata,cgrp,fetch"),
+        ("topic,fetch", "metadata,fetch"),
+        ("all,-eos", "generic,broker,metadata,"),
+    ] {
+        let mut config = ClientConfig::new();
+        config.set("debug", KafkaOptions::debug(&raw(&[("debug", wanted)])));
+        let native = config.create_native_config().expect("the library takes it");
+        let debug = native.get("debug").expect("it is set");
+        assert!(debug.starts_with(logged), "{debug}");
+    }
 }
 
 #[test]
