@@ -78,7 +78,7 @@ fn balance(site: &Site, broker: &Broker, redis: &Redis, sent: u64, kills: u64) {
         let most = if pipeline == "topic" { kills * CHUNK } else { 0 };
         assert!(again <= most, "{again} letters of {pipeline} are there twice, after {kills} kills");
     }
-    let committed: i64 = broker.committed("topic", GROUP, PARTITIONS).into_iter().flatten().sum();
+    let committed: i64 = broker.committed(GROUP, "topic", PARTITIONS).into_iter().flatten().sum();
     assert_eq!(committed.unsigned_abs(), sent, "what the group has committed");
     assert_eq!(redis.all_pending("stream", GROUP), 0, "what is pending in the stream");
 }
