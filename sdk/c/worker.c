@@ -1,5 +1,5 @@
 /* The handler as a worker: messages come over standard input, answers go to standard output. Pelton's
- * docs/worker-protocol.md describes the bytes. */
+ * docs/handlers/plain-programs.md describes the bytes. */
 #include "pelton.h"
 
 #include <errno.h>

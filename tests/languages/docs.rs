@@ -18,7 +18,7 @@ fn blocks(text: &str) -> Vec<(String, String)> {
 #[test]
 fn the_documents_show_the_templates_code() {
     let read = |file: &Path| std::fs::read_to_string(root().join(file)).expect("a file of the repository");
-    for (document, least) in [("docs/languages.md", 6), ("README.md", 2)] {
+    for (document, least) in [("docs/handlers/languages.md", 6), ("README.md", 2)] {
         let found = blocks(&read(Path::new(document)));
         assert!(found.len() >= least, "{document}: only {} blocks of code are the templates'", found.len());
         for (file, code) in found {

@@ -1,4 +1,4 @@
-//! The example commands, as docs/commands.md describes them.
+//! The example commands, as docs/handlers/plain-programs.md describes them.
 
 use crate::{invoke, logs, program};
 use pelton_tests::binary::pelton;

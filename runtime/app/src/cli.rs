@@ -90,7 +90,9 @@ pub enum Command {
         #[arg(long)]
         connect: bool,
     },
-    /// Send messages to a pipeline's queue. They are on disk when the command returns.
+    /// Send messages to what a pipeline reads: its queue, topic, stream or list.
+    ///
+    /// When the command returns, an embedded queue has them on disk, and a broker has confirmed them.
     #[command(
         after_help = "Example:\n  pelton send orders --body '{\"id\":7}' --key customer-3\n  generate | pelton send orders --lines -"
     )]
@@ -108,6 +110,7 @@ pub enum Command {
     /// work; without one this command does.
     #[cfg(any(feature = "kafka", feature = "redis"))]
     #[command(
+        override_usage = "pelton replay [OPTIONS] <PIPELINE> <--from-timestamp|--from-offset|--from-id|--from-beginning>",
         after_help = "Example:\n  pelton replay orders --from-timestamp 2026-11-01T00:00:00Z --to-timestamp 2026-11-02T00:00:00Z\n  pelton replay orders --from-offset 3:1200 --redo --rate 50/s\n  pelton replay invoices --from-id 1767225600000-0"
     )]
     Replay(ReplayArgs),
@@ -161,10 +164,10 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Handle one message with a component, without a pipeline, a queue or a configuration.
+    /// Handle one message with a component, without a worker or a queue.
     ///
     /// It runs in the same sandbox as in a pipeline, with the same limits and grants. Shows what it printed, the
-    /// outcome, what it took and the memory it had.
+    /// outcome, what it took and the memory it had. A configuration is read only for `--pipeline`.
     #[command(
         after_help = "Exit codes: 0 ok; 75 retry; 65 reject; 2 a trap, a timeout or too much memory; 1 the file is no handler.\n\nExample:\n  pelton invoke build/orders.wasm --body '{\"id\":7}' --header trace=a1\n  pelton invoke build/orders.wasm --body-file order.json --attempt 3 --times 1000 --json"
     )]

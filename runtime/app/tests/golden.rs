@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -48,6 +49,14 @@ fn every_bad_configuration_is_told_in_these_words() {
     }
 }
 
+/// What stands before the commands in the page that is made of their help.
+const CLI_PAGE: &str = "# Commands
+
+<!-- made by `PELTON_BLESS=1 cargo test -p pelton --test golden`; do not edit -->
+
+`pelton COMMAND --help` prints the same.
+";
+
 #[test]
 fn help_has_an_example_for_every_command() {
     let commands = [
@@ -76,10 +85,12 @@ fn help_has_an_example_for_every_command() {
         "invoke",
         "keygen",
         "sign",
+        "push",
         "reload",
         "status",
         "completions",
     ];
+    let mut page = String::from(CLI_PAGE);
     for command in commands {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let output = pelton(Path::new("."), &args);
@@ -88,12 +99,20 @@ fn help_has_an_example_for_every_command() {
         assert!(command.is_empty() || said.contains("Example:\n  pelton "), "{command}");
         let name = if command.is_empty() { "pelton".to_owned() } else { command.replace(' ', "-") };
         same(&golden().join("help").join(format!("{name}.txt")), &said);
+        let title = format!("pelton {command}");
+        let _written = write!(page, "\n## {}\n\n```text\n{}\n```\n", title.trim_end(), said.trim_end());
     }
+    same(&std::path::absolute("../../docs/reference/cli.md").unwrap(), &page);
 }
+
+/// More than half of the messages, and not in the shadow.
+const DEPLOY: [&str; 5] = ["deploy", "orders", "new.wasm", "--canary", "0.9"];
 
 #[test]
 fn wrong_usage_ends_with_64() {
-    for args in [&["sned"][..], &["send"], &["dlq", "list", "x", "--cause", "bad"], &["status", "--jsno"]] {
+    for args in
+        [&["sned"][..], &["send"], &["dlq", "list", "x", "--cause", "bad"], &["status", "--jsno"], &DEPLOY]
+    {
         assert_eq!(pelton(Path::new("."), args).status.code(), Some(64), "{args:?}");
     }
 }

@@ -54,7 +54,7 @@ pub enum LoadError {
     NotWasm(&'static str),
     /// A program, of which nobody says how it is given messages.
     #[error(
-        "is a plain WASI program that does not say how it is given messages; write `protocol = \"command\"` (it is run once for each, with the body on standard input) or `protocol = \"worker\"` (it stays alive, and speaks docs/worker-protocol.md) beside `component`"
+        "is a plain WASI program that does not say how it is given messages; write `protocol = \"command\"` (it is run once for each, with the body on standard input) or `protocol = \"worker\"` (it stays alive, and speaks docs/handlers/plain-programs.md) beside `component`"
     )]
     Unsaid,
     /// What is said of its protocol does not fit it.

@@ -1,6 +1,6 @@
 //! The benchmarks: ours against what one would write or use instead, as ratios.
 //!
-//! Owns the rows of docs/benchmarks.md: loads, the other sides, the order of the runs and the
+//! Owns the rows of docs/decide/benchmarks.md: loads, the other sides, the order of the runs and the
 //! table. It uses the crates as the worker does, through their public words; nothing of it is part
 //! of the product. It must not assert wall time: a number here is for people, on a machine that is
 //! described beside it. A row whose delivered set is not the produced set says VOID.

@@ -15,6 +15,7 @@ use std::path::Path;
 
 /// Deploys a file.
 pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
+    let share = args.share()?;
     let config = load(file)?;
     let pipeline = find(&config, &args.pipeline)?;
     let shown = args.component.display();
@@ -35,7 +36,7 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
     let origin = fetch::origin(&component);
     let request = json!({
         "pipeline": pipeline.name, "digest": found.digest, "origin": origin, "pin": pin,
-        "canary": args.canary, "shadow": args.shadow, "now": args.now, "wait": args.wait,
+        "canary": share, "shadow": args.shadow, "now": args.now, "wait": args.wait,
     });
     let between = |progress: &Value| say!("{}", serve::in_words(progress));
     match client::ask(&config.data_dir, "deploy", &request, between)? {

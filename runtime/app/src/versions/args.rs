@@ -1,6 +1,7 @@
 //! What `pelton deploy` is told.
 
 use crate::config::SHARE;
+use crate::exit::Fail;
 use clap::Args;
 use std::ffi::OsString;
 
@@ -11,11 +12,11 @@ pub struct DeployArgs {
     /// The component: its file, a folder in the OCI image layout, or oci://REGISTRY/NAME:TAG.
     #[arg(value_name = "FILE|OCI")]
     pub component: OsString,
-    /// Try it out on this part of the messages, at most 0.5, whatever the configuration says.
+    /// Try it out on this part of the messages, whatever the configuration says: at most 0.5, or 1.0 with --shadow.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub canary: Option<f64>,
-    /// Give it copies of messages, a part of them as with --canary, and compare what becomes of them; it takes
-    /// messages only when it has passed.
+    /// Give it copies of messages and compare what becomes of them; it takes messages only when it has passed.
+    /// `--canary` says of which part.
     #[arg(long)]
     pub shadow: bool,
     /// Give it all messages at once, whatever the configuration says.
@@ -26,7 +27,21 @@ pub struct DeployArgs {
     pub wait: bool,
 }
 
+impl DeployArgs {
+    /// Copies may be made of all messages; a version that takes them has at most half.
+    pub fn share(&self) -> Result<Option<f64>, Fail> {
+        match self.canary {
+            Some(share) if !self.shadow && !SHARE.contains(&share) => Err(Fail::usage(format!(
+                "--canary {share} is more than 0.5: the old version has at least as many messages as the new one. With --shadow it may be up to 1.0"
+            ))),
+            share => Ok(share),
+        }
+    }
+}
+
 fn share(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|n| SHARE.contains(n));
-    number.ok_or_else(|| "must be a part of the messages from 0.0001 to 0.5, such as 0.05".to_owned())
+    let number = text.parse().ok().filter(|n| (*SHARE.start()..=1.0).contains(n));
+    number.ok_or_else(|| {
+        "must be a part of the messages from 0.0001 to 0.5 (1.0 with --shadow), such as 0.05".to_owned()
+    })
 }

@@ -1,4 +1,4 @@
-//! The bytes between the host and a worker; docs/worker-protocol.md describes them.
+//! The bytes between the host and a worker; docs/handlers/plain-programs.md describes them.
 //!
 //! Pure: messages become bytes, and bytes become answers or the reason why they are none.
 
