@@ -12,7 +12,7 @@ libfuzzer_sys::fuzz_target!(|input: Vec<(u8, String, Vec<u8>)>| {
         Header::new(format!("{prefix}{name}"), value)
     };
     let headers: Vec<Header> = input.into_iter().map(header).collect();
-    pelton_sources::kafka::fuzzing::letter(&headers);
+    pelton_kafka::fuzzing::letter(&headers);
     drop(pelton_core::letter::note(&headers));
     drop(pelton_core::letter::own(&headers).collect::<Vec<_>>());
 });

@@ -2,6 +2,6 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    pelton_sources::redis::fuzzing::list_item(bytes);
-    pelton_sources::redis::fuzzing::letter_in_list(bytes.to_vec());
+    pelton_redis::fuzzing::list_item(bytes);
+    pelton_redis::fuzzing::letter_in_list(bytes.to_vec());
 });

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: (String, Vec<(String, String, Vec<u8>)>)| {
-    pelton_sources::sqs::fuzzing::message(&input.0, &input.1);
+    pelton_sqs::fuzzing::message(&input.0, &input.1);
 });

@@ -1,7 +1,7 @@
 //! The fields of a stream's entry, as a message and as a letter.
 #![no_main]
 
-use pelton_sources::redis::fuzzing::{entry, letter_in_stream, letter_of};
+use pelton_redis::fuzzing::{entry, letter_in_stream, letter_of};
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 

@@ -4,7 +4,7 @@
 //! session is over, and not before.
 
 use pelton_core::ports::{Capabilities, Later, Source};
-use pelton_sources::kafka::{KafkaOptions, KafkaSource, KnownTopic, Order};
+use pelton_kafka::{KafkaOptions, KafkaSource, KnownTopic, Order};
 use pelton_store::Store;
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
 use pelton_tests::kafka::Broker;

@@ -4,9 +4,7 @@
 //! the next one begins.
 
 use pelton_core::ports::{Capabilities, Later, Source};
-use pelton_sources::redis::{
-    End, ListOptions, MESSAGE_ID, Names, RedisList, RedisStream, Server, StreamOptions,
-};
+use pelton_redis::{End, ListOptions, MESSAGE_ID, Names, RedisList, RedisStream, Server, StreamOptions};
 use pelton_store::{LetterFilter, Options, PipelineOptions, Store};
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject};
 use pelton_tests::proxy::Proxy;

@@ -4,7 +4,7 @@
 //! its visibility has ended. A long poll of a dead client still takes messages here until it is over.
 
 use pelton_core::ports::{Capabilities, Later, Source};
-use pelton_sources::sqs::{Connection, MESSAGE_ID, SqsOptions, SqsSource};
+use pelton_sqs::{Connection, MESSAGE_ID, SqsOptions, SqsSource};
 use pelton_store::Store;
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
 use pelton_tests::proxy::Proxy;

@@ -2,7 +2,7 @@
 
 use crate::{GROUP, LIST, STREAM, add, body, list, order, site, status, stream, taken};
 use pelton_core::ports::{Settle, Source};
-use pelton_sources::redis::{End, ListOptions, RedisList, Server};
+use pelton_redis::{End, ListOptions, RedisList, Server};
 use pelton_tests::redis::Redis;
 use pelton_tests::wait::until;
 use std::collections::BTreeMap;

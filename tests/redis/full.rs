@@ -3,7 +3,7 @@
 use crate::basics::popping;
 use crate::{GROUP, LIST, STREAM, body, list, order, site, status, stream, taken};
 use pelton_core::ports::Source;
-use pelton_sources::redis::{RedisList, Server};
+use pelton_redis::{RedisList, Server};
 use pelton_tests::redis::Redis;
 use pelton_tests::site::Pipeline;
 use pelton_tests::wait::until;

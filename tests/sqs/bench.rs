@@ -3,7 +3,7 @@
 use crate::{number_in, order, plain};
 use pelton_core::ports::{Class, Settle, Source};
 use pelton_core::{Delivery, Receipt};
-use pelton_sources::sqs::{Connection, SqsOptions, SqsSource};
+use pelton_sqs::{Connection, SqsOptions, SqsSource};
 use pelton_tests::sqs::{Counts, Sent, client};
 use pelton_tests::sqs_stub::Operation::{ChangeBatch, DeleteBatch};
 use pelton_tests::sqs_stub::{Call, Fate, How, Operation, Stub};

@@ -257,7 +257,7 @@ pub struct ReplayArgs {
     /// From this entry of a stream on.
     #[cfg(feature = "redis")]
     #[arg(long, value_name = "ID", group = "from", value_parser = entry_id)]
-    pub from_id: Option<pelton_sources::redis::EntryId>,
+    pub from_id: Option<pelton_redis::EntryId>,
     /// From the first record that is still there.
     #[arg(long, group = "from")]
     pub from_beginning: bool,
@@ -375,8 +375,8 @@ fn timestamp(text: &str) -> Result<i64, String> {
 }
 
 #[cfg(feature = "redis")]
-fn entry_id(text: &str) -> Result<pelton_sources::redis::EntryId, String> {
-    let id = pelton_sources::redis::EntryId::parse(text);
+fn entry_id(text: &str) -> Result<pelton_redis::EntryId, String> {
+    let id = pelton_redis::EntryId::parse(text);
     id.ok_or_else(|| "must be the id of an entry, such as 1767225600000-0".to_owned())
 }
 

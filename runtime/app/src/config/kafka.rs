@@ -3,7 +3,7 @@
 use super::checked::PipelineConfig;
 use super::section::{Problems, Section};
 use super::source::SourceConfig;
-use pelton_sources::kafka::{Order, refused_option};
+use pelton_kafka::{Order, refused_option};
 use std::time::Duration;
 
 /// A Kafka source.

@@ -18,7 +18,7 @@ pub enum LettersConfig {
     Topics(LetterTopics),
     /// A stream or a list of the server that is read.
     #[cfg(feature = "redis")]
-    Redis(pelton_sources::redis::LetterPlace),
+    Redis(pelton_redis::LetterPlace),
     /// A queue of SQS, whatever the pipeline reads.
     #[cfg(feature = "sqs")]
     Sqs(QueueConfig),
@@ -32,8 +32,8 @@ pub enum LettersConfig {
 #[derive(Debug, Clone)]
 pub struct LetterTopics {
     /// One for each topic that is read.
-    pub topics: Vec<pelton_sources::kafka::LetterTopic>,
-    pub style: pelton_sources::kafka::HeaderStyle,
+    pub topics: Vec<pelton_kafka::LetterTopic>,
+    pub style: pelton_kafka::HeaderStyle,
     pub create: bool,
 }
 
@@ -95,7 +95,7 @@ fn queue(section: &Section<'_>, read: Option<&str>) -> LettersConfig {
 
 #[cfg(feature = "redis")]
 fn redis_key(section: &Section<'_>, read: &str) -> LettersConfig {
-    use pelton_sources::redis::LetterPlace;
+    use pelton_redis::LetterPlace;
     let (stream, list) = (section.text("stream"), section.text("list"));
     if stream.is_some() && list.is_some() {
         section.problem("list", "is given beside `stream`; leave one of them out");
@@ -154,7 +154,7 @@ fn sqs_queue(section: &Section<'_>, source: &SourceConfig) -> LettersConfig {
 
 #[cfg(feature = "kafka")]
 fn topics(section: &Section<'_>, read: &[String]) -> LettersConfig {
-    use pelton_sources::kafka::{HeaderStyle, LetterTopic};
+    use pelton_kafka::{HeaderStyle, LetterTopic};
     let styles = [
         ("pelton", HeaderStyle::Pelton),
         ("spring", HeaderStyle::Spring),

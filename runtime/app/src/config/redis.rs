@@ -3,7 +3,7 @@
 use super::checked::PipelineConfig;
 use super::section::{Problems, Section};
 use super::source::SourceConfig;
-use pelton_sources::redis::{End, EntryId, Keys, Names, Server};
+use pelton_redis::{End, EntryId, Keys, Names, Server};
 use std::time::Duration;
 
 /// A Redis source.

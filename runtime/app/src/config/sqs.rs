@@ -3,7 +3,7 @@
 use super::checked::PipelineConfig;
 use super::section::{Problems, Section};
 use super::source::SourceConfig;
-use pelton_sources::sqs::{Connection, queue_name};
+use pelton_sqs::{Connection, queue_name};
 use std::time::Duration;
 
 /// An SQS source.

@@ -17,7 +17,7 @@ use crate::ours::Ours;
 use crate::report::{Goal, Row};
 use crate::sample::alternate;
 use anyhow::Result;
-use pelton_sources::kafka::Order;
+use pelton_kafka::Order;
 use std::time::Duration;
 use topic::Topic;
 

@@ -8,7 +8,7 @@ use crate::ours::Ours;
 use crate::report::{Goal, Row};
 use anyhow::Result;
 use pelton_host::HandlerSpec;
-use pelton_sources::kafka::Order;
+use pelton_kafka::Order;
 
 /// Chunks at once, on both sides: handlers that wait for another service leave the processor free.
 const CONCURRENCY: usize = 64;

@@ -6,7 +6,7 @@ use crate::load::Load;
 use crate::ours::{Dedup, End, MAX_IN_FLIGHT, NAME, Ours};
 use anyhow::{Result, anyhow};
 use pelton_core::ports::Source;
-use pelton_sources::redis::{self, ListOptions, Names, RedisList, RedisStream, Server, StreamOptions};
+use pelton_redis::{ListOptions, Names, RedisList, RedisStream, Server, StreamOptions};
 use pelton_tests::redis::Redis;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub fn list(setup: &Setup, server: &Redis, ours: &Ours, load: Load) -> Result<Do
         let options = ListOptions {
             pipeline: NAME.into(),
             list: KEY.to_owned(),
-            pop: redis::End::Right,
+            pop: pelton_redis::End::Right,
             at_most_once: false,
             ordered: false,
             worker: "one".to_owned(),

@@ -5,7 +5,7 @@ use crate::args::Setup;
 use crate::load::Load;
 use crate::ours::{Dedup, Drained, End, MAX_IN_FLIGHT, NAME, Ours};
 use anyhow::Result;
-use pelton_sources::sqs::{Connection, SqsOptions, SqsSource};
+use pelton_sqs::{Connection, SqsOptions, SqsSource};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use crate::exit::{CONFIG, Fail};
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_engine::DedupKey;
 use pelton_host::file;
-use pelton_sources::kafka::{
+use pelton_kafka::{
     KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, KnownTopic, LetterOptions, Outgoing,
     PartitionStatus, inspect,
 };

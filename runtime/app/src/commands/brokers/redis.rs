@@ -9,7 +9,7 @@ use crate::config::{
 use crate::exit::{CONFIG, Fail};
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_host::file::{self, FileError};
-use pelton_sources::redis::{
+use pelton_redis::{
     Client, LetterPlace, ListFacts, ListOptions, Outgoing, RedisLetters, RedisList, RedisStream,
     StreamFacts, StreamOptions,
 };

@@ -3,7 +3,7 @@
 use super::Findings;
 use super::redis::client;
 use crate::config::{PipelineConfig, RedisConfig, RedisKind, SourceConfig};
-use pelton_sources::redis::{LetterPlace, OLDEST, ServerFacts};
+use pelton_redis::{LetterPlace, OLDEST, ServerFacts};
 
 /// Looks at the server and at what is read there.
 pub fn check(pipeline: &PipelineConfig, redis: &RedisConfig) -> Findings {

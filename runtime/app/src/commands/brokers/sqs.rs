@@ -6,7 +6,7 @@ use crate::cli::SendArgs;
 use crate::config::{Config, LettersConfig, PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
 use crate::exit::Fail;
 use pelton_core::ports::{DeadLetters, Source};
-use pelton_sources::sqs::{
+use pelton_sqs::{
     Desk, Outgoing, QueueFacts, Redrive, SqsLetters, SqsOptions, SqsSource, is_fifo, is_message_id,
 };
 use pelton_store::{NewMessage, NotedLetters, PipelineStore};

@@ -3,7 +3,7 @@
 use super::Findings;
 use super::sqs::{beside, facts, no_policy};
 use crate::config::{LettersConfig, PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
-use pelton_sources::sqs::QueueFacts;
+use pelton_sqs::QueueFacts;
 use std::time::Duration;
 
 /// What of the queue that is read contradicts the pipeline. Asks the service.
@@ -157,7 +157,7 @@ fn setting(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::config;
-    use pelton_sources::sqs::Redrive;
+    use pelton_sqs::Redrive;
 
     const DAY: Duration = Duration::from_secs(86_400);
 

@@ -7,7 +7,7 @@ use crate::commands::brokers::sqs;
 use crate::config::{PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
 use crate::exit::{Fail, Outcome};
 use crate::versions::now_ms;
-use pelton_sources::sqs::{Desk, KeptLetter, Outgoing, is_fifo};
+use pelton_sqs::{Desk, KeptLetter, Outgoing, is_fifo};
 use pelton_store::{Store, StoredLetter};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use crate::cli::{LetterId, Which};
 use crate::commands::brokers::redis::client;
 use crate::config::{PipelineConfig, RedisConfig, RedisKind, SourceConfig};
 use crate::exit::{Fail, Outcome};
-use pelton_sources::redis::{Client, KeptLetter, LetterPlace, Outgoing};
+use pelton_redis::{Client, KeptLetter, LetterPlace, Outgoing};
 use pelton_store::{Store, StoredLetter};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;

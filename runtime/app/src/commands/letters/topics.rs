@@ -8,7 +8,7 @@ use crate::commands::brokers::kafka::{self, PATIENCE};
 use crate::config::{KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress::Progress;
-use pelton_sources::kafka::{
+use pelton_kafka::{
     KafkaProducer, KeptLetter, MOST_HEADERS, Outgoing, Part, Reader, Topics, kept_letter, partition_in,
 };
 use pelton_store::{DoneLetters, Store, StoredLetter};

@@ -6,7 +6,7 @@ use crate::commands::brokers::redis::client;
 use crate::config::{Config, PipelineConfig, RedisConfig, RedisKind, StreamConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress::Progress;
-use pelton_sources::redis::{EntryId, ReplayOptions, StreamReplay};
+use pelton_redis::{EntryId, ReplayOptions, StreamReplay};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;

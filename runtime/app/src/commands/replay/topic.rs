@@ -7,7 +7,7 @@ use crate::commands::store_fail;
 use crate::config::{Config, KafkaConfig, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress::Progress;
-use pelton_sources::kafka::{KafkaReplay, Part, PartitionStatus, Reader, inspect};
+use pelton_kafka::{KafkaReplay, Part, PartitionStatus, Reader, inspect};
 use pelton_store::{PipelineStore, Store};
 use serde_json::{Value, json};
 use std::path::Path;

@@ -7,7 +7,7 @@ use crate::commands::brokers::kafka::{PATIENCE, options};
 use crate::config::KafkaConfig;
 use pelton_core::pipeline::Named;
 use pelton_core::{Delivery, Message, Receipt};
-use pelton_sources::kafka::{KafkaOptions, KafkaReplay, Part, PartitionStatus, go_behind, inspect};
+use pelton_kafka::{KafkaOptions, KafkaReplay, Part, PartitionStatus, go_behind, inspect};
 use std::sync::Arc;
 
 /// `TOPIC/PARTITION:OFFSET`, or as ids are shown, `TOPIC/PARTITION/OFFSET`.

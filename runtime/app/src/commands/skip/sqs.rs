@@ -7,7 +7,7 @@ use crate::commands::brokers::sqs::{desk, options};
 use crate::config::SqsConfig;
 use pelton_core::pipeline::Named;
 use pelton_core::{Delivery, Receipt};
-use pelton_sources::sqs::instance;
+use pelton_sqs::instance;
 use std::sync::Arc;
 
 /// Others that are received at most before it is given up on: what they were received counts for them.

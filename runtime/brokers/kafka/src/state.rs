@@ -1,0 +1,328 @@
+//! What the polling thread and the pipeline's task share.
+
+use super::options::KafkaOptions;
+use super::partition::Partition;
+use super::receipt::Ticket;
+use super::topic_id::TopicId;
+use pelton_broker_common::fuse::Fuse;
+use pelton_broker_common::seldom::SAY_AGAIN;
+use pelton_core::ports::{Class, Revocation};
+use pelton_core::{Delivery, Receipt};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+pub struct Shared {
+    pub options: KafkaOptions,
+    state: Mutex<State>,
+    /// What a panic of a thread, or of a callback, blows.
+    pub fuse: Fuse,
+    /// Whose turn it is to commit.
+    pub turn: Mutex<()>,
+    /// Partitions have come that are new to the group: where it begins there is to be committed.
+    pub announce: AtomicBool,
+    /// Partitions have come, or the id of a topic was told: they are to be looked at before anything else.
+    pub news: AtomicBool,
+    /// There is something to receive, or the source is closing.
+    pub arrived: Notify,
+    /// There is a revocation to be told.
+    pub taken_back: Notify,
+    /// Partitions were let go, or the source is closing.
+    pub released: Condvar,
+    /// Something was received, or the source is closing.
+    pub taken: Condvar,
+}
+
+/// Whether more may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    Some,
+    Full,
+    Closing,
+}
+
+impl Shared {
+    pub fn new(options: KafkaOptions) -> Self {
+        let state = Mutex::default();
+        Self {
+            options,
+            state,
+            fuse: Fuse::default(),
+            turn: Mutex::default(),
+            announce: AtomicBool::new(false),
+            news: AtomicBool::new(false),
+            arrived: Notify::new(),
+            taken_back: Notify::new(),
+            released: Condvar::new(),
+            taken: Condvar::new(),
+        }
+    }
+
+    /// Whether there is room in the buffer. Waits for it for `patience`, unless all is paused already: what
+    /// a pause throws away is fetched again after it.
+    pub fn room(&self, patience: Duration) -> Room {
+        let options = &self.options;
+        let full =
+            |s: &State| s.buffer.len() >= options.max_buffered || s.bytes >= options.max_buffered_bytes;
+        let mut state = self.state();
+        if full(&state) && state.partitions.iter().any(|p| p.ours && !p.paused) {
+            let waits = |s: &mut State| full(s) && !s.closing;
+            let waited = self.taken.wait_timeout_while(state, patience, waits);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        match (state.closing, full(&state)) {
+            (true, _) => Room::Closing,
+            (false, true) => Room::Full,
+            (false, false) => Room::Some,
+        }
+    }
+
+    /// Tells the pipeline of partitions that are taken back.
+    pub fn tell(&self, state: &mut State, partitions: Vec<(u32, u32)>, lost: bool) {
+        state.revocations.push_back(Revocation { partitions, lost });
+        self.taken_back.notify_one();
+    }
+
+    /// Held for moments only: by the poll for each record, by the task for each batch.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known of the consumer group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Group {
+    /// Nothing: nobody had to ask.
+    #[default]
+    Unknown,
+    /// It has committed offsets.
+    HasRead,
+    /// It had none when it was asked for; there were these partitions then.
+    New(BTreeSet<(String, i32)>),
+}
+
+/// What is known of a topic.
+#[derive(Debug, Default)]
+pub struct Topic {
+    /// As the library has told.
+    pub id: Option<TopicId>,
+    /// The group began with another topic of this name, and that was said.
+    pub anew: bool,
+    /// The ledger had its id from a process before this one.
+    pub met: bool,
+    /// The group that has read it since this one last did.
+    pub former_group: Option<String>,
+    /// When what is in work of another topic of this name was taken back.
+    pub since: Option<Instant>,
+}
+
+#[derive(Default)]
+pub struct State {
+    /// Fetched, and not received by the pipeline.
+    pub buffer: VecDeque<Delivery>,
+    pub bytes: usize,
+    /// Fetched of partitions of which nothing is wanted now, by their number: these are paused, and the others go on.
+    aside: BTreeMap<u32, VecDeque<Delivery>>,
+    /// All that were ever ours, in the order they came: receipts name them by their place.
+    pub partitions: Vec<Partition>,
+    /// By name.
+    pub topics: BTreeMap<String, Topic>,
+    pub group: Group,
+    /// The place that was looked for last.
+    last: usize,
+    pub revocations: VecDeque<Revocation>,
+    /// An assignment has come, maybe an empty one, and was not taken back as a whole since.
+    pub assigned: bool,
+    /// Somebody wants to know how much is left: the ends of the partitions are to be asked for.
+    pub wants_ends: bool,
+    pub closing: bool,
+    /// Nothing can be fetched any more in this process; the log says why.
+    pub failed: bool,
+    trouble: Option<Trouble>,
+}
+
+/// What the client library complained of last.
+struct Trouble {
+    words: String,
+    said: Instant,
+    /// It is over when a broker is reached; else when something arrives.
+    of_connection: bool,
+}
+
+impl State {
+    /// Something is wrong, in these words; whether to say so: the client library repeats itself, ten times
+    /// a second.
+    pub fn complain(&mut self, words: String, of_connection: bool) -> bool {
+        let said = |t: &Trouble| t.of_connection == of_connection && t.said.elapsed() < SAY_AGAIN;
+        let news = !self.trouble.as_ref().is_some_and(said);
+        let said = self.trouble.as_ref().filter(|_| !news).map_or_else(Instant::now, |t| t.said);
+        self.trouble = Some(Trouble { words, said, of_connection });
+        news
+    }
+
+    /// The group's coordinator and its broker are reached.
+    pub fn connected(&mut self) {
+        self.trouble.take_if(|trouble| trouble.of_connection);
+    }
+
+    /// Something has arrived.
+    pub fn works(&mut self) {
+        self.trouble = None;
+    }
+
+    /// Why nothing comes, if so.
+    pub fn trouble(&self) -> Option<String> {
+        let waits = || "the group has not assigned anything to this member yet".to_owned();
+        let words = self.trouble.as_ref().map(|trouble| trouble.words.clone());
+        words.or_else(|| (!self.assigned).then(waits))
+    }
+
+    /// What a receive is answered with; none while it waits.
+    pub fn answer(&mut self, max: usize, max_bytes: usize) -> Option<Result<Vec<Delivery>, Class>> {
+        if self.failed {
+            return Some(Err(Class::Permanent));
+        }
+        let taken = self.take(max, max_bytes);
+        (!taken.is_empty() || self.closing).then_some(Ok(taken))
+    }
+
+    fn take(&mut self, max: usize, max_bytes: usize) -> Vec<Delivery> {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = self.buffer.front() {
+            let weight = next.message.weight();
+            if taken.len() >= max || (bytes + weight > max_bytes && !taken.is_empty()) {
+                break;
+            }
+            bytes += weight;
+            self.bytes -= weight;
+            taken.extend(self.buffer.pop_front());
+        }
+        taken
+    }
+
+    /// Takes in what was fetched.
+    pub fn arrive(&mut self, delivery: Delivery, wanted: bool) {
+        match delivery.position.filter(|_| !wanted) {
+            Some(position) => self.aside.entry(position.partition).or_default().push_back(delivery),
+            None => {
+                self.bytes += delivery.message.weight();
+                self.buffer.push_back(delivery);
+            }
+        }
+    }
+
+    /// Of these partitions nothing more is wanted, and of all others something is.
+    pub fn want_all_but(&mut self, unwanted: &[u32]) {
+        let unwanted: BTreeSet<u32> = unwanted.iter().copied().collect();
+        for partition in &mut self.partitions {
+            partition.unwanted = unwanted.contains(&partition.id);
+        }
+        let wanted = |id: &u32| !unwanted.contains(id);
+        for (_, fetched) in self.aside.extract_if(.., |id, _| wanted(id)) {
+            // It was fetched before all that the buffer has of its partition.
+            for delivery in fetched.into_iter().rev() {
+                self.bytes += delivery.message.weight();
+                self.buffer.push_front(delivery);
+            }
+        }
+        if unwanted.is_empty() {
+            return;
+        }
+        for delivery in std::mem::take(&mut self.buffer) {
+            match delivery.position.filter(|p| unwanted.contains(&p.partition)) {
+                Some(position) => {
+                    self.bytes -= delivery.message.weight();
+                    self.aside.entry(position.partition).or_default().push_back(delivery);
+                }
+                None => self.buffer.push_back(delivery),
+            }
+        }
+    }
+
+    pub fn find(&mut self, topic: &str, number: i32) -> Option<(u64, &mut Partition)> {
+        let is_it = |p: &Partition| p.number == number && *p.topic == *topic;
+        // Records come many in a row of one partition.
+        if !self.partitions.get(self.last).is_some_and(is_it) {
+            self.last = self.partitions.iter().position(is_it)?;
+        }
+        Some((self.last as u64, &mut self.partitions[self.last]))
+    }
+
+    /// Everything up to this receipt is settled. None when its assignment has ended.
+    pub fn pass(&mut self, receipt: Receipt) -> Option<()> {
+        let ticket = Ticket::of(receipt);
+        let partition = self.partitions.get_mut(usize::try_from(ticket.place).ok()?)?;
+        if !partition.ours || partition.assignment as u8 != ticket.assignment {
+            return None;
+        }
+        partition.pass(i64::try_from(ticket.offset).ok()? + 1);
+        Some(())
+    }
+
+    pub fn let_go(&mut self, ids: &[u32]) {
+        self.partitions.iter_mut().filter(|p| ids.contains(&p.id)).for_each(|p| p.leaving = false);
+    }
+
+    /// Drops what was fetched of these and not received.
+    pub fn discard(&mut self, ids: &[u32]) {
+        let ids: BTreeSet<u32> = ids.iter().copied().collect();
+        self.aside.retain(|id, _| !ids.contains(id));
+        self.buffer.retain(|d| d.position.is_none_or(|p| !ids.contains(&p.partition)));
+        self.bytes = self.buffer.iter().map(|d| d.message.weight()).sum();
+    }
+
+    /// What is not settled until the ends that the partitions had when they were assigned, what the pipeline
+    /// holds included: what was received may not have come to it yet.
+    pub fn unsettled(&self) -> u64 {
+        let ours = self.partitions.iter().filter(|p| p.ours);
+        ours.map(Partition::unsettled).sum::<u64>() + u64::from(!self.assigned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pelton_core::{Message, Position};
+
+    fn fetched(state: &mut State, partition: u32, offset: u64) {
+        let message =
+            Message { id: format!("{partition}/{offset}"), body: vec![0; 10], ..Message::default() };
+        let wanted = !state.partitions.iter().any(|p| p.id == partition && p.unwanted);
+        let delivery = Delivery {
+            receipt: Receipt(offset),
+            message: message.into(),
+            lane: None,
+            position: Some(Position { partition, offset }),
+            skipped: 0,
+            receives: 0,
+            assignment: 1,
+            lease_until: None,
+            instance: None,
+            unreadable: None,
+        };
+        state.arrive(delivery, wanted);
+    }
+
+    #[test]
+    fn what_is_not_wanted_keeps_its_order_and_holds_nobody_up() {
+        let mut state = State::default();
+        state.partitions.extend((0..2).map(|n| Partition::new("orders".into(), n, n.unsigned_abs())));
+        [(0, 1), (1, 1), (0, 2)].into_iter().for_each(|(p, o)| fetched(&mut state, p, o));
+        state.want_all_but(&[0]);
+        [(0, 3), (1, 2)].into_iter().for_each(|(p, o)| fetched(&mut state, p, o));
+        let ids =
+            |taken: Vec<Delivery>| taken.into_iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(state.take(9, 1_000)), ["1/1", "1/2"]);
+        assert_eq!((state.bytes, state.buffer.len()), (0, 0));
+        state.want_all_but(&[1]);
+        fetched(&mut state, 0, 4);
+        assert_eq!(ids(state.take(9, 1_000)), ["0/1", "0/2", "0/3", "0/4"]);
+        fetched(&mut state, 1, 3);
+        state.discard(&[1]);
+        state.want_all_but(&[]);
+        assert_eq!((state.bytes, state.buffer.len()), (0, 0), "what is taken back is dropped there too");
+    }
+}

@@ -1,0 +1,121 @@
+//! Dead letters in a stream or a list: taken by the server before the ledger is told.
+
+use super::fault::Fault;
+use super::kept::{LetterPlace, element, entry};
+use super::server::{ANSWER, Server};
+use pelton_broker_common::fate::{self, Fate};
+use pelton_broker_common::seldom::Seldom;
+use pelton_core::Letter;
+use pelton_core::ports::{Class, DeadLetters, Later};
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, Value};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Mutex;
+
+/// The port.
+pub struct RedisLetters {
+    pipeline: Arc<str>,
+    server: Server,
+    place: LetterPlace,
+    noted: Arc<dyn DeadLetters>,
+    /// Takes those that a full server refuses.
+    otherwise: Arc<dyn DeadLetters>,
+    /// None until it is needed, and after an error.
+    connection: Mutex<Option<MultiplexedConnection>>,
+    unsent: Seldom,
+    full: Seldom,
+}
+
+impl RedisLetters {
+    /// Letters of a pipeline go to a stream or a list. `noted` is told of those that are there. What a server refuses
+    /// because it is full is kept by `otherwise`: else the messages that fill it would wait for room that nobody makes.
+    #[must_use]
+    pub fn new(
+        pipeline: &str,
+        server: Server,
+        place: LetterPlace,
+        noted: Arc<dyn DeadLetters>,
+        otherwise: Arc<dyn DeadLetters>,
+    ) -> Self {
+        let (connection, unsent, full) = Default::default();
+        Self { pipeline: pipeline.into(), server, place, noted, otherwise, connection, unsent, full }
+    }
+
+    /// For each whether it is there.
+    async fn send(&self, letters: &[Letter]) -> Result<Vec<Result<(), Fault>>, Fault> {
+        let now = wall_ms();
+        let mut connection = self.connection.lock().await;
+        let mut open = match connection.take() {
+            Some(open) => open,
+            None => self.server.connect(ANSWER).await?,
+        };
+        let mut pipe = redis::pipe();
+        pipe.ignore_errors();
+        for letter in letters {
+            match &self.place {
+                LetterPlace::Stream(key) => {
+                    let command = pipe.cmd("XADD").arg(key).arg("*");
+                    for (name, value) in entry(&self.pipeline, letter, now) {
+                        command.arg(name).arg(value);
+                    }
+                }
+                LetterPlace::List(key) => {
+                    pipe.cmd("LPUSH").arg(key).arg(element(&self.pipeline, letter, now));
+                }
+            }
+        }
+        let answers: Vec<RedisResult<Value>> = pipe.query_async(&mut open).await?;
+        let results: Vec<Result<(), Fault>> =
+            answers.into_iter().map(|answer| Ok(answer.map(drop)?)).collect();
+        // One that refuses for what it is may be the primary no more.
+        let is_good = |result: &Result<(), Fault>| result.as_ref().err().is_none_or(|fault| fault.is_full);
+        *connection = results.iter().all(is_good).then_some(open);
+        Ok(results)
+    }
+
+    fn fate(&self, sent: Result<(), Fault>) -> Fate {
+        let Err(fault) = sent else { return Fate::There };
+        let (fate, seldom) =
+            if fault.is_full { (Fate::Refused, &self.full) } else { (Fate::Unsent, &self.unsent) };
+        if let Some(times) = seldom.again(1, Instant::now()) {
+            let (pipeline, key) = (&*self.pipeline, self.place.key());
+            if fault.is_full {
+                tracing::warn!(
+                    pipeline,
+                    key,
+                    times,
+                    "dead letters could not be written: {fault}. They are kept in data_dir, where `pelton dlq` finds them too"
+                );
+            } else {
+                tracing::error!(
+                    pipeline,
+                    key,
+                    times,
+                    "dead letters could not be written: {fault}. Their messages stay where they are, and the letters are tried again"
+                );
+            }
+        }
+        fate
+    }
+}
+
+impl DeadLetters for RedisLetters {
+    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(async move {
+            let mut sent = match self.send(&batch).await {
+                Ok(sent) => sent.into_iter(),
+                Err(fault) => vec![Err(fault); batch.len()].into_iter(),
+            };
+            let unsaid = || Err(Fault::says("the server did not say whether it has one"));
+            let fates = batch.iter().map(|_| self.fate(sent.next().unwrap_or_else(unsaid))).collect();
+            fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await
+        })
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

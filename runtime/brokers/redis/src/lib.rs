@@ -1,0 +1,36 @@
+//! Redis: streams, as a member of a consumer group, and lists.
+//!
+//! What a server can lose it loses here too (see the documentation of its persistence); nothing is lost by
+//! Pelton. Server 6.2 or newer. Commands go to one server: in a cluster to the node that has the key.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+
+mod client;
+mod desk;
+mod facts;
+mod fault;
+mod fields;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod kept;
+mod letters;
+mod list;
+mod number;
+mod one;
+mod server;
+mod shared;
+mod shelf;
+mod stream;
+
+pub use client::Client;
+pub use facts::{ConsumerFacts, GroupFacts, ListFacts, ServerFacts, StreamFacts, WorkerFacts};
+pub use fault::OLDEST;
+pub use fields::{EntryId, MESSAGE_ID, Names, Outgoing};
+pub use kept::{KeptLetter, LetterPlace};
+pub use letters::RedisLetters;
+pub use list::{End, Keys, ListOptions, RedisList};
+pub use one::{EntryFacts, ItemFacts};
+pub use server::Server;
+pub use shelf::instance;
+pub use stream::{RedisStream, ReplayOptions, StreamOptions, StreamReplay};

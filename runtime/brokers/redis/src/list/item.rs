@@ -1,0 +1,53 @@
+//! An item of a processing list: a body, behind the number that it was given when it was taken.
+
+use crate::shelf::Place;
+use pelton_core::Message;
+use std::sync::Arc;
+
+/// As it is in the processing list.
+pub fn of((ms, number): Place, body: &[u8]) -> Vec<u8> {
+    [format!("{ms}-{number}|").as_bytes(), body].concat()
+}
+
+/// Its number; none for what is no such item.
+pub fn place(bytes: &[u8]) -> Option<Place> {
+    Some(parts(bytes)?.0)
+}
+
+/// Takes it apart.
+pub fn message(pipeline: &Arc<str>, list: &Arc<str>, bytes: &[u8]) -> Option<(Place, Message)> {
+    let (place, body) = parts(bytes)?;
+    let message = Message {
+        id: format!("{list}/{}-{}", place.0, place.1),
+        pipeline: pipeline.clone(),
+        origin: list.clone(),
+        key: None,
+        headers: Vec::new(),
+        body: body.to_vec(),
+        published_at_ms: None,
+        replayed: false,
+        tombstone: false,
+    };
+    Some((place, message))
+}
+
+fn parts(bytes: &[u8]) -> Option<(Place, &[u8])> {
+    let end = bytes.iter().take(64).position(|b| *b == b'|')?;
+    let (ms, number) = std::str::from_utf8(&bytes[..end]).ok()?.split_once('-')?;
+    Some(((ms.parse().ok()?, number.parse().ok()?), &bytes[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_come_back() {
+        for body in [&b"x"[..], b"", b"|1-2|", &[0, 0xff]] {
+            let item = of((7, 9), body);
+            let (place, message) = message(&"p".into(), &"orders".into(), &item).expect("it is one");
+            assert_eq!((place, &*message.id, &*message.body), ((7, 9), "orders/7-9", body));
+        }
+        assert_eq!([place(b"x"), place(b"1|x"), place(b"a-1|x")], [None; 3]);
+    }
+}

@@ -1,0 +1,237 @@
+//! The way to a server: by its own address, by those of its sentinels, or by any node of its cluster.
+
+use super::fault::Fault;
+use pelton_broker_common::pace::fraction;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Once;
+use std::time::Duration;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an answer may take that does not wait for messages.
+pub const ANSWER: Duration = Duration::from_secs(10);
+/// After an error: the first pause and the longest; each twice the one before, less up to a half.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// What an address of sentinels begins with.
+const SENTINEL: [&str; 2] = ["redis+sentinel://", "rediss+sentinel://"];
+/// How often one node of a cluster may name another.
+const HOPS: usize = 5;
+
+/// A server, as `url` names it.
+#[derive(Clone)]
+pub struct Server {
+    way: Way,
+    /// Every key of a pipeline is in the slot of this one.
+    key: String,
+}
+
+#[derive(Clone)]
+enum Way {
+    Direct(Box<ConnectionInfo>),
+    /// The sentinels, and the server as they call it.
+    Sentinels {
+        all: Vec<ConnectionInfo>,
+        name: String,
+        primary: Box<ConnectionInfo>,
+    },
+}
+
+impl std::fmt::Debug for Server {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Server({})", self.place())
+    }
+}
+
+impl Server {
+    /// Reads an address. `key` is the stream or list that is read there.
+    ///
+    /// # Errors
+    /// When it is none, in words.
+    pub fn parse(url: &str, key: &str) -> Result<Self, String> {
+        let sentinel = SENTINEL.iter().find_map(|scheme| Some((*scheme, url.strip_prefix(scheme)?)));
+        let way = match sentinel {
+            Some((scheme, rest)) => sentinels(rest, scheme == SENTINEL[1])?,
+            None => Way::Direct(Box::new(info(url)?)),
+        };
+        Ok(Self { way, key: key.to_owned() })
+    }
+
+    /// Where it is, without user and password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.way {
+            Way::Direct(info) => info.addr().to_string(),
+            Way::Sentinels { name, all, .. } => {
+                let all: Vec<String> = all.iter().map(|s| s.addr().to_string()).collect();
+                format!("{name} of {}", all.join(", "))
+            }
+        }
+    }
+
+    /// Makes a connection, on which no answer takes longer than `patience`.
+    pub async fn connect(&self, patience: Duration) -> Result<MultiplexedConnection, Fault> {
+        let mut info = match &self.way {
+            Way::Direct(info) => (**info).clone(),
+            Way::Sentinels { all, name, primary } => found(all, name, primary).await?,
+        };
+        for _ in 0..HOPS {
+            let mut connection = open(&info, patience).await?;
+            // Says early whether the login is good; and in a cluster, which node has the key.
+            let asked: Result<String, _> =
+                redis::cmd("TYPE").arg(&self.key).query_async(&mut connection).await;
+            let fault = match asked {
+                Ok(_) => return Ok(connection),
+                Err(error) => Fault::of(&error),
+            };
+            let Some(node) = &fault.moved_to else { return Err(fault) };
+            info = at(&info, node).ok_or(fault)?;
+        }
+        Err(Fault::says(format!(
+            "the nodes of the cluster at {} name each other for `{}`",
+            self.place(),
+            self.key
+        )))
+    }
+}
+
+/// What to wait before the next try, after so many failures in a row.
+pub fn backoff(failures: u32) -> Duration {
+    let longest = (PAUSE.0 * (1 << failures.saturating_sub(1).min(10))).min(PAUSE.1);
+    longest.mul_f64(1.0 - 0.5 * fraction(RandomState::new().hash_one(failures)))
+}
+
+/// An address of one server, with what is forgotten easily put right.
+fn info(url: &str) -> Result<ConnectionInfo, String> {
+    static CRYPTOGRAPHY: Once = Once::new();
+    // Another part of the program may have chosen already: then it is the same.
+    CRYPTOGRAPHY.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
+    url.into_connection_info().map_err(|_| {
+        "is no address of a Redis server: write redis://HOST:PORT, rediss://USER:PASSWORD@HOST:PORT/DB for TLS, unix:///PATH, or \
+         redis+sentinel://HOST:PORT,HOST:PORT/NAME"
+            .to_owned()
+    })
+}
+
+/// `USER:PASSWORD@HOST:PORT,HOST:PORT/NAME/DB`, behind the scheme. The login is the server's.
+fn sentinels(rest: &str, tls: bool) -> Result<Way, String> {
+    let example =
+        "write redis+sentinel://HOST:PORT,HOST:PORT/NAME, where NAME is what the sentinels call the server";
+    let (hosts, path) =
+        rest.split_once('/').ok_or_else(|| format!("names sentinels, and no server: {example}"))?;
+    let (name, db) = path.split_once('/').unwrap_or((path, "0"));
+    let (login, hosts) = hosts.rsplit_once('@').map_or(("", hosts), |(login, hosts)| (login, hosts));
+    if name.is_empty() || hosts.is_empty() {
+        return Err(format!("names sentinels, and no server: {example}"));
+    }
+    let scheme = if tls { "rediss" } else { "redis" };
+    let at = if login.is_empty() { "" } else { "@" };
+    let primary = Box::new(info(&format!("{scheme}://{login}{at}localhost/{db}"))?);
+    let all: Result<_, String> = hosts.split(',').map(|host| info(&format!("{scheme}://{host}"))).collect();
+    Ok(Way::Sentinels { all: all?, name: name.to_owned(), primary })
+}
+
+/// Asks one sentinel after the other where the server is now.
+async fn found(
+    all: &[ConnectionInfo],
+    name: &str,
+    primary: &ConnectionInfo,
+) -> Result<ConnectionInfo, Fault> {
+    let mut last = Fault::says("there are no sentinels");
+    for sentinel in all {
+        let asked = async {
+            let mut connection = open(sentinel, ANSWER).await?;
+            let mut command = redis::cmd("SENTINEL");
+            let told: Option<(String, u16)> =
+                command.arg("get-master-addr-by-name").arg(name).query_async(&mut connection).await?;
+            Ok::<_, Fault>(told)
+        };
+        match asked.await {
+            Ok(Some((host, port))) => {
+                return Ok(primary.clone().set_addr(moved(primary.addr(), host, port)));
+            }
+            Ok(None) => {
+                last = Fault::says(format!(
+                    "the sentinel {} knows no server `{name}`: correct `url`",
+                    sentinel.addr()
+                ))
+            }
+            Err(fault) => last = fault,
+        }
+    }
+    Err(last)
+}
+
+/// The same login at another `host:port`.
+fn at(info: &ConnectionInfo, node: &str) -> Option<ConnectionInfo> {
+    let (host, port) = node.rsplit_once(':')?;
+    // A node that does not know its own name is where it was asked.
+    let own = match info.addr() {
+        ConnectionAddr::Tcp(own, _) | ConnectionAddr::TcpTls { host: own, .. } => own.as_str(),
+        _ => "127.0.0.1",
+    };
+    let host = Some(host).filter(|host| !host.is_empty() && *host != "?").unwrap_or(own);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Some(info.clone().set_addr(moved(info.addr(), host.to_owned(), port.parse().ok()?)))
+}
+
+fn moved(before: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    match before {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+        }
+        _ => ConnectionAddr::Tcp(host, port),
+    }
+}
+
+async fn open(info: &ConnectionInfo, patience: Duration) -> Result<MultiplexedConnection, Fault> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(patience));
+    let client = Client::open(info.clone())?;
+    let made = client.get_multiplexed_async_connection_with_config(&config).await;
+    made.map_err(|error| {
+        let fault = Fault::of(&error);
+        Fault { words: format!("{}: {}", info.addr(), fault.words), ..fault }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_shown_without_their_password() {
+        for url in ["redis://localhost", "redis://u:secret@h:1/3", "rediss://h:1", "unix:///tmp/r.sock"] {
+            let server = Server::parse(url, "orders").unwrap();
+            assert!(!format!("{server:?}").contains("secret"), "{server:?}");
+        }
+        let server = Server::parse("redis+sentinel://u:p@a:26379,b/main/2", "orders").unwrap();
+        assert_eq!(server.place(), "main of a:26379, b:6379");
+        for url in ["", "localhost", "http://h", "redis+sentinel://a:1", "redis+sentinel://a:1/"] {
+            assert!(Server::parse(url, "orders").is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_named_without_its_host_is_where_it_was_asked() {
+        let asked = info("redis://u:p@first:7000").unwrap();
+        let named = |node: &str| at(&asked, node).map(|info| info.addr().to_string());
+        assert_eq!(named("second:7001").as_deref(), Some("second:7001"));
+        assert_eq!(
+            [named(":7001"), named("?:7001")],
+            [Some("first:7001".into()), Some("first:7001".into())]
+        );
+        assert_eq!(named("::1:7001").as_deref(), Some("::1:7001"));
+        assert_eq!(named("second"), None);
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        assert!((50..=100).contains(&backoff(1).as_millis()));
+        assert!((5_000..=10_000).contains(&backoff(40).as_millis()));
+    }
+}

@@ -1,0 +1,326 @@
+//! What one source holds: what is ours at the server, and what of it the pipeline has not taken yet.
+
+#[cfg(test)]
+mod tests;
+
+use pelton_broker_common::pace::Pace;
+use pelton_core::ports::{Class, Settle};
+use pelton_core::{Delivery, Lane, Message, Receipt, Time};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Where a message is at the server, in its order: the two numbers of a stream's id, or of a list's item.
+pub type Place = (u64, u64);
+
+/// Bytes that may wait here.
+const BUFFER: usize = 16 << 20;
+
+/// One message that is ours.
+#[derive(Debug, Clone)]
+pub struct Held {
+    pub place: Place,
+    pub message: Arc<Message>,
+    pub lane: Option<Lane>,
+    /// The id is its producer's: another message may have the same.
+    pub named: bool,
+    /// How often the server has handed it out, this time included; 0 where it does not count.
+    pub receives: u32,
+    /// When somebody else may have it.
+    pub until: Instant,
+    /// It is being settled.
+    pub ending: bool,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Shelf {
+    last: u64,
+    /// By the number of the receipt.
+    held: BTreeMap<u64, Held>,
+    by_place: HashMap<Place, u64>,
+    /// Not taken by the pipeline yet, in the server's order.
+    waiting: BTreeMap<Place, u64>,
+    /// What these weigh.
+    waiting_bytes: usize,
+    /// Ids of messages that the pipeline has and their producers gave. It knows messages by their ids, and would take a
+    /// second one for another delivery of the first, and settle that alone.
+    out: HashMap<String, Place>,
+    ending: usize,
+    /// Before this none of them expires.
+    soonest: Option<Instant>,
+    pace: Pace,
+    lease: Duration,
+    /// How many may be held whatever the pace, and at most.
+    bounds: (usize, usize),
+    /// How many more: these wait in the pipeline for others.
+    waiting_there: usize,
+}
+
+impl Shelf {
+    pub fn new(lease: Duration, at_least: usize, at_most: usize) -> Self {
+        Self {
+            last: 0,
+            held: BTreeMap::new(),
+            by_place: HashMap::new(),
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            out: HashMap::new(),
+            ending: 0,
+            soonest: None,
+            pace: Pace::new(Instant::now()),
+            lease,
+            bounds: (at_least.max(1), at_most.max(at_least).max(1)),
+            waiting_there: 0,
+        }
+    }
+
+    /// How many more may be fetched: no more than can be started soon, and none while many bytes wait.
+    pub fn room(&mut self, now: Instant) -> usize {
+        if self.waiting_bytes >= BUFFER {
+            return 0;
+        }
+        let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
+        let allowed = allowed.saturating_add(self.waiting_there);
+        let held = self.held.len() - self.ending;
+        if held >= allowed {
+            self.forget_expired(now);
+        }
+        allowed.saturating_sub(self.held.len() - self.ending)
+    }
+
+    /// So many of what the pipeline has wait for others there, and are not counted.
+    pub fn waits_there(&mut self, count: usize) {
+        self.waiting_there = count;
+    }
+
+    /// Whether so much room is little beside what is held: a read for that would bring next to nothing.
+    pub fn is_little(&self, room: usize) -> bool {
+        room.saturating_mul(8) < self.held.len() - self.ending
+    }
+
+    /// Whether this is ours already, and will be.
+    pub fn holds(&self, place: Place, now: Instant) -> bool {
+        let held = self.by_place.get(&place).and_then(|receipt| self.held.get(receipt));
+        held.is_some_and(|held| held.until > now || held.ending)
+    }
+
+    /// Whether this is held, and not being settled.
+    pub fn is_renewable(&self, place: Place) -> bool {
+        let held = self.by_place.get(&place).and_then(|receipt| self.held.get(receipt));
+        held.is_some_and(|held| !held.ending)
+    }
+
+    /// How many are ours, and will be.
+    pub fn live(&self, now: Instant) -> usize {
+        self.held.values().filter(|held| held.until > now || held.ending).count()
+    }
+
+    /// Whether this is here, ours still or not.
+    pub fn has(&self, place: Place) -> bool {
+        self.by_place.contains_key(&place)
+    }
+
+    /// Where everything is that is ours.
+    pub fn places(&self) -> HashSet<Place> {
+        self.by_place.keys().copied().collect()
+    }
+
+    /// How many are here, ours still or not.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes one in. An older receipt of the same message is no longer ours: the newest settles it.
+    pub fn hold(&mut self, held: Held) {
+        self.last += 1;
+        if let Some(older) = self.by_place.insert(held.place, self.last) {
+            self.drop_receipt(older);
+        }
+        self.waiting.insert(held.place, self.last);
+        self.waiting_bytes += held.message.weight();
+        self.expires(held.until);
+        self.held.insert(self.last, held);
+    }
+
+    /// What the pipeline is given: no message whose id is that of another one that it has.
+    pub fn take(&mut self, max: usize, max_bytes: usize, now: Instant) -> Vec<Delivery> {
+        let (mut taken, mut bytes, mut from) = (Vec::new(), 0, Bound::Unbounded);
+        while let Some((place, receipt)) =
+            self.waiting.range((from, Bound::Unbounded)).next().map(|(p, r)| (*p, *r))
+        {
+            from = Bound::Excluded(place);
+            let Some(held) = self.held.get(&receipt).filter(|held| held.until > now) else {
+                // Its time was up before anybody asked for it: it comes again.
+                self.forget(receipt);
+                continue;
+            };
+            let other = self.out.get(&held.message.id).filter(|other| held.named && **other != place);
+            if other.is_some_and(|other| self.holds(*other, now)) {
+                continue;
+            }
+            let weight = held.message.weight();
+            if taken.len() >= max || (bytes + weight > max_bytes && !taken.is_empty()) {
+                break;
+            }
+            bytes += weight;
+            if held.named {
+                self.out.insert(held.message.id.clone(), place);
+            }
+            taken.push(held.delivery(receipt, now));
+            self.waiting.remove(&place);
+            self.waiting_bytes -= weight;
+        }
+        taken
+    }
+
+    /// Begins to settle one; true when the server has to be told.
+    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<bool, Class> {
+        let held = self.held.get_mut(&receipt.0).ok_or(Class::Lost)?;
+        if how != Settle::Ack {
+            // It stays ours, and comes again from here, under a receipt of its own; unless it is on its
+            // way out.
+            let back = held.clone();
+            if !back.ending {
+                self.hold(back);
+            }
+            return Ok(false);
+        }
+        if !std::mem::replace(&mut held.ending, true) {
+            self.ending += 1;
+        }
+        self.pace.settled(1, now);
+        Ok(true)
+    }
+
+    /// The server was told, or could not be.
+    pub fn settled(&mut self, receipt: u64, told: bool) {
+        if told {
+            self.forget(receipt);
+        } else if let Some(held) = self.held.get_mut(&receipt)
+            && std::mem::replace(&mut held.ending, false)
+        {
+            let until = held.until;
+            self.ending -= 1;
+            self.expires(until);
+        }
+    }
+
+    /// One that is not being settled expires then.
+    fn expires(&mut self, until: Instant) {
+        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
+    }
+
+    pub fn get(&self, receipt: u64) -> Option<&Held> {
+        self.held.get(&receipt)
+    }
+
+    /// It is ours for the length of a lease again.
+    pub fn renewed(&mut self, place: Place, until: Instant) {
+        let receipt = self.by_place.get(&place);
+        if let Some(held) = receipt.and_then(|receipt| self.held.get_mut(receipt)) {
+            held.until = held.until.max(until);
+        }
+    }
+
+    /// Those that wait here and need a new lease before somebody takes them.
+    pub fn stale(&self, now: Instant) -> Vec<Place> {
+        let soon = now + self.lease - self.lease / 3;
+        let is_stale =
+            |receipt: &u64| self.held.get(receipt).is_some_and(|h| h.until < soon && h.until > now);
+        self.waiting.iter().filter(|(_, receipt)| is_stale(receipt)).map(|(place, _)| *place).collect()
+    }
+
+    /// It is not ours any more, and may be somebody else's.
+    pub fn lost(&mut self, place: Place) {
+        if let Some(receipt) = self.by_place.get(&place).copied() {
+            self.forget(receipt);
+        }
+    }
+
+    fn forget(&mut self, receipt: u64) {
+        if let Some(held) = self.drop_receipt(receipt)
+            && self.by_place.get(&held.place) == Some(&receipt)
+        {
+            self.by_place.remove(&held.place);
+        }
+    }
+
+    fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {
+        let held = self.held.remove(&receipt)?;
+        self.ending -= usize::from(held.ending);
+        if self.waiting.get(&held.place) == Some(&receipt) {
+            self.waiting.remove(&held.place);
+            self.waiting_bytes -= held.message.weight();
+        } else if held.named && self.out.get(&held.message.id) == Some(&held.place) {
+            self.out.remove(&held.message.id);
+        }
+        Some(held)
+    }
+
+    /// Looks at all of them only when the first may have expired.
+    fn forget_expired(&mut self, now: Instant) {
+        if self.soonest.is_none_or(|soonest| now < soonest) {
+            return;
+        }
+        let held = self.held.iter().filter(|(_, held)| !held.ending);
+        let (expired, rest): (Vec<_>, Vec<_>) = held.partition(|(_, held)| held.until <= now);
+        self.soonest = rest.into_iter().map(|(_, held)| held.until).min();
+        let expired: Vec<u64> = expired.into_iter().map(|(receipt, _)| *receipt).collect();
+        expired.into_iter().for_each(|receipt| self.forget(receipt));
+    }
+
+    /// What nobody has taken, in order.
+    pub fn untaken(&self) -> Vec<Held> {
+        self.waiting.values().filter_map(|receipt| self.held.get(receipt)).cloned().collect()
+    }
+
+    /// The leases of what waits here are good until then, if they have not ended. What the pipeline has it renews
+    /// itself: what it has let go of would never come again, were it renewed here.
+    pub fn renew_waiting(&mut self, now: Instant, until: Instant) {
+        for receipt in self.waiting.values() {
+            if let Some(held) = self.held.get_mut(receipt).filter(|held| held.until > now) {
+                held.until = held.until.max(until);
+            }
+        }
+    }
+
+    /// Everything that is held and not being settled, in order; nothing is held then.
+    pub fn take_all(&mut self) -> Vec<Held> {
+        let mut all: Vec<Held> =
+            std::mem::take(&mut self.held).into_values().filter(|h| !h.ending).collect();
+        (self.by_place, self.waiting, self.waiting_bytes, self.ending) = Default::default();
+        self.soonest = None;
+        self.out.clear();
+        all.sort_unstable_by_key(|held| held.place);
+        all
+    }
+}
+
+/// Which message a place is, among those with one id.
+#[must_use]
+pub fn instance((ms, number): Place) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (ms, number).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Held {
+    fn delivery(&self, receipt: u64, now: Instant) -> Delivery {
+        let left = self.until.saturating_duration_since(now).as_millis();
+        Delivery {
+            receipt: Receipt(receipt),
+            message: self.message.clone(),
+            lane: self.lane,
+            position: None,
+            skipped: 0,
+            receives: self.receives,
+            assignment: 0,
+            lease_until: Some(Time(u64::try_from(left).unwrap_or(u64::MAX))),
+            instance: Some(instance(self.place)),
+            unreadable: None,
+        }
+    }
+}

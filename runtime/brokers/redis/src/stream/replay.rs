@@ -1,0 +1,239 @@
+//! A part of a stream read once more, beside the group and without its knowledge: a source with an end.
+
+use crate::fault::Fault;
+use crate::fields::{self, EntryId, Field, Names};
+use crate::number;
+use crate::server::{ANSWER, Server};
+use crate::shared::lock;
+use crate::shelf::instance;
+use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::shown::shown;
+use pelton_core::{Delivery, Receipt};
+use redis::aio::MultiplexedConnection;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex as Lock};
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::Instant;
+
+/// Entries of one question. Each may have a megabyte.
+const AHEAD: usize = 64;
+/// What a rate may have an entry wait for.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// Questions in a row that may go wrong.
+const PATIENCE: u32 = 5;
+
+/// What is read again, and how.
+#[derive(Debug, Clone)]
+pub struct ReplayOptions {
+    /// The pipeline's name, for messages.
+    pub pipeline: Arc<str>,
+    /// The stream.
+    pub stream: Arc<str>,
+    /// Which fields are what.
+    pub names: Names,
+    /// The first entry, and the last.
+    pub range: (EntryId, EntryId),
+    /// Entries a second.
+    pub rate: Option<f64>,
+}
+
+/// Reads each entry once, in order, at most at a rate. Everything it hands over is marked as replayed;
+/// nothing is acknowledged anywhere.
+pub struct StreamReplay {
+    options: ReplayOptions,
+    server: Server,
+    reading: Mutex<Reading>,
+    began: Instant,
+    read: AtomicU64,
+    settled: AtomicU64,
+    ended: AtomicBool,
+    closing: AtomicBool,
+    closed: Notify,
+    failed: Lock<Option<String>>,
+}
+
+struct Reading {
+    connection: Option<MultiplexedConnection>,
+    next: EntryId,
+    ahead: VecDeque<Delivery>,
+    failures: u32,
+}
+
+impl StreamReplay {
+    /// Reads when it is asked to.
+    #[must_use]
+    pub fn open(options: ReplayOptions, server: Server) -> Self {
+        let next = options.range.0;
+        Self {
+            options,
+            server,
+            reading: Mutex::new(Reading { connection: None, next, ahead: VecDeque::new(), failures: 0 }),
+            began: Instant::now(),
+            read: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            closed: Notify::new(),
+            failed: Lock::default(),
+        }
+    }
+
+    /// Everything was read, and the pipeline is done with it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.ended.load(SeqCst) && self.failed().is_none() && self.settled() >= self.read.load(SeqCst)
+    }
+
+    /// Entries that the pipeline is done with.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.settled.load(SeqCst)
+    }
+
+    /// Why it ended before its end, if it did.
+    #[must_use]
+    pub fn failed(&self) -> Option<String> {
+        lock(&self.failed).clone()
+    }
+
+    /// Gets the next entries; none at the end.
+    async fn fetch(&self, reading: &mut Reading) -> Result<(), Fault> {
+        let mut open = match reading.connection.take() {
+            Some(open) => open,
+            None => self.server.connect(ANSWER).await?,
+        };
+        let mut command = redis::cmd("XRANGE");
+        command.arg(&*self.options.stream).arg(reading.next.to_string());
+        command.arg(self.options.range.1.to_string()).arg("COUNT").arg(AHEAD);
+        let page: Vec<(String, Vec<Field>)> = command.query_async(&mut open).await?;
+        reading.connection = Some(open);
+        // One without an id that can be read could be neither skipped nor gone on from.
+        let page = page.into_iter().map(identified).collect::<Result<Vec<_>, _>>()?;
+        self.ended.store(page.len() < AHEAD, SeqCst);
+        for (id, entry) in page {
+            match id.after() {
+                Some(next) => reading.next = next,
+                None => self.ended.store(true, SeqCst),
+            }
+            reading.ahead.push_back(self.delivery(id, entry));
+        }
+        Ok(())
+    }
+
+    fn delivery(&self, id: EntryId, entry: Vec<Field>) -> Delivery {
+        let ReplayOptions { pipeline, stream, names, .. } = &self.options;
+        let (mut message, lane) = fields::message(pipeline, stream, id, entry, names);
+        message.replayed = true;
+        let number = self.read.fetch_add(1, SeqCst);
+        Delivery {
+            receipt: Receipt(number),
+            message: Arc::new(message),
+            lane,
+            position: None,
+            skipped: 0,
+            receives: 0,
+            assignment: 0,
+            lease_until: None,
+            instance: Some(instance((id.ms, id.seq))),
+            unreadable: None,
+        }
+    }
+
+    /// Waits until the next one may go; false when the source closes.
+    async fn may_go(&self, next: Option<&Delivery>) -> bool {
+        let turn = self.options.rate.zip(next).map(|(rate, next)| {
+            let passed = Duration::try_from_secs_f64(next.receipt.0 as f64 / rate);
+            self.began + passed.unwrap_or(LONGEST).min(LONGEST)
+        });
+        if let Some(turn) = turn {
+            tokio::select! {
+                () = tokio::time::sleep_until(turn) => {}
+                () = self.closed.notified() => return false,
+            }
+        }
+        !self.closing.load(SeqCst)
+    }
+
+    async fn next(&self, max: usize, max_bytes: usize) -> Result<Vec<Delivery>, Class> {
+        let mut reading = self.reading.lock().await;
+        if reading.ahead.is_empty() && !self.ended.load(SeqCst) {
+            let fetched = self.fetch(&mut reading).await;
+            if let Err(fault) = fetched {
+                reading.failures += 1;
+                if reading.failures >= PATIENCE {
+                    lock(&self.failed).get_or_insert(fault.words);
+                    self.ended.store(true, SeqCst);
+                }
+                return Err(Fault::CLASS);
+            }
+            reading.failures = 0;
+        }
+        if reading.ahead.is_empty() {
+            // Read to the end: there is nothing to wait for but the end of the source.
+            self.closed.notified().await;
+            return Ok(Vec::new());
+        }
+        if !self.may_go(reading.ahead.front()).await {
+            return Ok(Vec::new());
+        }
+        let most = if self.options.rate.is_some() { 1 } else { max };
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < most
+            && let Some(next) = reading.ahead.pop_front()
+        {
+            bytes += next.message.weight();
+            if bytes > max_bytes && !taken.is_empty() {
+                reading.ahead.push_front(next);
+                break;
+            }
+            taken.push(next);
+        }
+        Ok(taken)
+    }
+}
+
+fn identified((id, entry): (String, Vec<Field>)) -> Result<(EntryId, Vec<Field>), Fault> {
+    let odd = || format!("the server named an entry {}, which is not of the form MS-SEQ", shown(&id));
+    Ok((EntryId::parse(&id).ok_or_else(|| Fault::says(odd()))?, entry))
+}
+
+impl Source for StreamReplay {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            lease_ms: None,
+            native_delay: false,
+            lane_order: false,
+            cumulative: false,
+            shares_ledger: false,
+        }
+    }
+
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+        Box::pin(self.next(max, max_bytes))
+    }
+
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+        let done = batch.iter().filter(|(_, how)| *how == Settle::Ack).count();
+        self.settled.fetch_add(number::count(done), SeqCst);
+        Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
+    }
+
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
+    }
+
+    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+        // Whether it has ended is read first: what is read after that is final.
+        let more = u64::from(!self.ended.load(SeqCst));
+        let unsettled = self.read.load(SeqCst).saturating_sub(self.settled()) + more;
+        Box::pin(std::future::ready(Ok(Lag { unsettled })))
+    }
+
+    fn close(&self) -> Later<'_, ()> {
+        self.closing.store(true, SeqCst);
+        self.closed.notify_one();
+        Box::pin(std::future::ready(()))
+    }
+}

@@ -1,0 +1,257 @@
+//! Dead letters in a queue: taken by the service before the ledger is told.
+
+use super::client::Connection;
+use super::kept::{LETTER, MAX_REASON, envelope};
+use super::options::is_fifo;
+use super::outgoing::{Outgoing, Unsent, excess, is_group, send};
+use pelton_broker_common::fate::{self, Fate};
+use pelton_broker_common::seldom::Seldom;
+use pelton_core::ports::{Class, Counted, DeadLetters, Later};
+use pelton_core::{Header, Letter, letter};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The port.
+pub struct SqsLetters {
+    pipeline: Arc<str>,
+    queue_url: String,
+    connection: Connection,
+    /// Told of letters that are durable in the queue.
+    noted: Arc<dyn DeadLetters>,
+    /// Takes those that the service never would.
+    otherwise: Arc<dyn DeadLetters>,
+    /// Of this process.
+    random: RandomState,
+    /// Letters that nothing tells from others.
+    nameless: AtomicU64,
+    unsent: Seldom,
+}
+
+impl SqsLetters {
+    /// Letters of a pipeline go to a queue. `noted` is told of those that are durable there. What the
+    /// service refuses for what it is (a message that fills a megabyte has no room for why it failed)
+    /// is kept by `otherwise`.
+    #[must_use]
+    pub fn new(
+        pipeline: &str,
+        queue_url: &str,
+        connection: Connection,
+        noted: Arc<dyn DeadLetters>,
+        otherwise: Arc<dyn DeadLetters>,
+    ) -> Self {
+        Self {
+            pipeline: pipeline.into(),
+            queue_url: queue_url.to_owned(),
+            connection,
+            noted,
+            otherwise,
+            random: RandomState::new(),
+            nameless: AtomicU64::new(0),
+            unsent: Seldom::default(),
+        }
+    }
+
+    async fn send(&self, letters: &[Letter]) -> Vec<Fate> {
+        let now = wall_ms();
+        let outgoing: Vec<Outgoing> = letters.iter().map(|letter| self.outgoing(letter, now)).collect();
+        let client = self.connection.client().await;
+        let sent = send(client, &self.queue_url, &outgoing).await;
+        sent.into_iter().zip(letters).map(|(sent, letter)| self.fate(sent.err(), letter)).collect()
+    }
+
+    fn fate(&self, unsent: Option<Unsent>, letter: &Letter) -> Fate {
+        let (pipeline, queue, message_id) = (&*self.pipeline, &*self.queue_url, &*letter.message.id);
+        match unsent {
+            None => Fate::There,
+            Some(Unsent { words, for_good: true }) => {
+                tracing::warn!(
+                    pipeline,
+                    queue,
+                    message_id,
+                    "SQS takes no such dead letter: {words}. It is kept in data_dir, where `pelton dlq` finds it too"
+                );
+                Fate::Refused
+            }
+            Some(Unsent { words, .. }) => {
+                let Some(times) = self.unsent.again(1, Instant::now()) else { return Fate::Unsent };
+                tracing::error!(
+                    pipeline,
+                    queue,
+                    message_id,
+                    times,
+                    "a dead letter could not be written: {words}. Its message stays where it is, and the letter is tried again"
+                );
+                Fate::Unsent
+            }
+        }
+    }
+
+    /// A letter as it is sent. One that would be too large has less of its reason; where even that does not fit,
+    /// the queue cannot have it.
+    fn outgoing(&self, letter: &Letter, now: u64) -> Outgoing {
+        let full = self.with_reason(letter, now, MAX_REASON);
+        if excess(&full) == 0 { full } else { self.with_reason(letter, now, 0) }
+    }
+
+    fn with_reason(&self, letter: &Letter, now: u64, most_reason: usize) -> Outgoing {
+        let message = &letter.message;
+        let mut more = vec![(LETTER, envelope(&self.pipeline, letter, now, most_reason))];
+        // For people who look at the queue with other tools.
+        more.push(("pelton-cause", letter.cause.as_str().to_owned()));
+        let dedup_id = is_fifo(&self.queue_url).then(|| self.dedup_id(letter));
+        // What has no key follows nobody; in one group with others, SQS would show only the first ten.
+        let own_group =
+            |dedup_id: &String| message.key.as_deref().map_or_else(|| dedup_id.clone().into_bytes(), group);
+        Outgoing {
+            key: dedup_id.as_ref().map(own_group),
+            headers: message.headers.clone(),
+            body: message.body.clone(),
+            dedup_id,
+            more,
+            ..Outgoing::default()
+        }
+    }
+
+    /// What the service knows the repetition of a letter by: the same whenever this letter is sent, since the
+    /// answer to that may be lost; and another for each coming of its message, since that is no repetition.
+    fn dedup_id(&self, letter: &Letter) -> String {
+        let message = &letter.message;
+        let of_coming = |h: &&Header| COMING.contains(&&*h.name);
+        let coming: Vec<&[u8]> = message.headers.iter().filter(of_coming).map(|h| &*h.value).collect();
+        let mut hasher = DefaultHasher::new();
+        (&message.id, message.published_at_ms, letter.attempts, &coming).hash(&mut hasher);
+        if coming.is_empty() {
+            // Not of SQS. A claim is of one coming, and its number of one process.
+            let nameless = || self.nameless.fetch_add(1, Ordering::Relaxed);
+            self.random.hash_one(letter.claim.ok_or_else(nameless)).hash(&mut hasher);
+        }
+        format!("{}-{:016x}", short_id(&message.id), hasher.finish())
+    }
+}
+
+/// Headers that differ each time that a message is sent to SQS, and stay when it is received again.
+const COMING: [&str; 3] = ["sqs.sequence-number", "sqs.sent-timestamp", letter::REPLAY];
+
+/// The group of a letter: its message's key, or a digest of one that is no group. The key itself is in what is
+/// said of the letter.
+fn group(key: &[u8]) -> Vec<u8> {
+    if is_group(key) {
+        return key.to_vec();
+    }
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    format!("pelton-{:016x}", hasher.finish()).into_bytes()
+}
+
+/// What of an id the service lets an id for deduplication have.
+fn short_id(id: &str) -> String {
+    id.chars().filter(char::is_ascii_graphic).take(100).collect()
+}
+
+impl DeadLetters for SqsLetters {
+    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
+        Box::pin(async move {
+            let fates = self.send(&batch).await;
+            fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await
+        })
+    }
+
+    fn counted(&self) -> Counted {
+        self.connection.requests().counted()
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use pelton_core::Message;
+    use pelton_core::outcome::{Cause, Failure};
+    use pelton_core::ports::Claim;
+
+    struct Nowhere;
+
+    impl DeadLetters for Nowhere {
+        fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
+            Box::pin(async move { batch.iter().map(|_| Ok(())).collect() })
+        }
+    }
+
+    fn letter(body: usize, reason: usize) -> Letter {
+        let message = Message {
+            id: "m-1".into(),
+            pipeline: "orders".into(),
+            origin: "orders.fifo".into(),
+            key: Some(b"g".to_vec()),
+            headers: Vec::new(),
+            body: vec![b'x'; body],
+            published_at_ms: None,
+            replayed: false,
+            tombstone: false,
+        };
+        Letter {
+            message: Arc::new(message),
+            identity: None,
+            claim: None,
+            skipped: 0,
+            settle: None,
+            cause: Cause::Rejected,
+            failure: Failure::Reject,
+            reason: "y".repeat(reason),
+            attempts: 1,
+            handler: "sha256:none".into(),
+        }
+    }
+
+    fn letters() -> SqsLetters {
+        let url = "http://localhost/0/letters.fifo";
+        SqsLetters::new(
+            "orders",
+            url,
+            Connection::usual(url, None, None),
+            Arc::new(Nowhere),
+            Arc::new(Nowhere),
+        )
+    }
+
+    #[test]
+    fn a_letter_has_less_of_its_reason_where_all_of_it_does_not_fit() {
+        let of = |body, reason| letters().outgoing(&letter(body, reason), 1);
+        let most = 1 << 20;
+        let said = |outgoing: &Outgoing| outgoing.more.iter().map(|(_, text)| text.len()).sum::<usize>();
+        assert!(said(&of(100, 1_000)) > 1_000);
+        let brief = of(most - 1_000, 1_000);
+        assert!((1..1_000).contains(&said(&brief)) && excess(&brief) == 0);
+        assert!(excess(&of(most - 100, 1_000)) > 0, "kept here");
+    }
+
+    #[test]
+    fn a_letter_is_known_again_and_another_is_not_taken_for_it() {
+        let letters = letters();
+        let with = |name: &str| {
+            let mut message = (*letter(1, 1).message).clone();
+            message.headers.push(Header::new(name, "7"));
+            letters.dedup_id(&Letter { message: Arc::new(message), ..letter(1, 1) })
+        };
+        let (received, sent) = (with("sqs.sequence-number"), with("sqs.sent-timestamp"));
+        assert_eq!(received, with("sqs.sequence-number"));
+        assert_ne!(with(letter::REPLAY), with("other"));
+        assert_eq!(received, sent, "the same value");
+
+        let claimed = |chunk| Letter { claim: Some(Claim { chunk, index: 0 }), ..letter(1, 1) };
+        let id = |letter: &Letter| letters.dedup_id(letter);
+        assert_eq!(id(&claimed(1)), id(&claimed(1)), "the answer may be lost");
+        assert_ne!(id(&claimed(1)), id(&claimed(2)), "it came again");
+        assert_ne!(id(&letter(1, 1)), id(&letter(1, 1)), "twice rather than never");
+        let other_process = self::letters();
+        assert_ne!(id(&claimed(1)), other_process.dedup_id(&claimed(1)));
+    }
+}
