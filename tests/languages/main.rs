@@ -3,7 +3,6 @@
 
 mod cases;
 mod dev;
-mod docs;
 mod forms;
 mod project;
 mod refused;

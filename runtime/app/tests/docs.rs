@@ -1,4 +1,4 @@
-//! The documents: every link leads somewhere, lines are not too long, and what they list is all there is.
+//! The documents: links lead somewhere, lines are not too long, lists are whole, code that is shown is real.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -130,7 +130,7 @@ fn lines_fit_a_screen() {
     assert!(long.is_empty(), "{} lines are too long, such as {first:#?}", long.len());
 }
 
-/// The settings of the example: `key = ` at the start of a line, or in a table within one, commented out or not.
+/// The settings of the example: `key = ` at the start of a line or in a table within one, commented out or not.
 fn settings(example: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in example.lines() {
@@ -180,4 +180,28 @@ fn every_field_of_the_status_and_of_a_letter_is_in_the_reference() {
     let all = words.map(|word| (*word).to_owned()).chain(fields.into_iter().flatten().cloned());
     let missing: Vec<String> = all.filter(|name| !listed.contains(name)).collect();
     assert!(missing.is_empty(), "missing in docs/reference/status-and-logs.md: {missing:?}");
+}
+
+/// Blocks of code after a comment that names their file: `<!-- sdk/templates/... -->`.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for part in text.split("<!-- sdk/templates/").skip(1) {
+        let (file, rest) = part.split_once(" -->").unwrap();
+        let (_language, code) = rest.split("```").nth(1).unwrap().split_once('\n').unwrap();
+        found.push((format!("sdk/templates/{file}"), code.to_owned()));
+    }
+    found
+}
+
+#[test]
+fn the_code_that_is_shown_is_that_of_the_templates() {
+    let mut count = 0;
+    for page in pages() {
+        for (file, code) in blocks(&read(&page)) {
+            count += 1;
+            let is_there = read(&root().join(&file)).contains(code.trim_end());
+            assert!(is_there, "{} shows of {file}:\n{code}", page.display());
+        }
+    }
+    assert!(count > 10, "only {count} blocks of code are the templates'");
 }
