@@ -4,6 +4,7 @@ use crate::{bad, good, late, orders};
 use pelton_tests::books::{Books, Keyed};
 use pelton_tests::components::plugin;
 use pelton_tests::site::{Pipeline, Site};
+use pelton_tests::wait::PATIENCE;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -86,7 +87,9 @@ fn kills_at_random_moments_lose_nothing_and_do_nothing_twice() {
             }
         }
     });
-    let (worker, _) = site.until_empty();
+    // What was sent meanwhile grows with the rounds.
+    let limit = PATIENCE * u32::try_from(1 + rounds / 50).expect("a number of rounds");
+    let (worker, _) = site.until_empty_within(limit);
     for book in books.into_inner().expect("the producer is done").iter() {
         let fates = book.balance(&site);
         assert!(fates.queued.is_empty(), "{} are left:{}", fates.queued.len(), worker.log.tail());

@@ -1,6 +1,7 @@
 //! A folder with a configuration and a data directory, and the commands in it.
 
 use crate::binary::pelton;
+use crate::wait::PATIENCE;
 use crate::worker::{Ended, Worker};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -8,6 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// One pipeline's section of the configuration.
@@ -176,8 +178,17 @@ impl Site {
     /// # Panics
     /// When it does not end with 0.
     pub fn until_empty(&self) -> (Worker, Ended) {
+        self.until_empty_within(PATIENCE)
+    }
+
+    /// The same, where there is more than usual to do.
+    ///
+    /// # Panics
+    /// When it does not end with 0, or not in time.
+    pub fn until_empty_within(&self, limit: Duration) -> (Worker, Ended) {
         let worker = self.worker_with(&["--until-empty"], &[]);
-        let ended = worker.wait();
+        let ended =
+            worker.ends_within(limit).unwrap_or_else(|| panic!("it does not end:{}", worker.log.tail()));
         assert_eq!(ended.code, Some(0), "{ended:?}{}", worker.log.tail());
         copy_tree(&self.data().join("compiled"), &compiled());
         (worker, ended)
