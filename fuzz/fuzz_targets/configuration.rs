@@ -8,6 +8,8 @@ mod config;
 mod input;
 #[path = "../../runtime/app/src/oci/reference.rs"]
 mod reference;
+#[path = "../../runtime/app/src/registry.rs"]
+mod registry;
 mod oci {
     pub use super::reference::Reference;
 }

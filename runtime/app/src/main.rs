@@ -18,6 +18,7 @@ mod input;
 mod oci;
 mod program;
 mod project;
+mod registry;
 mod signals;
 mod telemetry;
 mod versions;

@@ -5,6 +5,7 @@
 //! of brokers, databases, WebAssembly, threads or clocks: time comes in as an argument, and so
 //! does every random number. Nothing here can fail; enums say all there is to say.
 
+pub mod broker;
 pub mod contain;
 pub mod delivery;
 pub mod header;

@@ -37,6 +37,7 @@ pub use ledger::{NotedLetters, PipelineOptions, PipelineStore};
 pub use letters::elsewhere::DoneLetters;
 pub use letters::{LetterFilter, StoredLetter};
 pub use queue::EmbeddedSource;
+pub use queue::broker::{EmbeddedConfig, configure, configure_letters};
 pub use queue::send::{NewMessage, SendError};
 pub use status::PipelineStatus;
 

@@ -2,9 +2,10 @@
 
 use super::{handlers, live, load, options, status, store_fail};
 use crate::cli::RunArgs;
-use crate::config::{Config, Invalid, LettersConfig, PipelineConfig, SourceConfig};
+use crate::config::{Config, Invalid, PipelineConfig};
 use crate::exit::{Fail, INTERNAL, Outcome};
 use crate::output;
+use crate::registry::{LettersConfig, SourceConfig};
 use crate::signals::{self, Heard};
 use crate::telemetry::progress::Progress;
 use crate::telemetry::{libraries, live_line, logs, outcomes};
@@ -13,6 +14,9 @@ use crate::versions::{reload, watch};
 use pelton_core::ports::{DeadLetters, Handler, Source};
 use pelton_engine::{Control, Generations, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped, Why};
 use pelton_host::{Host, WasmHandler};
+#[cfg(feature = "sqs")]
+use pelton_sqs::LetterQueue;
+use pelton_store::EmbeddedConfig;
 use pelton_store::{PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -163,7 +167,9 @@ fn source(
     ledger: &PipelineStore,
 ) -> Result<Arc<dyn Source>, Fail> {
     match &pipeline.source {
-        SourceConfig::Embedded { queue } => Ok(Arc::new(store.queue(ledger, queue).map_err(store_fail)?)),
+        SourceConfig::Embedded(EmbeddedConfig { queue }) => {
+            Ok(Arc::new(store.queue(ledger, queue).map_err(store_fail)?))
+        }
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => super::brokers::kafka::open(store, config, pipeline, kafka, ledger),
         #[cfg(feature = "redis")]
@@ -206,9 +212,13 @@ pub fn letters(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Result<Arc<
         #[cfg(feature = "redis")]
         LettersConfig::Redis(place) => super::brokers::redis::letters(pipeline, place, ledger),
         #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(queue) => Ok(super::brokers::sqs::letters(pipeline, queue, ledger)),
+        LettersConfig::Sqs(LetterQueue::Queue(queue)) => {
+            Ok(super::brokers::sqs::letters(pipeline, queue, ledger))
+        }
         #[cfg(feature = "sqs")]
-        LettersConfig::Redrive => Ok(Arc::new(super::letters::redriven::Redriven::new(pipeline, ledger))),
+        LettersConfig::Sqs(LetterQueue::Redrive) => {
+            Ok(Arc::new(super::letters::redriven::Redriven::new(pipeline, ledger)))
+        }
     }
 }
 

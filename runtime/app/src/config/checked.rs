@@ -1,13 +1,12 @@
 //! What the program works with: every value there, in its own type, within its bounds.
 
 use super::handler::{HandlerConfig, handler};
-use super::letters::{LettersConfig, dead_letters};
 use super::section::{Problems, Section};
-use super::source::{SourceConfig, source};
 use super::units::millis;
+use crate::registry::{LettersConfig, SourceConfig, dead_letters, source};
 use pelton_core::RetryPolicy;
+use pelton_core::broker::{Contradiction, Dedup, PipelineView};
 use pelton_engine::DedupKey;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,14 +57,7 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
     }
     let pipelines: Vec<PipelineConfig> =
         sections.into_iter().map(|(name, s)| pipeline(name, s, base, max_message_bytes)).collect();
-    one_reader_each(&pipelines, root.problems);
     let shutdown_timeout = root.duration("shutdown_timeout", Duration::from_secs(30));
-    #[cfg(feature = "kafka")]
-    super::kafka::together(&pipelines, shutdown_timeout, root.problems);
-    #[cfg(feature = "redis")]
-    super::redis::together(&pipelines, root.problems);
-    #[cfg(feature = "sqs")]
-    super::sqs::together(&pipelines, root.problems);
     let compile_timeout = root.duration("compile_timeout", Duration::from_secs(120));
     if compile_timeout < Duration::from_millis(100) || compile_timeout > DAY {
         root.problem("compile_timeout", "must be from 100ms to 1d");
@@ -78,8 +70,45 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
         compile_timeout,
         pipelines,
     };
+    together(&config, root.problems);
     root.finish();
     config
+}
+
+impl Config {
+    /// What the broker of a pipeline has to know of it.
+    pub fn view(&self, pipeline: &PipelineConfig) -> PipelineView {
+        PipelineView {
+            name: pipeline.name.as_str().into(),
+            max_in_flight: pipeline.max_in_flight,
+            max_in_flight_bytes: pipeline.max_in_flight_bytes,
+            concurrency: pipeline.handler.spec.concurrency,
+            timeout: pipeline.handler.spec.timeout,
+            retry: pipeline.retry,
+            dedup: match pipeline.dedup {
+                DedupKey::MessageId => Dedup::Id,
+                DedupKey::Header(_) | DedupKey::Json { .. } | DedupKey::Body => Dedup::Key,
+                DedupKey::Off => Dedup::Off,
+            },
+            expires_after: pipeline.expires_after,
+            shutdown_timeout: self.shutdown_timeout,
+            max_message_bytes: self.max_message_bytes,
+            data_dir: self.data_dir.clone(),
+        }
+    }
+}
+
+/// Rules that no setting can break alone: those of a source and its pipeline, and of two that read the same.
+fn together(config: &Config, problems: &Problems) {
+    for (number, pipeline) in config.pipelines.iter().enumerate() {
+        let broker = pipeline.source.broker();
+        let mut found = broker.contradictions(&config.view(pipeline));
+        let before = config.pipelines[..number].iter();
+        found.extend(before.flat_map(|first| broker.conflict(first.source.broker(), &first.name)).next());
+        for Contradiction { key, what } in found {
+            problems.note(&format!("pipelines.{}.{key}", pipeline.name), what);
+        }
+    }
 }
 
 fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: usize) -> PipelineConfig {
@@ -162,22 +191,7 @@ fn dedup(section: Section<'_>) -> (DedupKey, Duration) {
     (key.unwrap_or(DedupKey::MessageId), expires_after)
 }
 
-/// Leases of the embedded queue are in memory, one pipeline's own.
-fn one_reader_each(pipelines: &[PipelineConfig], problems: &Problems) {
-    let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
-    for pipeline in pipelines {
-        let Some(queue) = pipeline.source.queue() else { continue };
-        if let Some(first) = readers.insert(queue, &pipeline.name) {
-            let path = format!("pipelines.{}.source.queue", pipeline.name);
-            let what = format!(
-                "is `{queue}`, which the pipeline `{first}` reads already; give each a queue of its own"
-            );
-            problems.note(&path, what);
-        }
-    }
-}
-
-pub fn is_name(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }

@@ -138,7 +138,7 @@ pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
 }
 
 fn rollout(section: Section<'_>) -> Plan {
-    let shadow = section.truth("shadow", false);
+    let shadow = section.flag("shadow", false);
     let at_most = section.duration("at_most", DAY);
     let plan = Plan {
         shadow,

@@ -3,30 +3,12 @@
 mod checked;
 mod env;
 mod handler;
-#[cfg(feature = "kafka")]
-mod kafka;
-mod letters;
-#[cfg(feature = "redis")]
-mod redis;
 mod section;
-mod source;
-#[cfg(feature = "sqs")]
-mod sqs;
 pub mod units;
 
 pub use checked::{Config, PipelineConfig};
 pub use handler::{Component, Reload, SHARE, TRIAL};
-#[cfg(feature = "kafka")]
-pub use kafka::KafkaConfig;
-#[cfg(feature = "kafka")]
-pub use letters::LetterTopics;
-pub use letters::LettersConfig;
-#[cfg(feature = "redis")]
-pub use redis::{ListConfig, RedisConfig, RedisKind, StreamConfig};
-pub use section::{Problem, Problems};
-pub use source::SourceConfig;
-#[cfg(feature = "sqs")]
-pub use sqs::{QueueConfig, SqsConfig};
+pub use section::{Problem, Problems, Section};
 
 use crate::input;
 use pelton_core::shown::{path as shown_path, shown};

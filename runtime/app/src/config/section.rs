@@ -2,6 +2,7 @@
 
 use super::env::{Lookup, expand};
 use super::units;
+use pelton_core::broker::Settings;
 use pelton_core::rollout::JudgeAfter;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -163,8 +164,7 @@ impl<'c> Section<'c> {
     }
 
     /// True or false, as it is written or by reference.
-    #[cfg(any(feature = "kafka", feature = "sqs"))]
-    pub fn truth(&self, key: &'static str, default: bool) -> bool {
+    pub fn flag(&self, key: &'static str, default: bool) -> bool {
         if let Some(Value::Boolean(truth)) = self.get(key) {
             return *truth;
         }
@@ -185,8 +185,7 @@ impl<'c> Section<'c> {
     }
 
     /// Every key with its value as text, whatever the keys are.
-    #[cfg(feature = "kafka")]
-    pub fn all_texts(&self) -> Vec<(String, String)> {
+    fn all_texts(&self) -> Vec<(String, String)> {
         let text = |(name, value): (&String, &Value)| Some((name.clone(), self.plain(name, value)?));
         self.table.iter().filter_map(text).collect()
     }
@@ -213,8 +212,14 @@ impl<'c> Section<'c> {
 
     /// One of some words.
     pub fn word<T: Copy>(&self, key: &'static str, words: &[(&str, T)], default: T) -> T {
-        let list: Vec<String> = words.iter().map(|(w, _)| format!("\"{w}\"")).collect();
-        let parse = |text: &str| words.iter().find(|(w, _)| *w == text).map(|(_, v)| *v);
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        words.get(self.place(key, &names, words.len())).map_or(default, |(_, value)| *value)
+    }
+
+    /// The place of one of some words.
+    fn place(&self, key: &'static str, words: &[&str], default: usize) -> usize {
+        let list: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+        let parse = |text: &str| words.iter().position(|word| *word == text);
         self.parsed(key, &list.join(", "), parse).unwrap_or(default)
     }
 
@@ -232,6 +237,44 @@ impl<'c> Section<'c> {
             };
             self.problems.note(&self.at(key), what);
         }
+    }
+}
+
+impl Settings for Section<'_> {
+    fn has(&self, key: &'static str) -> bool {
+        self.has(key)
+    }
+
+    fn text(&self, key: &'static str) -> Option<String> {
+        self.text(key)
+    }
+
+    fn texts(&self, key: &'static str) -> Vec<String> {
+        self.texts(key)
+    }
+
+    fn duration(&self, key: &'static str, default: Duration) -> Duration {
+        self.duration(key, default)
+    }
+
+    fn number(&self, key: &'static str, bounds: RangeInclusive<u64>, default: u64) -> u64 {
+        self.number(key, bounds, default)
+    }
+
+    fn flag(&self, key: &'static str, default: bool) -> bool {
+        self.flag(key, default)
+    }
+
+    fn choice(&self, key: &'static str, words: &[&str], default: usize) -> usize {
+        self.place(key, words, default)
+    }
+
+    fn table(&self, key: &'static str) -> Vec<(String, String)> {
+        self.section(key).all_texts()
+    }
+
+    fn problem(&self, key: &str, what: String) {
+        self.problem(key, what);
     }
 }
 

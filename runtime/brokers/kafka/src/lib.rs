@@ -9,6 +9,7 @@
 mod beginning;
 mod client;
 mod commit;
+mod config;
 mod context;
 mod convert;
 mod ends;
@@ -35,6 +36,7 @@ mod style;
 mod topic_id;
 mod topics;
 
+pub use config::{KafkaConfig, LetterTopics, configure, configure_letters};
 pub use headers::MOST_HEADERS;
 pub use inspect::{PartitionStatus, inspect};
 pub use kept::{KeptLetter, UnreadableLetter, kept_letter};

@@ -72,7 +72,7 @@ impl std::fmt::Display for EntryId {
 }
 
 /// Which fields are what.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
     /// The field with the body. When it is left out, the only field; or all as a JSON object.
     pub body: Option<String>,

@@ -7,6 +7,7 @@
 #![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 mod client;
+mod config;
 mod desk;
 mod facts;
 mod fault;
@@ -24,6 +25,9 @@ mod shelf;
 mod stream;
 
 pub use client::Client;
+pub use config::{
+    ListConfig, RedisConfig, RedisKind, StreamConfig, configure_letters, configure_list, configure_stream,
+};
 pub use facts::{ConsumerFacts, GroupFacts, ListFacts, ServerFacts, StreamFacts, WorkerFacts};
 pub use fault::OLDEST;
 pub use fields::{EntryId, MESSAGE_ID, Names, Outgoing};

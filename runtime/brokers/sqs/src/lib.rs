@@ -13,6 +13,7 @@ mod attributes;
 mod batch;
 mod calls;
 mod client;
+mod config;
 mod convert;
 mod desk;
 mod fault;
@@ -32,6 +33,7 @@ mod requests;
 mod state;
 
 pub use client::Connection;
+pub use config::{LetterQueue, QueueConfig, SqsConfig, configure, configure_letters};
 pub use convert::{MESSAGE_ID, SYSTEM_PREFIX, is_message_id};
 pub use desk::{Desk, QueueFacts, Redrive};
 pub use kept::KeptLetter;

@@ -1,5 +1,6 @@
 //! The embedded queue, as a source.
 
+pub mod broker;
 mod read;
 pub mod rows;
 mod sched;

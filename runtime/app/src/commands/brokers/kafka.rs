@@ -4,11 +4,13 @@ use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
 use crate::commands::store_fail;
-use crate::config::{Config, KafkaConfig, LetterTopics, LettersConfig, PipelineConfig, SourceConfig};
+use crate::config::{Config, PipelineConfig};
 use crate::exit::{CONFIG, Fail};
+use crate::registry::{LettersConfig, SourceConfig};
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_engine::DedupKey;
 use pelton_host::file;
+use pelton_kafka::{KafkaConfig, LetterTopics};
 use pelton_kafka::{
     KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, KnownTopic, LetterOptions, Outgoing,
     PartitionStatus, inspect,

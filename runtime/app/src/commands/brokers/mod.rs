@@ -13,8 +13,11 @@ mod sqs_advice;
 pub mod target;
 
 use crate::commands::letters;
-use crate::config::{Config, LettersConfig, PipelineConfig, Problem, SourceConfig};
+use crate::config::{Config, PipelineConfig, Problem};
 use crate::exit::Fail;
+use crate::registry::{LettersConfig, SourceConfig};
+#[cfg(feature = "sqs")]
+use pelton_sqs::LetterQueue;
 use pelton_store::Store;
 use serde_json::{Value, json};
 
@@ -40,7 +43,7 @@ pub struct Part {
 )]
 pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>> {
     match &pipeline.source {
-        SourceConfig::Embedded { .. } => None,
+        SourceConfig::Embedded(_) => None,
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => Some(kafka::look(kafka)),
         #[cfg(feature = "redis")]
@@ -58,7 +61,7 @@ pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>>
 )]
 pub fn probe(config: &Config, pipeline: &PipelineConfig) -> Vec<Problem> {
     let against: Vec<String> = match &pipeline.source {
-        SourceConfig::Embedded { .. } => Vec::new(),
+        SourceConfig::Embedded(_) => Vec::new(),
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => kafka::probe(config, pipeline, kafka),
         #[cfg(feature = "redis")]
@@ -101,7 +104,7 @@ pub fn look_at_letters(pipeline: &PipelineConfig) -> Findings {
         #[cfg(feature = "redis")]
         (_, LettersConfig::Redis(place)) => redis_check::check_letters(pipeline, place),
         #[cfg(feature = "sqs")]
-        (_, LettersConfig::Sqs(_) | LettersConfig::Redrive) => sqs_advice::of_letters(pipeline),
+        (_, LettersConfig::Sqs(_)) => sqs_advice::of_letters(pipeline),
         _ => Findings::default(),
     }
 }
@@ -113,7 +116,7 @@ pub fn look_at_letters(pipeline: &PipelineConfig) -> Findings {
 pub fn advise(pipelines: &[PipelineConfig]) {
     let of_sqs = |pipeline: &&PipelineConfig| {
         matches!(pipeline.source, SourceConfig::Sqs(_))
-            || matches!(pipeline.dead_letters, LettersConfig::Sqs(_))
+            || matches!(pipeline.dead_letters, LettersConfig::Sqs(LetterQueue::Queue(_)))
     };
     for pipeline in pipelines.iter().filter(of_sqs).cloned() {
         drop(tokio::task::spawn_blocking(move || {
@@ -146,12 +149,12 @@ pub fn count_letters(pipeline: &PipelineConfig, store: &Store) -> Option<Result<
             Some(there.map(|there| there.saturating_add(kept_here(pipeline, store))))
         }
         #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(_) => {
+        LettersConfig::Sqs(LetterQueue::Queue(_)) => {
             let there = sqs::count_letters(pipeline);
             Some(uncounted(pipeline, there.map(|there| there + kept_here(pipeline, store))))
         }
         #[cfg(feature = "sqs")]
-        LettersConfig::Redrive => Some(uncounted(pipeline, sqs::count_letters(pipeline))),
+        LettersConfig::Sqs(LetterQueue::Redrive) => Some(uncounted(pipeline, sqs::count_letters(pipeline))),
     }
 }
 

@@ -3,16 +3,16 @@
 use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
-use crate::config::{
-    Config, LettersConfig, ListConfig, PipelineConfig, RedisConfig, RedisKind, SourceConfig, StreamConfig,
-};
+use crate::config::{Config, PipelineConfig};
 use crate::exit::{CONFIG, Fail};
+use crate::registry::{LettersConfig, SourceConfig};
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_host::file::{self, FileError};
 use pelton_redis::{
     Client, LetterPlace, ListFacts, ListOptions, Outgoing, RedisLetters, RedisList, RedisStream,
     StreamFacts, StreamOptions,
 };
+use pelton_redis::{ListConfig, RedisConfig, RedisKind, StreamConfig};
 use pelton_store::{NewMessage, NotedLetters, PipelineStore};
 use serde_json::json;
 use std::hash::{BuildHasher, RandomState};

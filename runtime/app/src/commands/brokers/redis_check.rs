@@ -2,8 +2,10 @@
 
 use super::Findings;
 use super::redis::client;
-use crate::config::{PipelineConfig, RedisConfig, RedisKind, SourceConfig};
+use crate::config::PipelineConfig;
+use crate::registry::SourceConfig;
 use pelton_redis::{LetterPlace, OLDEST, ServerFacts};
+use pelton_redis::{RedisConfig, RedisKind};
 
 /// Looks at the server and at what is read there.
 pub fn check(pipeline: &PipelineConfig, redis: &RedisConfig) -> Findings {

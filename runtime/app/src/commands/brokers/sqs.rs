@@ -3,12 +3,16 @@
 use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
-use crate::config::{Config, LettersConfig, PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
+use crate::config::{Config, PipelineConfig};
 use crate::exit::Fail;
+use crate::registry::{LettersConfig, SourceConfig};
 use pelton_core::ports::{DeadLetters, Source};
+#[cfg(feature = "sqs")]
+use pelton_sqs::LetterQueue;
 use pelton_sqs::{
     Desk, Outgoing, QueueFacts, Redrive, SqsLetters, SqsOptions, SqsSource, is_fifo, is_message_id,
 };
+use pelton_sqs::{QueueConfig, SqsConfig};
 use pelton_store::{NewMessage, NotedLetters, PipelineStore};
 use serde_json::json;
 use std::cell::Cell;
@@ -92,7 +96,7 @@ pub fn no_policy(sqs: &SqsConfig) -> String {
 /// How many letters their queue has, as far as the service knows.
 pub fn count_letters(pipeline: &PipelineConfig) -> Result<u64, Fail> {
     let queue = match &pipeline.dead_letters {
-        LettersConfig::Sqs(queue) => Ok(queue.clone()),
+        LettersConfig::Sqs(LetterQueue::Queue(queue)) => Ok(queue.clone()),
         _ => redriven(pipeline),
     };
     let counted = queue.and_then(|queue| facts(&queue));

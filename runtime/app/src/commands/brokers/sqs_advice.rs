@@ -2,8 +2,12 @@
 
 use super::Findings;
 use super::sqs::{beside, facts, no_policy};
-use crate::config::{LettersConfig, PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
+use crate::config::PipelineConfig;
+use crate::registry::{LettersConfig, SourceConfig};
+#[cfg(feature = "sqs")]
+use pelton_sqs::LetterQueue;
 use pelton_sqs::QueueFacts;
+use pelton_sqs::{QueueConfig, SqsConfig};
 use std::time::Duration;
 
 /// What of the queue that is read contradicts the pipeline. Asks the service.
@@ -40,7 +44,7 @@ fn of_settings(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Vec<String> {
 
 /// `letters` is the queue that the policy of this one names.
 fn of_facts(pipeline: &PipelineConfig, facts: &QueueFacts, letters: Option<&QueueFacts>) -> Vec<String> {
-    let leaves = matches!(pipeline.dead_letters, LettersConfig::Redrive);
+    let leaves = matches!(pipeline.dead_letters, LettersConfig::Sqs(LetterQueue::Redrive));
     let mut warnings: Vec<String> = too_few_receives(pipeline, facts, leaves).into_iter().collect();
     if !pipeline.dedup.dedups() {
         return warnings;
@@ -87,8 +91,8 @@ pub fn of_letters(pipeline: &PipelineConfig) -> Findings {
         _ => None,
     };
     let target = match (&pipeline.dead_letters, &source) {
-        (LettersConfig::Sqs(queue), _) => Some(queue.clone()),
-        (LettersConfig::Redrive, Some((sqs, facts))) => match &facts.redrive {
+        (LettersConfig::Sqs(LetterQueue::Queue(queue)), _) => Some(queue.clone()),
+        (LettersConfig::Sqs(LetterQueue::Redrive), Some((sqs, facts))) => match &facts.redrive {
             Some(policy) => Some(beside(&sqs.queue, policy)),
             None => {
                 found.problems.push(no_policy(sqs));
@@ -101,7 +105,9 @@ pub fn of_letters(pipeline: &PipelineConfig) -> Findings {
     match facts(&target) {
         Ok(there) => found.warnings = of_target(&target, &there, source.map(|(_, facts)| facts).as_ref()),
         // Letters are written without us there, so it need not let us look.
-        Err(why) if matches!(pipeline.dead_letters, LettersConfig::Redrive) => found.warnings.push(why),
+        Err(why) if matches!(pipeline.dead_letters, LettersConfig::Sqs(LetterQueue::Redrive)) => {
+            found.warnings.push(why)
+        }
         Err(why) => found.problems.push(why),
     }
     found

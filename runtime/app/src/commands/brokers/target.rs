@@ -2,8 +2,10 @@
 
 use crate::cli::SendArgs;
 use crate::commands::open_beside;
-use crate::config::{Config, PipelineConfig, SourceConfig, units};
+use crate::config::{Config, PipelineConfig, units};
 use crate::exit::Fail;
+use crate::registry::SourceConfig;
+use pelton_store::EmbeddedConfig;
 use pelton_store::{NewMessage, Store};
 use std::time::Duration;
 
@@ -49,7 +51,7 @@ pub fn open<'c>(
     args: &SendArgs,
 ) -> Result<Box<dyn Target + 'c>, Fail> {
     match &pipeline.source {
-        SourceConfig::Embedded { queue } => {
+        SourceConfig::Embedded(EmbeddedConfig { queue }) => {
             waits_enough(pipeline, args)?;
             Ok(Box::new(Queue { store: open_beside(config)?, name: queue.clone() }))
         }

@@ -1,8 +1,9 @@
 //! The way back: letters that are kept elsewhere go into what their pipeline reads.
 
 use super::{Found, letter};
-use crate::config::{PipelineConfig, SourceConfig};
+use crate::config::PipelineConfig;
 use crate::exit::Fail;
+use crate::registry::SourceConfig;
 use pelton_store::Store;
 
 /// Where letters of a pipeline go back to.
@@ -21,7 +22,7 @@ impl<'c> Back<'c> {
     /// Nothing is asked yet.
     pub fn of(pipeline: &'c PipelineConfig, store: &Store) -> Self {
         match &pipeline.source {
-            SourceConfig::Embedded { .. } => Self::Embedded { pipeline, store: store.clone() },
+            SourceConfig::Embedded(_) => Self::Embedded { pipeline, store: store.clone() },
             #[cfg(feature = "kafka")]
             SourceConfig::Kafka(kafka) => Self::Kafka(Box::new(super::topics::Back::new(pipeline, kafka))),
             #[cfg(feature = "redis")]

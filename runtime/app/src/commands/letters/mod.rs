@@ -13,11 +13,14 @@ pub mod topics;
 
 use crate::cli::{LetterId, Which};
 use crate::commands::open_beside;
-use crate::config::{Config, LettersConfig, PipelineConfig};
+use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
+use crate::registry::LettersConfig;
 use back::Back;
 #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 use pelton_core::letter::Note;
+#[cfg(feature = "sqs")]
+use pelton_sqs::LetterQueue;
 use pelton_store::{LetterFilter, Store, StoredLetter};
 
 /// A letter with its id.
@@ -102,12 +105,12 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
             Ok(Box::new(Both { here: stored(pipeline, store), there }))
         }
         #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(queue) => {
+        LettersConfig::Sqs(LetterQueue::Queue(queue)) => {
             let there = Box::new(queues::open(pipeline, queue, &store)?);
             Ok(Box::new(Both { here: stored(pipeline, store), there }))
         }
         #[cfg(feature = "sqs")]
-        LettersConfig::Redrive => {
+        LettersConfig::Sqs(LetterQueue::Redrive) => {
             let queue = crate::commands::brokers::sqs::redriven(pipeline).map_err(Fail::refused)?;
             Ok(Box::new(queues::open(pipeline, &queue, &store)?))
         }

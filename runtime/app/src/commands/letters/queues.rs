@@ -4,10 +4,13 @@
 use super::{Found, Letterbox, back, noted};
 use crate::cli::{LetterId, Which};
 use crate::commands::brokers::sqs;
-use crate::config::{PipelineConfig, QueueConfig, SourceConfig, SqsConfig};
+use crate::config::PipelineConfig;
 use crate::exit::{Fail, Outcome};
+use crate::registry::SourceConfig;
 use crate::versions::now_ms;
 use pelton_sqs::{Desk, KeptLetter, Outgoing, is_fifo};
+use pelton_sqs::{QueueConfig, SqsConfig};
+use pelton_store::EmbeddedConfig;
 use pelton_store::{Store, StoredLetter};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +62,7 @@ impl InQueue<'_> {
     /// Whether letters of this origin go back there.
     fn reads(&self, origin: &str) -> bool {
         match &self.pipeline.source {
-            SourceConfig::Embedded { queue } => queue == origin,
+            SourceConfig::Embedded(EmbeddedConfig { queue }) => queue == origin,
             #[cfg(feature = "kafka")]
             SourceConfig::Kafka(kafka) => kafka.topics.iter().any(|topic| topic == origin),
             #[cfg(feature = "redis")]
@@ -71,7 +74,7 @@ impl InQueue<'_> {
 
     fn own_origin(&self) -> &str {
         match &self.pipeline.source {
-            SourceConfig::Embedded { queue } => queue,
+            SourceConfig::Embedded(EmbeddedConfig { queue }) => queue,
             #[cfg(feature = "kafka")]
             SourceConfig::Kafka(kafka) => kafka.topics.first().map_or("", String::as_str),
             #[cfg(feature = "redis")]

@@ -4,9 +4,11 @@
 use super::{Found, Letterbox, back, noted};
 use crate::cli::{LetterId, Which};
 use crate::commands::brokers::redis::client;
-use crate::config::{PipelineConfig, RedisConfig, RedisKind, SourceConfig};
+use crate::config::PipelineConfig;
 use crate::exit::{Fail, Outcome};
+use crate::registry::SourceConfig;
 use pelton_redis::{Client, KeptLetter, LetterPlace, Outgoing};
+use pelton_redis::{RedisConfig, RedisKind};
 use pelton_store::{Store, StoredLetter};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;

@@ -5,9 +5,11 @@ use super::{Found, Letterbox, back, noted};
 use crate::cli::{LetterId, Which};
 use crate::commands::brokers::Findings;
 use crate::commands::brokers::kafka::{self, PATIENCE};
-use crate::config::{KafkaConfig, LetterTopics, PipelineConfig, SourceConfig};
+use crate::config::PipelineConfig;
 use crate::exit::{Fail, Outcome};
+use crate::registry::SourceConfig;
 use crate::telemetry::progress::Progress;
+use pelton_kafka::{KafkaConfig, LetterTopics};
 use pelton_kafka::{
     KafkaProducer, KeptLetter, MOST_HEADERS, Outgoing, Part, Reader, Topics, kept_letter, partition_in,
 };

@@ -8,8 +8,9 @@ mod topic;
 
 use crate::cli::ReplayArgs;
 use crate::commands::{find, load, options, run, store_fail, table};
-use crate::config::{Config, PipelineConfig, SourceConfig};
+use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
+use crate::registry::SourceConfig;
 use crate::signals::{self, Heard};
 use crate::telemetry::logs;
 use crate::telemetry::progress::Progress;

@@ -3,10 +3,11 @@
 use super::{Ending, Wanted};
 use crate::cli::ReplayArgs;
 use crate::commands::brokers::redis::client;
-use crate::config::{Config, PipelineConfig, RedisConfig, RedisKind, StreamConfig};
+use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress::Progress;
 use pelton_redis::{EntryId, ReplayOptions, StreamReplay};
+use pelton_redis::{RedisConfig, RedisKind, StreamConfig};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;

@@ -4,9 +4,9 @@
 use super::one::{After, Found};
 use super::{Look, Place};
 use crate::commands::brokers::kafka::{PATIENCE, options};
-use crate::config::KafkaConfig;
 use pelton_core::pipeline::Named;
 use pelton_core::{Delivery, Message, Receipt};
+use pelton_kafka::KafkaConfig;
 use pelton_kafka::{KafkaOptions, KafkaReplay, Part, PartitionStatus, go_behind, inspect};
 use std::sync::Arc;
 

@@ -15,13 +15,15 @@ mod sqs;
 
 use crate::cli::SkipArgs;
 use crate::commands::{find, load, options, run, store_fail};
-use crate::config::{Config, PipelineConfig, SourceConfig};
+use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
+use crate::registry::SourceConfig;
 use crate::versions::catalog::Catalog;
 use crate::versions::client;
 use one::{Found, write_letter};
 use pelton_core::pipeline::{Named, Skip};
 use pelton_core::shown::shown;
+use pelton_store::EmbeddedConfig;
 use pelton_store::{PipelineStore, Store};
 use serde_json::json;
 use std::io::{BufRead, IsTerminal};
@@ -146,7 +148,7 @@ fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Op
 /// What the core knows the message by. `Err` says that the place is none.
 pub fn named(place: &Place) -> Result<Named, String> {
     match &place.pipeline.source {
-        SourceConfig::Embedded { .. } => Ok(Named { id: Some(place.text.clone()), ..Named::default() }),
+        SourceConfig::Embedded(_) => Ok(Named { id: Some(place.text.clone()), ..Named::default() }),
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => kafka::named(place, kafka),
         #[cfg(feature = "redis")]
@@ -160,7 +162,7 @@ pub fn named(place: &Place) -> Result<Named, String> {
 pub fn look(place: &Place) -> Result<Look, String> {
     is_open(place)?;
     match &place.pipeline.source {
-        SourceConfig::Embedded { queue } => embedded::look(place, queue),
+        SourceConfig::Embedded(EmbeddedConfig { queue }) => embedded::look(place, queue),
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => kafka::look(place, kafka),
         #[cfg(feature = "redis")]
@@ -174,7 +176,7 @@ pub fn look(place: &Place) -> Result<Look, String> {
 fn is_open(place: &Place) -> Result<(), String> {
     let (name, queue) = (&place.pipeline.name, place.pipeline.source.queue());
     let key = match &place.pipeline.source {
-        SourceConfig::Embedded { .. } => place.text.clone(),
+        SourceConfig::Embedded(_) => place.text.clone(),
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(_) => kafka::id(&place.text),
         #[cfg(feature = "redis")]

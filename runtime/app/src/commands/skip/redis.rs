@@ -3,10 +3,10 @@
 use super::one::{After, Found};
 use super::{Look, Place};
 use crate::commands::brokers::redis::{client, worker_name};
-use crate::config::{ListConfig, RedisConfig, RedisKind, StreamConfig};
 use pelton_core::Delivery;
 use pelton_core::pipeline::Named;
 use pelton_redis::{EntryId, ReplayOptions, StreamReplay, instance};
+use pelton_redis::{ListConfig, RedisConfig, RedisKind, StreamConfig};
 use std::sync::Arc;
 
 /// `MS-SEQ`, or as ids are shown, `KEY/MS-SEQ`.

@@ -4,9 +4,9 @@
 use super::one::{After, Found};
 use super::{Look, Place};
 use crate::commands::brokers::sqs::{desk, options};
-use crate::config::SqsConfig;
 use pelton_core::pipeline::Named;
 use pelton_core::{Delivery, Receipt};
+use pelton_sqs::SqsConfig;
 use pelton_sqs::instance;
 use std::sync::Arc;
 

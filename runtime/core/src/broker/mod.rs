@@ -1,0 +1,83 @@
+//! What a broker is to the rest of Pelton. A broker is a crate that implements these contracts; only the registry of
+//! the app names it.
+
+mod settings;
+
+pub use settings::Settings;
+
+use crate::retry::RetryPolicy;
+use std::any::Any;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A configured source: what is read, and where.
+pub trait Broker: Any + Debug + Send + Sync {
+    /// What it reads, for people: `kafka orders, refunds`.
+    fn describe(&self) -> String;
+
+    /// Whether another is configured alike: then a reload leaves its pipeline alone.
+    fn is_same(&self, other: &dyn Broker) -> bool;
+
+    /// Where its settings and the policies of its pipeline contradict each other.
+    fn contradictions(&self, pipeline: &PipelineView) -> Vec<Contradiction>;
+
+    /// What stands against reading this beside `other`, which the pipeline `reader` reads already.
+    fn conflict(&self, other: &dyn Broker, reader: &str) -> Option<Contradiction>;
+}
+
+impl dyn Broker {
+    /// This as the configuration of one broker, if it is that broker's.
+    pub fn of<T: Broker>(&self) -> Option<&T> {
+        let any: &dyn Any = self;
+        any.downcast_ref()
+    }
+}
+
+/// Two settings that cannot both be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The key to change, below the table of the pipeline: `source.group_id`.
+    pub key: String,
+    /// What is wrong, and what to write instead.
+    pub what: String,
+}
+
+/// The policies of one pipeline, as its broker has to know them.
+#[derive(Debug, Clone)]
+pub struct PipelineView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Messages in flight at most.
+    pub max_in_flight: usize,
+    /// Their bytes at most.
+    pub max_in_flight_bytes: usize,
+    /// Handlers that run side by side.
+    pub concurrency: usize,
+    /// How long one may run.
+    pub timeout: Duration,
+    /// How failures are tried again.
+    pub retry: RetryPolicy,
+    /// What the ledger knows a message by.
+    pub dedup: Dedup,
+    /// How long it knows it.
+    pub expires_after: Duration,
+    /// How long what runs may take when the worker ends.
+    pub shutdown_timeout: Duration,
+    /// The largest body.
+    pub max_message_bytes: usize,
+    /// The worker's folder: where a broker may keep a small file of its own.
+    pub data_dir: PathBuf,
+}
+
+/// What the ledger knows a message by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dedup {
+    /// Its id, which may be its place at the broker.
+    Id,
+    /// A key of its producer's.
+    Key,
+    /// Nothing: it is not known.
+    Off,
+}

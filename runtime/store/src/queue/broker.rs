@@ -1,0 +1,65 @@
+//! The embedded queue, as it is configured.
+
+use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings};
+
+/// An embedded queue as a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddedConfig {
+    /// The queue that is read.
+    pub queue: String,
+}
+
+/// Takes the table of a source apart; a queue of the pipeline's own name when it says nothing.
+#[must_use]
+pub fn configure(settings: &dyn Settings, pipeline: &str) -> EmbeddedConfig {
+    let queue = settings.text("queue");
+    if let Some(name) = queue.as_ref().filter(|name| !is_name(name)) {
+        settings.problem("queue", format!("is `{name}`, must be {NAME}"));
+    }
+    EmbeddedConfig { queue: queue.unwrap_or_else(|| pipeline.to_owned()) }
+}
+
+/// Takes the table of dead letters apart, of a pipeline that reads `source`: the queue that they go to, none for the
+/// table of the data directory.
+#[must_use]
+pub fn configure_letters(settings: &dyn Settings, source: &dyn Broker) -> Option<String> {
+    let target = settings.text("queue")?;
+    if source.of().is_some_and(|read: &EmbeddedConfig| read.queue == target) {
+        let what = "is the queue that the pipeline reads: its dead letters would come back for ever; name another, or leave it out";
+        settings.problem("queue", what.to_owned());
+    } else if !is_name(&target) {
+        settings.problem("queue", format!("must be {NAME}"));
+    }
+    Some(target)
+}
+
+/// What a name is, for the reader of an error.
+const NAME: &str = "1 to 64 of a-z, A-Z, 0-9, `-` and `_`";
+
+fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+impl Broker for EmbeddedConfig {
+    fn describe(&self) -> String {
+        format!("queue {}", self.queue)
+    }
+
+    fn is_same(&self, other: &dyn Broker) -> bool {
+        other.of::<Self>() == Some(self)
+    }
+
+    fn contradictions(&self, _: &PipelineView) -> Vec<Contradiction> {
+        Vec::new()
+    }
+
+    /// Leases are in memory, one pipeline's own.
+    fn conflict(&self, other: &dyn Broker, reader: &str) -> Option<Contradiction> {
+        let what = format!(
+            "is `{}`, which the pipeline `{reader}` reads already; give each a queue of its own",
+            self.queue
+        );
+        self.is_same(other).then(|| Contradiction { key: "source.queue".to_owned(), what })
+    }
+}
