@@ -5,6 +5,8 @@
 //! a forged one behind it. All of that becomes visible here, and nowhere else.
 
 use std::fmt::{self, Write};
+use std::fs::FileType;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// What stays as it is although it is no letter.
@@ -111,6 +113,22 @@ impl fmt::Display for Shown<'_> {
             0 => Ok(()),
             more => write!(f, "... ({more} bytes more)"),
         }
+    }
+}
+
+/// What somebody would call it that is no regular file.
+#[must_use]
+pub fn file_kind(file: FileType) -> &'static str {
+    if file.is_symlink() {
+        "a link"
+    } else if file.is_dir() {
+        "a folder"
+    } else if file.is_fifo() {
+        "a pipe"
+    } else if file.is_socket() {
+        "a socket"
+    } else {
+        "a device"
     }
 }
 

@@ -4,10 +4,10 @@
 //! file is not opened, and what became one meanwhile is not read. Disks and network file systems may still be slow:
 //! who serves others reads on a thread of its own.
 
+use pelton_core::shown::file_kind;
 use rustix::fs::{Mode, OFlags};
-use std::fs::{File, FileType, Metadata};
+use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// What is done with a link in the place of the file.
@@ -115,23 +115,7 @@ pub fn text(path: &Path, max: usize) -> Result<String, FileError> {
 }
 
 fn regular(found: Metadata) -> Result<Metadata, FileError> {
-    if found.is_file() { Ok(found) } else { Err(FileError::NotAFile(kind(found.file_type()))) }
-}
-
-/// What somebody would call it that is no regular file.
-#[must_use]
-pub fn kind(file: FileType) -> &'static str {
-    if file.is_symlink() {
-        "a link"
-    } else if file.is_dir() {
-        "a folder"
-    } else if file.is_fifo() {
-        "a pipe"
-    } else if file.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
+    if found.is_file() { Ok(found) } else { Err(FileError::NotAFile(file_kind(found.file_type()))) }
 }
 
 fn unreadable(error: std::io::Error) -> FileError {

@@ -36,7 +36,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     if connect {
         for pipeline in &config.pipelines {
             let path = format!("pipelines.{}.source", pipeline.name);
-            if let Some(Err(found)) = brokers::look(pipeline) {
+            if let Some(Err(found)) = pipeline.source.broker().status() {
                 problems.extend(found.into_iter().map(|what| Problem { path: path.clone(), what }));
                 continue;
             }

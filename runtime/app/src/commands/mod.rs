@@ -21,6 +21,7 @@ pub mod run;
 pub mod send;
 pub mod sign;
 pub mod skip;
+mod standing;
 pub mod status;
 pub mod table;
 pub mod test;

@@ -1,5 +1,6 @@
 //! `pelton status`.
 
+use super::standing::Standing;
 use super::{brokers, live, load, open_beside, table};
 use crate::config::Config;
 use crate::exit::Outcome;
@@ -26,13 +27,11 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
             Some(Err(problems)) => {
                 problems.iter().for_each(|problem| paragraph(&format!("{name}: {problem}")))
             }
-            Some(Ok(parts)) => {
+            Some(Ok(standing)) => {
                 paragraph(&format!("{name}:"));
-                let (heading, rows) = brokers::table(parts, worker.is_some());
+                let (heading, rows) = standing.table(worker.is_some());
                 table::print(&heading, &rows);
-                for remark in parts.iter().filter_map(|part| part.json["remark"].as_str()) {
-                    say!("{remark}");
-                }
+                standing.remarks().for_each(|remark| say!("{remark}"));
             }
             None if !counted.is_empty() => paragraph(&format!("{name}:")),
             None => {}
@@ -78,7 +77,7 @@ pub struct Seen {
     name: String,
     counts: PipelineStatus,
     /// None where no broker is asked.
-    broker: Option<Result<Vec<brokers::Part>, Vec<String>>>,
+    broker: Option<Result<Standing, Vec<String>>>,
     /// Whether its worker can receive, and if not why; none when no worker says.
     ready: Option<Result<(), String>>,
     /// Why its worker has ended it, if it has.
@@ -110,13 +109,11 @@ impl HeldHere {
 pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<Seen>, StoreError> {
     let mut all = Vec::new();
     for ((name, mut counts), pipeline) in read(config, store)?.into_iter().zip(&config.pipelines) {
-        let mut broker = brokers::look(pipeline);
-        if let Some(Ok(parts)) = &mut broker {
-            let lag = parts.iter().fold(0u64, |all, part| all.saturating_add(part.lag));
-            counts.queued = lag.saturating_sub(counts.in_flight);
-            for part in parts {
-                part.json["here"] = brokers::own(live, &pipeline.name, &part.json).into();
-            }
+        let said = live.and_then(|live| live.get(&name));
+        let broker = pipeline.source.broker().status();
+        let broker = broker.map(|asked| asked.map(|status| Standing::new(status, said)));
+        if let Some(Ok(standing)) = &broker {
+            counts.queued = standing.lag().saturating_sub(counts.in_flight);
         }
         // A broker that answers one question and not the next is looked at again by the next command.
         if !matches!(broker, Some(Err(_)))
@@ -124,7 +121,6 @@ pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<
         {
             counts.dead_letters = held;
         }
-        let said = live.and_then(|live| live.get(&name));
         let ready = said.map(|said| match said["trouble"].as_str() {
             Some(trouble) => Err(trouble.to_owned()),
             None => Ok(()),
@@ -194,7 +190,10 @@ pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
             "held_back": held.as_ref().map(|held| held.back),
         });
         if let Some(looked) = broker {
-            json["broker"] = brokers::to_json(looked);
+            json["broker"] = match looked {
+                Ok(standing) => standing.to_json(),
+                Err(problems) => json!({ "problems": problems }),
+            };
         }
         if !counted.is_empty() {
             json["counted"] = counted.clone().into();

@@ -10,7 +10,8 @@ use super::fetch;
 use super::signature;
 use crate::commands::live::{Live, Served};
 use crate::config::Reload;
-use pelton_host::file::{self, FileError, Links, Regular};
+use pelton_core::shown::file_kind;
+use pelton_host::file::{FileError, Links, Regular};
 use pelton_host::{Cause, digest};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::Metadata;
@@ -270,7 +271,7 @@ fn what_instead(found: &std::io::Result<Metadata>) -> String {
         Ok(file) if file.is_symlink() => {
             "is a link, which is not followed while the worker runs; put the file itself there, or use `pelton deploy`".to_owned()
         }
-        Ok(file) => format!("is {}; put the component there", file::kind(file.file_type())),
+        Ok(file) => format!("is {}; put the component there", file_kind(file.file_type())),
         Err(error) => format!("cannot be looked at: {error}"),
     }
 }

@@ -1,7 +1,7 @@
 //! A Kafka source and the topics of its dead letters, as they are configured.
 
-use crate::{HeaderStyle, LetterTopic, Order, refused_option};
-use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings};
+use crate::{HeaderStyle, LetterTopic, Order, admin, refused_option};
+use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings, SourceStatus};
 use std::time::Duration;
 
 /// A Kafka source.
@@ -132,6 +132,10 @@ impl Broker for KafkaConfig {
             self.group_id
         );
         Some(Contradiction { key: "source.group_id".to_owned(), what })
+    }
+
+    fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
+        Some(admin::status(self))
     }
 }
 

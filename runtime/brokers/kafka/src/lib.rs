@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+mod admin;
 mod beginning;
 mod client;
 mod commit;
@@ -36,6 +37,7 @@ mod style;
 mod topic_id;
 mod topics;
 
+pub use admin::{ANSWER_TIMEOUT, unreadable_files};
 pub use config::{KafkaConfig, LetterTopics, configure, configure_letters};
 pub use headers::MOST_HEADERS;
 pub use inspect::{PartitionStatus, inspect};

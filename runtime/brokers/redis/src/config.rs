@@ -1,7 +1,7 @@
 //! A Redis source, a stream or a list, and the place of its dead letters, as they are configured.
 
-use crate::{End, EntryId, Keys, LetterPlace, Names, Server};
-use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings};
+use crate::{End, EntryId, Keys, LetterPlace, Names, Server, admin};
+use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings, SourceStatus};
 use std::time::Duration;
 
 /// A Redis source.
@@ -150,6 +150,10 @@ impl Broker for RedisConfig {
             "is the {word} that the pipeline `{reader}` reads already, and each would get a part of it; give each a {word} of its own{or_a_group}"
         );
         Some(Contradiction { key: format!("source.{word}"), what })
+    }
+
+    fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
+        Some(admin::status(self))
     }
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
+mod admin;
 mod client;
 mod config;
 mod desk;

@@ -1,7 +1,7 @@
 //! An SQS source and the queue of its dead letters, as they are configured.
 
-use crate::{Connection, queue_name};
-use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings};
+use crate::{Connection, admin, queue_name};
+use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings, SourceStatus};
 use std::time::Duration;
 
 /// An SQS source.
@@ -153,6 +153,10 @@ impl Broker for SqsConfig {
             "is the queue that the pipeline `{reader}` reads already, and each would get a part of it; give each a queue of its own"
         );
         Some(Contradiction { key: "source.queue_url".to_owned(), what })
+    }
+
+    fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
+        Some(admin::status(self))
     }
 }
 

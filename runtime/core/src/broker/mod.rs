@@ -2,8 +2,10 @@
 //! the app names it.
 
 mod settings;
+mod status;
 
 pub use settings::Settings;
+pub use status::{Below, Cell, Column, Fact, Facts, Row, SourceStatus};
 
 use crate::retry::RetryPolicy;
 use std::any::Any;
@@ -25,6 +27,10 @@ pub trait Broker: Any + Debug + Send + Sync {
 
     /// What stands against reading this beside `other`, which the pipeline `reader` reads already.
     fn conflict(&self, other: &dyn Broker, reader: &str) -> Option<Contradiction>;
+
+    /// Asks the broker how far it is; none where there is no broker to be asked. Blocks for some seconds at most.
+    /// `Err` says all that is wrong, and what to do.
+    fn status(&self) -> Option<Result<SourceStatus, Vec<String>>>;
 }
 
 impl dyn Broker {

@@ -1,6 +1,6 @@
 //! The embedded queue, as it is configured.
 
-use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings};
+use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings, SourceStatus};
 
 /// An embedded queue as a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,5 +61,10 @@ impl Broker for EmbeddedConfig {
             self.queue
         );
         self.is_same(other).then(|| Contradiction { key: "source.queue".to_owned(), what })
+    }
+
+    /// The store itself knows.
+    fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
+        None
     }
 }

@@ -1,6 +1,5 @@
 //! A Kafka source, wired to the ledger.
 
-use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
 use crate::commands::store_fail;
@@ -9,19 +8,12 @@ use crate::exit::{CONFIG, Fail};
 use crate::registry::{LettersConfig, SourceConfig};
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_engine::DedupKey;
-use pelton_host::file;
-use pelton_kafka::{KafkaConfig, LetterTopics};
 use pelton_kafka::{
-    KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, KnownTopic, LetterOptions, Outgoing,
-    PartitionStatus, inspect,
+    KafkaConfig, KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, KnownTopic, LetterOptions,
+    LetterTopics, Outgoing, unreadable_files,
 };
 use pelton_store::{NewMessage, NotedLetters, PipelineStore, Store, StoreError, TopicBefore};
-use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long the broker may take for an answer to somebody who waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Joins the group. The broker need not be there yet.
 pub fn open(
@@ -90,7 +82,7 @@ fn unopened(config: &Config, pipeline: &PipelineConfig, kafka: &KafkaConfig) -> 
 
 /// What stands against opening a source and its letters. No broker is asked. Blocks.
 pub fn probe(config: &Config, pipeline: &PipelineConfig, kafka: &KafkaConfig) -> Vec<String> {
-    let mut problems = files(&kafka.librdkafka);
+    let mut problems = unreadable_files(&kafka.librdkafka);
     // The library would say the same of them, or wait for a pipe.
     if problems.is_empty() {
         let source = KafkaSource::probe(&unopened(config, pipeline, kafka)).err();
@@ -104,27 +96,8 @@ pub fn probe(config: &Config, pipeline: &PipelineConfig, kafka: &KafkaConfig) ->
 
 /// Refuses before the client library would wait.
 fn has_files(pipeline: &PipelineConfig, kafka: &KafkaConfig) -> Result<(), Fail> {
-    let wrong = files(&kafka.librdkafka);
+    let wrong = unreadable_files(&kafka.librdkafka);
     if wrong.is_empty() { Ok(()) } else { Err(refused(pipeline, &wrong.join("; "))) }
-}
-
-/// The files that the client library is to read, where they are none. It would wait for a pipe for ever.
-fn files(librdkafka: &[(String, String)]) -> Vec<String> {
-    let named = librdkafka.iter().filter(|(name, value)| name.ends_with(".location") && value != "probe");
-    let wrong = |(name, value): &(String, String)| {
-        let what = match std::fs::metadata(value) {
-            // Of authorities there may be a folder.
-            Ok(found) if found.is_file() || (name == "ssl.ca.location" && found.is_dir()) => return None,
-            Ok(found) => format!("is {}, not a file", file::kind(found.file_type())),
-            Err(error) => format!("cannot be read: {error}"),
-        };
-        Some(format!("`{name}` in `librdkafka`: {value} {what}. Correct the path"))
-    };
-    // Several authorities may be one value.
-    named
-        .filter(|(name, value)| name != "ssl.ca.location" || !value.contains(','))
-        .filter_map(wrong)
-        .collect()
 }
 
 fn known(before: TopicBefore, id: &str, group: &str) -> KnownTopic {
@@ -132,44 +105,6 @@ fn known(before: TopicBefore, id: &str, group: &str) -> KnownTopic {
         met: before.id.is_some(),
         other: before.is_other_than(id),
         former_group: before.group.filter(|former| former != group),
-    }
-}
-
-/// Where the group stands.
-pub fn look(kafka: &KafkaConfig) -> Result<Vec<Part>, Vec<String>> {
-    let wrong = files(&kafka.librdkafka);
-    if !wrong.is_empty() {
-        return Err(wrong);
-    }
-    let found =
-        inspect(&kafka.bootstrap_servers, &kafka.group_id, &kafka.topics, &kafka.librdkafka, PATIENCE)?;
-    let part = |p: PartitionStatus| Part {
-        lag: p.lag(),
-        json: json!({
-            "topic": p.topic, "partition": p.partition, "committed": p.committed, "end": p.end, "lag": p.lag(),
-            "behind_transaction": p.behind_transaction(), "remark": remark(&p),
-        }),
-    };
-    Ok(found.into_iter().map(part).collect())
-}
-
-/// What its numbers alone would not tell.
-fn remark(p: &PartitionStatus) -> Option<String> {
-    let at = format!("{}/{}", p.topic, p.partition);
-    let committed = p.committed.unwrap_or_default();
-    match (p.behind_transaction(), p.beyond()) {
-        (0, 0) => None,
-        (behind @ 1.., _) => Some(format!(
-            "{at} waits for a transaction that is open from offset {} on: {behind} offsets are behind it, and nobody may read \
-             them before it ends. If its producer is gone, the broker ends it after the producer's `transaction.timeout.ms`; \
-             `kafka-transactions find-hanging` finds one that was forgotten",
-            p.stable
-        )),
-        (0, beyond) => Some(format!(
-            "{at} ends at {}, and the group is {beyond} beyond it, at {committed}: the topic was cut or made anew, or somebody \
-             has committed an offset that is not there. The worker goes on as `out_of_range` says",
-            p.end
-        )),
     }
 }
 

@@ -19,39 +19,6 @@ use crate::registry::{LettersConfig, SourceConfig};
 #[cfg(feature = "sqs")]
 use pelton_sqs::LetterQueue;
 use pelton_store::Store;
-use serde_json::{Value, json};
-
-/// What the worker says of a part of its pipeline, if that is its own.
-pub fn own(live: Option<&Value>, pipeline: &str, part: &Value) -> Option<Value> {
-    let name = format!("{}/{}", part["topic"].as_str()?, part["partition"]);
-    live?[pipeline]["parts"].get(&name).cloned()
-}
-
-/// One partition, or whatever the broker counts by.
-pub struct Part {
-    /// For `status --json`.
-    pub json: Value,
-    /// What is not settled there.
-    pub lag: u64,
-}
-
-/// Asks the broker of a pipeline; none for one that has no broker. Blocks for some seconds at most.
-/// `Err` says what is wrong, and what to do.
-#[cfg_attr(
-    not(any(feature = "kafka", feature = "redis", feature = "sqs")),
-    allow(clippy::unnecessary_wraps, reason = "brokers answer")
-)]
-pub fn look(pipeline: &PipelineConfig) -> Option<Result<Vec<Part>, Vec<String>>> {
-    match &pipeline.source {
-        SourceConfig::Embedded(_) => None,
-        #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => Some(kafka::look(kafka)),
-        #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => Some(redis::look(redis)),
-        #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(sqs) => Some(sqs::look(sqs)),
-    }
-}
 
 /// What stands against opening a pipeline's source and letters as they are configured, as far as that is known without
 /// asking anybody. Nothing begins. Blocks.
@@ -172,77 +139,4 @@ fn uncounted(pipeline: &PipelineConfig, counted: Result<u64, Fail>) -> Result<u6
         note!("warning: {path}: letters are not counted: {:#}", why.error);
     }
     counted
-}
-
-/// How each part stands, for people: what the columns are called, and one row each.
-pub fn table(looked: &[Part], worker_runs: bool) -> (Vec<&'static str>, Vec<Vec<String>>) {
-    if looked.iter().all(|part| part.json["queue"].is_string()) {
-        return (vec!["queue", "visible", "in flight", "delayed"], looked.iter().map(queue_row).collect());
-    }
-    #[cfg(feature = "redis")]
-    if looked.iter().all(|part| part.json["consumers"].is_array()) {
-        return redis::table(looked);
-    }
-    let heading = vec!["partition", "committed", "received", "end", "lag", "waits for"];
-    (heading, partition_rows(looked, worker_runs))
-}
-
-/// A queue whose service counts approximately.
-fn queue_row(part: &Part) -> Vec<String> {
-    let count = |name: &str| format!("about {}", part.json[name]);
-    let name = part.json["queue"].as_str().unwrap_or_default().to_owned();
-    vec![name, count("visible"), count("in_flight"), count("delayed")]
-}
-
-fn partition_rows(looked: &[Part], worker_runs: bool) -> Vec<Vec<String>> {
-    let text = |value: &Value| if value.is_null() { "-".to_owned() } else { value.to_string() };
-    let row = |part: &Part| {
-        let (json, here) = (&part.json, &part.json["here"]);
-        let name = format!("{}/{}", json["topic"].as_str().unwrap_or_default(), json["partition"]);
-        let received = text(&here["received"]);
-        let counts = [text(&json["committed"]), received, text(&json["end"]), text(&json["lag"])];
-        let waits = match waits(here, worker_runs) {
-            nothing if nothing.is_empty() && json["behind_transaction"].as_u64() > Some(0) => {
-                "an open transaction".to_owned()
-            }
-            waits => waits,
-        };
-        std::iter::once(name).chain(counts).chain([waits]).collect()
-    };
-    looked.iter().map(row).collect()
-}
-
-/// What the commit of a part waits for.
-fn waits(here: &Value, worker_runs: bool) -> String {
-    if here.is_null() {
-        return if worker_runs { "not assigned here" } else { "" }.to_owned();
-    }
-    let by = &here["blocked_by"];
-    if by.is_null() {
-        return String::new();
-    }
-    let seconds = by["held_ms"].as_f64().unwrap_or(0.0) / 1_000.0;
-    let doing = by["doing"].as_str().unwrap_or_default();
-    let held = if here["crowded"] == true {
-        "; paused, too much of it waits for others of its key".to_owned()
-    } else if here["held_back"] == true {
-        format!("; paused by max_uncommitted, {} behind", here["behind"])
-    } else {
-        String::new()
-    };
-    format!("offset {} {doing}, attempt {}, for {seconds:.1} s{held}", by["offset"], by["attempt"])
-}
-
-/// The part of `status --json` that a broker adds.
-pub fn to_json(looked: &Result<Vec<Part>, Vec<String>>) -> Value {
-    match looked {
-        Ok(parts) if parts.iter().any(|p| p.json["queue"].is_string()) => {
-            json!({ "queues": parts.iter().map(|p| p.json.clone()).collect::<Vec<_>>() })
-        }
-        Ok(parts) if parts.iter().any(|p| p.json["consumers"].is_array()) => {
-            json!({ "keys": parts.iter().map(|p| p.json.clone()).collect::<Vec<_>>() })
-        }
-        Ok(parts) => json!({ "partitions": parts.iter().map(|p| p.json.clone()).collect::<Vec<_>>() }),
-        Err(problems) => json!({ "problems": problems }),
-    }
 }

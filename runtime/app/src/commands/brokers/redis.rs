@@ -1,6 +1,5 @@
 //! A Redis source, wired to the ledger; and what commands ask its server.
 
-use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
 use crate::config::{Config, PipelineConfig};
@@ -9,12 +8,10 @@ use crate::registry::{LettersConfig, SourceConfig};
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_host::file::{self, FileError};
 use pelton_redis::{
-    Client, LetterPlace, ListFacts, ListOptions, Outgoing, RedisLetters, RedisList, RedisStream,
-    StreamFacts, StreamOptions,
+    Client, LetterPlace, ListConfig, ListOptions, Outgoing, RedisConfig, RedisKind, RedisLetters,
+    RedisList, RedisStream, StreamConfig, StreamOptions,
 };
-use pelton_redis::{ListConfig, RedisConfig, RedisKind, StreamConfig};
 use pelton_store::{NewMessage, NotedLetters, PipelineStore};
-use serde_json::json;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +20,6 @@ use std::sync::Arc;
 const NAME: &str = "worker-name";
 /// Bytes of a name, at most.
 const NAME_BYTES: usize = 4_096;
-/// A worker that was silent for so many times what makes its messages free is called dead.
-const DEAD_AFTER: u32 = 2;
 
 /// Begins to read. The server need not be there yet. Within the runtime.
 pub fn open(
@@ -189,86 +184,6 @@ pub fn letters(
 /// The server of a key, for a command that waits.
 pub fn client(redis: &RedisConfig, key: &str) -> Result<Client, String> {
     Client::open(redis.server(key)?)
-}
-
-/// How the stream or list stands.
-pub fn look(redis: &RedisConfig) -> Result<Vec<Part>, Vec<String>> {
-    let looked = client(redis, &redis.key).and_then(|client| match &redis.kind {
-        RedisKind::Stream(stream) => {
-            Ok(stream_part(redis, stream, &client.stream(&redis.key, &stream.group)?))
-        }
-        RedisKind::List(_) => Ok(list_part(redis, &client.list(&redis.key)?)),
-    });
-    looked.map(|part| vec![part]).map_err(|why| vec![why])
-}
-
-fn stream_part(redis: &RedisConfig, stream: &StreamConfig, facts: &StreamFacts) -> Part {
-    let group = facts.group.clone().unwrap_or_default();
-    let dead_ms = (stream.claim_min_idle * DEAD_AFTER).as_millis();
-    let consumers: Vec<_> = facts
-        .consumers
-        .iter()
-        .map(|c| {
-            json!({ "name": c.name, "pending": c.pending, "silent_ms": c.silent_ms, "dead": u128::from(c.silent_ms) > dead_ms })
-        })
-        .collect();
-    // Before there is a group, all that it will begin with is not handled.
-    let unread = if facts.group.is_none() && stream.start != "$" { facts.length } else { group.lag };
-    Part {
-        lag: group.pending.saturating_add(unread),
-        json: json!({
-            "stream": redis.key, "group": stream.group, "group_exists": facts.group.is_some(),
-            "length": facts.length, "pending": group.pending, "lag": unread,
-            "oldest_idle_ms": facts.oldest_idle_ms, "consumers": consumers,
-        }),
-    }
-}
-
-fn list_part(redis: &RedisConfig, facts: &ListFacts) -> Part {
-    let workers: Vec<_> = facts
-        .workers
-        .iter()
-        .map(|w| json!({ "name": w.name, "pending": w.held, "dead": !w.alive && w.held > 0 }))
-        .collect();
-    Part {
-        lag: facts.unsettled(),
-        json: json!({
-            "list": redis.key, "length": facts.length, "pending": facts.held(), "consumers": workers,
-        }),
-    }
-}
-
-/// How each stands, for people: what the columns are called, and one row for each worker.
-pub fn table(looked: &[Part]) -> (Vec<&'static str>, Vec<Vec<String>>) {
-    let heading = vec!["key", "length", "unread", "pending", "oldest idle", "worker", "has", "is"];
-    let mut rows = Vec::new();
-    for part in looked {
-        let json = &part.json;
-        let name = json["stream"].as_str().or(json["list"].as_str()).unwrap_or_default().to_owned();
-        let unread = if json["list"].is_string() { &json["length"] } else { &json["lag"] };
-        let oldest = json["oldest_idle_ms"]
-            .as_u64()
-            .map_or("-".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1e3));
-        let own =
-            [name, json["length"].to_string(), unread.to_string(), json["pending"].to_string(), oldest];
-        let workers = json["consumers"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let of = |worker: &serde_json::Value| {
-            let is = if worker["dead"] == true { "dead" } else { "" };
-            [
-                worker["name"].as_str().unwrap_or_default().to_owned(),
-                worker["pending"].to_string(),
-                is.to_owned(),
-            ]
-        };
-        if workers.is_empty() {
-            rows.push(own.to_vec());
-        }
-        for (number, worker) in workers.iter().enumerate() {
-            let head = if number == 0 { own.clone() } else { own.each_ref().map(|_| String::new()) };
-            rows.push(head.into_iter().chain(of(worker)).collect());
-        }
-    }
-    (heading, rows)
 }
 
 /// How many letters a stream or list has.

@@ -4,8 +4,7 @@ use super::Findings;
 use super::redis::client;
 use crate::config::PipelineConfig;
 use crate::registry::SourceConfig;
-use pelton_redis::{LetterPlace, OLDEST, ServerFacts};
-use pelton_redis::{RedisConfig, RedisKind};
+use pelton_redis::{LetterPlace, OLDEST, RedisConfig, RedisKind, ServerFacts};
 
 /// Looks at the server and at what is read there.
 pub fn check(pipeline: &PipelineConfig, redis: &RedisConfig) -> Findings {

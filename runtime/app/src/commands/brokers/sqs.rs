@@ -1,6 +1,5 @@
 //! An SQS source, wired to the ledger; and what commands ask its queue.
 
-use super::Part;
 use super::target::Target;
 use crate::cli::SendArgs;
 use crate::config::{Config, PipelineConfig};
@@ -8,13 +7,11 @@ use crate::exit::Fail;
 use crate::registry::{LettersConfig, SourceConfig};
 use pelton_core::ports::{DeadLetters, Source};
 #[cfg(feature = "sqs")]
-use pelton_sqs::LetterQueue;
 use pelton_sqs::{
-    Desk, Outgoing, QueueFacts, Redrive, SqsLetters, SqsOptions, SqsSource, is_fifo, is_message_id,
+    Desk, LetterQueue, Outgoing, QueueConfig, QueueFacts, Redrive, SqsConfig, SqsLetters, SqsOptions,
+    SqsSource, is_fifo, is_message_id,
 };
-use pelton_sqs::{QueueConfig, SqsConfig};
 use pelton_store::{NewMessage, NotedLetters, PipelineStore};
-use serde_json::json;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -51,21 +48,11 @@ pub fn letters(
 
 /// A queue, for a command that waits.
 pub fn desk(queue: &QueueConfig) -> Result<Desk, String> {
-    Desk::open(&queue.url, queue.connection())
+    queue.open()
 }
 
 pub fn facts(queue: &QueueConfig) -> Result<QueueFacts, String> {
-    desk(queue)?.facts().map_err(|why| format!("{}: {why}", queue.url))
-}
-
-/// How the queue stands.
-pub fn look(sqs: &SqsConfig) -> Result<Vec<Part>, Vec<String>> {
-    let facts = facts(&sqs.queue).map_err(|why| vec![why])?;
-    let json = json!({
-        "queue": sqs.queue.name(), "visible": facts.visible, "in_flight": facts.in_flight,
-        "delayed": facts.delayed, "approximate": true,
-    });
-    Ok(vec![Part { lag: facts.unsettled(), json }])
+    queue.facts()
 }
 
 /// The queue that the policy of the pipeline's queue puts messages into: one of the same account and

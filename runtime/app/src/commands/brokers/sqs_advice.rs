@@ -5,9 +5,7 @@ use super::sqs::{beside, facts, no_policy};
 use crate::config::PipelineConfig;
 use crate::registry::{LettersConfig, SourceConfig};
 #[cfg(feature = "sqs")]
-use pelton_sqs::LetterQueue;
-use pelton_sqs::QueueFacts;
-use pelton_sqs::{QueueConfig, SqsConfig};
+use pelton_sqs::{LetterQueue, QueueConfig, QueueFacts, SqsConfig};
 use std::time::Duration;
 
 /// What of the queue that is read contradicts the pipeline. Asks the service.

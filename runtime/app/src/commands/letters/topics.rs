@@ -4,14 +4,14 @@
 use super::{Found, Letterbox, back, noted};
 use crate::cli::{LetterId, Which};
 use crate::commands::brokers::Findings;
-use crate::commands::brokers::kafka::{self, PATIENCE};
+use crate::commands::brokers::kafka;
 use crate::config::PipelineConfig;
 use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
 use crate::telemetry::progress::Progress;
-use pelton_kafka::{KafkaConfig, LetterTopics};
 use pelton_kafka::{
-    KafkaProducer, KeptLetter, MOST_HEADERS, Outgoing, Part, Reader, Topics, kept_letter, partition_in,
+    ANSWER_TIMEOUT, KafkaConfig, KafkaProducer, KeptLetter, LetterTopics, MOST_HEADERS, Outgoing, Part,
+    Reader, Topics, kept_letter, partition_in,
 };
 use pelton_store::{DoneLetters, Store, StoredLetter};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -51,7 +51,7 @@ pub fn open<'c>(
 /// Looks at the topics that letters go to. Asks the broker; makes nothing.
 pub fn check(kafka: &KafkaConfig, letters: &LetterTopics) -> Findings {
     let mut found = Findings::default();
-    match Topics::open(&kafka.bootstrap_servers, &kafka.librdkafka, PATIENCE) {
+    match Topics::open(&kafka.bootstrap_servers, &kafka.librdkafka, ANSWER_TIMEOUT) {
         Ok(topics) => {
             for topic in &letters.topics {
                 match topics.check(topic, letters.create) {
@@ -68,7 +68,7 @@ pub fn check(kafka: &KafkaConfig, letters: &LetterTopics) -> Findings {
 /// How many letters are held in the topics now: offsets, less those done with.
 pub fn count(pipeline: &PipelineConfig, letters: &LetterTopics, store: &Store) -> Result<u64, Fail> {
     let SourceConfig::Kafka(kafka) = &pipeline.source else { return Ok(0) };
-    let reader = Reader::open(&kafka.bootstrap_servers, &kafka.librdkafka, PATIENCE);
+    let reader = Reader::open(&kafka.bootstrap_servers, &kafka.librdkafka, ANSWER_TIMEOUT);
     let reader = reader.map_err(|why| kafka::refused(pipeline, &why))?;
     let mut held = 0;
     for topic in letters.topics.iter().map(|t| t.name.as_str()).collect::<BTreeSet<_>>() {
@@ -118,7 +118,7 @@ fn unsigned(offset: i64) -> u64 {
 
 impl<'c> InTopics<'c> {
     fn reader(&self) -> Result<Reader, Fail> {
-        let reader = Reader::open(&self.kafka.bootstrap_servers, &self.kafka.librdkafka, PATIENCE);
+        let reader = Reader::open(&self.kafka.bootstrap_servers, &self.kafka.librdkafka, ANSWER_TIMEOUT);
         reader.map_err(|why| kafka::refused(self.pipeline, &why))
     }
 

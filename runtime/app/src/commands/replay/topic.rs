@@ -2,13 +2,12 @@
 
 use super::{Ending, Wanted};
 use crate::cli::{FromOffset, ReplayArgs};
-use crate::commands::brokers::kafka::{self, PATIENCE};
+use crate::commands::brokers::kafka;
 use crate::commands::store_fail;
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress::Progress;
-use pelton_kafka::KafkaConfig;
-use pelton_kafka::{KafkaReplay, Part, PartitionStatus, Reader, inspect};
+use pelton_kafka::{ANSWER_TIMEOUT, KafkaConfig, KafkaReplay, Part, PartitionStatus, Reader, inspect};
 use pelton_store::{PipelineStore, Store};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -119,10 +118,15 @@ fn length(part: &Part) -> u64 {
 /// Which offsets: from where it was said, and no further than the group has come. What lies behind that
 /// is the group's to handle.
 fn plan(pipeline: &PipelineConfig, kafka: &KafkaConfig, args: &ReplayArgs) -> Result<Parts, Fail> {
-    let standing =
-        inspect(&kafka.bootstrap_servers, &kafka.group_id, &kafka.topics, &kafka.librdkafka, PATIENCE);
+    let standing = inspect(
+        &kafka.bootstrap_servers,
+        &kafka.group_id,
+        &kafka.topics,
+        &kafka.librdkafka,
+        ANSWER_TIMEOUT,
+    );
     let standing = standing.map_err(|problems| Fail::refused(problems.join("; ")))?;
-    let reader = Reader::open(&kafka.bootstrap_servers, &kafka.librdkafka, PATIENCE);
+    let reader = Reader::open(&kafka.bootstrap_servers, &kafka.librdkafka, ANSWER_TIMEOUT);
     let reader = reader.map_err(|why| kafka::refused(pipeline, &why))?;
     for from in &args.from_offset {
         known(from, kafka, &standing)?;

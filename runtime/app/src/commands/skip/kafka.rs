@@ -3,11 +3,12 @@
 
 use super::one::{After, Found};
 use super::{Look, Place};
-use crate::commands::brokers::kafka::{PATIENCE, options};
+use crate::commands::brokers::kafka::options;
 use pelton_core::pipeline::Named;
 use pelton_core::{Delivery, Message, Receipt};
-use pelton_kafka::KafkaConfig;
-use pelton_kafka::{KafkaOptions, KafkaReplay, Part, PartitionStatus, go_behind, inspect};
+use pelton_kafka::{
+    ANSWER_TIMEOUT, KafkaConfig, KafkaOptions, KafkaReplay, Part, PartitionStatus, go_behind, inspect,
+};
 use std::sync::Arc;
 
 /// `TOPIC/PARTITION:OFFSET`, or as ids are shown, `TOPIC/PARTITION/OFFSET`.
@@ -45,8 +46,13 @@ pub fn named(place: &Place, kafka: &KafkaConfig) -> Result<Named, String> {
 
 pub fn look(place: &Place, kafka: &KafkaConfig) -> Result<Look, String> {
     let (topic, partition, offset) = parse(&place.text)?;
-    let standing =
-        inspect(&kafka.bootstrap_servers, &kafka.group_id, &kafka.topics, &kafka.librdkafka, PATIENCE);
+    let standing = inspect(
+        &kafka.bootstrap_servers,
+        &kafka.group_id,
+        &kafka.topics,
+        &kafka.librdkafka,
+        ANSWER_TIMEOUT,
+    );
     let standing = standing.map_err(|problems| problems.join("; "))?;
     let one = standing.iter().find(|s| s.topic == topic && s.partition == partition);
     let one = one.ok_or_else(|| format!("the topic {topic} has no partition {partition}"))?;

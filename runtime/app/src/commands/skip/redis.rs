@@ -5,8 +5,9 @@ use super::{Look, Place};
 use crate::commands::brokers::redis::{client, worker_name};
 use pelton_core::Delivery;
 use pelton_core::pipeline::Named;
-use pelton_redis::{EntryId, ReplayOptions, StreamReplay, instance};
-use pelton_redis::{ListConfig, RedisConfig, RedisKind, StreamConfig};
+use pelton_redis::{
+    EntryId, ListConfig, RedisConfig, RedisKind, ReplayOptions, StreamConfig, StreamReplay, instance,
+};
 use std::sync::Arc;
 
 /// `MS-SEQ`, or as ids are shown, `KEY/MS-SEQ`.

@@ -6,8 +6,7 @@ use super::{Look, Place};
 use crate::commands::brokers::sqs::{desk, options};
 use pelton_core::pipeline::Named;
 use pelton_core::{Delivery, Receipt};
-use pelton_sqs::SqsConfig;
-use pelton_sqs::instance;
+use pelton_sqs::{SqsConfig, instance};
 use std::sync::Arc;
 
 /// Others that are received at most before it is given up on: what they were received counts for them.

@@ -1,0 +1,48 @@
+//! What is asked of the service from outside.
+
+use crate::{Desk, QueueConfig, QueueFacts, SqsConfig};
+use pelton_core::broker::{Cell, Column, Fact, Facts, Row, SourceStatus};
+
+/// The table of queues. The service counts approximately.
+const COLUMNS: &[Column] = &[
+    Column { title: "queue", cell: Cell::Fact("queue") },
+    Column { title: "visible", cell: Cell::Of(|facts| about(facts, "visible")) },
+    Column { title: "in flight", cell: Cell::Of(|facts| about(facts, "in_flight")) },
+    Column { title: "delayed", cell: Cell::Of(|facts| about(facts, "delayed")) },
+];
+
+fn about(facts: &Facts, name: &str) -> String {
+    format!("about {}", facts.shown(name))
+}
+
+impl QueueConfig {
+    /// The queue, for a command that waits.
+    ///
+    /// # Errors
+    /// When its address is none, in words.
+    pub fn open(&self) -> Result<Desk, String> {
+        Desk::open(&self.url, self.connection())
+    }
+
+    /// What the service says of it. Blocks.
+    ///
+    /// # Errors
+    /// When the service says nothing, in words with the queue's address.
+    pub fn facts(&self) -> Result<QueueFacts, String> {
+        self.open()?.facts().map_err(|why| format!("{}: {why}", self.url))
+    }
+}
+
+/// How the queue stands.
+pub fn status(sqs: &SqsConfig) -> Result<SourceStatus, Vec<String>> {
+    let found = sqs.queue.facts().map_err(|why| vec![why])?;
+    let facts = Facts(vec![
+        ("queue", sqs.queue.name().into()),
+        ("visible", Fact::Count(found.visible)),
+        ("in_flight", Fact::Count(found.in_flight)),
+        ("delayed", Fact::Count(found.delayed)),
+        ("approximate", Fact::Flag(true)),
+    ]);
+    let row = Row { facts, lag: found.unsettled(), ..Row::default() };
+    Ok(SourceStatus { name: "queues", columns: COLUMNS, below: None, rows: vec![row] })
+}
