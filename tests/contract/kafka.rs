@@ -120,6 +120,7 @@ impl Open {
             topics: vec![(topic.to_owned(), number)],
             group_id: topic.to_owned(),
             auto_offset_reset: "earliest".to_owned(),
+            has_read: false,
             out_of_range: "stop".to_owned(),
             group_protocol: "classic".to_owned(),
             order: Order::Key,

@@ -97,6 +97,52 @@ fn a_topic_that_is_gone_for_a_while_is_read_when_it_is_there_again(broker: &Brok
     workers[0].log.wait("what is not logged is said", |l| l.says("`debug` in `librdkafka` has \"topic\""));
 }
 
+/// Each time it has another number of partitions, and the other topic of the pipeline goes on.
+#[test]
+fn a_topic_with_fewer_partitions_and_then_more_is_read_beside_another() {
+    let broker = Broker::start();
+    let soon = "\"topic.metadata.refresh.interval.ms\" = 500";
+    let ways = [
+        ("few", format!(", librdkafka = {{ {soon} }}")),
+        ("few-new", format!(", group_protocol = \"consumer\", librdkafka = {{ {soon} }}")),
+        (
+            "few-eager",
+            format!(", librdkafka = {{ {soon}, \"partition.assignment.strategy\" = \"range\" }}"),
+        ),
+    ];
+    let other = |topic: &str| format!("{topic}-other");
+    for (topic, _) in &ways {
+        broker.topic(topic, 3);
+        broker.topic(&other(topic), 2);
+    }
+    let both = |(topic, more): &(&str, String)| {
+        let both = format!("{topic}\", \"{}", other(topic));
+        Site::new(&[crate::reads(&broker, &both, topic, more)])
+    };
+    let sites = ways.each_ref().map(both);
+    let workers = sites.each_ref().map(Site::worker);
+    for (round, partitions) in (0..).zip([3, 1, 5, 2]) {
+        let first = round * 20 + 1;
+        for (topic, _) in &ways {
+            if round > 0 {
+                broker.make_anew(topic, partitions);
+            }
+            broker.produce(topic, &orders(first..=first + 9));
+            broker.produce(&other(topic), &orders(first + 10..=first + 19));
+        }
+        for worker in &workers {
+            let count = usize::try_from(first + 19).expect("few orders");
+            worker.log.wait_for("what both have now is taken", count, is_taken);
+        }
+    }
+    for (worker, (topic, _)) in workers.iter().zip(&ways) {
+        worker.stop();
+        assert_eq!(sorted(taken(&worker.log)), (1..=80).collect::<Vec<_>>(), "{topic}");
+        let misleads = |line: &pelton_tests::log::Line| line.says("has refused an offset of one of these");
+        assert!(!worker.log.lines().iter().any(misleads), "{topic}: {}", worker.log.tail());
+    }
+}
+
 #[test]
 fn what_is_in_work_of_the_old_topic_ends_and_hides_nothing_of_the_new_one() {
     let broker = Broker::start();
@@ -192,6 +238,25 @@ fn a_partition_that_is_added_begins_at_its_first_record() {
         (6..=15).collect::<Vec<_>>(),
         "what was there before the group is skipped, as told"
     );
+}
+
+/// The broker forgets the offsets of a group that had no members for a week.
+#[test]
+fn a_group_that_the_broker_has_forgotten_is_not_new() {
+    let broker = Broker::start();
+    for (topic, dedup) in [("orders", "key = \"message-id\""), ("orders-keyed", "key = \"json:/id\"")] {
+        broker.topic(topic, 1);
+        broker.produce(topic, &orders(1..=5));
+        let latest = pipeline(&broker, topic, ", auto_offset_reset = \"latest\"").with("dedup", dedup);
+        let site = Site::new(&[latest]);
+        broker.commit(topic, topic, 0, 0);
+        site.until_empty();
+        broker.forget_group(topic);
+        broker.produce(topic, &orders(6..=15));
+        let (worker, _) = site.until_empty();
+        assert_eq!(sorted(taken(&worker.log)), (6..=15).collect::<Vec<_>>(), "{}", worker.log.tail());
+        worker.log.wait("it says so", |l| l.says("`auto_offset_reset` is for new groups"));
+    }
 }
 
 fn in_partition(

@@ -26,13 +26,22 @@ use pelton_tests::site::{Pipeline, Site};
 
 /// A pipeline of orders that reads a topic of its own name in a group of its own name.
 fn pipeline(broker: &Broker, topic: &str, more: &str) -> Pipeline {
-    let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"{topic}\"], group_id = \"{topic}\" {more}}}",
-        broker.address
-    );
+    reads(broker, topic, topic, more)
+}
+
+/// The same of several topics, with quotes and commas between.
+fn reads(broker: &Broker, topics: &str, group: &str, more: &str) -> Pipeline {
     Pipeline::new("orders", plugin("orders"))
-        .with("", &source)
+        .with("", &source(broker, topics, group, more))
         .with("retry", "max_attempts = 10\ninitial_interval = \"20ms\"")
+}
+
+/// The line of a source.
+fn source(broker: &Broker, topics: &str, group: &str, more: &str) -> String {
+    format!(
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"{topics}\"], group_id = \"{group}\" {more}}}",
+        broker.address
+    )
 }
 
 fn site(broker: &Broker, topic: &str) -> Site {

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const ASK: Duration = Duration::from_secs(10);
+/// How long a broker may take for its start. It is a Java program, and begins with some thousands of classes: where much
+/// else runs it takes minutes.
+const START: Duration = Duration::from_secs(400);
 
 /// A broker of one node, with its data in a folder of its own. Killed when it is dropped.
 pub struct Broker {
@@ -85,13 +88,21 @@ impl Broker {
         let since = Instant::now();
         let consumer: BaseConsumer = self.client().create().expect("a client can be made");
         while consumer.fetch_metadata(None, Duration::from_millis(500)).is_err() {
-            assert!(since.elapsed() < PATIENCE, "the broker does not answer; see {:?}", self.dir.path());
+            let ended =
+                self.process.lock().expect("nobody panics with it").try_wait().expect("it is our child");
+            assert!(ended.is_none(), "the broker has ended ({ended:?}): {}", self.said());
+            assert!(since.elapsed() < START, "the broker does not answer: {}", self.said());
         }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("broker.log")).unwrap_or_default()
     }
 
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.address).set("log_level", "2");
+        config.set("receive.message.max.bytes", "2147483647");
         config
     }
 
@@ -204,6 +215,20 @@ impl Broker {
         let consumer: BaseConsumer =
             self.client().set("group.id", group).create().expect("a client can be made");
         consumer.commit(&at(topic, partition, offset), CommitMode::Sync).expect("it is committed");
+    }
+
+    /// Forgets a group that has no members now, as the broker does by itself after a while.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn forget_group(&self, group: &str) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("a client can be made");
+        let options = AdminOptions::new().operation_timeout(Some(ASK));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let gone = runtime.block_on(admin.delete_groups(&[group], &options)).expect("the broker answers");
+        gone.into_iter().for_each(|one| drop(one.expect("it is forgotten")));
     }
 
     /// Produces records, and waits until all are acknowledged.

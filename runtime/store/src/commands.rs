@@ -155,6 +155,14 @@ impl Store {
         })
     }
 
+    /// Whether a pipeline has dealt with messages, and a consumer group was the one that read a topic of it last.
+    pub fn has_read(&self, pipeline: &str, topic: &str, group: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS(SELECT 1 FROM topics JOIN pipelines p ON p.id = topics.pipeline
+                   WHERE p.name = ?1 AND topics.name = ?2 AND group_id = ?3
+                   AND handled + duplicates + rejected + exhausted + crash_loop + invalid > 0)";
+        Ok(self.db().query_row(sql, [pipeline, topic, group], |r| r.get(0))?)
+    }
+
     pub(crate) fn pipeline_id(&self, name: &str) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT id FROM pipelines WHERE name = ?1";
         Ok(self.db().query_row(sql, [name], |r| r.get(0)).optional()?)

@@ -114,7 +114,7 @@ impl Context {
         }
         let mut group = self.shared.state().group.clone();
         if group == Group::Unknown {
-            group = if committed.elements().iter().any(has_offset) {
+            group = if options.has_read || committed.elements().iter().any(has_offset) {
                 Group::HasRead
             } else {
                 self.until_told(consumer, || self.ask_of_group(consumer))?
@@ -125,8 +125,8 @@ impl Context {
         if !latest {
             tracing::info!(
                 pipeline = %options.pipeline, topic, partition = number, group = %options.group_id,
-                "the group has read before, and this partition is new to it: it begins at the earliest record, since \
-                 `auto_offset_reset` is for new groups"
+                "the group has read before, and has no committed offset here: the partition begins at its earliest record, \
+                 since `auto_offset_reset` is for new groups"
             );
         }
         Some(latest)

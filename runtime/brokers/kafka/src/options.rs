@@ -59,6 +59,9 @@ pub struct KafkaOptions {
     pub group_id: String,
     /// Where a group without a committed offset begins: `earliest`, `latest`, or `error`.
     pub auto_offset_reset: String,
+    /// The ledger knows that the group has read one of the topics: it is not new, though the broker may have
+    /// forgotten what it committed.
+    pub has_read: bool,
     /// Where a group goes on whose offset the broker does not have: `stop`, `earliest`, or `latest`.
     pub out_of_range: String,
     /// `classic` or `consumer` (KIP-848).
@@ -162,6 +165,10 @@ const PREFETCH_KIB: &str = "16384";
 
 /// How long nothing is fetched once that is full. Its own second would be an idle one for us.
 const FULL_MS: &str = "10";
+
+/// How long a topic or a partition may be there unseen, unless somebody says otherwise. The library's own five
+/// minutes are long for who waits for the first record.
+const NEW_TOPICS_MS: (&str, &str) = ("topic.metadata.refresh.interval.ms", "30000");
 
 /// Between two looks at whether the brokers are reached.
 const STATISTICS_MS: &str = "2000";
@@ -291,6 +298,7 @@ impl KafkaOptions {
             .set("auto.offset.reset", "error")
             .set("queued.max.messages.kbytes", PREFETCH_KIB)
             .set("fetch.queue.backoff.ms", FULL_MS)
+            .set(NEW_TOPICS_MS.0, NEW_TOPICS_MS.1)
             .set_log_level(RDKafkaLogLevel::Debug);
         if self.group_protocol == "classic" {
             config.set("partition.assignment.strategy", "cooperative-sticky");

@@ -9,7 +9,7 @@ use super::renew::forget;
 use super::state::{Shared, State};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use std::time::Duration;
 
 /// How long the broker may take for one answer.
@@ -49,11 +49,12 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: 
         let state = shared.state();
         state.partitions.iter().filter(|p| p.takes() && p.doubtful).filter_map(doubt).collect()
     };
-    let mut places = Vec::new();
+    let (mut places, mut explained) = (Vec::new(), shared.state().is_renewed());
     for doubt in doubtful {
         match place_of(consumer, shared, learner, &doubt) {
             Ok(place) => places.push((doubt, place)),
             Err(error) => {
+                explained |= is_gone(&error);
                 let words = format!(
                     "the broker refuses an offset and does not say why: {error}. {}",
                     advice(&error)
@@ -65,7 +66,7 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: 
         }
     }
     // The refusal was for another one of them, then.
-    let explained = places.iter().any(|(_, place)| !matches!(place, Place::Within));
+    explained |= places.iter().any(|(_, place)| !matches!(place, Place::Within));
     for (doubt, place) in places {
         let Some(to) = decide(shared, &doubt, place, explained) else { return fail(shared) };
         // Other records have these offsets now, or will have.
@@ -86,6 +87,13 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: 
             return fail(shared);
         }
     }
+}
+
+/// The topic or the partition is no more.
+fn is_gone(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition))
 }
 
 fn place_of(

@@ -16,20 +16,27 @@ pub fn read_from(
     places: &[(i32, Offset)],
     change: impl FnOnce(&mut State),
 ) -> KafkaResult<()> {
-    let mut list = TopicPartitionList::new();
-    for (number, offset) in places {
-        list.add_partition_offset(topic, *number, *offset)?;
-    }
     // The library would keep a pause.
-    consumer.resume(&list)?;
+    consumer.resume(&listed(topic, places)?)?;
     if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
-        consumer.incremental_unassign(&list)?;
+        consumer.incremental_unassign(&listed(topic, places)?)?;
         change(&mut shared.state());
-        return consumer.incremental_assign(&list);
+        return consumer.incremental_assign(&listed(topic, places)?);
     }
     change(&mut shared.state());
     let whole = whole(&shared.state().partitions)?;
     consumer.assign(&whole)
+}
+
+/// A list of its own for each call. The library notes in a list which partitions it has found, and would assign those
+/// again: of a topic that has fewer partitions now it has just given them up, and the next one that is taken back
+/// would end the process.
+fn listed(topic: &str, places: &[(i32, Offset)]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (number, offset) in places {
+        list.add_partition_offset(topic, *number, *offset)?;
+    }
+    Ok(list)
 }
 
 /// An eager assignment is made as a whole: what was read ahead of the other partitions is read again.

@@ -202,16 +202,20 @@ fn decide(shared: &Shared, topic: &str, id: Option<&TopicId>, before: &KnownTopi
     known.met |= before.met;
     known.former_group = known.former_group.take().or_else(|| before.former_group.clone());
     let (anew, met, former) = (known.anew || before.other, known.met, known.former_group.clone());
-    let (mut places, mut new, mut stay) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut places, mut new, mut stay, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for partition in state.partitions.iter_mut().filter(|p| *p.topic == *topic && is_new(p, id)) {
         match id.map_or(Place::Here, |id| Place::of(partition, id, anew)) {
             Place::Here => {
                 (partition.judged, partition.topic_id) = (true, id.cloned());
                 match &partition.found {
                     Some(found) if found.mark == Mark::Foreign || former.is_some() => {
-                        stay.push((partition.id, partition.number, found.clone()))
+                        stay.push((partition.id, partition.number, found.offset))
                     }
                     Some(_) => {}
+                    // The ledger knows this topic, with this group: what it has of it is true.
+                    None if id.is_some() && met && former.is_none() => {
+                        kept.push((partition.id, partition.number, partition.begin.unwrap_or_default()));
+                    }
                     None => new.push((partition.id, partition.number)),
                 }
             }
@@ -219,6 +223,9 @@ fn decide(shared: &Shared, topic: &str, id: Option<&TopicId>, before: &KnownTopi
         }
     }
     let from_others = places.iter().any(|(_, place)| *place == Place::Beginning);
+    if before.other || from_others {
+        state.renewed = Some(Instant::now());
+    }
     let news = (before.other || from_others) && !anew_said(&mut state, topic);
     drop(state);
     if news {
@@ -228,7 +235,13 @@ fn decide(shared: &Shared, topic: &str, id: Option<&TopicId>, before: &KnownTopi
         forget_new(shared, topic, id, number);
     }
     if met {
-        say_set_back(shared, topic, &stay, former.as_deref());
+        let why = former.map_or_else(
+            || "somebody else has set the group's offset here".to_owned(),
+            |group| format!("this pipeline has read with the group `{group}` since"),
+        );
+        say_set_back(shared, topic, &stay, &why);
+        kept.retain(|(id, _, offset)| completed(shared, *id, *offset) > Some(0));
+        say_set_back(shared, topic, &kept, "the group has no committed offset here any more");
     }
     places
 }
@@ -250,33 +263,36 @@ fn say_anew(shared: &Shared, topic: &str, id: Option<&TopicId>, from_its_beginni
     );
 }
 
-/// A partition without a committed offset is new to the group, whatever the ledger has of it: a topic that was made
-/// anew counts its offsets from 0, and of one without an id it is not known. Nothing of it may be hidden. (The same
-/// is seen when the broker has let the group's offsets expire; then what the ledger knew is handled again.)
+/// A partition without a committed offset is new to a group that has not read the topic of this id: a topic that was
+/// made anew counts its offsets from 0, and of one without an id it is not known. Nothing of it may be hidden.
 fn forget_new(shared: &Shared, topic: &str, id: u32, partition: i32) {
     if forget(shared, id).is_some_and(|ranges| ranges > 0) {
         tracing::warn!(
             pipeline = %shared.options.pipeline, topic, partition,
             "the group has no committed offset here, and the ledger has completed ones: the topic was made \
-             anew, or the broker has forgotten the group. The ledger forgets them too, so that nothing is hidden"
+             anew, or the group is another. The ledger forgets them too, so that nothing is hidden"
         );
     }
 }
 
+fn completed(shared: &Shared, id: u32, offset: i64) -> Option<u64> {
+    u64::try_from(offset).ok().and_then(|offset| (shared.options.completed)(id, offset))
+}
+
 /// Says that the group is before what is done, where that is no crash's doing: an operator may have wanted it
 /// to be handled again.
-fn say_set_back(shared: &Shared, topic: &str, partitions: &[(u32, i32, Found)], former: Option<&str>) {
+fn say_set_back(shared: &Shared, topic: &str, partitions: &[(u32, i32, i64)], why: &str) {
     let options = &shared.options;
-    let mut behind = partitions.iter().filter_map(|(id, number, found)| {
-        let done = u64::try_from(found.offset).ok().map(|offset| (options.completed)(*id, offset))?;
-        (done != Some(0)).then_some((*number, found.offset, done))
+    let mut behind = partitions.iter().filter_map(|(id, number, offset)| {
+        let done = completed(shared, *id, *offset);
+        (done != Some(0)).then_some((*number, *offset, done))
     });
     let Some((partition, offset, done)) = behind.next() else { return };
     let others = behind.count();
-    let how_many = done.map_or_else(|| "what".to_owned(), |done| format!("{done} records"));
-    let why = former.map_or_else(
-        || "somebody else has set the group's offset here".to_owned(),
-        |group| format!("this pipeline has read with the group `{group}` since"),
+    // Of what is known by keys it is not known where it was.
+    let which = done.map_or_else(
+        || ": records with keys that the ledger has completed".to_owned(),
+        |done| format!(", and the ledger has completed {done} records from there on: they"),
     );
     let pipeline = &*options.pipeline;
     tracing::warn!(
@@ -285,7 +301,7 @@ fn say_set_back(shared: &Shared, topic: &str, partitions: &[(u32, i32, Found)], 
         partition,
         offset,
         others,
-        "{why}, and the ledger has completed {how_many} from there on: they are duplicates, and pass without being handled. \
+        "{why}{which} are duplicates, and pass without being handled. \
          To handle them again: `pelton replay {pipeline} --from-offset {topic}/{partition}:{offset} --redo`, or for single \
          ones `pelton ledger forget {pipeline} KEY`"
     );

@@ -14,6 +14,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
+/// For so long refusals are of a topic that was made anew.
+const RENEWED: Duration = Duration::from_secs(60);
+
 pub struct Shared {
     pub options: KafkaOptions,
     state: Mutex<State>,
@@ -130,6 +133,8 @@ pub struct State {
     /// By name.
     pub topics: BTreeMap<String, Topic>,
     pub group: Group,
+    /// When a topic was last found to be another than before.
+    pub renewed: Option<Instant>,
     /// The place that was looked for last.
     last: usize,
     pub revocations: VecDeque<Revocation>,
@@ -160,6 +165,12 @@ impl State {
         let said = self.trouble.as_ref().filter(|_| !news).map_or_else(Instant::now, |t| t.said);
         self.trouble = Some(Trouble { words, said, of_connection });
         news
+    }
+
+    /// Whether a topic was found to be another just now: its offsets are refused then, and of a refusal it is not
+    /// told which topic's they are.
+    pub fn is_renewed(&self) -> bool {
+        self.renewed.is_some_and(|at| at.elapsed() < RENEWED)
     }
 
     /// The group's coordinator and its broker are reached.

@@ -22,6 +22,7 @@ pub fn drain(setup: &Setup, topic: &Topic, ours: &Ours, load: Load, order: Order
             topics: vec![(topic.name(), number)],
             group_id: topic.group(),
             auto_offset_reset: "earliest".to_owned(),
+            has_read: false,
             out_of_range: "stop".to_owned(),
             group_protocol: "classic".to_owned(),
             order,

@@ -41,7 +41,12 @@ pub fn options(
     let numbered = |topic: &String| Ok((topic.clone(), store.topic_number(&pipeline.name, topic)?));
     let (ledger, forgets, meets, knows) = (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
     let (group, dedup) = (kafka.group_id.clone(), pipeline.dedup.clone());
+    let mut has_read = false;
+    for topic in &kafka.topics {
+        has_read |= store.has_read(&pipeline.name, topic, &group)?;
+    }
     Ok(KafkaOptions {
+        has_read,
         topics: kafka.topics.iter().map(numbered).collect::<Result<_, StoreError>>()?,
         forget: Arc::new(move |partition| forgets.forget_positions(partition)),
         settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
@@ -65,6 +70,7 @@ fn unopened(config: &Config, pipeline: &PipelineConfig, kafka: &KafkaConfig) -> 
         topics: Vec::new(),
         group_id: kafka.group_id.clone(),
         auto_offset_reset: kafka.auto_offset_reset.to_owned(),
+        has_read: false,
         out_of_range: kafka.out_of_range.to_owned(),
         group_protocol: kafka.group_protocol.to_owned(),
         order: kafka.order,

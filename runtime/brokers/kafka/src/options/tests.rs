@@ -108,6 +108,33 @@ fn the_ids_of_topics_are_logged_whatever_else_is() {
 }
 
 #[test]
+fn new_topics_are_seen_soon_unless_somebody_says_otherwise() {
+    let name = NEW_TOPICS_MS.0;
+    let options = |raw: &[(&str, &str)]| KafkaOptions {
+        pipeline: "orders".into(),
+        bootstrap_servers: String::new(),
+        topics: Vec::new(),
+        group_id: "orders".to_owned(),
+        auto_offset_reset: "earliest".to_owned(),
+        has_read: false,
+        out_of_range: "stop".to_owned(),
+        group_protocol: "classic".to_owned(),
+        order: Order::Key,
+        librdkafka: self::raw(raw),
+        max_buffered: 1,
+        max_buffered_bytes: 1,
+        max_uncommitted: 1,
+        revoke_timeout: Duration::ZERO,
+        forget: Arc::new(|_| None),
+        settled: Arc::new(|_, _| {}),
+        topic_is: Arc::new(|_, _| None),
+        completed: Arc::new(|_, _| None),
+    };
+    assert_eq!(options(&[]).client().get(name), Some("30000"));
+    assert_eq!(options(&[(name, "700")]).client().get(name), Some("700"));
+}
+
+#[test]
 fn the_library_refuses_the_same_beside_the_new_protocol() {
     for (name, value) in [
         ("session.timeout.ms", "6000"),
