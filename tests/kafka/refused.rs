@@ -37,18 +37,21 @@ fn trouble(site: &Site) -> Option<String> {
 
 #[test]
 fn a_letter_as_large_as_its_record_was_before_it_was_compressed_is_written_and_goes_back() {
-    const LARGE: usize = 3_000_000;
     let broker = Broker::start();
-    broker.topic("orders", 1);
-    let records = [bad(vec![0; LARGE]), order(1, "k", 0)];
-    broker.produce_with("orders", &records, &[("compression.type", "zstd")]);
-    let site = crate::site(&broker, "orders");
-    let (worker, _) = site.until_empty();
-    assert_eq!(taken(&worker.log), [1]);
-    let letters = broker.records("orders-dlt");
-    assert_eq!((letters.len(), &letters[0].value), (1, &records[0].value));
-    site.done(&["dlq", "replay", "orders", "--all"]);
-    assert_eq!(broker.records("orders")[2].value, records[0].value);
+    let packed = [("compression.type", "zstd"), ("message.max.bytes", "100000000")];
+    for large in [3_000_000, 75_000_000] {
+        let topic = format!("orders-{large}");
+        broker.topic(&topic, 1);
+        let records = [bad(vec![0; large]), order(1, "k", 0)];
+        broker.produce_with(&topic, &records, &packed);
+        let site = crate::site(&broker, &topic);
+        let (worker, _) = site.until_empty();
+        assert_eq!(taken(&worker.log), [1]);
+        let letters = broker.records(&format!("{topic}-dlt"));
+        assert!(letters.len() == 1 && letters[0].value == records[0].value, "{large}");
+        site.done(&["dlq", "replay", "orders", "--all"]);
+        assert!(broker.records(&topic)[2].value == records[0].value, "{large}");
+    }
 }
 
 #[test]

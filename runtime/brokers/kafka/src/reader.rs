@@ -18,6 +18,11 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// The member of no group: the client library wants a name, and nothing is committed with it.
 const NO_GROUP: &str = "pelton-reader";
 
+/// What one answer may have, and a batch once it is unpacked. For a batch that does not say how large it is, the
+/// library wants up to three times its bytes; so letters are packed here, and by its own limit one of 40 MB could be
+/// written, and never be read.
+const MOST_BYTES: (&str, &str) = ("receive.message.max.bytes", "2147483647");
+
 /// The part of one partition to read: from `from` on, and before `to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -53,6 +58,9 @@ impl Reader {
             .set("auto.offset.reset", "earliest")
             .set("debug", KafkaOptions::debug(librdkafka))
             .set_log_level(RDKafkaLogLevel::Debug);
+        if config.get(MOST_BYTES.0).is_none() {
+            config.set(MOST_BYTES.0, MOST_BYTES.1);
+        }
         let consumer = config.create_with_context(Complaint::default());
         let why = |error: KafkaError| format!("the Kafka client refuses the options: {}", refused(&error));
         Ok(Self { consumer: consumer.map_err(why)?, patience })
