@@ -1,8 +1,9 @@
 //! Waits that nobody could live to see the end of: of handlers, of senders, of older versions.
 
 use pelton_store::{NewMessage, Options, Store};
+use pelton_tests::again::the_longest_wait_is_ours;
 use pelton_tests::components::{accepting, waiting};
-use pelton_tests::site::{Pipeline, Site, Status};
+use pelton_tests::site::{Pipeline, Site};
 use pelton_tests::wait::until;
 
 const DAY_MS: i64 = 86_400_000;
@@ -18,17 +19,10 @@ fn due(site: &Site) -> Vec<(i64, i64)> {
 
 #[test]
 fn a_handler_that_asks_for_ever_waits_for_the_longest_wait() {
-    for after_ms in [u64::MAX, i64::MAX.unsigned_abs(), i64::MAX.unsigned_abs() + 1, 301] {
-        let dir = tempfile::tempdir().expect("a folder can be made");
-        let retry =
-            "max_attempts = 2\ninitial_interval = \"1ms\"\nmax_interval = \"5ms\"\nmax_delay = \"300ms\"";
-        let pipeline = Pipeline::new("orders", waiting(dir.path(), after_ms)).with("retry", retry);
-        let site = Site::new(&[pipeline]);
-        site.send_lines("orders", &["--key", "k"], &["a", "b", "c"].map(str::to_owned));
-        let (worker, ended) = site.until_empty();
-        assert_eq!(Status::of(&ended.out, "orders").dead_letters, 3, "after {after_ms} ms");
-        let said = worker.log.lines().iter().filter(|line| line.says("`retry.max_delay`")).count();
-        assert_eq!(said, 1, "after {after_ms} ms: it is said once{}", worker.log.tail());
+    for after_ms in [u64::MAX, i64::MAX.unsigned_abs(), i64::MAX.unsigned_abs() + 1, 201] {
+        the_longest_wait_is_ours("", after_ms, 3, |site| {
+            site.send_lines("orders", &["--key", "k"], &["a", "b", "c"].map(str::to_owned));
+        });
     }
 }
 

@@ -22,10 +22,7 @@ fn what_a_record_carries_reaches_the_handler() {
     ];
     broker.produce("echo", &records);
     // A letter keeps what the message carried: chaos takes none of these bodies.
-    let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"echo\"], group_id = \"echo\" }}",
-        broker.address
-    );
+    let source = crate::source(&broker, "echo", "echo", "");
     let chaos = Pipeline::new("echo", plugin("chaos")).with("", &source).with("retry", "max_attempts = 1");
     let site = Site::new(&[chaos]);
     site.until_empty();

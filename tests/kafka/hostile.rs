@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const LONG: usize = 1 << 20;
 /// What the client library reads of one record, at most.
 const MOST_HEADERS: usize = 100_000;
-const ROOMY: [(&str, &str); 3] = [
+pub const ROOMY: [(&str, &str); 3] = [
     ("max.message.bytes", "8000000"),
     ("message.timestamp.before.max.ms", "9223372036854775807"),
     ("message.timestamp.after.max.ms", "9223372036854775807"),
@@ -94,12 +94,7 @@ fn own(record: &Raw) -> Raw {
 }
 
 fn site(broker: &Broker) -> Site {
-    let source = |topic: &str| {
-        format!(
-            "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"{topic}\"], group_id = \"{topic}\" }}",
-            broker.address
-        )
-    };
+    let source = |topic: &str| crate::source(broker, topic, topic, "");
     let one = |topic: &str| {
         Pipeline::new(topic, plugin("orders")).with("", &source(topic)).with("retry", "max_attempts = 1")
     };

@@ -1,6 +1,7 @@
 //! Letters that go back while a worker fails them again; keys of bytes; waits that are too long.
 
 use crate::{Shop, pipeline, source};
+use pelton_tests::again::event_id;
 use pelton_tests::components::{accepting, waiting};
 use pelton_tests::site::{Pipeline, Status};
 use pelton_tests::sqs::{LOGIN, Sent, Sqs};
@@ -45,9 +46,11 @@ fn a_binary_attribute_is_known_by_its_bytes() {
     let dir = tempfile::tempdir().expect("a folder can be made");
     let sqs = Sqs::start();
     let url = sqs.queue("orders", &[]);
-    let id = |n: u64| (n << 32 | 0xfeff_80c0).to_be_bytes().to_vec();
-    let message =
-        |n| Sent { body: "x".into(), attributes: vec![("event-id".into(), id(n))], ..Sent::default() };
+    let message = |n| Sent {
+        body: "x".into(),
+        attributes: vec![("event-id".into(), event_id(n))],
+        ..Sent::default()
+    };
     let all: Vec<Sent> = (0..100).chain(0..100).map(message).collect();
     sqs.send(&url, &all);
     let known = Pipeline::new("orders", accepting(dir.path()))
@@ -56,7 +59,7 @@ fn a_binary_attribute_is_known_by_its_bytes() {
     let shop = Shop::new(&[known]);
     let status = Status::of(&shop.until_empty().1.out, "orders");
     assert_eq!((status.handled, status.duplicates), (100, 100));
-    let hex: String = id(7).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = event_id(7).iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(shop.done(&["ledger", "show", "orders", &format!("hex:{hex}")]).contains("completed"));
 }
 

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 #![forbid(unsafe_code)]
 
+pub mod again;
 pub mod binary;
 pub mod books;
 pub mod components;
