@@ -3,27 +3,12 @@
 use crate::{bad, good, late, orders};
 use pelton_tests::books::{Books, Keyed};
 use pelton_tests::components::plugin;
+use pelton_tests::random::{Random, setting};
 use pelton_tests::site::{Pipeline, Site};
 use pelton_tests::wait::PATIENCE;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// A number from the environment.
-pub(crate) fn setting(name: &str, default: u64) -> u64 {
-    let text = std::env::var(name).ok();
-    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
-
-/// Random numbers from a seed (splitmix64).
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        pelton_core::retry::scatter(self.0, 1) % bound
-    }
-}
 
 /// Ends the producer, also when the test fails.
 pub(crate) struct StopAtTheEnd<'s>(pub &'s AtomicBool);

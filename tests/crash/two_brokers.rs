@@ -1,9 +1,10 @@
 //! The worker is killed at random moments while two pipelines read two brokers: a topic of Kafka and a stream of Redis.
 
-use crate::random::{Random, StopAtTheEnd, setting};
+use crate::random::StopAtTheEnd;
 use crate::{bad, good, late};
 use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};
+use pelton_tests::random::{Random, setting};
 use pelton_tests::redis::Redis;
 use pelton_tests::site::{Pipeline, Site};
 use serde_json::Value;

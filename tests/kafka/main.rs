@@ -9,6 +9,7 @@ mod hostile;
 mod hot_key;
 mod letters;
 mod network;
+mod odd;
 mod offsets;
 mod panics;
 mod pressure;

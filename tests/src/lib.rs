@@ -23,6 +23,7 @@ pub mod memory;
 pub mod panics;
 pub mod pressure;
 pub mod proxy;
+pub mod random;
 pub mod redis;
 pub mod registry;
 pub mod site;
