@@ -149,8 +149,7 @@ fn a_letter_topic_that_goes_is_made_again_and_one_that_changes_is_looked_at_agai
     broker.produce("orders", &[to(2, "three")]);
     assert_eq!(letter("three").partition, Some(0));
 
-    broker.grow("orders-dlt", 3);
-    until("the broker has them", || (broker.partitions("orders-dlt") == 3).then_some(()));
+    broker.partitions_to("orders-dlt", 3);
     broker.produce("orders", &[to(2, "four")]);
     assert_eq!(letter("four").partition, Some(2));
     worker.stop();

@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -26,6 +26,8 @@ const ASK: Duration = Duration::from_secs(10);
 /// How long a broker may take for its start. It is a Java program, and begins with some thousands of classes: where much
 /// else runs it takes minutes.
 const START: Duration = Duration::from_secs(400);
+
+type Admin = AdminClient<DefaultClientContext>;
 
 /// A broker of one node, with its data in a folder of its own. Killed when it is dropped.
 pub struct Broker {
@@ -95,6 +97,15 @@ impl Broker {
         }
     }
 
+    /// Asks the broker for something that only who administers it may.
+    fn administer<T>(&self, ask: impl AsyncFnOnce(&Admin, &AdminOptions) -> KafkaResult<T>) -> T {
+        let admin: Admin = self.client().create().expect("a client can be made");
+        let options = AdminOptions::new().operation_timeout(Some(ASK));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(ask(&admin, &options)).expect("the broker answers")
+    }
+
     fn said(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("broker.log")).unwrap_or_default()
     }
@@ -119,33 +130,12 @@ impl Broker {
     /// # Panics
     /// When that fails.
     pub fn topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let admin: AdminClient<DefaultClientContext> =
-            self.client().create().expect("a client can be made");
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (name, value) in settings {
             topic = topic.set(name, value);
         }
-        let options = AdminOptions::new().operation_timeout(Some(ASK));
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let made = runtime.block_on(admin.create_topics([&topic], &options)).expect("the broker answers");
+        let made = self.administer(async |admin, options| admin.create_topics([&topic], options).await);
         made.into_iter().for_each(|one| drop(one.expect("the topic is made")));
-    }
-
-    /// Gives a topic more partitions.
-    ///
-    /// # Panics
-    /// When that fails.
-    pub fn grow(&self, name: &str, partitions: usize) {
-        let admin: AdminClient<DefaultClientContext> =
-            self.client().create().expect("a client can be made");
-        let options = AdminOptions::new().operation_timeout(Some(ASK));
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let more = NewPartitions::new(name, partitions);
-        let made =
-            runtime.block_on(admin.create_partitions([&more], &options)).expect("the broker answers");
-        made.into_iter().for_each(|one| drop(one.expect("they are made")));
     }
 
     /// Deletes a topic and makes another of its name.
@@ -162,12 +152,7 @@ impl Broker {
     /// # Panics
     /// When that fails.
     pub fn delete(&self, name: &str) {
-        let admin: AdminClient<DefaultClientContext> =
-            self.client().create().expect("a client can be made");
-        let options = AdminOptions::new().operation_timeout(Some(ASK));
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let gone = runtime.block_on(admin.delete_topics(&[name], &options)).expect("the broker answers");
+        let gone = self.administer(async |admin, options| admin.delete_topics(&[name], options).await);
         gone.into_iter().for_each(|one| drop(one.expect("the topic is deleted")));
         let consumer: BaseConsumer = self.client().create().expect("a client can be made");
         crate::wait::until("the topic is gone", || {
@@ -181,13 +166,8 @@ impl Broker {
     /// # Panics
     /// When that fails.
     pub fn partitions_to(&self, name: &str, count: usize) {
-        let admin: AdminClient<DefaultClientContext> =
-            self.client().create().expect("a client can be made");
-        let options = AdminOptions::new().operation_timeout(Some(ASK));
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let more = [NewPartitions::new(name, count)];
-        let made = runtime.block_on(admin.create_partitions(&more, &options)).expect("the broker answers");
+        let made = self.administer(async |admin, options| admin.create_partitions(&more, options).await);
         made.into_iter().for_each(|one| drop(one.expect("they are added")));
         crate::wait::until("they are there", || (self.partitions(name) == count).then_some(()));
     }
@@ -197,13 +177,8 @@ impl Broker {
     /// # Panics
     /// When that fails.
     pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
-        let admin: AdminClient<DefaultClientContext> =
-            self.client().create().expect("a client can be made");
-        let options = AdminOptions::new().operation_timeout(Some(ASK));
         let list = at(topic, partition, offset);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let gone = runtime.block_on(admin.delete_records(&list, &options)).expect("the broker answers");
+        let gone = self.administer(async |admin, options| admin.delete_records(&list, options).await);
         gone.elements().iter().for_each(|one| one.error().expect("they are deleted"));
     }
 
@@ -222,12 +197,7 @@ impl Broker {
     /// # Panics
     /// When that fails.
     pub fn forget_group(&self, group: &str) {
-        let admin: AdminClient<DefaultClientContext> =
-            self.client().create().expect("a client can be made");
-        let options = AdminOptions::new().operation_timeout(Some(ASK));
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let gone = runtime.block_on(admin.delete_groups(&[group], &options)).expect("the broker answers");
+        let gone = self.administer(async |admin, options| admin.delete_groups(&[group], options).await);
         gone.into_iter().for_each(|one| drop(one.expect("it is forgotten")));
     }
 
