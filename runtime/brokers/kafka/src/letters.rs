@@ -1,5 +1,6 @@
 //! Dead letters in topics: sent and acknowledged by all replicas before the ledger is told.
 
+use super::jobs::{Job, answer, together};
 use super::producer::{KafkaProducer, Outgoing};
 use super::refused::{Refusal, Refused};
 use super::style::{HeaderStyle, partition_in};
@@ -56,11 +57,6 @@ pub struct KafkaLetters {
 
 /// Why letters are not written now, in words; and when that was seen.
 type Trouble = Mutex<Option<(Instant, String)>>;
-
-struct Job {
-    letters: Vec<Letter>,
-    answer: oneshot::Sender<Vec<Fate>>,
-}
 
 impl KafkaLetters {
     /// Starts the thread that sends, and looks for the topics first. `noted` is told of letters that
@@ -150,8 +146,8 @@ impl Postman {
             let wait = if missing { look.saturating_duration_since(Instant::now()) } else { AGAIN };
             match jobs.recv_timeout(wait) {
                 Ok(job) => {
-                    // The asker may be gone, at the end of a worker.
-                    drop(job.answer.send(self.post(&job.letters)));
+                    let (letters, askers) = together(job, jobs);
+                    answer(askers, self.post(&letters));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -18,6 +18,7 @@ mod ends;
 pub mod fuzzing;
 mod headers;
 mod inspect;
+mod jobs;
 mod kept;
 mod letters;
 mod one;
