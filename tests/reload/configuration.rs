@@ -1,9 +1,11 @@
 //! The configuration read again: pipelines come, go and change, and the others do not notice.
 
 use crate::{component, refused, site, taken_by, version};
-use pelton_tests::components::orders_version;
+use pelton_tests::components::{orders_version, plugin};
 use pelton_tests::log::Line;
-use pelton_tests::site::Site;
+use pelton_tests::redis::make_certificate;
+use pelton_tests::site::{Pipeline, Site};
+use pelton_tests::wait::until;
 use rustix::process::Signal;
 
 fn edit(site: &Site, change: impl FnOnce(String) -> String) {
@@ -134,4 +136,36 @@ fn what_cannot_be_opened_ends_nothing() {
     assert!(site.done(&["reload"]).contains("orders has begun anew"));
     assert_eq!(taken_by(&site, &worker.log, 3), 0);
     worker.stop();
+}
+
+/// It was seen to open, and is not there any more when the old one has ended.
+#[test]
+fn what_cannot_be_opened_in_the_end_goes_on_as_it_was() {
+    let site = Site::with("shutdown_timeout = \"4s\"", &[Pipeline::new("orders", plugin("chaos"))]);
+    make_certificate(site.path());
+    site.done(&["send", "orders", "--body", r#"{"do": "sleep"}"#]);
+    let worker = site.worker().ready();
+    until("it runs", || (site.status("orders").in_flight == 1).then_some(()));
+    let authority = site.path().join("cert.pem");
+    let source = format!(
+        "source = {{ type = \"kafka\", bootstrap_servers = \"127.0.0.1:1\", topics = [\"orders\"], group_id = \"orders\", librdkafka = {{ \"security.protocol\" = \"ssl\", \"ssl.ca.location\" = {authority:?} }} }}"
+    );
+    let base = std::fs::read_to_string(site.path().join("pelton.toml")).expect("it is there");
+    edit(&site, |_| base.replace("[pipelines.orders]\n", &format!("[pipelines.orders]\n{source}\n")));
+    let mut command = site.command(&["reload"]);
+    let reloading = command.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    worker.log.wait("all is loaded, and the old one ends", |line| line.says("drains for a reload"));
+    std::fs::remove_file(&authority).expect("it is there");
+    let reloaded = reloading.wait_with_output().expect("it ends");
+    let said = crate::said(&reloaded);
+    assert_eq!(reloaded.status.code(), Some(1), "{said}");
+    assert!(said.contains("cert.pem") && said.contains("it goes on as it was before"), "{said}");
+    // It reads its old queue, where what was handed back still is.
+    edit(&site, |_| base.clone());
+    site.done(&["send", "orders", "--body", r#"{"do": "ok"}"#]);
+    until("the other is handled", || {
+        let status = site.status("orders");
+        (status.in_flight == 1 && status.handled == 1).then_some(())
+    });
+    assert_eq!(worker.kill().signal, Some(9));
 }

@@ -201,6 +201,7 @@ async fn end(served: &Served, live: &Live) {
     let (done, ended) = oneshot::channel();
     let name = live.pipeline.name.as_str().into();
     live.generations.send_back("the pipeline ends");
+    tracing::info!(pipeline = %live.pipeline.name, "drains for a reload: what runs is finished, or handed back after `shutdown_timeout`");
     if served.deploys.changes.send(Change::Remove(name, done)).is_ok() {
         // An error: the worker ends, and all its pipelines with it.
         drop(ended.await);
