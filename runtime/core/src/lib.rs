@@ -13,6 +13,7 @@ pub mod lanes;
 pub mod leases;
 pub mod letter;
 pub mod message;
+pub mod number;
 pub mod outcome;
 pub mod pipeline;
 pub mod points;

@@ -93,8 +93,8 @@ impl Store {
     /// Removes letters for good; how many there were.
     pub fn purge(&self, pipeline: &str, queue: Option<&str>, ids: &[u64]) -> Result<usize, StoreError> {
         let Some(kept) = self.kept(pipeline, queue)? else { return Ok(0) };
-        let db = self.db();
-        self.write(&db, |db| Ok(letters::purge(db, kept, ids)?))
+        let (db, now) = (self.db(), self.inner.options.clock.now_ms());
+        self.write(&db, |db| Ok(letters::purge(db, kept, ids, now)?))
     }
 
     /// What the ledger knows of a key.

@@ -5,6 +5,7 @@ use super::identity::encode;
 use super::key::ledger_key;
 use super::ranges::{Kind, is_within};
 use crate::numbers::signed;
+use pelton_core::number::of_an_id;
 use pelton_core::{Identity, Position};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -46,7 +47,7 @@ pub fn identities(
 
 fn in_queue(db: &Connection, queue: &str, text: &str) -> rusqlite::Result<Option<Position>> {
     let number = text.strip_prefix(queue).and_then(|rest| rest.strip_prefix('/'));
-    let Some(offset) = number.and_then(|n| n.parse().ok()) else { return Ok(None) };
+    let Some(offset) = number.and_then(of_an_id) else { return Ok(None) };
     let found = db.query_row("SELECT id FROM queues WHERE name = ?1", [queue], |r| r.get(0)).optional()?;
     Ok(found.map(|partition| Position { partition, offset }))
 }
@@ -54,7 +55,7 @@ fn in_queue(db: &Connection, queue: &str, text: &str) -> rusqlite::Result<Option
 fn in_topic(db: &Connection, pipeline: i64, text: &str) -> rusqlite::Result<Option<Position>> {
     let mut parts = text.rsplitn(3, '/');
     let (offset, partition, topic) = (parts.next(), parts.next(), parts.next());
-    let numbers = offset.and_then(|o| o.parse().ok()).zip(partition.and_then(|p| p.parse::<u32>().ok()));
+    let numbers = offset.and_then(of_an_id).zip(partition.and_then(of_an_id::<u32>));
     let (Some((offset, partition)), Some(topic)) = (numbers, topic) else { return Ok(None) };
     let sql = "SELECT number FROM topics WHERE pipeline = ?1 AND name = ?2";
     let number: Option<u32> = db.query_row(sql, params![pipeline, topic], |r| r.get(0)).optional()?;

@@ -62,7 +62,7 @@ pub fn last(db: &Connection, kept: Kept) -> rusqlite::Result<Option<u64>> {
 }
 
 /// Removes letters; how many there were.
-pub fn purge(db: &Connection, kept: Kept, ids: &[u64]) -> rusqlite::Result<usize> {
+pub fn purge(db: &Connection, kept: Kept, ids: &[u64], now: u64) -> rusqlite::Result<usize> {
     let mut gone = 0;
     for id in ids {
         gone += match kept {
@@ -74,7 +74,11 @@ pub fn purge(db: &Connection, kept: Kept, ids: &[u64]) -> rusqlite::Result<usize
                 gone
             }
             Kept::Queue(queue) => match rows::named(queue, *id) {
-                Some(row) => rows::delete(db, row, row)?,
+                Some(row) => {
+                    // A pipeline may read the queue.
+                    rows::free_behind(db, row, now)?;
+                    rows::delete(db, row, row)?
+                }
                 None => 0,
             },
         };
@@ -85,7 +89,7 @@ pub fn purge(db: &Connection, kept: Kept, ids: &[u64]) -> rusqlite::Result<usize
 /// Puts a letter back where it came from, with its own id, and removes it, inside one transaction
 /// of the caller's. False when it is not there any more.
 pub fn replay(db: &Connection, kept: Kept, letter: &StoredLetter, now: u64) -> rusqlite::Result<bool> {
-    if purge(db, kept, &[letter.id])? == 0 {
+    if purge(db, kept, &[letter.id], now)? == 0 {
         return Ok(false);
     }
     put_back(db, letter, now)?;

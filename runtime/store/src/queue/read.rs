@@ -8,6 +8,7 @@ use crate::error::class_of;
 use crate::numbers::{signed, unsigned};
 use pelton_core::Receipt;
 use pelton_core::message::{Delivery, Lane, Position};
+use pelton_core::number::of_an_id;
 use pelton_core::ports::Class;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
@@ -17,10 +18,6 @@ use std::sync::Arc;
 /// Rows that one read looks at, whether they can be delivered or not: behind a lane that is closed
 /// there may be millions of its own.
 const LOOKS: usize = 20_000;
-
-/// Between two checks that what lanes wait for is there, in milliseconds; and the lanes of one check.
-const CHECK_MS: u64 = 1_000;
-const CHECKED: usize = 64;
 
 /// What is wanted.
 pub struct Ask {
@@ -34,7 +31,7 @@ pub struct Ask {
 #[derive(Default)]
 pub struct Batch {
     pub deliveries: Vec<Delivery>,
-    /// When the next wait is over, or it is time for a check, if nothing could be delivered.
+    /// When the next wait is over, if nothing could be delivered.
     pub next_due: Option<u64>,
     /// Nothing could be delivered, but not everything has been looked at.
     pub more: bool,
@@ -69,8 +66,6 @@ pub fn batch(db: &Connection, queue: &Queue, pipeline: &Arc<str>, ask: &Ask) -> 
     if deliveries.is_empty() && next_due.is_none() && !more {
         sched.none_waits();
     }
-    let check_at = sched.has_lanes().then_some(sched.check_at);
-    let next_due = next_due.into_iter().chain(check_at).min();
     Ok(Batch { deliveries, next_due, more, trouble })
 }
 
@@ -93,7 +88,6 @@ impl Reader<'_> {
             self.recall(Some(&key))?;
             self.sched.known();
         }
-        self.check()?;
         self.offered()?;
         // Lanes that may go on take memory until they do, and each row that is due may open another.
         if self.sched.is_crowded() {
@@ -102,23 +96,6 @@ impl Reader<'_> {
         self.due()?;
         self.lanes()?;
         self.fresh()
-    }
-
-    /// Other processes tell nobody which rows they have removed: letters that are messages of this queue are purged and
-    /// replayed. What waits behind such a row goes on.
-    fn check(&mut self) -> rusqlite::Result<()> {
-        let now = self.ask.now;
-        // Further off than that is a clock that went back.
-        if self.sched.check_at > now && self.sched.check_at <= now.saturating_add(CHECK_MS) {
-            return Ok(());
-        }
-        self.sched.check_at = now.saturating_add(CHECK_MS);
-        for (id, key) in self.sched.waited_for(CHECKED) {
-            if !rows::exists(self.db, id)? {
-                self.sched.removed(id, &key);
-            }
-        }
-        Ok(())
     }
 
     fn room(&self) -> usize {
@@ -177,6 +154,9 @@ impl Reader<'_> {
             let Some(row) = rows.next()? else { break };
             let (id, visible_at) = (unsigned(row.get(0)?), unsigned(row.get(7)?));
             let key = row.get_ref(2)?.as_blob_or_null()?;
+            if visible_at == rows::FREED {
+                self.see_what_is_gone(key)?;
+            }
             // In a lane, what the fresh scan has not met yet is left to it: rows before this one come first.
             if !self.sched.is_leased(id) && (key.is_none() || id < self.sched.cursor) {
                 if !self.fits(row)? {
@@ -192,6 +172,18 @@ impl Reader<'_> {
             }
             self.sched.due = (visible_at, id);
             self.looks += 1;
+        }
+        Ok(())
+    }
+
+    /// Another process has removed what a lane may wait for: a letter that is a message of this queue was purged, or
+    /// replayed.
+    fn see_what_is_gone(&mut self, key: Option<&[u8]>) -> rusqlite::Result<()> {
+        let Some(key) = key else { return Ok(()) };
+        for id in self.sched.waits_for(key) {
+            if !rows::exists(self.db, id)? {
+                self.sched.removed(id, key);
+            }
         }
         Ok(())
     }
@@ -322,7 +314,7 @@ pub fn find(
     message_id: &str,
 ) -> rusqlite::Result<Option<Delivery>> {
     let generated =
-        message_id.strip_prefix(&*queue.name).and_then(|rest| rest.strip_prefix('/')?.parse().ok());
+        message_id.strip_prefix(&*queue.name).and_then(|rest| of_an_id(rest.strip_prefix('/')?));
     let (first, past) = rows::bounds(queue.id);
     let number = generated.map_or(-1, |seq| rows::id(queue.id, seq).cast_signed());
     let sql = format!(

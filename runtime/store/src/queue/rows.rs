@@ -1,5 +1,6 @@
 //! Rows of `messages`: how they are written, read and removed.
 
+use super::sched::PER_LANE;
 use crate::numbers::{signed, unsigned};
 use pelton_core::{Header, Message};
 use rusqlite::{Connection, Row, params};
@@ -93,6 +94,23 @@ pub fn put(db: &Connection, id: u64, row: &NewRow<'_>) -> rusqlite::Result<()> {
         signed(row.delayed_at),
         row.replayed
     ])?;
+    Ok(())
+}
+
+/// When what another process has freed is due: it is met at once, and nothing else is due then.
+pub const FREED: u64 = 1;
+
+/// Has the owner of a queue meet what waits behind a row that somebody else is about to remove: that row would have
+/// been due at its time, and nothing else tells of its lane. Some of the rows behind it may be out, and done with before
+/// that is heard of; of one more than may be out at once one is not.
+pub fn free_behind(db: &Connection, id: u64, now: u64) -> rusqlite::Result<()> {
+    let (_, past) = bounds(queue_of(id));
+    let sql = "UPDATE messages SET visible_at = ?3 WHERE id IN (
+                 SELECT id FROM messages
+                 WHERE key = (SELECT key FROM messages WHERE id = ?1 AND blocks = 1 AND visible_at > 0)
+                 AND id > ?1 AND id < ?2 AND visible_at <= ?4 ORDER BY id LIMIT ?5)";
+    let bounds = params![signed(id), past, signed(FREED), signed(now), signed(PER_LANE + 1)];
+    db.prepare_cached(sql)?.execute(bounds)?;
     Ok(())
 }
 

@@ -38,9 +38,6 @@ pub struct Sched {
     left: bool,
     /// Those of them that may wait for nothing any more.
     doubtful: Vec<Box<[u8]>>,
-    /// When it is checked again that what lanes wait for is there, and the lanes whose turn is next.
-    pub check_at: u64,
-    rota: Vec<Box<[u8]>>,
 }
 
 impl Default for Sched {
@@ -56,8 +53,6 @@ impl Default for Sched {
             room: ROOM,
             left: false,
             doubtful: Vec::new(),
-            check_at: 0,
-            rota: Vec::new(),
         }
     }
 }
@@ -278,19 +273,9 @@ impl Sched {
         self.doubtful.pop().into_iter().for_each(|key| self.leave(&key));
     }
 
-    /// Rows that so many lanes wait for, with something behind them. Each lane has its turn.
-    pub fn waited_for(&mut self, lanes: usize) -> Vec<(Id, Box<[u8]>)> {
-        if self.rota.is_empty() {
-            let waits =
-                self.lanes.iter().filter(|(_, lane)| lane.parked.is_some() && !lane.blocked.is_empty());
-            self.rota = waits.map(|(key, _)| key.clone()).collect();
-        }
-        let turn = self.rota.split_off(self.rota.len().saturating_sub(lanes));
-        let rows = |key: Box<[u8]>| {
-            let blocked = self.lanes.get(&key).map(|lane| lane.blocked.iter());
-            blocked.into_iter().flatten().map(|id| (*id, key.clone())).collect::<Vec<_>>()
-        };
-        turn.into_iter().flat_map(rows).collect()
+    /// Rows that a lane waits for, as far as memory knows.
+    pub fn waits_for(&self, key: &[u8]) -> Vec<Id> {
+        self.lanes.get(key).map(|lane| lane.blocked.iter().copied().collect()).unwrap_or_default()
     }
 
     /// A row waits on disk for its retry: so does its lane.

@@ -92,6 +92,48 @@ async fn keys_without_room_in_memory_wait_on_disk_in_order() {
     assert_eq!((flaky.done.len(), worker.status().queued + worker.status().delayed), (KEYS, 0));
 }
 
+/// In memory and on disk, and whether what is behind it is out when it happens, is given back, or was done with: all of
+/// it comes, though nothing is due for an hour.
+#[tokio::test]
+async fn what_waits_for_a_message_that_another_process_removes_goes_on() {
+    let dir = dir();
+    let worker = begin(dir.path());
+    send_all(&worker, 0..4);
+    let heads = worker.take(KEYS).await;
+    let behind = worker.take(KEYS).await;
+    for head in &heads {
+        worker.settle(head, Settle::RetryLater { delay_ms: 3_600_000 }).await;
+    }
+    // A third goes back before the heads are removed, a third after that, and the rest is done with.
+    let (before, rest) = behind.split_at(KEYS / 3);
+    let (after, done) = rest.split_at(KEYS / 3);
+    for one in before {
+        worker.settle(one, Settle::GiveBack).await;
+    }
+    let ids: Vec<u64> = heads.iter().map(|head| head.position.unwrap().offset).collect();
+    let beside = crate::Store::open_beside(dir.path(), crate::Options::default()).unwrap();
+    assert_eq!(beside.purge("none", Some(NAME), &ids).unwrap(), KEYS);
+    for one in after {
+        worker.settle(one, Settle::GiveBack).await;
+    }
+    for one in done {
+        worker.settle(one, Settle::Ack).await;
+    }
+    let mut numbers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for _ in 0..KEYS * 3 - done.len() {
+        let one = worker.take(1).await.remove(0);
+        let (key, number) = of(&one);
+        numbers.entry(key).or_default().push(number);
+        worker.settle(&one, Settle::Ack).await;
+    }
+    assert_eq!(worker.status().queued + worker.status().delayed, 0);
+    let done: Vec<usize> = done.iter().map(|one| of(one).0).collect();
+    for (key, numbers) in numbers {
+        let from = if done.contains(&key) { 2 } else { 1 };
+        assert_eq!(numbers, (from..4).collect::<Vec<_>>(), "key {key}");
+    }
+}
+
 /// In memory and on disk: what is behind it comes at once, though nothing is due for an hour.
 #[tokio::test]
 async fn what_waits_for_a_message_that_is_given_up_on_goes_on() {
