@@ -22,10 +22,14 @@ pub enum Scalar<'b> {
 }
 
 impl Pointer {
-    /// Parses `/a/b/0`. The empty pointer names the whole body, which is no key: `None`.
+    /// Parses `/a/b/0`. The empty pointer names the whole body, which is no key: `None`. So is one with a `~` that
+    /// stands for nothing: no name would ever be that.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix('/')?;
+        if !rest.split('~').skip(1).all(|after| after.starts_with(['0', '1'])) {
+            return None;
+        }
         let unescape = |s: &str| s.replace("~1", "/").replace("~0", "~");
         Some(Self(rest.split('/').map(unescape).collect()))
     }
@@ -200,6 +204,17 @@ mod tests {
         assert_eq!(find("/", body).unwrap(), Scalar::Number("8"));
         assert_eq!(find("/q", body).unwrap(), Scalar::Number("9"));
         assert_eq!(find("/a", r#"{"a":1,"b":[],"a":2}"#).unwrap(), Scalar::Number("2"));
+    }
+
+    #[test]
+    fn a_tilde_stands_for_itself_or_a_slash_only_where_that_is_said() {
+        let body = r#"{"~1": 1, "/": 2, "~": {"~/": 3}, "~0": 4}"#;
+        for (pointer, number) in [("/~01", "1"), ("/~1", "2"), ("/~0/~0~1", "3"), ("/~00", "4")] {
+            assert_eq!(find(pointer, body).unwrap(), Scalar::Number(number), "{pointer}");
+        }
+        for odd in ["/~", "/a~", "/~2", "/a/~~", "/~/b", "/~a"] {
+            assert_eq!(Pointer::parse(odd), None, "{odd}");
+        }
     }
 
     #[test]
