@@ -10,7 +10,7 @@ use pelton_tests::site::Site;
 fn a_panic_of_a_task_ends_its_pipeline_and_not_the_other() {
     let redis = Redis::start();
     let site =
-        Site::with("shutdown_timeout = \"2s\"", &[stream(&redis.url(), ""), other(plugin("orders"))]);
+        Site::with("shutdown_timeout = \"10m\"", &[stream(&redis.url(), ""), other(plugin("orders"))]);
     let mut sent = 0;
     for (point, place) in [
         ("redis-read:3", "at the task that reads a stream"),
@@ -34,7 +34,7 @@ fn a_panic_of_a_task_ends_its_pipeline_and_not_the_other() {
 #[test]
 fn a_list_whose_reader_panics_keeps_what_it_had() {
     let redis = Redis::start();
-    let site = Site::with("shutdown_timeout = \"2s\"", &[list(&redis.url(), ""), other(plugin("orders"))]);
+    let site = Site::with("shutdown_timeout = \"10m\"", &[list(&redis.url(), ""), other(plugin("orders"))]);
     let worker = site.worker_with(&[], &[("PELTON_PANIC_AT", "redis-entry:3")]).ready();
     redis.push("orders", &(1..=10).map(|n| body(n, "c", 0)).collect::<Vec<_>>());
     ends_alone(&worker, &site, &[], "at orders, item", |pipeline| {
@@ -42,4 +42,19 @@ fn a_list_whose_reader_panics_keeps_what_it_had() {
     });
     site.until_empty();
     assert_eq!(crate::status(&site)["handled"], 10, "each is completed once");
+}
+
+/// A connection of a client, for one: whoever uses it is told that it broke.
+#[test]
+fn a_panic_of_a_task_that_a_library_has_begun_ends_nothing() {
+    let redis = Redis::start();
+    let site = Site::new(&[stream(&redis.url(), "")]);
+    add(&redis, 1..=10);
+    let env = [("PELTON_LIBRARY_PANIC_AT", "redis-read:1,redis-settle:1")];
+    let worker = site.worker_with(&["--until-empty"], &env);
+    let ended = worker.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}{}", worker.log.tail());
+    let said = |line: &&pelton_tests::log::Line| line.says("a task of a library has panicked at");
+    assert_eq!(worker.log.lines().iter().filter(said).count(), 2);
+    assert_eq!(crate::status(&site)["handled"], 10);
 }

@@ -2,9 +2,11 @@
 
 use crate::config::Invalid;
 use crate::output;
+use pelton_core::contain::{contained, is_inside, note};
 use pelton_core::shown::{Keep, shown};
 use std::fmt;
-use std::panic::PanicHookInfo;
+use std::panic::{Location, PanicHookInfo};
+use tokio::task::JoinHandle;
 
 /// Exit codes, from sysexits.h where there is one. They are a contract.
 pub const USAGE: u8 = 64;
@@ -86,10 +88,18 @@ pub fn report(fail: &Fail) -> u8 {
 
 /// What panics ends the process, unless it is of one pipeline alone, which then ends (see `pelton_core::contain`): a
 /// worker that has lost a task must not seem alive. Messages in work come back at the next start. Whether anybody reads
-/// of it changes nothing.
+/// of it changes nothing. A task that a library has begun (a client's connection) is told as failed to whoever waits
+/// for it, as when the other end breaks.
 pub fn on_panic() {
     std::panic::set_hook(Box::new(|panic| {
-        if pelton_core::contain::note(panic.location().map(ToString::to_string)) {
+        if note(panic.location().map(ToString::to_string)) {
+            return;
+        }
+        if !is_inside() && tokio::task::try_id().is_some() && panic.location().is_none_or(is_of_a_library) {
+            let (place, words) = place_and_words(panic);
+            tracing::error!(
+                "a task of a library has panicked at {place}: {words}. Whoever waits for it is told that it failed, and tries again. Please report it"
+            );
             return;
         }
         output::last_words(&panicked(panic));
@@ -97,11 +107,32 @@ pub fn on_panic() {
     }));
 }
 
+/// Ours are compiled by their names in this repository.
+fn is_of_a_library(place: &Location<'_>) -> bool {
+    !place.file().starts_with("runtime/")
+}
+
+/// Begins a task that all pipelines need: its panic ends the process, also where it stands in a library.
+pub fn needed(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(panicked) = contained(task).await {
+            output::last_words(&format!(
+                "error: {panicked}\nPlease report it. Nothing that was confirmed is lost: start again\n"
+            ));
+            end_now(i32::from(INTERNAL));
+        }
+    })
+}
+
+fn place_and_words(panic: &PanicHookInfo<'_>) -> (String, String) {
+    let words = panic.payload_as_str().unwrap_or("no words");
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    (place, shown(words).at_most(PANIC_WORDS).to_string())
+}
+
 /// Where and why, on lines of their own.
 fn panicked(panic: &PanicHookInfo<'_>) -> String {
-    let words = panic.payload_as_str().unwrap_or("no words");
-    let words = shown(words).at_most(PANIC_WORDS);
-    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let (place, words) = place_and_words(panic);
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("without a name");
     let trace = std::backtrace::Backtrace::capture();

@@ -2,8 +2,8 @@
 //!
 //! What belongs to one pipeline (its task, the calls of its ports, the threads and tasks of its source) runs
 //! contained: a panic in it is caught, keeps the place where it stood, and is handed to the pipeline, which ends.
-//! Whatever panics outside of this concerns all, and ends the process. The binary's panic hook asks [`note`]
-//! which of the two it is.
+//! Whatever panics outside of this concerns all, and ends the process; but for tasks that a library has begun. The
+//! binary's panic hook asks [`note`] which of the two it is.
 
 use crate::shown::{self, Keep};
 use std::any::Any;
@@ -72,6 +72,12 @@ fn words(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// Whether this thread is inside of a containment, which may be ending by a panic already.
+#[must_use]
+pub fn is_inside() -> bool {
+    INSIDE.get() > 0
 }
 
 /// For the panic hook: whether this thread is inside of a containment, which will catch the panic at `line`. False

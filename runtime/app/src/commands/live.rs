@@ -3,6 +3,7 @@
 //! A client writes one line, the word of what it wants, and gets one line of JSON back.
 
 use crate::config::{Config, PipelineConfig};
+use crate::exit::needed;
 use crate::versions::catalog::Catalog;
 use crate::versions::deploy::Orders;
 use crate::versions::serve;
@@ -180,7 +181,7 @@ impl Answering {
 /// Opens the socket and answers. Where there can be no socket the worker does without.
 pub fn start(served: Arc<Served>) -> Answering {
     let task = match listen(&served.config().data_dir) {
-        Ok(listener) => Some(tokio::spawn(serve(listener, served.clone())).abort_handle()),
+        Ok(listener) => Some(needed(serve(listener, served.clone())).abort_handle()),
         Err(error) => {
             tracing::warn!(%error, "no socket can be made in data_dir: `pelton status` shows less");
             None

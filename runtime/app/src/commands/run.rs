@@ -3,7 +3,7 @@
 use super::{handlers, live, load, options, status, store_fail};
 use crate::cli::RunArgs;
 use crate::config::{Config, Invalid, PipelineConfig};
-use crate::exit::{Fail, INTERNAL, Outcome};
+use crate::exit::{Fail, INTERNAL, Outcome, needed};
 use crate::output;
 use crate::registry::{LettersConfig, SourceConfig};
 use crate::signals::{self, Heard};
@@ -84,13 +84,13 @@ async fn work(
     let served = live::Served::new(config.clone(), store.clone(), lives, deploys, control.phase.clone());
     let asked = live::start(served.clone());
     let mut beside = vec![
-        tokio::spawn(watch::watch(served.clone())),
-        tokio::spawn(reload::try_configured(served.clone())),
-        tokio::spawn(reload_on(heard, served.clone())),
-        tokio::spawn(libraries::tell()),
+        needed(watch::watch(served.clone())),
+        needed(reload::try_configured(served.clone())),
+        needed(reload_on(heard, served.clone())),
+        needed(libraries::tell()),
     ];
     if output::is_terminal() {
-        beside.push(tokio::spawn(live_line::keep(Progress::new(), served)));
+        beside.push(needed(live_line::keep(Progress::new(), served)));
     }
     #[cfg(feature = "sqs")]
     super::brokers::advise(&config.pipelines);
@@ -173,7 +173,7 @@ fn source(
         #[cfg(feature = "kafka")]
         SourceConfig::Kafka(kafka) => super::brokers::kafka::open(store, config, pipeline, kafka, ledger),
         #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => super::brokers::redis::open(config, pipeline, redis),
+        SourceConfig::Redis(redis) => super::brokers::redis::open(store, config, pipeline, redis),
         #[cfg(feature = "sqs")]
         SourceConfig::Sqs(sqs) => Ok(super::brokers::sqs::open(pipeline, sqs)),
     }
