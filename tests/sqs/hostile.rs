@@ -14,6 +14,13 @@ fn binary(name: &str, bytes: &[u8]) -> Attribute {
     (name.to_owned(), value.build().expect("it has a type"))
 }
 
+/// Every character that the service takes, some thousands to a body.
+fn all_characters() -> Vec<String> {
+    let is_taken = |c: &char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+    let all: Vec<char> = ('\0'..=char::MAX).filter(is_taken).collect();
+    all.chunks(50_000).map(|some| some.iter().collect()).collect()
+}
+
 /// Bodies with attributes; no more of these than a replay has room for beside its own.
 fn corpus() -> Vec<(String, Vec<Attribute>)> {
     let all_bytes: Vec<u8> = (0..=u8::MAX).collect();
@@ -21,7 +28,8 @@ fn corpus() -> Vec<(String, Vec<Attribute>)> {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let bytes =
         |from: u8| (0..7).map(|n| binary(&format!("byte.{n}"), &[from.wrapping_add(n * 37)])).collect();
-    vec![
+    let characters = all_characters().into_iter().map(|body| (body, Vec::new()));
+    let odd = vec![
         ("=".into(), vec![binary("all", &all_bytes), binary("zero", &[0]), binary("text", b"is text")]),
         (
             odd.into(),
@@ -40,7 +48,8 @@ fn corpus() -> Vec<(String, Vec<Attribute>)> {
         ("{\"id\": 18446744073709551616}".into(), bytes(0)),
         ("null".into(), bytes(128)),
         ("\"\\u0000\"".into(), Vec::new()),
-    ]
+    ];
+    odd.into_iter().chain(characters).collect()
 }
 
 /// What a producer gave, as text to compare.

@@ -10,6 +10,7 @@ mod crash;
 mod elsewhere;
 mod hostile;
 mod hosts;
+mod hot_key;
 mod letters;
 mod limits;
 mod network;

@@ -3,13 +3,16 @@
 use crate::{Shop, pipeline, plain};
 use pelton_tests::components::plugin;
 use pelton_tests::panics::{ends_alone, other};
+use pelton_tests::site::Site;
 use pelton_tests::sqs::{Counts, LOGIN, Sqs};
 
 #[test]
 fn a_panic_of_a_task_ends_its_pipeline_and_not_the_other() {
     let sqs = Sqs::start();
     let url = sqs.queue("orders", &[]);
-    let shop = Shop::new(&[pipeline(&url, ""), other(plugin("orders"))]);
+    // No drain waits for what nobody does any more.
+    let site = Site::with("shutdown_timeout = \"10m\"", &[pipeline(&url, ""), other(plugin("orders"))]);
+    let shop = Shop(site);
     let mut sent = 0;
     for (point, place) in [
         ("sqs-receive:1", "at a receive"),
