@@ -176,8 +176,12 @@ fn letters_that_are_refused_are_tried_again_and_their_messages_stay() {
     };
     assert!(!stub.calls().iter().any(deleted), "a message was deleted that has no letter");
     worker.log.wait("it says so", |line| line.says("a dead letter could not be written"));
+    let trouble = || shop.status()["trouble"].as_str().map(str::to_owned);
+    let said = until("the status says so", trouble);
+    assert!(said.contains("dead letters cannot be written: ThrottlingException"), "{said}");
     stub.behave();
     until("all are settled", || (stub.counts("orders") == Counts::default()).then_some(()));
+    assert_eq!(trouble(), None);
     worker.stop();
     assert_eq!(stub.counts("letters").visible, 10);
     assert_eq!(taken(&worker.log).len(), 90);

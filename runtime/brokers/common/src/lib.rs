@@ -10,3 +10,5 @@ pub mod fuse;
 pub mod pace;
 pub mod packed;
 pub mod seldom;
+pub mod testing;
+pub mod trouble;

@@ -8,12 +8,13 @@ use super::topics::{LetterTopic, Topics};
 use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::seldom::Seldom;
+use pelton_broker_common::trouble::Trouble;
 use pelton_core::points;
 use pelton_core::ports::{Class, DeadLetters, Later};
 use pelton_core::{Letter, Panicked};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
@@ -21,9 +22,6 @@ use tokio::sync::oneshot;
 const ASK: Duration = Duration::from_secs(10);
 /// Between two looks for topics that are missing, or have too few partitions.
 const AGAIN: Duration = Duration::from_secs(10);
-
-/// Trouble that is not seen again for so long is over, or another worker's: each letter is tried again sooner.
-const OLD: Duration = Duration::from_secs(180);
 
 /// Where the letters of a pipeline go.
 #[derive(Debug, Clone)]
@@ -54,9 +52,6 @@ pub struct KafkaLetters {
     trouble: Arc<Trouble>,
     fuse: Arc<Fuse>,
 }
-
-/// Why letters are not written now, in words; and when that was seen.
-type Trouble = Mutex<Option<(Instant, String)>>;
 
 impl KafkaLetters {
     /// Starts the thread that sends, and looks for the topics first. `noted` is told of letters that
@@ -102,15 +97,14 @@ impl DeadLetters for KafkaLetters {
         Box::pin(async move {
             match self.send(batch.clone()).await {
                 Some(fates) => fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await,
-                // Its thread has panicked, which the pipeline is told.
-                None => vec![Err(Class::Transient); batch.len()],
+                // Its thread has panicked, which the pipeline is told: no drain waits for what nobody writes any more.
+                None => vec![Err(Class::Lost); batch.len()],
             }
         })
     }
 
     fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.as_ref().filter(|(seen, _)| seen.elapsed() < OLD).map(|(_, words)| words.clone())
+        self.trouble.told()
     }
 
     fn panicked(&self) -> Later<'_, Panicked> {
@@ -177,13 +171,7 @@ impl Postman {
                 }
             }
         }
-        self.show(trouble);
-    }
-
-    /// What `pelton status` says of the letters.
-    fn show(&self, trouble: Option<String>) {
-        let words = trouble.map(|why| (Instant::now(), format!("dead letters cannot be written: {why}")));
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = words;
+        self.shown.show(trouble);
     }
 
     /// Sends those whose topic is known. The others wait: sending would have the broker make a topic of
@@ -209,7 +197,7 @@ impl Postman {
             sent.into_iter().zip(letters).map(|(sent, letter)| self.fate(sent, letter)).unzip();
         // Those of a topic that is missing have their words already.
         if !fates.contains(&Fate::Unsent) || words.iter().any(Option::is_some) {
-            self.show(words.into_iter().flatten().next());
+            self.shown.show(words.into_iter().flatten().next());
         }
         fates
     }

@@ -2,6 +2,7 @@
 
 use super::convert::PUBLISHED_AT;
 use pelton_core::letter::{self, Note};
+use pelton_core::number::of_an_id;
 use pelton_core::{Header, Letter};
 
 /// Whose names the headers have.
@@ -27,7 +28,7 @@ const CLASS: &str = "pelton.";
 #[must_use]
 pub fn place(message_id: &str) -> Option<(&str, i32, i64)> {
     let mut parts = message_id.rsplitn(3, '/');
-    let (offset, partition) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let (offset, partition) = (of_an_id(parts.next()?)?, of_an_id(parts.next()?)?);
     Some((parts.next()?, partition, offset))
 }
 
@@ -183,27 +184,13 @@ mod tests {
     fn letter() -> Letter {
         let message = Message {
             id: "or/ders/3/77".into(),
-            pipeline: "p".into(),
             origin: "or/ders".into(),
-            key: None,
             headers: vec![Header::new("a", "1")],
-            body: Vec::new(),
             published_at_ms: Some(1_700_000_000_000),
-            replayed: false,
-            tombstone: false,
+            ..Message::default()
         };
-        Letter {
-            message: Arc::new(message),
-            identity: None,
-            claim: None,
-            skipped: 0,
-            settle: None,
-            cause: Cause::RetriesExhausted,
-            failure: Failure::Trap,
-            reason: "unreachable".into(),
-            attempts: 5,
-            handler: "sha256:aa".into(),
-        }
+        let (cause, failure) = (Cause::RetriesExhausted, Failure::Trap);
+        Letter { cause, failure, ..pelton_broker_common::testing::letter(message, "unreachable") }
     }
 
     #[test]

@@ -28,10 +28,19 @@ impl Client {
     /// # Errors
     /// In words: the server does not answer, or refuses.
     pub fn open(server: Server) -> Answer<Self> {
+        let client = Self::unconnected(server)?;
+        client.run(async |_| Ok(()))?;
+        Ok(client)
+    }
+
+    /// The same, which connects with the first question.
+    ///
+    /// # Errors
+    /// In words: nothing could be asked here.
+    pub fn unconnected(server: Server) -> Answer<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("the Redis client cannot work here: {error}"))?;
-        let connection = runtime.block_on(server.connect(ANSWER)).map_err(|fault| fault.words)?;
-        Ok(Self { runtime, connection: RefCell::new(Some(connection)), server })
+        Ok(Self { runtime, connection: RefCell::new(None), server })
     }
 
     pub(super) fn run<T>(

@@ -16,6 +16,9 @@ pub struct Fault {
     pub no_group: bool,
     /// The server is at `maxmemory`, and refuses what could need more.
     pub is_full: bool,
+    /// The server answers, and does not take this, now or later: somebody has to change what it has or what it
+    /// allows. A replica is none of these: it may be a primary that comes back.
+    pub refuses: bool,
     /// `host:port` of the node of a cluster that has the key.
     pub moved_to: Option<String>,
 }
@@ -31,11 +34,13 @@ impl Fault {
         let moved_to = error.redirect_node().filter(|_| is_moved).map(|(node, _)| node.to_owned());
         let no_group = what.contains("NOGROUP") || what.contains("no such key");
         let is_full = code == "OOM" || what.contains("OOM command not allowed");
-        Self { words: format!("{}. {}", clean(&what), advice(&code, &what)), no_group, is_full, moved_to }
+        let refuses = is_for_good(&code, &what);
+        let words = format!("{}. {}", clean(&what), advice(&code, &what));
+        Self { words, no_group, is_full, refuses, moved_to }
     }
 
     pub fn says(words: impl Into<String>) -> Self {
-        Self { words: words.into(), no_group: false, is_full: false, moved_to: None }
+        Self { words: words.into(), no_group: false, is_full: false, refuses: false, moved_to: None }
     }
 }
 
@@ -58,6 +63,18 @@ fn clean(what: &str) -> String {
     what.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
 }
 
+/// Whether the same would be answered for as long as nobody changes anything by hand.
+fn is_for_good(code: &str, what: &str) -> bool {
+    let has = |part: &str| what.contains(part);
+    ["WRONGTYPE", "NOPERM"].iter().any(|known| code == *known || has(known))
+        || has(EXHAUSTED)
+        || has("too large to be stored")
+        || has("unknown command")
+}
+
+/// A stream that has given its last id.
+const EXHAUSTED: &str = "exhausted the last possible ID";
+
 fn advice(code: &str, what: &str) -> String {
     let has = |part: &str| code.contains(part) || what.contains(part);
     if has("NOAUTH") || has("WRONGPASS") || has("AuthenticationFailed") || has("authentication failed") {
@@ -67,7 +84,13 @@ fn advice(code: &str, what: &str) -> String {
          +@scripting +@read +@write +@connection +time)"
             .to_owned()
     } else if has("WRONGTYPE") {
-        "The key has another type than the source reads: correct `stream` or `list`".to_owned()
+        "A key has another type than it must have: correct `stream` or `list`, or delete what is there. With a list \
+         that may be one of our own keys beside it, `{LIST}:pelton:...`"
+            .to_owned()
+    } else if has(EXHAUSTED) {
+        "An entry of the stream has the largest id there is, so nothing can be added: delete the stream, or set its \
+         last id back (XDEL, then XSETID)"
+            .to_owned()
     } else if has("unknown command") {
         format!(
             "The server is too old for this, or hides the command: Redis {}.{} or newer is needed",
@@ -97,6 +120,25 @@ fn advice(code: &str, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_has_to_change_is_told_from_what_passes() {
+        let for_good = [
+            ("WRONGTYPE", "Operation against a key holding the wrong kind of value"),
+            ("NOPERM", "this user has no permissions to run the 'xadd' command"),
+            ("ERR", "The stream has exhausted the last possible ID, unable to add more items"),
+            ("ERR", "Elements are too large to be stored"),
+            ("ERR", "unknown command 'XADD', with args beginning with: "),
+        ];
+        for (code, what) in for_good {
+            assert!(is_for_good(code, what), "{code} {what}");
+        }
+        for code in
+            ["READONLY", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "NOAUTH", "OOM", ""]
+        {
+            assert!(!is_for_good(code, "something"), "{code}");
+        }
+    }
 
     #[test]
     fn words_say_what_to_do() {

@@ -149,34 +149,19 @@ fn unbytes(value: &Value) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use pelton_core::Message;
-    use pelton_core::outcome::{Cause, Failure};
-    use std::sync::Arc;
 
     fn letter(body: &[u8]) -> Letter {
         let header = |name: &str, value: &[u8]| Header::new(name, value);
         let message = Message {
             id: "orders/7-1".into(),
-            pipeline: "orders".into(),
             origin: "orders".into(),
             key: Some(vec![0xff]),
             headers: vec![header("a", b"1"), header("pelton-cause", b"forged"), header("body", &[0xfe])],
             body: body.to_vec(),
             published_at_ms: Some(5),
-            replayed: false,
-            tombstone: false,
+            ..Message::default()
         };
-        Letter {
-            message: Arc::new(message),
-            identity: None,
-            claim: None,
-            skipped: 0,
-            settle: None,
-            cause: Cause::Rejected,
-            failure: Failure::Reject,
-            reason: "no".into(),
-            attempts: 3,
-            handler: "sha256:00".into(),
-        }
+        Letter { attempts: 3, ..pelton_broker_common::testing::letter(message, "no") }
     }
 
     #[test]

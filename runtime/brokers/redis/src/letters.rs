@@ -5,6 +5,7 @@ use super::kept::{LetterPlace, element, entry};
 use super::server::{ANSWER, Server};
 use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::seldom::Seldom;
+use pelton_broker_common::trouble::Trouble;
 use pelton_core::Letter;
 use pelton_core::ports::{Class, DeadLetters, Later};
 use redis::aio::MultiplexedConnection;
@@ -19,17 +20,19 @@ pub struct RedisLetters {
     server: Server,
     place: LetterPlace,
     noted: Arc<dyn DeadLetters>,
-    /// Takes those that a full server refuses.
+    /// Takes those that the server refuses.
     otherwise: Arc<dyn DeadLetters>,
     /// None until it is needed, and after an error.
     connection: Mutex<Option<MultiplexedConnection>>,
     unsent: Seldom,
-    full: Seldom,
+    refused: Seldom,
+    trouble: Trouble,
 }
 
 impl RedisLetters {
     /// Letters of a pipeline go to a stream or a list. `noted` is told of those that are there. What a server refuses
     /// because it is full is kept by `otherwise`: else the messages that fill it would wait for room that nobody makes.
+    /// So is what it takes no letter for: the key has another type, the user may not write there.
     #[must_use]
     pub fn new(
         pipeline: &str,
@@ -38,8 +41,9 @@ impl RedisLetters {
         noted: Arc<dyn DeadLetters>,
         otherwise: Arc<dyn DeadLetters>,
     ) -> Self {
-        let (connection, unsent, full) = Default::default();
-        Self { pipeline: pipeline.into(), server, place, noted, otherwise, connection, unsent, full }
+        let (connection, unsent, refused, trouble) = Default::default();
+        let pipeline = pipeline.into();
+        Self { pipeline, server, place, noted, otherwise, connection, unsent, refused, trouble }
     }
 
     /// For each whether it is there.
@@ -69,35 +73,46 @@ impl RedisLetters {
         let results: Vec<Result<(), Fault>> =
             answers.into_iter().map(|answer| Ok(answer.map(drop)?)).collect();
         // One that refuses for what it is may be the primary no more.
-        let is_good = |result: &Result<(), Fault>| result.as_ref().err().is_none_or(|fault| fault.is_full);
+        let is_good = |result: &Result<(), Fault>| result.as_ref().err().is_none_or(is_kept);
         *connection = results.iter().all(is_good).then_some(open);
         Ok(results)
     }
 
-    fn fate(&self, sent: Result<(), Fault>) -> Fate {
-        let Err(fault) = sent else { return Fate::There };
-        let (fate, seldom) =
-            if fault.is_full { (Fate::Refused, &self.full) } else { (Fate::Unsent, &self.unsent) };
-        if let Some(times) = seldom.again(1, Instant::now()) {
-            let (pipeline, key) = (&*self.pipeline, self.place.key());
-            if fault.is_full {
-                tracing::warn!(
-                    pipeline,
-                    key,
-                    times,
-                    "dead letters could not be written: {fault}. They are kept in data_dir, where `pelton dlq` finds them too"
-                );
-            } else {
-                tracing::error!(
-                    pipeline,
-                    key,
-                    times,
-                    "dead letters could not be written: {fault}. Their messages stay where they are, and the letters are tried again"
-                );
+    /// Where a letter is now, and why it is nowhere.
+    fn fate(&self, sent: Result<(), Fault>) -> (Fate, Option<String>) {
+        let (pipeline, key) = (&*self.pipeline, self.place.key());
+        match sent {
+            Ok(()) => (Fate::There, None),
+            Err(fault) if is_kept(&fault) => {
+                if let Some(times) = self.refused.again(1, Instant::now()) {
+                    tracing::warn!(
+                        pipeline,
+                        key,
+                        times,
+                        "dead letters could not be written: {fault}. They are kept in data_dir, where `pelton dlq` finds them too"
+                    );
+                }
+                (Fate::Refused, None)
+            }
+            Err(fault) => {
+                if let Some(times) = self.unsent.again(1, Instant::now()) {
+                    tracing::error!(
+                        pipeline,
+                        key,
+                        times,
+                        "dead letters could not be written: {fault}. Their messages stay where they are, and the letters are tried again"
+                    );
+                }
+                (Fate::Unsent, Some(fault.words))
             }
         }
-        fate
     }
+}
+
+/// Whether a letter is kept here rather than tried again: its message would wait for somebody to make room, or to set
+/// the place right, and all behind it with it.
+fn is_kept(fault: &Fault) -> bool {
+    fault.is_full || fault.refuses
 }
 
 impl DeadLetters for RedisLetters {
@@ -108,9 +123,15 @@ impl DeadLetters for RedisLetters {
                 Err(fault) => vec![Err(fault); batch.len()].into_iter(),
             };
             let unsaid = || Err(Fault::says("the server did not say whether it has one"));
-            let fates = batch.iter().map(|_| self.fate(sent.next().unwrap_or_else(unsaid))).collect();
+            let told = batch.iter().map(|_| self.fate(sent.next().unwrap_or_else(unsaid)));
+            let (fates, words): (Vec<Fate>, Vec<Option<String>>) = told.unzip();
+            self.trouble.show(words.into_iter().flatten().next());
             fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await
         })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.told()
     }
 }
 

@@ -13,9 +13,8 @@ use aws_sdk_sqs::types::{
     Message as Received, MessageAttributeValue, MessageSystemAttributeName as System,
     SendMessageBatchRequestEntry as Entry,
 };
-use pelton_core::outcome::{Cause, Failure};
-use pelton_core::{Header, Letter, Message, letter};
-use std::sync::Arc;
+use pelton_broker_common::testing;
+use pelton_core::{Header, Message, letter};
 use std::time::Duration;
 
 fn header(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Header {
@@ -66,24 +65,9 @@ fn received(entry: &Entry) -> Received {
     received.build()
 }
 
-fn letter_of(message: Message, reason: &str) -> Letter {
-    Letter {
-        message: Arc::new(message),
-        identity: None,
-        claim: None,
-        skipped: 0,
-        settle: None,
-        cause: Cause::Rejected,
-        failure: Failure::Reject,
-        reason: reason.to_owned(),
-        attempts: 1,
-        handler: "sha256:none".into(),
-    }
-}
-
 /// A letter in its queue, as `SqsLetters` writes it, and as it is found there.
 fn through_a_letter(message: &Message, reason: &str) -> KeptLetter {
-    let more = vec![(LETTER, envelope("orders", &letter_of(message.clone(), reason), 7, 1_000))];
+    let more = vec![(LETTER, envelope("orders", &testing::letter(message.clone(), reason), 7, 1_000))];
     let (headers, body) = (message.headers.clone(), message.body.clone());
     let entry = entry_of(&Outgoing { headers, body, more, ..Outgoing::default() }).unwrap();
     check(&entry);

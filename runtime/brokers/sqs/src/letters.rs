@@ -6,6 +6,7 @@ use super::options::is_fifo;
 use super::outgoing::{Outgoing, Unsent, excess, is_group, send};
 use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::seldom::Seldom;
+use pelton_broker_common::trouble::Trouble;
 use pelton_core::ports::{Class, Counted, DeadLetters, Later};
 use pelton_core::{Header, Letter, letter};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
@@ -27,6 +28,7 @@ pub struct SqsLetters {
     /// Letters that nothing tells from others.
     nameless: AtomicU64,
     unsent: Seldom,
+    trouble: Trouble,
 }
 
 impl SqsLetters {
@@ -50,6 +52,7 @@ impl SqsLetters {
             random: RandomState::new(),
             nameless: AtomicU64::new(0),
             unsent: Seldom::default(),
+            trouble: Trouble::default(),
         }
     }
 
@@ -58,13 +61,17 @@ impl SqsLetters {
         let outgoing: Vec<Outgoing> = letters.iter().map(|letter| self.outgoing(letter, now)).collect();
         let client = self.connection.client().await;
         let sent = send(client, &self.queue_url, &outgoing).await;
-        sent.into_iter().zip(letters).map(|(sent, letter)| self.fate(sent.err(), letter)).collect()
+        let told = sent.into_iter().zip(letters).map(|(sent, letter)| self.fate(sent.err(), letter));
+        let (fates, words): (Vec<Fate>, Vec<Option<String>>) = told.unzip();
+        self.trouble.show(words.into_iter().flatten().next());
+        fates
     }
 
-    fn fate(&self, unsent: Option<Unsent>, letter: &Letter) -> Fate {
+    /// Where a letter is now, and why it is nowhere.
+    fn fate(&self, unsent: Option<Unsent>, letter: &Letter) -> (Fate, Option<String>) {
         let (pipeline, queue, message_id) = (&*self.pipeline, &*self.queue_url, &*letter.message.id);
         match unsent {
-            None => Fate::There,
+            None => (Fate::There, None),
             Some(Unsent { words, for_good: true }) => {
                 tracing::warn!(
                     pipeline,
@@ -72,18 +79,19 @@ impl SqsLetters {
                     message_id,
                     "SQS takes no such dead letter: {words}. It is kept in data_dir, where `pelton dlq` finds it too"
                 );
-                Fate::Refused
+                (Fate::Refused, None)
             }
             Some(Unsent { words, .. }) => {
-                let Some(times) = self.unsent.again(1, Instant::now()) else { return Fate::Unsent };
-                tracing::error!(
-                    pipeline,
-                    queue,
-                    message_id,
-                    times,
-                    "a dead letter could not be written: {words}. Its message stays where it is, and the letter is tried again"
-                );
-                Fate::Unsent
+                if let Some(times) = self.unsent.again(1, Instant::now()) {
+                    tracing::error!(
+                        pipeline,
+                        queue,
+                        message_id,
+                        times,
+                        "a dead letter could not be written: {words}. Its message stays where it is, and the letter is tried again"
+                    );
+                }
+                (Fate::Unsent, Some(words))
             }
         }
     }
@@ -158,6 +166,10 @@ impl DeadLetters for SqsLetters {
         })
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.trouble.told()
+    }
+
     fn counted(&self) -> Counted {
         self.connection.requests().counted()
     }
@@ -174,7 +186,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use pelton_core::Message;
-    use pelton_core::outcome::{Cause, Failure};
     use pelton_core::ports::Claim;
 
     struct Nowhere;
@@ -188,27 +199,12 @@ mod tests {
     fn letter(body: usize, reason: usize) -> Letter {
         let message = Message {
             id: "m-1".into(),
-            pipeline: "orders".into(),
             origin: "orders.fifo".into(),
             key: Some(b"g".to_vec()),
-            headers: Vec::new(),
             body: vec![b'x'; body],
-            published_at_ms: None,
-            replayed: false,
-            tombstone: false,
+            ..Message::default()
         };
-        Letter {
-            message: Arc::new(message),
-            identity: None,
-            claim: None,
-            skipped: 0,
-            settle: None,
-            cause: Cause::Rejected,
-            failure: Failure::Reject,
-            reason: "y".repeat(reason),
-            attempts: 1,
-            handler: "sha256:none".into(),
-        }
+        pelton_broker_common::testing::letter(message, &"y".repeat(reason))
     }
 
     fn letters() -> SqsLetters {

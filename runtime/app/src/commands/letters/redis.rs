@@ -9,7 +9,7 @@ use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
 use pelton_redis::{Client, KeptLetter, LetterPlace, Outgoing, RedisConfig, RedisKind};
 use pelton_store::{Store, StoredLetter};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 
 /// Letters of one question.
@@ -24,10 +24,12 @@ pub struct InRedis<'c> {
     seen: RefCell<BTreeMap<String, KeptLetter>>,
     /// Removed since the walk began: a list has moved up by so many.
     removed: RefCell<u64>,
+    /// How many there were when a walk began elsewhere that comes here now.
+    begun: Cell<Option<u64>>,
     back: back::Back<'c>,
 }
 
-/// Opens them.
+/// Opens them. The server is asked later: it may be away, and some of them be here.
 pub fn open<'c>(
     pipeline: &'c PipelineConfig,
     place: &'c LetterPlace,
@@ -36,12 +38,16 @@ pub fn open<'c>(
     let SourceConfig::Redis(redis) = &pipeline.source else {
         return Err(Fail::usage(format!("`{}` does not read Redis", pipeline.name)));
     };
-    let client = client(redis, place.key()).map_err(Fail::refused)?;
-    let (seen, removed) = Default::default();
-    Ok(InRedis { redis, place, client, seen, removed, back: back::Back::of(pipeline, store) })
+    let client = redis.server(place.key()).and_then(Client::unconnected).map_err(Fail::refused)?;
+    let (seen, removed, begun) = Default::default();
+    Ok(InRedis { redis, place, client, seen, removed, begun, back: back::Back::of(pipeline, store) })
 }
 
 impl InRedis<'_> {
+    fn count(&self) -> Result<u64, Fail> {
+        self.client.count_letters(self.place).map_err(Fail::refused)
+    }
+
     fn found(&self, kept: &KeptLetter) -> Found {
         let KeptLetter { id, note, key, headers, body, at_ms, .. } = kept.clone();
         let own_id = format!("{}/{id}", self.place.key());
@@ -72,7 +78,7 @@ impl Letterbox for InRedis<'_> {
     ) -> Result<u64, Fail> {
         let (mut after, mut passed, mut seen) = (None, 0, 0);
         // What is written meanwhile, replays that failed again for one, is not met: the walk would not end.
-        let mut left = self.client.count_letters(self.place).map_err(Fail::refused)?;
+        let mut left = self.begun.take().map_or_else(|| self.count(), Ok)?;
         while left > 0 {
             let behind = passed - *self.removed.borrow();
             let count = PAGE.min(usize::try_from(left).unwrap_or(PAGE));
@@ -100,6 +106,12 @@ impl Letterbox for InRedis<'_> {
             }
         }
         Ok(seen)
+    }
+
+    /// Older ones are met first, so that those that are meant are so many.
+    fn begins(&self) -> Outcome {
+        self.begun.set(Some(self.count()?));
+        Ok(())
     }
 
     fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
