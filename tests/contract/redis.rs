@@ -127,6 +127,7 @@ fn source(kind: Kind, address: &str) -> Arc<dyn Source> {
                 names: Names { body: Some("body".to_owned()), key: Some("key".to_owned()) },
                 at_least,
                 at_most,
+                completed: Arc::new(|_| None),
             };
             Arc::new(RedisStream::open(options, server))
         }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use pelton_core::Header;
 use pelton_tests::redis::Redis;
 use pelton_tests::site::Pipeline;
+use pelton_tests::wait::until;
 
 type Field = (Vec<u8>, Vec<u8>);
 
@@ -217,5 +218,110 @@ fn letters_of_a_list_give_back_any_body() {
         let mut back: Vec<Vec<u8>> = redis.run("LRANGE", &[LIST, "0", "-1"]);
         back.sort();
         assert!(back == bodies, "{kept}: {} of {} came back", back.len(), bodies.len());
+    }
+}
+
+/// An item is removed by its bytes, and they are made of its number again.
+#[test]
+fn items_whose_numbers_no_worker_would_write_are_messages_like_any_other() {
+    let redis = Redis::start();
+    let odd = [
+        "+1-2|a",
+        "007-08|b",
+        "1-2 |c",
+        "1--2|d",
+        "18446744073709551616-1|e",
+        "-|f",
+        "|g",
+        "no number",
+        "",
+    ];
+    for item in odd {
+        let _: u64 = redis.run("RPUSH", &["{orders}:pelton:processing:w", item]);
+    }
+    let last = "18446744073709551615-18446744073709551615|h";
+    let _: u64 = redis.run("RPUSH", &["{orders}:pelton:processing:w", last]);
+    let _: u64 = redis.run("SADD", &["{orders}:pelton:workers", "w"]);
+    let site = site(list(&redis.url(), ", worker = \"w\""));
+    let (worker, _) = site.until_empty();
+    let mut bodies: Vec<String> =
+        site.letters("orders").iter().map(|l| l["body"].as_str().unwrap_or_default().to_owned()).collect();
+    bodies.sort();
+    let mut wanted: Vec<&str> = odd.into_iter().chain(["h"]).collect();
+    wanted.sort_unstable();
+    assert_eq!(bodies, wanted, "{}", worker.log.tail());
+    assert_eq!(redis.run::<Vec<String>>("KEYS", &["*:processing:*"]), Vec::<String>::new());
+}
+
+/// Nothing is lost to a script that fails half way, and what is wrong is said.
+#[test]
+fn keys_of_another_type_beside_a_list_lose_nothing() {
+    for key in ["processing:w", "arriving:w", "alive:w", "workers"] {
+        let redis = Redis::start();
+        redis.push(LIST, &(1..=20).map(|n| crate::body(n, "c", 0)).collect::<Vec<_>>());
+        let site = site(list(&redis.url(), ", worker = \"w\", takeover_after = \"2s\""));
+        let key = format!("{{orders}}:pelton:{key}");
+        let worker = site.worker().ready();
+        worker.log.wait_for("all are taken", 20, |line| line.says(" taken"));
+        until("nothing is in work", || (status(&site)["queued"] == 0).then_some(()));
+        // While it runs: nothing of its own is there, so the key is free for others.
+        let _: redis::Value = redis.run("DEL", &[&key]);
+        let _: redis::Value = redis.run("HSET", &[&key, "a", "b"]);
+        redis.push(LIST, &(21..=40).map(|n| crate::body(n, "c", 0)).collect::<Vec<_>>());
+        worker.log.wait("it is said", |line| line.says("another type than it must have"));
+        until("the status says so", || {
+            status(&site)["trouble"]
+                .as_str()
+                .is_some_and(|words| words.contains("another type"))
+                .then_some(())
+        });
+        let _: u64 = redis.run("DEL", &[&key]);
+        until("all are handled", || (status(&site)["handled"] == 40).then_some(()));
+        worker.stop();
+        assert_eq!(redis.run::<u64>("LLEN", &[LIST]), 0, "{key}");
+    }
+}
+
+/// What another tool has put under another worker's name is in nobody's way.
+#[test]
+fn keys_of_another_type_of_a_worker_that_is_gone_hold_up_no_list() {
+    let redis = Redis::start();
+    redis.push(LIST, &(1..=20).map(|n| crate::body(n, "c", 0)).collect::<Vec<_>>());
+    for (name, key) in [("a", "processing"), ("b", "arriving")] {
+        let _: u64 = redis.run("SADD", &["{orders}:pelton:workers", name]);
+        let _: () = redis.run("SET", &[&format!("{{orders}}:pelton:{key}:{name}"), "x"]);
+    }
+    let site = site(list(&redis.url(), ""));
+    let (worker, _) = site.until_empty();
+    assert_eq!(crate::taken(&worker.log).len(), 20);
+    let said = |line: &&pelton_tests::log::Line| {
+        line.says("taking over what a worker has left failed") && line.says("{orders}:pelton:processing:a")
+    };
+    assert!(worker.log.lines().iter().any(|line| said(&line)), "{}", worker.log.tail());
+}
+
+/// A group may be set to anywhere, and a stream's last id back.
+#[test]
+fn a_group_that_is_ahead_of_its_stream_is_said_with_the_way() {
+    for place in ["18446744073709551615-18446744073709551615", "9999999999999-7"] {
+        let redis = Redis::start();
+        crate::add(&redis, 1..=5);
+        let site = site(stream(&redis.url(), ""));
+        let worker = site.worker().ready();
+        worker.log.wait_for("all are taken", 5, |line| line.says(" taken"));
+        assert!(status(&site)["trouble"].is_null());
+        let _: () = redis.run("XGROUP", &["SETID", STREAM, GROUP, place]);
+        crate::add(&redis, 6..=10);
+        worker.log.wait("it is said", |line| line.says("the server hands out nothing of what is added"));
+        let trouble = status(&site)["trouble"].as_str().unwrap_or_default().to_owned();
+        assert!(trouble.contains(place) && trouble.contains("XGROUP SETID"), "{trouble}");
+        // People see a table though the group has no workers that hold anything.
+        assert!(site.done(&["status"]).contains("hands out nothing"));
+        let _: () = redis.run("XGROUP", &["SETID", STREAM, GROUP, "0"]);
+        until("all are handled", || (status(&site)["handled"] == 10).then_some(()));
+        until("all is well", || status(&site)["trouble"].is_null().then_some(()));
+        worker.stop();
+        let none = pelton_tests::redis::Redis::run::<u64>(&redis, "XGROUP", &["DESTROY", STREAM, GROUP]);
+        assert_eq!((none, site.done(&["status"]).contains("no worker runs")), (1, true));
     }
 }

@@ -90,3 +90,46 @@ fn a_worker_of_another_stream_refuses() {
     assert!(!refused.status.success() && said.contains("reads another stream"), "{said}");
     worker.stop();
 }
+
+/// An operator who sets a group back wants entries handled again; the ledger takes them for duplicates.
+#[test]
+fn a_group_that_was_set_back_is_said_once_with_the_way() {
+    let redis = Redis::start();
+    let ids = add(&redis, 1..=20);
+    let site = site(stream(&redis.url(), ""));
+    let is_said = |worker: &pelton_tests::worker::Worker| {
+        let said = |line: &&pelton_tests::log::Line| line.says("the group was set back");
+        worker.log.lines().iter().filter(said).count()
+    };
+    let (worker, _) = site.until_empty();
+    assert_eq!(is_said(&worker), 0);
+    // While no worker runs, and to the middle.
+    let _: () = redis.run("XGROUP", &["SETID", STREAM, GROUP, &ids[9]]);
+    let worker = site.worker().ready();
+    worker.log.wait("it is said", |line| {
+        line.says("the group was set back") && line.says(&format!("--from-id {} --redo", ids[10]))
+    });
+    until("they are duplicates", || (status(&site)["duplicates"] == 10).then_some(()));
+    // And while one does.
+    let _: () = redis.run("XGROUP", &["SETID", STREAM, GROUP, "0"]);
+    add(&redis, 21..=40);
+    until("the new ones are handled", || (status(&site)["handled"] == 40).then_some(()));
+    until("all is acknowledged", || (redis.all_pending(STREAM, GROUP) == 0).then_some(()));
+    worker.stop();
+    assert_eq!((is_said(&worker), &status(&site)["duplicates"]), (2, &30.into()));
+    let way = site.run(&["replay", "orders", "--from-id", &ids[0], "--redo"]);
+    assert!(way.status.success(), "{way:?}");
+}
+
+/// Where nothing passes for a duplicate there is nothing to say.
+#[test]
+fn a_group_that_was_set_back_without_deduplication_handles_again() {
+    let redis = Redis::start();
+    add(&redis, 1..=5);
+    let site = site(stream(&redis.url(), "").with("dedup", "key = \"off\""));
+    site.until_empty();
+    let _: () = redis.run("XGROUP", &["SETID", STREAM, GROUP, "0"]);
+    let (worker, _) = site.until_empty();
+    assert_eq!(taken(&worker.log).len(), 5);
+    assert!(!worker.log.lines().iter().any(|line| line.says("the group was set back")));
+}

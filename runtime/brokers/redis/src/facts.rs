@@ -147,14 +147,19 @@ pub struct WorkerFacts {
 }
 
 /// The length of a list, and for each worker whether it lives and what it has. In one piece: a message that is
-/// moved meanwhile is counted once. (The client library cannot stand a transaction that is refused.)
+/// moved meanwhile is counted once. (The client library cannot stand a transaction that is refused.) Where another tool
+/// has put something else no worker has left a message.
 static COUNT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local told = { redis.call('LLEN', KEYS[1]) }
+        "local function length(key)
+           local held = redis.pcall('LLEN', key)
+           return type(held) == 'number' and held or 0
+         end
+         local told = { redis.call('LLEN', KEYS[1]) }
          for i = 2, #KEYS, 3 do
            table.insert(told, redis.call('EXISTS', KEYS[i]))
-           table.insert(told, redis.call('LLEN', KEYS[i + 1]))
-           table.insert(told, redis.call('LLEN', KEYS[i + 2]))
+           table.insert(told, length(KEYS[i + 1]))
+           table.insert(told, length(KEYS[i + 2]))
          end
          return told",
     )

@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_broker_common::packed::{packed, unpacked};
+use pelton_core::number::of_an_id;
 use pelton_core::{Header, Lane, Message, letter};
 use serde_json::{Map, Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,7 +40,7 @@ impl EntryId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
-        Some(Self { ms: ms.parse().ok()?, seq: seq.parse().ok()? })
+        Some(Self { ms: of_an_id(ms)?, seq: of_an_id(seq)? })
     }
 }
 

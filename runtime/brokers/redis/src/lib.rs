@@ -38,4 +38,4 @@ pub use list::{End, Keys, ListOptions, RedisList};
 pub use one::{EntryFacts, ItemFacts};
 pub use server::Server;
 pub use shelf::instance;
-pub use stream::{RedisStream, ReplayOptions, StreamOptions, StreamReplay};
+pub use stream::{Completed, RedisStream, ReplayOptions, StreamOptions, StreamReplay};

@@ -30,6 +30,7 @@ pub fn stream(setup: &Setup, server: &Redis, ours: &Ours, load: Load) -> Result<
             names: Names { body: Some(BODY.to_owned()), key: None },
             at_least: ours.concurrency,
             at_most: MAX_IN_FLIGHT,
+            completed: Arc::new(|_| None),
         };
         Ok(Arc::new(RedisStream::open(options, server)))
     })

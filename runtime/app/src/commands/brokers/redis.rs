@@ -6,12 +6,13 @@ use crate::config::{Config, PipelineConfig};
 use crate::exit::{CONFIG, Fail};
 use crate::registry::{LettersConfig, SourceConfig};
 use pelton_core::ports::{DeadLetters, Source};
+use pelton_engine::DedupKey;
 use pelton_host::file::{self, FileError};
 use pelton_redis::{
-    Client, LetterPlace, ListConfig, ListOptions, Outgoing, RedisConfig, RedisKind, RedisLetters,
+    Client, Completed, LetterPlace, ListConfig, ListOptions, Outgoing, RedisConfig, RedisKind, RedisLetters,
     RedisList, RedisStream, StreamConfig, StreamOptions,
 };
-use pelton_store::{NewMessage, NotedLetters, PipelineStore};
+use pelton_store::{NewMessage, NotedLetters, PipelineStore, Store};
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ const NAME_BYTES: usize = 4_096;
 
 /// Begins to read. The server need not be there yet. Within the runtime.
 pub fn open(
+    store: &Store,
     config: &Config,
     pipeline: &PipelineConfig,
     redis: &RedisConfig,
@@ -34,7 +36,9 @@ pub fn open(
     Ok(match &redis.kind {
         RedisKind::Stream(stream) => {
             let consumer = stream.consumer.clone().map_or_else(name, Ok)?;
-            Arc::new(RedisStream::open(stream_options(pipeline, redis, stream, consumer), server))
+            let completed = knows(store.clone(), pipeline);
+            let options = stream_options(pipeline, redis, stream, consumer);
+            Arc::new(RedisStream::open(StreamOptions { completed, ..options }, server))
         }
         RedisKind::List(list) => {
             if list.at_most_once {
@@ -82,6 +86,20 @@ fn warn_of_losses(pipeline: &PipelineConfig, redis: &RedisConfig) {
     }));
 }
 
+/// Says whether the ledger has completed a message by its own id. One that its producer has named is known by another.
+fn knows(store: Store, pipeline: &PipelineConfig) -> Completed {
+    let (name, dedup) = (pipeline.name.clone(), pipeline.dedup.clone());
+    let is_done = move |id: &String| {
+        store.ledger_show(&name, None, id).ok().flatten().is_some_and(|known| known.completed)
+    };
+    Arc::new(move |ids| match dedup {
+        DedupKey::MessageId => ids.iter().any(&is_done).then_some(true),
+        DedupKey::Off => Some(false),
+        DedupKey::Header(_) | DedupKey::Json { .. } | DedupKey::Body => None,
+    })
+}
+
+/// As they are configured; no ledger is behind them.
 fn stream_options(
     pipeline: &PipelineConfig,
     redis: &RedisConfig,
@@ -99,6 +117,7 @@ fn stream_options(
         names: stream.names.clone(),
         at_least: pipeline.handler.spec.concurrency.min(pipeline.max_in_flight),
         at_most: pipeline.max_in_flight,
+        completed: Arc::new(|_| None),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::shelf::Place;
 use pelton_core::Message;
+use pelton_core::number::of_an_id;
 use std::sync::Arc;
 
 /// As it is in the processing list.
@@ -12,6 +13,11 @@ pub fn of((ms, number): Place, body: &[u8]) -> Vec<u8> {
 /// Its number; none for what is no such item.
 pub fn place(bytes: &[u8]) -> Option<Place> {
     Some(parts(bytes)?.0)
+}
+
+/// Its number, for people.
+pub fn named(bytes: &[u8]) -> String {
+    place(bytes).map_or_else(|| "without a number".to_owned(), |(ms, number)| format!("{ms}-{number}"))
 }
 
 /// Takes it apart.
@@ -34,7 +40,8 @@ pub fn message(pipeline: &Arc<str>, list: &Arc<str>, bytes: &[u8]) -> Option<(Pl
 fn parts(bytes: &[u8]) -> Option<(Place, &[u8])> {
     let end = bytes.iter().take(64).position(|b| *b == b'|')?;
     let (ms, number) = std::str::from_utf8(&bytes[..end]).ok()?.split_once('-')?;
-    Some(((ms.parse().ok()?, number.parse().ok()?), &bytes[end + 1..]))
+    // An item is removed by its bytes, which are made of its number again.
+    Some(((of_an_id(ms)?, of_an_id(number)?), &bytes[end + 1..]))
 }
 
 #[cfg(test)]
@@ -49,5 +56,20 @@ mod tests {
             assert_eq!((place, &*message.id, &*message.body), ((7, 9), "orders/7-9", body));
         }
         assert_eq!([place(b"x"), place(b"1|x"), place(b"a-1|x")], [None; 3]);
+        for odd in [
+            "+1-2|x",
+            "1-+2|x",
+            "01-2|x",
+            "1-00|x",
+            "-|x",
+            "1-|x",
+            " 1-2|x",
+            "1-2 |x",
+            "1--2|x",
+            "\u{661}-1|x",
+        ] {
+            assert_eq!(place(odd.as_bytes()), None, "{odd}: it could not be removed");
+        }
+        assert_eq!(place(b"0-0|x"), Some((0, 0)));
     }
 }

@@ -27,6 +27,7 @@ const BYTES: usize = 8 << 20;
 const BLOCK: Duration = Duration::from_secs(1);
 const DOING: &str = "reading";
 const WAITING: &str = "waiting for messages";
+const TAKING_OVER: &str = "taking over what a worker has left";
 
 /// Reads until the source closes.
 pub async fn run(list: Arc<List>) {
@@ -183,6 +184,7 @@ impl Reader {
     ) -> Result<(), Fault> {
         let (options, keys) = (&self.list.options, &self.list.keys);
         let all = facts::workers(connection, keys).await?;
+        let mut is_well = true;
         for worker in all.iter().filter(|worker| **worker != options.worker) {
             let mut call = TAKE_OVER.prepare_invoke();
             call.key(keys.alive(worker)).key(keys.processing(worker)).key(keys.arriving(worker));
@@ -190,7 +192,16 @@ impl Reader {
             call.key(keys.alive(&options.worker));
             call.arg(worker).arg(room).arg(self.list.push()).arg(&self.list.incarnation);
             call.arg(options.alive_ms());
-            let moved: Option<Vec<Vec<u8>>> = call.invoke_async(connection).await?;
+            let moved: Option<Vec<Vec<u8>>> =
+                match call.invoke_async(connection).await.map_err(|e| Fault::of(&e)) {
+                    // What another tool has put there is in nobody's way but that worker's.
+                    Err(fault) if fault.refuses => {
+                        self.complain_of(worker, &fault);
+                        is_well = false;
+                        continue;
+                    }
+                    told => told?,
+                };
             let moved = moved.unwrap_or_default();
             if !moved.is_empty() {
                 self.list.shared.take_over(moved.len());
@@ -211,8 +222,18 @@ impl Reader {
         if length > count(self.list.shared.shelf().live(Instant::now())) {
             self.own = Some(0);
         }
+        if is_well {
+            self.list.shared.works(TAKING_OVER);
+        }
         self.looked = Some(Instant::now());
         Ok(())
+    }
+
+    /// What a worker has left cannot be looked at.
+    fn complain_of(&self, worker: &str, fault: &Fault) {
+        let keys = format!("{} and {}", self.list.keys.processing(worker), self.list.keys.arriving(worker));
+        let words = format!("{fault} ({keys})");
+        self.list.shared.complain(TAKING_OVER, &Fault::says(words));
     }
 
     async fn take(&mut self, connection: &mut MultiplexedConnection, room: usize) -> Result<(), Fault> {
@@ -302,7 +323,7 @@ impl List {
                 points::reach("redis-entry");
                 item::message(&self.shared.pipeline, &self.name, &bytes)
             };
-            let at = || format!("{}, item {:?}", self.name, item::place(&bytes));
+            let at = || format!("{}, item {}", self.name, item::named(&bytes));
             let Some((place, message)) = standing_at(at, made) else { continue };
             let message = Arc::new(message);
             shelf.hold(Held { place, message, lane, named: false, receives: 0, until, ending: false });

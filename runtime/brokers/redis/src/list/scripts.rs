@@ -3,6 +3,9 @@
 //! A server that is at `maxmemory` and may evict nothing refuses what could need more, but in a script only as its first
 //! write: half of one is worse. What is done here needs next to nothing, and makes room: a list that has filled the
 //! memory is drained by it. So each script begins with a write that needs none, and changes nothing that matters.
+//!
+//! A script that fails stays as far as it has come. So where a message is on its way, where it goes to is asked for its
+//! length before: a key of another type refuses that.
 
 use redis::Script;
 use std::sync::LazyLock;
@@ -29,6 +32,7 @@ pub static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('GET', KEYS[4]) ~= ARGV[1] then return false end
          redis.call('PEXPIRE', KEYS[4], ARGV[2])
+         redis.call('LLEN', KEYS[2])
          local ms = redis.call('TIME')
          ms = string.format('%.0f', ms[1] * 1000 + math.floor(ms[2] / 1000))
          local taken, bytes = {}, 0
@@ -55,6 +59,7 @@ pub static TAKE_OVER: LazyLock<Script> = LazyLock::new(|| {
         "if redis.call('EXISTS', KEYS[1]) == 1 then return false end
          if redis.call('GET', KEYS[7]) ~= ARGV[4] then return false end
          redis.call('PEXPIRE', KEYS[7], ARGV[5])
+         redis.call('LLEN', KEYS[6])
          local moved = {}
          for i = 1, tonumber(ARGV[2]) do
            local item = redis.call('LMOVE', KEYS[2], KEYS[4], 'LEFT', 'RIGHT')
@@ -77,7 +82,8 @@ pub static TAKE_OVER: LazyLock<Script> = LazyLock::new(|| {
 /// push that puts a body where it is taken next, then what is no item.
 pub static RETURN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "for i = 2, #ARGV do
+        "redis.call('LLEN', KEYS[2])
+         for i = 2, #ARGV do
            if redis.call('LREM', KEYS[1], 1, ARGV[i]) == 1 then redis.call(ARGV[1], KEYS[2], ARGV[i]) end
          end
          return 1",

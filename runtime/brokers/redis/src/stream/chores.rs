@@ -1,6 +1,7 @@
 //! What has to be done now and then, by whichever worker comes to it: trimming, and removing workers that
 //! are gone. Each step is one script, so that nothing happens between a look and the act.
 
+use super::group::see_the_place;
 use super::{Stream, namesake};
 use crate::fault::Fault;
 use crate::number::Count;
@@ -113,6 +114,7 @@ async fn round(
     }
     *due = Instant::now() + interval(stream);
     let options = &stream.options;
+    see_the_place(stream, open).await?;
     if let Some(maxlen) = options.maxlen {
         trim(stream, open, maxlen).await?;
     }

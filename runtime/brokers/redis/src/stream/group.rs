@@ -9,6 +9,8 @@ use redis::{FromRedisValue, Script, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+const HANDING_OUT: &str = "handing out what is new";
+
 /// What one worker knows of its group.
 pub struct Group {
     stream: Arc<Stream>,
@@ -42,8 +44,9 @@ impl Group {
         Self { stream, known: false, anew: false, server: None }
     }
 
-    /// Sees that the group is there. A stream whose last id went back has lost entries, or is another one.
-    pub async fn find_or_make(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+    /// Sees that the group is there. A stream whose last id went back has lost entries, or is another one: then
+    /// that was said, and is true.
+    pub async fn find_or_make(&mut self, connection: &mut MultiplexedConnection) -> Result<bool, Fault> {
         let (stream, group) = (&self.stream.options.stream, &self.stream.options.group);
         let (before, found) = (self.stream.last_seen(), look(connection, stream).await?);
         let server = process(connection).await;
@@ -63,10 +66,11 @@ impl Group {
             make(connection, stream, group, start).await?;
             tracing::info!(pipeline = %self.stream.shared.pipeline, stream, group, start, "the group was made");
         }
+        let is_another = self.anew;
         (self.known, self.anew, self.server) = (true, false, server);
         self.stream.joined.send_replace(true);
         self.stream.seen(found.map_or(EntryId::default(), |found| found.last));
-        Ok(())
+        Ok(is_another)
     }
 
     fn report(&self, before: EntryId, found: Option<&Standing>) {
@@ -95,6 +99,45 @@ fn destroyed(stream: &str, group: &str, before: EntryId) -> Fault {
     Fault::says(format!(
         "the group `{group}` of `{stream}` is gone though the stream is not new: somebody has destroyed it, and made anew at a guess it would skip entries or handle old ones again. Make it where it is to go on: XGROUP CREATE {stream} {group} ID, with 0 for all that the stream has, or {before} for what is newer than the last that came here"
     ))
+}
+
+/// Where a group stands, and the last id of its stream. Its first and last entries, which the server tells of too, may have
+/// a megabyte each, and stay there.
+static STANDS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('EXISTS', KEYS[1]) == 0 then return false end
+         local function told(list)
+           local all = {}
+           for i = 1, #list, 2 do all[list[i]] = list[i + 1] end
+           return all
+         end
+         for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+           local stands = told(group)
+           if stands['name'] == ARGV[1] then
+             return { stands['last-delivered-id'], told(redis.call('XINFO', 'STREAM', KEYS[1]))['last-generated-id'] }
+           end
+         end
+         return false",
+    )
+});
+
+/// Says so where nothing of what is added now is handed out: a group's place can be set to any id, and the last id of a
+/// stream back.
+pub async fn see_the_place(stream: &Stream, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+    let (name, group) = (&stream.options.stream, &stream.options.group);
+    let told: Option<(String, String)> =
+        STANDS.prepare_invoke().key(name).arg(group).invoke_async(connection).await?;
+    let ids = told.and_then(|(place, last)| EntryId::parse(&place).zip(EntryId::parse(&last)));
+    match ids.filter(|(place, last)| place > last) {
+        None => stream.shared.works(HANDING_OUT),
+        Some((place, last)) => stream.shared.complain(
+            HANDING_OUT,
+            &Fault::says(format!(
+                "the group `{group}` of `{name}` stands at {place}, and the last id of the stream is {last}: the server hands out nothing of what is added until an id is larger than {place}. Set it back to the last entry that is done with, or to where the stream is: XGROUP SETID {name} {group} {last}"
+            )),
+        ),
+    }
+    Ok(())
 }
 
 /// How a stream stands; none where there is no stream.

@@ -7,12 +7,13 @@ mod chores;
 mod group;
 mod ids;
 mod namesake;
+mod newest;
 mod options;
 mod read;
 mod replay;
 mod told;
 
-pub use options::StreamOptions;
+pub use options::{Completed, StreamOptions};
 pub use replay::{ReplayOptions, StreamReplay};
 
 use super::desk;

@@ -4,8 +4,12 @@ use crate::fields::Names;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Whether the ledger has completed one of these messages, by their ids; none when they are not known by their ids.
+/// Blocks.
+pub type Completed = Arc<dyn Fn(&[String]) -> Option<bool> + Send + Sync>;
+
 /// Settings of a source.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StreamOptions {
     /// The pipeline's name, for messages and logs.
     pub pipeline: Arc<str>,
@@ -27,6 +31,8 @@ pub struct StreamOptions {
     pub at_least: usize,
     /// Messages that may be held, at most.
     pub at_most: usize,
+    /// Asked whether what comes as new is done with already.
+    pub completed: Completed,
 }
 
 impl StreamOptions {

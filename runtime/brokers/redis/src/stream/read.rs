@@ -5,8 +5,9 @@
 //! is lost loses nothing: after every new connection the pending entries are looked through again.
 
 use super::Stream;
-use super::group::Group;
+use super::group::{Group, see_the_place};
 use super::namesake;
+use super::newest::Newest;
 use crate::fault::Fault;
 use crate::fields::{self, EntryId, Field};
 use crate::number::{Count, Counter};
@@ -31,7 +32,7 @@ const BLOCK: Duration = Duration::from_secs(1);
 const DOING: &str = "reading";
 
 /// Entries as the server tells them: an id with its fields, or without any when it was deleted.
-type Entries = Vec<(String, Option<Vec<Field>>)>;
+pub type Entries = Vec<(String, Option<Vec<Field>>)>;
 
 /// An entry that is pending for this worker.
 struct Pending {
@@ -51,6 +52,7 @@ pub async fn run(stream: Arc<Stream>) {
         cursor: EntryId::default(),
         weight: HEAVY,
         read: Instant::now(),
+        newest: Newest::Unknown,
     };
     let (mut connection, mut failures) = (None, 0);
     while !reader.stream.shared.is_closing() {
@@ -89,13 +91,18 @@ struct Reader {
     weight: usize,
     /// When there was a read last.
     read: Instant,
+    /// What came last as new.
+    newest: Newest,
 }
 
 impl Reader {
     async fn attach(&mut self) -> Result<MultiplexedConnection, Fault> {
         // Longer than a read waits: an answer that is on its way is not given up on.
         let mut connection = self.stream.shared.server.connect(BLOCK + ANSWER).await?;
-        self.group.find_or_make(&mut connection).await?;
+        if self.group.find_or_make(&mut connection).await? {
+            self.newest = Newest::OfAnother;
+        }
+        see_the_place(&self.stream, &mut connection).await?;
         namesake::begin(&self.stream, &mut connection).await?;
         self.own = Some(EntryId::default());
         Ok(connection)
@@ -267,7 +274,8 @@ impl Reader {
             .arg(&options.stream)
             .arg(">");
         let told: Option<Vec<(String, Entries)>> = command.query_async(connection).await?;
-        let entries = told.into_iter().flatten().flat_map(|(_, entries)| entries).collect();
+        let entries: Entries = told.into_iter().flatten().flat_map(|(_, entries)| entries).collect();
+        self.newest.see(&self.stream, &entries).await;
         self.take_in(entries, Instant::now(), |_| 0);
         Ok(())
     }
