@@ -11,7 +11,7 @@ fn a_panic_of_a_thread_ends_its_pipeline_and_not_the_other() {
     let broker = Broker::start();
     broker.topic("orders", 1);
     let site = Site::with(
-        "shutdown_timeout = \"10m\"",
+        "shutdown_timeout = \"4m\"",
         &[pipeline(&broker, "orders", ""), other(plugin("orders"))],
     );
     let good = |n: u64| order(n, "c", 0);
@@ -46,7 +46,7 @@ fn a_source_that_cannot_go_on_leaves_the_other_pipeline_as_it_is() {
     let broker = Broker::start();
     broker.topic("orders", 1);
     let one = pipeline(&broker, "orders", ", auto_offset_reset = \"error\"");
-    let site = Site::with("shutdown_timeout = \"10m\"", &[one, other(plugin("orders"))]);
+    let site = Site::with("shutdown_timeout = \"4m\"", &[one, other(plugin("orders"))]);
     let worker = site.worker().ready();
     ends_alone(&worker, &site, &[], "its source cannot go on", |pipeline| {
         let text = order(1, "c", 0).value.map(|body| String::from_utf8_lossy(&body).into_owned());
