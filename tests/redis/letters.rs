@@ -4,7 +4,7 @@ use crate::{STREAM, list, order, site, status, stream, taken};
 use pelton_core::outcome::{Cause, Failure};
 use pelton_core::ports::{Class, DeadLetters, Later};
 use pelton_core::{Letter, Message};
-use pelton_sources::redis::{LetterPlace, RedisLetters, Server};
+use pelton_redis::{LetterPlace, RedisLetters, Server};
 use pelton_tests::redis::Redis;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
