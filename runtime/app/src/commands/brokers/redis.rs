@@ -9,8 +9,8 @@ use pelton_core::ports::{DeadLetters, Source};
 use pelton_engine::DedupKey;
 use pelton_host::file::{self, FileError};
 use pelton_redis::{
-    Client, Completed, LetterPlace, ListConfig, ListOptions, Outgoing, RedisConfig, RedisKind, RedisLetters,
-    RedisList, RedisStream, StreamConfig, StreamOptions,
+    Client, Completed, LetterPlace, ListConfig, ListOptions, Outgoing, RedisConfig, RedisKind,
+    RedisLetters, RedisList, RedisStream, StreamConfig, StreamOptions,
 };
 use pelton_store::{NewMessage, NotedLetters, PipelineStore, Store};
 use std::hash::{BuildHasher, RandomState};
