@@ -164,6 +164,40 @@ fn every_setting_of_the_example_is_in_the_reference_and_no_other() {
     assert!(missing.is_empty() && unknown.is_empty(), "missing: {missing:?}, unknown: {unknown:?}");
 }
 
+/// The value that the example has for a setting, as one word: `1000`, `30s`, `64MiB`.
+fn example_value(example: &str, key: &str) -> Option<String> {
+    let line = example.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))?;
+    let value = line.split('#').next().unwrap_or_default();
+    Some(value.trim().trim_matches('"').to_owned())
+}
+
+/// A default of the reference as one word, where it is a number, a duration or a size.
+fn as_one_word(cell: &str) -> Option<String> {
+    let word: String = cell.chars().filter(|c| !matches!(c, ' ' | ',')).collect();
+    let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    (number.parse::<f64>().is_ok() && word.len() < 10).then_some(word)
+}
+
+#[test]
+fn numbers_that_are_defaults_are_those_of_the_example() {
+    let example = read(&root().join("examples/pelton.toml"));
+    let page = read(&root().join("docs/reference/settings.md"));
+    let (mut count, mut wrong) = (0, Vec::new());
+    for cells in page.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>()) {
+        let [_, key, _, default, ..] = cells[..] else { continue };
+        let key = key.trim_matches('`');
+        let Some((default, value)) = as_one_word(default).zip(example_value(&example, key)) else {
+            continue;
+        };
+        count += 1;
+        if default != value {
+            wrong.push(format!("{key}: {default} in the reference, {value} in the example"));
+        }
+    }
+    assert!(count > 20, "only {count} defaults were compared");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn every_field_of_the_status_and_of_a_letter_is_in_the_reference() {
     let home = tempfile::tempdir().unwrap();
