@@ -3,8 +3,9 @@
 //! A process that is killed is one whose connections end without a word: the group misses it when its
 //! session is over, and not before.
 
+use pelton_core::broker::KnownTopic;
 use pelton_core::ports::{Capabilities, Later, Source};
-use pelton_kafka::{KafkaOptions, KafkaSource, KnownTopic, Order};
+use pelton_kafka::{KafkaOptions, KafkaSource, Order};
 use pelton_store::Store;
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
 use pelton_tests::kafka::Broker;

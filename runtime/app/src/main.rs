@@ -7,6 +7,7 @@
 #[macro_use]
 mod output;
 
+mod books;
 mod cli;
 mod commands;
 mod config;

@@ -1,7 +1,7 @@
 //! The brokers of this build, and what their parts of the configuration are called.
 
 use crate::config::Section;
-use pelton_core::broker::Broker;
+use pelton_core::broker::{Broker, DeadLetterPlace};
 #[cfg(feature = "kafka")]
 use pelton_kafka::{KafkaConfig, LetterTopics};
 #[cfg(feature = "redis")]
@@ -119,6 +119,19 @@ impl LettersConfig {
         match self {
             Self::Queue(name) => Some(name),
             _ => None,
+        }
+    }
+
+    /// What is asked of every place at a broker; none when they stay in the store.
+    pub fn place(&self) -> Option<&dyn DeadLetterPlace> {
+        match self {
+            Self::DataDir | Self::Queue(_) => None,
+            #[cfg(feature = "kafka")]
+            Self::Topics(topics) => Some(topics),
+            #[cfg(feature = "redis")]
+            Self::Redis(place) => Some(place),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queue) => Some(queue),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{brokers, handlers, table};
 use crate::config::{self, Config, Invalid, Problem};
 use crate::exit::{Fail, Outcome};
+use pelton_core::broker::Diagnosis;
 use pelton_store::Store;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -40,9 +41,9 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
                 problems.extend(found.into_iter().map(|what| Problem { path: path.clone(), what }));
                 continue;
             }
-            note(&path, brokers::look_at_source(pipeline), &mut problems);
+            note(&path, pipeline.source.broker().diagnose(&config.view(pipeline)), &mut problems);
             let path = format!("pipelines.{}.dead_letter", pipeline.name);
-            note(&path, brokers::look_at_letters(pipeline), &mut problems);
+            note(&path, brokers::diagnose_letters(pipeline), &mut problems);
         }
     }
     if !problems.is_empty() {
@@ -84,7 +85,7 @@ fn cache(config: &Config) -> Result<(PathBuf, Option<TempDir>), String> {
     Ok((scratch.path().to_owned(), Some(scratch)))
 }
 
-fn note(path: &str, found: brokers::Findings, problems: &mut Vec<Problem>) {
+fn note(path: &str, found: Diagnosis, problems: &mut Vec<Problem>) {
     found.warnings.iter().for_each(|what| note!("warning: {path}: {what}"));
     problems.extend(found.problems.into_iter().map(|what| Problem { path: path.to_owned(), what }));
 }

@@ -1,22 +1,20 @@
 //! `pelton run`: the life of a worker.
 
+use super::brokers::open_fail;
 use super::{handlers, live, load, options, status, store_fail};
+use crate::books::PipelineBooks;
 use crate::cli::RunArgs;
 use crate::config::{Config, Invalid, PipelineConfig};
 use crate::exit::{Fail, INTERNAL, Outcome, needed};
 use crate::output;
-use crate::registry::{LettersConfig, SourceConfig};
 use crate::signals::{self, Heard};
 use crate::telemetry::progress::Progress;
 use crate::telemetry::{libraries, live_line, logs, outcomes};
 use crate::versions::start::{self, Started};
 use crate::versions::{reload, watch};
-use pelton_core::ports::{DeadLetters, Handler, Source};
+use pelton_core::ports::{DeadLetters, Handler};
 use pelton_engine::{Control, Generations, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped, Why};
 use pelton_host::{Host, WasmHandler};
-#[cfg(feature = "sqs")]
-use pelton_sqs::LetterQueue;
-use pelton_store::EmbeddedConfig;
 use pelton_store::{PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -93,7 +91,7 @@ async fn work(
         beside.push(needed(live_line::keep(Progress::new(), served)));
     }
     #[cfg(feature = "sqs")]
-    super::brokers::advise(&config.pipelines);
+    super::brokers::advise(config);
     let random = RandomState::new().hash_one(std::process::id());
     let ended = pelton_engine::run_changing(pipelines, changes, control, random).await;
     // Heard until the last moment: a second signal ends at once.
@@ -115,8 +113,10 @@ pub fn open(
     let Started { handler, catalog } = started;
     tracing::info!(pipeline = %pipeline.name, source = pipeline.source.describe(), handler = %handler.digest(), "started");
     let ledger = ledger(store, pipeline, &handler)?;
-    let source = source(store, config, pipeline, &ledger)?;
-    let letters = letters(pipeline, &ledger)?;
+    let books = Arc::new(PipelineBooks::new(config, &pipeline.name, store, &ledger));
+    let source = pipeline.source.broker().open(&config.view(pipeline), books);
+    let source = source.map_err(|error| open_fail(&pipeline.name, error))?;
+    let letters = letters(config, pipeline, store, &ledger)?;
     let generations = Arc::new(Generations::new(handler));
     let handler = outcomes::tell(generations.clone());
     let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler };
@@ -159,26 +159,6 @@ pub fn stopped_fail(store: &Store, stopped: &[Stopped]) -> Fail {
     )
 }
 
-#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "brokers need it"))]
-fn source(
-    store: &Store,
-    config: &Config,
-    pipeline: &PipelineConfig,
-    ledger: &PipelineStore,
-) -> Result<Arc<dyn Source>, Fail> {
-    match &pipeline.source {
-        SourceConfig::Embedded(EmbeddedConfig { queue }) => {
-            Ok(Arc::new(store.queue(ledger, queue).map_err(store_fail)?))
-        }
-        #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => super::brokers::kafka::open(store, config, pipeline, kafka, ledger),
-        #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => super::brokers::redis::open(store, config, pipeline, redis),
-        #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(sqs) => Ok(super::brokers::sqs::open(pipeline, sqs)),
-    }
-}
-
 /// The ledger of a pipeline.
 pub fn ledger(
     store: &Store,
@@ -204,22 +184,16 @@ pub fn ledger_of(
 }
 
 /// Where its letters go.
-pub fn letters(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Result<Arc<dyn DeadLetters>, Fail> {
-    match &pipeline.dead_letters {
-        LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Arc::new(ledger.clone())),
-        #[cfg(feature = "kafka")]
-        LettersConfig::Topics(topics) => super::brokers::kafka::letters(pipeline, topics, ledger),
-        #[cfg(feature = "redis")]
-        LettersConfig::Redis(place) => super::brokers::redis::letters(pipeline, place, ledger),
-        #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(LetterQueue::Queue(queue)) => {
-            Ok(super::brokers::sqs::letters(pipeline, queue, ledger))
-        }
-        #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(LetterQueue::Redrive) => {
-            Ok(Arc::new(super::letters::redriven::Redriven::new(pipeline, ledger)))
-        }
-    }
+pub fn letters(
+    config: &Config,
+    pipeline: &PipelineConfig,
+    store: &Store,
+    ledger: &PipelineStore,
+) -> Result<Arc<dyn DeadLetters>, Fail> {
+    let Some(place) = pipeline.dead_letters.place() else { return Ok(Arc::new(ledger.clone())) };
+    let books = PipelineBooks::new(config, &pipeline.name, store, ledger);
+    let opened = place.open(pipeline.source.broker(), &config.view(pipeline), &books);
+    opened.map_err(|error| open_fail(&pipeline.name, error))
 }
 
 /// What the engine is told of it.

@@ -93,7 +93,7 @@ impl Config {
             expires_after: pipeline.expires_after,
             shutdown_timeout: self.shutdown_timeout,
             max_message_bytes: self.max_message_bytes,
-            data_dir: self.data_dir.clone(),
+            leaves_letters: pipeline.dead_letters.is_redrive(),
         }
     }
 }

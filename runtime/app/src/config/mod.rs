@@ -85,15 +85,6 @@ pub fn parse(
     Ok((config, problems.into_all()))
 }
 
-/// A text that is right.
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-pub fn parsed(text: &str) -> Config {
-    let (config, problems) = parse(text, Path::new("."), &|_| None).unwrap();
-    assert_eq!(problems, []);
-    config
-}
-
 fn place(text: &str, offset: usize) -> String {
     let before = &text[..offset.min(text.len())];
     let line = before.matches('\n').count() + 1;

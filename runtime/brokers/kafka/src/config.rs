@@ -1,7 +1,16 @@
 //! A Kafka source and the topics of its dead letters, as they are configured.
 
-use crate::{HeaderStyle, LetterTopic, Order, admin, refused_option};
-use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings, SourceStatus};
+use crate::admin::{self, ANSWER_TIMEOUT, unreadable_files};
+use crate::{
+    HeaderStyle, KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, LetterOptions, LetterTopic, Order,
+    Topics, refused_option,
+};
+use pelton_core::broker::{
+    Books, BooksError, Broker, Contradiction, DeadLetterPlace, Dedup, Diagnosis, OpenError, PipelineView,
+    Settings, SourceStatus, WorkerName,
+};
+use pelton_core::ports::{DeadLetters, Source};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A Kafka source.
@@ -134,8 +143,102 @@ impl Broker for KafkaConfig {
         Some(Contradiction { key: "source.group_id".to_owned(), what })
     }
 
+    fn open(&self, pipeline: &PipelineView, books: Arc<dyn Books>) -> Result<Arc<dyn Source>, OpenError> {
+        self.has_files()?;
+        let source = KafkaSource::open(self.options(pipeline, books)?);
+        Ok(Arc::new(source.map_err(|error| OpenError::Settings(error.to_string()))?))
+    }
+
+    fn probe(&self, pipeline: &PipelineView, _: &dyn WorkerName) -> Vec<String> {
+        let wrong = unreadable_files(&self.librdkafka);
+        // The library would say the same of them, or wait for a pipe.
+        if !wrong.is_empty() {
+            return wrong;
+        }
+        let refused = KafkaSource::probe(&self.unopened(pipeline)).err();
+        refused.into_iter().map(|error| error.to_string()).collect()
+    }
+
+    /// What may be wrong is said by the status.
+    fn diagnose(&self, _: &PipelineView) -> Diagnosis {
+        Diagnosis::default()
+    }
+
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         Some(admin::status(self))
+    }
+}
+
+impl KafkaConfig {
+    /// With the ledger of its pipeline behind it.
+    ///
+    /// # Errors
+    /// When the books cannot number the topics.
+    pub fn options(
+        &self,
+        pipeline: &PipelineView,
+        books: Arc<dyn Books>,
+    ) -> Result<KafkaOptions, OpenError> {
+        let numbered = |topic: &String| Ok((topic.clone(), books.topic_number(topic)?));
+        let topics = self.topics.iter().map(numbered).collect::<Result<_, BooksError>>()?;
+        let mut has_read = false;
+        for topic in &self.topics {
+            has_read |= books.has_read(topic, &self.group_id)?;
+        }
+        let (forgets, settles, meets) = (books.clone(), books.clone(), books.clone());
+        let (group, dedup) = (self.group_id.clone(), pipeline.dedup);
+        Ok(KafkaOptions {
+            has_read,
+            topics,
+            forget: Arc::new(move |partition| forgets.forget_positions(partition)),
+            settled: Arc::new(move |partition, offset| settles.settled_before(partition, offset)),
+            topic_is: Arc::new(move |number, id| meets.topic_is(number, id, &group)),
+            completed: Arc::new(move |partition, offset| match dedup {
+                Dedup::Id => Some(books.completed_from(partition, offset)),
+                Dedup::Off => Some(0),
+                Dedup::Key => None,
+            }),
+            ..self.unopened(pipeline)
+        })
+    }
+
+    /// As it is configured; no ledger is behind it.
+    fn unopened(&self, pipeline: &PipelineView) -> KafkaOptions {
+        KafkaOptions {
+            pipeline: pipeline.name.clone(),
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            topics: Vec::new(),
+            group_id: self.group_id.clone(),
+            auto_offset_reset: self.auto_offset_reset.to_owned(),
+            has_read: false,
+            out_of_range: self.out_of_range.to_owned(),
+            group_protocol: self.group_protocol.to_owned(),
+            order: self.order,
+            librdkafka: self.librdkafka.clone(),
+            max_buffered: pipeline.max_in_flight,
+            max_buffered_bytes: pipeline.max_in_flight_bytes,
+            max_uncommitted: self.max_uncommitted,
+            revoke_timeout: pipeline.shutdown_timeout,
+            forget: Arc::new(|_| None),
+            settled: Arc::new(|_, _| {}),
+            topic_is: Arc::new(|_, _| None),
+            completed: Arc::new(|_, _| None),
+        }
+    }
+
+    /// Refuses before the client library would wait.
+    fn has_files(&self) -> Result<(), OpenError> {
+        let wrong = unreadable_files(&self.librdkafka);
+        if wrong.is_empty() { Ok(()) } else { Err(OpenError::Settings(wrong.join("; "))) }
+    }
+
+    /// Sends to the broker that is read.
+    ///
+    /// # Errors
+    /// When the client library refuses the settings.
+    pub fn producer(&self) -> Result<KafkaProducer, OpenError> {
+        self.has_files()?;
+        KafkaProducer::open(&self.bootstrap_servers, &self.librdkafka).map_err(OpenError::Settings)
     }
 }
 
@@ -148,6 +251,52 @@ pub struct LetterTopics {
     pub style: HeaderStyle,
     /// Whether a topic that is not there is made.
     pub create: bool,
+}
+
+impl DeadLetterPlace for LetterTopics {
+    fn open(
+        &self,
+        source: &dyn Broker,
+        pipeline: &PipelineView,
+        books: &dyn Books,
+    ) -> Result<Arc<dyn DeadLetters>, OpenError> {
+        let Some(kafka) = source.of::<KafkaConfig>() else { return Ok(books.kept()) };
+        kafka.has_files()?;
+        let options = LetterOptions {
+            pipeline: pipeline.name.clone(),
+            bootstrap_servers: kafka.bootstrap_servers.clone(),
+            librdkafka: kafka.librdkafka.clone(),
+            group_id: kafka.group_id.clone(),
+            topics: self.topics.clone(),
+            style: self.style,
+            create: self.create,
+        };
+        let letters = KafkaLetters::open(options, books.noted(), books.kept());
+        Ok(Arc::new(letters.map_err(OpenError::Settings)?))
+    }
+
+    fn probe(&self, source: &dyn Broker) -> Vec<String> {
+        // What is wrong with its files is said of the source.
+        let kafka = source.of::<KafkaConfig>().filter(|kafka| kafka.has_files().is_ok());
+        kafka.and_then(|kafka| kafka.producer().err()).map(|error| error.to_string()).into_iter().collect()
+    }
+
+    fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
+        let mut found = Diagnosis::default();
+        let Some(kafka) = source.of::<KafkaConfig>() else { return found };
+        match Topics::open(&kafka.bootstrap_servers, &kafka.librdkafka, ANSWER_TIMEOUT) {
+            Ok(topics) => {
+                for topic in &self.topics {
+                    match topics.check(topic, self.create) {
+                        Ok(warnings) => found.warnings.extend(warnings),
+                        Err(problem) => found.problems.push(problem),
+                    }
+                }
+            }
+            Err(why) => found.problems.push(why),
+        }
+        found
+    }
 }
 
 /// Takes the table of dead letters apart, of a pipeline that reads `source`.

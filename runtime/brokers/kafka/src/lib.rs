@@ -46,7 +46,7 @@ pub use kept::{KeptLetter, UnreadableLetter, kept_letter};
 pub use letters::{KafkaLetters, LetterOptions};
 pub use one::go_behind;
 pub use options::{
-    Completed, Forget, KafkaOptions, KnownTopic, OPTIONS_OF_OURS, Order, Settled, TopicIs, refused_option,
+    Completed, Forget, KafkaOptions, OPTIONS_OF_OURS, Order, Settled, TopicIs, refused_option,
 };
 pub use producer::{KafkaProducer, Outgoing};
 pub use reader::{Part, Reader};

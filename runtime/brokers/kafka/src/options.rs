@@ -2,6 +2,7 @@
 
 use super::topic_id::{LOG_CONTEXT, LOG_CONTEXT_NEVER};
 use pelton_core::Position;
+use pelton_core::broker::KnownTopic;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -26,17 +27,6 @@ pub type Forget = Arc<dyn Fn(u32) -> Option<usize> + Send + Sync>;
 
 /// Told that the group is past an offset of a partition: what it has started before it is over.
 pub type Settled = Arc<dyn Fn(u32, u64) + Send + Sync>;
-
-/// What the ledger knew of a topic before it was told its id.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KnownTopic {
-    /// It was told an id of a topic of this name before: this one, or that of another.
-    pub met: bool,
-    /// That was another topic: the ledger has forgotten it now.
-    pub other: bool,
-    /// The group that read the topic last, where it was another than reads it now.
-    pub former_group: Option<String>,
-}
 
 /// Tells the ledger which topic one of its numbers stands for: by the id that the broker has given. None when the
 /// ledger could not note it. Blocks.

@@ -6,11 +6,11 @@
 
 use super::beginning::{Beginning, Found, end_of, fail};
 use super::context::Context;
-use super::options::KnownTopic;
 use super::partition::Partition;
 use super::reassign::read_from;
 use super::state::{Shared, State};
 use super::topic_id::{Mark, TopicId};
+use pelton_core::broker::KnownTopic;
 use rdkafka::Offset;
 use rdkafka::consumer::BaseConsumer;
 use std::sync::atomic::Ordering;

@@ -1,7 +1,15 @@
 //! A Redis source, a stream or a list, and the place of its dead letters, as they are configured.
 
-use crate::{End, EntryId, Keys, LetterPlace, Names, Server, admin};
-use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings, SourceStatus};
+use crate::{
+    Completed, End, EntryId, Keys, LetterPlace, ListOptions, Names, RedisLetters, RedisList, RedisStream,
+    Server, StreamOptions, admin, diagnose,
+};
+use pelton_core::broker::{
+    Books, Broker, Contradiction, DeadLetterPlace, Dedup, Diagnosis, OpenError, PipelineView, Settings,
+    SourceStatus, WorkerName,
+};
+use pelton_core::ports::{DeadLetters, Source};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A Redis source.
@@ -152,6 +160,51 @@ impl Broker for RedisConfig {
         Some(Contradiction { key: format!("source.{word}"), what })
     }
 
+    fn open(&self, pipeline: &PipelineView, books: Arc<dyn Books>) -> Result<Arc<dyn Source>, OpenError> {
+        let server = self.server(&self.key).map_err(OpenError::Settings)?;
+        self.warn_of_losses(pipeline);
+        let name = |given: &Option<String>| -> Result<String, OpenError> {
+            match given {
+                Some(name) => Ok(name.clone()),
+                None => {
+                    let name = books.worker_name().made().map_err(OpenError::Refused)?;
+                    Ok(format!("{name}-{}", pipeline.name))
+                }
+            }
+        };
+        Ok(match &self.kind {
+            RedisKind::Stream(stream) => {
+                let consumer = name(&stream.consumer)?;
+                let completed = completed(pipeline.dedup, books);
+                let options = self.stream_options(pipeline, stream, consumer);
+                Arc::new(RedisStream::open(StreamOptions { completed, ..options }, server))
+            }
+            RedisKind::List(list) => {
+                if list.at_most_once {
+                    self.warn_of_at_most_once(pipeline);
+                }
+                let options = self.list_options(pipeline, list, name(&list.worker)?);
+                Arc::new(RedisList::open(options, server).map_err(OpenError::Settings)?)
+            }
+        })
+    }
+
+    fn probe(&self, _: &PipelineView, name: &dyn WorkerName) -> Vec<String> {
+        let mut problems: Vec<String> = self.server(&self.key).err().into_iter().collect();
+        let named = match &self.kind {
+            RedisKind::Stream(stream) => &stream.consumer,
+            RedisKind::List(list) => &list.worker,
+        };
+        if named.is_none() {
+            problems.extend(name.known().err());
+        }
+        problems
+    }
+
+    fn diagnose(&self, pipeline: &PipelineView) -> Diagnosis {
+        diagnose::of_source(pipeline, self)
+    }
+
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         Some(admin::status(self))
     }
@@ -164,6 +217,95 @@ fn shares(one: &RedisConfig, other: &RedisConfig) -> bool {
         _ => false,
     };
     same_group && !one.key.is_empty() && one.url == other.url && one.key == other.key
+}
+
+impl RedisConfig {
+    /// Says, once the server answers, what of it may lose messages.
+    fn warn_of_losses(&self, pipeline: &PipelineView) {
+        let (pipeline, redis) = (pipeline.clone(), self.clone());
+        // Nobody waits for it: the source says by itself when the server is away.
+        drop(tokio::task::spawn_blocking(move || {
+            for what in diagnose::of_source(&pipeline, &redis).warnings {
+                tracing::warn!(pipeline = %pipeline.name, "{what}");
+            }
+        }));
+    }
+
+    fn warn_of_at_most_once(&self, pipeline: &PipelineView) {
+        tracing::warn!(
+            pipeline = %pipeline.name,
+            list = self.key,
+            "delivery = \"at-most-once\": a message is off the list before it is handled, and is lost when this worker, its machine or the connection dies then; up to {} at a time. Leave `delivery` out to lose none",
+            pipeline.max_in_flight
+        );
+    }
+
+    fn stream_options(
+        &self,
+        pipeline: &PipelineView,
+        stream: &StreamConfig,
+        consumer: String,
+    ) -> StreamOptions {
+        StreamOptions {
+            pipeline: pipeline.name.clone(),
+            stream: self.key.clone(),
+            group: stream.group.clone(),
+            start: stream.start.clone(),
+            consumer,
+            claim_min_idle: stream.claim_min_idle,
+            maxlen: stream.maxlen,
+            names: stream.names.clone(),
+            at_least: pipeline.concurrency.min(pipeline.max_in_flight),
+            at_most: pipeline.max_in_flight,
+            completed: Arc::new(|_| None),
+        }
+    }
+
+    fn list_options(&self, pipeline: &PipelineView, list: &ListConfig, worker: String) -> ListOptions {
+        ListOptions {
+            pipeline: pipeline.name.clone(),
+            list: self.key.clone(),
+            pop: list.pop,
+            at_most_once: list.at_most_once,
+            ordered: list.ordered,
+            worker,
+            takeover_after: list.takeover_after,
+            at_least: pipeline.concurrency.min(pipeline.max_in_flight),
+            at_most: pipeline.max_in_flight,
+        }
+    }
+}
+
+/// Says whether the ledger has completed a message by its own id. One that its producer has named is known by another.
+fn completed(dedup: Dedup, books: Arc<dyn Books>) -> Completed {
+    Arc::new(move |ids| match dedup {
+        Dedup::Id => ids.iter().any(|id| books.has_completed(id)).then_some(true),
+        Dedup::Off => Some(false),
+        Dedup::Key => None,
+    })
+}
+
+impl DeadLetterPlace for LetterPlace {
+    fn open(
+        &self,
+        source: &dyn Broker,
+        pipeline: &PipelineView,
+        books: &dyn Books,
+    ) -> Result<Arc<dyn DeadLetters>, OpenError> {
+        let Some(redis) = source.of::<RedisConfig>() else { return Ok(books.kept()) };
+        let server = redis.server(self.key()).map_err(OpenError::Settings)?;
+        let (noted, kept) = (books.noted(), books.kept());
+        Ok(Arc::new(RedisLetters::new(&pipeline.name, server, self.clone(), noted, kept)))
+    }
+
+    fn probe(&self, source: &dyn Broker) -> Vec<String> {
+        let server = source.of().map(|redis: &RedisConfig| redis.server(self.key()));
+        server.and_then(Result::err).into_iter().collect()
+    }
+
+    fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
+        source.of().map_or_else(Diagnosis::default, |redis| diagnose::of_letters(self, redis))
+    }
 }
 
 /// Takes the table of dead letters apart, of a pipeline that reads `source`; none when it names no key of Redis.

@@ -10,6 +10,7 @@ mod admin;
 mod client;
 mod config;
 mod desk;
+mod diagnose;
 mod facts;
 mod fault;
 mod fields;

@@ -1,6 +1,6 @@
 //! What is asked of the service from outside.
 
-use crate::{Desk, QueueConfig, QueueFacts, SqsConfig};
+use crate::{Desk, QueueConfig, QueueFacts, Redrive, SqsConfig};
 use pelton_core::broker::{Cell, Column, Fact, Facts, Row, SourceStatus};
 
 /// The table of queues. The service counts approximately.
@@ -30,6 +30,27 @@ impl QueueConfig {
     /// When the service says nothing, in words with the queue's address.
     pub fn facts(&self) -> Result<QueueFacts, String> {
         self.open()?.facts().map_err(|why| format!("{}: {why}", self.url))
+    }
+}
+
+impl QueueConfig {
+    /// The target of this queue's policy: a queue of the same account and region, as the service demands.
+    #[must_use]
+    pub fn target(&self, policy: &Redrive) -> Self {
+        let name = policy.target_arn.rsplit(':').next().unwrap_or_default();
+        let account = self.url.rsplit_once('/').map_or("", |(account, _)| account);
+        Self { url: format!("{account}/{name}"), ..self.clone() }
+    }
+}
+
+impl SqsConfig {
+    /// What to say where nothing would ever be moved to dead letters.
+    #[must_use]
+    pub fn no_policy(&self) -> String {
+        format!(
+            "`redrive` leaves dead letters to the queue's own policy, and the queue {} has none: what is given up on would come again until its retention ends. Set its RedrivePolicy, or write `queue_url` instead of `redrive`",
+            self.queue.name()
+        )
     }
 }
 

@@ -1,7 +1,13 @@
 //! An SQS source and the queue of its dead letters, as they are configured.
 
-use crate::{Connection, admin, queue_name};
-use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings, SourceStatus};
+use crate::redriven::Redriven;
+use crate::{Connection, SqsLetters, SqsOptions, SqsSource, admin, diagnose, queue_name};
+use pelton_core::broker::{
+    Books, Broker, Contradiction, DeadLetterPlace, Diagnosis, OpenError, PipelineView, Settings,
+    SourceStatus, WorkerName,
+};
+use pelton_core::ports::{DeadLetters, Source};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An SQS source.
@@ -155,8 +161,62 @@ impl Broker for SqsConfig {
         Some(Contradiction { key: "source.queue_url".to_owned(), what })
     }
 
+    fn open(&self, pipeline: &PipelineView, _: Arc<dyn Books>) -> Result<Arc<dyn Source>, OpenError> {
+        Ok(Arc::new(SqsSource::open(self.options(pipeline), self.queue.connection())))
+    }
+
+    /// Whatever may be wrong is known only when the service is asked.
+    fn probe(&self, _: &PipelineView, _: &dyn WorkerName) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn diagnose(&self, pipeline: &PipelineView) -> Diagnosis {
+        diagnose::of_source(pipeline, self)
+    }
+
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         Some(admin::status(self))
+    }
+}
+
+impl SqsConfig {
+    /// As its pipeline reads it.
+    #[must_use]
+    pub fn options(&self, pipeline: &PipelineView) -> SqsOptions {
+        SqsOptions {
+            pipeline: pipeline.name.clone(),
+            queue_url: self.queue.url.clone(),
+            wait: self.wait,
+            visibility: self.visibility,
+            at_least: pipeline.concurrency.min(pipeline.max_in_flight),
+            at_most: pipeline.max_in_flight,
+        }
+    }
+}
+
+impl DeadLetterPlace for LetterQueue {
+    fn open(
+        &self,
+        _: &dyn Broker,
+        pipeline: &PipelineView,
+        books: &dyn Books,
+    ) -> Result<Arc<dyn DeadLetters>, OpenError> {
+        Ok(match self {
+            Self::Queue(queue) => {
+                let (noted, kept) = (books.noted(), books.kept());
+                Arc::new(SqsLetters::new(&pipeline.name, &queue.url, queue.connection(), noted, kept))
+            }
+            Self::Redrive => Arc::new(Redriven::new(&pipeline.name, books.noted())),
+        })
+    }
+
+    /// Whatever may be wrong is known only when the service is asked.
+    fn probe(&self, _: &dyn Broker) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
+        diagnose::of_letters(self, source)
     }
 }
 

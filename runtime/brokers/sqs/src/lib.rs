@@ -17,6 +17,7 @@ mod client;
 mod config;
 mod convert;
 mod desk;
+mod diagnose;
 mod fault;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -30,6 +31,7 @@ mod options;
 mod outgoing;
 mod place;
 mod poll;
+mod redriven;
 mod requests;
 mod state;
 

@@ -1,16 +1,18 @@
 //! What a broker is to the rest of Pelton. A broker is a crate that implements these contracts; only the registry of
 //! the app names it.
 
+mod books;
 mod settings;
 mod status;
 
+pub use books::{Books, BooksError, KnownTopic, OpenError, WorkerName};
 pub use settings::Settings;
 pub use status::{Below, Cell, Column, Fact, Facts, Row, SourceStatus};
 
+use crate::ports::{DeadLetters, Source};
 use crate::retry::RetryPolicy;
 use std::any::Any;
 use std::fmt::Debug;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,18 @@ pub trait Broker: Any + Debug + Send + Sync {
     /// What stands against reading this beside `other`, which the pipeline `reader` reads already.
     fn conflict(&self, other: &dyn Broker, reader: &str) -> Option<Contradiction>;
 
+    /// Begins to read. The broker need not be there yet. Within the runtime.
+    ///
+    /// # Errors
+    /// When it could never be read like that.
+    fn open(&self, pipeline: &PipelineView, books: Arc<dyn Books>) -> Result<Arc<dyn Source>, OpenError>;
+
+    /// What stands against opening it, as far as that is known without asking the broker. Nothing begins. Blocks.
+    fn probe(&self, pipeline: &PipelineView, name: &dyn WorkerName) -> Vec<String>;
+
+    /// Asks the broker whether what is read and its pipeline go together. Blocks.
+    fn diagnose(&self, pipeline: &PipelineView) -> Diagnosis;
+
     /// Asks the broker how far it is; none where there is no broker to be asked. Blocks for some seconds at most.
     /// `Err` says all that is wrong, and what to do.
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>>;
@@ -39,6 +53,35 @@ impl dyn Broker {
         let any: &dyn Any = self;
         any.downcast_ref()
     }
+}
+
+/// A place at a broker that dead letters of a pipeline go to.
+pub trait DeadLetterPlace: Any + Debug + Send + Sync {
+    /// Opens it, for the letters of a pipeline that reads `source`. The broker need not be there yet. Within the runtime.
+    ///
+    /// # Errors
+    /// When it could never be written to like that.
+    fn open(
+        &self,
+        source: &dyn Broker,
+        pipeline: &PipelineView,
+        books: &dyn Books,
+    ) -> Result<Arc<dyn DeadLetters>, OpenError>;
+
+    /// What stands against opening it, as far as that is known without asking the broker. Nothing begins. Blocks.
+    fn probe(&self, source: &dyn Broker) -> Vec<String>;
+
+    /// Asks the broker whether letters can be kept there, and are kept for as long as their messages. Blocks.
+    fn diagnose(&self, source: &dyn Broker) -> Diagnosis;
+}
+
+/// What was found by asking a broker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The pipeline cannot work like that.
+    pub problems: Vec<String>,
+    /// It can, and will lose something that its owner may want.
+    pub warnings: Vec<String>,
 }
 
 /// Two settings that cannot both be.
@@ -73,8 +116,8 @@ pub struct PipelineView {
     pub shutdown_timeout: Duration,
     /// The largest body.
     pub max_message_bytes: usize,
-    /// The worker's folder: where a broker may keep a small file of its own.
-    pub data_dir: PathBuf,
+    /// Dead letters are left to the broker that is read.
+    pub leaves_letters: bool,
 }
 
 /// What the ledger knows a message by.

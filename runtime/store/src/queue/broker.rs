@@ -1,6 +1,10 @@
 //! The embedded queue, as it is configured.
 
-use pelton_core::broker::{Broker, Contradiction, PipelineView, Settings, SourceStatus};
+use pelton_core::broker::{
+    Books, Broker, Contradiction, Diagnosis, OpenError, PipelineView, Settings, SourceStatus, WorkerName,
+};
+use pelton_core::ports::Source;
+use std::sync::Arc;
 
 /// An embedded queue as a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +65,18 @@ impl Broker for EmbeddedConfig {
             self.queue
         );
         self.is_same(other).then(|| Contradiction { key: "source.queue".to_owned(), what })
+    }
+
+    fn open(&self, _: &PipelineView, books: Arc<dyn Books>) -> Result<Arc<dyn Source>, OpenError> {
+        Ok(books.queue(&self.queue)?)
+    }
+
+    fn probe(&self, _: &PipelineView, _: &dyn WorkerName) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn diagnose(&self, _: &PipelineView) -> Diagnosis {
+        Diagnosis::default()
     }
 
     /// The store itself knows.

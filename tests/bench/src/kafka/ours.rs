@@ -6,7 +6,8 @@ use crate::args::Setup;
 use crate::load::Load;
 use crate::ours::{Dedup, End, MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES, NAME, Ours};
 use anyhow::Result;
-use pelton_kafka::{KafkaOptions, KafkaSource, KnownTopic, Order};
+use pelton_core::broker::KnownTopic;
+use pelton_kafka::{KafkaOptions, KafkaSource, Order};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,90 +4,64 @@
 pub mod kafka;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(feature = "redis")]
-mod redis_check;
 #[cfg(feature = "sqs")]
 pub mod sqs;
-#[cfg(feature = "sqs")]
-mod sqs_advice;
 pub mod target;
 
-use crate::commands::letters;
+use crate::books::NameFile;
+use crate::commands::{letters, store_fail};
 use crate::config::{Config, PipelineConfig, Problem};
-use crate::exit::Fail;
+use crate::exit::{CONFIG, Fail, INTERNAL};
 use crate::registry::{LettersConfig, SourceConfig};
+use pelton_core::broker::{Diagnosis, OpenError};
 #[cfg(feature = "sqs")]
 use pelton_sqs::LetterQueue;
-use pelton_store::Store;
+use pelton_store::{Store, StoreError};
 
 /// What stands against opening a pipeline's source and letters as they are configured, as far as that is known without
 /// asking anybody. Nothing begins. Blocks.
-#[cfg_attr(
-    not(any(feature = "kafka", feature = "redis")),
-    allow(unused_variables, reason = "brokers need it")
-)]
 pub fn probe(config: &Config, pipeline: &PipelineConfig) -> Vec<Problem> {
-    let against: Vec<String> = match &pipeline.source {
-        SourceConfig::Embedded(_) => Vec::new(),
-        #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => kafka::probe(config, pipeline, kafka),
-        #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => redis::probe(config, pipeline, redis),
-        // Whatever may be wrong is known only when the service is asked.
-        #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(_) => Vec::new(),
-    };
+    let source = pipeline.source.broker();
+    let mut against = source.probe(&config.view(pipeline), &NameFile::of(config));
+    against.extend(pipeline.dead_letters.place().into_iter().flat_map(|place| place.probe(source)));
     let problem = |what| Problem { path: format!("pipelines.{}.source", pipeline.name), what };
     against.into_iter().map(problem).collect()
 }
 
-/// What a look found, in words.
-#[derive(Default)]
-pub struct Findings {
-    /// The pipeline cannot work like that.
-    pub problems: Vec<String>,
-    /// It can, and will lose something that its owner may want.
-    pub warnings: Vec<String>,
-}
-
-/// Looks at how a pipeline and its queue go together, by asking its broker. Blocks.
-pub fn look_at_source(pipeline: &PipelineConfig) -> Findings {
-    match &pipeline.source {
-        #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => redis_check::check(pipeline, redis),
-        #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(sqs) => sqs_advice::of_source(pipeline, sqs),
-        _ => Findings::default(),
+/// Why something of a pipeline cannot be opened.
+pub fn open_fail(pipeline: &str, error: OpenError) -> Fail {
+    match error {
+        OpenError::Settings(why) => {
+            Fail::new(CONFIG, anyhow::anyhow!("pipelines.{pipeline}.source: {why}"))
+        }
+        OpenError::Refused(why) => Fail::refused(why),
+        OpenError::Books(error) => match error.downcast::<StoreError>() {
+            Ok(error) => store_fail(*error),
+            Err(other) => Fail::new(INTERNAL, anyhow::anyhow!(other)),
+        },
     }
 }
 
 /// Looks at where a pipeline's dead letters go, by asking its broker. Blocks.
-pub fn look_at_letters(pipeline: &PipelineConfig) -> Findings {
-    match (&pipeline.source, &pipeline.dead_letters) {
-        #[cfg(feature = "kafka")]
-        (SourceConfig::Kafka(kafka), LettersConfig::Topics(topics)) => {
-            letters::topics::check(kafka, topics)
-        }
-        #[cfg(feature = "redis")]
-        (_, LettersConfig::Redis(place)) => redis_check::check_letters(pipeline, place),
-        #[cfg(feature = "sqs")]
-        (_, LettersConfig::Sqs(_)) => sqs_advice::of_letters(pipeline),
-        _ => Findings::default(),
-    }
+pub fn diagnose_letters(pipeline: &PipelineConfig) -> Diagnosis {
+    let place = pipeline.dead_letters.place();
+    place.map_or_else(Diagnosis::default, |place| place.diagnose(pipeline.source.broker()))
 }
 
 /// Says in the log what of the queues of SQS contradicts the pipelines. Asks in the background, once; where
 /// the service does not answer within the client's own patience, that is said by who works with it.
 /// Within the runtime.
 #[cfg(feature = "sqs")]
-pub fn advise(pipelines: &[PipelineConfig]) {
+pub fn advise(config: &Config) {
     let of_sqs = |pipeline: &&PipelineConfig| {
         matches!(pipeline.source, SourceConfig::Sqs(_))
             || matches!(pipeline.dead_letters, LettersConfig::Sqs(LetterQueue::Queue(_)))
     };
-    for pipeline in pipelines.iter().filter(of_sqs).cloned() {
+    for pipeline in config.pipelines.iter().filter(of_sqs).cloned() {
+        let view = config.view(&pipeline);
         drop(tokio::task::spawn_blocking(move || {
-            let (source, letters) = (look_at_source(&pipeline), look_at_letters(&pipeline));
+            let source = pipeline.source.broker().diagnose(&view);
+            let letters = diagnose_letters(&pipeline);
             for (part, found) in [("source", source), ("dead_letter", letters)] {
                 let pipeline = pipeline.name.as_str();
                 found.warnings.iter().for_each(|what| tracing::warn!(pipeline, "{part}: {what}"));

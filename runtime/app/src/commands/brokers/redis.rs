@@ -1,165 +1,14 @@
 //! A Redis source, wired to the ledger; and what commands ask its server.
 
 use super::target::Target;
+use crate::books::NameFile;
 use crate::cli::SendArgs;
 use crate::config::{Config, PipelineConfig};
-use crate::exit::{CONFIG, Fail};
-use crate::registry::{LettersConfig, SourceConfig};
-use pelton_core::ports::{DeadLetters, Source};
-use pelton_engine::DedupKey;
-use pelton_host::file::{self, FileError};
-use pelton_redis::{
-    Client, Completed, LetterPlace, ListConfig, ListOptions, Outgoing, RedisConfig, RedisKind,
-    RedisLetters, RedisList, RedisStream, StreamConfig, StreamOptions,
-};
-use pelton_store::{NewMessage, NotedLetters, PipelineStore, Store};
-use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
-use std::sync::Arc;
-
-/// The file with the name that workers of this data directory have at Redis.
-const NAME: &str = "worker-name";
-/// Bytes of a name, at most.
-const NAME_BYTES: usize = 4_096;
-
-/// Begins to read. The server need not be there yet. Within the runtime.
-pub fn open(
-    store: &Store,
-    config: &Config,
-    pipeline: &PipelineConfig,
-    redis: &RedisConfig,
-) -> Result<Arc<dyn Source>, Fail> {
-    let refused = |why: String| refused(pipeline, &why);
-    let server = redis.server(&redis.key).map_err(refused)?;
-    warn_of_losses(pipeline, redis);
-    let name = || own_name(&config.data_dir).map(|name| format!("{name}-{}", pipeline.name));
-    Ok(match &redis.kind {
-        RedisKind::Stream(stream) => {
-            let consumer = stream.consumer.clone().map_or_else(name, Ok)?;
-            let completed = knows(store.clone(), pipeline);
-            let options = stream_options(pipeline, redis, stream, consumer);
-            Arc::new(RedisStream::open(StreamOptions { completed, ..options }, server))
-        }
-        RedisKind::List(list) => {
-            if list.at_most_once {
-                tracing::warn!(
-                    pipeline = pipeline.name,
-                    list = redis.key,
-                    "delivery = \"at-most-once\": a message is off the list before it is handled, and is lost when this worker, its machine or the connection dies then; up to {} at a time. Leave `delivery` out to lose none",
-                    pipeline.max_in_flight
-                );
-            }
-            let worker = list.worker.clone().map_or_else(name, Ok)?;
-            Arc::new(RedisList::open(list_options(pipeline, redis, list, worker), server).map_err(refused)?)
-        }
-    })
-}
-
-/// What stands against opening a source and its letters. No server is asked. Blocks.
-pub fn probe(config: &Config, pipeline: &PipelineConfig, redis: &RedisConfig) -> Vec<String> {
-    let mut problems = Vec::new();
-    let letters = match &pipeline.dead_letters {
-        LettersConfig::Redis(place) => Some(place.key()),
-        _ => None,
-    };
-    for key in std::iter::once(redis.key.as_str()).chain(letters) {
-        problems.extend(redis.server(key).err());
-    }
-    let named = match &redis.kind {
-        RedisKind::Stream(stream) => &stream.consumer,
-        RedisKind::List(list) => &list.worker,
-    };
-    if named.is_none() {
-        problems.extend(kept_name(&config.data_dir).err());
-    }
-    problems
-}
-
-/// Says, once the server answers, what of it may lose messages.
-fn warn_of_losses(pipeline: &PipelineConfig, redis: &RedisConfig) {
-    let (pipeline, redis) = (pipeline.clone(), redis.clone());
-    // Nobody waits for it: the source says by itself when the server is away.
-    drop(tokio::task::spawn_blocking(move || {
-        for what in super::redis_check::check(&pipeline, &redis).warnings {
-            tracing::warn!(pipeline = pipeline.name, "{what}");
-        }
-    }));
-}
-
-/// Says whether the ledger has completed a message by its own id. One that its producer has named is known by another.
-fn knows(store: Store, pipeline: &PipelineConfig) -> Completed {
-    let (name, dedup) = (pipeline.name.clone(), pipeline.dedup.clone());
-    let is_done = move |id: &String| {
-        store.ledger_show(&name, None, id).ok().flatten().is_some_and(|known| known.completed)
-    };
-    Arc::new(move |ids| match dedup {
-        DedupKey::MessageId => ids.iter().any(&is_done).then_some(true),
-        DedupKey::Off => Some(false),
-        DedupKey::Header(_) | DedupKey::Json { .. } | DedupKey::Body => None,
-    })
-}
-
-/// As they are configured; no ledger is behind them.
-fn stream_options(
-    pipeline: &PipelineConfig,
-    redis: &RedisConfig,
-    stream: &StreamConfig,
-    consumer: String,
-) -> StreamOptions {
-    StreamOptions {
-        pipeline: pipeline.name.as_str().into(),
-        stream: redis.key.clone(),
-        group: stream.group.clone(),
-        start: stream.start.clone(),
-        consumer,
-        claim_min_idle: stream.claim_min_idle,
-        maxlen: stream.maxlen,
-        names: stream.names.clone(),
-        at_least: pipeline.handler.spec.concurrency.min(pipeline.max_in_flight),
-        at_most: pipeline.max_in_flight,
-        completed: Arc::new(|_| None),
-    }
-}
-
-fn list_options(
-    pipeline: &PipelineConfig,
-    redis: &RedisConfig,
-    list: &ListConfig,
-    worker: String,
-) -> ListOptions {
-    ListOptions {
-        pipeline: pipeline.name.as_str().into(),
-        list: redis.key.clone(),
-        pop: list.pop,
-        at_most_once: list.at_most_once,
-        ordered: list.ordered,
-        worker,
-        takeover_after: list.takeover_after,
-        at_least: pipeline.handler.spec.concurrency.min(pipeline.max_in_flight),
-        at_most: pipeline.max_in_flight,
-    }
-}
-
-/// The name of the workers of this data directory: made once, and kept there, so that one that is started
-/// again finds what it had. The caller owns the directory.
-fn own_name(data_dir: &Path) -> Result<String, Fail> {
-    if let Some(name) = kept_name(data_dir).map_err(Fail::refused)? {
-        return Ok(name);
-    }
-    let file = data_dir.join(NAME);
-    let host = file::text(Path::new("/proc/sys/kernel/hostname"), NAME_BYTES).unwrap_or_default();
-    let random = RandomState::new().hash_one(data_dir) as u32;
-    let name = format!("{}-{random:08x}", if host.trim().is_empty() { "pelton" } else { host.trim() });
-    // Renamed into place: half a name would be another's.
-    let new = file.with_extension("new");
-    std::fs::write(&new, &name).and_then(|()| std::fs::rename(&new, &file)).map_err(|error| {
-        Fail::refused(format!(
-            "{} cannot be written: {error}. Mend that, or name a `consumer`",
-            file.display()
-        ))
-    })?;
-    Ok(name)
-}
+use crate::exit::Fail;
+use crate::registry::SourceConfig;
+use pelton_core::broker::WorkerName;
+use pelton_redis::{Client, LetterPlace, Outgoing, RedisConfig, RedisKind};
+use pelton_store::NewMessage;
 
 /// How a pipeline's worker of this data directory is called at the server; none before there was one.
 pub fn worker_name(
@@ -169,35 +18,8 @@ pub fn worker_name(
 ) -> Result<Option<String>, String> {
     match configured {
         Some(name) => Ok(Some(name.clone())),
-        None => Ok(kept_name(&config.data_dir)?.map(|name| format!("{name}-{}", pipeline.name))),
+        None => Ok(NameFile::of(config).known()?.map(|name| format!("{name}-{}", pipeline.name))),
     }
-}
-
-/// The name that was kept there, if there is one.
-fn kept_name(data_dir: &Path) -> Result<Option<String>, String> {
-    let file = data_dir.join(NAME);
-    match file::text(&file, NAME_BYTES) {
-        Ok(name) => Ok(Some(name.trim().to_owned()).filter(|name| !name.is_empty())),
-        Err(FileError::Missing) => Ok(None),
-        // Another name would leave what this worker holds under its own.
-        Err(why) => Err(format!("{} {why}. Mend that, or name a `consumer`", file.display())),
-    }
-}
-
-fn refused(pipeline: &PipelineConfig, why: &str) -> Fail {
-    Fail::new(CONFIG, anyhow::anyhow!("pipelines.{}.source: {why}", pipeline.name))
-}
-
-/// Dead letters in a stream or list, written down in the ledger too.
-pub fn letters(
-    pipeline: &PipelineConfig,
-    place: &LetterPlace,
-    ledger: &PipelineStore,
-) -> Result<Arc<dyn DeadLetters>, Fail> {
-    let SourceConfig::Redis(redis) = &pipeline.source else { return Ok(Arc::new(ledger.clone())) };
-    let server = redis.server(place.key()).map_err(|why| refused(pipeline, &why))?;
-    let (noted, otherwise) = (Arc::new(NotedLetters(ledger.clone())), Arc::new(ledger.clone()));
-    Ok(Arc::new(RedisLetters::new(&pipeline.name, server, place.clone(), noted, otherwise)))
 }
 
 /// The server of a key, for a command that waits.

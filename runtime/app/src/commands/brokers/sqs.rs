@@ -5,46 +5,14 @@ use crate::cli::SendArgs;
 use crate::config::{Config, PipelineConfig};
 use crate::exit::Fail;
 use crate::registry::{LettersConfig, SourceConfig};
-use pelton_core::ports::{DeadLetters, Source};
-#[cfg(feature = "sqs")]
-use pelton_sqs::{
-    Desk, LetterQueue, Outgoing, QueueConfig, QueueFacts, Redrive, SqsConfig, SqsLetters, SqsOptions,
-    SqsSource, is_fifo, is_message_id,
-};
-use pelton_store::{NewMessage, NotedLetters, PipelineStore};
+use pelton_sqs::{Desk, LetterQueue, Outgoing, QueueConfig, QueueFacts, SqsConfig, is_fifo, is_message_id};
+use pelton_store::NewMessage;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest delay that a message may be sent with.
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
-
-/// Begins to receive. The service need not be there yet. Within the runtime.
-pub fn open(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Arc<dyn Source> {
-    Arc::new(SqsSource::open(options(pipeline, sqs), sqs.queue.connection()))
-}
-
-pub fn options(pipeline: &PipelineConfig, sqs: &SqsConfig) -> SqsOptions {
-    SqsOptions {
-        pipeline: pipeline.name.as_str().into(),
-        queue_url: sqs.queue.url.clone(),
-        wait: sqs.wait,
-        visibility: sqs.visibility,
-        at_least: pipeline.handler.spec.concurrency.min(pipeline.max_in_flight),
-        at_most: pipeline.max_in_flight,
-    }
-}
-
-/// Dead letters in a queue, written down in the ledger too.
-pub fn letters(
-    pipeline: &PipelineConfig,
-    queue: &QueueConfig,
-    ledger: &PipelineStore,
-) -> Arc<dyn DeadLetters> {
-    let (noted, otherwise) = (Arc::new(NotedLetters(ledger.clone())), Arc::new(ledger.clone()));
-    Arc::new(SqsLetters::new(&pipeline.name, &queue.url, queue.connection(), noted, otherwise))
-}
 
 /// A queue, for a command that waits.
 pub fn desk(queue: &QueueConfig) -> Result<Desk, String> {
@@ -62,22 +30,7 @@ pub fn redriven(pipeline: &PipelineConfig) -> Result<QueueConfig, String> {
         return Err(format!("`{}` does not read SQS", pipeline.name));
     };
     let policy = facts(&sqs.queue)?.redrive;
-    policy.map(|policy| beside(&sqs.queue, &policy)).ok_or_else(|| no_policy(sqs))
-}
-
-/// The target of a queue's policy.
-pub fn beside(queue: &QueueConfig, policy: &Redrive) -> QueueConfig {
-    let name = policy.target_arn.rsplit(':').next().unwrap_or_default();
-    let account = queue.url.rsplit_once('/').map_or("", |(account, _)| account);
-    QueueConfig { url: format!("{account}/{name}"), ..queue.clone() }
-}
-
-/// What to say where nothing would ever be moved to dead letters.
-pub fn no_policy(sqs: &SqsConfig) -> String {
-    format!(
-        "`redrive` leaves dead letters to the queue's own policy, and the queue {} has none: what is given up on would come again until its retention ends. Set its RedrivePolicy, or write `queue_url` instead of `redrive`",
-        sqs.queue.name()
-    )
+    policy.map(|policy| sqs.queue.target(&policy)).ok_or_else(|| sqs.no_policy())
 }
 
 /// How many letters their queue has, as far as the service knows.

@@ -6,8 +6,6 @@ pub mod letter;
 mod queues;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(feature = "sqs")]
-pub mod redriven;
 #[cfg(feature = "kafka")]
 pub mod topics;
 

@@ -3,15 +3,14 @@
 
 use super::{Found, Letterbox, back, noted};
 use crate::cli::{LetterId, Which};
-use crate::commands::brokers::Findings;
-use crate::commands::brokers::kafka;
+use crate::commands::brokers::{kafka, open_fail};
 use crate::config::PipelineConfig;
 use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
 use crate::telemetry::progress::Progress;
 use pelton_kafka::{
     ANSWER_TIMEOUT, KafkaConfig, KafkaProducer, KeptLetter, LetterTopics, MOST_HEADERS, Outgoing, Part,
-    Reader, Topics, kept_letter, partition_in,
+    Reader, kept_letter, partition_in,
 };
 use pelton_store::{DoneLetters, Store, StoredLetter};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -46,23 +45,6 @@ pub fn open<'c>(
     let topics = topics.topics.iter().map(|t| t.name.as_str()).collect();
     let back = back::Back::of(pipeline, &store);
     Ok(InTopics { pipeline, kafka, topics, store, ends: Cell::default(), back })
-}
-
-/// Looks at the topics that letters go to. Asks the broker; makes nothing.
-pub fn check(kafka: &KafkaConfig, letters: &LetterTopics) -> Findings {
-    let mut found = Findings::default();
-    match Topics::open(&kafka.bootstrap_servers, &kafka.librdkafka, ANSWER_TIMEOUT) {
-        Ok(topics) => {
-            for topic in &letters.topics {
-                match topics.check(topic, letters.create) {
-                    Ok(warnings) => found.warnings.extend(warnings),
-                    Err(problem) => found.problems.push(problem),
-                }
-            }
-        }
-        Err(why) => found.problems.push(why),
-    }
-    found
 }
 
 /// How many letters are held in the topics now: offsets, less those done with.
@@ -267,7 +249,10 @@ impl<'c> Back<'c> {
     /// Sends letters; for each, why it is not there.
     pub fn send(&self, letters: &[Found]) -> Result<Vec<Result<(), String>>, Fail> {
         if self.producer.get().is_none() {
-            drop(self.producer.set(kafka::producer(self.pipeline, self.kafka)?));
+            drop(
+                self.producer
+                    .set(self.kafka.producer().map_err(|error| open_fail(&self.pipeline.name, error))?),
+            );
         }
         let records: Vec<Outgoing<'_>> = letters.iter().map(|found| self.returning(found)).collect();
         let results = self.producer.get().map(|producer| producer.send(&records)).unwrap_or_default();

@@ -106,7 +106,7 @@ fn alone(
         let (phase, phases) = watch::channel(Phase::Running);
         heard.work(phase);
         let ledger = run::ledger(&store, pipeline, &handler)?;
-        let letters = run::letters(pipeline, &ledger)?;
+        let letters = run::letters(config, pipeline, &store, &ledger)?;
         let source = open(&store, &ledger)?;
         let work = Work { config, pipeline, store: &store, redo };
         work.drive(source, ledger, letters, handler, phases, |settled| progress.shows(settled)).await

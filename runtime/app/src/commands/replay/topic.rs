@@ -3,7 +3,6 @@
 use super::{Ending, Wanted};
 use crate::cli::{FromOffset, ReplayArgs};
 use crate::commands::brokers::kafka;
-use crate::commands::store_fail;
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress::Progress;
@@ -106,7 +105,7 @@ fn open(
     parts: Parts,
     rate: Option<f64>,
 ) -> Result<Arc<dyn Ending>, Fail> {
-    let options = kafka::options(store, config, pipeline, kafka, ledger).map_err(store_fail)?;
+    let options = kafka::options(store, config, pipeline, kafka, ledger)?;
     let source = KafkaReplay::open(options, parts, rate);
     Ok(Arc::new(source.map_err(|why| kafka::refused(pipeline, &why))?))
 }

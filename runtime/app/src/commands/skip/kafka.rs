@@ -31,7 +31,7 @@ pub fn id(text: &str) -> String {
 
 fn opened(place: &Place, kafka: &KafkaConfig) -> Result<KafkaOptions, String> {
     let opened = options(&place.store, &place.config, &place.pipeline, kafka, &place.ledger);
-    opened.map_err(|error| error.to_string())
+    opened.map_err(|fail| fail.error.to_string())
 }
 
 pub fn named(place: &Place, kafka: &KafkaConfig) -> Result<Named, String> {

@@ -136,7 +136,7 @@ fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Op
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
     let written = runtime.block_on(async {
-        let letters = run::letters(&place.pipeline, &ledger)?;
+        let letters = run::letters(&place.config, &place.pipeline, &store, &ledger)?;
         write_letter(&place, letters, found, args.reason.clone()).await.map_err(Fail::refused)
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -3,7 +3,7 @@
 
 use super::one::{After, Found};
 use super::{Look, Place};
-use crate::commands::brokers::sqs::{desk, options};
+use crate::commands::brokers::sqs::desk;
 use pelton_core::pipeline::Named;
 use pelton_core::{Delivery, Receipt};
 use pelton_sqs::{SqsConfig, instance};
@@ -25,7 +25,12 @@ pub fn look(place: &Place, sqs: &SqsConfig) -> Result<Look, String> {
     if place.runs {
         return Ok(Look::Comes);
     }
-    let found = desk(&sqs.queue)?.find(&place.text, &options(&place.pipeline, sqs), place.wait, OTHERS)?;
+    let found = desk(&sqs.queue)?.find(
+        &place.text,
+        &sqs.options(&place.config.view(&place.pipeline)),
+        place.wait,
+        OTHERS,
+    )?;
     let found = found.ok_or_else(|| {
         format!(
             "the queue {} did not give the message {} within {:?}: it may wait for a retry, or be with another worker; --wait takes longer",

@@ -1,21 +1,17 @@
 //! Where a queue contradicts its pipeline: in words, and with the number to set.
 
-use super::Findings;
-use super::sqs::{beside, facts, no_policy};
-use crate::config::PipelineConfig;
-use crate::registry::{LettersConfig, SourceConfig};
-#[cfg(feature = "sqs")]
-use pelton_sqs::{LetterQueue, QueueConfig, QueueFacts, SqsConfig};
+use crate::{LetterQueue, QueueConfig, QueueFacts, SqsConfig};
+use pelton_core::broker::{Broker, Dedup, Diagnosis, PipelineView};
 use std::time::Duration;
 
 /// What of the queue that is read contradicts the pipeline. Asks the service.
-pub fn of_source(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Findings {
-    let mut found = Findings { warnings: of_settings(pipeline, sqs), problems: Vec::new() };
-    match facts(&sqs.queue) {
+pub fn of_source(pipeline: &PipelineView, sqs: &SqsConfig) -> Diagnosis {
+    let mut found = Diagnosis { warnings: of_settings(pipeline, sqs), problems: Vec::new() };
+    match sqs.queue.facts() {
         Ok(facts) => {
-            let target = facts.redrive.as_ref().map(|policy| beside(&sqs.queue, policy));
+            let target = facts.redrive.as_ref().map(|policy| sqs.queue.target(policy));
             // One that may not be asked is said when letters are looked at.
-            let letters = target.and_then(|queue| super::sqs::facts(&queue).ok());
+            let letters = target.and_then(|queue| queue.facts().ok());
             found.warnings.extend(of_facts(pipeline, &facts, letters.as_ref()));
         }
         Err(why) => found.problems.push(why),
@@ -24,9 +20,9 @@ pub fn of_source(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Findings {
 }
 
 /// What contradicts the service, whatever the queue.
-fn of_settings(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Vec<String> {
+fn of_settings(pipeline: &PipelineView, sqs: &SqsConfig) -> Vec<String> {
     let mut warnings = Vec::new();
-    let (timeout, visibility) = (pipeline.handler.spec.timeout, sqs.visibility);
+    let (timeout, visibility) = (pipeline.timeout, sqs.visibility);
     if timeout >= visibility {
         warnings.push(format!(
             "the handler may run for {timeout:?}, and a message is ours for {visibility:?} unless that is extended: a worker that stands still for as long would have its message run twice. Set `visibility_timeout` above {timeout:?}"
@@ -41,10 +37,10 @@ fn of_settings(pipeline: &PipelineConfig, sqs: &SqsConfig) -> Vec<String> {
 }
 
 /// `letters` is the queue that the policy of this one names.
-fn of_facts(pipeline: &PipelineConfig, facts: &QueueFacts, letters: Option<&QueueFacts>) -> Vec<String> {
-    let leaves = matches!(pipeline.dead_letters, LettersConfig::Sqs(LetterQueue::Redrive));
+fn of_facts(pipeline: &PipelineView, facts: &QueueFacts, letters: Option<&QueueFacts>) -> Vec<String> {
+    let leaves = pipeline.leaves_letters;
     let mut warnings: Vec<String> = too_few_receives(pipeline, facts, leaves).into_iter().collect();
-    if !pipeline.dedup.dedups() {
+    if pipeline.dedup == Dedup::Off {
         return warnings;
     }
     // What was completed, and not deleted, is redriven too, and may be put back.
@@ -64,7 +60,7 @@ fn of_facts(pipeline: &PipelineConfig, facts: &QueueFacts, letters: Option<&Queu
     warnings
 }
 
-fn too_few_receives(pipeline: &PipelineConfig, facts: &QueueFacts, leaves: bool) -> Option<String> {
+fn too_few_receives(pipeline: &PipelineView, facts: &QueueFacts, leaves: bool) -> Option<String> {
     let (policy, attempts) = (facts.redrive.as_ref()?, pipeline.retry.max_attempts);
     let (receives, target) = (policy.max_receives, &policy.target_arn);
     let counted = format!("{receives} {}", if receives == 1 { "receive" } else { "receives" });
@@ -81,31 +77,26 @@ fn too_few_receives(pipeline: &PipelineConfig, facts: &QueueFacts, leaves: bool)
 }
 
 /// What of the queue for dead letters loses them, or shows them to others. Asks the service.
-pub fn of_letters(pipeline: &PipelineConfig) -> Findings {
-    let mut found = Findings::default();
-    let source = match &pipeline.source {
-        // That it cannot be asked is said of the source.
-        SourceConfig::Sqs(sqs) => facts(&sqs.queue).ok().map(|facts| (sqs, facts)),
-        _ => None,
-    };
-    let target = match (&pipeline.dead_letters, &source) {
-        (LettersConfig::Sqs(LetterQueue::Queue(queue)), _) => Some(queue.clone()),
-        (LettersConfig::Sqs(LetterQueue::Redrive), Some((sqs, facts))) => match &facts.redrive {
-            Some(policy) => Some(beside(&sqs.queue, policy)),
+pub fn of_letters(letters: &LetterQueue, source: &dyn Broker) -> Diagnosis {
+    let mut found = Diagnosis::default();
+    // That it cannot be asked is said of the source.
+    let source = source.of().and_then(|sqs: &SqsConfig| Some((sqs, sqs.queue.facts().ok()?)));
+    let target = match (letters, &source) {
+        (LetterQueue::Queue(queue), _) => Some(queue.clone()),
+        (LetterQueue::Redrive, Some((sqs, facts))) => match &facts.redrive {
+            Some(policy) => Some(sqs.queue.target(policy)),
             None => {
-                found.problems.push(no_policy(sqs));
+                found.problems.push(sqs.no_policy());
                 None
             }
         },
-        _ => None,
+        (LetterQueue::Redrive, None) => None,
     };
     let Some(target) = target else { return found };
-    match facts(&target) {
+    match target.facts() {
         Ok(there) => found.warnings = of_target(&target, &there, source.map(|(_, facts)| facts).as_ref()),
         // Letters are written without us there, so it need not let us look.
-        Err(why) if matches!(pipeline.dead_letters, LettersConfig::Sqs(LetterQueue::Redrive)) => {
-            found.warnings.push(why)
-        }
+        Err(why) if *letters == LetterQueue::Redrive => found.warnings.push(why),
         Err(why) => found.problems.push(why),
     }
     found
@@ -160,8 +151,8 @@ fn setting(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
-    use pelton_sqs::Redrive;
+    use crate::Redrive;
+    use pelton_core::RetryPolicy;
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -174,11 +165,28 @@ mod tests {
         QueueFacts { redrive: Some(Redrive { target_arn, max_receives }), ..kept(4) }
     }
 
-    fn pipeline(more: &str) -> PipelineConfig {
-        let file = format!(
-            "[pipelines.p]\nsource = {{ type = \"sqs\", queue_url = \"https://sqs.eu-central-1.amazonaws.com/1/p\" }}\n[pipelines.p.handler]\ncomponent = \"p.wasm\"\n{more}"
-        );
-        config::parsed(&file).pipelines.remove(0)
+    fn pipeline() -> PipelineView {
+        PipelineView {
+            name: "p".into(),
+            max_in_flight: 1_000,
+            max_in_flight_bytes: 64 << 20,
+            concurrency: 4,
+            timeout: Duration::from_secs(30),
+            retry: RetryPolicy {
+                max_attempts: 5,
+                max_receives: 1_000,
+                initial_ms: 1_000,
+                max_ms: 300_000,
+                max_delay_ms: 604_800_000,
+                multiplier: 2.0,
+                jitter: 0.2,
+            },
+            dedup: Dedup::Id,
+            expires_after: DAY * 14,
+            shutdown_timeout: Duration::from_secs(30),
+            max_message_bytes: 1 << 20,
+            leaves_letters: false,
+        }
     }
 
     #[test]
@@ -192,24 +200,24 @@ mod tests {
 
     #[test]
     fn the_ledger_is_to_know_what_may_come_again() {
-        let plain = pipeline("");
+        let plain = pipeline();
         assert_eq!(of_facts(&plain, &kept(14), None), Vec::<String>::new());
         let wanted = "the queue keeps messages for 4 d, and its dead-letter queue for 14 d, and the ledger knows them for 14 d: what comes again later is handled again. Set `dedup.expires_after` to \"18d\" or more";
         assert_eq!(of_facts(&plain, &kept(4), Some(&kept(14))), [wanted]);
-        let off = pipeline("[pipelines.p.dedup]\nkey = \"off\"\n");
+        let off = PipelineView { dedup: Dedup::Off, ..pipeline() };
         assert_eq!(of_facts(&off, &kept(4), Some(&kept(14))), Vec::<String>::new());
     }
 
     #[test]
     fn a_policy_is_to_leave_the_attempts_their_time() {
-        let own = pipeline("");
+        let own = pipeline();
         let said = of_facts(&own, &moved_after(5), None);
         assert!(
             said[0].ends_with("Set `maxReceiveCount` to 10 or more, or `max_attempts` lower"),
             "{said:?}"
         );
         assert_eq!(of_facts(&own, &moved_after(6), None), Vec::<String>::new());
-        let left = pipeline("[pipelines.p.dead_letter]\nredrive = true\n");
+        let left = PipelineView { leaves_letters: true, ..pipeline() };
         let said = of_facts(&left, &moved_after(4), None);
         assert!(
             said[0].ends_with("Set `max_attempts` to 4, or `maxReceiveCount` to 10 or more"),

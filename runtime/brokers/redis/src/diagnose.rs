@@ -1,14 +1,11 @@
 //! What of a Redis server contradicts a pipeline, or may lose its messages.
 
-use super::Findings;
-use super::redis::client;
-use crate::config::PipelineConfig;
-use crate::registry::SourceConfig;
-use pelton_redis::{LetterPlace, OLDEST, RedisConfig, RedisKind, ServerFacts};
+use crate::{Client, LetterPlace, OLDEST, RedisConfig, RedisKind, ServerFacts};
+use pelton_core::broker::{Diagnosis, PipelineView};
 
 /// Looks at the server and at what is read there.
-pub fn check(pipeline: &PipelineConfig, redis: &RedisConfig) -> Findings {
-    let mut found = Findings::default();
+pub fn of_source(pipeline: &PipelineView, redis: &RedisConfig) -> Diagnosis {
+    let mut found = Diagnosis::default();
     let asked = client(redis, &redis.key).and_then(|client| {
         let server = client.server()?;
         let stream = match &redis.kind {
@@ -30,11 +27,13 @@ pub fn check(pipeline: &PipelineConfig, redis: &RedisConfig) -> Findings {
 }
 
 /// Looks at where letters go.
-pub fn check_letters(pipeline: &PipelineConfig, place: &LetterPlace) -> Findings {
-    let mut found = Findings::default();
-    let SourceConfig::Redis(redis) = &pipeline.source else { return found };
-    found.problems.extend(client(redis, place.key()).and_then(|client| client.count_letters(place)).err());
-    found
+pub fn of_letters(place: &LetterPlace, redis: &RedisConfig) -> Diagnosis {
+    let counted = client(redis, place.key()).and_then(|client| client.count_letters(place));
+    Diagnosis { problems: counted.err().into_iter().collect(), ..Diagnosis::default() }
+}
+
+fn client(redis: &RedisConfig, key: &str) -> Result<Client, String> {
+    Client::open(redis.server(key)?)
 }
 
 fn too_old(server: &ServerFacts) -> Option<String> {
@@ -91,8 +90,8 @@ fn may_forget(server: &ServerFacts, kind: &RedisKind) -> Option<String> {
     })
 }
 
-fn contradictions(pipeline: &PipelineConfig, redis: &RedisConfig, length: Option<u64>) -> Vec<String> {
-    let (mut warnings, timeout) = (Vec::new(), pipeline.handler.spec.timeout);
+fn contradictions(pipeline: &PipelineView, redis: &RedisConfig, length: Option<u64>) -> Vec<String> {
+    let (mut warnings, timeout) = (Vec::new(), pipeline.timeout);
     let (name, ours) = match &redis.kind {
         RedisKind::Stream(stream) => ("claim_min_idle", stream.claim_min_idle),
         RedisKind::List(list) => ("takeover_after", list.takeover_after),

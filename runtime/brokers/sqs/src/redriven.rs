@@ -1,11 +1,9 @@
 //! Dead letters that are left to the redrive policy of the queue that is read.
 
-use crate::config::PipelineConfig;
 use pelton_core::Letter;
 use pelton_core::ports::{Class, DeadLetters, Later};
-use pelton_store::{NotedLetters, PipelineStore};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Messages that could not be read, and are remembered.
 const MOST_UNREAD: usize = 10_000;
@@ -14,15 +12,15 @@ const MOST_UNREAD: usize = 10_000;
 /// policy. The reason is in the log only.
 pub struct Redriven {
     pipeline: String,
-    noted: NotedLetters,
+    noted: Arc<dyn DeadLetters>,
     /// Messages that could not be read: the ledger has no place for them, and they come again too.
     unread: Mutex<BTreeSet<String>>,
 }
 
 impl Redriven {
-    pub fn new(pipeline: &PipelineConfig, ledger: &PipelineStore) -> Self {
-        let noted = NotedLetters(ledger.clone());
-        Self { pipeline: pipeline.name.clone(), noted, unread: Mutex::default() }
+    /// `noted` notes that a message was given up on.
+    pub fn new(pipeline: &str, noted: Arc<dyn DeadLetters>) -> Self {
+        Self { pipeline: pipeline.to_owned(), noted, unread: Mutex::default() }
     }
 
     /// Whether this one was given up on before, as far as anybody remembers.

@@ -1,0 +1,120 @@
+//! The books of one pipeline, as its broker asks for them; and the name of this worker.
+
+use crate::config::Config;
+use pelton_core::broker::{Books, BooksError, KnownTopic, WorkerName};
+use pelton_core::ports::{DeadLetters, Source};
+use pelton_host::file::{self, FileError};
+use pelton_store::{NotedLetters, PipelineStore, Store};
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The ledger of a pipeline, in the store of its worker.
+pub struct PipelineBooks {
+    store: Store,
+    ledger: PipelineStore,
+    pipeline: String,
+    name: NameFile,
+}
+
+impl PipelineBooks {
+    /// `pipeline` is its name.
+    pub fn new(config: &Config, pipeline: &str, store: &Store, ledger: &PipelineStore) -> Self {
+        let (store, ledger) = (store.clone(), ledger.clone());
+        Self { store, ledger, pipeline: pipeline.to_owned(), name: NameFile::of(config) }
+    }
+}
+
+impl Books for PipelineBooks {
+    fn topic_number(&self, topic: &str) -> Result<u32, BooksError> {
+        Ok(self.store.topic_number(&self.pipeline, topic)?)
+    }
+
+    fn has_read(&self, topic: &str, group: &str) -> Result<bool, BooksError> {
+        Ok(self.store.has_read(&self.pipeline, topic, group)?)
+    }
+
+    fn forget_positions(&self, partition: u32) -> Option<usize> {
+        self.ledger.forget_positions(partition)
+    }
+
+    fn settled_before(&self, partition: u32, offset: u64) {
+        self.ledger.settled_before(partition, offset);
+    }
+
+    fn completed_from(&self, partition: u32, offset: u64) -> u64 {
+        self.ledger.completed_from(partition, offset)
+    }
+
+    fn has_completed(&self, id: &str) -> bool {
+        let known = self.store.ledger_show(&self.pipeline, None, id);
+        known.ok().flatten().is_some_and(|known| known.completed)
+    }
+
+    fn topic_is(&self, number: u32, id: &str, group: &str) -> Option<KnownTopic> {
+        let before = self.ledger.topic_is(number, id, group)?;
+        Some(KnownTopic {
+            met: before.id.is_some(),
+            other: before.is_other_than(id),
+            former_group: before.group.filter(|former| former != group),
+        })
+    }
+
+    fn noted(&self) -> Arc<dyn DeadLetters> {
+        Arc::new(NotedLetters(self.ledger.clone()))
+    }
+
+    fn kept(&self) -> Arc<dyn DeadLetters> {
+        Arc::new(self.ledger.clone())
+    }
+
+    fn queue(&self, name: &str) -> Result<Arc<dyn Source>, BooksError> {
+        Ok(Arc::new(self.store.queue(&self.ledger, name)?))
+    }
+
+    fn worker_name(&self) -> &dyn WorkerName {
+        &self.name
+    }
+}
+
+/// The file in the data directory with the name of its workers.
+pub struct NameFile(PathBuf);
+
+/// What it is called.
+const NAME: &str = "worker-name";
+/// Bytes of a name, at most.
+const NAME_BYTES: usize = 4_096;
+
+impl NameFile {
+    /// Nothing is read yet.
+    pub fn of(config: &Config) -> Self {
+        Self(config.data_dir.join(NAME))
+    }
+}
+
+impl WorkerName for NameFile {
+    fn known(&self) -> Result<Option<String>, String> {
+        match file::text(&self.0, NAME_BYTES) {
+            Ok(name) => Ok(Some(name.trim().to_owned()).filter(|name| !name.is_empty())),
+            Err(FileError::Missing) => Ok(None),
+            // Another name would leave what this worker holds under its own.
+            Err(why) => Err(format!("{} {why}. Mend that, or name a `consumer`", self.0.display())),
+        }
+    }
+
+    fn made(&self) -> Result<String, String> {
+        if let Some(name) = self.known()? {
+            return Ok(name);
+        }
+        let host = file::text(Path::new("/proc/sys/kernel/hostname"), NAME_BYTES).unwrap_or_default();
+        let host = if host.trim().is_empty() { "pelton" } else { host.trim() };
+        let random = RandomState::new().hash_one(&self.0) & u64::from(u32::MAX);
+        let name = format!("{host}-{random:08x}");
+        // Renamed into place: half a name would be another's.
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, &name).and_then(|()| std::fs::rename(&new, &self.0)).map_err(|error| {
+            format!("{} cannot be written: {error}. Mend that, or name a `consumer`", self.0.display())
+        })?;
+        Ok(name)
+    }
+}
