@@ -130,7 +130,7 @@ fn lines_fit_a_screen() {
     assert!(long.is_empty(), "{} lines are too long, such as {first:#?}", long.len());
 }
 
-/// The settings of the example: `key = ` at the start of a line or in a table within one, commented out or not.
+/// The settings of the example: `key = ` at the start of a line or in a table in one, commented out or not.
 fn settings(example: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in example.lines() {
@@ -238,4 +238,30 @@ fn the_code_that_is_shown_is_that_of_the_templates() {
         }
     }
     assert!(count > 10, "only {count} blocks of code are the templates'");
+}
+
+/// Folders of the repository, by which a path is known.
+const FOLDERS: [&str; 9] =
+    ["docs/", "examples/", "fuzz/", "plugins/", "runtime/", "script/", "sdk/", "tests/", "wit/"];
+
+/// Files and folders that a page names between backticks; none with a part that stands for others.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    let stands_for_others = |word: &str| word.contains("NAME") || word.contains(['*', '<', ' ', '[', '|']);
+    let words = prose(text).into_iter().flat_map(|line| line.split('`').skip(1).step_by(2));
+    words.filter(move |word| {
+        FOLDERS.iter().any(|folder| word.starts_with(folder)) && !stands_for_others(word)
+    })
+}
+
+#[test]
+fn files_that_are_named_are_there() {
+    let (mut count, mut missing) = (0, Vec::new());
+    for page in pages() {
+        let text = read(&page);
+        count += paths(&text).count();
+        let gone = paths(&text).filter(|path| !root().join(path).exists());
+        missing.extend(gone.map(|path| format!("{} names {path}", page.display())));
+    }
+    assert!(count > 50, "only {count} paths were found");
+    assert!(missing.is_empty(), "{missing:#?}");
 }
