@@ -9,8 +9,6 @@ pub mod broker;
 pub mod contain;
 pub mod delivery;
 pub mod header;
-pub mod lanes;
-pub mod leases;
 pub mod letter;
 pub mod message;
 pub mod number;

@@ -11,6 +11,7 @@
 mod args;
 mod book;
 mod calls;
+mod flight;
 mod kafka;
 mod ledger;
 mod load;
@@ -40,7 +41,7 @@ use report::Row;
 /// A row of the command line, and what measures it.
 type Measure = fn(&Setup) -> Result<Vec<Row>>;
 
-const MEASURES: [(&[&str], Measure); 15] = [
+const MEASURES: [(&[&str], Measure); 16] = [
     (&["P1"], kafka::against_a_loop),
     (&["P2"], kafka::price_of_the_sandbox),
     (&["P3"], kafka::against_python),
@@ -55,6 +56,7 @@ const MEASURES: [(&[&str], Measure); 15] = [
     (&["P13"], memory::rows),
     (&["P14"], kafka::order::rows),
     (&["P15"], ledger::rows),
+    (&["P16"], flight::rows),
     (&["backlog"], kafka::backlog::rows),
 ];
 

@@ -63,7 +63,7 @@ pub struct Checker {
 }
 
 impl Checker {
-    fn broken(&mut self, invariant: u8, what: String) {
+    pub fn broken(&mut self, invariant: u8, what: String) {
         self.found.push(Violation { invariant, what });
     }
 

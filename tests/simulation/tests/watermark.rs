@@ -22,11 +22,11 @@ fn run(seed: u64) {
         if open.is_empty() || below(2) == 0 {
             next += 1 + if below(4) == 0 { below(6) } else { 0 };
             received.insert(next);
-            mark.received(next, Receipt(next));
+            mark.received(next, Receipt(next), ());
         } else {
             let offset = open[below(open.len() as u64) as usize];
             settled.insert(offset);
-            if let Some(receipt) = mark.settled(offset) {
+            if let Some((_, receipt)) = mark.settled(offset) {
                 assert!(passed < Some(receipt.0), "seed {seed}: it went from {passed:?} to {receipt:?}");
                 passed = Some(receipt.0);
             }

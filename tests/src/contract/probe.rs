@@ -84,7 +84,7 @@ impl Probe {
         for delivery in batch.iter().filter(|_| self.can.source.cumulative) {
             let position = delivery.position.expect("what settles up to a position tells it");
             let mut marks = self.marks();
-            marks.entry(position.partition).or_default().received(position.offset, delivery.receipt);
+            marks.entry(position.partition).or_default().received(position.offset, delivery.receipt, ());
         }
     }
 
@@ -100,7 +100,11 @@ impl Probe {
         let mut marks = self.marks();
         let mut pass = |d: &Delivery| {
             let position = d.position?;
-            marks.entry(position.partition).or_default().settled(position.offset)
+            marks
+                .entry(position.partition)
+                .or_default()
+                .settled(position.offset)
+                .map(|(_, receipt)| receipt)
         };
         deliveries.iter().filter_map(&mut pass).collect()
     }

@@ -20,20 +20,21 @@ pub struct Blocking {
 }
 
 impl Pipeline {
-    /// One for each partition whose watermark waits `now`. Looks at everything that is held.
+    /// One for each partition whose watermark waits `now`.
     #[must_use]
     pub fn blocking(&self, now: Time) -> Vec<Blocking> {
-        let blocks = |entry: &super::entry::Entry| {
-            let position = entry.position?;
-            (self.mark_of(entry)?.open.first() == Some(position.offset)).then(|| Blocking {
-                partition: position.partition,
-                offset: position.offset,
-                held_ms: now.0.saturating_sub(entry.since.0),
+        let blocks = |(partition, offset, slot)| {
+            // What went back unfinished holds it too, until the partition is let go.
+            let entry = self.entries.get(slot)?;
+            Some(Blocking {
+                partition,
+                offset,
+                held_ms: now.since(entry.since),
                 attempt: entry.attempt,
                 doing: doing(&entry.state),
             })
         };
-        self.entries.iter().filter_map(blocks).collect()
+        self.partitions.blocking().filter_map(blocks).collect()
     }
 }
 
@@ -42,6 +43,10 @@ pub(super) fn doing(state: &State) -> &'static str {
         State::Admitted | State::Claiming => "waits to start",
         State::Handling { .. } => "runs",
         State::Waiting => "waits for its retry",
-        _ => "is being settled",
+        State::Completing { .. }
+        | State::Publishing { .. }
+        | State::Releasing { .. }
+        | State::Settling(_)
+        | State::Gone => "is being settled",
     }
 }

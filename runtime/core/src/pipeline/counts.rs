@@ -1,6 +1,6 @@
 //! What is counted of a pipeline.
 
-use super::entry::Ended;
+use super::parts::entry::KeyRelease;
 use crate::delivery::{State, Then};
 
 /// What has been done since the start, for the live line and the log.
@@ -26,21 +26,27 @@ pub struct Counts {
 
 impl Counts {
     /// Counts what is durable now, and says what it means for others with the same key.
-    pub(super) fn stored(&mut self, before: &State, native_delay: bool) -> Ended {
+    pub(super) fn stored(&mut self, before: &State, native_delay: bool) -> KeyRelease {
         match before {
             State::Completing { .. } => {
                 self.handled += 1;
-                Ended::Completed
+                KeyRelease::Completed
             }
             State::Publishing { .. } => {
                 self.dead_letters += 1;
-                Ended::Free
+                KeyRelease::Free
             }
             State::Releasing { then: Then::Retry(ms), .. } => {
                 self.retries += 1;
-                if native_delay { Ended::Delayed(*ms) } else { Ended::Free }
+                if native_delay { KeyRelease::Delayed(*ms) } else { KeyRelease::Free }
             }
-            _ => Ended::Free,
+            State::Admitted
+            | State::Claiming
+            | State::Handling { .. }
+            | State::Releasing { .. }
+            | State::Waiting
+            | State::Settling(_)
+            | State::Gone => KeyRelease::Free,
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use super::Pipeline;
 use super::blocking::doing;
-use super::entry::{Entry, Place};
+use super::parts::entry::{Entry, EntryLocation, Slot};
 use crate::delivery::{Event, State, Why};
-use crate::lanes::Slot;
 use crate::message::{Position, Time};
 use crate::outcome::{Cause, Failure};
 
@@ -42,7 +41,7 @@ pub enum Skipped {
 }
 
 impl Named {
-    fn is(&self, entry: &Entry) -> bool {
+    pub(super) fn is(&self, entry: &Entry) -> bool {
         let same = |is_given: bool, is_same: bool| !is_given || is_same;
         let named = self.id.is_some() || self.position.is_some() || self.instance.is_some();
         named
@@ -57,11 +56,10 @@ impl Pipeline {
     pub fn skip(&mut self, now: Time, skip: Skip) -> Skipped {
         self.now = self.now.max(now);
         let Some(slot) = self.find(&skip.named) else {
-            self.unskip(&skip.named);
-            self.skips.push(skip);
+            self.skips.wait(skip);
             return Skipped::Awaited;
         };
-        let Some(entry) = self.entries.get(slot) else { return Skipped::Passing("is being settled") };
+        let entry = &self.entries[slot];
         let waits = matches!(entry.state, State::Admitted | State::Waiting);
         if matches!(entry.state, State::Handling { .. }) {
             return Skipped::InWork(doing(&entry.state));
@@ -76,15 +74,13 @@ impl Pipeline {
 
     /// Takes back a skip; whether it was still to come.
     pub fn unskip(&mut self, named: &Named) -> bool {
-        let awaited = self.awaits(named);
-        self.skips.retain(|skip| skip.named != *named);
-        awaited
+        self.skips.end(named)
     }
 
     /// Whether a message that is to be skipped has not come yet.
     #[must_use]
     pub fn awaits(&self, named: &Named) -> bool {
-        self.skips.iter().any(|skip| skip.named == *named)
+        self.skips.awaits(named)
     }
 
     /// Whether a message is held now.
@@ -95,10 +91,8 @@ impl Pipeline {
 
     /// What has come is given up on, if somebody asked for that.
     pub(super) fn is_skipped(&mut self, slot: Slot) -> bool {
-        let Some(entry) = self.entries.get(slot).filter(|_| !self.skips.is_empty()) else { return false };
-        let Some(place) = self.skips.iter().position(|skip| skip.named.is(entry)) else { return false };
-        let skip = self.skips.swap_remove(place);
-        self.give_up_on(slot, skip.reason);
+        let Some(reason) = self.skips.take(&self.entries[slot]) else { return false };
+        self.give_up_on(slot, reason);
         true
     }
 
@@ -107,24 +101,24 @@ impl Pipeline {
     }
 
     fn give_up_on(&mut self, slot: Slot, reason: String) {
-        let attempts = self.entries.get(slot).map_or(0, |entry| entry.attempt);
+        let attempts = self.entries[slot].attempt;
         let why = Why { cause: Cause::Rejected, failure: Failure::Skipped, reason, attempts };
         self.feed(slot, Event::Skip(why));
     }
 
     /// Out of wherever it waits to be started. What waits for its retry keeps its lane and its key until it is gone.
     fn take_aside(&mut self, slot: Slot) {
-        let Some(entry) = self.entries.get_mut(slot) else { return };
+        let entry = &mut self.entries[slot];
         entry.due = None;
-        let (place, lane, order) = (entry.place(), entry.lane, entry.order);
-        match place {
-            Place::Taken => return,
-            Place::Lanes => self.lanes.remove(lane, order, slot),
+        let (location, lane, order) = (entry.location(), entry.lane, entry.order);
+        match location {
+            EntryLocation::Taken => return,
+            EntryLocation::Lanes => self.lanes.remove(lane, order, slot),
             // They are passed over when their turn or their key comes.
-            Place::Twin | Place::Suspect => self.lanes.ended(lane),
-            Place::Leaving | Place::Out => {}
+            EntryLocation::SameKey | EntryLocation::Suspects => self.lanes.ended(lane),
+            EntryLocation::Leaving | EntryLocation::Out => {}
         }
-        self.entries.put(slot, Place::Out);
-        lane.into_iter().for_each(|lane| self.lift_fence(lane));
+        self.entries.put(slot, EntryLocation::Out);
+        self.lift_fence(lane);
     }
 }

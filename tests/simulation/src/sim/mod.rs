@@ -332,7 +332,11 @@ impl Sim {
         if !std::mem::take(&mut self.told) && !due {
             return;
         }
-        for command in self.pipeline.flush(Time(self.now)) {
+        let commands = self.pipeline.flush(Time(self.now));
+        if let Err(broken) = self.pipeline.check_all() {
+            self.checker.broken(broken.invariant, format!("the core's own check: {}", broken.what));
+        }
+        for command in commands {
             if self.trace {
                 self.say(&format!("  {command:?}"));
             }

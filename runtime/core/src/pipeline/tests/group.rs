@@ -57,7 +57,7 @@ impl Group {
             retry,
             max_in_flight,
             max_waiting,
-            max_in_flight_bytes: 1 << 20,
+            max_in_flight_bytes: 1 << 30,
             max_message_bytes: 1_000,
             concurrency: 100,
             max_chunk: 1,
@@ -84,6 +84,17 @@ impl Group {
     /// Records with these offsets come with an assignment, each in the lane beside it.
     pub fn receive(&mut self, assignment: u32, records: &[(u64, u64)]) {
         self.receive_of(P, assignment, records);
+    }
+
+    /// So many records, all with one deduplication key.
+    pub fn receive_with_one_key(&mut self, many: u64) {
+        self.asked = None;
+        let read = (0..many).map(|offset| {
+            let delivery = delivery(1, Position { partition: P, offset }, offset);
+            (delivery, Ok(Known { identity: Identity::Key([1; 16]), key: Some("k".into()) }))
+        });
+        let read = read.collect();
+        self.apply(Input::Received(Ok(read)));
     }
 
     /// The same of another partition.
@@ -125,6 +136,15 @@ impl Group {
 
     pub fn fails(&mut self, offset: u64, wait_ms: u64) {
         self.ends(offset, Outcome::Retry { reason: "later".to_owned(), after_ms: Some(wait_ms) });
+    }
+
+    pub fn rejects(&mut self, offset: u64) {
+        self.ends(offset, Outcome::Reject { reason: "no".to_owned() });
+    }
+
+    /// How often a delivery was looked at.
+    pub fn visits(&self) -> u64 {
+        self.pipeline.visits()
     }
 
     pub fn wait(&mut self, ms: u64) {

@@ -9,6 +9,10 @@ use crate::retry::RetryPolicy;
 const LEASE_MS: u64 = 300;
 
 fn pipeline() -> Pipeline {
+    within(100, 1 << 20)
+}
+
+pub fn within(max_in_flight: usize, max_in_flight_bytes: usize) -> Pipeline {
     let source = Capabilities {
         lease_ms: Some(LEASE_MS),
         native_delay: true,
@@ -27,9 +31,9 @@ fn pipeline() -> Pipeline {
     };
     let rules = Rules {
         retry,
-        max_in_flight: 100,
-        max_waiting: 100,
-        max_in_flight_bytes: 1 << 20,
+        max_in_flight,
+        max_waiting: max_in_flight,
+        max_in_flight_bytes,
         max_message_bytes: 1_000,
         concurrency: 1,
         max_chunk: 1,
@@ -42,7 +46,11 @@ fn pipeline() -> Pipeline {
 }
 
 /// Messages of one lane, numbered by their receipts.
-fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u8]) {
+pub fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u64]) {
+    receive_in(pipeline, now, receipts, |_| 1);
+}
+
+fn receive_in(pipeline: &mut Pipeline, now: Time, receipts: &[u64], lane: impl Fn(u64) -> u64) {
     pipeline.flush(now);
     let read = receipts.iter().map(|n| {
         let message = Message {
@@ -52,9 +60,9 @@ fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u8]) {
             ..Message::default()
         };
         let delivery = Delivery {
-            receipt: Receipt(u64::from(*n)),
+            receipt: Receipt(*n),
             message: message.into(),
-            lane: Some(Lane(1)),
+            lane: Some(Lane(lane(*n))),
             position: None,
             skipped: 0,
             receives: 0,
@@ -63,14 +71,14 @@ fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u8]) {
             instance: None,
             unreadable: None,
         };
-        (delivery, Ok(Known { identity: Identity::Key([*n; 16]), key: None }))
+        (delivery, Ok(Known { identity: Identity::Key(u128::from(*n).to_be_bytes()), key: None }))
     });
     let read = read.collect();
     pipeline.apply(now, Input::Received(Ok(read)));
 }
 
 /// The first of the lane is with the handler.
-fn started(pipeline: &mut Pipeline, now: Time) {
+pub fn started(pipeline: &mut Pipeline, now: Time) {
     for command in pipeline.flush(now) {
         if let Command::Claim { chunk, .. } = command {
             let claim = Claim { chunk, index: 0 };
@@ -150,4 +158,14 @@ fn a_lease_that_nothing_was_said_of_is_asked_for_again() {
     pipeline.apply(Time(100), Input::Extended { batch, results: vec![Ok(Time(400))] });
     let again = (100..LEASE_MS).find_map(|ms| asked(&pipeline.flush(Time(ms))));
     assert_eq!(again.map(|(_, items)| items), Some(vec![Receipt(2), Receipt(3)]));
+}
+
+/// How often a delivery is looked at until the leases of all of them have ended.
+pub fn all_leases_end(many: u64, lanes: u64) -> u64 {
+    let mut pipeline = within(many as usize, 1 << 30);
+    receive_in(&mut pipeline, Time(0), &(0..many).collect::<Vec<_>>(), |n| n % lanes);
+    started(&mut pipeline, Time(0));
+    pipeline.flush(Time(LEASE_MS));
+    assert_eq!(pipeline.counts().in_flight, 1, "the one that runs");
+    pipeline.visits()
 }

@@ -6,6 +6,7 @@ mod assignments;
 mod gaps;
 mod group;
 mod interruptions;
+mod invariants;
 mod leases;
 mod many;
 mod room;

@@ -1,0 +1,19 @@
+//! What a pipeline is made of. Each part owns its state alone, and knows no other part and no pipeline: what goes
+//! across parts is in the files beside this folder, one for each kind of thing that happens.
+
+pub mod actions;
+pub mod admission;
+pub mod backoff;
+pub mod capacity;
+pub mod chunks;
+pub mod departure;
+pub mod entries;
+pub mod entry;
+pub mod fences;
+pub mod keys;
+pub mod lanes;
+pub mod leases;
+pub mod partitions;
+pub mod skips;
+pub mod suspects;
+pub mod timers;

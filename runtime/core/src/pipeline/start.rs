@@ -1,0 +1,232 @@
+//! Chunks are formed of what is ready, claimed, and given to workers.
+
+use super::Pipeline;
+use super::parts::entry::{Entry, EntryLocation, Slot};
+use super::parts::keys::Acquired;
+use super::parts::suspects::Turn;
+use super::protocol::Command;
+use crate::delivery::{Event, State};
+use crate::message::{Identity, Lane};
+use crate::outcome::{FaultKind, Outcome};
+use crate::ports::{ClaimItem, Class, Verdict, Work};
+use std::sync::Arc;
+
+impl Pipeline {
+    /// Gives every free worker a chunk, as long as something is ready.
+    pub(super) fn form_chunks(&mut self) {
+        while !self.backoff.is_paused(self.now) && !self.lanes.is_blocked() {
+            if self.chunks.free_workers() == 0 {
+                return;
+            }
+            let size = self.chunks.next_size(self.lanes.waiting() - self.lanes.behind());
+            let slots = self.take_chunk(size);
+            if !slots.is_empty() {
+                self.claim(slots, false);
+            }
+        }
+    }
+
+    fn take_chunk(&mut self, size: usize) -> Vec<Slot> {
+        let mut slots = Vec::with_capacity(size);
+        while slots.len() < size {
+            let Some(next) = self.lanes.peek() else { break };
+            let Entry { alone, suspect, .. } = self.entries[next];
+            if (alone || suspect) && !slots.is_empty() {
+                break;
+            }
+            self.lanes.take();
+            if suspect {
+                self.set_aside(next);
+            } else if self.takes_key(next) {
+                slots.push(next);
+            } else {
+                // What follows it in its lane waits with it.
+                self.lanes.seal();
+            }
+            if alone || suspect {
+                break;
+            }
+        }
+        self.lanes.seal();
+        slots
+    }
+
+    /// A suspect that leads its lane waits for the turn of suspects, and its lane for it.
+    fn set_aside(&mut self, slot: Slot) {
+        self.entries.put(slot, EntryLocation::Suspects);
+        self.entries[slot].suspect = false;
+        self.suspects.wait(slot);
+    }
+
+    /// Takes the key of a message, or leaves the message to wait for the one that has it.
+    fn takes_key(&mut self, slot: Slot) -> bool {
+        let entry = &self.entries[slot];
+        let identity = entry.claimed_identity();
+        let is_unique = entry.position.is_some() && matches!(identity, Identity::Position(_));
+        if !entry.holds_key && (!is_unique || self.tracks_redelivery()) {
+            let entries = &self.entries;
+            let has_not_started = |owner| entries[owner].location() != EntryLocation::Taken;
+            match self.keys.acquire(identity, slot, has_not_started) {
+                Acquired::Yes => {}
+                Acquired::From(owner) => self.entries[owner].holds_key = false,
+                Acquired::Behind => {
+                    self.entries.put(slot, EntryLocation::SameKey);
+                    return false;
+                }
+            }
+            self.entries[slot].holds_key = true;
+        }
+        self.entries.put(slot, EntryLocation::Taken);
+        true
+    }
+
+    fn claim(&mut self, slots: Vec<Slot>, alone: bool) {
+        let mut items = Vec::with_capacity(slots.len());
+        for slot in &slots {
+            self.feed(*slot, Event::Start);
+            let entry = &self.entries[*slot];
+            let attempts = self.rules.retry.attempts_elsewhere(entry.receives);
+            let (identity, message) = (entry.claimed_identity(), entry.message.clone());
+            items.push(ClaimItem { identity, message, attempts });
+        }
+        let chunk = self.chunks.begin(slots);
+        self.actions.command(Command::Claim { chunk, items, alone });
+    }
+
+    pub(super) fn claimed(&mut self, chunk: u64, verdicts: Result<Vec<Verdict>, Class>) {
+        let slots = self.chunks.claimed(chunk);
+        debug_assert!(slots.is_some(), "a claim of chunk {chunk} is answered that was not made");
+        let Some(slots) = slots else { return };
+        let verdicts = match verdicts {
+            Ok(verdicts) if verdicts.len() == slots.len() => verdicts,
+            Ok(_) | Err(Class::Permanent) => return self.stop(),
+            Err(Class::Transient | Class::Lost) => {
+                self.pause();
+                slots.iter().rev().for_each(|s| self.feed(*s, Event::ClaimFailed));
+                return;
+            }
+        };
+        self.backoff.is_over();
+        let (granted, work) = self.grant(&slots, &verdicts);
+        if !work.is_empty() {
+            self.chunks.granted(chunk, granted);
+            self.actions.command(Command::Handle { chunk, work });
+        }
+    }
+
+    /// The work of a chunk: what was granted and may start. When a message of a lane may not start
+    /// now, neither may what follows it in its lane (invariant 8).
+    fn grant(&mut self, slots: &[Slot], verdicts: &[Verdict]) -> (Vec<Slot>, Vec<Work>) {
+        let mut granted = Vec::with_capacity(slots.len());
+        let mut work = Vec::with_capacity(slots.len());
+        let mut stopped: Vec<Lane> = Vec::new();
+        for (slot, verdict) in slots.iter().zip(verdicts) {
+            let lane = self.entries[*slot].lane;
+            self.feed(*slot, Event::Claimed(*verdict));
+            // A duplicate may be gone already.
+            let started = self.entries.get(*slot).and_then(|e| match e.state {
+                State::Handling { attempt, .. } => Some((e, attempt)),
+                _ => None,
+            });
+            let Some((entry, attempt)) = started else {
+                if !matches!(verdict, Verdict::Duplicate | Verdict::Lettered) {
+                    stopped.extend(lane);
+                }
+                continue;
+            };
+            let ends = self.departure.gives_up() || self.partitions.is_revoked(entry);
+            if (ends && self.leaves(entry)) || lane.is_some_and(|l| stopped.contains(&l)) {
+                self.feed(*slot, Event::LaneStopped);
+                continue;
+            }
+            let message = entry.message.clone();
+            let key = entry.key.as_deref().unwrap_or(&message.id);
+            let idempotency_key = format!("{}:{key}", message.pipeline);
+            work.push(Work { message, attempt, lane, idempotency_key });
+            granted.push(*slot);
+        }
+        (granted, work)
+    }
+
+    pub(super) fn handled(&mut self, chunk: u64, handler: &Arc<str>, outcomes: Vec<(usize, Outcome)>) {
+        for (place, outcome) in outcomes {
+            let slot = self.chunks.reported(chunk, place);
+            debug_assert!(
+                slot.is_some(),
+                "message {place} of chunk {chunk} is reported twice, or is not of it"
+            );
+            if let Some(slot) = slot {
+                // Handlers are replaced while a letter waits to be written: it names the one that failed.
+                if outcome != Outcome::Ok {
+                    self.entries[slot].handler = Some(handler.clone());
+                }
+                self.feed(slot, Event::Handled(outcome));
+            }
+        }
+    }
+
+    /// The worker is free. What it did not report is an attempt that failed: a handler that keeps
+    /// its word reports everything.
+    pub(super) fn finished(&mut self, chunk: u64, micros: u64) {
+        let unreported = self.chunks.finished(chunk, micros);
+        debug_assert!(unreported.is_some(), "chunk {chunk} is finished that is not in work");
+        let outcome = || Outcome::Fault {
+            kind: FaultKind::Trap,
+            reason: "the handler ended without an outcome for this message".to_owned(),
+        };
+        let handler = self.rules.handler.clone();
+        let lost = unreported.into_iter().flatten().map(|place| (place, outcome()));
+        self.handled(chunk, &handler, lost.collect());
+    }
+
+    /// Starts a suspect when its turn has come and a worker is free: before other chunks take all.
+    pub(super) fn start_suspect(&mut self) {
+        if self.suspects.turn() != Turn::Granted {
+            return;
+        }
+        if self.entries.at(EntryLocation::Suspects) == 0 || self.departure.drains() {
+            return self.give_turn();
+        }
+        if self.chunks.free_workers() == 0 || self.backoff.is_paused(self.now) {
+            return;
+        }
+        let entries = &self.entries;
+        let waits = |e: &Entry| e.location() == EntryLocation::Suspects;
+        let next = self.suspects.next(|slot| entries.get(slot).is_some_and(waits));
+        debug_assert!(next.is_some(), "a suspect waits for its turn and is not in the queue for it");
+        match next {
+            Some(slot) if self.takes_key(slot) => {
+                self.suspects.take_turn(Turn::Held(slot));
+                self.claim(vec![slot], true);
+            }
+            Some(_) | None => self.give_turn(),
+        }
+    }
+
+    /// Asks for the turn once all chunks are formed: forming them finds the suspects.
+    pub(super) fn ask_for_turn(&mut self) {
+        let wait = self.entries.at(EntryLocation::Suspects) > 0;
+        if self.suspects.turn() == Turn::None && wait && !self.departure.drains() {
+            self.suspects.take_turn(Turn::Asked);
+            self.actions.command(Command::TakeSuspectTurn);
+        }
+    }
+
+    /// A suspect's start is resolved, durably: the next one of the process may run.
+    pub(super) fn pass_turn_on(&mut self, slot: Slot) {
+        if self.suspects.turn() != Turn::Held(slot) {
+            return;
+        }
+        let resolved = self.entries.get(slot).is_none_or(|e| {
+            matches!(e.state, State::Admitted | State::Waiting | State::Settling(_) | State::Gone)
+        });
+        if resolved {
+            self.give_turn();
+        }
+    }
+
+    fn give_turn(&mut self) {
+        self.suspects.take_turn(Turn::None);
+        self.actions.command(Command::GiveSuspectTurn);
+    }
+}
