@@ -15,18 +15,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-/// How often `--until-empty` looks again while nothing can be received yet.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How often `--until-empty` asks again what is left, while nothing can be received yet.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Between two times that the same is said.
-const SAY_AGAIN: Duration = Duration::from_secs(30);
+/// Between two reports of the same.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long what is under way may still take to be answered, once the shutdown timeout has passed.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Deliveries that may wait for others of their key, for a retry or for their turn, beside those that `max_in_flight`
 /// counts; where that is more, as many as it says. What they weigh counts against the bytes like all else.
-const WAITING: usize = 10_000;
+const MIN_WAITING: usize = 10_000;
 
 /// What a pipeline is told at its start. Checked by the configuration.
 #[derive(Debug, Clone)]
@@ -82,18 +82,18 @@ pub(crate) struct Driver {
     /// When what is not answered by then is left as it is.
     abandon: Option<Instant>,
     asked_unsettled: bool,
-    look_again: Option<Instant>,
+    poll_at: Option<Instant>,
     /// Duplicates that the ledger was told of.
     duplicates: u64,
-    /// The longest wait there is, in milliseconds, until it was said that a handler asked for more.
+    /// The longest wait there is, in milliseconds, until it was reported that a handler asked for more.
     longest_wait_ms: Option<u64>,
-    said_held_back: Option<Instant>,
+    held_back_reported: Option<Instant>,
     /// Why it ends, if nobody told it to.
     why: Option<Why>,
 }
 
-/// Said once: a handler that does it does it again and again, and the status counts them.
-fn say_cut(pipeline: &str, longest_ms: u64) {
+/// Reported once: a handler that does it does it again and again, and the status counts them.
+fn report_cut_waits(pipeline: &str, longest_ms: u64) {
     tracing::warn!(
         pipeline,
         longest_ms,
@@ -114,7 +114,7 @@ impl Driver {
         let rules = Rules {
             retry: spec.retry,
             max_in_flight: spec.max_in_flight,
-            max_waiting: spec.max_in_flight.max(WAITING),
+            max_waiting: spec.max_in_flight.max(MIN_WAITING),
             max_in_flight_bytes: spec.max_in_flight_bytes,
             max_message_bytes: spec.max_message_bytes,
             concurrency: spec.concurrency,
@@ -153,23 +153,23 @@ impl Driver {
             deadline: None,
             abandon: None,
             asked_unsettled: false,
-            look_again: None,
+            poll_at: None,
             duplicates: 0,
             longest_wait_ms: Some(spec.retry.max_delay_ms),
-            said_held_back: None,
+            held_back_reported: None,
             why: None,
         }
     }
 
     /// Runs until drained, emptied or stopped. What is not settled then is the broker's again.
     pub async fn run(mut self) -> Result<(), Stopped> {
-        let heeding = [self.performer.heed_revocations(), self.performer.heed_panics()];
+        let watches = [self.performer.watch_revocations(), self.performer.watch_panics()];
         if let Err(panicked) = contained(self.work()).await {
             // Nobody is there any more to hear what becomes of what runs.
             self.ends(Why::Panicked(panicked.at("the pipeline's own task")));
             self.performer.ports.handler.interrupt();
         }
-        heeding.iter().for_each(AbortHandle::abort);
+        watches.iter().for_each(AbortHandle::abort);
         // After a failure, too: others take over at once what this one gives back.
         if let Err(panicked) = contained(async { self.performer.ports.source.close().await }).await {
             self.ends(Why::Panicked(panicked.at("closing the source")));
@@ -184,7 +184,7 @@ impl Driver {
             self.wait(&mut arrived).await;
             let now = self.performer.now();
             for arrival in arrived.drain(..) {
-                self.take_in(now, arrival);
+                self.handle_arrival(now, arrival);
             }
         }
     }
@@ -221,7 +221,7 @@ impl Driver {
     /// One step of the core, and what it asks for; false when this was the last.
     fn turn(&mut self) -> bool {
         points::reach("driver-turn");
-        self.heed_control();
+        self.handle_control();
         let now = self.performer.now();
         for command in self.pipeline.flush(now) {
             match command {
@@ -238,7 +238,7 @@ impl Driver {
         if idle && self.draining || self.is_abandoned() {
             return false;
         }
-        if idle && self.control.until_empty && !self.asked_unsettled && self.may_look() {
+        if idle && self.control.until_empty && !self.asked_unsettled && self.may_poll() {
             self.asked_unsettled = true;
             self.performer.ask_unsettled();
         }
@@ -248,24 +248,24 @@ impl Driver {
     fn count(&mut self) {
         let counts = self.pipeline.counts();
         self.stats.set(counts);
-        self.say_held_back(counts.held_back, counts.waiting);
+        self.report_held_back(counts.held_back, counts.waiting);
         let more = counts.duplicates - self.duplicates;
         if more > 0 && !self.performer.ports.source.capabilities().shares_ledger {
             self.performer.ports.ledger.count_duplicates(more);
         }
         self.duplicates = counts.duplicates;
         if counts.waits_cut > 0 {
-            self.longest_wait_ms.take().into_iter().for_each(|ms| say_cut(&self.name, ms));
+            self.longest_wait_ms.take().into_iter().for_each(|ms| report_cut_waits(&self.name, ms));
         }
     }
 
-    /// Says that what waits keeps everything else out, once in a while.
-    fn say_held_back(&mut self, held_back: bool, waiting: u64) {
-        let recent = |said: &Instant| said.elapsed() < SAY_AGAIN;
-        if !held_back || self.said_held_back.as_ref().is_some_and(recent) {
+    /// Reports that what waits keeps everything else out, once in a while.
+    fn report_held_back(&mut self, held_back: bool, waiting: u64) {
+        let recent = |said: &Instant| said.elapsed() < REPORT_INTERVAL;
+        if !held_back || self.held_back_reported.as_ref().is_some_and(recent) {
             return;
         }
-        self.said_held_back = Some(Instant::now());
+        self.held_back_reported = Some(Instant::now());
         tracing::warn!(
             pipeline = %self.name, waiting, bytes = self.pipeline.bytes(),
             "nothing more is received: what waits for others of its key, for a retry or for its turn has come to \
@@ -285,20 +285,20 @@ impl Driver {
         abandoned
     }
 
-    fn may_look(&self) -> bool {
-        self.look_again.is_none_or(|at| at <= Instant::now())
+    fn may_poll(&self) -> bool {
+        self.poll_at.is_none_or(|at| at <= Instant::now())
     }
 
-    fn take_in(&mut self, now: Time, arrival: Arrival) {
+    fn handle_arrival(&mut self, now: Time, arrival: Arrival) {
         match arrival {
             Arrival::Input(input) => {
                 // Something was settled: the source may be empty now.
                 if matches!(input, Input::Stored { .. } | Input::Settled { .. }) {
-                    self.look_again = None;
+                    self.poll_at = None;
                 }
                 self.pipeline.apply(now, input);
             }
-            Arrival::Look(answer) => {
+            Arrival::Blocking(answer) => {
                 // Who asked may have gone.
                 drop(answer.send(self.pipeline.blocking(now)));
             }
@@ -314,7 +314,7 @@ impl Driver {
                 if left == Some(0) && self.pipeline.is_idle() {
                     self.drain(now);
                 } else {
-                    self.look_again = Some(Instant::now() + LOOK_AGAIN);
+                    self.poll_at = Some(Instant::now() + POLL_INTERVAL);
                 }
             }
         }
@@ -330,13 +330,13 @@ impl Driver {
         }
     }
 
-    fn heed_control(&mut self) {
+    fn handle_control(&mut self) {
         if !self.draining && *self.control.phase.borrow_and_update() == Phase::Draining {
             self.drain(self.performer.now());
         }
         if self.deadline.is_some_and(|at| at <= Instant::now()) {
             self.deadline = None;
-            self.abandon = Some(Instant::now() + LAST_ANSWERS);
+            self.abandon = Some(Instant::now() + ANSWER_TIMEOUT);
             tracing::warn!(pipeline = %self.name, "the shutdown timeout has passed: what still runs is interrupted and handed back");
             // What was still to be started, since something behind it is done, is not any more.
             self.pipeline.apply(self.performer.now(), Input::Drain);
@@ -354,9 +354,9 @@ impl Driver {
     async fn wait(&mut self, arrived: &mut Vec<Arrival>) {
         let origin = self.performer.origin;
         let timer = self.pipeline.next_wake().map(|at| origin + Duration::from_millis(at.0));
-        let looks = self.control.until_empty && !self.asked_unsettled && !self.draining;
-        let look = self.look_again.filter(|_| looks && self.pipeline.is_idle());
-        let wake = timer.into_iter().chain(self.deadline).chain(self.abandon).chain(look).min();
+        let polls = self.control.until_empty && !self.asked_unsettled && !self.draining;
+        let poll = self.poll_at.filter(|_| polls && self.pipeline.is_idle());
+        let wake = timer.into_iter().chain(self.deadline).chain(self.abandon).chain(poll).min();
         let asleep = async {
             match wake {
                 Some(at) => tokio::time::sleep_until(at.into()).await,

@@ -23,7 +23,7 @@ pub enum Arrival {
     /// What is left in the source; none when it could not be told.
     Unsettled(Option<u64>),
     /// Somebody wants to know what the watermarks wait for.
-    Look(oneshot::Sender<Vec<Blocking>>),
+    Blocking(oneshot::Sender<Vec<Blocking>>),
     /// Something that runs for this pipeline has panicked.
     Panicked(Panicked),
     /// The source has said that it cannot go on in this process; its log says why.
@@ -120,35 +120,35 @@ impl Performer {
         }));
     }
 
-    /// Hears of what panics beside the calls of the ports, until it is aborted.
-    pub fn heed_panics(&self) -> AbortHandle {
+    /// Watches for what panics beside the calls of the ports, until it is aborted.
+    pub fn watch_panics(&self) -> AbortHandle {
         let me = self.clone();
-        let heed = async move {
-            let heard = contained(async {
+        let watch = async move {
+            let watched = contained(async {
                 let (source, letters) = (me.ports.source.clone(), me.ports.letters.clone());
                 tokio::select! {
                     panicked = source.panicked() => panicked,
                     panicked = letters.panicked() => panicked,
                 }
             });
-            let (Ok(panicked) | Err(panicked)) = heard.await;
+            let (Ok(panicked) | Err(panicked)) = watched.await;
             me.send(Arrival::Panicked(panicked));
         };
-        tokio::spawn(heed).abort_handle()
+        tokio::spawn(watch).abort_handle()
     }
 
     /// Tells the pipeline of the partitions that its source takes back, until it is aborted. This is a task
     /// beside that of `receive`: what comes with the next assignment may be told first.
-    pub fn heed_revocations(&self) -> AbortHandle {
+    pub fn watch_revocations(&self) -> AbortHandle {
         let me = self.clone();
-        let heed = async move {
-            let Err(panicked) = contained(me.tell_revocations()).await;
-            me.send(Arrival::Panicked(panicked.at("hearing of revocations")));
+        let watch = async move {
+            let Err(panicked) = contained(me.report_revocations()).await;
+            me.send(Arrival::Panicked(panicked.at("watching for revocations")));
         };
-        tokio::spawn(heed).abort_handle()
+        tokio::spawn(watch).abort_handle()
     }
 
-    async fn tell_revocations(&self) -> Infallible {
+    async fn report_revocations(&self) -> Infallible {
         loop {
             let Revocation { partitions, lost } = self.ports.source.revoked().await;
             self.answer(Input::Revoked { partitions, lost });

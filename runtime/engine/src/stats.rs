@@ -82,7 +82,7 @@ impl PipelineStats {
     /// What the watermarks of its partitions wait for; none once its task has ended.
     pub async fn blocking(&self) -> Vec<Blocking> {
         let (answer, answered) = oneshot::channel();
-        let asked = self.task.get().is_some_and(|task| task.send(Arrival::Look(answer)).is_ok());
+        let asked = self.task.get().is_some_and(|task| task.send(Arrival::Blocking(answer)).is_ok());
         if asked { answered.await.unwrap_or_default() } else { Vec::new() }
     }
 
