@@ -5,7 +5,7 @@ use libtest_mimic::Trial;
 use pelton_core::Delivery;
 use pelton_core::Receipt;
 use pelton_core::ports::{
-    Capabilities, ClaimItem, Class, Completion, Lag, Later, Ledger, Release, Settle, Source, Verdict,
+    Capabilities, ClaimItem, Completion, ErrorClass, Lag, Later, Ledger, Release, Settle, Source, Verdict,
 };
 use pelton_tests::contract::{self, Description, Fixture, Outgoing, Ports, Subject};
 use std::cell::Cell;
@@ -153,7 +153,7 @@ impl Source for BrokenSource {
         self.inner.capabilities()
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move {
             let times = if self.fault == Fault::BringsTooMany { 3 } else { 1 };
             let batch = self.inner.receive(max * times, max_bytes * times).await?;
@@ -164,7 +164,7 @@ impl Source for BrokenSource {
         })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         let broken = |how| match (self.fault, how) {
             (Fault::LosesWhatIsGivenBack, Settle::GiveBack) => Settle::Ack,
             (Fault::AcknowledgesNothing, Settle::Ack) => Settle::RetryLater { delay_ms: 86_400_000 },
@@ -174,11 +174,11 @@ impl Source for BrokenSource {
         self.inner.settle(batch.into_iter().map(|(receipt, how)| (receipt, broken(how))).collect())
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         self.inner.extend(batch)
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
         self.inner.lag()
     }
 
@@ -193,11 +193,11 @@ struct BrokenLedger {
 }
 
 impl Ledger for BrokenLedger {
-    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, Class>> {
+    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, ErrorClass>> {
         self.inner.claim(items, alone || self.fault == Fault::SuspectsNobody)
     }
 
-    fn complete(&self, mut batch: Vec<Completion>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn complete(&self, mut batch: Vec<Completion>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         if self.fault == Fault::SettlesApart {
             batch.iter_mut().for_each(|item| item.settle = None);
         }
@@ -208,7 +208,7 @@ impl Ledger for BrokenLedger {
         })
     }
 
-    fn release(&self, mut batch: Vec<Release>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn release(&self, mut batch: Vec<Release>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         if self.fault == Fault::CountsNoFailure {
             batch.iter_mut().for_each(|item| item.counts = false);
         }

@@ -2,7 +2,7 @@
 
 use crate::{STREAM, list, order, site, status, stream, taken};
 use pelton_core::outcome::{Cause, Failure};
-use pelton_core::ports::{Class, DeadLetters, Later};
+use pelton_core::ports::{DeadLetters, ErrorClass, Later};
 use pelton_core::{Letter, Message};
 use pelton_redis::{LetterPlace, RedisLetters, Server};
 use pelton_tests::redis::Redis;
@@ -121,7 +121,7 @@ fn what_is_known_of_letters_goes_with_completed_keys() {
 struct Takes(AtomicUsize);
 
 impl DeadLetters for Takes {
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         self.0.fetch_add(batch.len(), Ordering::Relaxed);
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
@@ -160,7 +160,7 @@ async fn letters_that_a_server_does_not_take_now_are_tried_again_and_that_is_sai
                 (Arc::new(Takes(AtomicUsize::new(0))), Arc::new(Takes(AtomicUsize::new(0))));
             let letters = RedisLetters::new("orders", server, place.clone(), noted.clone(), kept.clone());
             tokio::task::block_in_place(|| redis.run::<()>(command, begins));
-            assert_eq!(letters.publish(two_letters()).await, [Err(Class::Transient); 2]);
+            assert_eq!(letters.publish(two_letters()).await, [Err(ErrorClass::Transient); 2]);
             let trouble = letters.trouble().expect("it is said");
             assert!(trouble.contains("dead letters cannot be written: "), "{trouble}");
             assert!(trouble.contains("replica"), "{trouble}");

@@ -3,7 +3,7 @@
 use crate::bench::{Bench, acks, fate_of, number, once};
 use crate::plain;
 use pelton_core::Receipt;
-use pelton_core::ports::{Class, Settle, Source};
+use pelton_core::ports::{ErrorClass, Settle, Source};
 use pelton_tests::sqs::Counts;
 use pelton_tests::sqs_stub::Operation::{Change, ChangeBatch, Delete, DeleteBatch, Receive};
 use pelton_tests::sqs_stub::{Fate, How};
@@ -38,7 +38,8 @@ fn an_entry_that_is_refused_for_good_is_given_up_on_and_comes_again() {
     let (bench, held) = Bench::holding("orders", 10);
     bench.stub.script(fate_of(3, Fate::SenderFault("InvalidIdFormat")));
     let results = bench.ack(&held);
-    let wanted: Vec<_> = (0..10).map(|n| if n == 3 { Err(Class::Lost) } else { Ok(()) }).collect();
+    let wanted: Vec<_> =
+        (0..10).map(|n| if n == 3 { Err(ErrorClass::LeaseLost) } else { Ok(()) }).collect();
     assert_eq!(results, wanted);
     assert_eq!(bench.stub.count(&[Delete]), 0, "to say it again is of no use");
     assert_eq!(bench.counts().unsettled(), 1);
@@ -73,7 +74,7 @@ fn a_batch_that_is_refused_or_whose_answer_is_lost_leaves_its_messages_held() {
     for how in refusals {
         let (bench, held) = Bench::holding("orders", 10);
         bench.stub.script(once(DeleteBatch, how.clone()));
-        assert_eq!(bench.ack(&held), [Err(Class::Transient); 10], "{how:?}");
+        assert_eq!(bench.ack(&held), [Err(ErrorClass::Transient); 10], "{how:?}");
         assert!(bench.source.trouble().is_some(), "{how:?}");
         // What was deleted and not said so is gone, and is found to be.
         assert_eq!(bench.counts().unsettled(), if matches!(how, How::Lost) { 0 } else { 10 }, "{how:?}");
@@ -93,10 +94,10 @@ fn an_expired_handle_settles_nothing() {
         DeleteBatch => How::Entries(expired.clone()),
         _ => How::Well,
     });
-    assert_eq!(bench.ack(&held), [Err(Class::Lost); 2]);
+    assert_eq!(bench.ack(&held), [Err(ErrorClass::LeaseLost); 2]);
     assert_eq!((bench.stub.count(&[Delete]), bench.counts().in_flight), (0, 2));
     bench.stub.behave();
-    assert_eq!(bench.ack(&held), [Err(Class::Lost); 2], "they are not ours any more");
+    assert_eq!(bench.ack(&held), [Err(ErrorClass::LeaseLost); 2], "they are not ours any more");
     assert_eq!(bench.stub.count(&[DeleteBatch]), 1, "and nobody is asked about them");
 }
 
@@ -145,8 +146,8 @@ fn a_lease_that_the_service_will_not_extend_is_lost_and_settles_nothing() {
     // The twelve hours are over.
     bench.stub.longest_hold(Duration::from_secs(60));
     let extended = bench.runtime.block_on(bench.source.extend(vec![held[0].receipt]));
-    assert_eq!(extended, [Err(Class::Lost)]);
-    assert_eq!(bench.ack(&held), [Err(Class::Lost)]);
+    assert_eq!(extended, [Err(ErrorClass::LeaseLost)]);
+    assert_eq!(bench.ack(&held), [Err(ErrorClass::LeaseLost)]);
     assert_eq!((bench.stub.count(&[Delete, DeleteBatch]), bench.counts().in_flight), (0, 1));
 }
 
@@ -157,7 +158,7 @@ fn a_message_that_comes_again_is_settled_by_its_newest_handle() {
     let first = bench.receive(1);
     let again = bench.receive(1);
     assert_eq!(number(&first[0]), number(&again[0]), "nobody has extended it");
-    assert_eq!(bench.ack(&first), [Err(Class::Lost)], "the older receipt is no longer ours");
+    assert_eq!(bench.ack(&first), [Err(ErrorClass::LeaseLost)], "the older receipt is no longer ours");
     bench.stub.script(|call| if call.operation == Receive { How::Held } else { How::Well });
     let mut settled = bench.ack(&again);
     while settled != [Ok(())] {

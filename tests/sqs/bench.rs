@@ -1,7 +1,7 @@
 //! A source driven by hand, on a service that answers as it is told to.
 
 use crate::{number_in, order, plain};
-use pelton_core::ports::{Class, Settle, Source};
+use pelton_core::ports::{ErrorClass, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use pelton_sqs::{Connection, SqsOptions, SqsSource};
 use pelton_tests::sqs::{Counts, Sent, client};
@@ -67,7 +67,7 @@ impl Bench {
     }
 
     /// Begins to settle; for each its answer, later.
-    pub fn settle_later(&self, what: &[(Receipt, Settle)]) -> Vec<JoinHandle<Result<(), Class>>> {
+    pub fn settle_later(&self, what: &[(Receipt, Settle)]) -> Vec<JoinHandle<Result<(), ErrorClass>>> {
         let one = |(receipt, how)| {
             let source = self.source.clone();
             self.runtime.spawn(async move { source.settle(vec![(receipt, how)]).await[0] })
@@ -75,11 +75,11 @@ impl Bench {
         what.iter().copied().map(one).collect()
     }
 
-    pub fn settle(&self, what: &[(Receipt, Settle)]) -> Vec<Result<(), Class>> {
+    pub fn settle(&self, what: &[(Receipt, Settle)]) -> Vec<Result<(), ErrorClass>> {
         self.runtime.block_on(self.source.settle(what.to_vec()))
     }
 
-    pub fn ack(&self, held: &[Delivery]) -> Vec<Result<(), Class>> {
+    pub fn ack(&self, held: &[Delivery]) -> Vec<Result<(), ErrorClass>> {
         self.settle(&acks(held))
     }
 

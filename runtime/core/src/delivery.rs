@@ -20,7 +20,7 @@ mod tests;
 mod words;
 
 use crate::outcome::{Cause, Failure, Outcome};
-use crate::ports::{Claim, Class, Settle, Verdict};
+use crate::ports::{Claim, ErrorClass, Settle, Verdict};
 pub use words::{Action, Context, Event, State, Then, Why};
 
 /// The table.
@@ -158,7 +158,7 @@ fn completing(claim: Claim, event: Event, cx: &Context) -> (State, Action) {
 
 fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (State, Action) {
     match event {
-        Event::Stored(Err(Class::Transient)) if cx.gives_up => match claim {
+        Event::Stored(Err(ErrorClass::Transient)) if cx.gives_up => match claim {
             Some(claim) => release(claim, true, Then::GiveBack, cx),
             None => settle(Settle::GiveBack),
         },
@@ -181,14 +181,14 @@ fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (St
 
 /// What is durable now may be told to the broker; where it was told in the same transaction, or
 /// is no longer ours, there is nothing left to do.
-fn stored(state: State, result: Result<(), Class>, cx: &Context) -> (State, Action) {
+fn stored(state: State, result: Result<(), ErrorClass>, cx: &Context) -> (State, Action) {
     match result {
         Ok(()) if cx.shares_ledger || !cx.lease_live => (State::Gone, Action::Forget),
         Ok(()) if matches!(state, State::Publishing { .. }) => settle(cx.given_up),
         Ok(()) => settle(Settle::Ack),
-        Err(Class::Lost) => (State::Gone, Action::Forget),
-        Err(Class::Transient) => (state, Action::Again),
-        Err(Class::Permanent) => (state, Action::Stop),
+        Err(ErrorClass::LeaseLost) => (State::Gone, Action::Forget),
+        Err(ErrorClass::Transient) => (state, Action::Again),
+        Err(ErrorClass::Permanent) => (state, Action::Stop),
     }
 }
 
@@ -211,9 +211,9 @@ fn releasing(claim: Claim, counts: bool, then: Then, event: Event, cx: &Context)
         | Event::HandBack(_) => return (state, Action::None),
     };
     match (result, then) {
-        (Err(Class::Transient), _) => (state, Action::Again),
-        (Err(Class::Permanent), _) => (state, Action::Stop),
-        (Err(Class::Lost), _) | (Ok(()), Then::Forget) => (State::Gone, Action::Forget),
+        (Err(ErrorClass::Transient), _) => (state, Action::Again),
+        (Err(ErrorClass::Permanent), _) => (state, Action::Stop),
+        (Err(ErrorClass::LeaseLost), _) | (Ok(()), Then::Forget) => (State::Gone, Action::Forget),
         (Ok(()), _) if !cx.lease_live => (State::Gone, Action::Forget),
         (Ok(()), Then::Requeue) => (State::Admitted, Action::Requeue { alone: false }),
         (Ok(()), Then::RequeueAlone) => (State::Admitted, Action::Requeue { alone: true }),
@@ -246,10 +246,10 @@ fn waiting(event: Event) -> (State, Action) {
 fn settling(how: Settle, event: Event, cx: &Context) -> (State, Action) {
     match event {
         // The broker lets go of it by itself, and what is completed is in the ledger.
-        Event::Settled(Err(Class::Transient)) if cx.gives_up => (State::Gone, Action::Forget),
-        Event::Settled(Ok(()) | Err(Class::Lost)) => (State::Gone, Action::Forget),
-        Event::Settled(Err(Class::Transient)) => (State::Settling(how), Action::Again),
-        Event::Settled(Err(Class::Permanent)) => (State::Settling(how), Action::Stop),
+        Event::Settled(Err(ErrorClass::Transient)) if cx.gives_up => (State::Gone, Action::Forget),
+        Event::Settled(Ok(()) | Err(ErrorClass::LeaseLost)) => (State::Gone, Action::Forget),
+        Event::Settled(Err(ErrorClass::Transient)) => (State::Settling(how), Action::Again),
+        Event::Settled(Err(ErrorClass::Permanent)) => (State::Settling(how), Action::Stop),
         Event::Invalid(_)
         | Event::Skip(_)
         | Event::Start

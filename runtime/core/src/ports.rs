@@ -16,14 +16,14 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What the engine needs to know of an adapter's error; the words stay in the adapter's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum ErrorClass {
     /// May work later: disk full, broker away. Retried with backoff; nothing is settled.
     Transient,
     /// Cannot work again in this process. Of the store (a failed sync, a corrupt file) the worker stops, since all
     /// pipelines need it; of a broker's source its pipeline.
     Permanent,
     /// The lease or the claim is no longer ours: nothing is settled, nothing is retried.
-    Lost,
+    LeaseLost,
 }
 
 /// What a source can do, as data. The contract suite and the core are steered by it.
@@ -117,17 +117,17 @@ pub trait Source: Send + Sync {
     ///
     /// A source with leases does not know the driver's clock: its `lease_until` counts from the moment
     /// this resolves, and the driver moves it to its own origin.
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>>;
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>>;
 
-    /// Tells the broker how deliveries ended. `Lost` for a receipt whose lease has ended.
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>>;
+    /// Tells the broker how deliveries ended. `LeaseLost` for a receipt whose lease has ended.
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
 
-    /// Renews leases from now on. Called only when `lease_ms` is given. `Lost` when it is too late.
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>>;
+    /// Renews leases from now on. Called only when `lease_ms` is given. `LeaseLost` when it is too late.
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
 
     /// What is not settled, what a receive has handed over included: it may not have arrived yet. Called by
     /// `--until-empty` when the driver holds nothing.
-    fn lag(&self) -> Later<'_, Result<Lag, Class>>;
+    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>>;
 
     /// Waits until partitions are taken back. Sources that take nothing back wait for ever.
     fn revoked(&self) -> Later<'_, Revocation> {
@@ -243,13 +243,13 @@ pub trait Ledger: Send + Sync {
     /// Claims the messages of one chunk, right before it starts, and counts the start of each
     /// `Fresh` one. Durable against the death of the process when it returns, not against the
     /// loss of power. `alone` says that these may be suspects: the chunk then has one item.
-    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, Class>>;
+    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, ErrorClass>>;
 
-    /// Completes claims. On disk when it returns. `Lost` for a claim that is not live.
-    fn complete(&self, batch: Vec<Completion>) -> Later<'_, Vec<Result<(), Class>>>;
+    /// Completes claims. On disk when it returns. `LeaseLost` for a claim that is not live.
+    fn complete(&self, batch: Vec<Completion>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
 
     /// Ends claims that did not complete. On disk when it returns, with what they settle.
-    fn release(&self, batch: Vec<Release>) -> Later<'_, Vec<Result<(), Class>>>;
+    fn release(&self, batch: Vec<Release>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
 
     /// Told that so many deliveries are acknowledged because their message was completed before, by a source
     /// that is not the ledger's own: what that removes is counted where it is removed. Only a count; does not wait.
@@ -260,7 +260,7 @@ pub trait Ledger: Send + Sync {
 pub trait DeadLetters: Send + Sync {
     /// Writes letters. Each is durable when its result is `Ok`; before that its original stays.
     /// Ends the claim, frees the key, and (with `settle`) removes the original in one transaction.
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>>;
+    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
 
     /// Waits until a thread of it has panicked, as with a source.
     fn panicked(&self) -> Later<'_, Panicked> {

@@ -6,7 +6,7 @@ use crate::stats::SkipAsk;
 use pelton_core::contain::{Panicked, contained};
 use pelton_core::pipeline::{Blocking, Command, Input};
 use pelton_core::points;
-use pelton_core::ports::{Class, Revocation, Settle};
+use pelton_core::ports::{ErrorClass, Revocation, Settle};
 use pelton_core::{Receipt, Time};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -51,11 +51,11 @@ impl Performer {
         let me = self.clone();
         match command {
             Command::Receive { max, max_bytes } => {
-                let lost = || Input::Received(Err(Class::Transient));
+                let lost = || Input::Received(Err(ErrorClass::Transient));
                 self.spawn("receiving", lost, async move { me.receive(max, max_bytes).await });
             }
             Command::Claim { chunk, items, alone } => {
-                let lost = move || Input::Claimed { chunk, verdicts: Err(Class::Transient) };
+                let lost = move || Input::Claimed { chunk, verdicts: Err(ErrorClass::Transient) };
                 self.spawn("claiming", lost, async move {
                     let verdicts = me.ports.ledger.claim(items, alone).await;
                     me.answer(Input::Claimed { chunk, verdicts });
@@ -85,12 +85,14 @@ impl Performer {
             }
             Command::Settle { batch, items } => {
                 let count = items.len();
-                let lost = move || Input::Settled { batch, results: vec![Err(Class::Lost); count] };
+                let lost =
+                    move || Input::Settled { batch, results: vec![Err(ErrorClass::LeaseLost); count] };
                 self.spawn("settling", lost, async move { me.settle(batch, items).await });
             }
             Command::Extend { batch, items } => {
                 let count = items.len();
-                let lost = move || Input::Extended { batch, results: vec![Err(Class::Lost); count] };
+                let lost =
+                    move || Input::Extended { batch, results: vec![Err(ErrorClass::LeaseLost); count] };
                 self.spawn("extending leases", lost, async move { me.extend(batch, items).await });
             }
             Command::TakeSuspectTurn => drop(tokio::spawn(async move {
@@ -194,12 +196,12 @@ impl Performer {
 
     /// A broker's source that cannot go on ends its pipeline in order. Where it shares the ledger's database it is all
     /// the pipelines that cannot.
-    fn of_source(&self, class: Class) -> Class {
-        if class != Class::Permanent || self.ports.source.capabilities().shares_ledger {
+    fn of_source(&self, class: ErrorClass) -> ErrorClass {
+        if class != ErrorClass::Permanent || self.ports.source.capabilities().shares_ledger {
             return class;
         }
         self.send(Arrival::SourceEnded);
-        Class::Transient
+        ErrorClass::Transient
     }
 
     async fn handle(&self, chunk: u64, work: Vec<pelton_core::ports::Work>) {
@@ -223,7 +225,7 @@ impl Performer {
         self.answer(Input::Extended { batch, results });
     }
 
-    fn stored(&self, batch: u64, results: Vec<Result<(), Class>>) {
+    fn stored(&self, batch: u64, results: Vec<Result<(), ErrorClass>>) {
         points::reach("settled");
         self.answer(Input::Stored { batch, results });
     }
@@ -247,5 +249,5 @@ impl Performer {
 
 /// The answer to a batch of the store that nobody answers.
 fn none_stored(batch: u64, count: usize) -> impl FnOnce() -> Input + Send + 'static {
-    move || Input::Stored { batch, results: vec![Err(Class::Lost); count] }
+    move || Input::Stored { batch, results: vec![Err(ErrorClass::LeaseLost); count] }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with the store, in the operator's words.
 
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 use std::path::PathBuf;
 
 /// An error of the store.
@@ -93,9 +93,9 @@ pub enum StoreError {
 impl StoreError {
     /// What the engine needs to know of it.
     #[must_use]
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Busy { .. } => Class::Transient,
+            Self::Busy { .. } => ErrorClass::Transient,
             Self::Sqlite(error) => class_of(error),
             Self::Owned { .. }
             | Self::Exposed { .. }
@@ -104,23 +104,23 @@ impl StoreError {
             | Self::Older { .. }
             | Self::Damaged { .. }
             | Self::OldSqlite { .. }
-            | Self::Stopped(_) => Class::Permanent,
+            | Self::Stopped(_) => ErrorClass::Permanent,
         }
     }
 }
 
 /// A full disk and a lock pass by; a failed read, write or sync does not.
-pub fn class_of(error: &rusqlite::Error) -> Class {
+pub fn class_of(error: &rusqlite::Error) -> ErrorClass {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OperationInterrupted, OutOfMemory};
     // The shared index of the log could not grow: the disk is full, and nothing was written.
     let extended = error.sqlite_error().map(|e| e.extended_code);
     if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
-        return Class::Transient;
+        return ErrorClass::Transient;
     }
     match error.sqlite_error_code() {
         Some(DatabaseBusy | DatabaseLocked | DiskFull | OperationInterrupted | OutOfMemory) => {
-            Class::Transient
+            ErrorClass::Transient
         }
-        _ => Class::Permanent,
+        _ => ErrorClass::Permanent,
     }
 }

@@ -3,7 +3,7 @@
 use crate::random::Random;
 use crate::shapes::{one, shape};
 use pelton_core::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
-use pelton_core::ports::{Capabilities, Claim, Class, Settle, Verdict};
+use pelton_core::ports::{Capabilities, Claim, ErrorClass, Settle, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -229,8 +229,8 @@ impl World {
         verdicts
     }
 
-    pub fn complete(&mut self, n: usize, claim: Claim) -> Result<(), Class> {
-        let (identity, _) = self.live.remove(&claim).ok_or(Class::Lost)?;
+    pub fn complete(&mut self, n: usize, claim: Claim) -> Result<(), ErrorClass> {
+        let (identity, _) = self.live.remove(&claim).ok_or(ErrorClass::LeaseLost)?;
         if self.shape.dedup {
             self.completed.insert(identity);
         }
@@ -239,17 +239,17 @@ impl World {
         Ok(())
     }
 
-    pub fn release(&mut self, claim: Claim, counts: bool) -> Result<(), Class> {
-        let (identity, attempt) = self.live.remove(&claim).ok_or(Class::Lost)?;
+    pub fn release(&mut self, claim: Claim, counts: bool) -> Result<(), ErrorClass> {
+        let (identity, attempt) = self.live.remove(&claim).ok_or(ErrorClass::LeaseLost)?;
         if counts {
             self.attempts.insert(identity, (attempt, false));
         }
         Ok(())
     }
 
-    pub fn publish(&mut self, n: usize, claim: Option<Claim>) -> Result<(), Class> {
+    pub fn publish(&mut self, n: usize, claim: Option<Claim>) -> Result<(), ErrorClass> {
         if let Some(claim) = claim {
-            let (identity, _) = self.live.remove(&claim).ok_or(Class::Lost)?;
+            let (identity, _) = self.live.remove(&claim).ok_or(ErrorClass::LeaseLost)?;
             self.attempts.remove(&identity);
             if !self.shape.caps.shares_ledger {
                 self.lettered.insert(identity, self.sent[n].message.id.clone());
@@ -259,19 +259,19 @@ impl World {
         Ok(())
     }
 
-    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: u64) -> Result<(), Class> {
+    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: u64) -> Result<(), ErrorClass> {
         let n = self.of(receipt);
         if self.shape.caps.cumulative {
             // What came with an earlier assignment is fenced.
             if !self.is_ours(receipt) {
-                return Err(Class::Lost);
+                return Err(ErrorClass::LeaseLost);
             }
             self.committed = self.committed.max(n + 1);
             return Ok(());
         }
         match self.broker[n] {
             AtBroker::Out(held, until) if held == receipt && until > now => {}
-            _ => return Err(Class::Lost),
+            _ => return Err(ErrorClass::LeaseLost),
         }
         self.broker[n] = match how {
             Settle::Ack => AtBroker::Gone,
@@ -304,7 +304,7 @@ impl World {
         self.assignment += 1;
     }
 
-    pub fn extend(&mut self, receipt: Receipt, now: u64) -> Result<(), Class> {
+    pub fn extend(&mut self, receipt: Receipt, now: u64) -> Result<(), ErrorClass> {
         let n = self.of(receipt);
         let ms = self.shape.caps.lease_ms.unwrap_or(0);
         match &mut self.broker[n] {
@@ -312,7 +312,7 @@ impl World {
                 *until = now + ms;
                 Ok(())
             }
-            _ => Err(Class::Lost),
+            _ => Err(ErrorClass::LeaseLost),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Probe;
 use super::probe::ids;
-use pelton_core::ports::{Class, Settle, Verdict};
+use pelton_core::ports::{ErrorClass, Settle, Verdict};
 use std::collections::BTreeSet;
 
 pub async fn closing_ends_a_waiting_receive(probe: Probe) {
@@ -77,7 +77,7 @@ pub async fn settling_twice_is_harmless(probe: Probe) {
     probe.settle(&held[0], Settle::Ack).await;
     for how in [Settle::Ack, Settle::RetryLater { delay_ms: 1 }, Settle::GiveBack] {
         let late = probe.ports.source.settle(vec![(held[0].receipt, how)]).await;
-        assert!(matches!(late[0], Ok(()) | Err(Class::Lost)), "{how:?} after an ack: {late:?}");
+        assert!(matches!(late[0], Ok(()) | Err(ErrorClass::LeaseLost)), "{how:?} after an ack: {late:?}");
     }
     probe.settle(&held[1], Settle::Ack).await;
     if probe.can.exact_lag {

@@ -2,7 +2,7 @@
 
 use super::{Outgoing, Probe};
 use pelton_core::Delivery;
-use pelton_core::ports::{ClaimItem, Class, Settle, Verdict};
+use pelton_core::ports::{ClaimItem, ErrorClass, Settle, Verdict};
 use std::time::{Duration, Instant};
 
 /// A message that is received.
@@ -140,9 +140,9 @@ pub async fn a_claim_ends_once(probe: Probe) {
     let (released, ..) = probe.start(&held[1], false).await;
     assert_eq!(probe.release(&held[1], released, false, None).await, Ok(()));
     for (delivery, claim) in [(&held[0], completed), (&held[1], released)] {
-        assert_eq!(probe.complete(delivery, claim, false).await, Err(Class::Lost));
-        assert_eq!(probe.release(delivery, claim, true, None).await, Err(Class::Lost));
-        assert_eq!(probe.publish(delivery, Some(claim), false).await, Err(Class::Lost));
+        assert_eq!(probe.complete(delivery, claim, false).await, Err(ErrorClass::LeaseLost));
+        assert_eq!(probe.release(delivery, claim, true, None).await, Err(ErrorClass::LeaseLost));
+        assert_eq!(probe.publish(delivery, Some(claim), false).await, Err(ErrorClass::LeaseLost));
     }
     assert_eq!(probe.start(&held[1], false).await.1, 1, "late answers count nothing");
     assert_eq!(probe.lettered().await, Vec::<String>::new());
@@ -152,7 +152,7 @@ pub async fn a_claim_of_a_dead_process_is_void(mut probe: Probe) {
     let delivery = one(&probe).await;
     let (claim, ..) = probe.start(&delivery, false).await;
     probe.crash().await;
-    assert_eq!(probe.complete(&delivery, claim, false).await, Err(Class::Lost));
+    assert_eq!(probe.complete(&delivery, claim, false).await, Err(ErrorClass::LeaseLost));
     let again = probe.take_one().await;
     assert_eq!(probe.start(&again, true).await.1, 2, "it is not completed");
 }

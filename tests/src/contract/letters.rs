@@ -2,7 +2,7 @@
 
 use super::{Outgoing, Probe};
 use pelton_core::Delivery;
-use pelton_core::ports::{Class, Settle, Verdict};
+use pelton_core::ports::{ErrorClass, Settle, Verdict};
 
 async fn one(probe: &Probe) -> Delivery {
     probe.send_numbers(0..1).await;
@@ -44,7 +44,7 @@ pub async fn a_letter_needs_a_live_claim(probe: Probe) {
     let delivery = one(&probe).await;
     let (claim, ..) = probe.start(&delivery, false).await;
     assert_eq!(probe.complete(&delivery, claim, true).await, Ok(()));
-    assert_eq!(probe.publish(&delivery, Some(claim), true).await, Err(Class::Lost));
+    assert_eq!(probe.publish(&delivery, Some(claim), true).await, Err(ErrorClass::LeaseLost));
     assert_eq!(probe.lettered().await, Vec::<String>::new());
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Description, Fixture, Outgoing, Ports};
 use pelton_core::outcome::{Cause, Failure};
-use pelton_core::ports::{Claim, ClaimItem, Class, Completion, Release, Settle, Verdict};
+use pelton_core::ports::{Claim, ClaimItem, Completion, ErrorClass, Release, Settle, Verdict};
 use pelton_core::watermark::Watermark;
 use pelton_core::{Delivery, Identity, Letter, Message, Receipt};
 use pelton_store::ledger_key;
@@ -73,7 +73,7 @@ impl Probe {
                     self.heard(&batch);
                     return batch;
                 }
-                Err(Class::Transient) => {}
+                Err(ErrorClass::Transient) => {}
                 Err(class) => panic!("the source cannot be received from: {class:?}"),
             }
         }
@@ -226,7 +226,7 @@ impl Probe {
 
     /// Completes a claim; with `settle`, the delivery is acknowledged too, in the same transaction
     /// where that is possible.
-    pub async fn complete(&self, d: &Delivery, claim: Claim, settle: bool) -> Result<(), Class> {
+    pub async fn complete(&self, d: &Delivery, claim: Claim, settle: bool) -> Result<(), ErrorClass> {
         let shared = self.can.source.shares_ledger && settle;
         let item = Completion {
             claim,
@@ -248,14 +248,19 @@ impl Probe {
         claim: Claim,
         counts: bool,
         settle: Option<Settle>,
-    ) -> Result<(), Class> {
+    ) -> Result<(), ErrorClass> {
         let settle = settle.map(|how| (d.receipt, how));
         self.ports.ledger.release(vec![Release { claim, identity: identity(d), counts, settle }]).await[0]
     }
 
     /// Writes a letter for a delivery; with `settle`, its original goes, in the same transaction where
     /// that is possible.
-    pub async fn publish(&self, d: &Delivery, claim: Option<Claim>, settle: bool) -> Result<(), Class> {
+    pub async fn publish(
+        &self,
+        d: &Delivery,
+        claim: Option<Claim>,
+        settle: bool,
+    ) -> Result<(), ErrorClass> {
         let (cause, failure) = match claim {
             Some(_) => (Cause::Rejected, Failure::Reject),
             None => (Cause::Invalid, Failure::Invalid),

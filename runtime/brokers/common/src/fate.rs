@@ -1,7 +1,7 @@
 //! Letters that a broker has taken, or never will, or may take later: who is told of each.
 
 use pelton_core::Letter;
-use pelton_core::ports::{Class, DeadLetters};
+use pelton_core::ports::{DeadLetters, ErrorClass};
 
 /// Where a letter is, or is not yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub async fn settle(
     fates: Vec<Fate>,
     noted: &dyn DeadLetters,
     otherwise: &dyn DeadLetters,
-) -> Vec<Result<(), Class>> {
+) -> Vec<Result<(), ErrorClass>> {
     let of = |fate: Fate| {
         let these = batch.iter().zip(&fates).filter(|(_, its)| **its == fate);
         these.map(|(letter, _)| letter.clone()).collect::<Vec<_>>()
@@ -32,9 +32,12 @@ pub async fn settle(
         Fate::Refused => kept.next(),
         Fate::Unsent => None,
     };
-    fates.into_iter().map(result).map(|known| known.unwrap_or(Err(Class::Transient))).collect()
+    fates.into_iter().map(result).map(|known| known.unwrap_or(Err(ErrorClass::Transient))).collect()
 }
 
-async fn stored(port: &dyn DeadLetters, letters: Vec<Letter>) -> std::vec::IntoIter<Result<(), Class>> {
+async fn stored(
+    port: &dyn DeadLetters,
+    letters: Vec<Letter>,
+) -> std::vec::IntoIter<Result<(), ErrorClass>> {
     if letters.is_empty() { Vec::new().into_iter() } else { port.publish(letters).await.into_iter() }
 }

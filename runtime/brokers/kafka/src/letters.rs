@@ -10,7 +10,7 @@ use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::seldom::Seldom;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::points;
-use pelton_core::ports::{Class, DeadLetters, Later};
+use pelton_core::ports::{DeadLetters, ErrorClass, Later};
 use pelton_core::{Letter, Panicked};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -93,12 +93,12 @@ impl KafkaLetters {
 }
 
 impl DeadLetters for KafkaLetters {
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(async move {
             match self.send(batch.clone()).await {
                 Some(fates) => fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await,
                 // Its thread has panicked, which the pipeline is told: no drain waits for what nobody writes any more.
-                None => vec![Err(Class::Lost); batch.len()],
+                None => vec![Err(ErrorClass::LeaseLost); batch.len()],
             }
         })
     }

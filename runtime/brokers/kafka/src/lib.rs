@@ -55,7 +55,7 @@ pub use replay::KafkaReplay;
 pub use style::{HeaderStyle, partition_in};
 pub use topics::{LetterTopic, Topics};
 
-use pelton_core::ports::{Capabilities, Class, Lag, Later, Revocation, Settle, Source, Standing};
+use pelton_core::ports::{Capabilities, ErrorClass, Lag, Later, Revocation, Settle, Source, Standing};
 use pelton_core::{Panicked, Receipt};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
@@ -129,7 +129,7 @@ impl Source for KafkaSource {
         &self,
         max: usize,
         max_bytes: usize,
-    ) -> Later<'_, Result<Vec<pelton_core::Delivery>, Class>> {
+    ) -> Later<'_, Result<Vec<pelton_core::Delivery>, ErrorClass>> {
         Box::pin(async move {
             loop {
                 let answer = self.shared.state().answer(max, max_bytes);
@@ -143,10 +143,10 @@ impl Source for KafkaSource {
         })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         let mut state = self.shared.state();
         let settle = |(receipt, how): (Receipt, Settle)| match how {
-            Settle::Ack => state.pass(receipt).ok_or(Class::Lost),
+            Settle::Ack => state.pass(receipt).ok_or(ErrorClass::LeaseLost),
             // What is not acknowledged stays before the committed offset.
             Settle::GiveBack | Settle::RetryLater { .. } | Settle::Leave { .. } => Ok(()),
         };
@@ -154,11 +154,11 @@ impl Source for KafkaSource {
         Box::pin(std::future::ready(results))
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
         let mut state = self.shared.state();
         state.wants_ends = true;
         Box::pin(std::future::ready(Ok(Lag { unsettled: state.unsettled() })))

@@ -6,7 +6,7 @@ use super::receipt::Ticket;
 use super::topic_id::TopicId;
 use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::seldom::SAY_AGAIN;
-use pelton_core::ports::{Class, Revocation};
+use pelton_core::ports::{ErrorClass, Revocation};
 use pelton_core::{Delivery, Receipt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::AtomicBool;
@@ -191,9 +191,9 @@ impl State {
     }
 
     /// What a receive is answered with; none while it waits.
-    pub fn answer(&mut self, max: usize, max_bytes: usize) -> Option<Result<Vec<Delivery>, Class>> {
+    pub fn answer(&mut self, max: usize, max_bytes: usize) -> Option<Result<Vec<Delivery>, ErrorClass>> {
         if self.failed {
-            return Some(Err(Class::Permanent));
+            return Some(Err(ErrorClass::Permanent));
         }
         let taken = self.take(max, max_bytes);
         (!taken.is_empty() || self.closing).then_some(Ok(taken))

@@ -5,7 +5,7 @@ use super::server::{ANSWER, backoff};
 use super::shared::Shared;
 use super::shelf::{Held, Place};
 use pelton_core::points;
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 use redis::aio::MultiplexedConnection;
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -24,7 +24,7 @@ const DOING: &str = "acknowledging";
 pub struct Job {
     pub what: What,
     /// Who waits for the answer, if anybody does: one for each message.
-    pub answer: Option<oneshot::Sender<Vec<Result<(), Class>>>>,
+    pub answer: Option<oneshot::Sender<Vec<Result<(), ErrorClass>>>>,
 }
 
 pub enum What {
@@ -119,7 +119,7 @@ fn answer(shared: &Shared, job: Job, done: &Done) {
         }
         What::Renew(places) => {
             let told = |place| match &done.lost {
-                Ok(lost) if lost.contains(place) => Err(Class::Lost),
+                Ok(lost) if lost.contains(place) => Err(ErrorClass::LeaseLost),
                 Ok(_) => Ok(()),
                 Err(_) => Err(Fault::CLASS),
             };

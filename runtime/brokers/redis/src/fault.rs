@@ -1,6 +1,6 @@
 //! What the server's errors mean.
 
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// The oldest server that has all that is used here (XAUTOCLAIM, LMOVE).
@@ -25,7 +25,7 @@ pub struct Fault {
 
 impl Fault {
     /// What the engine needs to know of it.
-    pub const CLASS: Class = Class::Transient;
+    pub const CLASS: ErrorClass = ErrorClass::Transient;
 
     pub fn of(error: &RedisError) -> Self {
         let code = error.code().unwrap_or_default().to_owned();

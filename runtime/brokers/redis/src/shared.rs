@@ -7,7 +7,7 @@ use super::server::Server;
 use super::shelf::Shelf;
 use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::seldom::SAY_AGAIN;
-use pelton_core::ports::{Class, Settle};
+use pelton_core::ports::{ErrorClass, Settle};
 use pelton_core::{Delivery, Receipt};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,20 +49,20 @@ pub struct Shared {
 
 /// What a batch will come to: what is known of each already, and the answers for the others, in their order.
 pub struct Begun {
-    known: Vec<Option<Result<(), Class>>>,
-    asked: Option<oneshot::Receiver<Vec<Result<(), Class>>>>,
+    known: Vec<Option<Result<(), ErrorClass>>>,
+    asked: Option<oneshot::Receiver<Vec<Result<(), ErrorClass>>>>,
 }
 
 impl Begun {
     /// Waits for all of them.
-    pub async fn done(self) -> Vec<Result<(), Class>> {
+    pub async fn done(self) -> Vec<Result<(), ErrorClass>> {
         let mut answers = match self.asked {
             Some(asked) => asked.await.unwrap_or_default(),
             None => Vec::new(),
         }
         .into_iter();
         // Without an answer nobody is there any more to say.
-        let mut next = || answers.next().unwrap_or(Err(Class::Transient));
+        let mut next = || answers.next().unwrap_or(Err(ErrorClass::Transient));
         self.known.into_iter().map(|known| known.unwrap_or_else(&mut next)).collect()
     }
 }
@@ -185,14 +185,14 @@ impl Shared {
                     }
                     // It is being settled.
                     Some(_) => Some(Ok(())),
-                    None => Some(Err(Class::Lost)),
+                    None => Some(Err(ErrorClass::LeaseLost)),
                 });
             }
         }
         self.ask(known, What::Renew(places))
     }
 
-    fn ask(&self, known: Vec<Option<Result<(), Class>>>, what: What) -> Begun {
+    fn ask(&self, known: Vec<Option<Result<(), ErrorClass>>>, what: What) -> Begun {
         if known.iter().all(Option::is_some) {
             return Begun { known, asked: None };
         }
@@ -200,7 +200,8 @@ impl Shared {
         if self.start(Job { what, answer: Some(answer) }) {
             return Begun { known, asked: Some(asked) };
         }
-        let known = known.into_iter().map(|known| Some(known.unwrap_or(Err(Class::Lost)))).collect();
+        let known =
+            known.into_iter().map(|known| Some(known.unwrap_or(Err(ErrorClass::LeaseLost)))).collect();
         Begun { known, asked: None }
     }
 
@@ -263,7 +264,7 @@ impl Shared {
     }
 
     /// What came of a task, said if it went wrong.
-    pub fn came_to<T>(&self, doing: &'static str, result: Result<T, Fault>) -> Result<T, Class> {
+    pub fn came_to<T>(&self, doing: &'static str, result: Result<T, Fault>) -> Result<T, ErrorClass> {
         match result {
             Ok(value) => {
                 self.works(doing);

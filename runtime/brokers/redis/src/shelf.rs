@@ -4,7 +4,7 @@
 mod tests;
 
 use pelton_broker_common::pace::Pace;
-use pelton_core::ports::{Class, Settle};
+use pelton_core::ports::{ErrorClass, Settle};
 use pelton_core::{Delivery, Lane, Message, Receipt, Time};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -177,8 +177,8 @@ impl Shelf {
     }
 
     /// Begins to settle one; true when the server has to be told.
-    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<bool, Class> {
-        let held = self.held.get_mut(&receipt.0).ok_or(Class::Lost)?;
+    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<bool, ErrorClass> {
+        let held = self.held.get_mut(&receipt.0).ok_or(ErrorClass::LeaseLost)?;
         if how != Settle::Ack {
             // It stays ours, and comes again from here, under a receipt of its own; unless it is on its
             // way out.

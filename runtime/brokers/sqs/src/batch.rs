@@ -4,7 +4,7 @@ use super::calls::{alone, change_all, delete_all};
 use super::options::BATCH;
 use super::state::Shared;
 use pelton_core::points;
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,13 +36,13 @@ pub struct Job {
     pub handle: String,
     pub kind: Kind,
     /// Who waits for the answer, if anybody does.
-    pub answer: Option<oneshot::Sender<Result<(), Class>>>,
+    pub answer: Option<oneshot::Sender<Result<(), ErrorClass>>>,
 }
 
 /// What one entry of a call came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    Known(Result<(), Class>),
+    Known(Result<(), ErrorClass>),
     /// It failed for no fault of its own: it is tried once more, by itself.
     Again,
 }
@@ -200,7 +200,7 @@ impl Desk {
         self.shared.room.notify_one();
     }
 
-    fn done(&mut self, job: Job, result: Result<(), Class>) {
+    fn done(&mut self, job: Job, result: Result<(), ErrorClass>) {
         self.shared.state().answered(job.receipt, job.kind, result);
         let after = match job.kind {
             Kind::Extend(_) => self.extending.remove(&job.receipt),
@@ -220,7 +220,7 @@ async fn call(shared: &Shared, made: impl Future<Output = Answered>) -> Answered
     shared.fuse.contained("a call", made).await.unwrap_or_default()
 }
 
-fn tell(job: Job, result: Result<(), Class>) {
+fn tell(job: Job, result: Result<(), ErrorClass>) {
     if let Some(answer) = job.answer {
         // Who asked may have gone.
         answer.send(result).unwrap_or_default();

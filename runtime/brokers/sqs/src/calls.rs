@@ -8,7 +8,7 @@ use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
 };
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 use std::collections::BTreeMap;
 
 /// What became of each entry, by its number.
@@ -41,7 +41,7 @@ impl Entries {
     pub fn take(&mut self, number: usize) -> Result<(), Failed> {
         let unnamed = || Failed {
             fault: Fault {
-                class: Class::Transient,
+                class: ErrorClass::Transient,
                 words: "the answer to a batch did not name one of its entries. It is tried again"
                     .to_owned(),
                 unanswered: true,
@@ -91,7 +91,7 @@ pub async fn change_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
 }
 
 fn unbuilt(error: &BuildError) -> Fault {
-    Fault { class: Class::Transient, words: error.to_string(), unanswered: false }
+    Fault { class: ErrorClass::Transient, words: error.to_string(), unanswered: false }
 }
 
 fn visibility(kind: Kind) -> i32 {
@@ -112,7 +112,7 @@ fn judge(shared: &Shared, jobs: Vec<Job>, answer: Result<Entries, Fault>, doing:
     };
     let mut fate = |number| match entries.take(number) {
         Ok(()) => Fate::Known(Ok(())),
-        Err(failed) if failed.for_good || failed.fault.class == Class::Lost => {
+        Err(failed) if failed.for_good || failed.fault.class == ErrorClass::LeaseLost => {
             Fate::Known(Err(refused(shared, doing, &failed.fault)))
         }
         Err(_) => Fate::Again,
@@ -126,7 +126,7 @@ fn judge(shared: &Shared, jobs: Vec<Job>, answer: Result<Entries, Fault>, doing:
 }
 
 /// Given up on: the message is somebody else's by now, or comes again by itself.
-fn refused(shared: &Shared, doing: &str, fault: &Fault) -> Class {
+fn refused(shared: &Shared, doing: &str, fault: &Fault) -> ErrorClass {
     let (pipeline, queue) = (&*shared.options.pipeline, &*shared.options.queue_url);
     tracing::info!(
         pipeline,
@@ -134,7 +134,7 @@ fn refused(shared: &Shared, doing: &str, fault: &Fault) -> Class {
         "SQS: {doing} was refused for one message: {}. If it is not gone it comes again, and the ledger knows what became of it",
         fault.words
     );
-    Class::Lost
+    ErrorClass::LeaseLost
 }
 
 /// One entry once more, by itself.
@@ -145,7 +145,7 @@ pub async fn alone(shared: &Shared, job: Job) -> Answered {
             shared.state().works(doing);
             Ok(())
         }
-        Err(fault) if fault.class == Class::Lost => Err(refused(shared, doing, &fault)),
+        Err(fault) if fault.class == ErrorClass::LeaseLost => Err(refused(shared, doing, &fault)),
         Err(fault) => {
             shared.complain(doing, &fault);
             Err(fault.class)
@@ -184,9 +184,9 @@ mod tests {
         let mut entries = Entries::of(["0", "nonsense"].into_iter(), &failed);
         assert!(entries.take(0).is_ok());
         let own = entries.take(1).unwrap_err();
-        assert_eq!((own.for_good, own.fault.class), (false, Class::Transient));
+        assert_eq!((own.for_good, own.fault.class), (false, ErrorClass::Transient));
         let lost = entries.take(2).unwrap_err();
-        assert_eq!((lost.for_good, lost.fault.class), (true, Class::Lost));
+        assert_eq!((lost.for_good, lost.fault.class), (true, ErrorClass::LeaseLost));
         assert!(!entries.take(4).unwrap_err().for_good, "what is asked for too often is asked for again");
         assert!(entries.take(3).unwrap_err().fault.unanswered, "what nobody mentions was not done");
     }

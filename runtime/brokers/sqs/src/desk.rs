@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
     QueueAttributeName as Attribute,
 };
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -185,7 +185,7 @@ impl Desk {
             };
             match removed {
                 Ok(()) => gone += 1,
-                Err(fault) if fault.class == Class::Lost => {}
+                Err(fault) if fault.class == ErrorClass::LeaseLost => {}
                 Err(fault) => return Err(fault),
             }
         }

@@ -2,14 +2,14 @@
 
 use super::action::Needs;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 use std::error::Error;
 
 /// An error, told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// What the engine needs to know.
-    pub class: Class,
+    pub class: ErrorClass,
     /// What happened and what to do, in words.
     pub words: String,
     /// Nobody knows whether the service has done it.
@@ -44,7 +44,7 @@ impl Fault {
 
     /// By what the service said.
     pub fn told(code: &str, message: &str) -> Self {
-        let class = if is_lost(code, message) { Class::Lost } else { Class::Transient };
+        let class = if is_lost(code, message) { ErrorClass::LeaseLost } else { ErrorClass::Transient };
         let message = message.trim_end_matches('.');
         let what = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
         Self { class, words: format!("{what}. {}", advice(code)), unanswered: false }
@@ -52,12 +52,16 @@ impl Fault {
 
     /// The call panicked, which the pipeline is told.
     pub fn of_panic() -> Self {
-        Self { class: Class::Transient, words: "it panicked".to_owned(), unanswered: true }
+        Self { class: ErrorClass::Transient, words: "it panicked".to_owned(), unanswered: true }
     }
 
     fn denied(code: &str, message: &str, advice: &str) -> Self {
         let message = message.trim_end_matches('.');
-        Self { class: Class::Transient, words: format!("{code}: {message}. {advice}"), unanswered: false }
+        Self {
+            class: ErrorClass::Transient,
+            words: format!("{code}: {message}. {advice}"),
+            unanswered: false,
+        }
     }
 
     fn unanswered(what: &str) -> Self {
@@ -68,7 +72,7 @@ impl Fault {
         } else {
             "Check `queue_url`, `endpoint_url` and the network"
         };
-        Self { class: Class::Transient, words: format!("{what}. {advice}"), unanswered: true }
+        Self { class: ErrorClass::Transient, words: format!("{what}. {advice}"), unanswered: true }
     }
 }
 
@@ -148,13 +152,16 @@ mod tests {
     #[test]
     fn expired_handles_are_lost_and_all_else_is_tried_again() {
         let class = |code, message| Fault::told(code, message).class;
-        assert_eq!(class("ReceiptHandleIsInvalid", "The input receipt handle is invalid."), Class::Lost);
-        assert_eq!(class("AWS.SimpleQueueService.MessageNotInflight", ""), Class::Lost);
+        assert_eq!(
+            class("ReceiptHandleIsInvalid", "The input receipt handle is invalid."),
+            ErrorClass::LeaseLost
+        );
+        assert_eq!(class("AWS.SimpleQueueService.MessageNotInflight", ""), ErrorClass::LeaseLost);
         let expired =
             "Value x for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.";
-        assert_eq!(class("InvalidParameterValue", expired), Class::Lost);
+        assert_eq!(class("InvalidParameterValue", expired), ErrorClass::LeaseLost);
         for code in ["InternalError", "ThrottlingException", "AccessDenied", "QueueDoesNotExist"] {
-            assert_eq!(class(code, ""), Class::Transient, "{code}");
+            assert_eq!(class(code, ""), ErrorClass::Transient, "{code}");
         }
     }
 

@@ -49,7 +49,7 @@ pub use poll::digest as instance;
 use batch::Job;
 use fault::Fault;
 use options::LONGEST_WAIT;
-use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
+use pelton_core::ports::{Capabilities, Counted, ErrorClass, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Panicked, Receipt};
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,7 +98,7 @@ impl SqsSource {
     }
 
     /// Has a call made; its answer, later.
-    fn ask(&self, mut job: Job, rest: Vec<Job>) -> oneshot::Receiver<Result<(), Class>> {
+    fn ask(&self, mut job: Job, rest: Vec<Job>) -> oneshot::Receiver<Result<(), ErrorClass>> {
         let (answer, answered) = oneshot::channel();
         job.answer = Some(answer);
         self.start(std::iter::once(job).chain(rest).collect());
@@ -108,7 +108,7 @@ impl SqsSource {
     fn begin(&self, receipt: Receipt, how: Settle) -> Answer {
         if self.shared.fuse.is_blown() {
             // Nobody may be there to make the call.
-            return Answer::Known(Err(Class::Lost));
+            return Answer::Known(Err(ErrorClass::LeaseLost));
         }
         let begun = self.shared.state().settle(receipt, how, Instant::now());
         let mut jobs = match begun {
@@ -117,7 +117,7 @@ impl SqsSource {
         };
         match jobs.next() {
             Some(first) => Answer::Asked(self.ask(first, jobs.collect())),
-            None => Answer::Known(Err(Class::Lost)),
+            None => Answer::Known(Err(ErrorClass::LeaseLost)),
         }
     }
 
@@ -145,17 +145,17 @@ impl SqsSource {
 
 /// What a call will come to.
 enum Answer {
-    Known(Result<(), Class>),
-    Asked(oneshot::Receiver<Result<(), Class>>),
+    Known(Result<(), ErrorClass>),
+    Asked(oneshot::Receiver<Result<(), ErrorClass>>),
 }
 
-async fn all(answers: Vec<Answer>) -> Vec<Result<(), Class>> {
+async fn all(answers: Vec<Answer>) -> Vec<Result<(), ErrorClass>> {
     let mut results = Vec::with_capacity(answers.len());
     for answer in answers {
         results.push(match answer {
             Answer::Known(result) => result,
             // Nobody is there any more to say.
-            Answer::Asked(asked) => asked.await.unwrap_or(Err(Class::Transient)),
+            Answer::Asked(asked) => asked.await.unwrap_or(Err(ErrorClass::Transient)),
         });
     }
     results
@@ -173,7 +173,7 @@ impl Source for SqsSource {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move {
             if self.shared.state().asked() {
                 self.shared.room.notify_one();
@@ -194,13 +194,13 @@ impl Source for SqsSource {
         })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         let answers = batch.into_iter().map(|(receipt, how)| self.begin(receipt, how)).collect();
         self.shared.room.notify_one();
         Box::pin(all(answers))
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         let visibility = self.shared.options.visibility_s();
         let begin = |receipt| {
             let begun = self.shared.state().extend(receipt, visibility, Instant::now());
@@ -213,7 +213,7 @@ impl Source for SqsSource {
         Box::pin(all(batch.into_iter().map(begin).collect()))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
         Box::pin(async move {
             let mut unsettled = self.unsettled().await;
             if unsettled == Ok(0) {

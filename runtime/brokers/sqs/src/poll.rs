@@ -309,7 +309,7 @@ mod tests {
     use super::super::options::SqsOptions;
     use super::*;
     use pelton_broker_common::seldom::SAY_AGAIN;
-    use pelton_core::ports::Class;
+    use pelton_core::ports::ErrorClass;
 
     fn poller(visibility: Duration) -> Poller {
         let queue_url = "http://localhost/0/orders.fifo".to_owned();
@@ -322,7 +322,7 @@ mod tests {
     }
 
     fn lost() -> Fault {
-        Fault { class: Class::Transient, words: "it was lost".into(), unanswered: true }
+        Fault { class: ErrorClass::Transient, words: "it was lost".into(), unanswered: true }
     }
 
     fn name(ask: &Ask) -> String {

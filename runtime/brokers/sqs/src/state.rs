@@ -11,7 +11,7 @@ use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
 use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::pace::Pace;
 use pelton_broker_common::seldom::SAY_AGAIN;
-use pelton_core::ports::{Class, Counted, Settle};
+use pelton_core::ports::{Counted, ErrorClass, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -305,13 +305,13 @@ impl State {
     }
 
     /// Begins to settle a message: the call to make, and those for what goes back behind it.
-    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<Vec<Job>, Class> {
-        let held = self.table.get_mut(receipt.0).ok_or(Class::Lost)?;
+    pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<Vec<Job>, ErrorClass> {
+        let held = self.table.get_mut(receipt.0).ok_or(ErrorClass::LeaseLost)?;
         let (lane, remains) = (held.lane, held.remains(LONGEST_HOLD, now));
         if how != Settle::Ack && held.until <= now {
             // Somebody else may hold it, and wait with it for longer.
             self.table.forget(receipt.0);
-            return Err(Class::Lost);
+            return Err(ErrorClass::LeaseLost);
         }
         let kind = match how {
             Settle::Ack => Kind::Delete,
@@ -339,8 +339,8 @@ impl State {
         receipt: Receipt,
         visibility: i32,
         now: Instant,
-    ) -> Result<Option<Job>, Class> {
-        let held = self.table.get_mut(receipt.0).ok_or(Class::Lost)?;
+    ) -> Result<Option<Job>, ErrorClass> {
+        let held = self.table.get_mut(receipt.0).ok_or(ErrorClass::LeaseLost)?;
         if held.ending {
             return Ok(None);
         }
@@ -353,7 +353,7 @@ impl State {
                     "SQS lets nobody hold a message for more than 12 hours: it is let go when its visibility ends, and comes again"
                 );
             }
-            return Err(Class::Transient);
+            return Err(ErrorClass::Transient);
         }
         let handle = held.handle.clone();
         // Too late if the call fails: then it is a little longer in the table than it is ours.
@@ -368,15 +368,15 @@ impl State {
     }
 
     /// A call was answered.
-    pub fn answered(&mut self, receipt: u64, kind: Kind, result: Result<(), Class>) {
+    pub fn answered(&mut self, receipt: u64, kind: Kind, result: Result<(), ErrorClass>) {
         self.extended += u64::from(result.is_ok() && matches!(kind, Kind::Extend(_)));
-        self.lost += u64::from(result == Err(Class::Lost));
+        self.lost += u64::from(result == Err(ErrorClass::LeaseLost));
         match (kind, result) {
-            (Kind::Extend(_), Ok(()) | Err(Class::Transient | Class::Permanent)) => {}
-            (Kind::Delete | Kind::Visibility(_), Err(Class::Transient | Class::Permanent)) => {
+            (Kind::Extend(_), Ok(()) | Err(ErrorClass::Transient | ErrorClass::Permanent)) => {}
+            (Kind::Delete | Kind::Visibility(_), Err(ErrorClass::Transient | ErrorClass::Permanent)) => {
                 self.table.keep(receipt);
             }
-            (Kind::Delete | Kind::Visibility(_), Ok(())) | (_, Err(Class::Lost)) => {
+            (Kind::Delete | Kind::Visibility(_), Ok(())) | (_, Err(ErrorClass::LeaseLost)) => {
                 self.table.forget(receipt);
             }
         }

@@ -8,7 +8,7 @@ use super::State as S;
 use super::*;
 use crate::outcome::FaultKind;
 use Action::{Again, Complete, Forget, Handle, Publish, Release, Requeue, Stop, Suspect, Wait};
-use Class::{Lost, Permanent, Transient};
+use ErrorClass::{LeaseLost, Permanent, Transient};
 
 const C: Claim = Claim { chunk: 7, index: 3 };
 const ACK: Settle = Settle::Ack;
@@ -257,7 +257,7 @@ fn completed() {
         (PLAIN, completing(), E::Stored(Ok(())), settle(ACK)),
         (SHARED, completing(), E::Stored(Ok(())), (S::Gone, Forget)),
         (LATE, completing(), E::Stored(Ok(())), (S::Gone, Forget)),
-        (PLAIN, completing(), E::Stored(Err(Lost)), (S::Gone, Forget)),
+        (PLAIN, completing(), E::Stored(Err(LeaseLost)), (S::Gone, Forget)),
         (PLAIN, completing(), E::Stored(Err(Transient)), (completing(), Again)),
         (PLAIN, completing(), E::Stored(Err(Permanent)), (completing(), Stop)),
     ]);
@@ -288,7 +288,7 @@ fn given_up_on() {
         (PLAIN, letter(), E::Stored(Ok(())), settle(ACK)),
         (SHARED, letter(), E::Stored(Ok(())), (S::Gone, Forget)),
         (LATE, letter(), E::Stored(Ok(())), (S::Gone, Forget)),
-        (PLAIN, letter(), E::Stored(Err(Lost)), (S::Gone, Forget)),
+        (PLAIN, letter(), E::Stored(Err(LeaseLost)), (S::Gone, Forget)),
         (PLAIN, letter(), E::Stored(Err(Transient)), (letter(), Again)),
         (PLAIN, letter(), E::Stored(Err(Permanent)), (letter(), Stop)),
         (PLAIN, unclaimed(), E::Stored(Ok(())), settle(ACK)),
@@ -312,7 +312,7 @@ fn released() {
         (LATE, from(Then::Requeue), ok(), (S::Gone, Forget)),
         (PLAIN, from(Then::RequeueAlone), ok(), (S::Admitted, Requeue { alone: true })),
         (PLAIN, from(Then::Forget), ok(), (S::Gone, Forget)),
-        (PLAIN, from(Then::Retry(100)), E::Stored(Err(Lost)), (S::Gone, Forget)),
+        (PLAIN, from(Then::Retry(100)), E::Stored(Err(LeaseLost)), (S::Gone, Forget)),
         (PLAIN, from(Then::Requeue), E::Stored(Err(Transient)), (from(Then::Requeue), Again)),
         (PLAIN, from(Then::Requeue), E::Stored(Err(Permanent)), (from(Then::Requeue), Stop)),
     ]);
@@ -327,7 +327,7 @@ fn waiting_and_settling() {
         (PLAIN, S::Waiting, E::HandBack(0), settle(BACK)),
         (PLAIN, S::Waiting, E::HandBack(60), settle(later(60))),
         (PLAIN, telling(), E::Settled(Ok(())), (S::Gone, Forget)),
-        (PLAIN, telling(), E::Settled(Err(Lost)), (S::Gone, Forget)),
+        (PLAIN, telling(), E::Settled(Err(LeaseLost)), (S::Gone, Forget)),
         (PLAIN, telling(), E::Settled(Err(Transient)), (telling(), Again)),
         (PLAIN, telling(), E::Settled(Err(Permanent)), (telling(), Stop)),
     ]);
@@ -363,7 +363,7 @@ fn a_pair_that_means_nothing_changes_nothing() {
         held.into_iter().chain(ending)
     };
     let events = || {
-        let stored = [Ok(()), Err(Transient), Err(Lost), Err(Permanent)];
+        let stored = [Ok(()), Err(Transient), Err(LeaseLost), Err(Permanent)];
         let verdicts = [Verdict::Duplicate, Verdict::Lettered, Verdict::Suspect];
         let outcomes = [Outcome::Ok, Outcome::BatchFault, Outcome::NotStarted, Outcome::Interrupted];
         let plain = [E::Start, E::ClaimFailed, E::LaneStopped, E::LeaseEnded, E::Due, E::TwinCompleted];

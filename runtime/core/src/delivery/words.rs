@@ -1,7 +1,7 @@
 //! The words of one delivery's life: its states, what happens to it, what is to be done.
 
 use crate::outcome::{Cause, Failure, Outcome};
-use crate::ports::{Claim, Class, Settle, Verdict};
+use crate::ports::{Claim, ErrorClass, Settle, Verdict};
 
 /// Where a delivery is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,9 +92,9 @@ pub enum Event {
     /// What the handler did, and the wait that the policy asks for if that is a retry.
     Handled(Outcome),
     /// The answer to complete, publish or release.
-    Stored(Result<(), Class>),
+    Stored(Result<(), ErrorClass>),
     /// The broker's answer.
-    Settled(Result<(), Class>),
+    Settled(Result<(), ErrorClass>),
     /// Its lease has ended.
     LeaseEnded,
     /// The wait is over.

@@ -2,7 +2,7 @@
 
 use crate::message::{Delivery, Identity, Receipt, Time};
 use crate::outcome::{Letter, Outcome};
-use crate::ports::{Capabilities, ClaimItem, Class, Completion, Release, Settle, Verdict, Work};
+use crate::ports::{Capabilities, ClaimItem, Completion, ErrorClass, Release, Settle, Verdict, Work};
 use crate::retry::RetryPolicy;
 use std::sync::Arc;
 
@@ -49,13 +49,13 @@ pub type Read = (Delivery, Result<Known, String>);
 #[derive(Debug)]
 pub enum Input {
     /// The source answered: each delivery with what the ledger knows it by, or why it is invalid.
-    Received(Result<Vec<Read>, Class>),
+    Received(Result<Vec<Read>, ErrorClass>),
     /// The ledger answered a claim, one verdict per item.
     Claimed {
         /// The chunk.
         chunk: u64,
         /// The verdicts, or the class of the error.
-        verdicts: Result<Vec<Verdict>, Class>,
+        verdicts: Result<Vec<Verdict>, ErrorClass>,
     },
     /// The handler reported outcomes, by their place in the chunk's work.
     Handled {
@@ -78,21 +78,21 @@ pub enum Input {
         /// The batch.
         batch: u64,
         /// One result per item.
-        results: Vec<Result<(), Class>>,
+        results: Vec<Result<(), ErrorClass>>,
     },
     /// The answer to `Settle`.
     Settled {
         /// The batch.
         batch: u64,
         /// One result per item.
-        results: Vec<Result<(), Class>>,
+        results: Vec<Result<(), ErrorClass>>,
     },
     /// The answer to `Extend`: until when each lease now runs.
     Extended {
         /// The batch.
         batch: u64,
         /// One result per item.
-        results: Vec<Result<Time, Class>>,
+        results: Vec<Result<Time, ErrorClass>>,
     },
     /// The turn of this pipeline's suspect has come.
     SuspectTurn,

@@ -6,15 +6,15 @@ use super::parts::fences::Around;
 use super::protocol::{Known, Read};
 use crate::delivery::{Event, State};
 use crate::message::{Delivery, Identity, Lane};
-use crate::ports::Class;
+use crate::ports::ErrorClass;
 
 impl Pipeline {
-    pub(super) fn received(&mut self, answer: Result<Vec<Read>, Class>) {
+    pub(super) fn received(&mut self, answer: Result<Vec<Read>, ErrorClass>) {
         self.admission.is_answered();
         match answer {
             Ok(deliveries) => deliveries.into_iter().for_each(|(d, i)| self.admit(d, i)),
-            Err(Class::Permanent) => self.stop(),
-            Err(Class::Transient | Class::Lost) => self.pause(),
+            Err(ErrorClass::Permanent) => self.stop(),
+            Err(ErrorClass::Transient | ErrorClass::LeaseLost) => self.pause(),
         }
         self.admission.is_taken_in();
         let lanes = &self.lanes;

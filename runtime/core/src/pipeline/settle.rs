@@ -5,7 +5,7 @@ use super::parts::actions::Asker;
 use super::parts::entry::{Entry, EntryLocation, KeyRelease, Slot};
 use crate::delivery::{Event, State};
 use crate::message::{Lane, Message};
-use crate::ports::{Class, Settle};
+use crate::ports::{ErrorClass, Settle};
 use std::sync::Arc;
 
 impl Pipeline {
@@ -38,7 +38,7 @@ impl Pipeline {
             Asker::Delivery(slot) => entries[slot].lease_live,
             Asker::Watermark(partition, assignment) => partitions.may_commit(partition, assignment),
         });
-        lost.into_iter().for_each(|slot| self.feed(slot, Event::Settled(Err(Class::Lost))));
+        lost.into_iter().for_each(|slot| self.feed(slot, Event::Settled(Err(ErrorClass::LeaseLost))));
     }
 
     /// Hands back a delivery that the lanes do not know (any more).

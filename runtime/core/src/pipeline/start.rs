@@ -8,7 +8,7 @@ use super::protocol::Command;
 use crate::delivery::{Event, State};
 use crate::message::{Identity, Lane};
 use crate::outcome::{FaultKind, Outcome};
-use crate::ports::{ClaimItem, Class, Verdict, Work};
+use crate::ports::{ClaimItem, ErrorClass, Verdict, Work};
 use std::sync::Arc;
 
 impl Pipeline {
@@ -93,14 +93,14 @@ impl Pipeline {
         self.actions.command(Command::Claim { chunk, items, alone });
     }
 
-    pub(super) fn claimed(&mut self, chunk: u64, verdicts: Result<Vec<Verdict>, Class>) {
+    pub(super) fn claimed(&mut self, chunk: u64, verdicts: Result<Vec<Verdict>, ErrorClass>) {
         let slots = self.chunks.claimed(chunk);
         debug_assert!(slots.is_some(), "a claim of chunk {chunk} is answered that was not made");
         let Some(slots) = slots else { return };
         let verdicts = match verdicts {
             Ok(verdicts) if verdicts.len() == slots.len() => verdicts,
-            Ok(_) | Err(Class::Permanent) => return self.stop(),
-            Err(Class::Transient | Class::Lost) => {
+            Ok(_) | Err(ErrorClass::Permanent) => return self.stop(),
+            Err(ErrorClass::Transient | ErrorClass::LeaseLost) => {
                 self.pause();
                 slots.iter().rev().for_each(|s| self.feed(*s, Event::ClaimFailed));
                 return;

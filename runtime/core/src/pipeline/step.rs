@@ -7,7 +7,7 @@ use super::parts::timers::Timer;
 use crate::delivery::{Action, Context, Event, State, Then, step};
 use crate::message::Lane;
 use crate::outcome::{Letter, Outcome};
-use crate::ports::{Class, Completion, Release, Settle, Verdict};
+use crate::ports::{Completion, ErrorClass, Release, Settle, Verdict};
 use crate::retry::proven_starts;
 
 impl Pipeline {
@@ -42,8 +42,8 @@ impl Pipeline {
     pub(super) fn answered(
         &mut self,
         batch: u64,
-        results: Vec<Result<(), Class>>,
-        event: fn(Result<(), Class>) -> Event,
+        results: Vec<Result<(), ErrorClass>>,
+        event: fn(Result<(), ErrorClass>) -> Event,
     ) {
         let askers = self.actions.answered(batch);
         debug_assert!(
@@ -54,12 +54,14 @@ impl Pipeline {
             self.backoff.is_over();
         }
         // A port that answers for fewer than it was asked for keeps no promise: the pipeline ends rather than forget.
-        let results = results.into_iter().chain(std::iter::repeat(Err(Class::Permanent)));
+        let results = results.into_iter().chain(std::iter::repeat(Err(ErrorClass::Permanent)));
         for (asker, result) in askers.into_iter().flatten().zip(results) {
             match (asker, result) {
                 (Asker::Delivery(slot), result) => self.feed(slot, event(result)),
-                (Asker::Watermark(..), Err(Class::Permanent)) => self.stop(),
-                (Asker::Watermark(..), Err(Class::Transient | Class::Lost)) => self.commit_failed(),
+                (Asker::Watermark(..), Err(ErrorClass::Permanent)) => self.stop(),
+                (Asker::Watermark(..), Err(ErrorClass::Transient | ErrorClass::LeaseLost)) => {
+                    self.commit_failed()
+                }
                 (Asker::Watermark(..), Ok(())) => {}
             }
         }
@@ -260,7 +262,7 @@ fn note(entry: &mut Entry, before: &State, event: &Event) {
                 _ => None,
             };
         }
-        (_, Event::Stored(Err(Class::Lost))) => entry.claimed = false,
+        (_, Event::Stored(Err(ErrorClass::LeaseLost))) => entry.claimed = false,
         _ => {}
     }
 }

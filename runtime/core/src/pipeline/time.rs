@@ -7,7 +7,7 @@ use super::parts::timers::Timer;
 use super::protocol::Command;
 use crate::delivery::{Event, State};
 use crate::message::Time;
-use crate::ports::Class;
+use crate::ports::ErrorClass;
 
 impl Pipeline {
     pub(super) fn at(&mut self, wait_ms: u64, timer: Timer) -> Time {
@@ -87,11 +87,11 @@ impl Pipeline {
         self.feed(slot, Event::LeaseEnded);
     }
 
-    pub(super) fn extended(&mut self, batch: u64, results: Vec<Result<Time, Class>>) {
+    pub(super) fn extended(&mut self, batch: u64, results: Vec<Result<Time, ErrorClass>>) {
         let asked = self.actions.extended(batch);
         debug_assert!(asked.is_some(), "batch {batch} of extensions is answered that was not sent");
         // What is not answered is asked for again.
-        let results = results.into_iter().chain(std::iter::repeat(Err(Class::Transient)));
+        let results = results.into_iter().chain(std::iter::repeat(Err(ErrorClass::Transient)));
         for ((slot, receipt), result) in asked.into_iter().flatten().zip(results) {
             // A newer receipt has a lease of its own, an ended delivery none, and one that has ended for us stays so.
             if self.entries.get(slot).is_none_or(|e| e.receipt != receipt || !e.lease_live) {
@@ -99,12 +99,12 @@ impl Pipeline {
             }
             match result {
                 Ok(until) => self.hold_lease(slot, Some(until)),
-                Err(Class::Lost) => self.lease_ended(slot),
-                Err(Class::Transient) => {
+                Err(ErrorClass::LeaseLost) => self.lease_ended(slot),
+                Err(ErrorClass::Transient) => {
                     let lease = &mut self.entries[slot].lease;
                     self.leases.iter_mut().for_each(|leases| leases.not_extended(slot, lease, self.now));
                 }
-                Err(Class::Permanent) => self.stop(),
+                Err(ErrorClass::Permanent) => self.stop(),
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::ledger::Pipeline;
 use crate::numbers::unsigned;
 use crate::writer::{Change, Writer};
 use pelton_core::contain::contain;
-use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::ports::{Capabilities, ErrorClass, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Receipt, points};
 use rusqlite::Connection;
 use sched::Sched;
@@ -157,14 +157,14 @@ impl EmbeddedSource {
         }
     }
 
-    async fn wait_for_some(&self, max: usize, max_bytes: usize) -> Result<Vec<Delivery>, Class> {
+    async fn wait_for_some(&self, max: usize, max_bytes: usize) -> Result<Vec<Delivery>, ErrorClass> {
         loop {
             if let Some(why) = self.writer.failed() {
                 tracing::debug!(why, "no more is received");
-                return Err(Class::Permanent);
+                return Err(ErrorClass::Permanent);
             }
             let batch = self.read(max, max_bytes).await.map_err(|error| {
-                if error.class() == Class::Permanent {
+                if error.class() == ErrorClass::Permanent {
                     self.writer.fail(format!("the queue {} cannot be read: {error}", self.queue.name));
                 } else {
                     tracing::warn!(%error, queue = %self.queue.name, "the queue cannot be read; trying again");
@@ -205,12 +205,12 @@ impl Source for EmbeddedSource {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(self.wait_for_some(max, max_bytes))
     }
 
     /// Giving back needs no disk: the lease is in memory.
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         if batch.iter().all(|(_, how)| *how == Settle::GiveBack) {
             let count = batch.len();
             self.queue.follow(batch.into_iter().map(|(receipt, _)| Effect::Back(receipt)));
@@ -220,11 +220,11 @@ impl Source for EmbeddedSource {
         crate::ledger::change(&self.writer, &self.pipeline, changes)
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
         let (reader, queue) = (self.reader.clone(), self.queue.id);
         let read = tokio::task::spawn_blocking(move || {
             contain(|| {
@@ -235,7 +235,7 @@ impl Source for EmbeddedSource {
         Box::pin(async move {
             match read.await.map(|read| read.unwrap_or_else(|panicked| panicked.resume())) {
                 Ok(Ok(depth)) => Ok(Lag { unsettled: unsigned(depth) }),
-                _ => Err(Class::Transient),
+                _ => Err(ErrorClass::Transient),
             }
         })
     }

@@ -9,7 +9,7 @@ use crate::numbers::{signed, unsigned};
 use pelton_core::Receipt;
 use pelton_core::message::{Delivery, Lane, Position};
 use pelton_core::number::of_an_id;
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -59,7 +59,7 @@ pub fn batch(db: &Connection, queue: &Queue, pipeline: &Arc<str>, ask: &Ask) -> 
     let trouble = match read {
         Ok(()) => None,
         // What was taken would stay taken, and nobody would have it.
-        Err(error) if !deliveries.is_empty() && class_of(&error) == Class::Transient => Some(error),
+        Err(error) if !deliveries.is_empty() && class_of(&error) == ErrorClass::Transient => Some(error),
         Err(error) => return Err(error),
     };
     let next_due = if deliveries.is_empty() { next_due(db, queue.id, ask.now)? } else { None };

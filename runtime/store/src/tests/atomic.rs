@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::{NewMessage, SendError};
-use pelton_core::ports::{Class, Completion, Ledger, Verdict};
+use pelton_core::ports::{Completion, ErrorClass, Ledger, Verdict};
 
 #[tokio::test]
 async fn a_lost_claim_fails_alone() {
@@ -19,7 +19,7 @@ async fn a_lost_claim_fails_alone() {
         settle: Some(d.receipt),
     });
     let results = worker.ledger.complete(batch.collect()).await;
-    assert_eq!(results, [Ok(()), Err(Class::Lost), Ok(())]);
+    assert_eq!(results, [Ok(()), Err(ErrorClass::LeaseLost), Ok(())]);
     let status = worker.status();
     assert_eq!((status.handled, status.queued, status.in_flight), (3, 0, 0));
 }

@@ -167,7 +167,7 @@ async fn nothing_of_a_topic_is_known_of_another_of_its_name() {
     let before = ledger.topic_is(0, "two", "other").unwrap();
     assert!(before.is_other_than("two") && before.group.as_deref() == Some("group"));
     let late = Completion { claim: in_work, identity: item_in(0, 3).identity, skipped: 0, settle: None };
-    assert_eq!(ledger.complete(vec![late]).await, [Err(pelton_core::ports::Class::Lost)]);
+    assert_eq!(ledger.complete(vec![late]).await, [Err(pelton_core::ports::ErrorClass::LeaseLost)]);
     assert_eq!(count(dir.path(), "started"), 0);
     assert_eq!([0, 3, 1 << 20].map(|partition| ledger.completed_from(partition, 0)), [0, 0, 1]);
 

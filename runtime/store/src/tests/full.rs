@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::{NewMessage, Options, Store};
-use pelton_core::ports::{Class, DeadLetters, Ledger, Release, Verdict};
+use pelton_core::ports::{DeadLetters, ErrorClass, Ledger, Release, Verdict};
 
 /// Messages of 8 KiB in a queue that nobody reads.
 fn ballast(store: &Store) {
@@ -32,7 +32,7 @@ async fn what_finds_no_room_is_not_done_and_can_be_done_later() {
     let held = worker.take(1).await;
     let claim = worker.start(&held).await[0];
     for _ in 0..2 {
-        assert_eq!(worker.bury(&held[0], claim).await, Err(Class::Transient));
+        assert_eq!(worker.bury(&held[0], claim).await, Err(ErrorClass::Transient));
         let status = worker.status();
         assert_eq!((status.dead_letters, status.in_flight), (0, 1), "a letter was half written");
     }
@@ -60,7 +60,7 @@ async fn attempts_of_what_was_not_done_stay_known() {
 
     // The first letter finds room, and is undone with the second.
     let letters = vec![letter(&again[0], claim), letter(&held[1], claims[1])];
-    assert_eq!(worker.ledger.publish(letters).await, [Err(Class::Transient); 2]);
+    assert_eq!(worker.ledger.publish(letters).await, [Err(ErrorClass::Transient); 2]);
     let release = Release { claim, identity: identity(&again[0]), counts: false, settle: None };
     assert_eq!(worker.ledger.release(vec![release]).await, [Ok(())]);
     let verdict = worker.claim(&again, false).await.unwrap()[0];

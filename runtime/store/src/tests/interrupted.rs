@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::{NewMessage, WallClock};
-use pelton_core::ports::{Class, Settle, Source};
+use pelton_core::ports::{ErrorClass, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -54,7 +54,7 @@ async fn all(worker: &Worker, count: usize) -> Vec<String> {
                 held.extend(some);
             }
             Err(class) => {
-                assert_eq!(class, Class::Transient);
+                assert_eq!(class, ErrorClass::Transient);
                 interrupted += 1;
                 assert!(interrupted <= 1, "it was interrupted once");
             }

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::db::{self, Folder, Log};
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 
 #[test]
 fn a_log_beyond_its_bound_stops_new_work_until_the_reader_has_gone() {
@@ -34,7 +34,7 @@ async fn a_long_read_holds_up_nobody() {
     let held = worker.take(500).await;
     let claims = worker.start(&held).await;
     for (delivery, claim) in held.iter().zip(claims) {
-        assert_eq!(worker.complete(delivery, claim).await, Ok::<(), Class>(()));
+        assert_eq!(worker.complete(delivery, claim).await, Ok::<(), ErrorClass>(()));
     }
     assert_eq!(worker.status().queued, 0);
     assert_eq!(count("SELECT count(*) FROM messages"), 500, "the reader's snapshot has changed");

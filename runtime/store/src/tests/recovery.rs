@@ -2,7 +2,7 @@
 
 use super::support::*;
 use pelton_core::Delivery;
-use pelton_core::ports::{ClaimItem, Class, Ledger, Release, Verdict};
+use pelton_core::ports::{ClaimItem, ErrorClass, Ledger, Release, Verdict};
 
 #[tokio::test]
 async fn what_was_started_is_suspect_and_counted_once_however_often_it_is_recovered() {
@@ -88,7 +88,7 @@ async fn a_claim_of_a_dead_process_is_lost() {
     let claim = worker.start(&held).await[0];
     let copy = copy_of(dir.path());
     let after = Worker::open(copy.path());
-    assert_eq!(after.complete(&held[0], claim).await, Err(Class::Lost));
+    assert_eq!(after.complete(&held[0], claim).await, Err(ErrorClass::LeaseLost));
     assert_eq!(after.status().handled, 0);
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use pelton_core::outcome::Failure;
 use pelton_core::ports::{
-    Claim, ClaimItem, Class, Completion, DeadLetters, Ledger, Release, Settle, Source, Verdict,
+    Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Ledger, Release, Settle, Source, Verdict,
 };
 use pelton_core::{Cause, Delivery, Identity, Letter};
 use std::path::Path;
@@ -85,7 +85,7 @@ impl Worker {
         held
     }
 
-    pub async fn claim(&self, deliveries: &[Delivery], alone: bool) -> Result<Vec<Verdict>, Class> {
+    pub async fn claim(&self, deliveries: &[Delivery], alone: bool) -> Result<Vec<Verdict>, ErrorClass> {
         let item =
             |d: &Delivery| ClaimItem { identity: identity(d), message: d.message.clone(), attempts: 0 };
         self.ledger.claim(deliveries.iter().map(item).collect(), alone).await
@@ -97,7 +97,7 @@ impl Worker {
         granted.into_iter().map(|v| claim_of(v).unwrap()).collect()
     }
 
-    pub async fn complete(&self, d: &Delivery, claim: Claim) -> Result<(), Class> {
+    pub async fn complete(&self, d: &Delivery, claim: Claim) -> Result<(), ErrorClass> {
         let item = Completion { claim, identity: identity(d), skipped: d.skipped, settle: Some(d.receipt) };
         self.ledger.complete(vec![item]).await[0]
     }
@@ -112,7 +112,7 @@ impl Worker {
         assert_eq!(self.source.settle(vec![(d.receipt, how)]).await, [Ok(())]);
     }
 
-    pub async fn bury(&self, d: &Delivery, claim: Claim) -> Result<(), Class> {
+    pub async fn bury(&self, d: &Delivery, claim: Claim) -> Result<(), ErrorClass> {
         self.ledger.publish(vec![letter(d, claim)]).await[0]
     }
 

@@ -9,7 +9,7 @@ use crate::letters;
 use crate::numbers::signed;
 use crate::queue::rows::{self, NewRow};
 use pelton_core::letter;
-use pelton_core::ports::{Claim, Class, Completion, Release, Settle};
+use pelton_core::ports::{Claim, Completion, ErrorClass, Release, Settle};
 use pelton_core::{Cause, Identity, Letter, Receipt};
 use rusqlite::{Connection, params};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Changes<'g> {
 }
 
 impl Changes<'_> {
-    pub fn apply(&mut self, change: Change) -> rusqlite::Result<Result<(), Class>> {
+    pub fn apply(&mut self, change: Change) -> rusqlite::Result<Result<(), ErrorClass>> {
         match change {
             Change::Complete(item) => self.complete(item),
             Change::Release(item) => self.release(item),
@@ -51,9 +51,9 @@ impl Changes<'_> {
         Some(attempt)
     }
 
-    fn complete(&mut self, item: Completion) -> rusqlite::Result<Result<(), Class>> {
+    fn complete(&mut self, item: Completion) -> rusqlite::Result<Result<(), ErrorClass>> {
         if self.take(item.claim).is_none() {
-            return Ok(Err(Class::Lost));
+            return Ok(Err(ErrorClass::LeaseLost));
         }
         match item.identity {
             Identity::Position(position) => {
@@ -70,8 +70,8 @@ impl Changes<'_> {
         Ok(Ok(()))
     }
 
-    fn release(&mut self, item: Release) -> rusqlite::Result<Result<(), Class>> {
-        let Some(attempt) = self.take(item.claim) else { return Ok(Err(Class::Lost)) };
+    fn release(&mut self, item: Release) -> rusqlite::Result<Result<(), ErrorClass>> {
+        let Some(attempt) = self.take(item.claim) else { return Ok(Err(ErrorClass::LeaseLost)) };
         if item.counts {
             self.set_attempts(item.identity, attempt, None)?;
             self.tally.counts(self.pipeline).retries += 1;
@@ -83,11 +83,11 @@ impl Changes<'_> {
     }
 
     /// Ends the claim, counts, and writes the letter if it is to be kept `here`.
-    fn publish(&mut self, letter: &Letter, here: bool) -> rusqlite::Result<Result<(), Class>> {
+    fn publish(&mut self, letter: &Letter, here: bool) -> rusqlite::Result<Result<(), ErrorClass>> {
         if let Some(claim) = letter.claim
             && self.take(claim).is_none()
         {
-            return Ok(Err(Class::Lost));
+            return Ok(Err(ErrorClass::LeaseLost));
         }
         if here {
             self.write(letter)?;

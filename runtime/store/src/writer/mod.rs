@@ -20,7 +20,7 @@ use crate::error::{StoreError, class_of};
 use crate::ledger::Pipeline;
 use crate::queue::Queue;
 use pelton_core::points;
-use pelton_core::ports::{ClaimItem, Class, Verdict};
+use pelton_core::ports::{ClaimItem, ErrorClass, Verdict};
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -129,8 +129,8 @@ struct Loop {
     pace: pace::Pace,
 }
 
-type ClaimOp = (Arc<Pipeline>, Vec<ClaimItem>, How, Answer<Result<Vec<Verdict>, Class>>);
-type ChangeOp = (Arc<Pipeline>, Vec<Change>, Answer<Vec<Result<(), Class>>>);
+type ClaimOp = (Arc<Pipeline>, Vec<ClaimItem>, How, Answer<Result<Vec<Verdict>, ErrorClass>>);
+type ChangeOp = (Arc<Pipeline>, Vec<Change>, Answer<Vec<Result<(), ErrorClass>>>);
 
 impl Loop {
     fn run(mut self, arrived: &Receiver<Op>) {
@@ -217,7 +217,7 @@ impl Loop {
     fn fold_log(&mut self) {
         if self.shared.failed.get().is_none()
             && let Err(error) = self.log.tend(&self.db)
-            && class_of(&error) == Class::Permanent
+            && class_of(&error) == ErrorClass::Permanent
         {
             self.shared.fail(format!("the log could not be folded into the database: {error}"));
         }
@@ -225,7 +225,7 @@ impl Loop {
 
     fn claim_group(&mut self, ops: Vec<ClaimOp>) {
         if self.log.is_too_long(&self.db).unwrap_or(false) {
-            return ops.into_iter().for_each(|(_, _, _, answer)| reply(answer, Err(Class::Transient)));
+            return ops.into_iter().for_each(|(_, _, _, answer)| reply(answer, Err(ErrorClass::Transient)));
         }
         points::reach("before-claim");
         let mut staged = Vec::with_capacity(ops.len());
@@ -315,9 +315,9 @@ impl Loop {
         &mut self,
         full: bool,
         body: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
-    ) -> Result<(), Class> {
+    ) -> Result<(), ErrorClass> {
         if self.shared.failed.get().is_some() {
-            return Err(Class::Permanent);
+            return Err(ErrorClass::Permanent);
         }
         let done = self.try_transaction(full, body);
         let Err(error) = done else { return Ok(()) };
@@ -327,7 +327,7 @@ impl Loop {
         {
             tracing::error!(%error, "a failed transaction could not be rolled back");
         }
-        if class == Class::Permanent {
+        if class == ErrorClass::Permanent {
             self.shared.fail(error.to_string());
         } else {
             tracing::warn!(%error, "the store could not commit; it tries again. Intake pauses until it can: free the disk, or end who holds the database");

@@ -3,7 +3,7 @@
 use super::Forget;
 use crate::ledger::Pipeline;
 use crate::queue::Queue;
-use pelton_core::ports::{ClaimItem, Class, Completion, Release, Settle, Verdict};
+use pelton_core::ports::{ClaimItem, Completion, ErrorClass, Release, Settle, Verdict};
 use pelton_core::{Letter, Receipt};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -38,12 +38,12 @@ pub enum Op {
         pipeline: Arc<Pipeline>,
         items: Vec<ClaimItem>,
         how: How,
-        answer: Answer<Result<Vec<Verdict>, Class>>,
+        answer: Answer<Result<Vec<Verdict>, ErrorClass>>,
     },
     Change {
         pipeline: Arc<Pipeline>,
         changes: Vec<Change>,
-        answer: Answer<Vec<Result<(), Class>>>,
+        answer: Answer<Vec<Result<(), ErrorClass>>>,
     },
     /// A part of the ledger means nothing any more.
     Forget {

@@ -3,7 +3,7 @@
 use super::Loop;
 use crate::ledger::attempted::{self, Attempted, Old};
 use crate::ledger::{Pipeline, ranges};
-use pelton_core::ports::Class;
+use pelton_core::ports::ErrorClass;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -141,7 +141,7 @@ impl Loop {
     }
 
     /// Not synced: what is lost with the machine is as it was.
-    pub(super) fn close_segment(&mut self, pipeline: &Pipeline) -> Result<(), Class> {
+    pub(super) fn close_segment(&mut self, pipeline: &Pipeline) -> Result<(), ErrorClass> {
         let mut closed = None;
         self.transaction(false, |me| {
             closed = Some(pipeline.state().entries.close(&me.db)?);
@@ -153,7 +153,7 @@ impl Loop {
 
     /// What is known of messages that never ended, or have a letter elsewhere: some of it that is old. Such messages
     /// are gone from their brokers by now, without a word.
-    fn age(&mut self, pipeline: &Pipeline) -> Result<(), Class> {
+    fn age(&mut self, pipeline: &Pipeline) -> Result<(), ErrorClass> {
         let now = self.clock.now_ms();
         let old = Old {
             before_ms: now.saturating_sub(pipeline.kept_ms.max(ATTEMPTS_KEPT_MS)),
@@ -177,7 +177,7 @@ impl Loop {
         Ok(())
     }
 
-    fn remove_segment(&mut self, pipeline: &Pipeline) -> Result<(), Class> {
+    fn remove_segment(&mut self, pipeline: &Pipeline) -> Result<(), ErrorClass> {
         self.transaction(false, |me| pipeline.state().entries.remove_oldest(&me.db))?;
         pipeline.state().entries.removed_oldest();
         Ok(())

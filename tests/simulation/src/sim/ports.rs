@@ -7,7 +7,7 @@ use pelton_core::Receipt;
 use pelton_core::message::{Delivery, Time};
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::pipeline::{Command, Input, Known};
-use pelton_core::ports::{Claim, ClaimItem, Class, Settle, Verdict, Work};
+use pelton_core::ports::{Claim, ClaimItem, ErrorClass, Settle, Verdict, Work};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ impl Sim {
                 let results: Vec<_> =
                     items.iter().map(|r| self.world.extend(*r, self.now).map(|()| Time(until))).collect();
                 // What is lost has ended when the core learns of it.
-                let end = |r: &Result<Time, Class>| if r.is_ok() { until } else { 0 };
+                let end = |r: &Result<Time, ErrorClass>| if r.is_ok() { until } else { 0 };
                 let renewed = items.iter().zip(&results).map(|(receipt, r)| (*receipt, end(r)));
                 self.renewals.insert(batch, renewed.collect());
                 self.at(20, Job::Tell(Input::Extended { batch, results }, Vec::new()));
@@ -76,7 +76,7 @@ impl Sim {
 
     fn receive(&mut self, max: usize, max_bytes: usize) {
         if self.fails() {
-            return self.at(20, Job::Tell(Input::Received(Err(Class::Transient)), Vec::new()));
+            return self.at(20, Job::Tell(Input::Received(Err(ErrorClass::Transient)), Vec::new()));
         }
         let (max, max_bytes) = if self.mutant == Some(Mutant::IgnoresLimits) {
             (max * 2, max_bytes * 2)
@@ -126,7 +126,7 @@ impl Sim {
     fn claim(&mut self, chunk: u64, items: Vec<ClaimItem>, alone: bool) {
         let permanent = self.fails_for_good();
         if permanent || self.fails() {
-            let verdicts = Err(if permanent { Class::Permanent } else { Class::Transient });
+            let verdicts = Err(if permanent { ErrorClass::Permanent } else { ErrorClass::Transient });
             return self.at(10, Job::Tell(Input::Claimed { chunk, verdicts }, Vec::new()));
         }
         let believed = self.mutant == Some(Mutant::BelievesReceives);
@@ -222,21 +222,21 @@ impl Sim {
 
     fn store(&mut self, batch: u64, items: Vec<Stored>) {
         if self.fails_for_good() {
-            let results = vec![Err(Class::Permanent); items.len()];
+            let results = vec![Err(ErrorClass::Permanent); items.len()];
             return self.at(20, Job::Tell(Input::Stored { batch, results }, Vec::new()));
         }
         let (mut results, mut ended) = (Vec::new(), Vec::new());
         for (change, claim, settle, letter) in items {
             let down = matches!(change, Change::Publish) && self.now < self.letters_down;
             if (down && !self.calm) || self.fails() {
-                results.push(Err(Class::Transient));
+                results.push(Err(ErrorClass::Transient));
                 continue;
             }
             let n = letter.or_else(|| claim.and_then(|c| self.claims.get(&c).copied())).unwrap_or(0);
             let result = match change {
-                Change::Complete => claim.map_or(Err(Class::Lost), |c| self.world.complete(n, c)),
+                Change::Complete => claim.map_or(Err(ErrorClass::LeaseLost), |c| self.world.complete(n, c)),
                 Change::Release(counts) => {
-                    claim.map_or(Err(Class::Lost), |c| self.world.release(c, counts))
+                    claim.map_or(Err(ErrorClass::LeaseLost), |c| self.world.release(c, counts))
                 }
                 Change::Publish => self.world.publish(n, claim),
             };
@@ -258,7 +258,7 @@ impl Sim {
         let (mut results, mut ended) = (Vec::new(), Vec::new());
         for (receipt, how) in items {
             if self.fails() {
-                results.push(Err(Class::Transient));
+                results.push(Err(ErrorClass::Transient));
                 continue;
             }
             results.push(self.world.settle(receipt, how, self.now));

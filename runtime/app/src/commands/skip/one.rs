@@ -4,7 +4,7 @@ use super::{Place, named, order};
 use crate::commands::run;
 use crate::versions::catalog::Catalog;
 use pelton_core::ports::{
-    Capabilities, Class, DeadLetters, Handler, Lag, Later, Report, Settle, Source, Work,
+    Capabilities, DeadLetters, ErrorClass, Handler, Lag, Later, Report, Settle, Source, Work,
 };
 use pelton_core::{Delivery, Outcome, Receipt};
 use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
@@ -103,7 +103,7 @@ impl Source for One {
         }
     }
 
-    fn receive(&self, _: usize, _: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+    fn receive(&self, _: usize, _: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move {
             let taken = self.delivery.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(delivery) = taken {
@@ -115,15 +115,15 @@ impl Source for One {
         })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
         Box::pin(std::future::ready(Ok(Lag { unsettled: u64::from(!self.arrived.load(SeqCst)) })))
     }
 

@@ -17,7 +17,7 @@ use super::number::{Count, count};
 use super::server::{ANSWER, Server, backoff};
 use super::shared::{Shared, lock};
 use super::shelf::{Held, Place, Shelf};
-use pelton_core::ports::{Capabilities, Class, Counted, Lag, Later, Settle, Source};
+use pelton_core::ports::{Capabilities, Counted, ErrorClass, Lag, Later, Settle, Source};
 use pelton_core::{Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use scripts::{BEAT, GIVE_BACK, LEAVE};
@@ -268,19 +268,19 @@ impl Source for RedisList {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move { Ok(self.list.shared.receive(max, max_bytes).await) })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(self.list.shared.settle(batch).done())
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(self.list.shared.extend(batch).done())
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
         Box::pin(async move {
             let unsettled = self.unsettled().await;
             self.list.shared.came_to(ASKING, unsettled).map(|unsettled| Lag { unsettled })

@@ -37,7 +37,11 @@ fn what_goes_back_comes_again_in_its_place() {
     let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&first), ["1", "2"]);
     assert_eq!(shelf.settle(first[1].receipt, Settle::GiveBack, now), Ok(false));
-    assert_eq!(shelf.settle(first[1].receipt, Settle::Ack, now), Err(Class::Lost), "the receipt has ended");
+    assert_eq!(
+        shelf.settle(first[1].receipt, Settle::Ack, now),
+        Err(ErrorClass::LeaseLost),
+        "the receipt has ended"
+    );
     assert_eq!(ids(&shelf.take(9, 1_000, now)), ["2", "3"]);
     assert_eq!(shelf.settle(first[0].receipt, Settle::Ack, now), Ok(true));
     shelf.settled(first[0].receipt.0, false);

@@ -6,7 +6,7 @@ use crate::number;
 use crate::server::{ANSWER, Server};
 use crate::shared::lock;
 use crate::shelf::instance;
-use pelton_core::ports::{Capabilities, Class, Lag, Later, Settle, Source};
+use pelton_core::ports::{Capabilities, ErrorClass, Lag, Later, Settle, Source};
 use pelton_core::shown::shown;
 use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
@@ -156,7 +156,7 @@ impl StreamReplay {
         !self.closing.load(SeqCst)
     }
 
-    async fn next(&self, max: usize, max_bytes: usize) -> Result<Vec<Delivery>, Class> {
+    async fn next(&self, max: usize, max_bytes: usize) -> Result<Vec<Delivery>, ErrorClass> {
         let mut reading = self.reading.lock().await;
         if reading.ahead.is_empty() && !self.ended.load(SeqCst) {
             let fetched = self.fetch(&mut reading).await;
@@ -210,21 +210,21 @@ impl Source for StreamReplay {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, Class>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(self.next(max, max_bytes))
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         let done = batch.iter().filter(|(_, how)| *how == Settle::Ack).count();
         self.settled.fetch_add(number::count(done), SeqCst);
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), Class>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, Class>> {
+    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
         // Whether it has ended is read first: what is read after that is final.
         let more = u64::from(!self.ended.load(SeqCst));
         let unsettled = self.read.load(SeqCst).saturating_sub(self.settled()) + more;

@@ -108,11 +108,11 @@ fn nothing_is_extended_beyond_twelve_hours_and_a_lease_is_never_shorter_than_the
                 assert!(now + VISIBILITY < start + Duration::from_secs(12 * 3_600));
             }
             // The lease that it has runs on, and can be settled by.
-            Err(class) => assert_eq!(class, Class::Transient),
+            Err(class) => assert_eq!(class, ErrorClass::Transient),
         }
     }
     let late = state.settle(receipt, Settle::RetryLater { delay_ms: 60_000 }, now);
-    assert_eq!(late.err(), Some(Class::Lost), "it is not ours any more");
+    assert_eq!(late.err(), Some(ErrorClass::LeaseLost), "it is not ours any more");
 }
 
 #[test]
@@ -134,10 +134,10 @@ fn an_answer_to_an_older_receipt_changes_nothing_of_the_newer() {
     let jobs = state.settle(older, Settle::Ack, start).unwrap();
     arrive(&mut state, "a", None, start);
     let newer = take(&mut state, start)[0].receipt;
-    for result in [Ok(()), Err(Class::Transient), Err(Class::Lost)] {
+    for result in [Ok(()), Err(ErrorClass::Transient), Err(ErrorClass::LeaseLost)] {
         state.answered(jobs[0].receipt, Kind::Delete, result);
     }
-    assert_eq!(state.settle(older, Settle::Ack, start).err(), Some(Class::Lost));
+    assert_eq!(state.settle(older, Settle::Ack, start).err(), Some(ErrorClass::LeaseLost));
     assert!(state.settle(newer, Settle::Ack, start).is_ok());
 }
 

@@ -3,7 +3,7 @@
 use crate::message::{Delivery, Identity, Lane, Message, Receipt, Time};
 use crate::outcome::Outcome;
 use crate::pipeline::{Command, Input, Known, Pipeline, Rules};
-use crate::ports::{Capabilities, Claim, Class, Settle, Verdict};
+use crate::ports::{Capabilities, Claim, ErrorClass, Settle, Verdict};
 use crate::retry::RetryPolicy;
 
 const LEASE_MS: u64 = 300;
@@ -109,7 +109,7 @@ fn what_follows_a_message_that_is_lost_goes_back_and_does_not_overtake_it() {
     });
     let Some((batch, 3)) = batch else { panic!("all three are extended: {commands:?}") };
     let until = Time(400);
-    let results = vec![Ok(until), Err(Class::Lost), Ok(until)];
+    let results = vec![Ok(until), Err(ErrorClass::LeaseLost), Ok(until)];
     pipeline.apply(Time(100), Input::Extended { batch, results });
     assert_eq!(settled(&pipeline.flush(Time(100))), [(Receipt(3), Settle::GiveBack)]);
 }
