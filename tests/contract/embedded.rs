@@ -1,6 +1,6 @@
 //! The embedded queue, on real files.
 
-use pelton_core::ports::{Capabilities, Later, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Source};
 use pelton_store::{NewMessage, Options, Store};
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
 use std::path::Path;
@@ -47,7 +47,7 @@ impl Subject for Embedded {
         }
     }
 
-    fn fresh(&self) -> Later<'_, Box<dyn Fixture>> {
+    fn fresh(&self) -> BoxFuture<'_, Box<dyn Fixture>> {
         Box::pin(async { Box::new(Queue::open(folder::empty())) as Box<dyn Fixture> })
     }
 }
@@ -76,7 +76,7 @@ impl Fixture for Queue {
         self.open.as_ref().expect("it is open between calls").1.clone()
     }
 
-    fn send(&self, batch: Vec<Outgoing>) -> Later<'_, Vec<String>> {
+    fn send(&self, batch: Vec<Outgoing>) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
             let beside = Store::open_beside(self.dir.path(), Options::default()).expect("it opens beside");
             let message = |m: Outgoing| NewMessage {
@@ -92,11 +92,11 @@ impl Fixture for Queue {
         })
     }
 
-    fn lettered(&self) -> Later<'_, Vec<String>> {
+    fn lettered(&self) -> BoxFuture<'_, Vec<String>> {
         Box::pin(std::future::ready(folder::lettered(self.dir.path())))
     }
 
-    fn restart(&mut self) -> Later<'_, ()> {
+    fn restart(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             if let Some((store, ports)) = self.open.take() {
                 ports.source.close().await;
@@ -106,7 +106,7 @@ impl Fixture for Queue {
         })
     }
 
-    fn crash(&mut self) -> Later<'_, ()> {
+    fn crash(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let dir = folder::left_behind(self.dir.path());
             *self = Self::open(dir);

@@ -4,7 +4,7 @@
 //! session is over, and not before.
 
 use pelton_core::broker::KnownTopic;
-use pelton_core::ports::{Capabilities, Later, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Source};
 use pelton_kafka::{KafkaOptions, KafkaSource, Order};
 use pelton_store::Store;
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
@@ -64,7 +64,7 @@ impl Subject for Kafka {
         }
     }
 
-    fn fresh(&self) -> Later<'_, Box<dyn Fixture>> {
+    fn fresh(&self) -> BoxFuture<'_, Box<dyn Fixture>> {
         Box::pin(async move {
             let topic = format!("case-{}", self.count.fetch_add(1, Ordering::Relaxed));
             let broker = tokio::task::block_in_place(|| {
@@ -146,7 +146,7 @@ impl Fixture for Group {
         self.now().ports.clone()
     }
 
-    fn send(&self, batch: Vec<Outgoing>) -> Later<'_, Vec<String>> {
+    fn send(&self, batch: Vec<Outgoing>) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
             let send = |m| match self.producer.send_result(record(&self.topic, m)) {
                 Ok(written) => written,
@@ -163,11 +163,11 @@ impl Fixture for Group {
         })
     }
 
-    fn lettered(&self) -> Later<'_, Vec<String>> {
+    fn lettered(&self) -> BoxFuture<'_, Vec<String>> {
         Box::pin(std::future::ready(folder::lettered(self.dir.path())))
     }
 
-    fn restart(&mut self) -> Later<'_, ()> {
+    fn restart(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             if let Some(open) = self.open.take() {
                 open.ports.source.close().await;
@@ -178,7 +178,7 @@ impl Fixture for Group {
     }
 
     /// The group hears nothing more of what was open.
-    fn crash(&mut self) -> Later<'_, ()> {
+    fn crash(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let mut dir = folder::empty();
             if let Some(open) = self.open.take() {

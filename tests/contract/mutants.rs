@@ -5,7 +5,8 @@ use libtest_mimic::Trial;
 use pelton_core::Delivery;
 use pelton_core::Receipt;
 use pelton_core::ports::{
-    Capabilities, ClaimItem, Completion, ErrorClass, Lag, Later, Ledger, Release, Settle, Source, Verdict,
+    BoxFuture, Capabilities, ClaimItem, Completion, ErrorClass, Lag, Ledger, Release, Settle, Source,
+    Verdict,
 };
 use pelton_tests::contract::{self, Description, Fixture, Outgoing, Ports, Subject};
 use std::cell::Cell;
@@ -92,7 +93,7 @@ impl Subject for Broken {
         Embedded.description()
     }
 
-    fn fresh(&self) -> Later<'_, Box<dyn Fixture>> {
+    fn fresh(&self) -> BoxFuture<'_, Box<dyn Fixture>> {
         Box::pin(async {
             let inner = Embedded.fresh().await;
             Box::new(BrokenFixture { inner, fault: self.0 }) as Box<dyn Fixture>
@@ -115,19 +116,19 @@ impl Fixture for BrokenFixture {
         }
     }
 
-    fn send(&self, batch: Vec<Outgoing>) -> Later<'_, Vec<String>> {
+    fn send(&self, batch: Vec<Outgoing>) -> BoxFuture<'_, Vec<String>> {
         self.inner.send(batch)
     }
 
-    fn lettered(&self) -> Later<'_, Vec<String>> {
+    fn lettered(&self) -> BoxFuture<'_, Vec<String>> {
         self.inner.lettered()
     }
 
-    fn restart(&mut self) -> Later<'_, ()> {
+    fn restart(&mut self) -> BoxFuture<'_, ()> {
         self.inner.restart()
     }
 
-    fn crash(&mut self) -> Later<'_, ()> {
+    fn crash(&mut self) -> BoxFuture<'_, ()> {
         self.inner.crash()
     }
 }
@@ -153,7 +154,7 @@ impl Source for BrokenSource {
         self.inner.capabilities()
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move {
             let times = if self.fault == Fault::BringsTooMany { 3 } else { 1 };
             let batch = self.inner.receive(max * times, max_bytes * times).await?;
@@ -164,7 +165,7 @@ impl Source for BrokenSource {
         })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         let broken = |how| match (self.fault, how) {
             (Fault::LosesWhatIsGivenBack, Settle::GiveBack) => Settle::Ack,
             (Fault::AcknowledgesNothing, Settle::Ack) => Settle::RetryLater { delay_ms: 86_400_000 },
@@ -174,15 +175,15 @@ impl Source for BrokenSource {
         self.inner.settle(batch.into_iter().map(|(receipt, how)| (receipt, broken(how))).collect())
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         self.inner.extend(batch)
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         self.inner.lag()
     }
 
-    fn close(&self) -> Later<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
     }
 }
@@ -193,11 +194,11 @@ struct BrokenLedger {
 }
 
 impl Ledger for BrokenLedger {
-    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, ErrorClass>> {
+    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> BoxFuture<'_, Result<Vec<Verdict>, ErrorClass>> {
         self.inner.claim(items, alone || self.fault == Fault::SuspectsNobody)
     }
 
-    fn complete(&self, mut batch: Vec<Completion>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn complete(&self, mut batch: Vec<Completion>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         if self.fault == Fault::SettlesApart {
             batch.iter_mut().for_each(|item| item.settle = None);
         }
@@ -208,7 +209,7 @@ impl Ledger for BrokenLedger {
         })
     }
 
-    fn release(&self, mut batch: Vec<Release>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn release(&self, mut batch: Vec<Release>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         if self.fault == Fault::CountsNoFailure {
             batch.iter_mut().for_each(|item| item.counts = false);
         }

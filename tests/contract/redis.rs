@@ -3,7 +3,7 @@
 //! A process that is killed is one whose connections end without a word; the server has noticed before
 //! the next one begins.
 
-use pelton_core::ports::{Capabilities, Later, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Source};
 use pelton_redis::{End, ListOptions, MESSAGE_ID, Names, RedisList, RedisStream, Server, StreamOptions};
 use pelton_store::{LetterFilter, Options, PipelineOptions, Store};
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject};
@@ -64,7 +64,7 @@ impl Subject for Kind {
         }
     }
 
-    fn fresh(&self) -> Later<'_, Box<dyn Fixture>> {
+    fn fresh(&self) -> BoxFuture<'_, Box<dyn Fixture>> {
         let kind = *self;
         Box::pin(async move {
             let redis = tokio::task::block_in_place(Redis::start);
@@ -161,7 +161,7 @@ impl Fixture for Place {
         self.open.as_ref().expect("it is open between calls").ports.clone()
     }
 
-    fn send(&self, batch: Vec<Outgoing>) -> Later<'_, Vec<String>> {
+    fn send(&self, batch: Vec<Outgoing>) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
             tokio::task::block_in_place(|| match self.kind {
                 Kind::Stream => {
@@ -178,7 +178,7 @@ impl Fixture for Place {
         })
     }
 
-    fn lettered(&self) -> Later<'_, Vec<String>> {
+    fn lettered(&self) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async {
             let beside = Store::open_beside(self.dir.path(), Options::default()).expect("it opens beside");
             let filter = LetterFilter { limit: 1_000, ..LetterFilter::default() };
@@ -187,7 +187,7 @@ impl Fixture for Place {
         })
     }
 
-    fn restart(&mut self) -> Later<'_, ()> {
+    fn restart(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             if let Some(open) = self.open.take() {
                 open.ports.source.close().await;
@@ -199,7 +199,7 @@ impl Fixture for Place {
 
     /// The server hears nothing more of what was open, and the files as they are now are what a killed
     /// process would leave behind.
-    fn crash(&mut self) -> Later<'_, ()> {
+    fn crash(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let dir = folder();
             if let Some(open) = self.open.take() {

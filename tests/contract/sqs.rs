@@ -3,7 +3,7 @@
 //! A process that is killed is one whose connections end without a word; what it held comes again when
 //! its visibility has ended. A long poll of a dead client still takes messages here until it is over.
 
-use pelton_core::ports::{Capabilities, Later, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Source};
 use pelton_sqs::{Connection, MESSAGE_ID, SqsOptions, SqsSource};
 use pelton_store::Store;
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
@@ -77,7 +77,7 @@ impl Subject for Queues {
         }
     }
 
-    fn fresh(&self) -> Later<'_, Box<dyn Fixture>> {
+    fn fresh(&self) -> BoxFuture<'_, Box<dyn Fixture>> {
         Box::pin(async move {
             let service =
                 tokio::task::block_in_place(|| self.service.get_or_init(|| Arc::new(Sqs::start())).clone());
@@ -152,7 +152,7 @@ impl Fixture for Queue {
         self.open.as_ref().expect("it is open between calls").ports.clone()
     }
 
-    fn send(&self, batch: Vec<Outgoing>) -> Later<'_, Vec<String>> {
+    fn send(&self, batch: Vec<Outgoing>) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
             let given: Vec<_> = batch.iter().map(|message| message.id.clone()).collect();
             let sent: Vec<Sent> = batch.into_iter().map(|message| self.sent(message)).collect();
@@ -161,11 +161,11 @@ impl Fixture for Queue {
         })
     }
 
-    fn lettered(&self) -> Later<'_, Vec<String>> {
+    fn lettered(&self) -> BoxFuture<'_, Vec<String>> {
         Box::pin(std::future::ready(folder::lettered(self.dir.path())))
     }
 
-    fn restart(&mut self) -> Later<'_, ()> {
+    fn restart(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             if let Some(open) = self.open.take() {
                 open.ports.source.close().await;
@@ -176,7 +176,7 @@ impl Fixture for Queue {
     }
 
     /// The service hears nothing more of what was open.
-    fn crash(&mut self) -> Later<'_, ()> {
+    fn crash(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let mut dir = folder::empty();
             if let Some(open) = self.open.take() {

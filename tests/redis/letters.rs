@@ -2,7 +2,7 @@
 
 use crate::{STREAM, list, order, site, status, stream, taken};
 use pelton_core::outcome::{Cause, Failure};
-use pelton_core::ports::{DeadLetters, ErrorClass, Later};
+use pelton_core::ports::{BoxFuture, DeadLetters, ErrorClass};
 use pelton_core::{Letter, Message};
 use pelton_redis::{LetterPlace, RedisLetters, Server};
 use pelton_tests::redis::Redis;
@@ -121,7 +121,7 @@ fn what_is_known_of_letters_goes_with_completed_keys() {
 struct Takes(AtomicUsize);
 
 impl DeadLetters for Takes {
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn publish(&self, batch: Vec<Letter>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         self.0.fetch_add(batch.len(), Ordering::Relaxed);
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }

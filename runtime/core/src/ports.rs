@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 /// The answer of a port, later.
-pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What the engine needs to know of an adapter's error; the words stay in the adapter's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,26 +117,26 @@ pub trait Source: Send + Sync {
     ///
     /// A source with leases does not know the driver's clock: its `lease_until` counts from the moment
     /// this resolves, and the driver moves it to its own origin.
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>>;
+    fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>>;
 
     /// Tells the broker how deliveries ended. `LeaseLost` for a receipt whose lease has ended.
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>>;
 
     /// Renews leases from now on. Called only when `lease_ms` is given. `LeaseLost` when it is too late.
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>>;
 
     /// What is not settled, what a receive has handed over included: it may not have arrived yet. Called by
     /// `--until-empty` when the driver holds nothing.
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>>;
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>>;
 
     /// Waits until partitions are taken back. Sources that take nothing back wait for ever.
-    fn revoked(&self) -> Later<'_, Revocation> {
+    fn revoked(&self) -> BoxFuture<'_, Revocation> {
         Box::pin(std::future::pending())
     }
 
     /// Waits until something that runs for it, beside the calls of this port, has panicked: a thread, a task. What
     /// it says then is all there will be, and its pipeline ends. Sources that have nothing of the kind wait for ever.
-    fn panicked(&self) -> Later<'_, Panicked> {
+    fn panicked(&self) -> BoxFuture<'_, Panicked> {
         Box::pin(std::future::pending())
     }
 
@@ -168,7 +168,7 @@ pub trait Source: Send + Sync {
     }
 
     /// Ends a waiting `receive` and gives back what the broker thinks we hold. Called once, last.
-    fn close(&self) -> Later<'_, ()>;
+    fn close(&self) -> BoxFuture<'_, ()>;
 }
 
 /// The right to complete one message, of one incarnation of the process. Void after a restart.
@@ -243,13 +243,13 @@ pub trait Ledger: Send + Sync {
     /// Claims the messages of one chunk, right before it starts, and counts the start of each
     /// `Fresh` one. Durable against the death of the process when it returns, not against the
     /// loss of power. `alone` says that these may be suspects: the chunk then has one item.
-    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, ErrorClass>>;
+    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> BoxFuture<'_, Result<Vec<Verdict>, ErrorClass>>;
 
     /// Completes claims. On disk when it returns. `LeaseLost` for a claim that is not live.
-    fn complete(&self, batch: Vec<Completion>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
+    fn complete(&self, batch: Vec<Completion>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>>;
 
     /// Ends claims that did not complete. On disk when it returns, with what they settle.
-    fn release(&self, batch: Vec<Release>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
+    fn release(&self, batch: Vec<Release>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>>;
 
     /// Told that so many deliveries are acknowledged because their message was completed before, by a source
     /// that is not the ledger's own: what that removes is counted where it is removed. Only a count; does not wait.
@@ -260,10 +260,10 @@ pub trait Ledger: Send + Sync {
 pub trait DeadLetters: Send + Sync {
     /// Writes letters. Each is durable when its result is `Ok`; before that its original stays.
     /// Ends the claim, frees the key, and (with `settle`) removes the original in one transaction.
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>>;
+    fn publish(&self, batch: Vec<Letter>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>>;
 
     /// Waits until a thread of it has panicked, as with a source.
-    fn panicked(&self) -> Later<'_, Panicked> {
+    fn panicked(&self) -> BoxFuture<'_, Panicked> {
         Box::pin(std::future::pending())
     }
 
@@ -309,7 +309,7 @@ pub trait Handler: Send + Sync {
     /// handler). When one message takes long, what is done is reported early and what has not
     /// started is reported as `NotStarted`, so that nobody waits for it. Resolves when every
     /// message has been reported. Runs on threads of its own.
-    fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()>;
+    fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()>;
 
     /// Ends what runs now; it is reported as `Interrupted`. For the end of a drain.
     fn interrupt(&self);

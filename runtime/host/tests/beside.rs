@@ -6,7 +6,7 @@ mod common;
 
 use common::{block_on, chaos, chunk, host, load, spec};
 use pelton_core::outcome::Outcome;
-use pelton_core::ports::{Handler, Later};
+use pelton_core::ports::{BoxFuture, Handler};
 use pelton_host::HandlerSpec;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 type Reports = Receiver<Vec<(usize, Outcome)>>;
 
 /// Gives it a chunk whose second message does not end, and waits for the first.
-fn occupy(handler: &dyn Handler) -> (Later<'static, ()>, Reports) {
+fn occupy(handler: &dyn Handler) -> (BoxFuture<'static, ()>, Reports) {
     let (sender, reports) = channel();
     let done =
         handler.handle(chunk(&["a", "s"]), Box::new(move |_, outcomes| sender.send(outcomes).unwrap()));

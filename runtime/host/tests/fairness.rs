@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use pelton_core::outcome::Outcome;
-use pelton_core::ports::{Handler, Later};
+use pelton_core::ports::{BoxFuture, Handler};
 use pelton_host::{HandlerSpec, Host, HostOptions, Isolation, WasmHandler};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn chunks_in(neighbour: &WasmHandler, time: Duration) -> usize {
 }
 
 /// Four guests that spin and four that sleep, all known to be slow.
-fn occupy(bad: &WasmHandler) -> Vec<Later<'static, ()>> {
+fn occupy(bad: &WasmHandler) -> Vec<BoxFuture<'static, ()>> {
     let (sender, cuts) = std::sync::mpsc::channel();
     let start = |body: &str| {
         let sender = sender.clone();

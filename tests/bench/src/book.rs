@@ -2,7 +2,7 @@
 
 use crate::load::number;
 use pelton_core::Outcome;
-use pelton_core::ports::{Handler, Later, Report, Work};
+use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use pelton_core::retry::scatter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -67,7 +67,7 @@ impl Handler for Booked {
         self.handler.max_chunk()
     }
 
-    fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
         let numbers: Vec<u64> = work.iter().map(|work| number(&work.message.body)).collect();
         open(&self.book).began.get_or_insert_with(Instant::now);
         let book = Arc::clone(&self.book);

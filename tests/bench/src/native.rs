@@ -3,7 +3,7 @@
 
 use crate::work;
 use pelton_core::Outcome;
-use pelton_core::ports::{Handler, Later, Report, Work};
+use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use std::sync::Arc;
 
 /// Calls the function, on a thread that may block.
@@ -18,7 +18,7 @@ impl Handler for Native {
         256
     }
 
-    fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
         let digest = self.digest();
         let call = move || {
             let call = |(place, work): (usize, &Work)| {

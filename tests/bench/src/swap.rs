@@ -11,7 +11,7 @@ use crate::ours::{self, Dedup, Ours};
 use crate::report::{Goal, Row};
 use crate::sample::alternate;
 use anyhow::{Context, Result, anyhow};
-use pelton_core::ports::{Handler, Later, Report, Work};
+use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use pelton_core::rollout::{JudgeAfter, Plan};
 use pelton_engine::Generations;
 use pelton_host::{HandlerSpec, Host, HostOptions};
@@ -39,7 +39,7 @@ impl Handler for Timed {
         self.handler.max_chunk()
     }
 
-    fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
         let reports = Arc::clone(&self.reports);
         let timed = Box::new(move |digest: &Arc<str>, outcomes: Vec<_>| {
             lock(&reports).push(Instant::now());

@@ -4,7 +4,7 @@ use super::probe::Probe;
 use super::{Description, Need, Subject};
 use super::{delay, delivery, ending, fidelity, ledger, letters, order};
 use libtest_mimic::{Completion, Trial};
-use pelton_core::ports::Later;
+use pelton_core::ports::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Case {
     /// What a source needs for it.
     pub needs: &'static [Need],
     /// The test. Panics when the rule is broken.
-    pub run: fn(Probe) -> Later<'static, ()>,
+    pub run: fn(Probe) -> BoxFuture<'static, ()>,
 }
 
 /// Names a function as a case, with its needs.

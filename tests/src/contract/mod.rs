@@ -21,7 +21,7 @@ pub use description::{Description, Need};
 pub use probe::Probe;
 
 use pelton_core::Header;
-use pelton_core::ports::{DeadLetters, Later, Ledger, Source};
+use pelton_core::ports::{BoxFuture, DeadLetters, Ledger, Source};
 use std::sync::Arc;
 
 /// A message, as a producer gives it to the source.
@@ -59,7 +59,7 @@ pub trait Subject: Send + Sync + 'static {
     fn description(&self) -> Description;
 
     /// An empty one, apart from all others.
-    fn fresh(&self) -> Later<'_, Box<dyn Fixture>>;
+    fn fresh(&self) -> BoxFuture<'_, Box<dyn Fixture>>;
 }
 
 /// One source with its ledger, that can be fed, ended and opened again.
@@ -69,14 +69,14 @@ pub trait Fixture: Send + Sync {
 
     /// Sends as another process does: not through the open source. Returns the messages' ids, in
     /// order, or their bodies where nobody is told the ids; they are the source's when it returns.
-    fn send(&self, batch: Vec<Outgoing>) -> Later<'_, Vec<String>>;
+    fn send(&self, batch: Vec<Outgoing>) -> BoxFuture<'_, Vec<String>>;
 
     /// The ids of the messages that have a letter, oldest first, read as an operator does.
-    fn lettered(&self) -> Later<'_, Vec<String>>;
+    fn lettered(&self) -> BoxFuture<'_, Vec<String>>;
 
     /// Ends everything in order (`close` first), and opens it again.
-    fn restart(&mut self) -> Later<'_, ()>;
+    fn restart(&mut self) -> BoxFuture<'_, ()>;
 
     /// Ends everything as `kill -9` does, and opens it again.
-    fn crash(&mut self) -> Later<'_, ()>;
+    fn crash(&mut self) -> BoxFuture<'_, ()>;
 }

@@ -2,7 +2,7 @@
 
 use crate::harness::told;
 use pelton_core::Outcome;
-use pelton_core::ports::{Handler, Later, Report, Work};
+use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use std::sync::Arc;
 
 /// What `PELTON_LOG` calls them.
@@ -28,7 +28,7 @@ impl Handler for Telling {
         self.0.max_chunk()
     }
 
-    fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
         let names = work.clone();
         let telling: Report = Box::new(move |digest, settled| {
             settled.iter().for_each(|(place, outcome)| event(&names[*place], outcome));

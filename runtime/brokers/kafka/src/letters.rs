@@ -10,7 +10,7 @@ use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::seldom::Seldom;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::points;
-use pelton_core::ports::{DeadLetters, ErrorClass, Later};
+use pelton_core::ports::{BoxFuture, DeadLetters, ErrorClass};
 use pelton_core::{Letter, Panicked};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl KafkaLetters {
 }
 
 impl DeadLetters for KafkaLetters {
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn publish(&self, batch: Vec<Letter>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(async move {
             match self.send(batch.clone()).await {
                 Some(fates) => fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await,
@@ -107,7 +107,7 @@ impl DeadLetters for KafkaLetters {
         self.trouble.told()
     }
 
-    fn panicked(&self) -> Later<'_, Panicked> {
+    fn panicked(&self) -> BoxFuture<'_, Panicked> {
         Box::pin(self.fuse.blown())
     }
 }

@@ -55,7 +55,7 @@ pub use replay::KafkaReplay;
 pub use style::{HeaderStyle, partition_in};
 pub use topics::{LetterTopic, Topics};
 
-use pelton_core::ports::{Capabilities, ErrorClass, Lag, Later, Revocation, Settle, Source, Standing};
+use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Revocation, Settle, Source, Standing};
 use pelton_core::{Panicked, Receipt};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
@@ -129,7 +129,7 @@ impl Source for KafkaSource {
         &self,
         max: usize,
         max_bytes: usize,
-    ) -> Later<'_, Result<Vec<pelton_core::Delivery>, ErrorClass>> {
+    ) -> BoxFuture<'_, Result<Vec<pelton_core::Delivery>, ErrorClass>> {
         Box::pin(async move {
             loop {
                 let answer = self.shared.state().answer(max, max_bytes);
@@ -143,7 +143,7 @@ impl Source for KafkaSource {
         })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         let mut state = self.shared.state();
         let settle = |(receipt, how): (Receipt, Settle)| match how {
             Settle::Ack => state.pass(receipt).ok_or(ErrorClass::LeaseLost),
@@ -154,17 +154,17 @@ impl Source for KafkaSource {
         Box::pin(std::future::ready(results))
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         let mut state = self.shared.state();
         state.wants_ends = true;
         Box::pin(std::future::ready(Ok(Lag { unsettled: state.unsettled() })))
     }
 
-    fn revoked(&self) -> Later<'_, Revocation> {
+    fn revoked(&self) -> BoxFuture<'_, Revocation> {
         Box::pin(async move {
             loop {
                 let next = self.shared.state().revocations.pop_front();
@@ -176,7 +176,7 @@ impl Source for KafkaSource {
         })
     }
 
-    fn panicked(&self) -> Later<'_, Panicked> {
+    fn panicked(&self) -> BoxFuture<'_, Panicked> {
         Box::pin(self.shared.fuse.blown())
     }
 
@@ -201,7 +201,7 @@ impl Source for KafkaSource {
         self.shared.released.notify_all();
     }
 
-    fn close(&self) -> Later<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.shared.state().closing = true;
         self.shared.arrived.notify_one();
         self.shared.taken.notify_one();

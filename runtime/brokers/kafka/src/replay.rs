@@ -6,7 +6,7 @@ use super::partition::Partition;
 use super::reader::{Part, Reader};
 use super::receipt::MAX_PLACES;
 use pelton_core::contain::{contain, standing_at};
-use pelton_core::ports::{Capabilities, ErrorClass, Lag, Later, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use rdkafka::message::{BorrowedMessage, Message};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -211,7 +211,7 @@ impl Source for KafkaReplay {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move {
             let mut inbox = self.inbox.lock().await;
             let first = match inbox.next.take() {
@@ -232,24 +232,24 @@ impl Source for KafkaReplay {
         })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         let done = batch.iter().filter(|(_, how)| *how == Settle::Ack).count() as u64;
         self.shared.settled.fetch_add(done, SeqCst);
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         // Whether it has ended is read first: what is read after that is final.
         let more = u64::from(!self.shared.ended.load(SeqCst));
         let unsettled = self.read() - self.settled().min(self.read()) + more;
         Box::pin(std::future::ready(Ok(Lag { unsettled })))
     }
 
-    fn close(&self) -> Later<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.shared.closing.store(true, SeqCst);
         self.shared.closed.notify_one();
         Box::pin(std::future::ready(()))

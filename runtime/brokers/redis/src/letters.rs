@@ -7,7 +7,7 @@ use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::seldom::Seldom;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::Letter;
-use pelton_core::ports::{DeadLetters, ErrorClass, Later};
+use pelton_core::ports::{BoxFuture, DeadLetters, ErrorClass};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 use std::sync::Arc;
@@ -116,7 +116,7 @@ fn is_kept(fault: &Fault) -> bool {
 }
 
 impl DeadLetters for RedisLetters {
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn publish(&self, batch: Vec<Letter>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(async move {
             let mut sent = match self.send(&batch).await {
                 Ok(sent) => sent.into_iter(),

@@ -7,7 +7,7 @@ use super::outgoing::{Outgoing, Unsent, excess, is_group, send};
 use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::seldom::Seldom;
 use pelton_broker_common::trouble::Trouble;
-use pelton_core::ports::{Counted, DeadLetters, ErrorClass, Later};
+use pelton_core::ports::{BoxFuture, Counted, DeadLetters, ErrorClass};
 use pelton_core::{Header, Letter, letter};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -159,7 +159,7 @@ fn short_id(id: &str) -> String {
 }
 
 impl DeadLetters for SqsLetters {
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn publish(&self, batch: Vec<Letter>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(async move {
             let fates = self.send(&batch).await;
             fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await
@@ -191,7 +191,7 @@ mod tests {
     struct Nowhere;
 
     impl DeadLetters for Nowhere {
-        fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+        fn publish(&self, batch: Vec<Letter>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
             Box::pin(async move { batch.iter().map(|_| Ok(())).collect() })
         }
     }

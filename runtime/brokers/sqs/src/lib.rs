@@ -49,7 +49,7 @@ pub use poll::digest as instance;
 use batch::Job;
 use fault::Fault;
 use options::LONGEST_WAIT;
-use pelton_core::ports::{Capabilities, Counted, ErrorClass, Lag, Later, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Delivery, Panicked, Receipt};
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -173,7 +173,7 @@ impl Source for SqsSource {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move {
             if self.shared.state().asked() {
                 self.shared.room.notify_one();
@@ -194,13 +194,13 @@ impl Source for SqsSource {
         })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         let answers = batch.into_iter().map(|(receipt, how)| self.begin(receipt, how)).collect();
         self.shared.room.notify_one();
         Box::pin(all(answers))
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         let visibility = self.shared.options.visibility_s();
         let begin = |receipt| {
             let begun = self.shared.state().extend(receipt, visibility, Instant::now());
@@ -213,7 +213,7 @@ impl Source for SqsSource {
         Box::pin(all(batch.into_iter().map(begin).collect()))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         Box::pin(async move {
             let mut unsettled = self.unsettled().await;
             if unsettled == Ok(0) {
@@ -238,7 +238,7 @@ impl Source for SqsSource {
         self.shared.room.notify_one();
     }
 
-    fn panicked(&self) -> Later<'_, Panicked> {
+    fn panicked(&self) -> BoxFuture<'_, Panicked> {
         Box::pin(self.shared.fuse.blown())
     }
 
@@ -251,7 +251,7 @@ impl Source for SqsSource {
         self.shared.state().trouble(Instant::now())
     }
 
-    fn close(&self) -> Later<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.shared.state().closing = true;
         self.shared.arrived.notify_one();
         self.shared.room.notify_one();

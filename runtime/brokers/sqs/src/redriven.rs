@@ -1,7 +1,7 @@
 //! Dead letters that are left to the redrive policy of the queue that is read.
 
 use pelton_core::Letter;
-use pelton_core::ports::{DeadLetters, ErrorClass, Later};
+use pelton_core::ports::{BoxFuture, DeadLetters, ErrorClass};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,7 +34,7 @@ impl Redriven {
 }
 
 impl DeadLetters for Redriven {
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn publish(&self, batch: Vec<Letter>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         let known: Vec<bool> = batch.iter().map(|letter| self.knows(letter)).collect();
         let news = batch.into_iter().zip(&known).filter(|(_, known)| !**known).map(|(letter, _)| letter);
         let news: Vec<Letter> = news.collect();

@@ -1,7 +1,7 @@
 //! The same versions for a pipeline that runs beside: it follows every swap, and tries nothing out.
 
 use super::{Generation, Inner};
-use pelton_core::ports::{Handler, Later, Report, Work};
+use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 struct Beside {
@@ -55,7 +55,7 @@ impl Handler for Beside {
         self.of.max_chunk
     }
 
-    fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()> {
         let handler = self.newest();
         Box::pin(async move { handler.handle(work, report).await })
     }

@@ -13,7 +13,7 @@ mod trial;
 
 use pelton_core::contain::contained;
 use pelton_core::outcome::Outcome;
-use pelton_core::ports::{Handler, Later, Report, Work};
+use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use pelton_core::rollout::{Judgement, Plan};
 pub use shadow::Compared;
 pub use stats::{GenerationStats, Kind, Numbers};
@@ -74,7 +74,7 @@ impl Generation {
     }
 
     /// Starts a chunk at once, and runs it to its end. The version lives as long.
-    fn run(self: Arc<Self>, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+    fn run(self: Arc<Self>, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
         let stats = self.stats.clone();
         let mut since = Instant::now();
         let counted = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
@@ -242,7 +242,7 @@ impl Handler for Generations {
         self.0.max_chunk
     }
 
-    fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()> {
         let slots = self.0.slots();
         match &slots.canary {
             None => slots.stable.clone().run(work, report),

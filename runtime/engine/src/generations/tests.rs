@@ -22,7 +22,7 @@ impl Handler for Fake {
         256
     }
 
-    fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
         let (digest, answer, turns) = (self.digest.clone(), self.answer, self.turns.clone());
         Box::pin(async move {
             turns.acquire().await.unwrap().forget();

@@ -8,7 +8,7 @@
 use super::shadow::{Compared, Copies, Set};
 use super::{Generation, Inner, Kind};
 use pelton_core::outcome::{FaultKind, Outcome};
-use pelton_core::ports::{Later, Report, Work};
+use pelton_core::ports::{BoxFuture, Report, Work};
 use pelton_core::rollout::{Judgement, Plan, Tally, Trial};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
@@ -237,7 +237,7 @@ impl Both {
     /// Runs the old version's part, and starts the new one's from its last report: on the thread that is there, since
     /// a way back over the pipeline's own would cost more than the part itself. None when the new one's part went back
     /// unstarted.
-    async fn run(self, old: Part, new: Part) -> Option<Later<'static, Part>> {
+    async fn run(self, old: Part, new: Part) -> Option<BoxFuture<'static, Part>> {
         let Self { inner, stable, canary, report } = self;
         let waiting = Arc::new(Mutex::new(Some(new)));
         let (begun, begins) = oneshot::channel();
@@ -293,7 +293,12 @@ fn watched(inner: Arc<Inner>, canary: Arc<Canary>) -> Counted {
 }
 
 /// Runs a part on the old version.
-fn part(stable: Arc<Generation>, part: Part, report: Shared, mut counted: Counted) -> Later<'static, ()> {
+fn part(
+    stable: Arc<Generation>,
+    part: Part,
+    report: Shared,
+    mut counted: Counted,
+) -> BoxFuture<'static, ()> {
     let (places, work) = (part.places, part.work);
     let attempts: Vec<u32> = work.iter().map(|work| work.attempt).collect();
     let told = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
@@ -305,7 +310,12 @@ fn part(stable: Arc<Generation>, part: Part, report: Shared, mut counted: Counte
 }
 
 /// Starts a part on the version on trial at once; gives back what failed there.
-fn tried(inner: &Arc<Inner>, canary: &Arc<Canary>, part: Part, report: &Shared) -> Later<'static, Part> {
+fn tried(
+    inner: &Arc<Inner>,
+    canary: &Arc<Canary>,
+    part: Part,
+    report: &Shared,
+) -> BoxFuture<'static, Part> {
     let failed: Arc<Mutex<Vec<usize>>> = Arc::default();
     let (kept, watching, report) = (failed.clone(), (inner.clone(), canary.clone()), report.clone());
     let (places, asked) = (part.places.clone(), part.work.clone());

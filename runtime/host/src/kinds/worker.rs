@@ -9,14 +9,14 @@ use crate::guest::state::{self, About, Given};
 use crate::kinds::program::{Program, failed};
 use crate::kinds::{Answers, Handles, Setting};
 use pelton_core::outcome::Outcome;
-use pelton_core::ports::{Later, Work};
+use pelton_core::ports::{BoxFuture, Work};
 use std::sync::Arc;
 use std::task::Poll;
 use wasmtime::Result;
 
 /// A worker that has been started.
 pub(crate) struct Worker {
-    run: Later<'static, Result<i32>>,
+    run: BoxFuture<'static, Result<i32>>,
     port: Arc<Port>,
     output: Arc<Output>,
     over: bool,

@@ -8,7 +8,7 @@ use crate::run::control::Control;
 use crate::run::instance::Maker;
 use crate::run::room::Idle;
 use pelton_core::contain::contained;
-use pelton_core::ports::{Handler, Later, Report, Work};
+use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -132,7 +132,7 @@ impl Handler for WasmHandler {
         self.max_chunk
     }
 
-    fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()> {
         let control = Arc::new(Control::new(self.timeout));
         let entered = self.running.enter(&control);
         let ticking = self.sandbox.clock.enter();

@@ -5,7 +5,7 @@
 
 use crate::run::control::Control;
 use crate::run::threads;
-use pelton_core::ports::Later;
+use pelton_core::ports::BoxFuture;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,7 +28,7 @@ pub(crate) struct Pools {
 
 /// Runs a chunk on the fast pool until it is slow.
 struct Movable {
-    chunk: Option<Later<'static, ()>>,
+    chunk: Option<BoxFuture<'static, ()>>,
     control: Arc<Control>,
     slow: Handle,
 }
@@ -55,7 +55,7 @@ impl Pools {
     }
 
     /// Runs `chunk` to its end, on the slow pool from when `control` says that it is slow.
-    pub(crate) fn spawn(&self, control: Arc<Control>, chunk: Later<'static, ()>, begins_slow: bool) {
+    pub(crate) fn spawn(&self, control: Arc<Control>, chunk: BoxFuture<'static, ()>, begins_slow: bool) {
         if begins_slow {
             drop(self.slow_handle.spawn(chunk));
             return;

@@ -16,7 +16,7 @@ use attempted::Attempted;
 use entries::Entries;
 use identity::Item;
 use pelton_core::ports::{
-    Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Later, Ledger, Release, Verdict,
+    BoxFuture, Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Ledger, Release, Verdict,
 };
 use pelton_core::{Letter, Position};
 use ranges::{Kind, Ranges};
@@ -178,7 +178,7 @@ impl PipelineStore {
         self.writer.send(Op::Forget { pipeline: self.pipeline.clone(), what });
     }
 
-    fn change(&self, changes: Vec<Change>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn change(&self, changes: Vec<Change>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         change(&self.writer, &self.pipeline, changes)
     }
 }
@@ -188,7 +188,7 @@ pub fn change(
     writer: &Writer,
     pipeline: &Arc<Pipeline>,
     changes: Vec<Change>,
-) -> Later<'static, Vec<Result<(), ErrorClass>>> {
+) -> BoxFuture<'static, Vec<Result<(), ErrorClass>>> {
     let count = changes.len();
     let (answer, answered) = oneshot::channel();
     writer.send(Op::Change { pipeline: pipeline.clone(), changes, answer });
@@ -203,18 +203,18 @@ pub fn change(
 }
 
 impl Ledger for PipelineStore {
-    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> Later<'_, Result<Vec<Verdict>, ErrorClass>> {
+    fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> BoxFuture<'_, Result<Vec<Verdict>, ErrorClass>> {
         let (answer, answered) = oneshot::channel();
         let (pipeline, redo) = (self.pipeline.clone(), self.redo);
         self.writer.send(Op::Claim { pipeline, items, how: How { alone, redo }, answer });
         Box::pin(async move { answered.await.unwrap_or(Err(ErrorClass::Permanent)) })
     }
 
-    fn complete(&self, batch: Vec<Completion>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn complete(&self, batch: Vec<Completion>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         self.change(batch.into_iter().map(Change::Complete).collect())
     }
 
-    fn release(&self, batch: Vec<Release>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn release(&self, batch: Vec<Release>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         self.change(batch.into_iter().map(Change::Release).collect())
     }
 
@@ -229,13 +229,13 @@ impl Ledger for PipelineStore {
 pub struct NotedLetters(pub PipelineStore);
 
 impl DeadLetters for NotedLetters {
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn publish(&self, batch: Vec<Letter>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         self.0.change(batch.into_iter().map(|l| Change::Note(Box::new(l))).collect())
     }
 }
 
 impl DeadLetters for PipelineStore {
-    fn publish(&self, batch: Vec<Letter>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn publish(&self, batch: Vec<Letter>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         self.change(batch.into_iter().map(|l| Change::Publish(Box::new(l))).collect())
     }
 }

@@ -12,7 +12,7 @@ use crate::ledger::Pipeline;
 use crate::numbers::unsigned;
 use crate::writer::{Change, Writer};
 use pelton_core::contain::contain;
-use pelton_core::ports::{Capabilities, ErrorClass, Lag, Later, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Delivery, Receipt, points};
 use rusqlite::Connection;
 use sched::Sched;
@@ -205,12 +205,12 @@ impl Source for EmbeddedSource {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(self.wait_for_some(max, max_bytes))
     }
 
     /// Giving back needs no disk: the lease is in memory.
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         if batch.iter().all(|(_, how)| *how == Settle::GiveBack) {
             let count = batch.len();
             self.queue.follow(batch.into_iter().map(|(receipt, _)| Effect::Back(receipt)));
@@ -220,11 +220,11 @@ impl Source for EmbeddedSource {
         crate::ledger::change(&self.writer, &self.pipeline, changes)
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         let (reader, queue) = (self.reader.clone(), self.queue.id);
         let read = tokio::task::spawn_blocking(move || {
             contain(|| {
@@ -240,7 +240,7 @@ impl Source for EmbeddedSource {
         })
     }
 
-    fn close(&self) -> Later<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.closed.store(true, Ordering::Release);
         self.queue.wake.notify_one();
         Box::pin(std::future::ready(()))

@@ -9,7 +9,7 @@ use crate::ours::Ours;
 use crate::report::{Goal, Row};
 use crate::sample::Samples;
 use anyhow::{Result, ensure};
-use pelton_core::ports::{Handler, Later, Report, Work};
+use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ impl Handler for Watched {
         self.handler.max_chunk()
     }
 
-    fn handle(&self, work: Vec<Work>, report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()> {
         let now = Instant::now();
         let numbers = work.iter().map(|work| (number(&work.message.body), now));
         self.begun.lock().unwrap_or_else(PoisonError::into_inner).extend(numbers);

@@ -4,7 +4,7 @@ use super::{Place, named, order};
 use crate::commands::run;
 use crate::versions::catalog::Catalog;
 use pelton_core::ports::{
-    Capabilities, DeadLetters, ErrorClass, Handler, Lag, Later, Report, Settle, Source, Work,
+    BoxFuture, Capabilities, DeadLetters, ErrorClass, Handler, Lag, Report, Settle, Source, Work,
 };
 use pelton_core::{Delivery, Outcome, Receipt};
 use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
@@ -103,7 +103,7 @@ impl Source for One {
         }
     }
 
-    fn receive(&self, _: usize, _: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
+    fn receive(&self, _: usize, _: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move {
             let taken = self.delivery.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(delivery) = taken {
@@ -115,19 +115,19 @@ impl Source for One {
         })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         Box::pin(std::future::ready(Ok(Lag { unsettled: u64::from(!self.arrived.load(SeqCst)) })))
     }
 
-    fn close(&self) -> Later<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.closed.notify_one();
         Box::pin(std::future::ready(()))
     }
@@ -145,7 +145,7 @@ impl Handler for Nobody {
         1
     }
 
-    fn handle(&self, work: Vec<Work>, mut report: Report) -> Later<'static, ()> {
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
         let reason = || "it was to be skipped, and is not the one that was meant".to_owned();
         let outcomes = (0..work.len()).map(|place| (place, Outcome::Reject { reason: reason() })).collect();
         report(&self.0, outcomes);

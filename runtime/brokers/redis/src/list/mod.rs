@@ -17,7 +17,7 @@ use super::number::{Count, count};
 use super::server::{ANSWER, Server, backoff};
 use super::shared::{Shared, lock};
 use super::shelf::{Held, Place, Shelf};
-use pelton_core::ports::{Capabilities, Counted, ErrorClass, Lag, Later, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use scripts::{BEAT, GIVE_BACK, LEAVE};
@@ -268,19 +268,19 @@ impl Source for RedisList {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move { Ok(self.list.shared.receive(max, max_bytes).await) })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(self.list.shared.settle(batch).done())
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(self.list.shared.extend(batch).done())
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         Box::pin(async move {
             let unsettled = self.unsettled().await;
             self.list.shared.came_to(ASKING, unsettled).map(|unsettled| Lag { unsettled })
@@ -295,7 +295,7 @@ impl Source for RedisList {
         }
     }
 
-    fn panicked(&self) -> Later<'_, Panicked> {
+    fn panicked(&self) -> BoxFuture<'_, Panicked> {
         Box::pin(self.list.shared.fuse.blown())
     }
 
@@ -307,7 +307,7 @@ impl Source for RedisList {
         vec![("taken_over", self.list.shared.taken_over())]
     }
 
-    fn close(&self) -> Later<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.list.shared.end();
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         Box::pin(async move {

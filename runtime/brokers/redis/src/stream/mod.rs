@@ -22,7 +22,7 @@ use super::fields::EntryId;
 use super::server::{ANSWER, Server};
 use super::shared::{Shared, lock};
 use super::shelf::{Place, Shelf};
-use pelton_core::ports::{Capabilities, Counted, ErrorClass, Lag, Later, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::sync::atomic::AtomicBool;
@@ -162,19 +162,19 @@ impl Source for RedisStream {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(async move { Ok(self.stream.shared.receive(max, max_bytes).await) })
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(self.stream.shared.settle(batch).done())
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(self.stream.shared.extend(batch).done())
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         Box::pin(async move {
             let unsettled = self.unsettled().await;
             self.stream.shared.came_to(ASKING, unsettled).map(|unsettled| Lag { unsettled })
@@ -186,7 +186,7 @@ impl Source for RedisStream {
         self.stream.shared.room.notify_one();
     }
 
-    fn panicked(&self) -> Later<'_, Panicked> {
+    fn panicked(&self) -> BoxFuture<'_, Panicked> {
         Box::pin(self.stream.shared.fuse.blown())
     }
 
@@ -198,7 +198,7 @@ impl Source for RedisStream {
         vec![("lost_upstream", self.stream.shared.lost()), ("taken_over", self.stream.shared.taken_over())]
     }
 
-    fn close(&self) -> Later<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.stream.shared.end();
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         Box::pin(async move {

@@ -6,7 +6,7 @@ use crate::number;
 use crate::server::{ANSWER, Server};
 use crate::shared::lock;
 use crate::shelf::instance;
-use pelton_core::ports::{Capabilities, ErrorClass, Lag, Later, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
 use pelton_core::shown::shown;
 use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
@@ -210,28 +210,28 @@ impl Source for StreamReplay {
         }
     }
 
-    fn receive(&self, max: usize, max_bytes: usize) -> Later<'_, Result<Vec<Delivery>, ErrorClass>> {
+    fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
         Box::pin(self.next(max, max_bytes))
     }
 
-    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         let done = batch.iter().filter(|(_, how)| *how == Settle::Ack).count();
         self.settled.fetch_add(number::count(done), SeqCst);
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn extend(&self, batch: Vec<Receipt>) -> Later<'_, Vec<Result<(), ErrorClass>>> {
+    fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
     }
 
-    fn lag(&self) -> Later<'_, Result<Lag, ErrorClass>> {
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         // Whether it has ended is read first: what is read after that is final.
         let more = u64::from(!self.ended.load(SeqCst));
         let unsettled = self.read.load(SeqCst).saturating_sub(self.settled()) + more;
         Box::pin(std::future::ready(Ok(Lag { unsettled })))
     }
 
-    fn close(&self) -> Later<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.closing.store(true, SeqCst);
         self.closed.notify_one();
         Box::pin(std::future::ready(()))
