@@ -47,8 +47,8 @@ fn admitted(event: Event) -> (State, Action) {
         }
         Event::Skip(why) => give_up(why),
         Event::LeaseEnded => (State::Gone, Action::Forget),
-        Event::TwinCompleted => settle(Settle::Ack),
-        Event::TwinDelayed(delay_ms) => settle(Settle::RetryLater { delay_ms }),
+        Event::SameKeyCompleted => settle(Settle::Ack),
+        Event::SameKeyDelayed(delay_ms) => settle(Settle::RetryLater { delay_ms }),
         Event::HandBack(delay_ms) => settle(back(delay_ms)),
         Event::Claimed(_)
         | Event::ClaimFailed
@@ -76,8 +76,8 @@ fn claiming(event: Event, cx: &Context) -> (State, Action) {
             (State::Handling { claim, attempt }, Action::Handle)
         }
         Event::Claimed(Verdict::Duplicate) if cx.lease_live => settle(Settle::Ack),
-        Event::Claimed(Verdict::Lettered) if cx.lease_live => settle(cx.given_up),
-        Event::Claimed(Verdict::Duplicate | Verdict::Lettered) => (State::Gone, Action::Forget),
+        Event::Claimed(Verdict::AlreadyDeadLettered) if cx.lease_live => settle(cx.given_up),
+        Event::Claimed(Verdict::Duplicate | Verdict::AlreadyDeadLettered) => (State::Gone, Action::Forget),
         Event::Claimed(Verdict::Suspect) | Event::ClaimFailed if !cx.lease_live => {
             (State::Gone, Action::Forget)
         }
@@ -92,8 +92,8 @@ fn claiming(event: Event, cx: &Context) -> (State, Action) {
         | Event::Settled(_)
         | Event::LeaseEnded
         | Event::Due
-        | Event::TwinCompleted
-        | Event::TwinDelayed(_)
+        | Event::SameKeyCompleted
+        | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => (State::Claiming, Action::None),
     }
 }
@@ -111,8 +111,8 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (State, A
         | Event::Settled(_)
         | Event::LeaseEnded
         | Event::Due
-        | Event::TwinCompleted
-        | Event::TwinDelayed(_)
+        | Event::SameKeyCompleted
+        | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => return (State::Handling { claim, attempt }, Action::None),
     };
     match outcome {
@@ -150,8 +150,8 @@ fn completing(claim: Claim, event: Event, cx: &Context) -> (State, Action) {
         | Event::Settled(_)
         | Event::LeaseEnded
         | Event::Due
-        | Event::TwinCompleted
-        | Event::TwinDelayed(_)
+        | Event::SameKeyCompleted
+        | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => (State::Completing { claim }, Action::None),
     }
 }
@@ -173,8 +173,8 @@ fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (St
         | Event::Settled(_)
         | Event::LeaseEnded
         | Event::Due
-        | Event::TwinCompleted
-        | Event::TwinDelayed(_)
+        | Event::SameKeyCompleted
+        | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => (State::Publishing { claim, why }, Action::None),
     }
 }
@@ -206,8 +206,8 @@ fn releasing(claim: Claim, counts: bool, then: Then, event: Event, cx: &Context)
         | Event::Settled(_)
         | Event::LeaseEnded
         | Event::Due
-        | Event::TwinCompleted
-        | Event::TwinDelayed(_)
+        | Event::SameKeyCompleted
+        | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => return (state, Action::None),
     };
     match (result, then) {
@@ -238,8 +238,8 @@ fn waiting(event: Event) -> (State, Action) {
         | Event::Handled(_)
         | Event::Stored(_)
         | Event::Settled(_)
-        | Event::TwinCompleted
-        | Event::TwinDelayed(_) => (State::Waiting, Action::None),
+        | Event::SameKeyCompleted
+        | Event::SameKeyDelayed(_) => (State::Waiting, Action::None),
     }
 }
 
@@ -260,8 +260,8 @@ fn settling(how: Settle, event: Event, cx: &Context) -> (State, Action) {
         | Event::Stored(_)
         | Event::LeaseEnded
         | Event::Due
-        | Event::TwinCompleted
-        | Event::TwinDelayed(_)
+        | Event::SameKeyCompleted
+        | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => (State::Settling(how), Action::None),
     }
 }

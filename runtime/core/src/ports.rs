@@ -57,7 +57,7 @@ pub enum Settle {
     /// It was given up on, and the broker moves it to its own dead letters: deliver it again until then,
     /// each time not before this many milliseconds from now. What was received behind it goes on. Only
     /// where the pipeline is told to leave dead letters to its broker.
-    Leave {
+    LeaveToRedrive {
         /// The wait.
         delay_ms: u64,
     },
@@ -206,7 +206,7 @@ pub enum Verdict {
     /// Completed before, under the same key: acknowledge, do not run.
     Duplicate,
     /// The same message already has a dead letter (its ack was lost): acknowledge, do not run.
-    Lettered,
+    AlreadyDeadLettered,
     /// The last start died with the process, and this claim was not made with `alone`: nothing
     /// was counted. Claim it again alone, when no other suspect of the process is running.
     Suspect,

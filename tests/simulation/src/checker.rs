@@ -271,7 +271,7 @@ impl Checker {
         if !world.shape.caps.cumulative && self.held.get(&receipt).is_none_or(|until| *until <= now) {
             self.broken(3, format!("m{n} is settled with a lease that has ended"));
         }
-        let leaves = matches!(how, Settle::Leave { .. });
+        let leaves = matches!(how, Settle::LeaveToRedrive { .. });
         if leaves && (!world.shape.redrive || !world.letters.contains(&n)) {
             self.broken(
                 2,

@@ -215,7 +215,7 @@ impl World {
             verdicts.push(if self.shape.dedup && self.completed.contains(identity) {
                 Verdict::Duplicate
             } else if self.lettered.get(identity) == Some(id) {
-                Verdict::Lettered
+                Verdict::AlreadyDeadLettered
             } else if suspect && !alone {
                 Verdict::Suspect
             } else {
@@ -276,8 +276,10 @@ impl World {
         self.broker[n] = match how {
             Settle::Ack => AtBroker::Gone,
             Settle::GiveBack => AtBroker::Ready(now),
-            Settle::Leave { .. } if self.is_moved(n) => AtBroker::Gone,
-            Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => AtBroker::Ready(now + delay_ms),
+            Settle::LeaveToRedrive { .. } if self.is_moved(n) => AtBroker::Gone,
+            Settle::RetryLater { delay_ms } | Settle::LeaveToRedrive { delay_ms } => {
+                AtBroker::Ready(now + delay_ms)
+            }
         };
         Ok(())
     }

@@ -24,7 +24,7 @@ pub async fn a_letter_whose_ack_was_lost_is_not_written_twice(mut probe: Probe) 
     assert_eq!(probe.publish(&delivery, Some(claim), false).await, Ok(()));
     probe.crash().await;
     let again = probe.take_one().await;
-    assert_eq!(probe.claim(&[&again], false).await, [Verdict::Lettered]);
+    assert_eq!(probe.claim(&[&again], false).await, [Verdict::AlreadyDeadLettered]);
     probe.settle(&again, Settle::Ack).await;
     assert_eq!(probe.lettered().await, [&*delivery.message.id]);
     probe.nothing_is_left().await;

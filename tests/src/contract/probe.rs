@@ -137,7 +137,7 @@ impl Probe {
                 match how {
                     Settle::Ack if self.is_done(&delivery).await => {}
                     Settle::Ack => done.push(text(&delivery)),
-                    Settle::Leave { .. } => {}
+                    Settle::LeaveToRedrive { .. } => {}
                     Settle::RetryLater { .. } | Settle::GiveBack => stopped.extend(delivery.lane),
                 }
                 self.settle(&delivery, how).await;
@@ -171,7 +171,7 @@ impl Probe {
     pub async fn settle_all(&self, deliveries: &[Delivery], how: Settle) {
         let receipts = match how {
             Settle::Ack => self.passed(deliveries),
-            Settle::RetryLater { .. } | Settle::GiveBack | Settle::Leave { .. } => {
+            Settle::RetryLater { .. } | Settle::GiveBack | Settle::LeaveToRedrive { .. } => {
                 deliveries.iter().map(|d| d.receipt).collect()
             }
         };
@@ -198,7 +198,10 @@ impl Probe {
 
     async fn is_known(&self, delivery: &Delivery) -> bool {
         let known = !self.can.source.shares_ledger
-            && matches!(self.claim(&[delivery], false).await[0], Verdict::Duplicate | Verdict::Lettered);
+            && matches!(
+                self.claim(&[delivery], false).await[0],
+                Verdict::Duplicate | Verdict::AlreadyDeadLettered
+            );
         if known {
             self.settle(delivery, Settle::Ack).await;
         }

@@ -148,7 +148,7 @@ impl Source for KafkaSource {
         let settle = |(receipt, how): (Receipt, Settle)| match how {
             Settle::Ack => state.pass(receipt).ok_or(ErrorClass::LeaseLost),
             // What is not acknowledged stays before the committed offset.
-            Settle::GiveBack | Settle::RetryLater { .. } | Settle::Leave { .. } => Ok(()),
+            Settle::GiveBack | Settle::RetryLater { .. } | Settle::LeaveToRedrive { .. } => Ok(()),
         };
         let results = batch.into_iter().map(settle).collect();
         Box::pin(std::future::ready(results))

@@ -316,7 +316,7 @@ impl State {
         let kind = match how {
             Settle::Ack => Kind::Delete,
             Settle::GiveBack => Kind::Visibility(0),
-            Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => {
+            Settle::RetryLater { delay_ms } | Settle::LeaveToRedrive { delay_ms } => {
                 Kind::Visibility(seconds(self.cut(delay_ms, remains)))
             }
         };
@@ -328,7 +328,7 @@ impl State {
         let first = self.job(receipt.0, kind);
         // What follows one that was given up on would be counted as received with it, again and again,
         // until it goes to the dead letters too: it is handled meanwhile.
-        let goes_on = matches!(how, Settle::Ack | Settle::Leave { .. });
+        let goes_on = matches!(how, Settle::Ack | Settle::LeaveToRedrive { .. });
         let behind = lane.filter(|_| !goes_on).map(|lane| self.withdraw(lane, now));
         Ok(first.into_iter().chain(behind.into_iter().flatten()).collect())
     }

@@ -114,8 +114,8 @@ fn admitted() {
         (PLAIN, S::Admitted, E::Start, (S::Claiming, Action::Claim)),
         (PLAIN, S::Admitted, E::Invalid("no key".to_owned()), (unclaimed(), Publish { settle: true })),
         (PLAIN, S::Admitted, E::LeaseEnded, (S::Gone, Forget)),
-        (PLAIN, S::Admitted, E::TwinCompleted, settle(ACK)),
-        (PLAIN, S::Admitted, E::TwinDelayed(40), settle(later(40))),
+        (PLAIN, S::Admitted, E::SameKeyCompleted, settle(ACK)),
+        (PLAIN, S::Admitted, E::SameKeyDelayed(40), settle(later(40))),
         (PLAIN, S::Admitted, E::HandBack(0), settle(BACK)),
         (PLAIN, S::Admitted, E::HandBack(40), settle(later(40))),
     ]);
@@ -144,9 +144,9 @@ fn claiming() {
         (LATE, S::Claiming, fresh(1, false), (forgotten(), release(None))),
         (LATE, S::Claiming, fresh(4, true), (forgotten(), release(None))),
         (PLAIN, S::Claiming, E::Claimed(Verdict::Duplicate), settle(ACK)),
-        (PLAIN, S::Claiming, E::Claimed(Verdict::Lettered), settle(ACK)),
+        (PLAIN, S::Claiming, E::Claimed(Verdict::AlreadyDeadLettered), settle(ACK)),
         (LATE, S::Claiming, E::Claimed(Verdict::Duplicate), (S::Gone, Forget)),
-        (LATE, S::Claiming, E::Claimed(Verdict::Lettered), (S::Gone, Forget)),
+        (LATE, S::Claiming, E::Claimed(Verdict::AlreadyDeadLettered), (S::Gone, Forget)),
         (PLAIN, S::Claiming, E::Claimed(Verdict::Suspect), (S::Admitted, Suspect)),
         (LATE, S::Claiming, E::Claimed(Verdict::Suspect), (S::Gone, Forget)),
         (PLAIN, S::Claiming, E::ClaimFailed, (S::Admitted, Requeue { alone: false })),
@@ -265,14 +265,14 @@ fn completed() {
 
 #[test]
 fn left_to_the_broker() {
-    let leave = Settle::Leave { delay_ms: 7 };
+    let leave = Settle::LeaveToRedrive { delay_ms: 7 };
     let left = Context { given_up: leave, ..PLAIN };
     let late = Context { lease_live: false, ..left };
     hold(vec![
         (left, publishing(rejected()), E::Stored(Ok(())), settle(leave)),
         (late, publishing(rejected()), E::Stored(Ok(())), (S::Gone, Forget)),
-        (left, S::Claiming, E::Claimed(Verdict::Lettered), settle(leave)),
-        (late, S::Claiming, E::Claimed(Verdict::Lettered), (S::Gone, Forget)),
+        (left, S::Claiming, E::Claimed(Verdict::AlreadyDeadLettered), settle(leave)),
+        (late, S::Claiming, E::Claimed(Verdict::AlreadyDeadLettered), (S::Gone, Forget)),
         // What is completed is over, as ever.
         (left, S::Claiming, E::Claimed(Verdict::Duplicate), settle(ACK)),
         (left, completing(), E::Stored(Ok(())), settle(ACK)),
@@ -341,8 +341,8 @@ fn is_named(state: &State, event: &Event) -> bool {
             E::Start
                 | E::Invalid(_)
                 | E::LeaseEnded
-                | E::TwinCompleted
-                | E::TwinDelayed(_)
+                | E::SameKeyCompleted
+                | E::SameKeyDelayed(_)
                 | E::HandBack(_)
         ),
         S::Claiming => matches!(event, E::Claimed(_) | E::ClaimFailed),
@@ -364,10 +364,10 @@ fn a_pair_that_means_nothing_changes_nothing() {
     };
     let events = || {
         let stored = [Ok(()), Err(Transient), Err(LeaseLost), Err(Permanent)];
-        let verdicts = [Verdict::Duplicate, Verdict::Lettered, Verdict::Suspect];
+        let verdicts = [Verdict::Duplicate, Verdict::AlreadyDeadLettered, Verdict::Suspect];
         let outcomes = [Outcome::Ok, Outcome::BatchFault, Outcome::NotStarted, Outcome::Interrupted];
-        let plain = [E::Start, E::ClaimFailed, E::LaneStopped, E::LeaseEnded, E::Due, E::TwinCompleted];
-        let told = [E::Invalid(String::new()), E::TwinDelayed(1), E::HandBack(1), fresh(1, false)];
+        let plain = [E::Start, E::ClaimFailed, E::LaneStopped, E::LeaseEnded, E::Due, E::SameKeyCompleted];
+        let told = [E::Invalid(String::new()), E::SameKeyDelayed(1), E::HandBack(1), fresh(1, false)];
         plain
             .into_iter()
             .chain(told)

@@ -100,9 +100,9 @@ pub enum Event {
     /// The wait is over.
     Due,
     /// Another delivery with its key was completed.
-    TwinCompleted,
+    SameKeyCompleted,
     /// Another delivery with its key waits for a retry at the broker.
-    TwinDelayed(u64),
+    SameKeyDelayed(u64),
     /// It is to go back to the broker unstarted, after this many milliseconds.
     HandBack(u64),
 }

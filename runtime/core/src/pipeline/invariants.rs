@@ -158,7 +158,7 @@ impl Pipeline {
                 let done = entry.durable.is_some();
                 holds(done, 1, || format!("{} is acknowledged, and nothing of it is durable", name(entry)))
             }
-            Settle::Leave { .. } => {
+            Settle::LeaveToRedrive { .. } => {
                 let given_up = self.rules.redrive && entry.durable == Some(Durable::DeadLetter);
                 holds(given_up, 2, || format!("{} is left to its broker, and not given up on", name(entry)))
             }

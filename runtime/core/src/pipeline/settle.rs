@@ -14,7 +14,7 @@ impl Pipeline {
     pub(super) fn settle(&mut self, slot: Slot, how: Settle) {
         let keeps_order = self.rules.source.lane_order;
         let entry = &mut self.entries[slot];
-        let returns = !matches!(how, Settle::Ack | Settle::Leave { .. });
+        let returns = !matches!(how, Settle::Ack | Settle::LeaveToRedrive { .. });
         if returns && keeps_order && entry.lane.is_some() && !entry.leaving {
             entry.leaving = true;
             self.admission.goes_back();
@@ -110,13 +110,13 @@ impl Pipeline {
             return;
         };
         let verdict = match entry.release {
-            KeyRelease::Completed if self.rules.dedup => Some(Event::TwinCompleted),
-            KeyRelease::Delayed(ms) if self.rules.source.native_delay => Some(Event::TwinDelayed(ms)),
+            KeyRelease::Completed if self.rules.dedup => Some(Event::SameKeyCompleted),
+            KeyRelease::Delayed(ms) if self.rules.source.native_delay => Some(Event::SameKeyDelayed(ms)),
             KeyRelease::Completed | KeyRelease::Delayed(_) | KeyRelease::Free => None,
         };
         for other in self.keys.gone(identity, slot, verdict.is_some()).into_iter().rev() {
             if let Some(verdict) = verdict.as_ref().filter(|_| self.waits_for_key(other)) {
-                if let Event::TwinDelayed(ms) = verdict {
+                if let Event::SameKeyDelayed(ms) = verdict {
                     self.entries[other].release = KeyRelease::Delayed(*ms);
                 }
                 self.feed(other, verdict.clone());

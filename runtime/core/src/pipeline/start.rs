@@ -129,7 +129,7 @@ impl Pipeline {
                 _ => None,
             });
             let Some((entry, attempt)) = started else {
-                if !matches!(verdict, Verdict::Duplicate | Verdict::Lettered) {
+                if !matches!(verdict, Verdict::Duplicate | Verdict::AlreadyDeadLettered) {
                     stopped.extend(lane);
                 }
                 continue;

@@ -115,7 +115,7 @@ impl Pipeline {
         let counted = proven_starts(receives);
         let random = self.draw();
         let wait = || self.rules.retry.delay_ms(counted, random);
-        Settle::Leave { delay_ms: if counted == 0 { 0 } else { wait() } }
+        Settle::LeaveToRedrive { delay_ms: if counted == 0 { 0 } else { wait() } }
     }
 
     fn perform(&mut self, slot: Slot, action: Action) {
@@ -250,10 +250,13 @@ fn mismatch(what: &str, entry: &Entry) -> ! {
 fn note(entry: &mut Entry, before: &State, event: &Event) {
     match (before, event) {
         (State::Claiming, Event::Claimed(Verdict::Fresh { .. })) => entry.claimed = true,
-        (State::Claiming, Event::Claimed(Verdict::Duplicate)) | (State::Admitted, Event::TwinCompleted) => {
+        (State::Claiming, Event::Claimed(Verdict::Duplicate))
+        | (State::Admitted, Event::SameKeyCompleted) => {
             entry.durable = Some(Durable::Completed);
         }
-        (State::Claiming, Event::Claimed(Verdict::Lettered)) => entry.durable = Some(Durable::DeadLetter),
+        (State::Claiming, Event::Claimed(Verdict::AlreadyDeadLettered)) => {
+            entry.durable = Some(Durable::DeadLetter)
+        }
         (_, Event::Stored(Ok(()))) => {
             entry.claimed = false;
             entry.durable = match before {
@@ -270,7 +273,7 @@ fn note(entry: &mut Entry, before: &State, event: &Event) {
 fn is_duplicate(before: &State, event: &Event) -> bool {
     matches!(
         (before, event),
-        (State::Claiming, Event::Claimed(Verdict::Duplicate)) | (State::Admitted, Event::TwinCompleted)
+        (State::Claiming, Event::Claimed(Verdict::Duplicate)) | (State::Admitted, Event::SameKeyCompleted)
     )
 }
 

@@ -64,7 +64,10 @@ async fn what_never_ended_goes_after_as_long_as_a_broker_may_deliver_it() {
     assert_eq!(count(dir.path(), "attempts"), 2_505);
     drop((ledger, store));
     let (store, ledger) = at(dir.path(), BEGIN + DAY / 2);
-    assert!(matches!(ledger.claim(vec![message(2_504)], false).await.unwrap()[0], Verdict::Lettered));
+    assert!(matches!(
+        ledger.claim(vec![message(2_504)], false).await.unwrap()[0],
+        Verdict::AlreadyDeadLettered
+    ));
     drop((ledger, store));
     // Letters are known as long as completed keys: here for a day.
     let (store, ledger) = at(dir.path(), BEGIN + 13 * DAY);

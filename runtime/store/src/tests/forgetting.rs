@@ -190,7 +190,7 @@ async fn a_letter_of_a_topic_hides_no_record_of_another() {
     let letter = super::topics::letter(0, 0, claim);
     let letter = Letter { message: keyed.message.clone(), identity: Some(keyed.identity), ..letter };
     assert_eq!(NotedLetters(ledger.clone()).publish(vec![letter]).await, [Ok(())]);
-    assert_eq!(verdict(&ledger, keyed.clone()).await, Verdict::Lettered);
+    assert_eq!(verdict(&ledger, keyed.clone()).await, Verdict::AlreadyDeadLettered);
     assert!(ledger.topic_is(0, "two", "group").is_some());
     assert!(claim_of(verdict(&ledger, keyed).await).is_some());
 }

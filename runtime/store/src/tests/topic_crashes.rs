@@ -51,7 +51,7 @@ impl Observer {
     fn judge(&mut self, offset: u64, verdict: Verdict, alone: bool) -> Option<u32> {
         let fate = self.fate(offset);
         let agrees = match (fate, verdict) {
-            (Fate::Completed, Verdict::Duplicate) | (Fate::Lettered, Verdict::Lettered) => true,
+            (Fate::Completed, Verdict::Duplicate) | (Fate::Lettered, Verdict::AlreadyDeadLettered) => true,
             (Fate::Open { suspect: true, .. }, Verdict::Suspect) => !alone,
             (Fate::Open { attempts, suspect }, Verdict::Fresh { attempt, crashed, .. }) => {
                 attempt == attempts + 1 && crashed == suspect && (alone || !suspect)

@@ -98,7 +98,7 @@ async fn a_letter_that_a_broker_keeps_is_known_until_its_message_is_completed() 
     assert_eq!(rows(dir.path()), 2, "one range, and one letter in it");
     let shown = || store.ledger_show(NAME, None, "orders/0/2").unwrap().unwrap();
     assert!(shown().lettered && !shown().completed);
-    assert_eq!(verdict(&ledger, 2).await, Verdict::Lettered);
+    assert_eq!(verdict(&ledger, 2).await, Verdict::AlreadyDeadLettered);
 
     // An operator has it handled again, and now it works.
     complete(&ledger.clone().redoing(), 2, 0).await;

@@ -146,7 +146,7 @@ impl Changes<'_> {
                 Effect::Gone(receipt)
             }
             Settle::GiveBack => Effect::Back(receipt),
-            Settle::RetryLater { delay_ms } | Settle::Leave { delay_ms } => {
+            Settle::RetryLater { delay_ms } | Settle::LeaveToRedrive { delay_ms } => {
                 let sql = "UPDATE messages SET visible_at = ?2, delayed_at = ?3, blocks = 1 WHERE id = ?1";
                 let until = self.now.saturating_add(delay_ms).max(1);
                 let row = params![signed(receipt.0), signed(until), signed(self.now)];

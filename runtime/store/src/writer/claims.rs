@@ -79,7 +79,7 @@ fn judge(past: Option<Past>, item: &ClaimItem, how: How, claim: Claim) -> Verdic
         None => (0, false, None),
     };
     if !how.redo && lettered.is_some_and(|l| l == mark(&item.message)) {
-        return Verdict::Lettered;
+        return Verdict::AlreadyDeadLettered;
     }
     if suspect && !how.alone {
         return Verdict::Suspect;
@@ -119,7 +119,7 @@ fn ended(db: &Connection, pipeline: &Pipeline, position: Position) -> rusqlite::
     }
     let lettered = ranges::is_within(db, pipeline.id, Kind::Lettered, position)?;
     let duplicate = pipeline.dedup.then_some(Verdict::Duplicate);
-    Ok(if lettered { Some(Verdict::Lettered) } else { duplicate })
+    Ok(if lettered { Some(Verdict::AlreadyDeadLettered) } else { duplicate })
 }
 
 fn past(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::Result<Option<Past>> {

@@ -142,7 +142,9 @@ impl Sim {
             let n = number(&item.message.id);
             match verdict {
                 Verdict::Fresh { claim, .. } => drop(self.claims.insert(*claim, n)),
-                Verdict::Duplicate | Verdict::Lettered if self.world.shape.caps.cumulative => ended.push(n),
+                Verdict::Duplicate | Verdict::AlreadyDeadLettered if self.world.shape.caps.cumulative => {
+                    ended.push(n)
+                }
                 _ => {}
             }
         }

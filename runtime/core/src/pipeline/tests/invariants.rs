@@ -52,7 +52,7 @@ fn what_is_acknowledged_is_durable() {
 #[test]
 fn what_is_left_to_its_broker_was_given_up_on() {
     let (mut pipeline, slot) = pipeline();
-    settles(&mut pipeline, slot, Settle::Leave { delay_ms: 0 });
+    settles(&mut pipeline, slot, Settle::LeaveToRedrive { delay_ms: 0 });
     assert_eq!(found(&mut pipeline), 2);
 }
 
