@@ -83,7 +83,7 @@ pub struct Revocation {
 
 /// How one partition stands, as its reader knows it; for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct PartitionStatus {
     /// As operators write it, such as `orders/3`.
     pub name: String,
     /// As in [`Position`](crate::Position).
@@ -141,7 +141,7 @@ pub trait Source: Send + Sync {
     }
 
     /// How the partitions stand that are ours now; none for sources without partitions.
-    fn standing(&self) -> Vec<Standing> {
+    fn partition_status(&self) -> Vec<PartitionStatus> {
         Vec::new()
     }
 

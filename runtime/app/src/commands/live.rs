@@ -9,7 +9,7 @@ use crate::versions::deploy::Orders;
 use crate::versions::serve;
 use pelton_core::contain::contained;
 use pelton_core::pipeline::Blocking;
-use pelton_core::ports::Standing;
+use pelton_core::ports::PartitionStatus;
 use pelton_engine::{Change, Generations, Phase, PipelineStats, Ports};
 use pelton_host::Host;
 use pelton_store::{PipelineStore, Store};
@@ -253,8 +253,8 @@ async fn status(pipelines: &[Arc<Live>]) -> Value {
     let mut all = Map::new();
     for live in pipelines {
         let blocking = live.stats.blocking().await;
-        let one = |s: Standing| (s.name.clone(), standing(&s, &blocking));
-        let parts: Map<String, Value> = live.ports.source.standing().into_iter().map(one).collect();
+        let one = |s: PartitionStatus| (s.name.clone(), partition_to_json(&s, &blocking));
+        let parts: Map<String, Value> = live.ports.source.partition_status().into_iter().map(one).collect();
         let stopped = live.stats.stopped();
         let trouble = stopped
             .map(|why| format!("it has stopped: {why}"))
@@ -282,7 +282,7 @@ fn counted(live: &Live) -> BTreeMap<&'static str, u64> {
     all
 }
 
-fn standing(part: &Standing, blocking: &[Blocking]) -> Value {
+fn partition_to_json(part: &PartitionStatus, blocking: &[Blocking]) -> Value {
     let blocked_by = blocking.iter().find(|b| b.partition == part.partition).map(
         |b| json!({ "offset": b.offset, "held_ms": b.held_ms, "attempt": b.attempt, "doing": b.doing }),
     );

@@ -55,7 +55,7 @@ pub use replay::KafkaReplay;
 pub use style::{HeaderStyle, partition_in};
 pub use topics::{LetterTopic, Topics};
 
-use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Revocation, Settle, Source, Standing};
+use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Revocation, Settle, Source};
 use pelton_core::{Panicked, Receipt};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
@@ -180,10 +180,10 @@ impl Source for KafkaSource {
         Box::pin(self.shared.fuse.blown())
     }
 
-    fn standing(&self) -> Vec<Standing> {
+    fn partition_status(&self) -> Vec<pelton_core::ports::PartitionStatus> {
         let state = self.shared.state();
         let ours = state.partitions.iter().filter(|p| p.ours);
-        ours.map(|p| p.standing(self.shared.options.max_uncommitted)).collect()
+        ours.map(|p| p.partition_status(self.shared.options.max_uncommitted)).collect()
     }
 
     fn trouble(&self) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use super::beginning::{Beginning, Found};
 use super::topic_id::TopicId;
-use pelton_core::ports::Standing;
+use pelton_core::ports::PartitionStatus;
 use rdkafka::Offset;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -221,10 +221,10 @@ impl Partition {
     }
 
     /// For people. `limit` is how far it may be behind.
-    pub fn standing(&self, limit: u64) -> Standing {
+    pub fn partition_status(&self, limit: u64) -> PartitionStatus {
         let unsigned = |offset: Option<i64>| offset.and_then(|o| u64::try_from(o).ok());
         let behind = self.uncommitted();
-        Standing {
+        PartitionStatus {
             name: format!("{}/{}", self.topic, self.number),
             partition: self.id,
             position: unsigned(self.position),
