@@ -316,7 +316,7 @@ pub trait Handler: Send + Sync {
 
     /// The same handler for a pipeline that runs beside this one: `interrupt` ends only what was given
     /// to the one it is called on. None when they cannot be told apart.
-    fn beside(&self) -> Option<Arc<dyn Handler>> {
+    fn isolated_handle(&self) -> Option<Arc<dyn Handler>> {
         None
     }
 }

@@ -25,7 +25,7 @@ fn occupy(handler: &dyn Handler) -> (BoxFuture<'static, ()>, Reports) {
 #[test]
 fn interrupting_one_of_two_leaves_the_other_alone() {
     let handler = load(&host(), chaos(), &HandlerSpec { timeout: Duration::from_secs(600), ..spec() });
-    let replay = handler.beside().unwrap();
+    let replay = handler.isolated_handle().unwrap();
     assert_eq!((replay.digest(), replay.max_chunk()), (handler.digest(), handler.max_chunk()));
     for (ended, other) in [(&*replay, &*handler as &dyn Handler), (&*handler, &*replay)] {
         let (done, reports) = occupy(ended);

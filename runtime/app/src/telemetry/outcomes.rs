@@ -41,8 +41,8 @@ impl Handler for Telling {
         self.0.interrupt();
     }
 
-    fn beside(&self) -> Option<Arc<dyn Handler>> {
-        self.0.beside().map(|handler| Arc::new(Self(handler)) as Arc<dyn Handler>)
+    fn isolated_handle(&self) -> Option<Arc<dyn Handler>> {
+        self.0.isolated_handle().map(|handler| Arc::new(Self(handler)) as Arc<dyn Handler>)
     }
 }
 

@@ -4,7 +4,7 @@
 //! A chunk stays on the version it was given to, so a swap is one pointer and nobody waits for it. An old
 //! version is dropped with the last of its chunks, each of which has a deadline.
 
-mod beside;
+mod isolated;
 mod shadow;
 mod stats;
 #[cfg(test)]
@@ -264,7 +264,7 @@ impl Handler for Generations {
         all.for_each(|generation| generation.handler.interrupt());
     }
 
-    fn beside(&self) -> Option<Arc<dyn Handler>> {
-        beside::new(&self.0)
+    fn isolated_handle(&self) -> Option<Arc<dyn Handler>> {
+        isolated::new(&self.0)
     }
 }

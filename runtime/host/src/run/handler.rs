@@ -160,7 +160,7 @@ impl Handler for WasmHandler {
         self.running.chunks().iter().for_each(|control| control.interrupt());
     }
 
-    fn beside(&self) -> Option<Arc<dyn Handler>> {
+    fn isolated_handle(&self) -> Option<Arc<dyn Handler>> {
         Some(Arc::new(Self { running: Arc::default(), ..self.clone() }))
     }
 }

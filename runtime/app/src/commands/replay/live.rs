@@ -113,7 +113,8 @@ async fn replay(
         redo: request["redo"] == true,
     };
     let letters = live.ports.letters.clone();
-    let handler = live.ports.handler.beside().ok_or("the worker's handler runs for its pipeline alone")?;
+    let handler =
+        live.ports.handler.isolated_handle().ok_or("the worker's handler runs for its pipeline alone")?;
     // The receiving end lives as long as this does.
     let seen = move |settled: u64| progress.send(settled).unwrap_or_default();
     let work = work.drive(source, live.ledger.clone(), letters, handler, phase, seen);

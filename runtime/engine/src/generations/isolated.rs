@@ -4,7 +4,7 @@ use super::{Generation, Inner};
 use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-struct Beside {
+struct Isolated {
     of: Arc<Inner>,
     runs: Mutex<Runs>,
 }
@@ -20,12 +20,12 @@ struct Runs {
 /// None when the versions cannot tell apart who gave them what.
 pub(super) fn new(of: &Arc<Inner>) -> Option<Arc<dyn Handler>> {
     let stable = of.slots().stable.clone();
-    let handler = stable.handler.beside()?;
+    let handler = stable.handler.isolated_handle()?;
     let runs = Runs { generation: Arc::downgrade(&stable), handler, old: Vec::new() };
-    Some(Arc::new(Beside { of: of.clone(), runs: Mutex::new(runs) }))
+    Some(Arc::new(Isolated { of: of.clone(), runs: Mutex::new(runs) }))
 }
 
-impl Beside {
+impl Isolated {
     fn runs(&self) -> MutexGuard<'_, Runs> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -35,7 +35,7 @@ impl Beside {
         let stable = self.of.slots().stable.clone();
         let mut runs = self.runs();
         if !std::ptr::eq(runs.generation.as_ptr(), Arc::as_ptr(&stable))
-            && let Some(handler) = stable.handler.beside()
+            && let Some(handler) = stable.handler.isolated_handle()
         {
             let old = std::mem::replace(&mut runs.handler, handler);
             runs.generation = Arc::downgrade(&stable);
@@ -46,7 +46,7 @@ impl Beside {
     }
 }
 
-impl Handler for Beside {
+impl Handler for Isolated {
     fn digest(&self) -> Arc<str> {
         self.newest().digest()
     }
