@@ -10,18 +10,18 @@
 
 mod dedup;
 mod driver;
-mod generations;
 mod key;
 mod perform;
 mod pointer;
 mod stats;
 mod stopped;
+mod versions;
 mod worker;
 
 pub use dedup::{DedupKey, Digest};
 pub use driver::{PipelineSpec, Ports};
-pub use generations::{Canary, Compared, GenerationStats, Generations, Kind, Numbers, Role};
 pub use key::Key;
 pub use stats::{PipelineStats, Snapshot};
 pub use stopped::{Stopped, Why};
+pub use versions::{Canary, Compared, FailureKind, HandlerVersions, Numbers, Role, VersionStats};
 pub use worker::{Change, Changes, Control, Job, Phase, run, run_changing};

@@ -13,7 +13,7 @@ use crate::sample::alternate;
 use anyhow::{Context, Result, anyhow};
 use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use pelton_core::rollout::{JudgeAfter, Plan};
-use pelton_engine::Generations;
+use pelton_engine::HandlerVersions;
 use pelton_host::{HandlerSpec, Host, HostOptions};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ const SECTION: [u8; 4] = [0, 2, 1, b'v'];
 
 /// Notes when something was reported.
 struct Timed {
-    handler: Arc<Generations>,
+    handler: Arc<HandlerVersions>,
     reports: Arc<Mutex<Vec<Instant>>>,
 }
 
@@ -66,7 +66,7 @@ fn throughput(setup: &Setup) -> Result<Row> {
     let [with, without] = alternate(setup.runs, |side| {
         let dir = tempfile::tempdir_in(&setup.work_dir)?;
         ours::fill(dir.path(), load, Dedup::MessageId)?;
-        let generations = Generations::new(host.load(ours::NAME, &setup.guest, &spec)?);
+        let handlers = HandlerVersions::new(host.load(ours::NAME, &setup.guest, &spec)?);
         if side == 0 {
             let judge_after = JudgeAfter::Messages(u64::MAX);
             let plan = Plan {
@@ -77,9 +77,9 @@ fn throughput(setup: &Setup) -> Result<Row> {
                 shadow: false,
                 at_most_ms: u64::MAX,
             };
-            generations.try_out(host.load(ours::NAME, &setup.guest, &spec)?, plan);
+            handlers.try_out(host.load(ours::NAME, &setup.guest, &spec)?, plan);
         }
-        let ours = Ours::of(Arc::new(generations), spec.concurrency)?;
+        let ours = Ours::of(Arc::new(handlers), spec.concurrency)?;
         let drained = ours.drain(dir.path(), load, Dedup::MessageId)?;
         void = void.take().or_else(|| Set::differs(load.produced(), drained.delivered));
         Ok(load.count as f64 / drained.took.as_secs_f64())
@@ -107,9 +107,9 @@ fn gap(setup: &Setup) -> Result<Row> {
         let dir = tempfile::tempdir_in(&setup.work_dir)?;
         ours::fill(dir.path(), load, Dedup::MessageId)?;
         let spec = HandlerSpec::default();
-        let generations = Arc::new(Generations::new(host.load_bytes(ours::NAME, &versions[0], &spec)?));
+        let handlers = Arc::new(HandlerVersions::new(host.load_bytes(ours::NAME, &versions[0], &spec)?));
         let reports = Arc::default();
-        let timed = Timed { handler: Arc::clone(&generations), reports: Arc::clone(&reports) };
+        let timed = Timed { handler: Arc::clone(&handlers), reports: Arc::clone(&reports) };
         let ours = Ours::of(Arc::new(timed), spec.concurrency)?;
         let done = AtomicBool::new(false);
         let (drained, moments) = std::thread::scope(|scope| {
@@ -121,7 +121,7 @@ fn gap(setup: &Setup) -> Result<Row> {
                         let next = &versions[(moments.len() + 1) % 2];
                         let handler = host.load_bytes(ours::NAME, next, &spec)?;
                         moments.push(Instant::now());
-                        generations.swap(handler);
+                        handlers.swap(handler);
                     } else {
                         moments.push(Instant::now());
                     }

@@ -10,7 +10,7 @@ use crate::versions::serve;
 use pelton_core::contain::contained;
 use pelton_core::pipeline::Blocking;
 use pelton_core::ports::PartitionStatus;
-use pelton_engine::{Change, Generations, Phase, PipelineStats, Ports};
+use pelton_engine::{Change, HandlerVersions, Phase, PipelineStats, Ports};
 use pelton_host::Host;
 use pelton_store::{PipelineStore, Store};
 use serde_json::{Map, Value, json};
@@ -48,7 +48,7 @@ pub struct Live {
     pub ledger: PipelineStore,
     pub stats: Arc<PipelineStats>,
     /// What `ports` has as its handler.
-    pub generations: Arc<Generations>,
+    pub versions: Arc<HandlerVersions>,
     pub catalog: Arc<Catalog>,
     pub orders: Arc<Orders>,
 }
@@ -61,7 +61,7 @@ impl Live {
             ports: self.ports.clone(),
             ledger: self.ledger.clone(),
             stats: self.stats.clone(),
-            generations: self.generations.clone(),
+            versions: self.versions.clone(),
             catalog: self.catalog.clone(),
             orders: self.orders.clone(),
         }

@@ -13,7 +13,9 @@ use crate::telemetry::{libraries, live_line, logs, outcomes};
 use crate::versions::start::{self, Started};
 use crate::versions::{reload, watch};
 use pelton_core::ports::{DeadLetters, Handler};
-use pelton_engine::{Control, Generations, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped, Why};
+use pelton_engine::{
+    Control, HandlerVersions, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped, Why,
+};
 use pelton_host::{Host, WasmHandler};
 use pelton_store::{PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::hash::{BuildHasher, RandomState};
@@ -117,14 +119,14 @@ pub fn open(
     let source = pipeline.source.broker().open(&config.view(pipeline), books);
     let source = source.map_err(|error| open_fail(&pipeline.name, error))?;
     let letters = letters(config, pipeline, store, &ledger)?;
-    let generations = Arc::new(Generations::new(handler));
-    let handler = outcomes::tell(generations.clone());
+    let versions = Arc::new(HandlerVersions::new(handler));
+    let handler = outcomes::tell(versions.clone());
     let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler };
     let stats = Arc::new(PipelineStats::default());
     let job = (spec(config, pipeline), ports.clone(), stats.clone());
     let pipeline = pipeline.clone();
     let orders = Arc::default();
-    Ok((live::Live { pipeline, ports, ledger, stats, generations, catalog, orders }, job))
+    Ok((live::Live { pipeline, ports, ledger, stats, versions, catalog, orders }, job))
 }
 
 /// Reads the configuration again at each SIGHUP, until it is aborted.

@@ -7,7 +7,7 @@ use crate::commands::live::{Live, Served};
 use pelton_core::points;
 use pelton_core::ports::Handler;
 use pelton_core::rollout::{JudgeAfter, Judgement, Plan};
-use pelton_engine::{Canary, Generations};
+use pelton_engine::{Canary, HandlerVersions};
 use pelton_host::{Cause, WasmHandler, digest};
 use pelton_store::Store;
 use std::sync::Arc;
@@ -86,13 +86,13 @@ pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Res
     let number = live.orders.given.fetch_add(1, Ordering::SeqCst) + 1;
     points::reach("deploy-begun");
     let asked = digest(&order.bytes);
-    if let Some(canary) = live.generations.canary().filter(|canary| *canary.digest() == *asked) {
+    if let Some(canary) = live.versions.canary().filter(|canary| *canary.digest() == *asked) {
         let share = percent(canary.share());
         return Err(Refused::settled(format!("is on trial already, with {share} of the messages")));
     }
-    if !order.again && *live.generations.digest() == *asked {
+    if !order.again && *live.versions.digest() == *asked {
         // To deploy what is in use is to be content with it.
-        live.generations.send_back("the version in use was deployed again");
+        live.versions.send_back("the version in use was deployed again");
         return Ok(Deployed::Unchanged);
     }
     let order = Arc::new(order);
@@ -141,14 +141,14 @@ async fn swap(
     version: Kept,
 ) -> Result<(), String> {
     let swap = move || {
-        let before = live.generations.digest();
+        let before = live.versions.digest();
         keep(&live, &version.digest, &order)?;
         promote(&live, version, order.back)?;
-        live.generations.swap(handler);
+        live.versions.swap(handler);
         points::reach("deploy-swapped");
-        note(&store, &live.pipeline.name, &live.generations);
+        note(&store, &live.pipeline.name, &live.versions);
         tracing::info!(
-            pipeline = %live.pipeline.name, handler = %live.generations.digest(), %before, origin = order.origin,
+            pipeline = %live.pipeline.name, handler = %live.versions.digest(), %before, origin = order.origin,
             "a new version takes all messages; the old one finishes what it has"
         );
         Ok(())
@@ -168,7 +168,7 @@ async fn try_out(
     let kept = tokio::task::spawn_blocking(move || keep(&of, &name, &given)).await;
     kept.map_err(|ended| ended.to_string())??;
     let handler = if plan.shadow { handler.in_background() } else { handler };
-    let canary = live.generations.try_out(handler, plan);
+    let canary = live.versions.try_out(handler, plan);
     points::reach("deploy-swapped");
     tracing::info!(
         pipeline = %live.pipeline.name, handler = version.digest, share = plan.share, shadow = plan.shadow, origin = order.origin,
@@ -195,7 +195,7 @@ async fn follow(live: &Arc<Live>, canary: &Arc<Canary>, version: &Kept, plan: Pl
     };
     let judgement = tokio::select! {
         judgement = canary.judged() => judgement,
-        judgement = judged_by_time(&live.generations, canary, first) => judgement,
+        judgement = judged_by_time(&live.versions, canary, first) => judgement,
     };
     let pipeline = &live.pipeline.name;
     if let Some(compared) = canary.compared() {
@@ -234,9 +234,9 @@ async fn after_shadow(
 async fn passed(served: &Arc<Served>, live: &Arc<Live>, version: Kept) -> Result<(), String> {
     let (store, pipeline, live) = (served.store.clone(), live.pipeline.name.clone(), live.clone());
     let keep = move || {
-        note(&store, &live.pipeline.name, &live.generations);
+        note(&store, &live.pipeline.name, &live.versions);
         // A deploy that came meanwhile has its own word.
-        if *live.generations.digest() != *version.digest {
+        if *live.versions.digest() != *version.digest {
             return Ok(());
         }
         promote(&live, version, false)
@@ -248,11 +248,11 @@ async fn passed(served: &Arc<Served>, live: &Arc<Live>, version: Kept) -> Result
 }
 
 /// Nobody looks when no message comes.
-async fn judged_by_time(generations: &Generations, canary: &Arc<Canary>, ms: u64) -> Judgement {
+async fn judged_by_time(versions: &HandlerVersions, canary: &Arc<Canary>, ms: u64) -> Judgement {
     const AGAIN: Duration = Duration::from_millis(500);
     tokio::time::sleep(Duration::from_millis(ms)).await;
     loop {
-        generations.look(canary);
+        versions.look(canary);
         if let Ok(judgement) = tokio::time::timeout(AGAIN, canary.judged()).await {
             return judgement;
         }
@@ -289,8 +289,8 @@ pub async fn note_seen(live: &Arc<Live>, digest: String, pin: Option<Pin>) {
 }
 
 /// The status shows an older digest when this fails, no more.
-fn note(store: &Store, pipeline: &str, generations: &Generations) {
-    if let Err(error) = store.note_handler(pipeline, &generations.digest()) {
+fn note(store: &Store, pipeline: &str, versions: &HandlerVersions) {
+    if let Err(error) = store.note_handler(pipeline, &versions.digest()) {
         tracing::warn!(pipeline, %error, "the status still names the old version");
     }
 }

@@ -200,7 +200,7 @@ async fn perform(
 async fn end(served: &Served, live: &Live) {
     let (done, ended) = oneshot::channel();
     let name = live.pipeline.name.as_str().into();
-    live.generations.send_back("the pipeline ends");
+    live.versions.send_back("the pipeline ends");
     tracing::info!(pipeline = %live.pipeline.name, "drains for a reload: what runs is finished, or handed back after `shutdown_timeout`");
     if served.deploys.changes.send(Change::Remove(name, done)).is_ok() {
         // An error: the worker ends, and all its pipelines with it.
@@ -303,7 +303,7 @@ async fn try_until_settled(served: Arc<Served>, begun: Arc<Live>) {
     const LONGEST: Duration = Duration::from_secs(600);
     let name = &begun.pipeline.name;
     let (mut wait, mut said) = (Duration::from_secs(1), false);
-    let same = |live: &Arc<Live>| Arc::ptr_eq(&live.generations, &begun.generations);
+    let same = |live: &Arc<Live>| Arc::ptr_eq(&live.versions, &begun.versions);
     while let Some(live) = served.find(name).filter(same) {
         let Err(refused) = deploy_file(&served, &live, false).await else { return };
         let again = refused.cause == Cause::Moment;
@@ -338,7 +338,7 @@ async fn deploy_file(
     if !again && live.catalog.state().seen.as_ref() == Some(&found) {
         return Ok(None);
     }
-    let plan = live.pipeline.handler.rollout.filter(|_| *live.generations.digest() != *found);
+    let plan = live.pipeline.handler.rollout.filter(|_| *live.versions.digest() != *found);
     let order = Order { bytes, signature, origin: shown.clone(), plan, back: false, again };
     let deployed = deploy(served, live, order).await;
     if deployed.as_ref().err().is_none_or(Refused::is_verdict) {
@@ -349,7 +349,7 @@ async fn deploy_file(
 
 /// The version in use, with limits that have changed.
 async fn deploy_again(served: &Arc<Served>, live: &Arc<Live>) -> Result<(), String> {
-    let (in_use, max) = (live.generations.digest(), served.config().max_component_bytes);
+    let (in_use, max) = (live.versions.digest(), served.config().max_component_bytes);
     let catalog = live.catalog.clone();
     let read = move || Ok((catalog.read(&in_use, max)?, catalog.signature(&in_use)));
     let read: Result<_, FileError> =

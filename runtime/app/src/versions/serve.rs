@@ -8,7 +8,7 @@ use crate::commands::live::{Live, PATIENCE, Served};
 use crate::config::TRIAL;
 use pelton_core::ports::Handler;
 use pelton_core::rollout::{Plan, Tally};
-use pelton_engine::{Canary, Compared, Kind, Role};
+use pelton_engine::{Canary, Compared, FailureKind, Role};
 use pelton_host::digest;
 use pelton_host::file::FileError;
 use serde_json::{Map, Value, json};
@@ -162,8 +162,8 @@ pub async fn rollback(request: &str, served: &Arc<Served>) -> Value {
         Err(error) => return error,
     };
     let to = request["to"].as_str();
-    if to.is_none() && live.generations.send_back("a rollback was asked for") {
-        return json!({ "done": "trial ended", "digest": &*live.generations.digest() });
+    if to.is_none() && live.versions.send_back("a rollback was asked for") {
+        return json!({ "done": "trial ended", "digest": &*live.versions.digest() });
     }
     let target = match target(&live.catalog.state(), to) {
         Ok(target) => target,
@@ -240,12 +240,12 @@ pub fn versions(request: &str, served: &Served) -> Value {
         Err(error) => return error,
     };
     let mut all = kept(&live.catalog.state());
-    let canary = live.generations.canary();
+    let canary = live.versions.canary();
     let compared = canary.as_ref().and_then(|canary| canary.compared());
     let share = canary.map(|canary| canary.share());
     // Copies take nothing from the version in use.
     let taken = share.filter(|_| compared.is_none());
-    for (digest, role, stats) in live.generations.all() {
+    for (digest, role, stats) in live.versions.all() {
         let place = all.iter().position(|version| version["digest"] == *digest);
         let place = place.unwrap_or_else(|| {
             all.push(json!({ "digest": &*digest }));
@@ -262,7 +262,7 @@ pub fn versions(request: &str, served: &Served) -> Value {
             all[place]["shadow"] = compared.as_ref().map_or(Value::Null, difference);
         }
         let numbers = stats.numbers();
-        let failed: Map<String, Value> = Kind::ALL
+        let failed: Map<String, Value> = FailureKind::ALL
             .iter()
             .map(|(kind, word)| ((*word).to_owned(), numbers.failed[*kind as usize].into()))
             .collect();

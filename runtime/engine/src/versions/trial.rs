@@ -6,7 +6,7 @@
 //! core knows one attempt.
 
 use super::shadow::{Compared, Copies, Set};
-use super::{Generation, Inner, Kind};
+use super::{FailureKind, HandlerVersion, Inner};
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::ports::{BoxFuture, Report, Work};
 use pelton_core::rollout::{Judgement, Plan, Tally, Trial};
@@ -22,7 +22,7 @@ const SLOW: Duration = Duration::from_millis(25);
 
 /// A version on trial.
 pub struct Canary {
-    pub(super) generation: Arc<Generation>,
+    pub(super) version: Arc<HandlerVersion>,
     trial: Mutex<Trial>,
     pub(super) salt: u64,
     /// It is in the shadow.
@@ -47,16 +47,19 @@ struct Part {
     work: Vec<Work>,
 }
 
-type Shared = Arc<Mutex<Report>>;
+type SharedReport = Arc<Mutex<Report>>;
 
 impl Canary {
     /// With what it is to be given, if it is in the shadow.
-    pub(super) fn new(generation: Arc<Generation>, plan: Plan) -> (Arc<Self>, Option<mpsc::Receiver<Set>>) {
+    pub(super) fn new(
+        version: Arc<HandlerVersion>,
+        plan: Plan,
+    ) -> (Arc<Self>, Option<mpsc::Receiver<Set>>) {
         let (copies, sets) = plan.shadow.then(Copies::new).unzip();
         let canary = Arc::new(Self {
             copies,
-            salt: RandomState::new().hash_one(&generation.digest),
-            generation,
+            salt: RandomState::new().hash_one(&version.digest),
+            version,
             trial: Mutex::new(Trial::new(plan)),
             began: Instant::now(),
             fault: Mutex::default(),
@@ -68,7 +71,7 @@ impl Canary {
     /// Its digest.
     #[must_use]
     pub fn digest(&self) -> Arc<str> {
-        self.generation.digest.clone()
+        self.version.digest.clone()
     }
 
     /// First attempts so far: its own, and the old version's meanwhile.
@@ -121,14 +124,14 @@ impl Canary {
         let mut seen = Tally::default();
         let (mut faults, mut batch) = (0, false);
         for (_, outcome) in outcomes.iter().filter(|(at, _)| attempts[*at] == 1) {
-            let kind = Kind::of(outcome);
+            let kind = FailureKind::of(outcome);
             let again = std::mem::replace(&mut batch, *outcome == Outcome::BatchFault) && batch;
             if again || kind.is_none() && *outcome != Outcome::Ok {
                 continue;
             }
             seen.started += 1;
             seen.failed += u64::from(kind.is_some());
-            faults += u32::from(kind.is_some_and(Kind::is_fault));
+            faults += u32::from(kind.is_some_and(FailureKind::is_fault));
         }
         let mut trial = self.trial();
         let tally = if side == Side::Canary { &mut trial.canary } else { &mut trial.stable };
@@ -154,7 +157,7 @@ impl Canary {
     /// Keeps the first fault, for the reason.
     pub(super) fn keep_fault(&self, work: &[Work], outcomes: &[(usize, Outcome)]) {
         let is_fault = |(at, outcome): &&(usize, Outcome)| {
-            work[*at].attempt == 1 && Kind::of(outcome).is_some_and(Kind::is_fault)
+            work[*at].attempt == 1 && FailureKind::of(outcome).is_some_and(FailureKind::is_fault)
         };
         let Some((at, outcome)) = outcomes.iter().find(is_fault) else { return };
         let what = match outcome {
@@ -186,7 +189,7 @@ impl Part {
 /// A chunk while a version is tried out.
 pub(super) async fn run(
     inner: Arc<Inner>,
-    stable: Arc<Generation>,
+    stable: Arc<HandlerVersion>,
     canary: Arc<Canary>,
     work: Vec<Work>,
     report: Report,
@@ -199,7 +202,7 @@ pub(super) async fn run(
             if takes { new.push(place, work) } else { old.push(place, work) }
         }
     }
-    let report: Shared = Arc::new(Mutex::new(report));
+    let report: SharedReport = Arc::new(Mutex::new(report));
     let trying = match (old.is_empty(), new.is_empty()) {
         (_, true) => {
             let counted = watched(inner, canary);
@@ -220,7 +223,7 @@ pub(super) async fn run(
         return;
     }
     if inner.interrupted.load(Ordering::SeqCst) {
-        return tell(&report, &stable.digest, failed.all(&Outcome::Interrupted));
+        return give(&report, &stable.digest, failed.all(&Outcome::Interrupted));
     }
     part(stable, failed, report, Box::new(|_, _| {})).await;
 }
@@ -228,9 +231,9 @@ pub(super) async fn run(
 /// A chunk with messages for both.
 struct Both {
     inner: Arc<Inner>,
-    stable: Arc<Generation>,
+    stable: Arc<HandlerVersion>,
     canary: Arc<Canary>,
-    report: Shared,
+    report: SharedReport,
 }
 
 impl Both {
@@ -262,7 +265,7 @@ impl Both {
             () = &mut running => {}
             () = tokio::time::sleep(SLOW) => {
                 if let Some(new) = taken(&waiting) {
-                    tell(&report, &canary.generation.digest, new.all(&Outcome::NotStarted));
+                    give(&report, &canary.version.digest, new.all(&Outcome::NotStarted));
                     running.await;
                     return None;
                 }
@@ -294,16 +297,16 @@ fn watched(inner: Arc<Inner>, canary: Arc<Canary>) -> Counted {
 
 /// Runs a part on the old version.
 fn part(
-    stable: Arc<Generation>,
+    stable: Arc<HandlerVersion>,
     part: Part,
-    report: Shared,
+    report: SharedReport,
     mut counted: Counted,
 ) -> BoxFuture<'static, ()> {
     let (places, work) = (part.places, part.work);
     let attempts: Vec<u32> = work.iter().map(|work| work.attempt).collect();
     let told = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
         let placed = outcomes.iter().map(|(at, outcome)| (places[*at], outcome.clone())).collect();
-        tell(&report, digest, placed);
+        give(&report, digest, placed);
         counted(&attempts, &outcomes);
     });
     stable.run(work, told)
@@ -314,7 +317,7 @@ fn tried(
     inner: &Arc<Inner>,
     canary: &Arc<Canary>,
     part: Part,
-    report: &Shared,
+    report: &SharedReport,
 ) -> BoxFuture<'static, Part> {
     let failed: Arc<Mutex<Vec<usize>>> = Arc::default();
     let (kept, watching, report) = (failed.clone(), (inner.clone(), canary.clone()), report.clone());
@@ -325,14 +328,14 @@ fn tried(
         canary.keep_fault(&asked, &outcomes);
         canary.note(Side::Canary, &attempts, &outcomes);
         let (again, done): (Vec<_>, Vec<_>) =
-            outcomes.into_iter().partition(|(_, outcome)| Kind::of(outcome).is_some());
+            outcomes.into_iter().partition(|(_, outcome)| FailureKind::of(outcome).is_some());
         kept.lock().unwrap_or_else(PoisonError::into_inner).extend(again.into_iter().map(|(at, _)| at));
         inner.conclude(canary, canary.judge());
         if !done.is_empty() {
-            tell(&report, digest, done.into_iter().map(|(at, outcome)| (places[at], outcome)).collect());
+            give(&report, digest, done.into_iter().map(|(at, outcome)| (places[at], outcome)).collect());
         }
     });
-    let running = canary.generation.clone().run(part.work.clone(), counted);
+    let running = canary.version.clone().run(part.work.clone(), counted);
     Box::pin(async move {
         running.await;
         let mut failed = std::mem::take(&mut *failed.lock().unwrap_or_else(PoisonError::into_inner));
@@ -344,7 +347,7 @@ fn tried(
     })
 }
 
-fn tell(report: &Shared, digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>) {
+fn give(report: &SharedReport, digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>) {
     let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
     report(digest, outcomes);
 }

@@ -1,6 +1,6 @@
 //! The same versions for a pipeline that runs beside: it follows every swap, and tries nothing out.
 
-use super::{Generation, Inner};
+use super::{HandlerVersion, Inner};
 use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -11,7 +11,7 @@ struct Isolated {
 
 /// Handlers of its own, one for each version that it has met.
 struct Runs {
-    generation: Weak<Generation>,
+    version: Weak<HandlerVersion>,
     handler: Arc<dyn Handler>,
     /// Perhaps still at work.
     old: Vec<Weak<dyn Handler>>,
@@ -21,7 +21,7 @@ struct Runs {
 pub(super) fn new(of: &Arc<Inner>) -> Option<Arc<dyn Handler>> {
     let stable = of.slots().stable.clone();
     let handler = stable.handler.isolated_handle()?;
-    let runs = Runs { generation: Arc::downgrade(&stable), handler, old: Vec::new() };
+    let runs = Runs { version: Arc::downgrade(&stable), handler, old: Vec::new() };
     Some(Arc::new(Isolated { of: of.clone(), runs: Mutex::new(runs) }))
 }
 
@@ -34,11 +34,11 @@ impl Isolated {
     fn newest(&self) -> Arc<dyn Handler> {
         let stable = self.of.slots().stable.clone();
         let mut runs = self.runs();
-        if !std::ptr::eq(runs.generation.as_ptr(), Arc::as_ptr(&stable))
+        if !std::ptr::eq(runs.version.as_ptr(), Arc::as_ptr(&stable))
             && let Some(handler) = stable.handler.isolated_handle()
         {
             let old = std::mem::replace(&mut runs.handler, handler);
-            runs.generation = Arc::downgrade(&stable);
+            runs.version = Arc::downgrade(&stable);
             runs.old.retain(|other| other.strong_count() > 0);
             runs.old.push(Arc::downgrade(&old));
         }

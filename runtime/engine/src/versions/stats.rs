@@ -12,7 +12,7 @@ const PLACES: usize = 40 * STEPS as usize;
 /// How a message failed, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the words of outcomes")]
-pub enum Kind {
+pub enum FailureKind {
     Retry,
     Reject,
     Trap,
@@ -21,7 +21,7 @@ pub enum Kind {
     Instantiate,
 }
 
-impl Kind {
+impl FailureKind {
     /// All of them, with their words.
     pub const ALL: [(Self, &'static str); 6] = [
         (Self::Retry, "retry"),
@@ -47,7 +47,7 @@ impl Kind {
     }
 }
 
-impl Kind {
+impl FailureKind {
     /// Whether the guest came to no answer.
     pub(super) fn is_fault(self) -> bool {
         !matches!(self, Self::Retry | Self::Reject)
@@ -56,9 +56,9 @@ impl Kind {
 
 /// Counters of one version, since it was loaded. Written without a lock.
 #[derive(Debug)]
-pub struct GenerationStats {
+pub struct VersionStats {
     handled: AtomicU64,
-    failed: [AtomicU64; Kind::ALL.len()],
+    failed: [AtomicU64; FailureKind::ALL.len()],
     times: [AtomicU64; PLACES],
 }
 
@@ -67,15 +67,15 @@ pub struct GenerationStats {
 pub struct Numbers {
     /// Messages it handled.
     pub handled: u64,
-    /// Attempts that failed, in the order of [`Kind::ALL`].
-    pub failed: [u64; Kind::ALL.len()],
+    /// Attempts that failed, in the order of [`FailureKind::ALL`].
+    pub failed: [u64; FailureKind::ALL.len()],
     /// Half of its messages took no longer, in microseconds. Within a chunk its messages share their time.
     pub p50_us: u64,
     /// Of a hundred messages 99 took no longer, in microseconds.
     pub p99_us: u64,
 }
 
-impl Default for GenerationStats {
+impl Default for VersionStats {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
         Self {
@@ -86,13 +86,13 @@ impl Default for GenerationStats {
     }
 }
 
-impl GenerationStats {
+impl VersionStats {
     /// Counts outcomes that took so long together.
     pub(super) fn note(&self, outcomes: &[(usize, Outcome)], took: Duration) {
         let mut handled = 0;
         let mut failed = 0;
         for (_, outcome) in outcomes {
-            if let Some(kind) = Kind::of(outcome) {
+            if let Some(kind) = FailureKind::of(outcome) {
                 failed += 1;
                 self.failed[kind as usize].fetch_add(1, Relaxed);
             } else if *outcome == Outcome::Ok {
@@ -166,14 +166,14 @@ mod tests {
 
     #[test]
     fn the_middle_and_the_tail_are_told() {
-        let stats = GenerationStats::default();
+        let stats = VersionStats::default();
         for _ in 0..98 {
             stats.note(&[(0, Outcome::Ok)], Duration::from_micros(10));
         }
         let trap = Outcome::Fault { kind: FaultKind::Trap, reason: String::new() };
         stats.note(&[(0, trap.clone()), (1, trap)], Duration::from_micros(2_000));
         let numbers = stats.numbers();
-        assert_eq!((numbers.handled, numbers.failed[Kind::Trap as usize]), (98, 2));
+        assert_eq!((numbers.handled, numbers.failed[FailureKind::Trap as usize]), (98, 2));
         assert!((10..=11).contains(&numbers.p50_us), "{numbers:?}");
         assert!((1_000..=1_279).contains(&numbers.p99_us), "{numbers:?}");
     }

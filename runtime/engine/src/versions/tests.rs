@@ -72,10 +72,10 @@ fn seen() -> (Seen, Report) {
 }
 
 /// Handles a chunk; for each place who reported it, and what.
-async fn handle(generations: &Generations, work: Vec<Work>) -> Vec<(String, Outcome)> {
+async fn handle(versions: &HandlerVersions, work: Vec<Work>) -> Vec<(String, Outcome)> {
     let count = work.len();
     let (seen, report) = seen();
-    generations.handle(work, report).await;
+    versions.handle(work, report).await;
     let mut all = std::mem::take(&mut *seen.lock().unwrap());
     all.sort_by_key(|(at, ..)| *at);
     assert_eq!(all.iter().map(|(at, ..)| *at).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
@@ -100,79 +100,79 @@ fn fresh(count: u64) -> Vec<Work> {
 #[tokio::test]
 async fn what_has_begun_ends_on_the_old_version_which_is_gone_then() {
     let turns = Arc::new(Semaphore::new(0));
-    let generations = Generations::new(fake("old", good, &turns));
+    let versions = HandlerVersions::new(fake("old", good, &turns));
     let (seen, report) = seen();
-    let running = tokio::spawn(generations.handle(fresh(1), report));
-    generations.swap(quick("new", good));
-    assert_eq!(generations.digest(), "new".into());
-    assert_eq!(handle(&generations, fresh(1)).await, [("new".to_owned(), Outcome::Ok)]);
-    let roles = |g: &Generations| g.all().into_iter().map(|(_, role, _)| role).collect::<Vec<_>>();
-    assert_eq!(roles(&generations), [Role::Stable, Role::Draining]);
+    let running = tokio::spawn(versions.handle(fresh(1), report));
+    versions.swap(quick("new", good));
+    assert_eq!(versions.digest(), "new".into());
+    assert_eq!(handle(&versions, fresh(1)).await, [("new".to_owned(), Outcome::Ok)]);
+    let roles = |g: &HandlerVersions| g.all().into_iter().map(|(_, role, _)| role).collect::<Vec<_>>();
+    assert_eq!(roles(&versions), [Role::Stable, Role::Draining]);
     turns.add_permits(1);
     running.await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [(0, "old".to_owned(), Outcome::Ok)]);
-    assert_eq!(roles(&generations), [Role::Stable, Role::Gone]);
+    assert_eq!(roles(&versions), [Role::Stable, Role::Gone]);
 }
 
 #[tokio::test]
 async fn what_fails_on_trial_gets_the_old_versions_word_and_costs_no_attempt() {
-    let generations = Generations::new(quick("old", good));
-    let canary = generations.try_out(quick("new", rejects), plan(1_000, 1));
-    let all = handle(&generations, fresh(64)).await;
+    let versions = HandlerVersions::new(quick("old", good));
+    let canary = versions.try_out(quick("new", rejects), plan(1_000, 1));
+    let all = handle(&versions, fresh(64)).await;
     assert!(all.iter().all(|one| *one == ("old".to_owned(), Outcome::Ok)), "{all:?}");
     let Judgement::Failed(why) = canary.judged().await else { panic!("all of them failed") };
     assert!(why.contains("first attempts failed"), "{why}");
-    assert!(generations.canary().is_none());
-    assert_eq!(generations.digest(), "old".into());
+    assert!(versions.canary().is_none());
+    assert_eq!(versions.digest(), "old".into());
 }
 
 #[tokio::test]
 async fn one_trap_sends_it_back_and_says_whose() {
-    let generations = Generations::new(quick("old", good));
-    let canary = generations.try_out(quick("new", traps), plan(1_000, 1));
-    handle(&generations, fresh(16)).await;
+    let versions = HandlerVersions::new(quick("old", good));
+    let canary = versions.try_out(quick("new", traps), plan(1_000, 1));
+    handle(&versions, fresh(16)).await;
     let Judgement::Failed(why) = canary.judged().await else { panic!("it trapped") };
     assert!(why.contains("trap") && why.contains("message \"m") && why.contains("unreachable"), "{why}");
 }
 
 #[tokio::test]
 async fn a_good_one_is_promoted_after_its_messages() {
-    let generations = Generations::new(quick("old", good));
-    let canary = generations.try_out(quick("new", good), plan(20, 1));
+    let versions = HandlerVersions::new(quick("old", good));
+    let canary = versions.try_out(quick("new", good), plan(20, 1));
     let mut by_new = 0;
     for _ in 0..10 {
-        let all = handle(&generations, fresh(16)).await;
+        let all = handle(&versions, fresh(16)).await;
         by_new += all.iter().filter(|(digest, _)| digest == "new").count();
     }
     assert_eq!(canary.judged().await, Judgement::Passed);
-    assert_eq!(generations.digest(), "new".into());
+    assert_eq!(versions.digest(), "new".into());
     assert!(by_new > 20);
 }
 
 #[tokio::test]
 async fn failures_of_both_and_later_attempts_are_not_held_against_it() {
-    let generations = Generations::new(quick("old", rejects));
-    let canary = generations.try_out(quick("new", rejects), plan(50, 1));
-    while generations.canary().is_some() {
-        let all = handle(&generations, fresh(16)).await;
+    let versions = HandlerVersions::new(quick("old", rejects));
+    let canary = versions.try_out(quick("new", rejects), plan(50, 1));
+    while versions.canary().is_some() {
+        let all = handle(&versions, fresh(16)).await;
         assert!(all.iter().all(|(digest, _)| digest == "old"), "the old version has the last word");
     }
     assert_eq!(canary.judged().await, Judgement::Passed);
 
-    let generations = Generations::new(quick("old", good));
-    let canary = generations.try_out(quick("new", traps), plan(50, 1));
+    let versions = HandlerVersions::new(quick("old", good));
+    let canary = versions.try_out(quick("new", traps), plan(50, 1));
     let again = fresh(64).into_iter().map(|work| Work { attempt: 2, ..work }).collect();
-    handle(&generations, again).await;
+    handle(&versions, again).await;
     assert_eq!(canary.tallies().0.started, 0);
-    assert!(generations.canary().is_some());
+    assert!(versions.canary().is_some());
 }
 
 #[tokio::test]
 async fn a_lane_meets_one_side_in_its_order() {
-    let generations = Generations::new(quick("old", good));
-    generations.try_out(quick("new", good), plan(1_000_000, 1));
+    let versions = HandlerVersions::new(quick("old", good));
+    versions.try_out(quick("new", good), plan(1_000_000, 1));
     let lanes: Vec<Work> = (0..64).map(|id| work(id, Some(id % 8))).collect();
-    let all = handle(&generations, lanes).await;
+    let all = handle(&versions, lanes).await;
     for lane in 0..8 {
         let sides: Vec<&String> = (0..8).map(|n| &all[lane + 8 * n].0).collect();
         assert!(sides.iter().all(|side| *side == sides[0]), "lane {lane}: {sides:?}");
@@ -183,10 +183,10 @@ async fn a_lane_meets_one_side_in_its_order() {
 #[tokio::test]
 async fn a_slow_old_version_holds_nobody_up() {
     let turns = Arc::new(Semaphore::new(0));
-    let generations = Generations::new(fake("old", good, &turns));
-    generations.try_out(quick("new", good), plan(1_000, 1));
+    let versions = HandlerVersions::new(fake("old", good, &turns));
+    versions.try_out(quick("new", good), plan(1_000, 1));
     let (seen, report) = seen();
-    let running = tokio::spawn(generations.handle(fresh(64), report));
+    let running = tokio::spawn(versions.handle(fresh(64), report));
     // The new version's part comes back while the old one's has not ended.
     while seen.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
@@ -199,25 +199,25 @@ async fn a_slow_old_version_holds_nobody_up() {
 
 #[tokio::test]
 async fn another_deploy_ends_a_trial() {
-    let generations = Generations::new(quick("old", good));
-    let canary = generations.try_out(quick("new", good), plan(1_000, 1));
-    generations.swap(quick("newer", good));
+    let versions = HandlerVersions::new(quick("old", good));
+    let canary = versions.try_out(quick("new", good), plan(1_000, 1));
+    versions.swap(quick("newer", good));
     assert!(matches!(canary.judged().await, Judgement::Failed(_)));
-    assert!(!generations.send_back("too late"), "there is none any more");
-    assert_eq!(generations.digest(), "newer".into());
+    assert!(!versions.send_back("too late"), "there is none any more");
+    assert_eq!(versions.digest(), "newer".into());
 }
 
 /// In the shadow of another, with so many copies wanted of all messages.
-fn in_shadow(generations: &Generations, handler: Arc<dyn Handler>, messages: u64) -> Arc<Canary> {
-    generations.try_out(handler, Plan { share: 1.0, shadow: true, ..plan(messages, 1) })
+fn in_shadow(versions: &HandlerVersions, handler: Arc<dyn Handler>, messages: u64) -> Arc<Canary> {
+    versions.try_out(handler, Plan { share: 1.0, shadow: true, ..plan(messages, 1) })
 }
 
 #[tokio::test]
 async fn a_shadow_gets_copies_and_has_no_word() {
-    let generations = Generations::new(quick("old", good));
-    let shadow = in_shadow(&generations, quick("new", rejects), 1_000);
+    let versions = HandlerVersions::new(quick("old", good));
+    let shadow = in_shadow(&versions, quick("new", rejects), 1_000);
     for _ in 0..4 {
-        for (digest, outcome) in handle(&generations, fresh(2)).await {
+        for (digest, outcome) in handle(&versions, fresh(2)).await {
             assert_eq!((digest.as_str(), outcome), ("old", Outcome::Ok));
         }
     }
@@ -226,43 +226,43 @@ async fn a_shadow_gets_copies_and_has_no_word() {
     let seen = shadow.compared().unwrap();
     assert_eq!((seen.agreed, seen.differed, seen.dropped), (0, 8, 0));
     assert_eq!(seen.first.as_deref(), Some("message \"m0\": ok before, reject now"));
-    assert!(generations.canary().is_none());
+    assert!(versions.canary().is_none());
 }
 
 #[tokio::test]
 async fn a_shadow_that_passes_takes_no_messages_by_itself() {
-    let generations = Generations::new(quick("old", good));
-    let shadow = in_shadow(&generations, quick("new", good), 6);
-    handle(&generations, fresh(6)).await;
+    let versions = HandlerVersions::new(quick("old", good));
+    let shadow = in_shadow(&versions, quick("new", good), 6);
+    handle(&versions, fresh(6)).await;
     assert_eq!(shadow.judged().await, Judgement::Passed);
     assert_eq!(shadow.compared().unwrap().agreed, 6);
-    assert_eq!(generations.digest(), "old".into());
+    assert_eq!(versions.digest(), "old".into());
 }
 
 #[tokio::test]
 async fn a_fault_in_the_shadow_ends_it_unless_the_old_version_has_it_too() {
-    let generations = Generations::new(quick("old", good));
-    let shadow = in_shadow(&generations, quick("new", traps), 1_000);
-    handle(&generations, fresh(1)).await;
+    let versions = HandlerVersions::new(quick("old", good));
+    let shadow = in_shadow(&versions, quick("new", traps), 1_000);
+    handle(&versions, fresh(1)).await;
     assert!(matches!(shadow.judged().await, Judgement::Failed(why) if why.contains("trap")));
-    let generations = Generations::new(quick("old", traps));
-    let shadow = in_shadow(&generations, quick("new", traps), 4);
-    handle(&generations, fresh(4)).await;
+    let versions = HandlerVersions::new(quick("old", traps));
+    let shadow = in_shadow(&versions, quick("new", traps), 4);
+    handle(&versions, fresh(4)).await;
     assert_eq!(shadow.judged().await, Judgement::Passed);
 }
 
 #[tokio::test]
 async fn a_shadow_that_cannot_follow_delays_nobody_and_its_copies_are_dropped() {
     let turns = Arc::new(Semaphore::new(0));
-    let generations = Generations::new(quick("old", good));
-    let shadow = in_shadow(&generations, fake("new", good, &turns), 1_000);
+    let versions = HandlerVersions::new(quick("old", good));
+    let shadow = in_shadow(&versions, fake("new", good, &turns), 1_000);
     for _ in 0..100 {
-        handle(&generations, fresh(3)).await;
+        handle(&versions, fresh(3)).await;
     }
     // One set is in its hands, and so many wait.
     let dropped = shadow.compared().unwrap().dropped;
     assert!((3 * (100 - 17)..=3 * (100 - 16)).contains(&dropped), "{dropped}");
     turns.add_permits(1);
-    assert!(generations.send_back("enough"));
+    assert!(versions.send_back("enough"));
     assert_eq!(shadow.judged().await, Judgement::Failed("enough".to_owned()));
 }

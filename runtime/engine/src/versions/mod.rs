@@ -16,27 +16,27 @@ use pelton_core::outcome::Outcome;
 use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use pelton_core::rollout::{Judgement, Plan};
 pub use shadow::Compared;
-pub use stats::{GenerationStats, Kind, Numbers};
+pub use stats::{FailureKind, Numbers, VersionStats};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Instant;
 pub use trial::Canary;
 
 /// One loaded version.
-pub struct Generation {
+pub struct HandlerVersion {
     handler: Arc<dyn Handler>,
     digest: Arc<str>,
-    stats: Arc<GenerationStats>,
+    stats: Arc<VersionStats>,
 }
 
 /// Who takes messages now.
 struct Slots {
-    stable: Arc<Generation>,
+    stable: Arc<HandlerVersion>,
     canary: Option<Arc<Canary>>,
 }
 
 /// All versions of one pipeline's handler that are in memory; itself the handler that the engine knows.
-pub struct Generations(Arc<Inner>);
+pub struct HandlerVersions(Arc<Inner>);
 
 struct Inner {
     slots: RwLock<Arc<Slots>>,
@@ -47,9 +47,9 @@ struct Inner {
 
 /// A version that was replaced, and perhaps is still at work.
 struct Old {
-    generation: Weak<Generation>,
+    version: Weak<HandlerVersion>,
     digest: Arc<str>,
-    stats: Arc<GenerationStats>,
+    stats: Arc<VersionStats>,
 }
 
 /// Versions that are gone and still shown with their numbers.
@@ -68,8 +68,8 @@ pub enum Role {
     Gone,
 }
 
-impl Generation {
-    fn new(handler: Arc<dyn Handler>, stats: Arc<GenerationStats>) -> Arc<Self> {
+impl HandlerVersion {
+    fn new(handler: Arc<dyn Handler>, stats: Arc<VersionStats>) -> Arc<Self> {
         Arc::new(Self { digest: handler.digest(), handler, stats })
     }
 
@@ -91,12 +91,12 @@ impl Generation {
     }
 }
 
-impl Generations {
+impl HandlerVersions {
     /// One version, that takes everything.
     #[must_use]
     pub fn new(handler: Arc<dyn Handler>) -> Self {
         let max_chunk = handler.max_chunk();
-        let slots = Slots { stable: Generation::new(handler, Arc::default()), canary: None };
+        let slots = Slots { stable: HandlerVersion::new(handler, Arc::default()), canary: None };
         Self(Arc::new(Inner {
             slots: RwLock::new(Arc::new(slots)),
             old: Mutex::default(),
@@ -107,12 +107,12 @@ impl Generations {
 
     /// Gives everything that starts from now on to another version. One on trial is sent back.
     pub fn swap(&self, handler: Arc<dyn Handler>) {
-        let new = Slots { stable: self.0.generation(handler), canary: None };
+        let new = Slots { stable: self.0.version(handler), canary: None };
         let before = self.0.put(|_| Some(new));
         if let Some(before) = before {
             self.0.retire(&before.stable);
             if let Some(canary) = &before.canary {
-                self.0.retire(&canary.generation);
+                self.0.retire(&canary.version);
                 canary.end(Judgement::Failed("another version was deployed".to_owned()));
             }
         }
@@ -121,11 +121,11 @@ impl Generations {
     /// Tries another version out beside the one that takes messages. One on trial already is sent back. One in the
     /// shadow takes no messages even when it has passed: it is to be loaded anew for that. Needs a runtime.
     pub fn try_out(&self, handler: Arc<dyn Handler>, plan: Plan) -> Arc<Canary> {
-        let (canary, sets) = Canary::new(self.0.generation(handler), plan);
+        let (canary, sets) = Canary::new(self.0.version(handler), plan);
         let with = |slots: &Slots| Slots { stable: slots.stable.clone(), canary: Some(canary.clone()) };
         let before = self.0.put(|slots| Some(with(slots)));
         if let Some(replaced) = before.and_then(|before| before.canary.clone()) {
-            self.0.retire(&replaced.generation);
+            self.0.retire(&replaced.version);
             replaced.end(Judgement::Failed("another version was deployed".to_owned()));
         }
         if let Some(sets) = sets {
@@ -160,13 +160,13 @@ impl Generations {
     /// Every version in memory, and the last that were: digest, what it is, and its numbers so far, which go
     /// on when it comes back.
     #[must_use]
-    pub fn all(&self) -> Vec<(Arc<str>, Role, Arc<GenerationStats>)> {
+    pub fn all(&self) -> Vec<(Arc<str>, Role, Arc<VersionStats>)> {
         let slots = self.0.slots();
-        let one = |g: &Generation, role| (g.digest.clone(), role, g.stats.clone());
+        let one = |g: &HandlerVersion, role| (g.digest.clone(), role, g.stats.clone());
         let mut all = vec![one(&slots.stable, Role::Stable)];
-        all.extend(slots.canary.iter().map(|canary| one(&canary.generation, Role::Canary)));
+        all.extend(slots.canary.iter().map(|canary| one(&canary.version, Role::Canary)));
         for old in self.0.old().iter().rev() {
-            let role = if old.generation.strong_count() > 0 { Role::Draining } else { Role::Gone };
+            let role = if old.version.strong_count() > 0 { Role::Draining } else { Role::Gone };
             if all.iter().all(|(digest, ..)| *digest != old.digest) {
                 all.push((old.digest.clone(), role, old.stats.clone()));
             }
@@ -181,12 +181,12 @@ impl Inner {
     }
 
     /// A version that comes in; it may have been here before.
-    fn generation(&self, handler: Arc<dyn Handler>) -> Arc<Generation> {
+    fn version(&self, handler: Arc<dyn Handler>) -> Arc<HandlerVersion> {
         let digest = handler.digest();
         let slots = self.slots();
         let known = self.old().iter().rev().find(|old| old.digest == digest).map(|old| old.stats.clone());
         let same = (slots.stable.digest == digest).then(|| slots.stable.stats.clone());
-        Generation::new(handler, known.or(same).unwrap_or_default())
+        HandlerVersion::new(handler, known.or(same).unwrap_or_default())
     }
 
     fn old(&self) -> MutexGuard<'_, Vec<Old>> {
@@ -200,18 +200,18 @@ impl Inner {
         Some(std::mem::replace(&mut *slots, Arc::new(new)))
     }
 
-    fn retire(&self, generation: &Arc<Generation>) {
+    fn retire(&self, version: &Arc<HandlerVersion>) {
         let mut old = self.old();
         let forgotten = old.len().saturating_sub(REMEMBERED);
         let mut place = 0;
         old.retain(|other| {
             place += 1;
-            place > forgotten || other.generation.strong_count() > 0
+            place > forgotten || other.version.strong_count() > 0
         });
         old.push(Old {
-            generation: Arc::downgrade(generation),
-            digest: generation.digest.clone(),
-            stats: generation.stats.clone(),
+            version: Arc::downgrade(version),
+            digest: version.digest.clone(),
+            stats: version.stats.clone(),
         });
     }
 
@@ -223,17 +223,17 @@ impl Inner {
         let passed = judgement == Judgement::Passed && canary.copies.is_none();
         let ended = self.put(|slots| {
             slots.canary.as_ref().filter(|running| Arc::ptr_eq(running, canary))?;
-            let stable = if passed { &canary.generation } else { &slots.stable };
+            let stable = if passed { &canary.version } else { &slots.stable };
             Some(Slots { stable: stable.clone(), canary: None })
         });
         let Some(before) = ended else { return false };
-        self.retire(if passed { &before.stable } else { &canary.generation });
+        self.retire(if passed { &before.stable } else { &canary.version });
         canary.end(judgement);
         true
     }
 }
 
-impl Handler for Generations {
+impl Handler for HandlerVersions {
     fn digest(&self) -> Arc<str> {
         self.0.slots().stable.digest.clone()
     }
@@ -258,10 +258,10 @@ impl Handler for Generations {
     fn interrupt(&self) {
         self.0.interrupted.store(true, Ordering::SeqCst);
         let slots = self.0.slots();
-        let canary = slots.canary.as_ref().map(|canary| canary.generation.clone());
-        let old: Vec<_> = self.0.old().iter().filter_map(|old| old.generation.upgrade()).collect();
+        let canary = slots.canary.as_ref().map(|canary| canary.version.clone());
+        let old: Vec<_> = self.0.old().iter().filter_map(|old| old.version.upgrade()).collect();
         let all = std::iter::once(slots.stable.clone()).chain(canary).chain(old);
-        all.for_each(|generation| generation.handler.interrupt());
+        all.for_each(|version| version.handler.interrupt());
     }
 
     fn isolated_handle(&self) -> Option<Arc<dyn Handler>> {

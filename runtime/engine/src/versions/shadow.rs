@@ -4,7 +4,7 @@
 //! The main path only hands over what is handled already. The shadow works one set of copies after another; what
 //! it cannot follow is dropped, and counted.
 
-use super::{Canary, Generation, Inner, Kind};
+use super::{Canary, FailureKind, HandlerVersion, Inner};
 use pelton_core::outcome::Outcome;
 use pelton_core::points;
 use pelton_core::ports::{Report, Work};
@@ -88,7 +88,12 @@ impl Copies {
 }
 
 /// Runs a chunk on the version in use, and hands copies of its share to the shadow.
-pub(super) async fn run(stable: Arc<Generation>, canary: Arc<Canary>, work: Vec<Work>, mut report: Report) {
+pub(super) async fn run(
+    stable: Arc<HandlerVersion>,
+    canary: Arc<Canary>,
+    work: Vec<Work>,
+    mut report: Report,
+) {
     let mut copies: Vec<Option<Work>> = {
         let trial = canary.trial();
         // What failed before fails again: first attempts say the most.
@@ -122,7 +127,7 @@ pub(super) async fn run(stable: Arc<Generation>, canary: Arc<Canary>, work: Vec<
 
 /// Whether an outcome says something of the version that came to it.
 fn is_said(outcome: &Outcome) -> bool {
-    *outcome == Outcome::Ok || Kind::of(outcome).is_some()
+    *outcome == Outcome::Ok || FailureKind::of(outcome).is_some()
 }
 
 /// Takes copies until the trial has ended.
@@ -148,13 +153,14 @@ async fn compare(canary: &Arc<Canary>, copies: &Copies, set: Set) {
     let report = Box::new(move |_: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
         kept.lock().unwrap_or_else(PoisonError::into_inner).extend(outcomes);
     });
-    canary.generation.clone().run(set.work.clone(), report).await;
+    canary.version.clone().run(set.work.clone(), report).await;
     let said = std::mem::take(&mut *said.lock().unwrap_or_else(PoisonError::into_inner));
     let took = since.elapsed();
     let compared: Vec<_> = said.iter().filter(|(_, outcome)| is_said(outcome)).collect();
     let micros = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let part = |took: Duration| micros(took) * compared.len() as u64 / set.work.len() as u64;
-    let same = |at: usize, outcome: &Outcome| Kind::of(outcome) == Kind::of(&set.outcomes[at]);
+    let same =
+        |at: usize, outcome: &Outcome| FailureKind::of(outcome) == FailureKind::of(&set.outcomes[at]);
     copies.note(|seen| {
         // What was cut short, since a message before it was slow, is not compared.
         seen.dropped += (said.len() - compared.len()) as u64;
@@ -178,7 +184,9 @@ async fn compare(canary: &Arc<Canary>, copies: &Copies, set: Set) {
         // A fault that the version in use has too is no news.
         compared
             .iter()
-            .filter(|(at, outcome)| Kind::of(outcome).is_some_and(Kind::is_fault) && !same(*at, outcome))
+            .filter(|(at, outcome)| {
+                FailureKind::of(outcome).is_some_and(FailureKind::is_fault) && !same(*at, outcome)
+            })
             .count(),
     );
 }
@@ -186,11 +194,11 @@ async fn compare(canary: &Arc<Canary>, copies: &Copies, set: Set) {
 fn tally<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Tally {
     outcomes.fold(Tally::default(), |tally, outcome| Tally {
         started: tally.started + 1,
-        failed: tally.failed + u64::from(Kind::of(outcome).is_some()),
+        failed: tally.failed + u64::from(FailureKind::of(outcome).is_some()),
     })
 }
 
 fn word(outcome: &Outcome) -> &'static str {
-    let word = |kind| Kind::ALL.iter().find(|(one, _)| *one == kind).map_or("", |(_, word)| *word);
-    Kind::of(outcome).map_or("ok", word)
+    let word = |kind| FailureKind::ALL.iter().find(|(one, _)| *one == kind).map_or("", |(_, word)| *word);
+    FailureKind::of(outcome).map_or("ok", word)
 }
