@@ -7,6 +7,7 @@
 
 pub mod broker;
 pub mod contain;
+pub mod counters;
 pub mod delivery;
 pub mod header;
 pub mod letter;
@@ -23,6 +24,7 @@ pub mod sizing;
 pub mod watermark;
 
 pub use contain::Panicked;
+pub use counters::{Counter, Counters};
 pub use header::Header;
 pub use message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
 pub use outcome::{Cause, Failure, FaultKind, Letter, Outcome};

@@ -106,6 +106,9 @@ macro_rules! words {
 
             /// Every word, for error messages and completions.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// Every value, in the order of the words.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
         }
     };
 }

@@ -9,7 +9,7 @@ use pelton_core::contain::contained;
 use pelton_core::pipeline::{Command, Input, Pipeline, Rules, Skip};
 use pelton_core::points;
 use pelton_core::ports::{DeadLetters, Handler, Ledger, Source};
-use pelton_core::{RetryPolicy, Time};
+use pelton_core::{Counter, RetryPolicy, Time};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -249,12 +249,13 @@ impl Driver {
         let counts = self.pipeline.counts();
         self.stats.set(counts);
         self.report_held_back(counts.held_back, counts.waiting);
-        let more = counts.duplicates - self.duplicates;
+        let duplicates = counts.counters[Counter::Duplicates];
+        let more = duplicates - self.duplicates;
         if more > 0 && !self.performer.ports.source.capabilities().shares_ledger {
             self.performer.ports.ledger.count_duplicates(more);
         }
-        self.duplicates = counts.duplicates;
-        if counts.waits_cut > 0 {
+        self.duplicates = duplicates;
+        if counts.counters[Counter::WaitsCut] > 0 {
             self.longest_wait_ms.take().into_iter().for_each(|ms| report_cut_waits(&self.name, ms));
         }
     }

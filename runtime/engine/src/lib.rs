@@ -21,7 +21,7 @@ mod worker;
 pub use dedup::{DedupKey, Digest};
 pub use driver::{PipelineSpec, Ports};
 pub use key::Key;
-pub use stats::{PipelineStats, Snapshot};
+pub use stats::PipelineStats;
 pub use stopped::{Stopped, Why};
 pub use versions::{Canary, Compared, FailureKind, HandlerVersions, Numbers, Role, VersionStats};
 pub use worker::{Change, Changes, Control, Job, Phase, run, run_changing};

@@ -2,6 +2,7 @@
 
 use crate::perform::Arrival;
 use crate::stopped::Why;
+use pelton_core::Counter;
 use pelton_core::pipeline::{Blocking, Counts, Named, Skip, Skipped};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -18,11 +19,7 @@ pub(crate) enum SkipAsk {
 /// Written by the pipeline's task, read by anyone, without a lock.
 #[derive(Debug, Default)]
 pub struct PipelineStats {
-    handled: AtomicU64,
-    duplicates: AtomicU64,
-    retries: AtomicU64,
-    dead_letters: AtomicU64,
-    waits_cut: AtomicU64,
+    counters: [AtomicU64; Counter::ALL.len()],
     in_flight: AtomicU64,
     waiting: AtomicU64,
     held_back: AtomicBool,
@@ -30,34 +27,11 @@ pub struct PipelineStats {
     stopped: OnceLock<String>,
 }
 
-/// The numbers at one moment, since the start of this worker.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Messages completed.
-    pub handled: u64,
-    /// Deliveries that were duplicates.
-    pub duplicates: u64,
-    /// Failed attempts that will be tried again.
-    pub retries: u64,
-    /// Dead letters written.
-    pub dead_letters: u64,
-    /// Waits that handlers asked for, and that were cut down to `retry.max_delay`.
-    pub waits_cut: u64,
-    /// Deliveries held now.
-    pub in_flight: u64,
-    /// Those of them that wait for others of their key, for a retry or for their turn.
-    pub waiting: u64,
-    /// Nothing more is received, because these have taken all the room there is for them.
-    pub held_back: bool,
-}
-
 impl PipelineStats {
     pub(crate) fn set(&self, counts: Counts) {
-        self.handled.store(counts.handled, Relaxed);
-        self.duplicates.store(counts.duplicates, Relaxed);
-        self.retries.store(counts.retries, Relaxed);
-        self.dead_letters.store(counts.dead_letters, Relaxed);
-        self.waits_cut.store(counts.waits_cut, Relaxed);
+        for (at, (_, number)) in self.counters.iter().zip(counts.counters.iter()) {
+            at.store(number, Relaxed);
+        }
         self.in_flight.store(counts.in_flight, Relaxed);
         self.waiting.store(counts.waiting, Relaxed);
         self.held_back.store(counts.held_back, Relaxed);
@@ -112,15 +86,12 @@ impl PipelineStats {
         answered.await.ok()
     }
 
-    /// The numbers now.
+    /// The numbers now; what is counted, since the start of this worker.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            handled: self.handled.load(Relaxed),
-            duplicates: self.duplicates.load(Relaxed),
-            retries: self.retries.load(Relaxed),
-            dead_letters: self.dead_letters.load(Relaxed),
-            waits_cut: self.waits_cut.load(Relaxed),
+    pub fn counts(&self) -> Counts {
+        let numbers = self.counters.iter().map(|number| number.load(Relaxed));
+        Counts {
+            counters: Counter::ALL.into_iter().zip(numbers).collect(),
             in_flight: self.in_flight.load(Relaxed),
             waiting: self.waiting.load(Relaxed),
             held_back: self.held_back.load(Relaxed),

@@ -6,7 +6,7 @@ use crate::load::Load;
 use crate::native::Native;
 use anyhow::{Context, Result, anyhow, ensure};
 use pelton_core::ports::{Handler, Source};
-use pelton_core::{Header, RetryPolicy};
+use pelton_core::{Counter, Counters, Header, RetryPolicy};
 use pelton_engine::{Control, DedupKey, Phase, PipelineSpec, PipelineStats, Ports};
 use pelton_host::{HandlerSpec, Host, HostOptions};
 use pelton_store::{NewMessage, Options, PipelineOptions, PipelineStore, Store, digest, ledger_key};
@@ -147,9 +147,9 @@ impl Ours {
         let took = start.elapsed();
         ended.map_err(|stopped| anyhow!("the pipeline stopped: {stopped:?}: {:?}", store.failed()))?;
         store.close();
-        let counts = stats.snapshot();
-        let wanted = (load.count, 0, 0, 0);
-        let found = (counts.handled, counts.duplicates, counts.retries, counts.dead_letters);
+        let counts = stats.counts();
+        let wanted = [(Counter::Handled, load.count)].into_iter().collect::<Counters>();
+        let found = counts.counters;
         ensure!(found == wanted, "of {} messages: {counts:?}", load.count);
         let book = book.lock().unwrap_or_else(PoisonError::into_inner);
         let settled = self.runtime.block_on(settled)?;
@@ -189,8 +189,8 @@ impl Ours {
 /// When so many messages were completed, and are settled.
 async fn settled(stats: Arc<PipelineStats>, count: u64) -> Instant {
     loop {
-        let counts = stats.snapshot();
-        if counts.handled >= count && counts.in_flight == 0 {
+        let counts = stats.counts();
+        if counts.counters[Counter::Handled] >= count && counts.in_flight == 0 {
             return Instant::now();
         }
         tokio::time::sleep(LOOK).await;

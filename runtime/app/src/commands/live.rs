@@ -7,6 +7,7 @@ use crate::exit::needed;
 use crate::versions::catalog::Catalog;
 use crate::versions::deploy::Orders;
 use crate::versions::serve;
+use pelton_core::Counter;
 use pelton_core::contain::contained;
 use pelton_core::pipeline::Blocking;
 use pelton_core::ports::PartitionStatus;
@@ -261,7 +262,7 @@ async fn status(pipelines: &[Arc<Live>]) -> Value {
             .or_else(|| live.ports.source.trouble())
             .or_else(|| live.ports.letters.trouble());
         let counted = counted(live);
-        let now = live.stats.snapshot();
+        let now = live.stats.counts();
         let said = json!({
             "trouble": trouble, "stopped": stopped, "parts": parts, "counted": counted,
             "held": now.in_flight, "waiting": now.waiting, "held_back": now.held_back,
@@ -274,7 +275,8 @@ async fn status(pipelines: &[Arc<Live>]) -> Value {
 /// What source and letters have counted, together; and waits that were cut down, if there were any.
 fn counted(live: &Live) -> BTreeMap<&'static str, u64> {
     let ports = &live.ports;
-    let cut = Some(live.stats.snapshot().waits_cut).filter(|cut| *cut > 0).map(|cut| ("waits_cut", cut));
+    let cut = Some(live.stats.counts().counters[Counter::WaitsCut]).filter(|cut| *cut > 0);
+    let cut = cut.map(|cut| (Counter::WaitsCut.name(), cut));
     let mut all = BTreeMap::new();
     for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()).chain(cut) {
         *all.entry(name).or_default() += number;

@@ -3,6 +3,7 @@
 use super::progress::Progress;
 use crate::commands::live::Served;
 use crate::commands::status;
+use pelton_core::Counter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ pub async fn keep(line: Progress, served: Arc<Served>) {
         let all = tokio::task::spawn_blocking(move || status::read(&config, &store)).await;
         let Ok(Ok(all)) = all else { continue };
         let counts = |live: &Arc<crate::commands::live::Live>| {
-            let counts = live.stats.snapshot();
-            (live.pipeline.name.clone(), (counts.handled, counts.in_flight))
+            let counts = live.stats.counts();
+            (live.pipeline.name.clone(), (counts.counters[Counter::Handled], counts.in_flight))
         };
         let now: BTreeMap<String, (u64, u64)> = served.pipelines().iter().map(counts).collect();
         let handled = now.iter().map(|(name, (handled, _))| (name.clone(), *handled)).collect();

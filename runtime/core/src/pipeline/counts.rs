@@ -1,21 +1,14 @@
 //! What is counted of a pipeline.
 
 use super::parts::entry::KeyRelease;
+use crate::counters::{Counter, Counters};
 use crate::delivery::{State, Then};
 
-/// What has been done since the start, for the live line and the log.
+/// What a pipeline has done since the start, and what it holds: for the live line and the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Messages completed.
-    pub handled: u64,
-    /// Deliveries acknowledged unhandled, because their key was completed before.
-    pub duplicates: u64,
-    /// Failed attempts that will be tried again.
-    pub retries: u64,
-    /// Dead letters written.
-    pub dead_letters: u64,
-    /// Waits that handlers asked for, and that were cut down to the longest there is.
-    pub waits_cut: u64,
+    /// What has been done.
+    pub counters: Counters,
     /// Deliveries held now.
     pub in_flight: u64,
     /// Those of them that wait: for what is ahead in their lane, for their retry, for their turn.
@@ -29,15 +22,15 @@ impl Counts {
     pub(super) fn stored(&mut self, before: &State, native_delay: bool) -> KeyRelease {
         match before {
             State::Completing { .. } => {
-                self.handled += 1;
+                self.counters[Counter::Handled] += 1;
                 KeyRelease::Completed
             }
-            State::Publishing { .. } => {
-                self.dead_letters += 1;
+            State::Publishing { why, .. } => {
+                self.counters[Counter::of(why.cause)] += 1;
                 KeyRelease::Free
             }
             State::Releasing { then: Then::Retry(ms), .. } => {
-                self.retries += 1;
+                self.counters[Counter::Retries] += 1;
                 if native_delay { KeyRelease::Delayed(*ms) } else { KeyRelease::Free }
             }
             State::Admitted

@@ -4,6 +4,7 @@ use super::Pipeline;
 use super::parts::actions::Asker;
 use super::parts::entry::{Durable, Entry, EntryLocation, Slot};
 use super::parts::timers::Timer;
+use crate::counters::Counter;
 use crate::delivery::{Action, Context, Event, State, Then, step};
 use crate::message::Lane;
 use crate::outcome::{Letter, Outcome};
@@ -19,8 +20,9 @@ impl Pipeline {
         if event == Event::Stored(Ok(())) {
             entry.release = self.counts.stored(&before, cx.native_delay);
         }
-        self.counts.duplicates += u64::from(is_duplicate(&before, &event));
-        self.counts.waits_cut += u64::from(asks_for_more(&before, &event, cx.max_delay_ms));
+        self.counts.counters[Counter::Duplicates] += u64::from(is_duplicate(&before, &event));
+        self.counts.counters[Counter::WaitsCut] +=
+            u64::from(asks_for_more(&before, &event, cx.max_delay_ms));
         let rested = before == State::Waiting;
         let (state, action) = step(before, event, &cx);
         if let State::Handling { attempt, .. } = &state {

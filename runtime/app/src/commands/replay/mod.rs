@@ -14,6 +14,7 @@ use crate::registry::SourceConfig;
 use crate::signals::{self, Heard};
 use crate::telemetry::logs;
 use crate::telemetry::progress::Progress;
+use pelton_core::Counter;
 use pelton_core::ports::{DeadLetters, Handler, Source};
 use pelton_engine::{Control, Phase, PipelineStats, Ports};
 use pelton_store::{PipelineStore, Store};
@@ -163,13 +164,13 @@ impl Work<'_> {
             }
         };
         ended.map_err(|stopped| run::stopped_fail(self.store, &stopped))?;
-        let counts = stats.snapshot();
+        let counters = stats.counts().counters;
         Ok(Done {
             complete: source.is_complete(),
             settled: source.settled(),
-            handled: counts.handled,
-            retries: counts.retries,
-            dead_letters: counts.dead_letters,
+            handled: counters[Counter::Handled],
+            retries: counters[Counter::Retries],
+            dead_letters: counters.dead_letters(),
             failed: source.failed(),
         })
     }

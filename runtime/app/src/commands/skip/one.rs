@@ -72,7 +72,7 @@ async fn drive(
     let ended = tokio::time::timeout(PATIENCE, running).await;
     let late = |_| format!("the letter was not written within {PATIENCE:?}: see the log, and ask again");
     ended.map_err(late)?.map_err(|_| "the store failed: nothing more can be promised".to_owned())?;
-    Ok(stats.snapshot().dead_letters > 0)
+    Ok(stats.counts().counters.dead_letters() > 0)
 }
 
 /// One message, once.
