@@ -92,9 +92,12 @@ impl Books {
         db.busy_timeout(Duration::from_secs(30))?;
         // One view of all tables, also while a worker writes.
         let db = db.transaction()?;
-        let sql = "SELECT id, handled, duplicates FROM pipelines WHERE name = ?1";
+        let counter = "(SELECT coalesce(sum(number), 0) FROM counters WHERE pipeline = id AND name = ";
+        let sql = format!(
+            "SELECT id, {counter}'handled'), {counter}'duplicates') FROM pipelines WHERE name = ?1"
+        );
         let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, i64>(0)?, count(r, 1)?, count(r, 2)?));
-        let (pipeline, handled, duplicates) = db.query_row(sql, [&self.pipeline], row)?;
+        let (pipeline, handled, duplicates) = db.query_row(&sql, [&self.pipeline], row)?;
         let sql = "SELECT id FROM queues WHERE name = ?1";
         let queue: i64 = db.query_row(sql, [&self.pipeline], |r| r.get(0))?;
         let bodies = |sql: &str, of: i64| -> rusqlite::Result<BTreeMap<u64, u64>> {

@@ -47,6 +47,12 @@ counters! {
 }
 
 impl Counter {
+    /// The one of a name; none for another version's.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|counter| counter.name() == name)
+    }
+
     /// The one that counts dead letters of a cause.
     #[must_use]
     pub const fn of(cause: Cause) -> Self {

@@ -1,6 +1,7 @@
 //! How a pipeline stands, for any process.
 
 use crate::numbers::{signed, unsigned};
+use pelton_core::{Counter, Counters};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Numbers of one pipeline. `queued + delayed + in_flight` is what is in its queue.
@@ -12,16 +13,10 @@ pub struct PipelineStatus {
     pub delayed: u64,
     /// Started and not ended.
     pub in_flight: u64,
-    /// Messages completed, since the data directory was made; so the counts below.
-    pub handled: u64,
-    /// Deliveries acknowledged unhandled, because their key was completed before.
-    pub duplicates: u64,
-    /// Failed attempts that were given another.
-    pub retries: u64,
+    /// What was counted since the data directory was made.
+    pub counters: Counters,
     /// Dead letters held now.
     pub dead_letters: u64,
-    /// Dead letters ever written, by cause, in the order of `Cause::WORDS`.
-    pub letters_written: [u64; 4],
     /// Digest of the handler of the last run; empty before the first.
     pub handler: String,
 }
@@ -48,18 +43,16 @@ fn count(
     now: u64,
 ) -> rusqlite::Result<PipelineStatus> {
     let mut status = PipelineStatus::default();
-    let sql = "SELECT id, handler, handled, duplicates, retries, letters, rejected, exhausted, crash_loop, invalid
-               FROM pipelines WHERE name = ?1";
+    let sql = "SELECT id, handler, letters FROM pipelines WHERE name = ?1";
     let id = db
         .query_row(sql, [pipeline], |r| {
-            let number = |i| r.get(i).map(unsigned);
-            status.handler = r.get(1)?;
-            (status.handled, status.duplicates, status.retries) = (number(2)?, number(3)?, number(4)?);
-            status.dead_letters = number(5)?;
-            status.letters_written = [number(6)?, number(7)?, number(8)?, number(9)?];
+            (status.handler, status.dead_letters) = (r.get(1)?, r.get(2).map(unsigned)?);
             r.get::<_, i64>(0)
         })
         .optional()?;
+    if let Some(id) = id {
+        status.counters = counters(db, id)?;
+    }
     let depth = |name: &str| {
         let sql = "SELECT id, depth FROM queues WHERE name = ?1";
         db.query_row(sql, [name], |r| Ok((r.get::<_, i64>(0)?, unsigned(r.get(1)?)))).optional()
@@ -82,4 +75,14 @@ fn count(
     status.in_flight = unsigned(started).min(depth - status.delayed);
     status.queued = depth - status.delayed - status.in_flight;
     Ok(status)
+}
+
+/// A name that this version does not know is another's: it counts nothing here.
+fn counters(db: &Connection, pipeline: i64) -> rusqlite::Result<Counters> {
+    let mut statement = db.prepare_cached("SELECT name, number FROM counters WHERE pipeline = ?1")?;
+    let numbers = statement.query_map([pipeline], |r| {
+        let (name, number) = (r.get::<_, String>(0)?, unsigned(r.get(1)?));
+        Ok(Counter::parse(&name).map(|counter| (counter, number)))
+    })?;
+    numbers.filter_map(Result::transpose).collect()
 }

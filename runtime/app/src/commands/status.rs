@@ -5,7 +5,7 @@ use super::{brokers, live, load, open_beside, table};
 use crate::config::Config;
 use crate::exit::Outcome;
 use crate::output;
-use pelton_core::Cause;
+use pelton_core::{Cause, Counter};
 use pelton_store::{PipelineStatus, Store, StoreError};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -141,23 +141,28 @@ fn in_words(counted: &Map<String, Value>) -> String {
     counted.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// What is shown beside what is held. Dead letters are shown by their causes.
+const SHOWN: [Counter; 3] = [Counter::Handled, Counter::Duplicates, Counter::Retries];
+
 fn print(all: &[Seen]) {
     let n = table::number;
     let row = |Seen { name, counts: s, .. }: &Seen| {
+        let counted = SHOWN.map(|counter| s.counters[counter]);
         let counts =
-            [s.queued, s.delayed, s.in_flight, s.handled, s.duplicates, s.retries, s.dead_letters].map(n);
+            [s.queued, s.delayed, s.in_flight].into_iter().chain(counted).chain([s.dead_letters]).map(n);
         let digest: String = s.handler.chars().take(19).collect();
         std::iter::once(name.clone()).chain(counts).chain([digest]).collect()
     };
     let rows: Vec<Vec<String>> = all.iter().map(row).collect();
+    let [handled, duplicates, retries] = SHOWN.map(Counter::name);
     let heading = [
         "pipeline",
         "queued",
         "delayed",
         "in flight",
-        "handled",
-        "duplicates",
-        "retries",
+        handled,
+        duplicates,
+        retries,
         "dead letters",
         "handler",
     ];
@@ -176,11 +181,10 @@ pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatu
 /// The object of `status --json` and of `run --until-empty`.
 pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
     let one = |Seen { counts: s, broker, ready, stopped, held, counted, .. }: &Seen| {
-        let written: Map<String, Value> =
-            Cause::WORDS.iter().zip(s.letters_written).map(|(w, n)| ((*w).to_owned(), n.into())).collect();
+        let of_cause = |cause: &Cause| (cause.as_str().to_owned(), s.counters[Counter::of(*cause)].into());
+        let written: Map<String, Value> = Cause::ALL.iter().map(of_cause).collect();
         let mut json = json!({
             "queued": s.queued, "delayed": s.delayed, "in_flight": s.in_flight,
-            "handled": s.handled, "duplicates": s.duplicates, "retries": s.retries,
             "dead_letters": s.dead_letters, "dead_letters_written": written, "handler": s.handler,
             "ready": ready.as_ref().map(Result::is_ok),
             "trouble": ready.as_ref().and_then(|ready| ready.as_ref().err()),
@@ -189,6 +193,9 @@ pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
             "waiting": held.as_ref().map(|held| held.waiting),
             "held_back": held.as_ref().map(|held| held.back),
         });
+        for counter in SHOWN {
+            json[counter.name()] = s.counters[counter].into();
+        }
         if let Some(looked) = broker {
             json["broker"] = match looked {
                 Ok(standing) => standing.to_json(),

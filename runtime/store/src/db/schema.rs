@@ -17,6 +17,7 @@ pub const STEPS: &[Step] = &[
     file_entries,
     |db| db.execute_batch(AGES),
     |db| db.execute_batch(TOPIC_IDS),
+    |db| db.execute_batch(COUNTERS),
 ];
 
 const FIRST: &str = "
@@ -108,6 +109,28 @@ const TOPIC_IDS: &str = "
 -- The topic that a number stands for, as brokers tell it from others of its name, and the group that read it last.
 ALTER TABLE topics ADD COLUMN topic_id TEXT;
 ALTER TABLE topics ADD COLUMN group_id TEXT;
+";
+
+/// Counters are rows by their names: one more changes no table.
+const COUNTERS: &str = "
+CREATE TABLE counters(
+    pipeline INTEGER NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY(pipeline, name)) WITHOUT ROWID;
+INSERT INTO counters
+    SELECT id, 'handled', handled FROM pipelines WHERE handled > 0
+    UNION ALL SELECT id, 'duplicates', duplicates FROM pipelines WHERE duplicates > 0
+    UNION ALL SELECT id, 'retries', retries FROM pipelines WHERE retries > 0
+    UNION ALL SELECT id, 'rejected', rejected FROM pipelines WHERE rejected > 0
+    UNION ALL SELECT id, 'retries_exhausted', exhausted FROM pipelines WHERE exhausted > 0
+    UNION ALL SELECT id, 'crash_loop', crash_loop FROM pipelines WHERE crash_loop > 0
+    UNION ALL SELECT id, 'invalid', invalid FROM pipelines WHERE invalid > 0;
+ALTER TABLE pipelines DROP COLUMN handled;
+ALTER TABLE pipelines DROP COLUMN duplicates;
+ALTER TABLE pipelines DROP COLUMN retries;
+ALTER TABLE pipelines DROP COLUMN rejected;
+ALTER TABLE pipelines DROP COLUMN exhausted;
+ALTER TABLE pipelines DROP COLUMN crash_loop;
+ALTER TABLE pipelines DROP COLUMN invalid;
 ";
 
 /// Completed keys, which were rows of one table with an index, are filed by the time of their completion.

@@ -2,6 +2,7 @@
 
 use super::support::*;
 use crate::{NewMessage, SendError};
+use pelton_core::Counter;
 use pelton_core::ports::{Completion, ErrorClass, Ledger, Verdict};
 
 #[tokio::test]
@@ -21,7 +22,7 @@ async fn a_lost_claim_fails_alone() {
     let results = worker.ledger.complete(batch.collect()).await;
     assert_eq!(results, [Ok(()), Err(ErrorClass::LeaseLost), Ok(())]);
     let status = worker.status();
-    assert_eq!((status.handled, status.queued, status.in_flight), (3, 0, 0));
+    assert_eq!((status.counters[Counter::Handled], status.queued, status.in_flight), (3, 0, 0));
 }
 
 #[tokio::test]
@@ -36,7 +37,7 @@ async fn a_completion_and_its_ack_are_one() {
     let after = Worker::open(copy.path());
     let left = after.take(1).await;
     assert_eq!(left[0].message.id, "b");
-    assert_eq!(after.status().handled, 1);
+    assert_eq!(after.status().counters[Counter::Handled], 1);
     assert!(after.store.ledger_show(NAME, Some(NAME), "a").unwrap().unwrap().completed);
 }
 
@@ -53,7 +54,10 @@ async fn a_duplicate_is_counted_once_however_often_it_is_acked() {
         worker.settle(&held[1], pelton_core::ports::Settle::Ack).await;
     }
     let status = worker.status();
-    assert_eq!((status.handled, status.duplicates, status.queued), (1, 1, 0));
+    assert_eq!(
+        (status.counters[Counter::Handled], status.counters[Counter::Duplicates], status.queued),
+        (1, 1, 0)
+    );
 }
 
 #[tokio::test]

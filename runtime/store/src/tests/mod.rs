@@ -6,6 +6,7 @@
 mod aging;
 mod atomic;
 mod clock;
+mod counters;
 mod damage;
 mod forgetting;
 mod full;

@@ -1,8 +1,8 @@
 //! After a process has died.
 
 use super::support::*;
-use pelton_core::Delivery;
 use pelton_core::ports::{ClaimItem, ErrorClass, Ledger, Release, Verdict};
+use pelton_core::{Counter, Delivery};
 
 #[tokio::test]
 async fn what_was_started_is_suspect_and_counted_once_however_often_it_is_recovered() {
@@ -89,7 +89,7 @@ async fn a_claim_of_a_dead_process_is_lost() {
     let copy = copy_of(dir.path());
     let after = Worker::open(copy.path());
     assert_eq!(after.complete(&held[0], claim).await, Err(ErrorClass::LeaseLost));
-    assert_eq!(after.status().handled, 0);
+    assert_eq!(after.status().counters[Counter::Handled], 0);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn failed_attempts_outlive_a_crash_and_end_with_the_message() {
     assert!(matches!(verdict, Verdict::Fresh { attempt: 3, crashed: false, .. }), "{verdict:?}");
     after.bury(&held[0], claim_of(verdict).unwrap()).await.unwrap();
     let status = after.status();
-    assert_eq!((status.retries, status.dead_letters, status.queued), (2, 1, 0));
+    assert_eq!((status.counters[Counter::Retries], status.dead_letters, status.queued), (2, 1, 0));
     assert_eq!(after.store.ledger_show(NAME, Some(NAME), "orders/1").unwrap(), None);
 }
 

@@ -10,7 +10,7 @@ use crate::numbers::signed;
 use crate::queue::rows::{self, NewRow};
 use pelton_core::letter;
 use pelton_core::ports::{Claim, Completion, ErrorClass, Release, Settle};
-use pelton_core::{Cause, Identity, Letter, Receipt};
+use pelton_core::{Counter, Identity, Letter, Receipt};
 use rusqlite::{Connection, params};
 use std::sync::Arc;
 
@@ -30,18 +30,22 @@ impl Changes<'_> {
             Change::Publish(letter) => self.publish(&letter, true),
             Change::Note(letter) => self.publish(&letter, false),
             Change::Duplicates(count) => {
-                self.tally.counts(self.pipeline).duplicates += count;
+                self.count(Counter::Duplicates, count);
                 Ok(Ok(()))
             }
             Change::Settle(receipt, how) => {
                 // A repeated ack finds nothing, and counts nothing.
                 if how == Settle::Ack && rows::exists(self.db, receipt.0)? {
-                    self.tally.counts(self.pipeline).duplicates += 1;
+                    self.count(Counter::Duplicates, 1);
                 }
                 self.settle(receipt, how)?;
                 Ok(Ok(()))
             }
         }
+    }
+
+    fn count(&mut self, counter: Counter, number: u64) {
+        self.tally.counts(self.pipeline).counters[counter] += number;
     }
 
     /// Ends a claim; a late or repeated answer finds none.
@@ -63,7 +67,7 @@ impl Changes<'_> {
             Identity::Key(_) => {}
         }
         self.forget_attempts(item.identity)?;
-        self.tally.counts(self.pipeline).handled += 1;
+        self.count(Counter::Handled, 1);
         if let Some(receipt) = item.settle {
             self.settle(receipt, Settle::Ack)?;
         }
@@ -74,7 +78,7 @@ impl Changes<'_> {
         let Some(attempt) = self.take(item.claim) else { return Ok(Err(ErrorClass::LeaseLost)) };
         if item.counts {
             self.set_attempts(item.identity, attempt, None)?;
-            self.tally.counts(self.pipeline).retries += 1;
+            self.count(Counter::Retries, 1);
         }
         if let Some((receipt, how)) = item.settle {
             self.settle(receipt, how)?;
@@ -92,13 +96,7 @@ impl Changes<'_> {
         if here {
             self.write(letter)?;
         }
-        let counts = self.tally.counts(self.pipeline);
-        match letter.cause {
-            Cause::Rejected => counts.rejected += 1,
-            Cause::RetriesExhausted => counts.exhausted += 1,
-            Cause::CrashLoop => counts.crash_loop += 1,
-            Cause::Invalid => counts.invalid += 1,
-        }
+        self.count(Counter::of(letter.cause), 1);
         match (letter.identity, letter.settle) {
             (Some(Identity::Position(position)), None) => {
                 self.tally.lettered(self.pipeline, position, letter.skipped);

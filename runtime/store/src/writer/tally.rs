@@ -7,7 +7,7 @@ use crate::ledger::ranges::{self, Kind, Merged};
 use crate::numbers::signed;
 use crate::queue::{Queue, rows};
 use pelton_core::ports::Claim;
-use pelton_core::{Position, Receipt};
+use pelton_core::{Counters, Position, Receipt};
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,16 +27,11 @@ pub enum Effect {
     Arrived,
 }
 
-/// Counters of one pipeline.
+/// What a group counts of one pipeline.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
-    pub handled: u64,
-    pub duplicates: u64,
-    pub retries: u64,
-    pub rejected: u64,
-    pub exhausted: u64,
-    pub crash_loop: u64,
-    pub invalid: u64,
+    pub counters: Counters,
+    /// Dead letters that are kept here: a number that also falls.
     pub letters: u64,
 }
 
@@ -203,23 +198,15 @@ impl Of {
     }
 
     fn write_counts(&self, db: &Connection) -> rusqlite::Result<()> {
-        let c = self.counts;
-        let sql = "UPDATE pipelines SET handled = handled + ?2, duplicates = duplicates + ?3,
-                   retries = retries + ?4, rejected = rejected + ?5, exhausted = exhausted + ?6,
-                   crash_loop = crash_loop + ?7, invalid = invalid + ?8, letters = letters + ?9
-                   WHERE id = ?1";
-        let numbers = [
-            c.handled,
-            c.duplicates,
-            c.retries,
-            c.rejected,
-            c.exhausted,
-            c.crash_loop,
-            c.invalid,
-            c.letters,
-        ];
-        let [a, b, d, e, f, g, h, i] = numbers.map(signed);
-        db.prepare_cached(sql)?.execute(params![self.pipeline.id, a, b, d, e, f, g, h, i])?;
+        let sql = "INSERT INTO counters VALUES (?1, ?2, ?3)
+                   ON CONFLICT(pipeline, name) DO UPDATE SET number = number + excluded.number";
+        for (counter, number) in self.counts.counters.iter().filter(|(_, number)| *number > 0) {
+            db.prepare_cached(sql)?.execute(params![self.pipeline.id, counter.name(), signed(number)])?;
+        }
+        if self.counts.letters > 0 {
+            let sql = "UPDATE pipelines SET letters = letters + ?2 WHERE id = ?1";
+            db.prepare_cached(sql)?.execute(params![self.pipeline.id, signed(self.counts.letters)])?;
+        }
         Ok(())
     }
 }
