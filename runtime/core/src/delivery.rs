@@ -21,32 +21,32 @@ mod words;
 
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::ports::{Claim, ErrorClass, Settle, Verdict};
-pub use words::{Action, Context, Event, State, Then, Why};
+pub use words::{Action, Context, DeliveryState, Event, Then, Why};
 
 /// The table.
 #[must_use]
-pub fn step(state: State, event: Event, cx: &Context) -> (State, Action) {
+pub fn step(state: DeliveryState, event: Event, cx: &Context) -> (DeliveryState, Action) {
     match state {
-        State::Admitted => admitted(event),
-        State::Claiming => claiming(event, cx),
-        State::Handling { claim, attempt } => handling(claim, attempt, event, cx),
-        State::Completing { claim } => completing(claim, event, cx),
-        State::Publishing { claim, why } => publishing(claim, why, event, cx),
-        State::Releasing { claim, counts, then } => releasing(claim, counts, then, event, cx),
-        State::Waiting => waiting(event),
-        State::Settling(how) => settling(how, event, cx),
-        State::Gone => (State::Gone, Action::None),
+        DeliveryState::Admitted => admitted(event),
+        DeliveryState::Claiming => claiming(event, cx),
+        DeliveryState::Handling { claim, attempt } => handling(claim, attempt, event, cx),
+        DeliveryState::Completing { claim } => completing(claim, event, cx),
+        DeliveryState::Publishing { claim, why } => publishing(claim, why, event, cx),
+        DeliveryState::Releasing { claim, counts, then } => releasing(claim, counts, then, event, cx),
+        DeliveryState::Waiting => waiting(event),
+        DeliveryState::Settling(how) => settling(how, event, cx),
+        DeliveryState::Gone => (DeliveryState::Gone, Action::None),
     }
 }
 
-fn admitted(event: Event) -> (State, Action) {
+fn admitted(event: Event) -> (DeliveryState, Action) {
     match event {
-        Event::Start => (State::Claiming, Action::Claim),
+        Event::Start => (DeliveryState::Claiming, Action::Claim),
         Event::Invalid(reason) => {
             give_up(Why { cause: Cause::Invalid, failure: Failure::Invalid, reason, attempts: 0 })
         }
         Event::Skip(why) => give_up(why),
-        Event::LeaseEnded => (State::Gone, Action::Forget),
+        Event::LeaseEnded => (DeliveryState::Gone, Action::Forget),
         Event::SameKeyCompleted => settle(Settle::Ack),
         Event::SameKeyDelayed(delay_ms) => settle(Settle::RetryLater { delay_ms }),
         Event::HandBack(delay_ms) => settle(back(delay_ms)),
@@ -56,15 +56,15 @@ fn admitted(event: Event) -> (State, Action) {
         | Event::Handled(_)
         | Event::Stored(_)
         | Event::Settled(_)
-        | Event::Due => (State::Admitted, Action::None),
+        | Event::Due => (DeliveryState::Admitted, Action::None),
     }
 }
 
-fn claiming(event: Event, cx: &Context) -> (State, Action) {
+fn claiming(event: Event, cx: &Context) -> (DeliveryState, Action) {
     match event {
         Event::Claimed(Verdict::Fresh { claim, .. }) if !cx.lease_live => {
             let then = Then::Forget;
-            (State::Releasing { claim, counts: false, then }, Action::Release { settle: None })
+            (DeliveryState::Releasing { claim, counts: false, then }, Action::Release { settle: None })
         }
         Event::Claimed(Verdict::Fresh { claim, attempt, crashed }) if attempt > cx.max_attempts => {
             publish(Some(claim), used_up(attempt - 1, crashed), cx)
@@ -73,16 +73,18 @@ fn claiming(event: Event, cx: &Context) -> (State, Action) {
             publish(Some(claim), goes_round(attempt - 1, cx), cx)
         }
         Event::Claimed(Verdict::Fresh { claim, attempt, .. }) => {
-            (State::Handling { claim, attempt }, Action::Handle)
+            (DeliveryState::Handling { claim, attempt }, Action::Handle)
         }
         Event::Claimed(Verdict::Duplicate) if cx.lease_live => settle(Settle::Ack),
         Event::Claimed(Verdict::AlreadyDeadLettered) if cx.lease_live => settle(cx.given_up),
-        Event::Claimed(Verdict::Duplicate | Verdict::AlreadyDeadLettered) => (State::Gone, Action::Forget),
-        Event::Claimed(Verdict::Suspect) | Event::ClaimFailed if !cx.lease_live => {
-            (State::Gone, Action::Forget)
+        Event::Claimed(Verdict::Duplicate | Verdict::AlreadyDeadLettered) => {
+            (DeliveryState::Gone, Action::Forget)
         }
-        Event::Claimed(Verdict::Suspect) => (State::Admitted, Action::Suspect),
-        Event::ClaimFailed => (State::Admitted, Action::Requeue { alone: false }),
+        Event::Claimed(Verdict::Suspect) | Event::ClaimFailed if !cx.lease_live => {
+            (DeliveryState::Gone, Action::Forget)
+        }
+        Event::Claimed(Verdict::Suspect) => (DeliveryState::Admitted, Action::Suspect),
+        Event::ClaimFailed => (DeliveryState::Admitted, Action::Requeue { alone: false }),
         Event::Invalid(_)
         | Event::Skip(_)
         | Event::Start
@@ -94,11 +96,11 @@ fn claiming(event: Event, cx: &Context) -> (State, Action) {
         | Event::Due
         | Event::SameKeyCompleted
         | Event::SameKeyDelayed(_)
-        | Event::HandBack(_) => (State::Claiming, Action::None),
+        | Event::HandBack(_) => (DeliveryState::Claiming, Action::None),
     }
 }
 
-fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (State, Action) {
+fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (DeliveryState, Action) {
     let outcome = match event {
         Event::Handled(outcome) => outcome,
         Event::LaneStopped => Outcome::NotStarted,
@@ -113,12 +115,12 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (State, A
         | Event::Due
         | Event::SameKeyCompleted
         | Event::SameKeyDelayed(_)
-        | Event::HandBack(_) => return (State::Handling { claim, attempt }, Action::None),
+        | Event::HandBack(_) => return (DeliveryState::Handling { claim, attempt }, Action::None),
     };
     match outcome {
         Outcome::Ok => {
             let settle = cx.shares_ledger && cx.lease_live;
-            (State::Completing { claim }, Action::Complete { settle })
+            (DeliveryState::Completing { claim }, Action::Complete { settle })
         }
         Outcome::Reject { reason } => {
             let why = Why { cause: Cause::Rejected, failure: Failure::Reject, reason, attempts: attempt };
@@ -137,9 +139,9 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (State, A
     }
 }
 
-fn completing(claim: Claim, event: Event, cx: &Context) -> (State, Action) {
+fn completing(claim: Claim, event: Event, cx: &Context) -> (DeliveryState, Action) {
     match event {
-        Event::Stored(result) => stored(State::Completing { claim }, result, cx),
+        Event::Stored(result) => stored(DeliveryState::Completing { claim }, result, cx),
         Event::Invalid(_)
         | Event::Skip(_)
         | Event::Start
@@ -152,17 +154,17 @@ fn completing(claim: Claim, event: Event, cx: &Context) -> (State, Action) {
         | Event::Due
         | Event::SameKeyCompleted
         | Event::SameKeyDelayed(_)
-        | Event::HandBack(_) => (State::Completing { claim }, Action::None),
+        | Event::HandBack(_) => (DeliveryState::Completing { claim }, Action::None),
     }
 }
 
-fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (State, Action) {
+fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (DeliveryState, Action) {
     match event {
         Event::Stored(Err(ErrorClass::Transient)) if cx.gives_up => match claim {
             Some(claim) => release(claim, true, Then::GiveBack, cx),
             None => settle(Settle::GiveBack),
         },
-        Event::Stored(result) => stored(State::Publishing { claim, why }, result, cx),
+        Event::Stored(result) => stored(DeliveryState::Publishing { claim, why }, result, cx),
         Event::Invalid(_)
         | Event::Skip(_)
         | Event::Start
@@ -175,25 +177,31 @@ fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (St
         | Event::Due
         | Event::SameKeyCompleted
         | Event::SameKeyDelayed(_)
-        | Event::HandBack(_) => (State::Publishing { claim, why }, Action::None),
+        | Event::HandBack(_) => (DeliveryState::Publishing { claim, why }, Action::None),
     }
 }
 
 /// What is durable now may be told to the broker; where it was told in the same transaction, or
 /// is no longer ours, there is nothing left to do.
-fn stored(state: State, result: Result<(), ErrorClass>, cx: &Context) -> (State, Action) {
+fn stored(state: DeliveryState, result: Result<(), ErrorClass>, cx: &Context) -> (DeliveryState, Action) {
     match result {
-        Ok(()) if cx.shares_ledger || !cx.lease_live => (State::Gone, Action::Forget),
-        Ok(()) if matches!(state, State::Publishing { .. }) => settle(cx.given_up),
+        Ok(()) if cx.shares_ledger || !cx.lease_live => (DeliveryState::Gone, Action::Forget),
+        Ok(()) if matches!(state, DeliveryState::Publishing { .. }) => settle(cx.given_up),
         Ok(()) => settle(Settle::Ack),
-        Err(ErrorClass::LeaseLost) => (State::Gone, Action::Forget),
+        Err(ErrorClass::LeaseLost) => (DeliveryState::Gone, Action::Forget),
         Err(ErrorClass::Transient) => (state, Action::Again),
         Err(ErrorClass::Permanent) => (state, Action::Stop),
     }
 }
 
-fn releasing(claim: Claim, counts: bool, then: Then, event: Event, cx: &Context) -> (State, Action) {
-    let state = State::Releasing { claim, counts, then };
+fn releasing(
+    claim: Claim,
+    counts: bool,
+    then: Then,
+    event: Event,
+    cx: &Context,
+) -> (DeliveryState, Action) {
+    let state = DeliveryState::Releasing { claim, counts, then };
     let result = match event {
         Event::Stored(result) => result,
         Event::Invalid(_)
@@ -213,22 +221,26 @@ fn releasing(claim: Claim, counts: bool, then: Then, event: Event, cx: &Context)
     match (result, then) {
         (Err(ErrorClass::Transient), _) => (state, Action::Again),
         (Err(ErrorClass::Permanent), _) => (state, Action::Stop),
-        (Err(ErrorClass::LeaseLost), _) | (Ok(()), Then::Forget) => (State::Gone, Action::Forget),
-        (Ok(()), _) if !cx.lease_live => (State::Gone, Action::Forget),
-        (Ok(()), Then::Requeue) => (State::Admitted, Action::Requeue { alone: false }),
-        (Ok(()), Then::RequeueAlone) => (State::Admitted, Action::Requeue { alone: true }),
-        (Ok(()), Then::Retry(delay_ms)) if !cx.native_delay => (State::Waiting, Action::Wait(delay_ms)),
-        (Ok(()), Then::Retry(_) | Then::GiveBack) if cx.shares_ledger => (State::Gone, Action::Forget),
+        (Err(ErrorClass::LeaseLost), _) | (Ok(()), Then::Forget) => (DeliveryState::Gone, Action::Forget),
+        (Ok(()), _) if !cx.lease_live => (DeliveryState::Gone, Action::Forget),
+        (Ok(()), Then::Requeue) => (DeliveryState::Admitted, Action::Requeue { alone: false }),
+        (Ok(()), Then::RequeueAlone) => (DeliveryState::Admitted, Action::Requeue { alone: true }),
+        (Ok(()), Then::Retry(delay_ms)) if !cx.native_delay => {
+            (DeliveryState::Waiting, Action::Wait(delay_ms))
+        }
+        (Ok(()), Then::Retry(_) | Then::GiveBack) if cx.shares_ledger => {
+            (DeliveryState::Gone, Action::Forget)
+        }
         (Ok(()), Then::Retry(delay_ms)) => settle(Settle::RetryLater { delay_ms }),
         (Ok(()), Then::GiveBack) => settle(Settle::GiveBack),
     }
 }
 
-fn waiting(event: Event) -> (State, Action) {
+fn waiting(event: Event) -> (DeliveryState, Action) {
     match event {
-        Event::Due => (State::Admitted, Action::Requeue { alone: false }),
+        Event::Due => (DeliveryState::Admitted, Action::Requeue { alone: false }),
         Event::Skip(why) => give_up(why),
-        Event::LeaseEnded => (State::Gone, Action::Forget),
+        Event::LeaseEnded => (DeliveryState::Gone, Action::Forget),
         Event::HandBack(delay_ms) => settle(back(delay_ms)),
         Event::Invalid(_)
         | Event::Start
@@ -239,17 +251,17 @@ fn waiting(event: Event) -> (State, Action) {
         | Event::Stored(_)
         | Event::Settled(_)
         | Event::SameKeyCompleted
-        | Event::SameKeyDelayed(_) => (State::Waiting, Action::None),
+        | Event::SameKeyDelayed(_) => (DeliveryState::Waiting, Action::None),
     }
 }
 
-fn settling(how: Settle, event: Event, cx: &Context) -> (State, Action) {
+fn settling(how: Settle, event: Event, cx: &Context) -> (DeliveryState, Action) {
     match event {
         // The broker lets go of it by itself, and what is completed is in the ledger.
-        Event::Settled(Err(ErrorClass::Transient)) if cx.gives_up => (State::Gone, Action::Forget),
-        Event::Settled(Ok(()) | Err(ErrorClass::LeaseLost)) => (State::Gone, Action::Forget),
-        Event::Settled(Err(ErrorClass::Transient)) => (State::Settling(how), Action::Again),
-        Event::Settled(Err(ErrorClass::Permanent)) => (State::Settling(how), Action::Stop),
+        Event::Settled(Err(ErrorClass::Transient)) if cx.gives_up => (DeliveryState::Gone, Action::Forget),
+        Event::Settled(Ok(()) | Err(ErrorClass::LeaseLost)) => (DeliveryState::Gone, Action::Forget),
+        Event::Settled(Err(ErrorClass::Transient)) => (DeliveryState::Settling(how), Action::Again),
+        Event::Settled(Err(ErrorClass::Permanent)) => (DeliveryState::Settling(how), Action::Stop),
         Event::Invalid(_)
         | Event::Skip(_)
         | Event::Start
@@ -262,12 +274,12 @@ fn settling(how: Settle, event: Event, cx: &Context) -> (State, Action) {
         | Event::Due
         | Event::SameKeyCompleted
         | Event::SameKeyDelayed(_)
-        | Event::HandBack(_) => (State::Settling(how), Action::None),
+        | Event::HandBack(_) => (DeliveryState::Settling(how), Action::None),
     }
 }
 
-fn settle(how: Settle) -> (State, Action) {
-    (State::Settling(how), Action::Settle(how))
+fn settle(how: Settle) -> (DeliveryState, Action) {
+    (DeliveryState::Settling(how), Action::Settle(how))
 }
 
 fn back(delay_ms: u64) -> Settle {
@@ -275,13 +287,13 @@ fn back(delay_ms: u64) -> Settle {
 }
 
 /// A letter without a claim: there was no start, or none is to come.
-fn give_up(why: Why) -> (State, Action) {
-    (State::Publishing { claim: None, why }, Action::Publish { settle: true })
+fn give_up(why: Why) -> (DeliveryState, Action) {
+    (DeliveryState::Publishing { claim: None, why }, Action::Publish { settle: true })
 }
 
-fn publish(claim: Option<Claim>, why: Why, cx: &Context) -> (State, Action) {
+fn publish(claim: Option<Claim>, why: Why, cx: &Context) -> (DeliveryState, Action) {
     let settle = cx.shares_ledger && cx.lease_live;
-    (State::Publishing { claim, why }, Action::Publish { settle })
+    (DeliveryState::Publishing { claim, why }, Action::Publish { settle })
 }
 
 fn used_up(attempts: u32, crashed: bool) -> Why {
@@ -310,7 +322,7 @@ fn failed(
     reason: String,
     delay_ms: u64,
     cx: &Context,
-) -> (State, Action) {
+) -> (DeliveryState, Action) {
     if attempt >= cx.max_attempts {
         let why = Why { cause: Cause::RetriesExhausted, failure, reason, attempts: attempt };
         return publish(Some(claim), why, cx);
@@ -318,12 +330,12 @@ fn failed(
     release(claim, true, Then::Retry(delay_ms), cx)
 }
 
-fn release(claim: Claim, counts: bool, then: Then, cx: &Context) -> (State, Action) {
+fn release(claim: Claim, counts: bool, then: Then, cx: &Context) -> (DeliveryState, Action) {
     let settle = match then {
         _ if !cx.shares_ledger || !cx.lease_live => None,
         Then::Retry(delay_ms) if cx.native_delay => Some(Settle::RetryLater { delay_ms }),
         Then::GiveBack => Some(Settle::GiveBack),
         Then::Retry(_) | Then::Requeue | Then::RequeueAlone | Then::Forget => None,
     };
-    (State::Releasing { claim, counts, then }, Action::Release { settle })
+    (DeliveryState::Releasing { claim, counts, then }, Action::Release { settle })
 }

@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::DeliveryState as S;
 use super::Event as E;
-use super::State as S;
 use super::*;
 use crate::outcome::FaultKind;
 use Action::{Again, Complete, Forget, Handle, Publish, Release, Requeue, Stop, Suspect, Wait};
@@ -39,15 +39,15 @@ fn later(delay_ms: u64) -> Settle {
     Settle::RetryLater { delay_ms }
 }
 
-fn handling(attempt: u32) -> State {
+fn handling(attempt: u32) -> DeliveryState {
     S::Handling { claim: C, attempt }
 }
 
-fn completing() -> State {
+fn completing() -> DeliveryState {
     S::Completing { claim: C }
 }
 
-fn releasing(counts: bool, then: Then) -> State {
+fn releasing(counts: bool, then: Then) -> DeliveryState {
     S::Releasing { claim: C, counts, then }
 }
 
@@ -63,11 +63,11 @@ fn invalid() -> Why {
     why(Cause::Invalid, Failure::Invalid, "no key", 0)
 }
 
-fn publishing(why: Why) -> State {
+fn publishing(why: Why) -> DeliveryState {
     S::Publishing { claim: Some(C), why }
 }
 
-fn unclaimed() -> State {
+fn unclaimed() -> DeliveryState {
     S::Publishing { claim: None, why: invalid() }
 }
 
@@ -95,11 +95,11 @@ fn release(settle: Option<Settle>) -> Action {
     Release { settle }
 }
 
-fn settle(how: Settle) -> (State, Action) {
+fn settle(how: Settle) -> (DeliveryState, Action) {
     (S::Settling(how), Action::Settle(how))
 }
 
-type Row = (Context, State, Event, (State, Action));
+type Row = (Context, DeliveryState, Event, (DeliveryState, Action));
 
 fn hold(rows: Vec<Row>) {
     for (cx, state, event, expected) in rows {
@@ -334,7 +334,7 @@ fn waiting_and_settling() {
 }
 
 /// Whether a line above names the pair.
-fn is_named(state: &State, event: &Event) -> bool {
+fn is_named(state: &DeliveryState, event: &Event) -> bool {
     match state {
         S::Admitted => matches!(
             event,

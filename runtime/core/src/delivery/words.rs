@@ -5,7 +5,7 @@ use crate::ports::{Claim, ErrorClass, Settle, Verdict};
 
 /// Where a delivery is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum DeliveryState {
     /// Held here, not started: waits for a worker, its lane or its key.
     Admitted,
     /// The ledger was asked for the claim.

@@ -1,7 +1,7 @@
 //! What keeps watermarks where they are, for people who ask.
 
 use super::Pipeline;
-use crate::delivery::State;
+use crate::delivery::DeliveryState;
 use crate::message::Time;
 
 /// The message that a partition's watermark waits for.
@@ -38,15 +38,15 @@ impl Pipeline {
     }
 }
 
-pub(super) fn doing(state: &State) -> &'static str {
+pub(super) fn doing(state: &DeliveryState) -> &'static str {
     match state {
-        State::Admitted | State::Claiming => "waits to start",
-        State::Handling { .. } => "runs",
-        State::Waiting => "waits for its retry",
-        State::Completing { .. }
-        | State::Publishing { .. }
-        | State::Releasing { .. }
-        | State::Settling(_)
-        | State::Gone => "is being settled",
+        DeliveryState::Admitted | DeliveryState::Claiming => "waits to start",
+        DeliveryState::Handling { .. } => "runs",
+        DeliveryState::Waiting => "waits for its retry",
+        DeliveryState::Completing { .. }
+        | DeliveryState::Publishing { .. }
+        | DeliveryState::Releasing { .. }
+        | DeliveryState::Settling(_)
+        | DeliveryState::Gone => "is being settled",
     }
 }

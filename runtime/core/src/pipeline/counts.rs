@@ -2,7 +2,7 @@
 
 use super::parts::entry::KeyRelease;
 use crate::counters::{Counter, Counters};
-use crate::delivery::{State, Then};
+use crate::delivery::{DeliveryState, Then};
 
 /// What a pipeline has done since the start, and what it holds: for the live line and the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,27 +19,27 @@ pub struct Counts {
 
 impl Counts {
     /// Counts what is durable now, and says what it means for others with the same key.
-    pub(super) fn stored(&mut self, before: &State, native_delay: bool) -> KeyRelease {
+    pub(super) fn stored(&mut self, before: &DeliveryState, native_delay: bool) -> KeyRelease {
         match before {
-            State::Completing { .. } => {
+            DeliveryState::Completing { .. } => {
                 self.counters[Counter::Handled] += 1;
                 KeyRelease::Completed
             }
-            State::Publishing { why, .. } => {
+            DeliveryState::Publishing { why, .. } => {
                 self.counters[Counter::of(why.cause)] += 1;
                 KeyRelease::Free
             }
-            State::Releasing { then: Then::Retry(ms), .. } => {
+            DeliveryState::Releasing { then: Then::Retry(ms), .. } => {
                 self.counters[Counter::Retries] += 1;
                 if native_delay { KeyRelease::Delayed(*ms) } else { KeyRelease::Free }
             }
-            State::Admitted
-            | State::Claiming
-            | State::Handling { .. }
-            | State::Releasing { .. }
-            | State::Waiting
-            | State::Settling(_)
-            | State::Gone => KeyRelease::Free,
+            DeliveryState::Admitted
+            | DeliveryState::Claiming
+            | DeliveryState::Handling { .. }
+            | DeliveryState::Releasing { .. }
+            | DeliveryState::Waiting
+            | DeliveryState::Settling(_)
+            | DeliveryState::Gone => KeyRelease::Free,
         }
     }
 }

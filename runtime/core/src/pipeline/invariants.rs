@@ -10,7 +10,7 @@ use super::parts::leases::Leases;
 use super::parts::suspects::Turn;
 use super::parts::timers::Timer;
 use super::protocol::Command;
-use crate::delivery::State;
+use crate::delivery::DeliveryState;
 use crate::message::{Lane, Receipt};
 use crate::ports::{Claim, Settle};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +54,7 @@ impl Pipeline {
             }
             Command::Complete { batch, items } => {
                 self.of_batch(*batch, items).try_for_each(|(entry, item)| {
-                    let is_live = entry.claimed && entry.state == State::Completing { claim: item.claim };
+                    let is_live = entry.claimed && entry.state == DeliveryState::Completing { claim: item.claim };
                     holds(is_live, 3, || format!("{} is completed without its claim", name(entry)))?;
                     self.check_settled_with(entry, item.settle, 1)
                 })
@@ -62,7 +62,7 @@ impl Pipeline {
             Command::Publish { batch, items } => {
                 self.of_batch(*batch, items).try_for_each(|(entry, letter)| {
                     let is_live =
-                        has_claim(entry, letter.claim) && matches!(entry.state, State::Publishing { .. });
+                        has_claim(entry, letter.claim) && matches!(entry.state, DeliveryState::Publishing { .. });
                     holds(is_live, 3, || format!("{} is given up on without its claim", name(entry)))?;
                     self.check_settled_with(entry, letter.settle, 2)
                 })
@@ -70,7 +70,7 @@ impl Pipeline {
             Command::Release { batch, items } => {
                 self.of_batch(*batch, items).try_for_each(|(entry, item)| {
                     let is_live = entry.claimed
-                        && matches!(entry.state, State::Releasing { claim, .. } if claim == item.claim);
+                        && matches!(entry.state, DeliveryState::Releasing { claim, .. } if claim == item.claim);
                     holds(is_live, 7, || format!("{} is released without its claim", name(entry)))?;
                     let acknowledges = item.settle.is_some_and(|(_, how)| how == Settle::Ack);
                     holds(!acknowledges, 1, || format!("{} is acknowledged, and not done", name(entry)))?;
@@ -117,7 +117,7 @@ impl Pipeline {
         let mut lanes: BTreeMap<Lane, (usize, u64)> = BTreeMap::new();
         for slot in self.chunks.slots_of(chunk) {
             let entry = &self.entries[slot];
-            let is_ours = entry.lease_live && entry.state == State::Claiming;
+            let is_ours = entry.lease_live && entry.state == DeliveryState::Claiming;
             holds(is_ours, 3, || format!("{} is claimed, and not ours to start", name(entry)))?;
             let has_turn = !alone || self.suspects.turn() == Turn::Held(slot);
             holds(has_turn, 6, || format!("{} is started as a suspect out of turn", name(entry)))?;
@@ -151,7 +151,8 @@ impl Pipeline {
             Asker::Watermark(partition, assignment) => return self.check_commit(partition, assignment),
         };
         let entry = &self.entries[slot];
-        let ours = entry.lease_live && entry.receipt == receipt && entry.state == State::Settling(how);
+        let ours =
+            entry.lease_live && entry.receipt == receipt && entry.state == DeliveryState::Settling(how);
         holds(ours, 3, || format!("{} is settled, and not ours", name(entry)))?;
         match how {
             Settle::Ack => {
@@ -230,7 +231,7 @@ impl Pipeline {
     ) -> bool {
         let is_behind = |slot| entry.identity.is_some_and(|identity| self.keys.is_behind(identity, slot));
         match &entry.state {
-            State::Admitted => match entry.location() {
+            DeliveryState::Admitted => match entry.location() {
                 EntryLocation::Lanes => entry.lane.is_none_or(|lane| {
                     self.lanes.first_waiting(lane).is_some_and(|first| first <= entry.order)
                 }),
@@ -238,23 +239,29 @@ impl Pipeline {
                 EntryLocation::Suspects => self.suspects.is_waiting(slot),
                 EntryLocation::Taken | EntryLocation::Leaving | EntryLocation::Out => false,
             },
-            State::Claiming | State::Handling { .. } => in_chunks.contains(&slot),
-            State::Waiting => entry.due.is_some() && self.timers.contains(Timer::Due(slot)),
-            State::Completing { .. }
-            | State::Publishing { .. }
-            | State::Releasing { .. }
-            | State::Settling(_) => asking.contains(&slot) || self.timers.contains(Timer::Again(slot)),
-            State::Gone => false,
+            DeliveryState::Claiming | DeliveryState::Handling { .. } => in_chunks.contains(&slot),
+            DeliveryState::Waiting => entry.due.is_some() && self.timers.contains(Timer::Due(slot)),
+            DeliveryState::Completing { .. }
+            | DeliveryState::Publishing { .. }
+            | DeliveryState::Releasing { .. }
+            | DeliveryState::Settling(_) => {
+                asking.contains(&slot) || self.timers.contains(Timer::Again(slot))
+            }
+            DeliveryState::Gone => false,
         }
     }
 
     fn check_entry(&self, slot: Slot, entry: &Entry) -> Checked {
         let claim = match &entry.state {
-            State::Handling { claim, .. }
-            | State::Completing { claim }
-            | State::Releasing { claim, .. } => Some(*claim),
-            State::Publishing { claim, .. } => *claim,
-            State::Admitted | State::Claiming | State::Waiting | State::Settling(_) | State::Gone => None,
+            DeliveryState::Handling { claim, .. }
+            | DeliveryState::Completing { claim }
+            | DeliveryState::Releasing { claim, .. } => Some(*claim),
+            DeliveryState::Publishing { claim, .. } => *claim,
+            DeliveryState::Admitted
+            | DeliveryState::Claiming
+            | DeliveryState::Waiting
+            | DeliveryState::Settling(_)
+            | DeliveryState::Gone => None,
         };
         holds(has_claim(entry, claim), 7, || format!("{} has lost its claim, or kept it", name(entry)))?;
         let owner = entry.identity.and_then(|identity| self.keys.owner(identity));

@@ -15,7 +15,7 @@ use super::parts::departure::Departure;
 use super::parts::entry::{Entry, EntryLocation, Slot};
 use super::parts::partitions::DrainFate;
 use super::protocol::Command;
-use crate::delivery::{Event, State, Then};
+use crate::delivery::{DeliveryState, Event, Then};
 use crate::message::Time;
 
 impl Pipeline {
@@ -135,7 +135,7 @@ impl Pipeline {
         if entry.location() == EntryLocation::Lanes {
             self.lanes.remove(entry.lane, entry.order, slot);
             self.hand_back(slot, 0);
-        } else if matches!(entry.state, State::Admitted | State::Waiting) {
+        } else if matches!(entry.state, DeliveryState::Admitted | DeliveryState::Waiting) {
             let rest = entry.due.map_or(0, |due| due.since(self.now));
             self.feed(slot, Event::HandBack(rest));
         }
@@ -146,16 +146,20 @@ impl Pipeline {
 fn fate(entry: &Entry, departure: &Departure, now: Time) -> DrainFate {
     let in_time = |due: Time| if departure.waits_for(due) { DrainFate::Open } else { DrainFate::Back };
     match &entry.state {
-        State::Admitted if entry.location() == EntryLocation::Lanes && !entry.suspect => DrainFate::Open,
-        State::Waiting => entry.due.map_or(DrainFate::Back, in_time),
-        State::Releasing { then: Then::Retry(ms), .. } => in_time(now.plus(*ms)),
-        State::Releasing { then: Then::Requeue | Then::RequeueAlone, .. } => DrainFate::Open,
-        State::Admitted | State::Releasing { then: Then::GiveBack | Then::Forget, .. } => DrainFate::Back,
-        State::Claiming
-        | State::Handling { .. }
-        | State::Completing { .. }
-        | State::Publishing { .. }
-        | State::Settling(_)
-        | State::Gone => DrainFate::InWork,
+        DeliveryState::Admitted if entry.location() == EntryLocation::Lanes && !entry.suspect => {
+            DrainFate::Open
+        }
+        DeliveryState::Waiting => entry.due.map_or(DrainFate::Back, in_time),
+        DeliveryState::Releasing { then: Then::Retry(ms), .. } => in_time(now.plus(*ms)),
+        DeliveryState::Releasing { then: Then::Requeue | Then::RequeueAlone, .. } => DrainFate::Open,
+        DeliveryState::Admitted | DeliveryState::Releasing { then: Then::GiveBack | Then::Forget, .. } => {
+            DrainFate::Back
+        }
+        DeliveryState::Claiming
+        | DeliveryState::Handling { .. }
+        | DeliveryState::Completing { .. }
+        | DeliveryState::Publishing { .. }
+        | DeliveryState::Settling(_)
+        | DeliveryState::Gone => DrainFate::InWork,
     }
 }

@@ -23,7 +23,7 @@ mod step;
 mod tests;
 mod time;
 
-use crate::delivery::{Event, State};
+use crate::delivery::Event;
 use crate::message::Time;
 pub use blocking::Blocking;
 pub use counts::Counts;
@@ -45,7 +45,6 @@ use parts::suspects::{Suspects, Turn};
 use parts::timers::Timers;
 pub use protocol::{Command, Input, Known, Read, Rules};
 pub use skip::{Named, Skip, Skipped};
-use std::sync::Arc;
 
 /// The deliveries of one pipeline. Owned by one task; takes no lock and never waits.
 #[derive(Debug)]
@@ -164,11 +163,6 @@ impl Pipeline {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.entries.weight()
-    }
-
-    /// The state of what is held, for inspection; in no order.
-    pub fn states(&self) -> impl Iterator<Item = (&Arc<crate::Message>, &State)> {
-        self.entries.iter().map(|e| (&e.message, &e.state))
     }
 
     /// How often a delivery was looked at, for tests of what work grows with.

@@ -4,7 +4,7 @@ use super::Pipeline;
 use super::parts::entry::{Entry, EntryLocation, Slot};
 use super::parts::fences::Around;
 use super::protocol::{Known, Read};
-use crate::delivery::{Event, State};
+use crate::delivery::{DeliveryState, Event};
 use crate::message::{Delivery, Identity, Lane};
 use crate::ports::ErrorClass;
 
@@ -80,7 +80,10 @@ impl Pipeline {
         let entry = &self.entries[slot];
         let ours = matches!(
             entry.state,
-            State::Admitted | State::Claiming | State::Handling { .. } | State::Waiting
+            DeliveryState::Admitted
+                | DeliveryState::Claiming
+                | DeliveryState::Handling { .. }
+                | DeliveryState::Waiting
         );
         let same = entry.message.id == delivery.message.id && entry.instance == delivery.instance;
         (ours && same).then_some(slot)

@@ -5,7 +5,7 @@ use super::parts::capacity::Held;
 use super::parts::entry::{Entry, EntryLocation};
 use super::parts::timers::Timer;
 use super::protocol::Command;
-use crate::delivery::State;
+use crate::delivery::DeliveryState;
 use std::collections::BTreeMap;
 
 impl Pipeline {
@@ -50,7 +50,7 @@ impl Pipeline {
         match entry.location() {
             EntryLocation::Lanes => entry.lane.is_some_and(|lane| self.lanes.is_out(lane)),
             EntryLocation::SameKey | EntryLocation::Suspects => true,
-            EntryLocation::Taken => entry.state == State::Waiting,
+            EntryLocation::Taken => entry.state == DeliveryState::Waiting,
             EntryLocation::Leaving | EntryLocation::Out => false,
         }
     }

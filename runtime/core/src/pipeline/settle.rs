@@ -3,7 +3,7 @@
 use super::Pipeline;
 use super::parts::actions::Asker;
 use super::parts::entry::{Entry, EntryLocation, KeyRelease, Slot};
-use crate::delivery::{Event, State};
+use crate::delivery::{DeliveryState, Event};
 use crate::message::{Lane, Message};
 use crate::ports::{ErrorClass, Settle};
 use std::sync::Arc;
@@ -126,7 +126,8 @@ impl Pipeline {
 
     /// What has gone back meanwhile waits for nothing any more.
     fn waits_for_key(&self, slot: Slot) -> bool {
-        let waits = |e: &Entry| e.location() == EntryLocation::SameKey && e.state == State::Admitted;
+        let waits =
+            |e: &Entry| e.location() == EntryLocation::SameKey && e.state == DeliveryState::Admitted;
         self.entries.get(slot).is_some_and(waits)
     }
 
@@ -140,7 +141,8 @@ impl Pipeline {
 
     fn next_freed(&mut self) -> Option<Slot> {
         let entries = &self.entries;
-        let waits = |e: &Entry| e.location() == EntryLocation::SameKey && e.state == State::Admitted;
+        let waits =
+            |e: &Entry| e.location() == EntryLocation::SameKey && e.state == DeliveryState::Admitted;
         self.keys.next_freed(|slot| entries.get(slot).is_some_and(waits))
     }
 }

@@ -3,7 +3,7 @@
 use super::Pipeline;
 use super::blocking::doing;
 use super::parts::entry::{Entry, EntryLocation, Slot};
-use crate::delivery::{Event, State, Why};
+use crate::delivery::{DeliveryState, Event, Why};
 use crate::message::{Position, Time};
 use crate::outcome::{Cause, Failure};
 
@@ -60,8 +60,8 @@ impl Pipeline {
             return Skipped::Awaited;
         };
         let entry = &self.entries[slot];
-        let waits = matches!(entry.state, State::Admitted | State::Waiting);
-        if matches!(entry.state, State::Handling { .. }) {
+        let waits = matches!(entry.state, DeliveryState::Admitted | DeliveryState::Waiting);
+        if matches!(entry.state, DeliveryState::Handling { .. }) {
             return Skipped::InWork(doing(&entry.state));
         }
         if !waits || !entry.lease_live || entry.leaving {

@@ -5,7 +5,7 @@ use super::parts::entry::{Entry, EntryLocation, Slot};
 use super::parts::keys::Acquired;
 use super::parts::suspects::Turn;
 use super::protocol::Command;
-use crate::delivery::{Event, State};
+use crate::delivery::{DeliveryState, Event};
 use crate::message::{Identity, Lane};
 use crate::outcome::{FaultKind, Outcome};
 use crate::ports::{ClaimItem, ErrorClass, Verdict, Work};
@@ -125,7 +125,7 @@ impl Pipeline {
             self.feed(*slot, Event::Claimed(*verdict));
             // A duplicate may be gone already.
             let started = self.entries.get(*slot).and_then(|e| match e.state {
-                State::Handling { attempt, .. } => Some((e, attempt)),
+                DeliveryState::Handling { attempt, .. } => Some((e, attempt)),
                 _ => None,
             });
             let Some((entry, attempt)) = started else {
@@ -218,7 +218,13 @@ impl Pipeline {
             return;
         }
         let resolved = self.entries.get(slot).is_none_or(|e| {
-            matches!(e.state, State::Admitted | State::Waiting | State::Settling(_) | State::Gone)
+            matches!(
+                e.state,
+                DeliveryState::Admitted
+                    | DeliveryState::Waiting
+                    | DeliveryState::Settling(_)
+                    | DeliveryState::Gone
+            )
         });
         if resolved {
             self.give_turn();

@@ -5,7 +5,7 @@ use super::parts::actions::Asker;
 use super::parts::entry::{Durable, Entry, EntryLocation, Slot};
 use super::parts::timers::Timer;
 use crate::counters::Counter;
-use crate::delivery::{Action, Context, Event, State, Then, step};
+use crate::delivery::{Action, Context, DeliveryState, Event, Then, step};
 use crate::message::Lane;
 use crate::outcome::{Letter, Outcome};
 use crate::ports::{Completion, ErrorClass, Release, Settle, Verdict};
@@ -15,7 +15,7 @@ impl Pipeline {
     pub(super) fn feed(&mut self, slot: Slot, event: Event) {
         let cx = self.context(slot, &event);
         let entry = &mut self.entries[slot];
-        let before = std::mem::replace(&mut entry.state, State::Gone);
+        let before = std::mem::replace(&mut entry.state, DeliveryState::Gone);
         note(entry, &before, &event);
         if event == Event::Stored(Ok(())) {
             entry.release = self.counts.stored(&before, cx.native_delay);
@@ -23,14 +23,15 @@ impl Pipeline {
         self.counts.counters[Counter::Duplicates] += u64::from(is_duplicate(&before, &event));
         self.counts.counters[Counter::WaitsCut] +=
             u64::from(asks_for_more(&before, &event, cx.max_delay_ms));
-        let rested = before == State::Waiting;
+        let rested = before == DeliveryState::Waiting;
         let (state, action) = step(before, event, &cx);
-        if let State::Handling { attempt, .. } = &state {
+        if let DeliveryState::Handling { attempt, .. } = &state {
             entry.attempt = *attempt;
         }
-        let rests = state == State::Waiting;
+        let rests = state == DeliveryState::Waiting;
         // It waits for no turn and no key any more, but for the answer of a port.
-        let steps_out = entry.is_aside() && !matches!(state, State::Admitted | State::Claiming);
+        let steps_out =
+            entry.is_aside() && !matches!(state, DeliveryState::Admitted | DeliveryState::Claiming);
         entry.state = state;
         self.entries.rests(rested, rests);
         if steps_out {
@@ -82,7 +83,7 @@ impl Pipeline {
         let draining = self.leaves(entry);
         let failed_attempt = match (&entry.state, event) {
             (
-                State::Handling { attempt, .. },
+                DeliveryState::Handling { attempt, .. },
                 Event::Handled(Outcome::Retry { .. } | Outcome::Fault { .. }),
             ) => Some(*attempt),
             _ => None,
@@ -158,7 +159,7 @@ impl Pipeline {
 
     fn complete(&mut self, slot: Slot, settle: bool) {
         let entry = &self.entries[slot];
-        let State::Completing { claim } = entry.state else { mismatch("complete", entry) };
+        let DeliveryState::Completing { claim } = entry.state else { mismatch("complete", entry) };
         let settle = settle.then_some(entry.receipt);
         let item = Completion { claim, identity: entry.claimed_identity(), skipped: entry.skipped, settle };
         self.actions.complete(slot, item);
@@ -166,7 +167,9 @@ impl Pipeline {
 
     fn release(&mut self, slot: Slot, settle: Option<Settle>) {
         let entry = &self.entries[slot];
-        let State::Releasing { claim, counts, .. } = entry.state else { mismatch("release", entry) };
+        let DeliveryState::Releasing { claim, counts, .. } = entry.state else {
+            mismatch("release", entry)
+        };
         let settle = settle.map(|how| (entry.receipt, how));
         let item = Release { claim, identity: entry.claimed_identity(), counts, settle };
         self.actions.release(slot, item);
@@ -174,7 +177,7 @@ impl Pipeline {
 
     fn publish(&mut self, slot: Slot, settle: bool) {
         let entry = &self.entries[slot];
-        let State::Publishing { claim, why } = &entry.state else { mismatch("publish", entry) };
+        let DeliveryState::Publishing { claim, why } = &entry.state else { mismatch("publish", entry) };
         let letter = Letter {
             message: entry.message.clone(),
             identity: entry.identity,
@@ -196,9 +199,9 @@ impl Pipeline {
         let entry = &self.entries[slot];
         let settle = cx.shares_ledger && cx.lease_live;
         let action = match &entry.state {
-            State::Completing { .. } => Action::Complete { settle },
-            State::Publishing { .. } => Action::Publish { settle },
-            State::Releasing { then, .. } => {
+            DeliveryState::Completing { .. } => Action::Complete { settle },
+            DeliveryState::Publishing { .. } => Action::Publish { settle },
+            DeliveryState::Releasing { then, .. } => {
                 let how = match then {
                     Then::Retry(delay_ms) if cx.native_delay => {
                         Some(Settle::RetryLater { delay_ms: *delay_ms })
@@ -209,11 +212,13 @@ impl Pipeline {
                 Action::Release { settle: how.filter(|_| settle) }
             }
             // Its lease may have ended during the pause: then it is the broker's again.
-            State::Settling(_) if !cx.lease_live => Action::Forget,
-            State::Settling(how) => Action::Settle(*how),
-            State::Admitted | State::Claiming | State::Handling { .. } | State::Waiting | State::Gone => {
-                mismatch("ask again for", entry)
-            }
+            DeliveryState::Settling(_) if !cx.lease_live => Action::Forget,
+            DeliveryState::Settling(how) => Action::Settle(*how),
+            DeliveryState::Admitted
+            | DeliveryState::Claiming
+            | DeliveryState::Handling { .. }
+            | DeliveryState::Waiting
+            | DeliveryState::Gone => mismatch("ask again for", entry),
         };
         self.perform(slot, action);
     }
@@ -249,21 +254,21 @@ fn mismatch(what: &str, entry: &Entry) -> ! {
 }
 
 /// What an event says of the disk: what is claimed, and what is done with.
-fn note(entry: &mut Entry, before: &State, event: &Event) {
+fn note(entry: &mut Entry, before: &DeliveryState, event: &Event) {
     match (before, event) {
-        (State::Claiming, Event::Claimed(Verdict::Fresh { .. })) => entry.claimed = true,
-        (State::Claiming, Event::Claimed(Verdict::Duplicate))
-        | (State::Admitted, Event::SameKeyCompleted) => {
+        (DeliveryState::Claiming, Event::Claimed(Verdict::Fresh { .. })) => entry.claimed = true,
+        (DeliveryState::Claiming, Event::Claimed(Verdict::Duplicate))
+        | (DeliveryState::Admitted, Event::SameKeyCompleted) => {
             entry.durable = Some(Durable::Completed);
         }
-        (State::Claiming, Event::Claimed(Verdict::AlreadyDeadLettered)) => {
+        (DeliveryState::Claiming, Event::Claimed(Verdict::AlreadyDeadLettered)) => {
             entry.durable = Some(Durable::DeadLetter)
         }
         (_, Event::Stored(Ok(()))) => {
             entry.claimed = false;
             entry.durable = match before {
-                State::Completing { .. } => Some(Durable::Completed),
-                State::Publishing { .. } => Some(Durable::DeadLetter),
+                DeliveryState::Completing { .. } => Some(Durable::Completed),
+                DeliveryState::Publishing { .. } => Some(Durable::DeadLetter),
                 _ => None,
             };
         }
@@ -272,18 +277,19 @@ fn note(entry: &mut Entry, before: &State, event: &Event) {
     }
 }
 
-fn is_duplicate(before: &State, event: &Event) -> bool {
+fn is_duplicate(before: &DeliveryState, event: &Event) -> bool {
     matches!(
         (before, event),
-        (State::Claiming, Event::Claimed(Verdict::Duplicate)) | (State::Admitted, Event::SameKeyCompleted)
+        (DeliveryState::Claiming, Event::Claimed(Verdict::Duplicate))
+            | (DeliveryState::Admitted, Event::SameKeyCompleted)
     )
 }
 
 /// Whether a handler asks for a longer wait than it gets.
-fn asks_for_more(state: &State, event: &Event, most_ms: u64) -> bool {
+fn asks_for_more(state: &DeliveryState, event: &Event, most_ms: u64) -> bool {
     let asked = match event {
         Event::Handled(Outcome::Retry { after_ms, .. }) => after_ms.unwrap_or(0),
         _ => 0,
     };
-    matches!(state, State::Handling { .. }) && asked > most_ms
+    matches!(state, DeliveryState::Handling { .. }) && asked > most_ms
 }

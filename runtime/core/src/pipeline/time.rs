@@ -5,7 +5,7 @@ use super::parts::entry::Slot;
 use super::parts::leases::Lease;
 use super::parts::timers::Timer;
 use super::protocol::Command;
-use crate::delivery::{Event, State};
+use crate::delivery::{DeliveryState, Event};
 use crate::message::Time;
 use crate::ports::ErrorClass;
 
@@ -62,8 +62,10 @@ impl Pipeline {
         }
         for slot in extend {
             // What ends now may have taken it with it.
-            let entry =
-                self.entries.get(slot).filter(|e| !matches!(e.state, State::Settling(_) | State::Gone));
+            let entry = self
+                .entries
+                .get(slot)
+                .filter(|e| !matches!(e.state, DeliveryState::Settling(_) | DeliveryState::Gone));
             if let Some(entry) = entry {
                 self.actions.extend(slot, entry.receipt);
             }

@@ -1,7 +1,7 @@
 //! One delivery held.
 
 use super::leases::Lease;
-use crate::delivery::State;
+use crate::delivery::DeliveryState;
 use crate::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
 use crate::pipeline::Known;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub struct Entry {
     /// Number of its receipt: the order within a lane.
     pub order: u64,
     pub weight: usize,
-    pub state: State,
+    pub state: DeliveryState,
     pub lease_live: bool,
     /// None where deliveries stay ours while the process lives, and once it has ended.
     pub lease: Option<Lease>,
@@ -79,7 +79,7 @@ impl Entry {
             key,
             receives: delivery.receives,
             order,
-            state: State::Admitted,
+            state: DeliveryState::Admitted,
             lease_live: true,
             lease: None,
             alone: false,

@@ -1,7 +1,7 @@
 //! Each of the nine invariants, broken by hand: the check after a flush sees it.
 
 use super::leases::{receive, started, within};
-use crate::delivery::State;
+use crate::delivery::DeliveryState;
 use crate::message::{Identity, Receipt, Time};
 use crate::pipeline::parts::entry::{Entry, Slot};
 use crate::pipeline::{Broken, Command, Pipeline};
@@ -38,7 +38,7 @@ fn found_by_flush(mut pipeline: Pipeline) -> u8 {
 
 fn settles(pipeline: &mut Pipeline, slot: Slot, how: Settle) {
     let receipt = entry(pipeline, slot).receipt;
-    entry(pipeline, slot).state = State::Settling(how);
+    entry(pipeline, slot).state = DeliveryState::Settling(how);
     pipeline.actions.settle(slot, receipt, how);
 }
 
@@ -87,7 +87,7 @@ fn something_comes_for_what_is_held() {
 fn attempts_are_bounded() {
     let (mut pipeline, slot) = pipeline();
     started(&mut pipeline, Time(0));
-    let State::Handling { .. } = entry(&mut pipeline, slot).state else { panic!("it runs") };
+    let DeliveryState::Handling { .. } = entry(&mut pipeline, slot).state else { panic!("it runs") };
     pipeline.rules.retry.max_attempts = 0;
     let work = Command::Handle { chunk: 1, work: vec![pipeline_work(&pipeline, slot)] };
     assert_eq!(pipeline.check(&[work]).unwrap_err().invariant, 6);
