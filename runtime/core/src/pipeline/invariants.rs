@@ -12,7 +12,8 @@ use super::parts::timers::Timer;
 use super::protocol::Command;
 use crate::delivery::DeliveryState;
 use crate::message::{Lane, Receipt};
-use crate::ports::{Claim, Settle};
+use crate::outcome::Letter;
+use crate::ports::{Claim, Completion, Release, Settle};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An invariant that does not hold.
@@ -46,36 +47,19 @@ impl Pipeline {
             Command::Claim { chunk, alone, .. } => self.check_claim(*chunk, *alone),
             Command::Handle { chunk, work } => {
                 let attempts = work.iter().map(|work| work.attempt);
-                self.chunks.slots_of(*chunk).zip(attempts).try_for_each(|(slot, attempt)| {
-                    let entry = &self.entries[slot];
-                    let counted = entry.claimed && (1..=self.rules.retry.max_attempts).contains(&attempt);
-                    holds(counted, 6, || format!("{} starts its attempt {attempt}", name(entry)))
-                })
+                self.chunks
+                    .slots_of(*chunk)
+                    .zip(attempts)
+                    .try_for_each(|(slot, n)| self.check_start(slot, n))
             }
-            Command::Complete { batch, items } => {
-                self.of_batch(*batch, items).try_for_each(|(entry, item)| {
-                    let is_live = entry.claimed && entry.state == DeliveryState::Completing { claim: item.claim };
-                    holds(is_live, 3, || format!("{} is completed without its claim", name(entry)))?;
-                    self.check_settled_with(entry, item.settle, 1)
-                })
-            }
+            Command::Complete { batch, items } => self
+                .of_batch(*batch, items)
+                .try_for_each(|(entry, item)| self.check_completion(entry, item)),
             Command::Publish { batch, items } => {
-                self.of_batch(*batch, items).try_for_each(|(entry, letter)| {
-                    let is_live =
-                        has_claim(entry, letter.claim) && matches!(entry.state, DeliveryState::Publishing { .. });
-                    holds(is_live, 3, || format!("{} is given up on without its claim", name(entry)))?;
-                    self.check_settled_with(entry, letter.settle, 2)
-                })
+                self.of_batch(*batch, items).try_for_each(|(entry, item)| self.check_letter(entry, item))
             }
             Command::Release { batch, items } => {
-                self.of_batch(*batch, items).try_for_each(|(entry, item)| {
-                    let is_live = entry.claimed
-                        && matches!(entry.state, DeliveryState::Releasing { claim, .. } if claim == item.claim);
-                    holds(is_live, 7, || format!("{} is released without its claim", name(entry)))?;
-                    let acknowledges = item.settle.is_some_and(|(_, how)| how == Settle::Ack);
-                    holds(!acknowledges, 1, || format!("{} is acknowledged, and not done", name(entry)))?;
-                    self.check_settled_with(entry, item.settle.map(|(receipt, _)| receipt), 3)
-                })
+                self.of_batch(*batch, items).try_for_each(|(entry, item)| self.check_release(entry, item))
             }
             Command::Settle { batch, items } => {
                 let askers = self.actions.askers(*batch).iter();
@@ -90,6 +74,34 @@ impl Pipeline {
             | Command::GiveSuspectTurn
             | Command::Stop => Ok(()),
         }
+    }
+
+    fn check_start(&self, slot: Slot, attempt: u32) -> Checked {
+        let entry = &self.entries[slot];
+        let counted = entry.claimed && (1..=self.rules.retry.max_attempts).contains(&attempt);
+        holds(counted, 6, || format!("{} starts its attempt {attempt}", name(entry)))
+    }
+
+    fn check_completion(&self, entry: &Entry, item: &Completion) -> Checked {
+        let is_live = entry.state == DeliveryState::Completing { claim: item.claim };
+        holds(entry.claimed && is_live, 3, || format!("{} is completed without its claim", name(entry)))?;
+        self.check_settled_with(entry, item.settle, 1)
+    }
+
+    fn check_letter(&self, entry: &Entry, letter: &Letter) -> Checked {
+        let is_live =
+            matches!(entry.state, DeliveryState::Publishing { claim, .. } if claim == letter.claim);
+        let is_live = is_live && has_claim(entry, letter.claim);
+        holds(is_live, 3, || format!("{} is given up on without its claim", name(entry)))?;
+        self.check_settled_with(entry, letter.settle, 2)
+    }
+
+    fn check_release(&self, entry: &Entry, item: &Release) -> Checked {
+        let is_live = matches!(entry.state, DeliveryState::Releasing { claim, .. } if claim == item.claim);
+        holds(entry.claimed && is_live, 7, || format!("{} is released without its claim", name(entry)))?;
+        let acknowledges = item.settle.is_some_and(|(_, how)| how == Settle::Ack);
+        holds(!acknowledges, 1, || format!("{} is acknowledged, and not done", name(entry)))?;
+        self.check_settled_with(entry, item.settle.map(|(receipt, _)| receipt), 3)
     }
 
     /// The deliveries that items of a batch are of.
