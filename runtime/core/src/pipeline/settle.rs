@@ -115,20 +115,15 @@ impl Pipeline {
             KeyRelease::Completed | KeyRelease::Delayed(_) | KeyRelease::Free => None,
         };
         for other in self.keys.gone(identity, slot, verdict.is_some()).into_iter().rev() {
-            if let Some(verdict) = verdict.as_ref().filter(|_| self.waits_for_key(other)) {
+            if let Some(verdict) =
+                verdict.as_ref().filter(|_| self.entries.get(other).is_some_and(waits_for_key))
+            {
                 if let Event::SameKeyDelayed(ms) = verdict {
                     self.entries[other].release = KeyRelease::Delayed(*ms);
                 }
                 self.feed(other, verdict.clone());
             }
         }
-    }
-
-    /// What has gone back meanwhile waits for nothing any more.
-    fn waits_for_key(&self, slot: Slot) -> bool {
-        let waits =
-            |e: &Entry| e.location() == EntryLocation::SameKey && e.state == DeliveryState::Admitted;
-        self.entries.get(slot).is_some_and(waits)
     }
 
     /// Lets the next have a key that is free now. It takes its old place in its lane, and asks the ledger itself.
@@ -141,8 +136,11 @@ impl Pipeline {
 
     fn next_freed(&mut self) -> Option<Slot> {
         let entries = &self.entries;
-        let waits =
-            |e: &Entry| e.location() == EntryLocation::SameKey && e.state == DeliveryState::Admitted;
-        self.keys.next_freed(|slot| entries.get(slot).is_some_and(waits))
+        self.keys.next_freed(|slot| entries.get(slot).is_some_and(waits_for_key))
     }
+}
+
+/// What has gone back meanwhile waits for nothing any more.
+fn waits_for_key(entry: &Entry) -> bool {
+    entry.location() == EntryLocation::SameKey && entry.state == DeliveryState::Admitted
 }
