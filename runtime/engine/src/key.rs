@@ -11,21 +11,21 @@ const TRUTH: &[u8] = b"\xffb";
 /// kind and equal byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key<'m> {
-    kind: Kind,
+    kind: KeyKind,
     /// Of a number its digits as they were written, of a boolean its word.
     own: Cow<'m, [u8]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum KeyKind {
     Text,
     Number,
     Truth,
 }
 
 /// How people say of which kind a key is, where the key alone does not tell.
-const KINDS: [(&str, Kind); 3] =
-    [("text:", Kind::Text), ("number:", Kind::Number), ("boolean:", Kind::Truth)];
+const KINDS: [(&str, KeyKind); 3] =
+    [("text:", KeyKind::Text), ("number:", KeyKind::Number), ("boolean:", KeyKind::Truth)];
 /// Bytes that are no text, in hexadecimal digits.
 const HEX: &str = "hex:";
 
@@ -33,19 +33,19 @@ impl<'m> Key<'m> {
     /// A text, or any other bytes.
     #[must_use]
     pub fn text(own: impl Into<Cow<'m, [u8]>>) -> Self {
-        Self { kind: Kind::Text, own: own.into() }
+        Self { kind: KeyKind::Text, own: own.into() }
     }
 
     /// A number of JSON, by its digits as they are written.
     #[must_use]
     pub fn number(own: &'m str) -> Self {
-        Self { kind: Kind::Number, own: Cow::Borrowed(own.as_bytes()) }
+        Self { kind: KeyKind::Number, own: Cow::Borrowed(own.as_bytes()) }
     }
 
     /// A boolean of JSON.
     #[must_use]
     pub fn truth(truth: bool) -> Self {
-        Self { kind: Kind::Truth, own: Cow::Borrowed(if truth { b"true" } else { b"false" }) }
+        Self { kind: KeyKind::Truth, own: Cow::Borrowed(if truth { b"true" } else { b"false" }) }
     }
 
     /// Whether there is nothing in it.
@@ -58,23 +58,23 @@ impl<'m> Key<'m> {
     #[must_use]
     pub fn bytes(&self) -> Cow<'_, [u8]> {
         match self.kind {
-            Kind::Text => Cow::Borrowed(&self.own),
-            Kind::Number => Cow::Owned([NUMBER, &self.own].concat()),
-            Kind::Truth => Cow::Owned([TRUTH, &self.own].concat()),
+            KeyKind::Text => Cow::Borrowed(&self.own),
+            KeyKind::Number => Cow::Owned([NUMBER, &self.own].concat()),
+            KeyKind::Truth => Cow::Owned([TRUTH, &self.own].concat()),
         }
     }
 
     /// It as it is, where it is a text.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
-        if self.kind == Kind::Text { std::str::from_utf8(&self.own).ok() } else { None }
+        if self.kind == KeyKind::Text { std::str::from_utf8(&self.own).ok() } else { None }
     }
 
     /// As `pelton ledger` takes it: a text, a number and a boolean as they are, other bytes as `hex:`.
     #[must_use]
     pub fn shown(&self) -> String {
         match (self.kind, std::str::from_utf8(&self.own)) {
-            (Kind::Text, Ok(text)) if Self::is_marked(text) => format!("text:{text}"),
+            (KeyKind::Text, Ok(text)) if Self::is_marked(text) => format!("text:{text}"),
             (_, Ok(text)) => text.to_owned(),
             (_, Err(_)) => format!("{HEX}{}", hex(&self.own)),
         }
@@ -99,15 +99,15 @@ impl<'m> Key<'m> {
         if let Some(bytes) = typed.strip_prefix(HEX.as_bytes()).and_then(unhex) {
             return vec![Self::text(bytes)];
         }
-        let marked = |(mark, kind): (&str, Kind)| Some((typed.strip_prefix(mark.as_bytes())?, kind));
+        let marked = |(mark, kind): (&str, KeyKind)| Some((typed.strip_prefix(mark.as_bytes())?, kind));
         if let Some((own, kind)) = KINDS.into_iter().find_map(marked)
-            && (in_json || kind == Kind::Text)
+            && (in_json || kind == KeyKind::Text)
         {
             return vec![Self { kind, own: Cow::Borrowed(own) }];
         }
         let other = match typed {
-            b"true" | b"false" => Some(Kind::Truth),
-            digits if crate::pointer::is_number(digits) => Some(Kind::Number),
+            b"true" | b"false" => Some(KeyKind::Truth),
+            digits if crate::pointer::is_number(digits) => Some(KeyKind::Number),
             _ => None,
         };
         let other = other.filter(|_| in_json).map(|kind| Self { kind, own: Cow::Borrowed(typed) });
