@@ -159,7 +159,7 @@ impl Store {
     pub fn has_read(&self, pipeline: &str, topic: &str, group: &str) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS(SELECT 1 FROM topics JOIN pipelines p ON p.id = topics.pipeline
                    WHERE p.name = ?1 AND topics.name = ?2 AND group_id = ?3
-                   AND handled + duplicates + rejected + exhausted + crash_loop + invalid > 0)";
+                   AND EXISTS(SELECT 1 FROM counters WHERE pipeline = p.id AND number > 0))";
         Ok(self.db().query_row(sql, [pipeline, topic, group], |r| r.get(0))?)
     }
 
