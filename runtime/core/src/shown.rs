@@ -66,7 +66,7 @@ fn write_text(out: &mut (impl Write + ?Sized), text: &str, keep: Keep) -> fmt::R
     out.write_str(rest)
 }
 
-/// Something from outside; shows itself as [`write`] does.
+/// Something from outside; shows itself as [`write()`] does.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'t> {
     bytes: &'t [u8],

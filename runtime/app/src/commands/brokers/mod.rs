@@ -9,10 +9,14 @@ pub mod sqs;
 pub mod target;
 
 use crate::books::NameFile;
-use crate::commands::{letters, store_fail};
+#[cfg(feature = "kafka")]
+use crate::commands::letters;
+use crate::commands::store_fail;
 use crate::config::{Config, PipelineConfig, Problem};
 use crate::exit::{CONFIG, Fail, INTERNAL};
-use crate::registry::{LettersConfig, SourceConfig};
+use crate::registry::LettersConfig;
+#[cfg(feature = "sqs")]
+use crate::registry::SourceConfig;
 use pelton_core::broker::{Diagnosis, OpenError};
 #[cfg(feature = "sqs")]
 use pelton_sqs::LetterQueue;

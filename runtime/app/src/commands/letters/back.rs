@@ -39,9 +39,9 @@ impl<'c> Back<'c> {
 
     /// What a letter that goes back is known by, if it should be one again: its replay has a name where the message
     /// carries one, and else it is the message's id.
+    #[cfg(feature = "sqs")]
     pub fn mark(&self, found: &Found) -> String {
         match self {
-            #[cfg(feature = "sqs")]
             Self::Sqs(back) => back.replay(found),
             #[cfg(feature = "redis")]
             Self::Redis(back) if back.names_replays() => back.replay(found),

@@ -40,11 +40,13 @@ pub trait Letterbox {
     ) -> Result<u64, Fail>;
 
     /// A walk is about to begin elsewhere, and to come here behind that: what is written from now on is not met.
+    #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
     fn begins(&self) -> Outcome {
         Ok(())
     }
 
     /// These are put back from elsewhere: what comes of them is no letter of the walk.
+    #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
     fn goes_back(&self, _letters: &[Found]) {}
 
     /// Removes letters for good; how many were still there.

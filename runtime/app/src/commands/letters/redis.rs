@@ -151,6 +151,7 @@ impl<'c> Back<'c> {
     }
 
     /// Whether a message says that it came back from a letter: in a list there is no place for that.
+    #[cfg(feature = "sqs")]
     pub fn names_replays(&self) -> bool {
         matches!(self.redis.kind, RedisKind::Stream(_))
     }

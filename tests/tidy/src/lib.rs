@@ -1,0 +1,1 @@
+//! Nothing: the rules of the sources are tests.
