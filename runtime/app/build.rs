@@ -1,4 +1,5 @@
-//! Puts the templates, the SDKs and the contract into the binary, so that `pelton new` works wherever it is copied to.
+//! Puts the templates, the SDKs and the contract into the binary, so that `pelton new` works wherever it is
+//! copied to.
 
 #![allow(clippy::disallowed_macros, reason = "it is how cargo is told")]
 

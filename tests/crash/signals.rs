@@ -77,7 +77,8 @@ fn told_a_second_time_it_ends_at_once() {
     assert_eq!(site.status("chaos").left(), 2, "nothing is lost");
 }
 
-/// What is handed back costs the same however much there is of it: with a walk through all for each, this takes a minute.
+/// What is handed back costs the same however much there is of it: with a walk through all for each, this
+/// takes a minute.
 #[test]
 fn a_hundred_thousand_in_flight_are_handed_back_in_a_moment() {
     let chaos = Pipeline::new("chaos", plugin("chaos"))

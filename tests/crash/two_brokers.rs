@@ -1,4 +1,5 @@
-//! The worker is killed at random moments while two pipelines read two brokers: a topic of Kafka and a stream of Redis.
+//! The worker is killed at random moments while two pipelines read two brokers: a topic of Kafka and a
+//! stream of Redis.
 
 use crate::random::StopAtTheEnd;
 use crate::{bad, good, late};
@@ -18,11 +19,12 @@ const GROUP: &str = "workers";
 /// Letters that are written together, at most.
 const CHUNK: u64 = 256;
 
-/// One pipeline for each broker. The Kafka member has a name of its own, so that the group takes it in at once
-/// after a kill.
+/// One pipeline for each broker. The Kafka member has a name of its own, so that the group takes it in at
+/// once after a kill.
 fn site(broker: &Broker, redis: &Redis) -> Site {
     let topic = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"topic\"], group_id = \"{GROUP}\", \
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"topic\"], group_id = \
+         \"{GROUP}\", \
          librdkafka = {{ \"group.instance.id\" = \"one\" }} }}",
         broker.address
     );
@@ -64,8 +66,8 @@ fn produce(broker: &Broker, redis: &Redis, sent: &Mutex<u64>, stop: &AtomicBool)
     }
 }
 
-/// What was sent is handled once, or has a letter; and the brokers know it. A kill between a letter in a topic and
-/// the ledger's note of it makes a second one: delivery is at least once, effects are not.
+/// What was sent is handled once, or has a letter; and the brokers know it. A kill between a letter in a
+/// topic and the ledger's note of it makes a second one: delivery is at least once, effects are not.
 fn balance(site: &Site, broker: &Broker, redis: &Redis, sent: u64, kills: u64) {
     let rejected: BTreeSet<u64> = (1..=sent).filter(|n| n % 10 == 7).collect();
     for pipeline in ["topic", "stream"] {

@@ -37,14 +37,16 @@ fn what_is_no_handler_is_refused_in_words() {
     refused("an ELF file", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "not WebAssembly");
     refused("a core module", &text("(module)"), "core WebAssembly module");
     refused("an empty component", &text("(component)"), "exports nothing");
-    let other = "(component (component $i) (instance $n (instantiate $i)) (export \"other:world/run@1.0.0\" (instance $n)))";
+    let other = "(component (component $i) (instance $n (instantiate $i)) (export \
+        \"other:world/run@1.0.0\" (instance $n)))";
     refused(
         "another world",
         &text(other),
         "`other:world/run@1.0.0`, needs `pelton:handler/message-handler",
     );
     let import = format!(
-        "(component (import \"wasi:http/outgoing-handler@0.2.0\" (instance)) (component $i) (instance $n (instantiate $i)) \
+        "(component (import \"wasi:http/outgoing-handler@0.2.0\" (instance)) (component $i) (instance $n \
+         (instantiate $i)) \
          (export \"{HANDLER}\" (instance $n)))"
     );
     refused("what was not granted", &text(&import), "wasi:http/outgoing-handler@0.2.0");

@@ -58,7 +58,8 @@ fn letters_in_a_queue_are_replayed_from_there() {
     assert_eq!(site.status("orders").dead_letters, 0);
 }
 
-/// A worker is quicker than the walk: what goes back is a letter again, at the end of those that are still to go.
+/// A worker is quicker than the walk: what goes back is a letter again, at the end of those that are still
+/// to go.
 #[test]
 fn all_that_are_there_go_back_once_though_a_worker_fails_them_again() {
     for (section, rate) in [("", None), ("queue = \"failed\"", None), ("", Some("300/s"))] {

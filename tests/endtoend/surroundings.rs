@@ -1,5 +1,5 @@
-//! Where a worker is started: nice, with few of everything, without a home, in a folder whose name is no text.
-//! `check` and `run` go the same way there.
+//! Where a worker is started: nice, with few of everything, without a home, in a folder whose name is no
+//! text. `check` and `run` go the same way there.
 
 use pelton_tests::binary::pelton;
 use pelton_tests::components::orders_version;

@@ -1,4 +1,5 @@
-//! Letters that go back while a worker fails them again; keys of bytes, and contents; waits that are too long.
+//! Letters that go back while a worker fails them again; keys of bytes, and contents; waits that are too
+//! long.
 
 use crate::{pipeline, source};
 use pelton_tests::again::{event_id, known_by, letters_go_back_once, the_longest_wait_is_ours};

@@ -1,5 +1,5 @@
-//! Topics that are deleted and made again, under a worker and while it is away, and partitions that are added:
-//! nothing of what is new is hidden by what was known before.
+//! Topics that are deleted and made again, under a worker and while it is away, and partitions that are
+//! added: nothing of what is new is hidden by what was known before.
 
 use crate::offsets::{orders, sorted};
 use crate::{is_taken, pipeline, taken};

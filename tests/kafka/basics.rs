@@ -165,7 +165,8 @@ fn several_topics_are_read_in_one_group_until_all_are_empty() {
     // The last topic ends with the mark of a transaction, behind which there is no record.
     broker.transact("orders-west", &[order(61, "k", 0)], true);
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = {topics:?}, group_id = \"orders\" }}",
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = {topics:?}, group_id = \
+         \"orders\" }}",
         broker.address
     );
     let site = Site::new(&[Pipeline::new("orders", plugin("orders")).with("", &source)]);

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 
 fn small(broker: &Broker, head: &str, limits: &str) -> Site {
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \"orders\" }}\n{limits}",
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \
+         \"orders\" }}\n{limits}",
         broker.address
     );
     let pipeline = Pipeline::new("orders", plugin("orders"))
@@ -76,7 +77,8 @@ fn a_partition_whose_key_fills_the_bytes_stops_alone_and_says_so() {
     assert_eq!(held[1]["here"]["held_back"], false, "{held}");
     let said = site.done(&["status"]);
     assert!(said.contains("paused, too much of it waits for others of its key"), "{said}");
-    // More than the whole of the bytes: what is done with leaves room, and the hot partition takes none of it.
+    // More than the whole of the bytes: what is done with leaves room, and the hot partition takes none of
+    // it.
     broker.produce("orders", &(100..160).map(|n| heavy(at(1, order(n, "c", 0)))).collect::<Vec<_>>());
     worker.log.wait_for("the other partition goes on", 60, |line| line.says(" taken"));
     worker.stop();

@@ -24,7 +24,8 @@ fn orders(numbers: std::ops::Range<u64>) -> Vec<Record> {
 /// A worker's site whose broker is behind a network.
 fn behind(broker: &Broker, way: &Proxy) -> Site {
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \"orders\", \
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \
+         \"orders\", \
          librdkafka = {{ \"session.timeout.ms\" = 6000, \"socket.timeout.ms\" = 3000 }} }}",
         way.address
     );
@@ -146,7 +147,8 @@ fn a_commit_that_is_refused_is_no_commit_and_is_made_again() {
     let mock = Mock::start();
     let address = mock.cluster.bootstrap_servers();
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{address}\", topics = [\"orders\"], group_id = \"orders\", \
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{address}\", topics = [\"orders\"], group_id \
+         = \"orders\", \
          librdkafka = {{ \"session.timeout.ms\" = 5000, \"heartbeat.interval.ms\" = 500 }} }}"
     );
     let site = site(&source);

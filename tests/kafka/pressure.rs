@@ -19,7 +19,8 @@ fn a_worker_that_may_have_256_mib_is_not_killed_and_loses_nothing() {
     };
     broker.produce("heavy", &(0..RECORDS).map(record).collect::<Vec<_>>());
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"heavy\"], group_id = \"heavy\" }}\nmax_in_flight = 100000",
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"heavy\"], group_id = \
+         \"heavy\" }}\nmax_in_flight = 100000",
         broker.address
     );
     let chaos = Pipeline::new("chaos", plugin("chaos"))

@@ -161,7 +161,8 @@ fn a_partition_that_leaves_paused_is_read_again_when_it_comes_back() {
     let broker = Broker::start();
     broker.topic("orders", 2);
     let source = format!(
-        "max_in_flight_bytes = \"8KiB\"\nsource = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \"orders\" }}",
+        "max_in_flight_bytes = \"8KiB\"\nsource = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics \
+         = [\"orders\"], group_id = \"orders\" }}",
         broker.address
     );
     // All fail at first, and wait: some tens of them fill all bytes, and nothing is read meanwhile.

@@ -9,9 +9,11 @@ use pelton_tests::wait::until;
 
 fn site(broker: &SecureBroker, topic: &str, mechanism: &str, password: &str) -> Site {
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"{topic}\"], group_id = \"{topic}\", \
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"{topic}\"], group_id = \
+         \"{topic}\", \
          librdkafka = {{ \"security.protocol\" = \"SASL_SSL\", \"sasl.mechanism\" = \"{mechanism}\", \
-         \"sasl.username\" = \"{USER}\", \"sasl.password\" = \"{password}\", \"ssl.ca.location\" = {:?} }} }}",
+         \"sasl.username\" = \"{USER}\", \"sasl.password\" = \"{password}\", \"ssl.ca.location\" = {:?} }} \
+         }}",
         broker.address, broker.certificate
     );
     Site::new(&[Pipeline::new("orders", plugin("orders")).with("", &source)])

@@ -22,7 +22,8 @@ fn what_a_watermark_waits_for_is_said_and_how_far_it_may_fall_behind_is_bounded(
     let records: Vec<Record> = (0..6_000).map(|n| order(n, &format!("c{n}"), u32::from(n == 0))).collect();
     broker.produce("orders", &records);
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \"orders\", max_uncommitted = 1000 }}",
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \
+         \"orders\", max_uncommitted = 1000 }}",
         broker.address
     );
     let slow = Pipeline::new("orders", plugin("orders"))

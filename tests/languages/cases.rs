@@ -1,5 +1,5 @@
-//! One table of cases for the components of all languages; what is a program has its own in tests/programs. Each handler is
-//! compiled from source, in the place of the one of the template.
+//! One table of cases for the components of all languages; what is a program has its own in tests/programs.
+//! Each handler is compiled from source, in the place of the one of the template.
 
 use crate::project::{Project, command};
 use crate::usual::ONE_AT_A_TIME;

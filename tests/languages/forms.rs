@@ -73,14 +73,16 @@ json = { id = 2, amount_cents = 1 }
 fn c_traps_for_one_alone() {
     let project = Project::new("c", true);
     let abort = "static pelton_result check(const pelton_message *message) {\n";
-    let aborts = "    if (strcmp(message->body.data, \"abort\") == 0) fprintf(stderr, \"aborted at \\\"abort\\\"\\n\"), abort();\n";
+    let aborts = "    if (strcmp(message->body.data, \"abort\") == 0) fprintf(stderr, \"aborted at \
+        \\\"abort\\\"\\n\"), abort();\n";
     project.edit("handler.c", abort, &format!("{abort}{aborts}"));
     std::fs::write(project.dir.join("tests/blame.toml"), ABORTED).expect("written");
     let tested = project.done(&["test"]);
     assert!(tested.contains("unit tests passed; 3 cases passed"), "{tested}");
 }
 
-/// In C nobody frees but we. On one instance, and 32 MB in all: it gives up on everything when more than 12 MiB are in use.
+/// In C nobody frees but we. On one instance, and 32 MB in all: it gives up on everything when more than 12
+/// MiB are in use.
 #[test]
 fn c_frees_its_batches() {
     const SENT: usize = 4_000;

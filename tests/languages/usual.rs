@@ -148,7 +148,8 @@ fn a_change_is_noticed(project: &Project, language: &Language) {
     assert_eq!(bad[0]["name"], "a negative amount is rejected");
 }
 
-/// Run as configured: good messages complete, and a dead letter says what was wrong, with the stack of an error.
+/// Run as configured: good messages complete, and a dead letter says what was wrong, with the stack of an
+/// error.
 fn deploy(project: &Project, language: &Language) {
     project.edit("pelton.toml", "initial_interval = \"1s\"", "initial_interval = \"10ms\"");
     project.edit("pelton.toml", "max_attempts = 5", "max_attempts = 2");

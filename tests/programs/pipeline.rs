@@ -77,7 +77,8 @@ fn a_worker_that_does_not_start_changes_nothing() {
     let site = site("chaos-c");
     let worker = site.worker().ready();
     let marked = site.path().join("handler.wasm");
-    let text = "(module (memory (export \"memory\") 1) (func (export \"pelton_worker\")) (func (export \"_start\")))";
+    let text = "(module (memory (export \"memory\") 1) (func (export \"pelton_worker\")) (func (export \
+        \"_start\")))";
     std::fs::write(&marked, wat::parse_str(text).expect("it is right")).expect("it is written");
     worker.log.wait("it is refused", |line: &Line| line.says("before it asked for a message"));
     send(&site, "print", 1);

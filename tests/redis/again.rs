@@ -18,7 +18,8 @@ fn letters_in_a_stream_or_a_list_go_back_once_though_a_worker_fails_them_again()
 
 fn source(redis: &Redis) -> String {
     format!(
-        "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"{STREAM}\", group = \"{GROUP}\", body_field = \"body\" }}",
+        "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"{STREAM}\", group = \"{GROUP}\", \
+         body_field = \"body\" }}",
         redis.url()
     )
 }

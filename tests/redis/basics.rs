@@ -50,8 +50,8 @@ fn a_group_that_is_made_begins_where_it_is_told_to() {
     assert_eq!(after, [8, 9, 10]);
 }
 
-/// The server's own count of what a group has read can be off after a start from its log, and stays so. A worker
-/// that trusts it never ends, `--until-empty`, or leaves what is there.
+/// The server's own count of what a group has read can be off after a start from its log, and stays so. A
+/// worker that trusts it never ends, `--until-empty`, or leaves what is there.
 #[test]
 fn a_stream_is_worked_off_to_its_end_whatever_the_server_counts() {
     let redis = Redis::start();

@@ -1,5 +1,5 @@
-//! What a stream or a list may carry that nobody expects: any bytes, in any number, under any name. No worker falls
-//! over it, none of it is lost, and letters give back what was there.
+//! What a stream or a list may carry that nobody expects: any bytes, in any number, under any name. No
+//! worker falls over it, none of it is lost, and letters give back what was there.
 
 use crate::{GROUP, LIST, STREAM, list, site, status, stream};
 use base64::Engine;

@@ -14,7 +14,8 @@ fn small(pipeline: Pipeline) -> Pipeline {
 fn few(url: &str, source: &str, more: &str) -> Pipeline {
     let source = match source {
         "stream" => format!(
-            "source = {{ type = \"redis-stream\", url = \"{url}\", stream = \"{STREAM}\", group = \"g\", body_field = \"body\", key_field = \"customer\" }}"
+            "source = {{ type = \"redis-stream\", url = \"{url}\", stream = \"{STREAM}\", group = \"g\", \
+             body_field = \"body\", key_field = \"customer\" }}"
         ),
         _ => format!("source = {{ type = \"redis-list\", url = \"{url}\", list = \"orders\" }}"),
     };

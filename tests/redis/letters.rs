@@ -143,8 +143,8 @@ fn two_letters() -> Vec<Letter> {
     vec![letter("orders/1-0"), letter("orders/2-0")]
 }
 
-/// No ack goes before its letter is there; and a server that takes no writes now may take them again: a replica becomes
-/// the primary, one without replicas gets some.
+/// No ack goes before its letter is there; and a server that takes no writes now may take them again: a
+/// replica becomes the primary, one without replicas gets some.
 #[tokio::test(flavor = "multi_thread")]
 async fn letters_that_a_server_does_not_take_now_are_tried_again_and_that_is_said() {
     let redis = tokio::task::block_in_place(Redis::start);
@@ -231,7 +231,8 @@ fn letters_that_are_kept_here_are_listed_while_the_server_is_away() {
     assert!(!listed.status.success() && String::from_utf8_lossy(&listed.stderr).contains("Check `url`"));
 }
 
-/// Those that go back from here and fail again are then in their place at the server, and no letters of the walk.
+/// Those that go back from here and fail again are then in their place at the server, and no letters of the
+/// walk.
 #[test]
 fn letters_of_both_places_go_back_once_though_a_worker_fails_them_again() {
     for kind in ["stream", "list"] {

@@ -76,7 +76,8 @@ fn a_stream_that_was_deleted_and_filled_at_once_is_read_from_its_beginning() {
     for round in 1..=3 {
         let made = "redis.call('DEL', KEYS[1])
              for i = 1, 20 do
-               local order = string.format('{\"id\": %d, \"customer\": \"c\", \"amount_cents\": 5}', ARGV[1] + i)
+               local order = string.format('{\"id\": %d, \"customer\": \"c\", \"amount_cents\": 5}', \
+               ARGV[1] + i)
                redis.call('XADD', KEYS[1], '*', 'customer', 'c', 'body', order)
              end
              return 1";
@@ -171,8 +172,8 @@ fn an_answer_that_is_lost_loses_nothing() {
     }
 }
 
-/// Half a second for each round trip, and stalls: leases are kept, so nobody takes anything over, and what waits for
-/// messages holds up no acknowledgement.
+/// Half a second for each round trip, and stalls: leases are kept, so nobody takes anything over, and what
+/// waits for messages holds up no acknowledgement.
 #[test]
 fn a_slow_server_costs_time_and_no_lease() {
     for is_stream in [true, false] {

@@ -14,7 +14,8 @@ fn a_worker_that_may_have_256_mib_is_not_killed_and_loses_nothing() {
         redis.add(STREAM, &(0..100).map(|_| vec![("body", body.clone())]).collect::<Vec<_>>());
     }
     let source = format!(
-        "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"{STREAM}\", group = \"g\", body_field = \"body\" }}\nmax_in_flight = 100000",
+        "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"{STREAM}\", group = \"g\", \
+         body_field = \"body\" }}\nmax_in_flight = 100000",
         redis.url()
     );
     let chaos = Pipeline::new("chaos", plugin("chaos"))

@@ -114,7 +114,8 @@ fn a_long_handler_keeps_its_entry() {
     let redis = Redis::start();
     let slow = |redis: &Redis| {
         let source = format!(
-            "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"{STREAM}\", group = \"{GROUP}\"{IDLE} }}",
+            "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"{STREAM}\", group = \
+             \"{GROUP}\"{IDLE} }}",
             redis.url()
         );
         Site::new(&[Pipeline::new("orders", plugin("chaos"))
@@ -177,8 +178,8 @@ fn a_second_process_under_one_name_of_a_list_is_told_so() {
     older.stop();
 }
 
-/// The key that says that a worker lives is deleted, or expires while it stands still: what it has then is not
-/// given up, and not kept for ever either.
+/// The key that says that a worker lives is deleted, or expires while it stands still: what it has then is
+/// not given up, and not kept for ever either.
 #[test]
 fn a_worker_of_a_list_that_passes_for_dead_finishes_what_it_has() {
     let redis = Redis::start();
@@ -245,8 +246,8 @@ fn five_workers_killed_at_once_leave_nothing_undone() {
     assert_eq!(handled(&dead) + handled(&one), total + repeated);
 }
 
-/// A worker that is ended under load finishes what runs, and what it has not started is another's at once, however
-/// long an entry or a worker may be idle.
+/// A worker that is ended under load finishes what runs, and what it has not started is another's at once,
+/// however long an entry or a worker may be idle.
 #[test]
 fn what_a_worker_that_ends_has_not_started_is_free_at_once() {
     for is_stream in [true, false] {
@@ -275,8 +276,8 @@ fn what_a_worker_that_ends_has_not_started_is_free_at_once() {
     }
 }
 
-/// The server refuses every acknowledgement for longer than a lease lasts, and lets signs of life through: what is
-/// done is acknowledged later, and nothing is held for ever.
+/// The server refuses every acknowledgement for longer than a lease lasts, and lets signs of life through:
+/// what is done is acknowledged later, and nothing is held for ever.
 #[test]
 fn what_cannot_be_acknowledged_for_long_is_acknowledged_in_the_end() {
     let redis = Redis::start();

@@ -49,7 +49,8 @@ fn tls_with_a_certificate_that_is_checked() {
     make_certificate(dir.path());
     let (port, folder) = (free_port(), dir.path().display());
     let redis = Redis::start_with(&format!(
-        "--tls-port {port} --tls-cert-file {folder}/cert.pem --tls-key-file {folder}/key.pem --tls-ca-cert-file {folder}/cert.pem --tls-auth-clients no"
+        "--tls-port {port} --tls-cert-file {folder}/cert.pem --tls-key-file {folder}/key.pem \
+         --tls-ca-cert-file {folder}/cert.pem --tls-auth-clients no"
     ));
     redis.add("orders", &[order(1, "c", 0)]);
     let site = site(stream(&format!("rediss://localhost:{port}"), ""));

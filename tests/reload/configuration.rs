@@ -96,8 +96,8 @@ fn a_handler_whose_limits_or_file_changed_is_swapped() {
     worker.stop();
 }
 
-/// The source is opened only when its pipeline begins: whatever stands against that must be known before the old one
-/// ends.
+/// The source is opened only when its pipeline begins: whatever stands against that must be known before
+/// the old one ends.
 #[test]
 fn what_cannot_be_opened_ends_nothing() {
     let site = site("", &[]);
@@ -109,7 +109,8 @@ fn what_cannot_be_opened_ends_nothing() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("a pipe can be made");
     let reads = |name: &str, setting: &str| {
         format!(
-            "source = {{ type = \"kafka\", bootstrap_servers = \"127.0.0.1:1\", topics = [\"{name}\"], group_id = \"{name}\", librdkafka = {{ \"security.protocol\" = \"ssl\", {setting} }} }}"
+            "source = {{ type = \"kafka\", bootstrap_servers = \"127.0.0.1:1\", topics = [\"{name}\"], \
+             group_id = \"{name}\", librdkafka = {{ \"security.protocol\" = \"ssl\", {setting} }} }}"
         )
     };
     let orders = reads("orders", "\"ssl.ca.location\" = \"/nowhere/ca.pem\"");
@@ -148,7 +149,9 @@ fn what_cannot_be_opened_in_the_end_goes_on_as_it_was() {
     until("it runs", || (site.status("orders").in_flight == 1).then_some(()));
     let authority = site.path().join("cert.pem");
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"127.0.0.1:1\", topics = [\"orders\"], group_id = \"orders\", librdkafka = {{ \"security.protocol\" = \"ssl\", \"ssl.ca.location\" = {authority:?} }} }}"
+        "source = {{ type = \"kafka\", bootstrap_servers = \"127.0.0.1:1\", topics = [\"orders\"], \
+         group_id = \"orders\", librdkafka = {{ \"security.protocol\" = \"ssl\", \"ssl.ca.location\" = \
+         {authority:?} }} }}"
     );
     let base = std::fs::read_to_string(site.path().join("pelton.toml")).expect("it is there");
     edit(&site, |_| base.replace("[pipelines.orders]\n", &format!("[pipelines.orders]\n{source}\n")));

@@ -1,5 +1,6 @@
-//! Good and bad components in quick succession, by every way of replacing a file, while two sources are under load
-//! and the worker is killed: nothing is lost or takes effect twice, and the last good one runs in the end.
+//! Good and bad components in quick succession, by every way of replacing a file, while two sources are
+//! under load and the worker is killed: nothing is lost or takes effect twice, and the last good one runs
+//! in the end.
 
 use crate::{COMPONENT, component, digest, file, in_use, order};
 use pelton_tests::books::{Books, Keyed};
@@ -43,7 +44,8 @@ fn replace(site: &Site, round: u32) {
 
 fn site(redis: &Redis) -> Site {
     let stream = format!(
-        "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"bills\", group = \"bills\", body_field = \"body\", key_field = \"customer\" }}",
+        "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"bills\", group = \"bills\", \
+         body_field = \"body\", key_field = \"customer\" }}",
         redis.url()
     );
     let one = |name: &str, own: &str| {

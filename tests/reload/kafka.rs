@@ -22,7 +22,8 @@ fn orders_of(numbers: std::ops::RangeInclusive<u64>) -> Vec<Record> {
 
 fn site(broker: &Broker) -> Site {
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \"orders\" }}",
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \
+         \"orders\" }}",
         broker.address
     );
     let pipeline =

@@ -1,5 +1,5 @@
-//! Files replaced under load, with kills between: nothing is lost, nothing takes effect twice, and the last file
-//! is what runs in the end.
+//! Files replaced under load, with kills between: nothing is lost, nothing takes effect twice, and the last
+//! file is what runs in the end.
 
 use crate::{component, file, order, site, taken_by};
 use pelton_tests::books::{Books, Keyed};

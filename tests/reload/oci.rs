@@ -120,7 +120,8 @@ fn a_helper_is_asked_for_the_login() {
     std::fs::create_dir(&bin).expect("a folder can be made");
     let helper = bin.join("docker-credential-tests");
     let text = format!(
-        "#!/bin/sh\nread -r server\n[ \"$1 $server\" = \"get {}\" ] || {{ echo 'credentials not found in native keychain'; exit 1; }}\necho '{{\"Username\":\"tests\",\"Secret\":\"secret\"}}'\n",
+        "#!/bin/sh\nread -r server\n[ \"$1 $server\" = \"get {}\" ] || {{ echo 'credentials not found in \
+         native keychain'; exit 1; }}\necho '{{\"Username\":\"tests\",\"Secret\":\"secret\"}}'\n",
         registry.address
     );
     std::fs::write(&helper, text).expect("it is written");

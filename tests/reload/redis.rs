@@ -28,7 +28,8 @@ fn pending(redis: &Redis) -> i64 {
 fn a_hundred_swaps_and_a_trial_keep_the_order_of_keys_and_acknowledge_all() {
     let redis = Redis::start();
     let source = format!(
-        "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"orders\", group = \"orders\", body_field = \"body\", key_field = \"customer\" }}",
+        "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"orders\", group = \"orders\", \
+         body_field = \"body\", key_field = \"customer\" }}",
         redis.url()
     );
     let pipeline =

@@ -123,9 +123,13 @@ fn what_is_kept_too_short_or_less_secret_is_said_by_check_and_at_the_start() {
     };
     let shop = Shop::new(&[one("")]);
     let wanted = [
-        "source: the queue keeps messages for 4 d, and its dead-letter queue for 14 d, and the ledger knows them for 14 d: what comes again later is handled again. Set `dedup.expires_after` to \"18d\" or more",
-        "dead_letter: letters are kept for 3600 s, and messages of the queue for 4 d: set the retention of letters to 14 d",
-        "dead_letter: messages of the queue are encrypted with a key of its own, and letters in letters are not: set its KmsMasterKeyId to alias/own",
+        "source: the queue keeps messages for 4 d, and its dead-letter queue for 14 d, and the ledger \
+         knows them for 14 d: what comes again later is handled again. Set `dedup.expires_after` to \
+         \"18d\" or more",
+        "dead_letter: letters are kept for 3600 s, and messages of the queue for 4 d: set the retention of \
+         letters to 14 d",
+        "dead_letter: messages of the queue are encrypted with a key of its own, and letters in letters \
+         are not: set its KmsMasterKeyId to alias/own",
     ];
     let said = |shop: &Shop| {
         let checked = shop.run(&["check", "--connect"]);

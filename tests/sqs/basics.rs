@@ -137,15 +137,16 @@ fn what_contradicts_the_queue_is_said_with_the_number_to_set() {
     assert!(said.contains("Make the queue, or correct `queue_url`"), "{said}");
 }
 
-/// A producer may give one id to several messages. Each of them is settled at once, and counted: what became of
-/// all that was sent can be told from the status.
+/// A producer may give one id to several messages. Each of them is settled at once, and counted: what
+/// became of all that was sent can be told from the status.
 #[test]
 fn messages_that_were_given_one_id_are_each_settled_and_counted() {
     let sqs = Sqs::start();
     let url = sqs.queue("orders.fifo", &[]);
     // What was not settled would be there again after an hour.
     let source = format!(
-        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \"1h\" }}"
+        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \
+         \"1h\" }}"
     );
     let shop = Shop::new(&[Pipeline::new("orders", plugin("orders")).with("", &source)]);
     // As an id for deduplication the service does not take it, so all of them are in the queue.

@@ -106,7 +106,8 @@ fn extensions_that_are_refused_are_not_asked_for_all_the_time_and_status_says_so
     });
     let url = stub.queue("orders");
     let source = format!(
-        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \"2s\" }}"
+        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \
+         \"2s\" }}"
     );
     let shop = Shop::new(&[Pipeline::new("orders", plugin("chaos"))
         .with("", &source)

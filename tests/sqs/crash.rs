@@ -71,7 +71,8 @@ fn a_message_stays_ours_while_its_handler_takes_longer_than_its_visibility() {
     let url = sqs.queue("orders", &[]);
     sqs.send(&url, &[Sent { body: "{\"do\": \"sleep\"}".into(), ..Sent::default() }]);
     let source = format!(
-        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \"2s\" }}"
+        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \
+         \"2s\" }}"
     );
     let shop = Shop::new(&[Pipeline::new("orders", plugin("chaos"))
         .with("", &source)

@@ -68,7 +68,8 @@ fn letters_of_a_topic_are_kept_in_sqs_and_go_back_to_it() {
     let tombstone = Record { key: Some(vec![0xff, 0]), ..Record::default() };
     broker.produce("orders", &[record("no order"), record(&order(1)), tombstone]);
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \"orders\" }}",
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"orders\"], group_id = \
+         \"orders\" }}",
         broker.address
     );
     let shop = Shop::new(&[into_queue(&letters).with("", &source)]);

@@ -1,5 +1,5 @@
-//! What messages of SQS may carry that nobody expects, through a worker, letters and back, on a real API. What no API
-//! lets through is in the unit tests of the source.
+//! What messages of SQS may carry that nobody expects, through a worker, letters and back, on a real API.
+//! What no API lets through is in the unit tests of the source.
 
 use crate::{Shop, pipeline};
 use aws_sdk_sqs::primitives::Blob;

@@ -43,7 +43,8 @@ fn a_letter_in_a_queue_is_listed_replayed_and_purged() {
     assert_eq!(sqs.counts(&target), Counts::default());
 }
 
-/// The only attribute of the service's own that a sender gives: who follows a trace would lose it at the letter.
+/// The only attribute of the service's own that a sender gives: who follows a trace would lose it at the
+/// letter.
 #[test]
 fn a_trace_goes_along_with_letters_and_replays() {
     let sqs = Sqs::start();

@@ -23,7 +23,8 @@ impl Behind {
         let url = sqs.queue("orders", &[]);
         let way = Proxy::plain(&sqs.address);
         let source = format!(
-            "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \"{visibility}\", \
+            "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \
+             \"{visibility}\", \
              endpoint_url = \"http://{}\" }}",
             way.address
         );

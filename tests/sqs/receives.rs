@@ -49,7 +49,8 @@ fn a_queue_without_order_needs_no_names() {
     assert_eq!(attempts(&bench), Vec::<String>::new());
 }
 
-/// The counts of the service are approximate, and a worker that is told nothing is left ends, `--until-empty`.
+/// The counts of the service are approximate, and a worker that is told nothing is left ends,
+/// `--until-empty`.
 #[test]
 fn what_waits_in_the_worker_is_left_whatever_the_service_counts() {
     let bench = Bench::new("orders");

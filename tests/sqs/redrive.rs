@@ -100,8 +100,8 @@ fn what_cannot_be_read_is_counted_once_until_the_policy_has_moved_it() {
     assert_eq!(shop.status()["dead_letters_written"]["invalid"], 1);
 }
 
-/// Between any two steps of a message that is given up on, and of its neighbours: each has its effect once, or is
-/// given up on once, and the policy has moved it in the end.
+/// Between any two steps of a message that is given up on, and of its neighbours: each has its effect once,
+/// or is given up on once, and the policy has moved it in the end.
 #[test]
 fn a_kill_at_any_point_loses_nothing_that_is_left_to_the_policy() {
     let sqs = Sqs::start();

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 /// A message is ours for long, so that what was not given back shows.
 fn source(url: &str) -> String {
     format!(
-        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \"60s\" }}"
+        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \
+         \"60s\" }}"
     )
 }
 

@@ -12,7 +12,8 @@ fn a_worker_tells_what_it_holds_and_what_it_has_asked() {
     let sqs = Sqs::start();
     let (url, letters) = (sqs.queue("orders", &[]), sqs.queue("letters", &[]));
     let source = format!(
-        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \"2s\" }}"
+        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \
+         \"2s\" }}"
     );
     let shop = Shop::new(&[Pipeline::new("orders", plugin("chaos"))
         .with("", &source)

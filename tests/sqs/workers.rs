@@ -1,5 +1,6 @@
-//! Faults 2 and 15: workers that die and that stand still for longer than a message is theirs. Each has a data
-//! directory of its own, so what one has begun may be begun by another too; everything else comes once.
+//! Faults 2 and 15: workers that die and that stand still for longer than a message is theirs. Each has a
+//! data directory of its own, so what one has begun may be begun by another too; everything else comes
+//! once.
 
 use crate::{Shop, number, order, plain, taken};
 use pelton_core::retry::scatter;
@@ -17,7 +18,8 @@ const HELD: usize = 40;
 
 fn shop(url: &str, visibility: &str) -> Shop {
     let source = format!(
-        "max_in_flight = {HELD}\nsource = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \"{visibility}\" }}"
+        "max_in_flight = {HELD}\nsource = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", \
+         visibility_timeout = \"{visibility}\" }}"
     );
     Shop::new(&[Pipeline::new("orders", plugin("orders"))
         .with("", &source)
@@ -96,7 +98,8 @@ fn a_handler_that_loses_its_message_is_not_run_beside_itself() {
     let url = sqs.queue("orders", &[]);
     sqs.send(&url, &[Sent { body: "{\"do\": \"sleep\"}".into(), ..Sent::default() }]);
     let source = format!(
-        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \"1s\" }}"
+        "source = {{ type = \"sqs\", queue_url = \"{url}\", wait_time = \"1s\", visibility_timeout = \
+         \"1s\" }}"
     );
     let shop = Shop::new(&[Pipeline::new("orders", plugin("chaos"))
         .with("", &source)

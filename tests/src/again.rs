@@ -1,5 +1,5 @@
-//! What is asked alike of the brokers: letters that go back while a worker fails them again, keys of bytes, waits that
-//! nobody could live to see the end of.
+//! What is asked alike of the brokers: letters that go back while a worker fails them again, keys of bytes,
+//! waits that nobody could live to see the end of.
 
 use crate::components::{accepting, waiting};
 use crate::site::{Pipeline, Site, Status};
@@ -12,8 +12,8 @@ pub fn event_id(number: u64) -> Vec<u8> {
     (number << 32 | 0xfeff_80c0).to_be_bytes().to_vec()
 }
 
-/// Waits until there is a letter of each of so many messages of `orders`, puts them back while the worker that has
-/// failed them runs, and sees that each is put back once.
+/// Waits until there is a letter of each of so many messages of `orders`, puts them back while the worker
+/// that has failed them runs, and sees that each is put back once.
 ///
 /// # Panics
 /// When it is not.
@@ -31,7 +31,8 @@ pub fn letters_go_back_once(site: &Site, count: u64) {
     worker.stop();
 }
 
-/// How many of the messages of a source are handled where they are known by `key`, and how many are duplicates.
+/// How many of the messages of a source are handled where they are known by `key`, and how many are
+/// duplicates.
 ///
 /// # Panics
 /// When some are neither.
@@ -45,8 +46,8 @@ pub fn known_by(source: &str, key: &str) -> (u64, u64) {
     (status.handled, status.duplicates)
 }
 
-/// Sees that so many messages whose handler asks for another try after `after_ms` get it after `retry.max_delay`, and
-/// that it is said once. `send` sends what the source has not yet.
+/// Sees that so many messages whose handler asks for another try after `after_ms` get it after
+/// `retry.max_delay`, and that it is said once. `send` sends what the source has not yet.
 ///
 /// # Panics
 /// When it is not so.

@@ -158,7 +158,8 @@ impl Books {
             };
             assert!(
                 placed,
-                "message {number} of {}, sent {times} times: completed {done}, letters {letters}, queued {queued}",
+                "message {number} of {}, sent {times} times: completed {done}, letters {letters}, queued \
+                 {queued}",
                 self.pipeline
             );
         }

@@ -78,8 +78,8 @@ pub fn only_the_first(into: &Path) -> PathBuf {
     path
 }
 
-/// The example plugin `orders`, as another version: the same code, which says `order 7 of c v0042` in place of
-/// `order 7 of c taken`.
+/// The example plugin `orders`, as another version: the same code, which says `order 7 of c v0042` in place
+/// of `order 7 of c taken`.
 ///
 /// # Panics
 /// When the plugin's words are not the known ones.
@@ -155,7 +155,8 @@ fn from_greedy_text(text: &str) -> Vec<u8> {
     encoder.encode().expect("it can be made a component")
 }
 
-/// A component that is small, valid and good for nothing: compiling it takes seconds, and minutes without optimisation.
+/// A component that is small, valid and good for nothing: compiling it takes seconds, and minutes without
+/// optimisation.
 #[must_use]
 pub fn bomb() -> Vec<u8> {
     let sum = "local.get 0 i64.const 3 i64.add local.get 0 i64.mul i64.xor ".repeat(40_000);

@@ -57,11 +57,13 @@ fn serve(mut client: TcpStream, service: &str, denied: &[&str]) -> std::io::Resu
 fn refusal(call: &str) -> String {
     let action = call.strip_suffix("Batch").unwrap_or(call).to_lowercase();
     let body = format!(
-        "{{\"__type\":\"com.amazon.coral.service#AccessDeniedException\",\"message\":\"User: arn:aws:iam::000000000000:user/tests is not authorized to perform: sqs:{action}\"}}"
+        "{{\"__type\":\"com.amazon.coral.service#AccessDeniedException\",\"message\":\"User: \
+         arn:aws:iam::000000000000:user/tests is not authorized to perform: sqs:{action}\"}}"
     );
     let length = body.len();
     format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: \
+         {length}\r\n\r\n{body}"
     )
 }
 

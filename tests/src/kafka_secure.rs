@@ -56,7 +56,8 @@ fn settings(dir: &Path, port: u16, secure: u16) -> String {
         "listeners={listeners}\nadvertised.listeners={listeners}\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL\n\
          sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n\
-         listener.name.secure.plain.sasl.jaas.config={plain}.PlainLoginModule required user_{USER}=\"{PASSWORD}\";\n\
+         listener.name.secure.plain.sasl.jaas.config={plain}.PlainLoginModule required \
+         user_{USER}=\"{PASSWORD}\";\n\
          listener.name.secure.scram-sha-512.sasl.jaas.config={scram}.ScramLoginModule required;\n\
          ssl.keystore.type=PKCS12\nssl.keystore.location={}\nssl.keystore.password={STORE_PASSWORD}\n",
         dir.join("broker.p12").display()

@@ -230,8 +230,8 @@ impl<'a> Reader<'a> {
         self.i32();
     }
 
-    /// Reads a batch, and keeps its records from an offset on; the next offset, or none when there is no other
-    /// whole batch.
+    /// Reads a batch, and keeps its records from an offset on; the next offset, or none when there is no
+    /// other whole batch.
     fn batch(&mut self, records: &mut Vec<Raw>, from: i64) -> Option<i64> {
         let size = i32::from_be_bytes(self.0.get(8..12)?.try_into().expect("four bytes"));
         let size = usize::try_from(size).expect("a length") + 12;

@@ -1,5 +1,5 @@
-//! What memory a process has, as the system counts it. `None` when there is no such process any more. And a limit of
-//! it, where the system lets us set one.
+//! What memory a process has, as the system counts it. `None` when there is no such process any more. And a
+//! limit of it, where the system lets us set one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,8 @@ pub fn peak(pid: u32) -> Option<u64> {
     kib(pid, "status", "VmHWM:")
 }
 
-/// What of the resident memory is in huge pages, in KiB: each of them stays whole while a byte of it is in use.
+/// What of the resident memory is in huge pages, in KiB: each of them stays whole while a byte of it is in
+/// use.
 #[must_use]
 pub fn huge(pid: u32) -> Option<u64> {
     kib(pid, "smaps_rollup", "AnonHugePages:")

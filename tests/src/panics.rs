@@ -1,5 +1,5 @@
-//! A worker in which something of one pipeline panics, at a point that the test names: this pipeline ends, and
-//! nothing else.
+//! A worker in which something of one pipeline panics, at a point that the test names: this pipeline ends,
+//! and nothing else.
 
 use crate::site::{Pipeline, Site};
 use crate::wait::until;
@@ -16,9 +16,9 @@ pub fn other(plugin: std::path::PathBuf) -> Pipeline {
     Pipeline::new(OTHER, plugin)
 }
 
-/// Waits until one pipeline has stopped, sees that its place is told by the log and by `status`, that the other goes
-/// on, and that the worker ends with 70 once it is told to. `place` is in what is said; `send` gives the other pipeline
-/// one order.
+/// Waits until one pipeline has stopped, sees that its place is told by the log and by `status`, that the
+/// other goes on, and that the worker ends with 70 once it is told to. `place` is in what is said; `send`
+/// gives the other pipeline one order.
 ///
 /// # Panics
 /// When anything of it is not so.

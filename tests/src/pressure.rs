@@ -15,8 +15,9 @@ pub fn heavy() -> String {
     format!("{{\"do\": \"sleep\", \"pad\": \"{}\"}}", "x".repeat((64 << 10) - 32))
 }
 
-/// Starts a worker under the limit, where this system has one for us, and lets it work until `dead` messages are given
-/// up on; it must not have been killed, and have stayed within the limit. `env` is for the commands too.
+/// Starts a worker under the limit, where this system has one for us, and lets it work until `dead`
+/// messages are given up on; it must not have been killed, and have stayed within the limit. `env` is for
+/// the commands too.
 ///
 /// # Panics
 /// When it is not so.
@@ -47,6 +48,7 @@ pub fn works_within(site: &Site, pipeline: &str, env: &[(&str, &str)], dead: u64
     let peak = peak(worker.pid).expect("the worker runs");
     worker.stop();
     println!("{pipeline}: at most {} MiB were resident", peak >> 10);
-    // A file that is mapped counts as resident, and not against the limit: 302 MB of a program with all its names.
+    // A file that is mapped counts as resident, and not against the limit: 302 MB of a program with all its
+    // names.
     assert!(limit.is_some() || peak << 10 < 2 * LIMIT, "{peak} KiB");
 }

@@ -1,4 +1,5 @@
-//! Whose code is taken in: from the registry of crates alone, under licences that ask for no more than their text.
+//! Whose code is taken in: from the registry of crates alone, under licences that ask for no more than
+//! their text.
 
 use crate::crates::metadata;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The rules of the sources that no compiler checks: their form, who may depend on whom, and whose code is taken in.
+//! The rules of the sources that no compiler checks: their form, who may depend on whom, and whose code is
+//! taken in.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,5 +1,6 @@
 //! The command line. Its words and codes are a contract.
 
+mod cases;
 mod dlq;
 mod letter_id;
 mod skip;
@@ -7,6 +8,7 @@ mod skip;
 use crate::harness::args::InvokeArgs;
 use crate::project::args::{BuildArgs, DevArgs, NewArgs, TestArgs};
 use crate::versions::args::DeployArgs;
+use cases::CASES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use dlq::{DlqCommand, Which};
 pub use letter_id::LetterId;
@@ -14,34 +16,9 @@ pub use skip::SkipArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done (no such letter, a message that is too large); \
-64 wrong usage; 70 an internal fault; 78 bad configuration, or a data directory that another `pelton run` owns.";
-
-const CASES: &str = r#"A case gives a message and says what is wanted of it (all but the name may be left out):
-
-  [[case]]
-  name = "the gateway is down"
-  body = "text"                    # or json = { id = 7 }, body_file = "a.json", body_base64 = "AAE="
-  key = "customer-1"
-  headers = { trace = "a1" }       # or [["trace", "a1"], ["trace", "a2"]]
-  attempt = 3                      # the third start: two have failed. Also id, published_at_ms, replayed, tombstone
-  outcome = "retry"                # ok (the default) | retry | reject | trap | timeout | memory
-  after = "50ms"                   # the wait that the retry asks for
-  reason = "gateway"               # a part of it
-  logs = ["order 7"]               # each in some line that it prints; no_logs: in none
-  timeout = "1s"                   # limits to run within; else the pipeline's. Also memory = "64MiB"
-  within = "100ms"                 # fails when it takes longer
-  fresh = true                     # on a new instance
-
-With several messages, each is a [[case.message]] with what it is and what is wanted of it. They are handed over
-together, in order; `again = true` delivers the one before it once more, as the next attempt.
-
-Exit codes: 0 all passed; 1 something failed, or cannot be built.
-
-Example:
-  pelton test
-  pelton test handlers/orders --only gateway
-  pelton test --json > results.json"#;
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done (no such letter, a message that is \
+too large); 64 wrong usage; 70 an internal fault; 78 bad configuration, or a data directory that another \
+`pelton run` owns.";
 
 /// Runs message handlers: sandboxed WebAssembly components, with retries, deduplication and dead
 /// letters taken care of.
@@ -59,7 +36,8 @@ pub struct Cli {
 pub enum Command {
     /// Make a handler's project from a template, in a new folder.
     #[command(
-        after_help = "Example:\n  pelton new orders --language python\n  pelton new totals --language rust --batch"
+        after_help = "Example:\n  pelton new orders --language python\n  pelton new totals --language rust \
+            --batch"
     )]
     New(NewArgs),
     /// Build a handler's project, and see that what it makes is a handler.
@@ -67,12 +45,14 @@ pub enum Command {
     /// Says what to install where a tool is missing. `handler.toml` has the commands.
     #[command(after_help = "Example:\n  pelton build\n  pelton build handlers/orders")]
     Build(BuildArgs),
-    /// Build a handler's project and test it: its own unit tests, then the cases in tests/*.toml on its component.
+    /// Build a handler's project and test it: its own unit tests, then the cases in tests/*.toml on its
+    /// component.
     #[command(after_help = CASES)]
     Test(TestArgs),
     /// Work on a handler: build it on every save, run it on a queue of its own, and show each outcome.
     ///
-    /// Each line of standard input is sent as a message. A build that fails leaves the version before it at work.
+    /// Each line of standard input is sent as a message. A build that fails leaves the version before it at
+    /// work.
     #[command(after_help = "Example:\n  pelton dev\n  pelton dev handlers/orders")]
     Dev(DevArgs),
     /// Run the pipelines until told to stop.
@@ -94,13 +74,15 @@ pub enum Command {
     ///
     /// When the command returns, an embedded queue has them on disk, and a broker has confirmed them.
     #[command(
-        after_help = "Example:\n  pelton send orders --body '{\"id\":7}' --key customer-3\n  generate | pelton send orders --lines -"
+        after_help = "Example:\n  pelton send orders --body '{\"id\":7}' --key customer-3\n  generate | \
+            pelton send orders --lines -"
     )]
     Send(SendArgs),
     /// Look at dead letters, replay or remove them.
     #[command(
         subcommand,
-        after_help = "Example:\n  pelton dlq list orders --cause retries-exhausted\n  pelton dlq replay orders --all --rate 10/s"
+        after_help = "Example:\n  pelton dlq list orders --cause retries-exhausted\n  pelton dlq replay \
+            orders --all --rate 10/s"
     )]
     Dlq(DlqCommand),
     /// Read a part of a pipeline's topics or stream once more, beside its group, which stays where it is.
@@ -110,16 +92,20 @@ pub enum Command {
     /// work; without one this command does.
     #[cfg(any(feature = "kafka", feature = "redis"))]
     #[command(
-        override_usage = "pelton replay [OPTIONS] <PIPELINE> <--from-timestamp|--from-offset|--from-id|--from-beginning>",
-        after_help = "Example:\n  pelton replay orders --from-timestamp 2026-11-01T00:00:00Z --to-timestamp 2026-11-02T00:00:00Z\n  pelton replay orders --from-offset 3:1200 --redo --rate 50/s\n  pelton replay invoices --from-id 1767225600000-0"
+        override_usage = "pelton replay [OPTIONS] <PIPELINE> \
+            <--from-timestamp|--from-offset|--from-id|--from-beginning>",
+        after_help = "Example:\n  pelton replay orders --from-timestamp 2026-11-01T00:00:00Z \
+            --to-timestamp 2026-11-02T00:00:00Z\n  pelton replay orders --from-offset 3:1200 --redo --rate \
+            50/s\n  pelton replay invoices --from-id 1767225600000-0"
     )]
     Replay(ReplayArgs),
     /// Give up on one message: it becomes a dead letter without another start, and what waits for it goes on.
     ///
-    /// The letter holds what can be read of it, and the reason. What is in work is left alone. A worker that runs on the
-    /// data directory does it; without one this command does.
+    /// The letter holds what can be read of it, and the reason. What is in work is left alone. A worker
+    /// that runs on the data directory does it; without one this command does.
     #[command(
-        after_help = "Example:\n  pelton skip orders orders/3:1200 --reason 'the producer wrote nonsense, ticket 4711'\n  pelton skip invoices 1767225600000-0 --reason 'a test order' --yes"
+        after_help = "Example:\n  pelton skip orders orders/3:1200 --reason 'the producer wrote nonsense, \
+            ticket 4711'\n  pelton skip invoices 1767225600000-0 --reason 'a test order' --yes"
     )]
     Skip(SkipArgs),
     /// Ask what the ledger knows of a deduplication key.
@@ -130,9 +116,8 @@ pub enum Command {
     /// The version is checked, compiled and started once before it gets a message; what it imports beyond the
     /// grant is refused. Messages in work end on the version that has them. With a canary it is tried out
     /// first, and sent back when it fails more than the old one.
-    #[command(
-        after_help = "Example:\n  pelton deploy orders build/orders.wasm\n  pelton deploy orders build/orders.wasm --canary 0.05 --wait"
-    )]
+    #[command(after_help = "Example:\n  pelton deploy orders build/orders.wasm\n  pelton deploy orders \
+            build/orders.wasm --canary 0.05 --wait")]
     Deploy(DeployArgs),
     /// Go back to an earlier version of a handler, or end the trial of a new one.
     #[command(after_help = "Example:\n  pelton rollback orders\n  pelton rollback orders --to sha256:3f1a")]
@@ -153,9 +138,8 @@ pub enum Command {
         json: bool,
     },
     /// Show what a component is: its digest, what it imports and exports, what made it.
-    #[command(
-        after_help = "Example:\n  pelton inspect build/orders.wasm\n  pelton inspect oci://registry.example.com/team/orders:1.4.0"
-    )]
+    #[command(after_help = "Example:\n  pelton inspect build/orders.wasm\n  pelton inspect \
+            oci://registry.example.com/team/orders:1.4.0")]
     Inspect {
         /// Its file, a folder in the OCI image layout, or oci://REGISTRY/NAME:TAG.
         #[arg(value_name = "FILE|OCI")]
@@ -166,10 +150,14 @@ pub enum Command {
     },
     /// Handle one message with a component, without a worker or a queue.
     ///
-    /// It runs in the same sandbox as in a pipeline, with the same limits and grants. Shows what it printed, the
-    /// outcome, what it took and the memory it had. A configuration is read only for `--pipeline`.
+    /// It runs in the same sandbox as in a pipeline, with the same limits and grants. Shows what it
+    /// printed, the outcome, what it took and the memory it had. A configuration is read only for
+    /// `--pipeline`.
     #[command(
-        after_help = "Exit codes: 0 ok; 75 retry; 65 reject; 2 a trap, a timeout or too much memory; 1 the file is no handler.\n\nExample:\n  pelton invoke build/orders.wasm --body '{\"id\":7}' --header trace=a1\n  pelton invoke build/orders.wasm --body-file order.json --attempt 3 --times 1000 --json"
+        after_help = "Exit codes: 0 ok; 75 retry; 65 reject; 2 a trap, a timeout or too much memory; 1 the \
+            file is no handler.\n\nExample:\n  pelton invoke build/orders.wasm --body '{\"id\":7}' \
+            --header trace=a1\n  pelton invoke build/orders.wasm --body-file order.json --attempt 3 \
+            --times 1000 --json"
     )]
     Invoke(InvokeArgs),
     /// Make a pair of keys to sign components with: NAME.key, to be kept secret, and NAME.pub.
@@ -178,11 +166,10 @@ pub enum Command {
         /// Where, without an ending.
         name: PathBuf,
     },
-    /// Sign a component: writes FILE.sig, which goes wherever the component goes; or, in a registry, an artefact
-    /// that refers to it.
-    #[command(
-        after_help = "Example:\n  pelton sign build/orders.wasm --key keys/ci.key\n  pelton sign oci://registry.example.com/team/orders:1.4.0 --key keys/ci.key"
-    )]
+    /// Sign a component: writes FILE.sig, which goes wherever the component goes; or, in a registry, an
+    /// artefact that refers to it.
+    #[command(after_help = "Example:\n  pelton sign build/orders.wasm --key keys/ci.key\n  pelton sign \
+            oci://registry.example.com/team/orders:1.4.0 --key keys/ci.key")]
     Sign {
         /// The component: its file, or oci://REGISTRY/NAME:TAG.
         #[arg(value_name = "FILE|OCI")]
@@ -207,7 +194,8 @@ pub enum Command {
     },
     /// Have the running worker read its configuration and the components' files again.
     ///
-    /// Pipelines are begun, ended and changed; those that are as they were go on untouched. SIGHUP does the same.
+    /// Pipelines are begun, ended and changed; those that are as they were go on untouched. SIGHUP does the
+    /// same.
     #[command(after_help = "Example:\n  pelton reload\n  pelton reload orders")]
     Reload {
         /// Only this pipeline.
@@ -300,7 +288,8 @@ pub struct SendArgs {
     /// The body, as the bytes of a file.
     #[arg(long, value_name = "FILE", group = "what")]
     pub file: Option<PathBuf>,
-    /// One message for each line of a file; `-` is standard input. Lines end with LF or CRLF; empty ones are left out.
+    /// One message for each line of a file; `-` is standard input. Lines end with LF or CRLF; empty ones
+    /// are left out.
     #[arg(long, value_name = "FILE", group = "what")]
     pub lines: Option<PathBuf>,
     /// The ordering key: messages with the same key are handled in order, one at a time.
@@ -326,9 +315,9 @@ pub enum LedgerCommand {
     Show {
         /// The pipeline.
         pipeline: String,
-        /// The deduplication key, as `dlq list --json` shows it; by default the message's id. Bytes that are no text are
-        /// written as hex:00ff, and a number or a boolean of JSON, where a string has the same letters, as number:17 or
-        /// boolean:true (and the string as text:17).
+        /// The deduplication key, as `dlq list --json` shows it; by default the message's id. Bytes that
+        /// are no text are written as hex:00ff, and a number or a boolean of JSON, where a string has the
+        /// same letters, as number:17 or boolean:true (and the string as text:17).
         key: OsString,
     },
     /// Forget a key, so that a message with it is handled again.

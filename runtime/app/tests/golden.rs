@@ -140,7 +140,8 @@ fn a_letter_is_this_json() {
     let wasm = component();
     std::fs::write(dir.join(COMPONENT), wasm).unwrap();
     let config = format!(
-        "[pipelines.orders.handler]\ncomponent = \"{COMPONENT}\"\n[pipelines.orders.dedup]\nkey = \"header:order\"\n"
+        "[pipelines.orders.handler]\ncomponent = \"{COMPONENT}\"\n[pipelines.orders.dedup]\nkey = \
+         \"header:order\"\n"
     );
     std::fs::write(dir.join("pelton.toml"), config).unwrap();
     std::fs::write(dir.join("body"), b"\xff\x00binary").unwrap();

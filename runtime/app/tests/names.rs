@@ -1,5 +1,6 @@
-//! Names from outside with everything in them that a terminal obeys, that is not seen, or that ends a line: through
-//! every command that prints them, and the worker's log. None forges a line, and JSON gives back what they were.
+//! Names from outside with everything in them that a terminal obeys, that is not seen, or that ends a line:
+//! through every command that prints them, and the worker's log. None forges a line, and JSON gives back
+//! what they were.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -9,7 +10,8 @@ use common::{Home, encoded};
 use serde_json::Value;
 use std::process::Output;
 
-/// Every control character that an argument can have, all marks of direction, separators, and what has no width.
+/// Every control character that an argument can have, all marks of direction, separators, and what has no
+/// width.
 fn hostile() -> String {
     let controls = (1..0x20).chain(0x7f..0xa0).filter_map(char::from_u32);
     let marks = [
@@ -97,7 +99,10 @@ fn words_of_commands_paths_and_configurations_are_shown_and_not_obeyed() {
         let text = toml_text(name);
         let pipelines = format!("[pipelines.{text}.handler]\ncomponent = {text}\n{text} = 1\n");
         let values = format!(
-            "data_dir = {text}\n[pipelines.orders.handler]\ncomponent = {text}\ntimeout = {text}\ndigest = {text}\nisolation = {text}\n[pipelines.orders.dedup]\nkey = {text}\n[pipelines.orders.source]\ntype = \"kafka\"\nbootstrap_servers = {text}\ngroup_id = {text}\ntopics = [{text}]\nlibrdkafka = {{ {text} = {text} }}\n"
+            "data_dir = {text}\n[pipelines.orders.handler]\ncomponent = {text}\ntimeout = {text}\ndigest = \
+             {text}\nisolation = {text}\n[pipelines.orders.dedup]\nkey = \
+             {text}\n[pipelines.orders.source]\ntype = \"kafka\"\nbootstrap_servers = {text}\ngroup_id = \
+             {text}\ntopics = [{text}]\nlibrdkafka = {{ {text} = {text} }}\n"
         );
         let missing = format!(
             "[pipelines.orders.handler]\ncomponent = {text}\n[pipelines.orders.source]\ntype = {text}\n"
@@ -158,7 +163,8 @@ fn toml_text(text: &str) -> String {
 fn module(name: &str) -> Vec<u8> {
     let name: String = name.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     wat::parse_str(format!(
-        "(module (import \"{name}\" \"{name}\" (func)) (memory (export \"memory\") 1) (func (export \"{name}\")) (func (export \"_start\")))"
+        "(module (import \"{name}\" \"{name}\" (func)) (memory (export \"memory\") 1) (func (export \
+         \"{name}\")) (func (export \"_start\")))"
     ))
     .unwrap()
 }
@@ -206,7 +212,11 @@ fn traps(name: &str) -> Vec<u8> {
 fn names_of_functions_in_traps_are_shown_and_not_obeyed() {
     let home = Home::new("");
     for (name, letters) in [(hostile(), 1), (FORGED.to_owned(), 2)] {
-        home.write("pelton.toml", b"[pipelines.orders]\nretry = { max_attempts = 1 }\n[pipelines.orders.handler]\ncomponent = \"good.wasm\"\n");
+        home.write(
+            "pelton.toml",
+            b"[pipelines.orders]\nretry = \
+            { max_attempts = 1 }\n[pipelines.orders.handler]\ncomponent = \"good.wasm\"\n",
+        );
         home.write("good.wasm", &traps(&name));
         home.send(1);
         let ran = home.command(&["run", "--until-empty"]).env("PELTON_LOG", "debug").output().unwrap();

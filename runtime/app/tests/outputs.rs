@@ -1,5 +1,5 @@
-//! Every command with its outputs closed, full and unread: what it does does not depend on who reads of it, and
-//! nothing of that is a fault of the program.
+//! Every command with its outputs closed, full and unread: what it does does not depend on who reads of it,
+//! and nothing of that is a fault of the program.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_macros, missing_docs)]
 
@@ -139,7 +139,8 @@ fn a_refusal_is_no_success_for_want_of_a_reader() {
 #[test]
 fn a_build_succeeds_whoever_reads_what_the_compiler_prints() {
     let home = Home::new("");
-    let much = "for i in 1 2 3 4 5 6 7 8; do head -c 100000 /dev/zero | tr '\\\\0' x || exit 7; echo || exit 7; done";
+    let much = "for i in 1 2 3 4 5 6 7 8; do head -c 100000 /dev/zero | tr '\\\\0' x || exit 7; echo || \
+        exit 7; done";
     let manifest =
         format!("name = \"orders\"\nlanguage = \"c\"\ncomponent = \"good.wasm\"\nbuild = \"{much}\"\n");
     home.write("handler.toml", manifest.as_bytes());

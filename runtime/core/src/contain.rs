@@ -1,9 +1,9 @@
 //! Panics that end one pipeline, and not the process.
 //!
-//! What belongs to one pipeline (its task, the calls of its ports, the threads and tasks of its source) runs
-//! contained: a panic in it is caught, keeps the place where it stood, and is handed to the pipeline, which ends.
-//! Whatever panics outside of this concerns all, and ends the process; but for tasks that a library has begun. The
-//! binary's panic hook asks [`note`] which of the two it is.
+//! What belongs to one pipeline (its task, the calls of its ports, the threads and tasks of its source)
+//! runs contained: a panic in it is caught, keeps the place where it stood, and is handed to the pipeline,
+//! which ends. Whatever panics outside of this concerns all, and ends the process; but for tasks that a
+//! library has begun. The binary's panic hook asks [`note`] which of the two it is.
 
 use crate::shown::{self, Keep};
 use std::any::Any;
@@ -80,8 +80,8 @@ pub fn is_inside() -> bool {
     INSIDE.get() > 0
 }
 
-/// For the panic hook: whether this thread is inside of a containment, which will catch the panic at `line`. False
-/// too for a panic within a panic, which nothing can catch.
+/// For the panic hook: whether this thread is inside of a containment, which will catch the panic at
+/// `line`. False too for a panic within a panic, which nothing can catch.
 #[must_use]
 pub fn note(line: Option<String>) -> bool {
     if INSIDE.get() == 0 || LINE.with_borrow(Option::is_some) {

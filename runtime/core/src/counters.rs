@@ -1,5 +1,5 @@
-//! Every counter of a pipeline, once: its name and its help. The pipeline counts them, the store keeps them, and
-//! status, the live line and logs show them under these names.
+//! Every counter of a pipeline, once: its name and its help. The pipeline counts them, the store keeps
+//! them, and status, the live line and logs show them under these names.
 
 use crate::outcome::Cause;
 use std::ops::{Index, IndexMut};

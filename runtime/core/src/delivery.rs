@@ -305,12 +305,13 @@ fn used_up(attempts: u32, crashed: bool) -> Why {
     Why { cause, failure, reason: reason.to_owned(), attempts }
 }
 
-/// Whoever received it so often was never done with it. It may be what ends every worker that starts it, with all
-/// that would count its attempts.
+/// Whoever received it so often was never done with it. It may be what ends every worker that starts it,
+/// with all that would count its attempts.
 fn goes_round(attempts: u32, cx: &Context) -> Why {
     let (times, most) = (cx.receives, cx.max_receives);
     let reason = format!(
-        "it was received {times} times and nobody was done with it; from {most} on (`retry.max_receives`) it is not started"
+        "it was received {times} times and nobody was done with it; from {most} on (`retry.max_receives`) \
+         it is not started"
     );
     Why { cause: Cause::CrashLoop, failure: Failure::Crash, reason, attempts }
 }

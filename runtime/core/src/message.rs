@@ -77,8 +77,8 @@ pub struct Delivery {
     /// How many offsets right before it hold no message, as far as the source knows: compaction and
     /// transactions leave such gaps. They are completed with it.
     pub skipped: u64,
-    /// How often the broker has handed it out, to anybody and for whatever, this time included; 0 when it does not
-    /// count.
+    /// How often the broker has handed it out, to anybody and for whatever, this time included; 0 when it
+    /// does not count.
     pub receives: u32,
     /// Number of the assignment that its partition came with, for sources that take partitions
     /// back: each has a larger one than the one before. 0 for others.

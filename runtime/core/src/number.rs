@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-/// A number of an id, as it is written when an id is made of it: digits, without a sign and without zeros before them.
-/// What is written in any other way is no number but another text: an id that somebody else has given.
+/// A number of an id, as it is written when an id is made of it: digits, without a sign and without zeros
+/// before them. What is written in any other way is no number but another text: an id that somebody else
+/// has given.
 #[must_use]
 pub fn of_an_id<T: FromStr>(text: &str) -> Option<T> {
     let is_written_so = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));

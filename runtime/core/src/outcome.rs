@@ -13,8 +13,8 @@ pub enum Outcome {
     Retry {
         /// The handler's reason.
         reason: String,
-        /// Wait at least this long, in milliseconds: any number at all, since a guest says it. The policy's delay
-        /// counts when it is longer, and its longest one when that is shorter.
+        /// Wait at least this long, in milliseconds: any number at all, since a guest says it. The policy's
+        /// delay counts when it is longer, and its longest one when that is shorter.
         after_ms: Option<u64>,
     },
     /// The handler says it can never succeed: a dead letter at once.

@@ -1,7 +1,7 @@
 //! Named points of the hot path, where a test build can end the process.
 //!
-//! Without the feature `crash-points` a point is nothing at all; with it, it calls the hook the
-//! binary has set. The crash suite kills the worker at every one of them, and panics at those of threads and tasks.
+//! Without the feature `crash-points` a point is nothing at all; with it, it calls the hook the binary has
+//! set. The crash suite kills the worker at every one of them, and panics at those of threads and tasks.
 
 /// Every point there is, in the order a message meets them.
 pub const NAMES: &[&str] = &[

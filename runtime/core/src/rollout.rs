@@ -1,10 +1,10 @@
 //! A new version of a handler on trial: which messages it gets, and when it has passed or failed.
 //!
 //! The old and the new version are compared by the share of first attempts that fail. Later attempts say
-//! little: what failed before fails again, on either side. The difference counts when it is larger than what
-//! is allowed *and* larger than luck: Fisher's exact test, one-sided, is asked when the new version has had 8,
-//! 16, 32 ... messages and at the end. Every look has a chance of its own to be misled, so the i-th may be
-//! wrong once in `20 i (i + 1)`: all of them together once in 20.
+//! little: what failed before fails again, on either side. The difference counts when it is larger than
+//! what is allowed *and* larger than luck: Fisher's exact test, one-sided, is asked when the new version
+//! has had 8, 16, 32 ... messages and at the end. Every look has a chance of its own to be misled, so the
+//! i-th may be wrong once in `20 i (i + 1)`: all of them together once in 20.
 
 use crate::message::{Lane, Message};
 use crate::retry::scatter;
@@ -150,7 +150,8 @@ impl Trial {
     fn in_words(&self) -> String {
         let (canary, stable) = (self.canary, self.stable);
         format!(
-            "{} of {} first attempts failed ({:.1} %), on the old version {} of {} ({:.1} %), and at most {:.1} % more may be",
+            "{} of {} first attempts failed ({:.1} %), on the old version {} of {} ({:.1} %), and at most \
+             {:.1} % more may be",
             canary.failed,
             canary.started,
             canary.rate() * 100.0,

@@ -1,8 +1,8 @@
 //! Text that came from outside, made safe to show.
 //!
-//! Ids, header names, keys, paths, names in components, words of brokers and guests: whoever wrote them may have put
-//! in what a terminal obeys, what turns the order of letters round, what is not seen at all, or the end of a line with
-//! a forged one behind it. All of that becomes visible here, and nowhere else.
+//! Ids, header names, keys, paths, names in components, words of brokers and guests: whoever wrote them may
+//! have put in what a terminal obeys, what turns the order of letters round, what is not seen at all, or
+//! the end of a line with a forged one behind it. All of that becomes visible here, and nowhere else.
 
 use std::fmt::{self, Write};
 use std::fs::FileType;
@@ -20,9 +20,10 @@ pub enum Keep {
     Lines,
 }
 
-/// Whether a character is not seen, or changes how others are seen: control characters (C0, DEL, C1), marks that
-/// change the direction of text, separators of lines, and what has no width. (Unicode's `Default_Ignorable_Code_Point`
-/// but for the sixteen variation selectors that emoji are written with, and what is special in U+FFF0 to U+FFFB.)
+/// Whether a character is not seen, or changes how others are seen: control characters (C0, DEL, C1), marks
+/// that change the direction of text, separators of lines, and what has no width. (Unicode's
+/// `Default_Ignorable_Code_Point` but for the sixteen variation selectors that emoji are written with, and
+/// what is special in U+FFF0 to U+FFFB.)
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
@@ -34,7 +35,8 @@ pub fn is_hidden(c: char) -> bool {
                 | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'))
 }
 
-/// Writes `bytes` as text: what [`is_hidden`] becomes `\x1b` or `\u{202e}`, and so do bytes that are no UTF-8.
+/// Writes `bytes` as text: what [`is_hidden`] becomes `\x1b` or `\u{202e}`, and so do bytes that are no
+/// UTF-8.
 ///
 /// # Errors
 /// Those of `out`.
@@ -139,7 +141,9 @@ mod tests {
     #[test]
     fn every_character_that_is_not_seen_becomes_visible_and_letters_stay() {
         let controls = (0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32);
-        let marks = "\u{ad}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{206f}\u{feff}\u{fff9}\u{e0041}";
+        let marks = "\u{ad}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\
+            \u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\
+            \u{2066}\u{2067}\u{2068}\u{2069}\u{206f}\u{feff}\u{fff9}\u{e0041}";
         for c in controls.chain(marks.chars()) {
             assert!(is_hidden(c), "{:x}", u32::from(c));
             let text = shown(&format!("a{c}b")).to_string();

@@ -7,8 +7,8 @@ use crate::message::Receipt;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// Received and not yet passed offsets of one partition, each with whoever has it. A partition's offsets come in
-/// order, so they are a queue: one that comes late is put in its place.
+/// Received and not yet passed offsets of one partition, each with whoever has it. A partition's offsets
+/// come in order, so they are a queue: one that comes late is put in its place.
 #[derive(Debug)]
 pub struct Watermark<H = ()> {
     open: VecDeque<Open<H>>,
@@ -41,7 +41,8 @@ impl<H: Copy> Watermark<H> {
         }
     }
 
-    /// An offset is settled. Returns the last offset that may be committed as done, with its receipt, if that moved.
+    /// An offset is settled. Returns the last offset that may be committed as done, with its receipt, if
+    /// that moved.
     pub fn settled(&mut self, offset: u64) -> Option<(u64, Receipt)> {
         let place = self.place(offset);
         match self.open.get_mut(place) {

@@ -121,8 +121,8 @@ impl DedupKey {
     }
 }
 
-/// A message's content: its body and its ordering key, if it has one, by their digests. No body at all is another
-/// content than an empty one, and one body under two keys is two.
+/// A message's content: its body and its ordering key, if it has one, by their digests. No body at all is
+/// another content than an empty one, and one body under two keys is two.
 fn content(message: &Message, digest: Digest) -> String {
     let mut text = if message.tombstone { "tombstone".to_owned() } else { sha256(digest(&message.body)) };
     if let Some(key) = &message.key {

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-/// No text is of such bytes, since they are not UTF-8: what a JSON number or boolean is known by begins with them,
-/// and so meets no string's key. Strings are known by their own bytes, as they always were.
+/// No text is of such bytes, since they are not UTF-8: what a JSON number or boolean is known by begins
+/// with them, and so meets no string's key. Strings are known by their own bytes, as they always were.
 const NUMBER: &[u8] = b"\xffn";
 const TRUTH: &[u8] = b"\xffb";
 
-/// The deduplication key of a message: bytes, whatever they are. Two messages have one key when both are of one
-/// kind and equal byte for byte.
+/// The deduplication key of a message: bytes, whatever they are. Two messages have one key when both are of
+/// one kind and equal byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key<'m> {
     kind: KeyKind,

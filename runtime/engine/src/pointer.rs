@@ -1,8 +1,8 @@
 //! One value out of a JSON body, without building the rest of it.
 //!
-//! A body is a megabyte of anything: a parsed tree of it could take a hundred. The body is looked through once to see
-//! that it is JSON, and then walked along the pointer (RFC 6901), so it takes no memory but the value's own. Numbers
-//! are read as they are written: no type of ours holds thirty digits.
+//! A body is a megabyte of anything: a parsed tree of it could take a hundred. The body is looked through
+//! once to see that it is JSON, and then walked along the pointer (RFC 6901), so it takes no memory but the
+//! value's own. Numbers are read as they are written: no type of ours holds thirty digits.
 
 use serde::de::IgnoredAny;
 
@@ -22,8 +22,8 @@ pub enum Scalar<'b> {
 }
 
 impl Pointer {
-    /// Parses `/a/b/0`. The empty pointer names the whole body, which is no key: `None`. So is one with a `~` that
-    /// stands for nothing: no name would ever be that.
+    /// Parses `/a/b/0`. The empty pointer names the whole body, which is no key: `None`. So is one with a
+    /// `~` that stands for nothing: no name would ever be that.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix('/')?;
@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn finds_scalars_by_name_and_index() {
-        let body = " {\"a\":{\"b/c\":[1,{\"d\":\"x\"},true , \"\\\"]}\" ,7]},\"n\":-5 ,\"z\":null,\"\":8,\"\\u0071\":9}\n";
+        let body = " {\"a\":{\"b/c\":[1,{\"d\":\"x\"},true , \"\\\"]}\" ,7]},\"n\":-5 \
+            ,\"z\":null,\"\":8,\"\\u0071\":9}\n";
         assert_eq!(find("/a/b~1c/1/d", body).unwrap(), Scalar::Text("x".to_owned()));
         assert_eq!(find("/a/b~1c/0", body).unwrap(), Scalar::Number("1"));
         assert_eq!(find("/a/b~1c/2", body).unwrap(), Scalar::Truth(true));

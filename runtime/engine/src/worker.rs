@@ -44,9 +44,9 @@ pub enum Change {
 /// Where changes come from.
 pub type Changes = mpsc::UnboundedReceiver<Change>;
 
-/// Runs pipelines until all have ended: drained, emptied with `until_empty`, or stopped by a fault of their own,
-/// which leaves the others as they are. When the store fails, which all of them need, the others are drained too.
-/// Those that nobody has told to end are returned, the first one first.
+/// Runs pipelines until all have ended: drained, emptied with `until_empty`, or stopped by a fault of their
+/// own, which leaves the others as they are. When the store fails, which all of them need, the others are
+/// drained too. Those that nobody has told to end are returned, the first one first.
 ///
 /// `random` seeds the jitter of retries; the caller draws it.
 pub async fn run(pipelines: Vec<Job>, control: Control, random: u64) -> Result<(), Vec<Stopped>> {

@@ -62,8 +62,8 @@ pub(crate) fn instances(options: &HostOptions) -> u32 {
     options.max_instances.clamp(1, MAX_MEMORIES / MEMORIES)
 }
 
-/// What one instance may have, times the instances: so none of them takes anything from another. It is reserved address
-/// space, and takes memory only when it is used.
+/// What one instance may have, times the instances: so none of them takes anything from another. It is
+/// reserved address space, and takes memory only when it is used.
 fn pool(options: &HostOptions) -> PoolingAllocationConfig {
     let instances = instances(options);
     let mut pool = PoolingAllocationConfig::new();

@@ -17,7 +17,8 @@ pub enum HostError {
     },
     /// wasmtime refused its settings, mostly for lack of address space.
     #[error(
-        "the sandbox cannot be set up: {0}; if the address space is limited (`ulimit -v`), lift the limit or lower the pipelines' concurrency"
+        "the sandbox cannot be set up: {0}; if the address space is limited (`ulimit -v`), lift the limit \
+         or lower the pipelines' concurrency"
     )]
     Engine(String),
     /// Threads could not be started.
@@ -54,7 +55,9 @@ pub enum LoadError {
     NotWasm(&'static str),
     /// A program, of which nobody says how it is given messages.
     #[error(
-        "is a plain WASI program that does not say how it is given messages; write `protocol = \"command\"` (it is run once for each, with the body on standard input) or `protocol = \"worker\"` (it stays alive, and speaks docs/handlers/plain-programs.md) beside `component`"
+        "is a plain WASI program that does not say how it is given messages; write `protocol = \
+         \"command\"` (it is run once for each, with the body on standard input) or `protocol = \
+         \"worker\"` (it stays alive, and speaks docs/handlers/plain-programs.md) beside `component`"
     )]
     Unsaid,
     /// What is said of its protocol does not fit it.
@@ -65,7 +68,8 @@ pub enum LoadError {
     BadPin(String),
     /// The file is not the pinned one.
     #[error(
-        "has the digest {found}, but the configuration pins {expected}; if the new file is meant, change `digest`"
+        "has the digest {found}, but the configuration pins {expected}; if the new file is meant, change \
+         `digest`"
     )]
     Pin {
         /// What was asked for.
@@ -88,7 +92,8 @@ pub enum LoadError {
     },
     /// It does not export a handler.
     #[error(
-        "exports {}, needs `pelton:handler/message-handler@0.1.0` or `pelton:handler/batch-handler@0.1.0`{hint}",
+        "exports {}, needs `pelton:handler/message-handler@0.1.0` or \
+         `pelton:handler/batch-handler@0.1.0`{hint}",
         listed(exports)
     )]
     WrongWorld {
@@ -99,7 +104,8 @@ pub enum LoadError {
     },
     /// It exports the right name with another shape.
     #[error(
-        "exports `{interface}` with another signature: {reason}; build it against this version's wit/handler.wit"
+        "exports `{interface}` with another signature: {reason}; build it against this version's \
+         wit/handler.wit"
     )]
     WrongType {
         /// The interface.
@@ -108,7 +114,9 @@ pub enum LoadError {
         reason: String,
     },
     /// It imports what its pipeline was not given.
-    #[error("imports {}, which {} not granted; handlers get WASI (0.2 in components, preview 1 in modules) without files and network, and `wasi:logging/logging@0.1.0-draft`", listed(imports), if imports.len() == 1 { "was" } else { "were" })]
+    #[error("imports {}, which {} not granted; handlers get WASI (0.2 in components, preview 1 in modules) \
+        without files and network, and `wasi:logging/logging@0.1.0-draft`",
+        listed(imports), if imports.len() == 1 { "was" } else { "were" })]
     NotGranted {
         /// The imports.
         imports: Vec<String>,
@@ -130,7 +138,8 @@ pub enum LoadError {
     NotStarted(String),
     /// The pipeline asks for more than the process was set up for.
     #[error(
-        "its memory limit of {asked} bytes is above the {max} bytes that this process was started with; restart it"
+        "its memory limit of {asked} bytes is above the {max} bytes that this process was started with; \
+         restart it"
     )]
     Limits {
         /// The pipeline's limit.
@@ -210,7 +219,8 @@ mod tests {
         let error = LoadError::WrongWorld { exports: vec!["wasi:cli/run@0.2.3".to_owned()], hint: "" };
         assert_eq!(
             error.to_string(),
-            "exports `wasi:cli/run@0.2.3`, needs `pelton:handler/message-handler@0.1.0` or `pelton:handler/batch-handler@0.1.0`"
+            "exports `wasi:cli/run@0.2.3`, needs `pelton:handler/message-handler@0.1.0` or \
+             `pelton:handler/batch-handler@0.1.0`"
         );
     }
 }

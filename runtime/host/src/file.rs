@@ -1,8 +1,9 @@
-//! Reading a file that somebody else has put there: a regular one, at most so many bytes, never waiting for it.
+//! Reading a file that somebody else has put there: a regular one, at most so many bytes, never waiting for
+//! it.
 //!
-//! A pipe would be waited for, a device may have no end, and to open one may do something. So what is not a regular
-//! file is not opened, and what became one meanwhile is not read. Disks and network file systems may still be slow:
-//! who serves others reads on a thread of its own.
+//! A pipe would be waited for, a device may have no end, and to open one may do something. So what is not a
+//! regular file is not opened, and what became one meanwhile is not read. Disks and network file systems
+//! may still be slow: who serves others reads on a thread of its own.
 
 use pelton_core::shown::file_kind;
 use rustix::fs::{Mode, OFlags};

@@ -24,7 +24,8 @@ pub struct HostOptions {
     /// What compiling one component may cost.
     pub compile: CompileBudget,
     /// The program that compiles in a process of its own: it is started with `compile-worker` and
-    /// [`crate::WORKER_ARGUMENTS`] more arguments. `None` compiles in this process, where the budget cannot be kept.
+    /// [`crate::WORKER_ARGUMENTS`] more arguments. `None` compiles in this process, where the budget cannot
+    /// be kept.
     pub compile_worker: Option<PathBuf>,
     /// Threads of each of the two guest pools; the number of processors when `None`.
     pub guest_threads: Option<usize>,
@@ -71,7 +72,8 @@ pub struct HandlerSpec {
     pub protocol: Option<Protocol>,
     /// Wall time of one message (of one call, for a batch handler). Kept to about 10 ms.
     pub timeout: Duration,
-    /// Memory of one instance, in bytes: the sum over all its linear memories, and what the host keeps for it.
+    /// Memory of one instance, in bytes: the sum over all its linear memories, and what the host keeps for
+    /// it.
     pub memory: usize,
     /// Whether messages share instances.
     pub isolation: Isolation,

@@ -1,4 +1,5 @@
-//! Workers and commands, good and hostile: what becomes of the message at hand, and that the next ones are handled.
+//! Workers and commands, good and hostile: what becomes of the message at hand, and that the next ones are
+//! handled.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -161,7 +162,8 @@ fn interrupted_workers_are_run_again() {
 
 #[test]
 fn a_batch_is_answered_message_by_message() {
-    // `2` gives both answers of a request for two; a request for one that it is asked later gets one too many.
+    // `2` gives both answers of a request for two; a request for one that it is asked later gets one too
+    // many.
     let handler = load(&host(), &chaos_worker(), &as_a(Protocol::WorkerBatch));
     assert_eq!(run(&handler, chunk(&["x", "2"])), vec![Outcome::Ok; 2]);
     assert_eq!(run(&handler, chunk(&["x", "ok"])), vec![Outcome::BatchFault; 2]);

@@ -81,7 +81,8 @@ fn a_handler_that_keeps_its_messages_starts_anew_when_its_memory_is_full() {
 
 #[test]
 fn handlers_of_other_hosts_are_told_apart() {
-    let wat = "(module (memory (export \"memory\") 1) (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) i32.const 0)
+    let wat = "(module (memory (export \"memory\") 1) (func (export \"cabi_realloc\") (param i32 i32 i32 \
+        i32) (result i32) i32.const 0)
         (func (export \"wasmcloud:messaging/handler@0.2.0#handle-message\")))";
     let other = "package wasmcloud:messaging@0.2.0 { interface handler { handle-message: func(); } }";
     let bytes = component_of(wat, "export wasmcloud:messaging/handler@0.2.0;", other);
@@ -96,7 +97,8 @@ fn what_the_standard_has_beside_is_not_granted() {
         "(memory (export",
         "(import \"wasi:messaging/producer@0.2.0-draft\" \"ping\" (func)) (memory (export",
     );
-    let world = "import wasi:messaging/producer@0.2.0-draft; import wasi:messaging/types@0.2.0-draft; export wasi:messaging/incoming-handler@0.2.0-draft;";
+    let world = "import wasi:messaging/producer@0.2.0-draft; import wasi:messaging/types@0.2.0-draft; \
+        export wasi:messaging/incoming-handler@0.2.0-draft;";
     let mut module = wat::parse_str(wat).unwrap();
     let mut resolve = Resolve::default();
     let text = std::fs::read_to_string("wit/messaging.wit").unwrap();

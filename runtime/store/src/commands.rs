@@ -155,7 +155,8 @@ impl Store {
         })
     }
 
-    /// Whether a pipeline has dealt with messages, and a consumer group was the one that read a topic of it last.
+    /// Whether a pipeline has dealt with messages, and a consumer group was the one that read a topic of it
+    /// last.
     pub fn has_read(&self, pipeline: &str, topic: &str, group: &str) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS(SELECT 1 FROM topics JOIN pipelines p ON p.id = topics.pipeline
                    WHERE p.name = ?1 AND topics.name = ?2 AND group_id = ?3

@@ -1,5 +1,5 @@
-//! Numbers in columns. SQLite's are signed; a conversion by `as` would make a far time a negative one, which no
-//! clock ever reaches.
+//! Numbers in columns. SQLite's are signed; a conversion by `as` would make a far time a negative one,
+//! which no clock ever reaches.
 
 /// A number for a column: one that is too large for it is the largest it has.
 pub fn signed<N: TryInto<i64>>(number: N) -> i64 {

@@ -1,7 +1,9 @@
-//! P16: what a message costs that is in flight when all of it leaves: with a million in flight, and with ten thousand.
+//! P16: what a message costs that is in flight when all of it leaves: with a million in flight, and with
+//! ten thousand.
 //!
-//! The core alone, with ports that answer at once: what is measured is whether its work for one message grows with
-//! what else is held. A quarter of the messages has a key of its own, the others share a thousand.
+//! The core alone, with ports that answer at once: what is measured is whether its work for one message
+//! grows with what else is held. A quarter of the messages has a key of its own, the others share a
+//! thousand.
 
 use crate::args::Setup;
 use crate::report::{Goal, Row};

@@ -1,5 +1,5 @@
-//! P15: a ledger of ten million rows against an empty one, with a key in a header: keys of any kind, and such as tell
-//! when they were made.
+//! P15: a ledger of ten million rows against an empty one, with a key in a header: keys of any kind, and
+//! such as tell when they were made.
 
 use crate::args::Setup;
 use crate::book::Set;

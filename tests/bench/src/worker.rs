@@ -21,7 +21,8 @@ impl Worker {
         for number in 0..pipelines {
             write!(
                 config,
-                "[pipelines.{}]\nsource = {{ type = \"embedded\" }}\n[pipelines.{0}.handler]\ncomponent = {:?}\n",
+                "[pipelines.{}]\nsource = {{ type = \"embedded\" }}\n[pipelines.{0}.handler]\ncomponent = \
+                 {:?}\n",
                 name(number),
                 setup.orders
             )?;

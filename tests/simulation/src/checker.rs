@@ -1,7 +1,7 @@
-//! The nine invariants, checked from what is seen: what was delivered, started, written, told. And a
-//! tenth rule, of thrift: what leaves starts nothing that will be done again elsewhere. And an eleventh: a
-//! letter names the version of the handler that failed last, however often that was replaced since. And a twelfth: what
-//! others have received is started here all the same, unless they have very often.
+//! The nine invariants, checked from what is seen: what was delivered, started, written, told. And a tenth
+//! rule, of thrift: what leaves starts nothing that will be done again elsewhere. And an eleventh: a letter
+//! names the version of the handler that failed last, however often that was replaced since. And a twelfth:
+//! what others have received is started here all the same, unless they have very often.
 
 use crate::world::{AtBroker, MAX_RECEIVES, Sent, Shape, Will, World};
 use pelton_core::message::Identity;

@@ -100,7 +100,8 @@ pub async fn the_lag_counts_what_is_not_settled(probe: Probe) {
     assert_eq!(lag().await, 8, "what waits counts");
 }
 
-/// A worker ends with its queue when nothing is left, and what it was handed may still be on its way through it.
+/// A worker ends with its queue when nothing is left, and what it was handed may still be on its way
+/// through it.
 pub async fn what_is_held_is_left(probe: Probe) {
     let left = async || probe.ports.source.lag().await.map_or(u64::MAX, |lag| lag.unsettled);
     probe.send_numbers(0..10).await;

@@ -17,7 +17,8 @@ const EXPIRED: Refusal = ("ReceiptHandleIsInvalid", "The input receipt handle is
 const NOT_HELD: Refusal = ("MessageNotInflight", "The message is not in flight.");
 const TOO_LONG: Refusal = (
     "InvalidParameterValue",
-    "Value for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit.",
+    "Value for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is \
+     beyond the limit.",
 );
 
 #[derive(Debug)]

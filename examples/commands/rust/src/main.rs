@@ -1,6 +1,6 @@
-//! A command in Rust: run once for each message. The body is standard input, the rest is in the environment, and the
-//! exit code is the answer. Build it with `cargo build --release --target wasm32-wasip1`: with `wasm32-wasip2` Rust can tell
-//! success and failure only.
+//! A command in Rust: run once for each message. The body is standard input, the rest is in the
+//! environment, and the exit code is the answer. Build it with `cargo build --release --target
+//! wasm32-wasip1`: with `wasm32-wasip2` Rust can tell success and failure only.
 
 use std::env;
 use std::io::Read;

@@ -2,7 +2,9 @@
 
 use super::letter_id::{LetterId, letter_id};
 use super::rate;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use pelton_core::Cause;
 
 #[derive(Debug, Subcommand)]
 pub enum DlqCommand {
@@ -28,7 +30,8 @@ pub enum DlqCommand {
     },
     /// Put dead letters back into the queue, with their own ids; they are removed from the letters.
     #[command(
-        after_help = "Example:\n  pelton dlq replay orders --id 3\n  pelton dlq replay orders --all --dry-run\n  pelton dlq replay orders --all --cause retries-exhausted --rate 5/s"
+        after_help = "Example:\n  pelton dlq replay orders --id 3\n  pelton dlq replay orders --all \
+            --dry-run\n  pelton dlq replay orders --all --cause retries-exhausted --rate 5/s"
     )]
     Replay {
         #[command(flatten)]
@@ -60,6 +63,6 @@ pub struct Which {
     #[arg(long, conflicts_with = "id")]
     pub all: bool,
     /// Only those of this cause.
-    #[arg(long, value_name = "CAUSE", value_parser = clap::builder::PossibleValuesParser::new(pelton_core::Cause::WORDS))]
+    #[arg(long, value_name = "CAUSE", value_parser = PossibleValuesParser::new(Cause::WORDS))]
     pub cause: Option<String>,
 }

@@ -7,8 +7,8 @@ use clap::Args;
 pub struct SkipArgs {
     /// The pipeline.
     pub pipeline: String,
-    /// The message: TOPIC/PARTITION:OFFSET of Kafka, the id of a stream's entry, the number of a list's message, the id
-    /// of a message of SQS or of an embedded queue.
+    /// The message: TOPIC/PARTITION:OFFSET of Kafka, the id of a stream's entry, the number of a list's
+    /// message, the id of a message of SQS or of an embedded queue.
     #[arg(value_name = "PLACE")]
     pub place: String,
     /// Why; its letter says it.

@@ -42,7 +42,8 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
     match client::ask(&config.data_dir, "deploy", &request, between)? {
         Some(answer) => report(&pipeline.name, &answer),
         None if args.canary.is_some() || args.shadow => Err(Fail::refused(
-            "no worker runs, so there is nothing to try it out on; start one, or leave out --canary and --shadow: the next start takes it for all messages",
+            "no worker runs, so there is nothing to try it out on; start one, or leave out --canary and \
+             --shadow: the next start takes it for all messages",
         )),
         None => {
             for_the_next_start(&config, pipeline, &bytes, (&origin, pin), false)?;
@@ -123,8 +124,8 @@ pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
     Ok(())
 }
 
-/// Notes a version as the one in use, once it has been loaded as a worker would; `origin` is its file or its digest.
-/// Owns the data directory meanwhile, so that no worker starts with half of it.
+/// Notes a version as the one in use, once it has been loaded as a worker would; `origin` is its file or
+/// its digest. Owns the data directory meanwhile, so that no worker starts with half of it.
 fn for_the_next_start(
     config: &Config,
     pipeline: &PipelineConfig,

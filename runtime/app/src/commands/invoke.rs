@@ -132,7 +132,10 @@ fn as_json(harness: &Harness, calls: &Calls) -> Value {
         let (word, reason, after_ms) = told(outcome);
         json!({ "outcome": word, "reason": reason, "after_ms": after_ms })
     };
-    let line = |line: &Line| json!({ "stream": line.stream, "level": line.level(), "message_id": line.message_id, "text": line.text });
+    let line = |line: &Line| {
+        let (stream, level) = (line.stream, line.level());
+        json!({ "stream": stream, "level": level, "message_id": line.message_id, "text": line.text })
+    };
     let micros = |took: Duration| took.as_secs_f64() * 1e6;
     let loaded = harness.loaded();
     json!({

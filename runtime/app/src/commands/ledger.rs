@@ -35,8 +35,8 @@ pub fn ledger(file: &Path, command: &LedgerCommand) -> Outcome {
     Ok(())
 }
 
-/// The key that is meant, and what is known of it. What was typed may be a string or a number of JSON: it is the
-/// one that the ledger knows.
+/// The key that is meant, and what is known of it. What was typed may be a string or a number of JSON: it
+/// is the one that the ledger knows.
 fn known<'k>(
     store: &Store,
     pipeline: &PipelineConfig,
@@ -70,7 +70,8 @@ fn told(pipeline: &str, entry: &LedgerEntry) -> String {
         }
         (true, None) => "completed: the queue gave this id, and its message was handled".to_owned(),
         (false, _) if entry.lettered => format!(
-            "not completed: it is a dead letter, or was one; `pelton dlq list {pipeline}` shows those there are"
+            "not completed: it is a dead letter, or was one; `pelton dlq list {pipeline}` shows those \
+             there are"
         ),
         (false, _) if entry.suspect => {
             format!("not completed; started {} times, and the process died the last time", entry.attempts)

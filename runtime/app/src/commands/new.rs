@@ -16,7 +16,8 @@ pub fn new(args: &NewArgs) -> Outcome {
     }
     if args.batch && !template::has_batches(&args.language) {
         return Err(Fail::usage(format!(
-            "{} has no form for batches: a command is run once for each message. Leave --batch out, or take another language",
+            "{} has no form for batches: a command is run once for each message. Leave --batch out, or \
+             take another language",
             Language::of(&args.language).words
         )));
     }
@@ -51,7 +52,8 @@ pub fn new(args: &NewArgs) -> Outcome {
         say!("The handler is {name}/{}.", shown_path(source));
     }
     say!(
-        "{name}/pelton.toml says how it is run (`pelton run`), {name}/handler.toml how it is built; vendor/ holds the SDK."
+        "{name}/pelton.toml says how it is run (`pelton run`), {name}/handler.toml how it is built; \
+         vendor/ holds the SDK."
     );
     Ok(())
 }

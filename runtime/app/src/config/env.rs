@@ -41,7 +41,12 @@ fn value(inside: &str, env: Lookup<'_>) -> Result<String, String> {
         refuse_what_shells_mean(name, default)?;
     }
     let found = env(name).or_else(|| default.map(str::to_owned));
-    found.ok_or_else(|| format!("refers to the environment variable `{name}`, which is not set; set it, or write `${{{name}:default}}`"))
+    found.ok_or_else(|| {
+        format!(
+            "refers to the environment variable `{name}`, which is not set; set it, or \
+        write `${{{name}:default}}`"
+        )
+    })
 }
 
 fn is_name(name: &str) -> bool {
@@ -49,8 +54,8 @@ fn is_name(name: &str) -> bool {
     all && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
-/// `${X-d}`, `${#X}`, `${X%.txt}` and the like: with the form that is meant, where one can be told. What stands there is
-/// not repeated: it may be a part of a password that has a dollar sign.
+/// `${X-d}`, `${#X}`, `${X%.txt}` and the like: with the form that is meant, where one can be told. What
+/// stands there is not repeated: it may be a part of a password that has a dollar sign.
 fn misnamed(inside: &str) -> String {
     let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inside.len());
     let (name, rest) = inside.split_at(end);
@@ -65,12 +70,13 @@ fn misnamed(inside: &str) -> String {
     }
 }
 
-/// `${X:-d}`, `${X:?e}` and `${X:${Y}}` would be taken by the letter: as `-d`, as `?e` and as `${Y` with a brace
-/// behind it.
+/// `${X:-d}`, `${X:?e}` and `${X:${Y}}` would be taken by the letter: as `-d`, as `?e` and as `${Y` with a
+/// brace behind it.
 fn refuse_what_shells_mean(name: &str, default: &str) -> Result<(), String> {
     if default.contains("${") {
         return Err(format!(
-            "has a reference within the default of `${{{name}:...}}`; a default is a plain text, without another `${{`"
+            "has a reference within the default of `${{{name}:...}}`; a default is a plain text, without \
+             another `${{`"
         ));
     }
     let operator = OF_SHELLS.iter().find(|operator| default.starts_with(**operator));
@@ -85,7 +91,8 @@ fn not_a_shell(name: &str, operator: &str, written: &str) -> String {
         _ => format!("write `${{{name}}}`, or `${{{name}:default}}`"),
     };
     format!(
-        "refers to `${{{name}{written}...}}`, which is a form of shells; {meant}. A default cannot begin with `-`, `=`, `?` or `+`"
+        "refers to `${{{name}{written}...}}`, which is a form of shells; {meant}. A default cannot begin \
+         with `-`, `=`, `?` or `+`"
     )
 }
 

@@ -1,8 +1,8 @@
 //! One handler in the real sandbox without a pipeline around it: a file goes in and messages, and what became
 //! of each comes out, with what was printed and what it cost.
 //!
-//! The commands that try a handler out share it. Limits, grants, deadlines and the cutting of output are those
-//! of a worker, since it is the worker's own host.
+//! The commands that try a handler out share it. Limits, grants, deadlines and the cutting of output are
+//! those of a worker, since it is the worker's own host.
 
 pub mod args;
 mod lines;
@@ -63,8 +63,8 @@ pub struct Answered {
 }
 
 impl Harness {
-    /// Loads the file at `path`, as a worker would load it for a pipeline named `pipeline`. Blocks, for seconds
-    /// where a large component has to be compiled.
+    /// Loads the file at `path`, as a worker would load it for a pipeline named `pipeline`. Blocks, for
+    /// seconds where a large component has to be compiled.
     ///
     /// # Errors
     /// With the code 1: why this file cannot be a handler.
@@ -104,9 +104,9 @@ impl Harness {
         self.handler.memory_used()
     }
 
-    /// Runs messages to their outcomes: one after another, or together where the handler takes batches. What a
-    /// worker would start again by itself (the neighbours of a failure in a batch, what waited behind a slow
-    /// message) is started again here. Blocks, at most for the handler's timeout a message.
+    /// Runs messages to their outcomes: one after another, or together where the handler takes batches.
+    /// What a worker would start again by itself (the neighbours of a failure in a batch, what waited
+    /// behind a slow message) is started again here. Blocks, at most for the handler's timeout a message.
     ///
     /// # Errors
     /// The sandbox has no room for an instance.
@@ -152,8 +152,8 @@ impl Harness {
     }
 }
 
-/// The sandbox. A home that is not there, or is somebody else's, is no reason not to try a handler out: then it is
-/// compiled each time.
+/// The sandbox. A home that is not there, or is somebody else's, is no reason not to try a handler out:
+/// then it is compiled each time.
 fn host(options: HostOptions) -> Result<(Host, Option<TempDir>), Fail> {
     let of = |cache: Option<&Path>| {
         Host::new(HostOptions { cache_dir: cache.map(Path::to_owned), ..options.clone() })

@@ -205,7 +205,13 @@ mod tests {
 
     #[test]
     fn of_an_index_the_one_for_wasm_is_taken() {
-        let one = |architecture: &str| json!({ "mediaType": MANIFEST, "digest": digest(architecture.as_bytes()), "size": 1, "platform": { "architecture": architecture } });
+        let one = |architecture: &str| {
+            let digest = digest(architecture.as_bytes());
+            json!({
+                "mediaType": MANIFEST, "digest": digest, "size": 1,
+                "platform": { "architecture": architecture },
+            })
+        };
         let read = |all: Value| {
             Document::parse(json!({ "manifests": all }).to_string().as_bytes()).unwrap().choice().unwrap()
         };

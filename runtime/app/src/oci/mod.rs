@@ -50,7 +50,8 @@ struct Found {
     manifest: Descriptor,
 }
 
-/// Takes a component from a registry, with its signatures if they are wanted. Blocks, for three minutes at most.
+/// Takes a component from a registry, with its signatures if they are wanted. Blocks, for three minutes at
+/// most.
 pub fn pull(reference: &Reference, max: usize, signed: bool) -> Result<Pulled, String> {
     let registry = Registry::to_pull(reference);
     let pulled = registry.and_then(|registry| take(&registry, &reference.selector(), max, signed));
@@ -114,8 +115,8 @@ fn signatures(place: &dyn Place, digest: &str) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// Writes a component to a registry, under its tag, with its signature if it has one; the digest of its manifest.
-/// Blocks, for three minutes at most.
+/// Writes a component to a registry, under its tag, with its signature if it has one; the digest of its
+/// manifest. Blocks, for three minutes at most.
 pub fn push(
     reference: &Reference,
     bytes: Vec<u8>,

@@ -28,7 +28,8 @@ pub enum Selector {
 }
 
 /// Said of what is none.
-const WANTED: &str = "must be oci://REGISTRY/NAME:TAG, or oci://REGISTRY/NAME@sha256:DIGEST; oci+http:// for a registry without TLS, oci+https:// for one on this machine with TLS";
+const WANTED: &str = "must be oci://REGISTRY/NAME:TAG, or oci://REGISTRY/NAME@sha256:DIGEST; oci+http:// \
+    for a registry without TLS, oci+https:// for one on this machine with TLS";
 /// What a reference may begin with, and whether that is without TLS; none where the registry's place says it.
 const SCHEMES: [(&str, Option<bool>); 3] =
     [("oci", None), ("oci+http", Some(true)), ("oci+https", Some(false))];

@@ -1,7 +1,7 @@
 //! Standard error, written by a thread of its own: nobody who has something to say waits for who reads it.
 //!
-//! What is not read fills a buffer with a bound. Then lines are dropped and counted, and that is said as soon as
-//! somebody reads again. On a terminal there may be one line that is redrawn, below all others.
+//! What is not read fills a buffer with a bound. Then lines are dropped and counted, and that is said as
+//! soon as somebody reads again. On a terminal there may be one line that is redrawn, below all others.
 
 use rustix::io::Errno;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

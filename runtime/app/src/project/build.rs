@@ -25,8 +25,8 @@ pub struct Built {
     pub took: Duration,
 }
 
-/// Builds a project and leaves its component in its place. What the command prints goes to standard error. Blocks until
-/// it is done.
+/// Builds a project and leaves its component in its place. What the command prints goes to standard error.
+/// Blocks until it is done.
 ///
 /// # Errors
 /// With the code 1: a tool is missing, the command failed, or it made nothing.
@@ -72,9 +72,9 @@ pub fn validate(project: &Project, spec: &HandlerSpec) -> Result<Harness, Fail> 
     Harness::load(&project.manifest.name, &project.component(), spec)
 }
 
-/// Runs a command of the project to its end. Its standard output goes to standard error, since ours is for answers; on a
-/// terminal as it is, for what it draws there, and else by us: a compiler that cannot print fails, and nobody who does
-/// not read shall make a build fail.
+/// Runs a command of the project to its end. Its standard output goes to standard error, since ours is for
+/// answers; on a terminal as it is, for what it draws there, and else by us: a compiler that cannot print
+/// fails, and nobody who does not read shall make a build fail.
 pub fn run(project: &Project, line: &str) -> Result<ExitStatus, Fail> {
     let mut command = shell::command(project, line);
     command.stdin(Stdio::null());

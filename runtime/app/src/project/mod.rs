@@ -1,7 +1,8 @@
-//! A handler's project, in whatever language: made from a template, built, tested, tried out while it is written.
+//! A handler's project, in whatever language: made from a template, built, tested, tried out while it is
+//! written.
 //!
-//! A language is data: a folder of templates whose `handler.toml` says which tools it wants and which commands build and test it.
-//! The code here knows none of them, but for Rust's second compiler.
+//! A language is data: a folder of templates whose `handler.toml` says which tools it wants and which
+//! commands build and test it. The code here knows none of them, but for Rust's second compiler.
 
 pub mod args;
 pub mod build;

@@ -1,7 +1,8 @@
 //! From a core module that a build has made to the file that is run.
 //!
-//! Compilers of languages such as C make core modules. One that exports the functions of our contract, as the canonical ABI
-//! names them, becomes a component here, so that nobody needs a tool for that; a plain program is run as it is.
+//! Compilers of languages such as C make core modules. One that exports the functions of our contract, as
+//! the canonical ABI names them, becomes a component here, so that nobody needs a tool for that; a plain
+//! program is run as it is.
 
 use super::manifest::Kind;
 use anyhow::{Context, Result, anyhow, ensure};
@@ -20,12 +21,12 @@ const MODULE_BYTES: usize = 1 << 30;
 const WORLDS: [(&str, &str); 2] =
     [("pelton:handler/message-handler@", "handler"), ("pelton:handler/batch-handler@", "batch")];
 
-/// Puts what runs in its place: the component that is made of a module, or a program itself. By renaming, so that a
-/// worker that watches it sees the old one or the new.
+/// Puts what runs in its place: the component that is made of a module, or a program itself. By renaming,
+/// so that a worker that watches it sees the old one or the new.
 ///
 /// # Errors
-/// It cannot be read, is no WebAssembly, is not of the kind that is wanted, does not fit the contract, or nothing can be
-/// written.
+/// It cannot be read, is no WebAssembly, is not of the kind that is wanted, does not fit the contract, or
+/// nothing can be written.
 pub fn place(module: &Path, component: &Path, wanted: Option<Kind>) -> Result<()> {
     let shown = module.display();
     let mut bytes = file::read(module, MODULE_BYTES).map_err(|why| anyhow!("{shown} {why}"))?;
@@ -76,7 +77,8 @@ fn encode(mut module: Vec<u8>, world: &str) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const WORKER: &str = "(module (memory (export \"memory\") 1) (func (export \"pelton_worker\")) (func (export \"_start\")))";
+    const WORKER: &str = "(module (memory (export \"memory\") 1) (func (export \"pelton_worker\")) (func \
+        (export \"_start\")))";
 
     /// What is made of a module, in text or not; its description, or what is wrong.
     fn placed(text: impl AsRef<[u8]>, wanted: Option<Kind>) -> Result<Description, String> {

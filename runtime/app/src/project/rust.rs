@@ -1,4 +1,5 @@
-//! Rust's two ways to a component: rustup's ready-made standard library, or Debian's compiler, which builds one.
+//! Rust's two ways to a component: rustup's ready-made standard library, or Debian's compiler, which builds
+//! one.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,8 +7,8 @@ use std::sync::LazyLock;
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// What Debian's compiler needs for it; packages rustc-web, cargo-web, libstd-rust-web-dev, rust-web-src, rust-web-llvm, lld-22
-/// and wasi-libc.
+/// What Debian's compiler needs for it; packages rustc-web, cargo-web, libstd-rust-web-dev, rust-web-src,
+/// rust-web-llvm, lld-22 and wasi-libc.
 const DEBIAN: [&str; 5] = [
     "/usr/bin/rustc",
     "/usr/bin/cargo",
@@ -43,8 +44,8 @@ pub fn environment() -> Vec<(&'static str, &'static str)> {
     if *WAY != Way::Debian {
         return Vec::new();
     }
-    // `std` is built from source, which only unstable flags allow; they hold for the component alone, since only
-    // its target is named.
+    // `std` is built from source, which only unstable flags allow; they hold for the component alone, since
+    // only its target is named.
     vec![
         ("RUSTC", "/usr/bin/rustc"),
         ("RUSTC_BOOTSTRAP", "1"),

@@ -43,7 +43,8 @@ fn look(project: &Project, tool: &Tool) -> Option<Missing> {
     }
 }
 
-/// The first number with a dot, or else the first number, as in `go version go1.26.8 linux/amd64` or `v20.20.2`.
+/// The first number with a dot, or else the first number, as in `go version go1.26.8 linux/amd64` or
+/// `v20.20.2`.
 fn version(printed: &str) -> Option<Vec<u64>> {
     let is_part = |c: char| c.is_ascii_digit() || c == '.';
     let words: Vec<&str> =

@@ -1,7 +1,7 @@
 //! What libraries log: warnings and errors only, and of each kind so many; the others are counted.
 //!
-//! Some of it is about what a guest does, as often as the guest likes, so it is no part of what a worker may say
-//! without a bound. Whoever names a library in `PELTON_LOG` gets all of it.
+//! Some of it is about what a guest does, as often as the guest likes, so it is no part of what a worker
+//! may say without a bound. Whoever names a library in `PELTON_LOG` gets all of it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -86,7 +86,8 @@ pub fn say() {
     let dropped = DROPPED.swap(0, Relaxed);
     if dropped > 0 {
         tracing::warn!(
-            "{dropped} lines of libraries were not written: of each kind at most {LINES} in {WINDOW:?} are; name a library in PELTON_LOG to see all of it"
+            "{dropped} lines of libraries were not written: of each kind at most {LINES} in {WINDOW:?} \
+             are; name a library in PELTON_LOG to see all of it"
         );
     }
 }

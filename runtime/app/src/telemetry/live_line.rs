@@ -32,7 +32,8 @@ pub async fn keep(line: Progress, served: Arc<Served>) {
         let letters = sum(all.iter().map(|(_, s)| s.dead_letters));
         line.set(|| {
             format!(
-                "{rate:.0} a second | handled {handled} | in flight {in_flight} | queued {queued} | letters {letters}"
+                "{rate:.0} a second | handled {handled} | in flight {in_flight} | queued {queued} | \
+                 letters {letters}"
             )
         });
     }

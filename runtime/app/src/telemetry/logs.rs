@@ -18,8 +18,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Whose words come from handlers.
 const OF_GUESTS: &str = "guest";
 
-/// Starts logging. `PELTON_LOG` sets levels, as in `info,guest=warn`; `info` without. They hold for what is ours;
-/// libraries say what [`Libraries`] lets through.
+/// Starts logging. `PELTON_LOG` sets levels, as in `info,guest=warn`; `info` without. They hold for what is
+/// ours; libraries say what [`Libraries`] lets through.
 pub fn start(format: LogFormat) {
     let (filter, wrong) = levels(std::env::var_os("PELTON_LOG").as_deref());
     let libraries = Libraries::new(&filter.to_string());

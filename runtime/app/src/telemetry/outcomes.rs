@@ -1,4 +1,5 @@
-//! What became of each start of a handler, as log events: for who tries a handler out, not for a worker under load.
+//! What became of each start of a handler, as log events: for who tries a handler out, not for a worker
+//! under load.
 
 use crate::harness::told;
 use pelton_core::Outcome;

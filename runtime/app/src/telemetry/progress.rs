@@ -1,4 +1,5 @@
-//! Progress of long commands, on a terminal only: a line that is redrawn, by the thread that writes standard error.
+//! Progress of long commands, on a terminal only: a line that is redrawn, by the thread that writes
+//! standard error.
 
 use crate::commands::table;
 use crate::output::{self, Behind};

@@ -12,11 +12,12 @@ pub struct DeployArgs {
     /// The component: its file, a folder in the OCI image layout, or oci://REGISTRY/NAME:TAG.
     #[arg(value_name = "FILE|OCI")]
     pub component: OsString,
-    /// Try it out on this part of the messages, whatever the configuration says: at most 0.5, or 1.0 with --shadow.
+    /// Try it out on this part of the messages, whatever the configuration says: at most 0.5, or 1.0 with
+    /// --shadow.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub canary: Option<f64>,
-    /// Give it copies of messages and compare what becomes of them; it takes messages only when it has passed.
-    /// `--canary` says of which part.
+    /// Give it copies of messages and compare what becomes of them; it takes messages only when it has
+    /// passed. `--canary` says of which part.
     #[arg(long)]
     pub shadow: bool,
     /// Give it all messages at once, whatever the configuration says.
@@ -32,7 +33,8 @@ impl DeployArgs {
     pub fn share(&self) -> Result<Option<f64>, Fail> {
         match self.canary {
             Some(share) if !self.shadow && !SHARE.contains(&share) => Err(Fail::usage(format!(
-                "--canary {share} is more than 0.5: the old version has at least as many messages as the new one. With --shadow it may be up to 1.0"
+                "--canary {share} is more than 0.5: the old version has at least as many messages as the \
+                 new one. With --shadow it may be up to 1.0"
             ))),
             share => Ok(share),
         }

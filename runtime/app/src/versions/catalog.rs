@@ -33,13 +33,14 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Opens what is kept for a pipeline; there need be nothing yet. A state that cannot be read is empty, and
-    /// said to be so: the configured file counts then.
+    /// Opens what is kept for a pipeline; there need be nothing yet. A state that cannot be read is empty,
+    /// and said to be so: the configured file counts then.
     pub fn open(data_dir: &Path, pipeline: &str) -> Self {
         let dir = data_dir.join("versions");
         let file = dir.join(format!("{pipeline}.{STATE}"));
         let state = read_state(&file).unwrap_or_else(|why| {
-            tracing::warn!(pipeline, file = %file.display(), why, "what was deployed cannot be read: the configured component is taken");
+            tracing::warn!(pipeline, file = %file.display(), why, "what was deployed cannot be read: the \
+                configured component is taken");
             State::default()
         });
         Self { dir, file, state: Mutex::new(state) }

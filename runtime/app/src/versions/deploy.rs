@@ -31,7 +31,8 @@ pub struct Order {
     pub again: bool,
 }
 
-/// The orders of one pipeline. Loading takes long or short, and the last order counts, whichever is ready first.
+/// The orders of one pipeline. Loading takes long or short, and the last order counts, whichever is ready
+/// first.
 #[derive(Default)]
 pub struct Orders {
     given: AtomicU64,
@@ -171,7 +172,8 @@ async fn try_out(
     let canary = live.versions.try_out(handler, plan);
     points::reach("deploy-swapped");
     tracing::info!(
-        pipeline = %live.pipeline.name, handler = version.digest, share = plan.share, shadow = plan.shadow, origin = order.origin,
+        pipeline = %live.pipeline.name, handler = version.digest, share = plan.share,
+        shadow = plan.shadow, origin = order.origin,
         "a new version is tried out"
     );
     let (served, live, trying, order) = (served.clone(), live.clone(), canary.clone(), order.clone());
@@ -201,15 +203,18 @@ async fn follow(live: &Arc<Live>, canary: &Arc<Canary>, version: &Kept, plan: Pl
     if let Some(compared) = canary.compared() {
         tracing::info!(
             %pipeline, handler = version.digest, agreed = compared.agreed, differed = compared.differed,
-            dropped = compared.dropped, slower_percent = compared.slower_percent().unwrap_or(0.0), first = compared.first,
+            dropped = compared.dropped, slower_percent = compared.slower_percent().unwrap_or(0.0),
+            first = compared.first,
             "what the version in the shadow came to"
         );
     }
     if let Judgement::Failed(why) = judgement {
-        tracing::warn!(%pipeline, handler = version.digest, why, "the new version is sent back: the old one takes all messages");
+        tracing::warn!(%pipeline, handler = version.digest, why, "the new version is sent back: the old \
+            one takes all messages");
         return Err(why);
     }
-    tracing::info!(%pipeline, handler = version.digest, "the new version has passed its trial and takes all messages");
+    tracing::info!(%pipeline, handler = version.digest, "the new version has passed its trial and takes \
+        all messages");
     Ok(())
 }
 
@@ -243,7 +248,8 @@ async fn passed(served: &Arc<Served>, live: &Arc<Live>, version: Kept) -> Result
     };
     let kept = tokio::task::spawn_blocking(keep).await.map_err(|ended| ended.to_string())?;
     kept.inspect_err(|why| {
-        tracing::error!(%pipeline, why, "the version that takes all messages now could not be noted: a restart goes back to the one before it");
+        tracing::error!(%pipeline, why, "the version that takes all messages now could not be noted: a \
+            restart goes back to the one before it");
     })
 }
 
@@ -279,7 +285,8 @@ fn promote(live: &Live, version: Kept, back: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The configured file was looked at, and taken or refused for good: it does not count again until it changes.
+/// The configured file was looked at, and taken or refused for good: it does not count again until it
+/// changes.
 pub async fn note_seen(live: &Arc<Live>, digest: String, pin: Option<Pin>) {
     let (of, pipeline) = (live.clone(), &live.pipeline.name);
     let change = move || of.catalog.change(|state| state.see(digest, pin));

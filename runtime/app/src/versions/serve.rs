@@ -115,7 +115,8 @@ async fn follow(
 fn difference(compared: &Compared) -> Value {
     json!({
         "agreed": compared.agreed, "differed": compared.differed, "dropped": compared.dropped,
-        "slower_percent": compared.slower_percent().map(|percent| (percent * 10.0).round() / 10.0), "first": compared.first,
+        "slower_percent": compared.slower_percent().map(|percent| (percent * 10.0).round() / 10.0),
+        "first": compared.first,
     })
 }
 
@@ -195,7 +196,9 @@ pub fn target(state: &State, to: Option<&str>) -> Result<String, String> {
     let Some(prefix) = to else {
         let before = state.before().map(|kept| kept.digest.clone());
         return before.ok_or_else(|| {
-            "there is no version before the one in use that was not left by a rollback; name one with --to: `pelton versions` shows them".to_owned()
+            "there is no version before the one in use that was not left by a rollback; name one with \
+             --to: `pelton versions` shows them"
+                .to_owned()
         });
     };
     match state.matching(prefix).as_slice() {

@@ -1,6 +1,7 @@
 //! Signatures of components: Ed25519 over the digest, checked offline before anything is compiled.
 //!
-//! A signature is one line beside the component, in `FILE.sig`; a key is one line of its own. Both are base64.
+//! A signature is one line beside the component, in `FILE.sig`; a key is one line of its own. Both are
+//! base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,8 +27,8 @@ fn with(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// The signature beside a component, if there is one. Where one is `asked` for, `Err` says why what is there cannot be
-/// read; else that is said in the log.
+/// The signature beside a component, if there is one. Where one is `asked` for, `Err` says why what is
+/// there cannot be read; else that is said in the log.
 pub fn of(component: &Path, asked: bool) -> Result<Option<String>, String> {
     let file = beside(component);
     match line(&file) {
@@ -41,8 +42,8 @@ pub fn of(component: &Path, asked: bool) -> Result<Option<String>, String> {
     }
 }
 
-/// Whether one of the keys has signed this digest; all is well when no key is asked for. `Err` goes on where the
-/// component's name stops.
+/// Whether one of the keys has signed this digest; all is well when no key is asked for. `Err` goes on
+/// where the component's name stops.
 pub fn check(keys: &[PathBuf], digest: &str, signature: Option<&str>) -> Result<(), String> {
     if keys.is_empty() {
         return Ok(());
@@ -90,7 +91,8 @@ fn public(file: &Path) -> Result<VerifyingKey, String> {
     let key = key.ok_or_else(|| format!("cannot be checked: {} is no public key", file.display()))?;
     if key.is_weak() {
         return Err(format!(
-            "cannot be checked: {} is a key of small order, for which anybody can make signatures; `pelton keygen` makes a sound one",
+            "cannot be checked: {} is a key of small order, for which anybody can make signatures; `pelton \
+             keygen` makes a sound one",
             file.display()
         ));
     }

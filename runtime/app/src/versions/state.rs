@@ -36,9 +36,9 @@ pub struct Pin {
 pub struct State {
     /// The one in use is the first; then those before it, the latest first.
     pub versions: Vec<Kept>,
-    /// The digest of the configured file when it was last taken, or refused for what it is. A file that is as
-    /// it was does not replace what was deployed since. What was refused for lack of room or time, or for what
-    /// its pipeline is set to, counts as not looked at.
+    /// The digest of the configured file when it was last taken, or refused for what it is. A file that is
+    /// as it was does not replace what was deployed since. What was refused for lack of room or time, or
+    /// for what its pipeline is set to, counts as not looked at.
     #[serde(default)]
     pub seen: Option<String>,
     #[serde(default)]

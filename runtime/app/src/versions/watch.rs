@@ -1,9 +1,10 @@
 //! Looks at the components' files, and deploys what has changed.
 //!
-//! By size and times, twice a second: that sees renames, copies and edits in place on every file system, and a
-//! file is taken only when two looks in a row find it the same, and still the same after it was read. What is
-//! refused is said once; what could not be looked at for lack of room or time is tried again, ever later. Links, folders and pipes are not followed: a file that was put there by whoever
-//! builds is what is meant.
+//! By size and times, twice a second: that sees renames, copies and edits in place on every file system,
+//! and a file is taken only when two looks in a row find it the same, and still the same after it was read.
+//! What is refused is said once; what could not be looked at for lack of room or time is tried again, ever
+//! later. Links, folders and pipes are not followed: a file that was put there by whoever builds is what is
+//! meant.
 
 use super::deploy::{Deployed, Order, deploy, note_seen};
 use super::fetch;
@@ -69,8 +70,8 @@ type Seen = HashMap<PathBuf, Watched>;
 /// A path, the pipelines that run it, and what a look at it came to.
 type News = (PathBuf, Vec<Arc<Live>>, Look);
 
-/// Watches until it is aborted. Files are touched on threads that may wait: on a file system that does not answer, this
-/// alone stands still.
+/// Watches until it is aborted. Files are touched on threads that may wait: on a file system that does not
+/// answer, this alone stands still.
 pub async fn watch(served: Arc<Served>) {
     let mut seen = Seen::new();
     loop {
@@ -173,7 +174,8 @@ async fn take(
             Ok(signature) => signature,
             Err(why) => {
                 // Not looked at yet, then: the signature may follow.
-                tracing::warn!(%pipeline, handler = found, "{} {why}: the running version goes on", path.display());
+                let path = path.display();
+                tracing::warn!(%pipeline, handler = found, "{path} {why}: the running version goes on");
                 continue;
             }
         };
@@ -191,7 +193,8 @@ async fn take(
                 let again = refused.cause == Cause::Moment;
                 if !again || said.insert(pipeline.clone()) {
                     let then = if again { ", and it is tried again" } else { "" };
-                    tracing::warn!(%pipeline, handler = found, "{} {refused}: the running version goes on{then}", path.display());
+                    tracing::warn!(%pipeline, handler = found, "{} {refused}: the running version goes \
+                        on{then}", path.display());
                 }
                 refused.cause
             }
@@ -269,7 +272,9 @@ fn sign(file: &Metadata) -> Sign {
 fn what_instead(found: &std::io::Result<Metadata>) -> String {
     match found {
         Ok(file) if file.is_symlink() => {
-            "is a link, which is not followed while the worker runs; put the file itself there, or use `pelton deploy`".to_owned()
+            "is a link, which is not followed while the worker runs; put the file itself there, or use \
+             `pelton deploy`"
+                .to_owned()
         }
         Ok(file) => format!("is {}; put the component there", file_kind(file.file_type())),
         Err(error) => format!("cannot be looked at: {error}"),

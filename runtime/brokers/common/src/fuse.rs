@@ -1,5 +1,5 @@
-//! What runs for one source beside the calls of its port: threads and tasks. The first panic of one of them is
-//! kept for the pipeline, which ends.
+//! What runs for one source beside the calls of its port: threads and tasks. The first panic of one of them
+//! is kept for the pipeline, which ends.
 
 use pelton_core::contain::Panicked;
 use pelton_core::contain::contain;

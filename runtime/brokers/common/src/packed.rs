@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use pelton_core::Header;
 use serde_json::{Value, json};
 
-/// A header as JSON: `[name, text]`; `[name, base64, "base64"]` for bytes that are no text; `[name, null]` for
-/// one without a value.
+/// A header as JSON: `[name, text]`; `[name, base64, "base64"]` for bytes that are no text; `[name, null]`
+/// for one without a value.
 pub fn packed(header: &Header) -> Value {
     match header.value().map(std::str::from_utf8) {
         None => json!([header.name, null]),

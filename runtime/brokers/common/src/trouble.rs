@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Trouble that is not seen again for so long is over, or another worker's: each letter is tried again sooner.
+/// Trouble that is not seen again for so long is over, or another worker's: each letter is tried again
+/// sooner.
 const OLD: Duration = Duration::from_secs(180);
 
 /// Seen when a letter was tried last.

@@ -81,13 +81,16 @@ fn remark(p: &PartitionStatus) -> Option<String> {
     match (p.behind_transaction(), p.beyond()) {
         (0, 0) => None,
         (behind @ 1.., _) => Some(format!(
-            "{at} waits for a transaction that is open from offset {} on: {behind} offsets are behind it, and nobody may read \
-             them before it ends. If its producer is gone, the broker ends it after the producer's `transaction.timeout.ms`; \
+            "{at} waits for a transaction that is open from offset {} on: {behind} offsets are behind it, \
+             and nobody may read \
+             them before it ends. If its producer is gone, the broker ends it after the producer's \
+             `transaction.timeout.ms`; \
              `kafka-transactions find-hanging` finds one that was forgotten",
             p.stable
         )),
         (0, beyond) => Some(format!(
-            "{at} ends at {}, and the group is {beyond} beyond it, at {committed}: the topic was cut or made anew, or somebody \
+            "{at} ends at {}, and the group is {beyond} beyond it, at {committed}: the topic was cut or \
+             made anew, or somebody \
              has committed an offset that is not there. The worker goes on as `out_of_range` says",
             p.end
         )),

@@ -72,7 +72,10 @@ impl Context {
                 }
             };
             if let Err(error) = list.set_partition_offset(topic, number, beginning.offset) {
-                tracing::error!(pipeline = %self.shared.options.pipeline, topic, partition = number, %error, "the client takes no offset for a partition: the worker stops");
+                tracing::error!(
+                    pipeline = %self.shared.options.pipeline, topic, partition = number, %error,
+                    "the client takes no offset for a partition: the worker stops"
+                );
                 fail(&self.shared);
             }
             beginnings.insert((topic.to_owned(), number), beginning);
@@ -84,7 +87,8 @@ impl Context {
         let options = &self.shared.options;
         tracing::error!(
             pipeline = %options.pipeline, topic, partition, group = %options.group_id,
-            "the group has no committed offset here, and `auto_offset_reset` is \"error\": commit one, or write \
+            "the group has no committed offset here, and `auto_offset_reset` is \"error\": commit one, or \
+             write \
              \"earliest\" or \"latest\". The pipeline ends"
         );
         fail(&self.shared);
@@ -125,7 +129,8 @@ impl Context {
         if !latest {
             tracing::info!(
                 pipeline = %options.pipeline, topic, partition = number, group = %options.group_id,
-                "the group has read before, and has no committed offset here: the partition begins at its earliest record, \
+                "the group has read before, and has no committed offset here: the partition begins at its \
+                 earliest record, \
                  since `auto_offset_reset` is for new groups"
             );
         }
@@ -187,7 +192,8 @@ pub fn end_of(
         Ok((first, end)) => Offset::Offset(if latest { end } else { first }),
         Err(error) => {
             let pipeline = &*shared.options.pipeline;
-            tracing::warn!(pipeline, topic, partition = number, %error, "the broker does not say where a partition begins; it is read once it does");
+            tracing::warn!(pipeline, topic, partition = number, %error, "the broker does not say where a \
+                partition begins; it is read once it does");
             otherwise
         }
     }

@@ -51,7 +51,8 @@ pub fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, of: impl Fn(&Pa
             drop(state);
             tracing::warn!(
                 pipeline = %shared.options.pipeline, %error,
-                "offsets could not be committed; they are tried again as long as their partitions are ours. What they \
+                "offsets could not be committed; they are tried again as long as their partitions are \
+                 ours. What they \
                  cover is in the ledger; another host handles it again"
             );
             false
@@ -73,7 +74,10 @@ fn moved(shared: &Shared, of: impl Fn(&Partition) -> bool) -> TopicPartitionList
         {
             let mut element = list.add_partition(&partition.topic, partition.number);
             if let Err(error) = element.set_offset(Offset::Offset(position)) {
-                tracing::error!(topic = %partition.topic, partition = partition.number, position, %error, "an offset that cannot be committed");
+                tracing::error!(
+                    topic = %partition.topic, partition = partition.number, position, %error,
+                    "an offset that cannot be committed"
+                );
             }
             // So that nobody takes it for an offset of another topic of this name.
             element.set_metadata(Mark::metadata(partition.topic_id.as_ref()));

@@ -125,7 +125,8 @@ impl Broker for KafkaConfig {
         }
         let ms = shutdown_timeout.as_millis();
         let what = format!(
-            "is {max_poll}, and `shutdown_timeout` is {shutdown_timeout:?}: a partition that the group takes back is \
+            "is {max_poll}, and `shutdown_timeout` is {shutdown_timeout:?}: a partition that the group \
+             takes back is \
              waited for as long, and by then the group has given up this member. Set it above {ms}, or make \
              `shutdown_timeout` shorter"
         );
@@ -136,7 +137,8 @@ impl Broker for KafkaConfig {
     fn conflict(&self, other: &dyn Broker, reader: &str) -> Option<Contradiction> {
         let topic = self.shared_topic(other.of()?)?;
         let what = format!(
-            "is `{}`, in which the pipeline `{reader}` reads the topic `{topic}` already, and each would get a part of it; \
+            "is `{}`, in which the pipeline `{reader}` reads the topic `{topic}` already, and each would \
+             get a part of it; \
              give each a group of its own",
             self.group_id
         );
@@ -311,7 +313,12 @@ pub fn configure_letters(settings: &dyn Settings, source: &KafkaConfig) -> Lette
     let given = settings.text("topic");
     if let Some(topic) = &given {
         if read.contains(topic) {
-            settings.problem("topic", "is a topic that the pipeline reads: its dead letters would come back for ever; name another, or leave it out".to_owned());
+            settings.problem(
+                "topic",
+                "is a topic that the pipeline reads: its dead letters would come \
+                back for ever; name another, or leave it out"
+                    .to_owned(),
+            );
         } else if !is_topic(topic) {
             settings.problem("topic", "must be 1 to 249 of a-z, A-Z, 0-9, `.`, `-` and `_`".to_owned());
         }
@@ -325,7 +332,8 @@ pub fn configure_letters(settings: &dyn Settings, source: &KafkaConfig) -> Lette
         && let Some(both) = topics.iter().find(|t| read.contains(&t.name))
     {
         let what = format!(
-            "is left out, and `{}` would take the letters of `{}` while the pipeline reads it: name another topic",
+            "is left out, and `{}` would take the letters of `{}` while the pipeline reads it: name \
+             another topic",
             both.name, both.origin
         );
         settings.problem("topic", what);

@@ -1,5 +1,5 @@
-//! Where partitions end: for readers of committed records that is before the first open transaction, and records may
-//! lie behind it.
+//! Where partitions end: for readers of committed records that is before the first open transaction, and
+//! records may lie behind it.
 
 use super::context::{Context, advice};
 use super::options::KafkaOptions;
@@ -20,7 +20,8 @@ const NO_GROUP: &str = "pelton-ends";
 /// One past the last record of each partition, by topic and number, open transactions included.
 pub type Ends = BTreeMap<(String, i32), i64>;
 
-/// Asks for the ends that partitions have for this client. Those that a broker does not tell are not among them.
+/// Asks for the ends that partitions have for this client. Those that a broker does not tell are not among
+/// them.
 pub fn ends<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[(String, i32)],
@@ -80,7 +81,8 @@ impl Learner {
         match asked {
             Ok((all, stable)) => note(shared, all, &stable),
             Err(error) => {
-                tracing::debug!(pipeline = %shared.options.pipeline, %error, "the broker does not say where the partitions end ({}); it is asked again", advice(&error));
+                tracing::debug!(pipeline = %shared.options.pipeline, %error, "the broker does not say \
+                    where the partitions end ({}); it is asked again", advice(&error));
             }
         }
     }
@@ -122,7 +124,8 @@ fn note(shared: &Shared, all: Option<Ends>, stable: &Ends) {
     if behind > 0 {
         tracing::warn!(
             pipeline = %shared.options.pipeline, offsets = behind,
-            "records are behind an open transaction, and nobody may read them before it ends: the worker is not empty \
+            "records are behind an open transaction, and nobody may read them before it ends: the worker \
+             is not empty \
              until then"
         );
     }

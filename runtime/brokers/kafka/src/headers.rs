@@ -1,8 +1,8 @@
 //! The headers of a record, as bytes.
 //!
-//! A name may be any bytes. The client library's Rust side takes it for UTF-8, and panics where it is not; its C
-//! interface says where a name begins and not how long it is, so that one with a zero in it would be cut. Both
-//! would be met by every worker that reads such a record, again and again. So they are read here.
+//! A name may be any bytes. The client library's Rust side takes it for UTF-8, and panics where it is not;
+//! its C interface says where a name begins and not how long it is, so that one with a zero in it would be
+//! cut. Both would be met by every worker that reads such a record, again and again. So they are read here.
 
 #![allow(unsafe_code, reason = "the safe interface panics at a name that is no UTF-8, and takes none")]
 
@@ -29,8 +29,8 @@ struct Head {
     value: *const c_void,
 }
 
-/// The version whose headers have such a head: 2.12.1. With another one names end at a zero, until somebody has
-/// looked: a test says so.
+/// The version whose headers have such a head: 2.12.1. With another one names end at a zero, until somebody
+/// has looked: a test says so.
 const KNOWN: c_int = 0x020c_01ff;
 
 /// The headers of a record, in its order.
@@ -53,8 +53,8 @@ pub fn add(all: OwnedHeaders, header: &Header) -> OwnedHeaders {
     }
     let there = std::ptr::from_ref(all.as_borrowed()).cast::<rd_kafka_headers_t>().cast_mut();
     let (bytes, size) = value.map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
-    // SAFETY: the list is ours alone, and what it is given is copied. No slice is longer than `isize` can say.
-    // Nothing is wrong with the arguments, which is all that the call can complain of.
+    // SAFETY: the list is ours alone, and what it is given is copied. No slice is longer than `isize` can
+    // say. Nothing is wrong with the arguments, which is all that the call can complain of.
     unsafe {
         bindings::rd_kafka_header_add(
             there,
@@ -87,7 +87,8 @@ unsafe fn one(all: *const rd_kafka_headers_t, place: usize) -> Option<Header> {
     if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
         return None;
     }
-    // SAFETY: what the library has just told lives as long as the list. A value that is there has so many bytes.
+    // SAFETY: what the library has just told lives as long as the list. A value that is there has so many
+    // bytes.
     let (name, value) = unsafe {
         let name = std::slice::from_raw_parts(name.cast(), name_size(name, value, size));
         (name, (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast(), size)))
@@ -114,8 +115,8 @@ unsafe fn name_size(name: *const c_char, value: *const c_void, value_size: usize
 mod tests {
     use super::*;
 
-    /// When this fails the library is another one: see whether `Head` is still what its `rdkafka_header.h` says,
-    /// and correct `KNOWN`.
+    /// When this fails the library is another one: see whether `Head` is still what its `rdkafka_header.h`
+    /// says, and correct `KNOWN`.
     #[test]
     fn every_header_is_read_as_it_was_added() {
         let every_byte: Vec<u8> = (0..=255).collect();

@@ -162,7 +162,8 @@ pub fn inspect(
         match partitions_of(&metadata) {
             Ok(Some(numbers)) => all.extend(numbers.into_iter().map(|number| (topic.clone(), number))),
             Ok(None) => problems.push(format!(
-                "there is no topic `{topic}`: make it (`kafka-topics --create --topic {topic}`), or correct `topics`"
+                "there is no topic `{topic}`: make it (`kafka-topics --create --topic {topic}`), or \
+                 correct `topics`"
             )),
             Err(why) => problems.push(why),
         }

@@ -17,8 +17,8 @@ pub struct Job {
 /// Who waits for what becomes of so many letters.
 pub type Asker = (usize, oneshot::Sender<Vec<Fate>>);
 
-/// The letters of a job and of those that wait behind it: what an answer of the broker costs is paid once for all of
-/// them, and it is paid again for those that are refused in a batch.
+/// The letters of a job and of those that wait behind it: what an answer of the broker costs is paid once
+/// for all of them, and it is paid again for those that are refused in a batch.
 pub fn together(first: Job, jobs: &Receiver<Job>) -> (Vec<Letter>, Vec<Asker>) {
     let (mut letters, mut askers) = (Vec::new(), Vec::new());
     let mut next = Some(first);

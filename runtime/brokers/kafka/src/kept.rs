@@ -27,11 +27,12 @@ pub struct KeptLetter {
     pub timestamp_ms: Option<u64>,
 }
 
-/// A record of a dead-letter topic whose headers the client library does not give out. To show it without them,
-/// or to put it back, would pass it off as another.
+/// A record of a dead-letter topic whose headers the client library does not give out. To show it without
+/// them, or to put it back, would pass it off as another.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the letter {topic}/{partition}/{offset} is left where it is: the Kafka client does not read its headers, which \
+    "the letter {topic}/{partition}/{offset} is left where it is: the Kafka client does not read its \
+     headers, which \
      are damaged or more than 100,000. Another client may"
 )]
 pub struct UnreadableLetter {

@@ -41,8 +41,8 @@ pub struct Outgoing<'m> {
     pub replays: Option<&'m str>,
 }
 
-/// What became of one record. Its report is told to it alone: one that comes when nobody waits for it any more
-/// says nothing of another record.
+/// What became of one record. Its report is told to it alone: one that comes when nobody waits for it any
+/// more says nothing of another record.
 pub type Report = OnceLock<Result<String, KafkaError>>;
 
 /// Sends records with the acknowledgement of all replicas, in order.
@@ -70,9 +70,9 @@ impl Way {
         Self { manner, unstamped: record.replays.is_some() }
     }
 
-    /// Another way for a record that was not taken, if there is one. The broker refuses a batch as a whole, and
-    /// the client lets each record of it have that: what a record has of its own is told of one that was sent
-    /// alone, as the only one of a batch was.
+    /// Another way for a record that was not taken, if there is one. The broker refuses a batch as a whole,
+    /// and the client lets each record of it have that: what a record has of its own is told of one that
+    /// was sent alone, as the only one of a batch was.
     fn after(self, kind: Refusal, was_only: bool) -> Option<Self> {
         let manner = if was_only { self.manner.max(Manner::Alone) } else { self.manner };
         match (manner, kind) {
@@ -155,7 +155,8 @@ impl KafkaProducer {
         reports.into_iter().map(|report| report.and_then(|report| result(&report))).collect()
     }
 
-    /// The client for a manner. One that has met an error it calls fatal takes nothing any more, and is replaced.
+    /// The client for a manner. One that has met an error it calls fatal takes nothing any more, and is
+    /// replaced.
     fn client(&self, manner: Manner) -> Result<Arc<Client>, String> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&manner).filter(|client| !client.has_ended()) {

@@ -7,8 +7,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
-/// Reads partitions of a topic from these offsets on, and notes it by `change`, while nothing of them is fetched.
-/// What has stopped after a refusal would not go on with a seek: they are assigned anew.
+/// Reads partitions of a topic from these offsets on, and notes it by `change`, while nothing of them is
+/// fetched. What has stopped after a refusal would not go on with a seek: they are assigned anew.
 pub fn read_from(
     consumer: &BaseConsumer<Context>,
     shared: &Shared,
@@ -28,9 +28,9 @@ pub fn read_from(
     consumer.assign(&whole)
 }
 
-/// A list of its own for each call. The library notes in a list which partitions it has found, and would assign those
-/// again: of a topic that has fewer partitions now it has just given them up, and the next one that is taken back
-/// would end the process.
+/// A list of its own for each call. The library notes in a list which partitions it has found, and would
+/// assign those again: of a topic that has fewer partitions now it has just given them up, and the next one
+/// that is taken back would end the process.
 fn listed(topic: &str, places: &[(i32, Offset)]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for (number, offset) in places {

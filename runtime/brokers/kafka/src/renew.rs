@@ -1,5 +1,5 @@
-//! Partitions that have come, and topics that were made again: what the library has said of their ids is compared
-//! with what the group and the ledger knew, before any of their records is taken in.
+//! Partitions that have come, and topics that were made again: what the library has said of their ids is
+//! compared with what the group and the ledger knew, before any of their records is taken in.
 //!
 //! A topic of another id is another topic, whatever its name: what is in work of the old one is finished, the
 //! ledger forgets it, and the new one is read from its beginning.
@@ -52,8 +52,8 @@ impl Place {
     }
 }
 
-/// Looks at the topics of which there is something new. `polled` is the topic of the record that was polled with it:
-/// whether that record is to be dropped, since its partition is read from elsewhere now.
+/// Looks at the topics of which there is something new. `polled` is the topic of the record that was polled
+/// with it: whether that record is to be dropped, since its partition is read from elsewhere now.
 pub fn look(consumer: &BaseConsumer<Context>, shared: &Shared, polled: Option<&str>) -> bool {
     let (mut open, mut dropped) = (false, false);
     for (topic, _) in &shared.options.topics {
@@ -143,7 +143,8 @@ fn judge(consumer: &BaseConsumer<Context>, shared: &Shared, topic: &str, id: Opt
     if let Err(error) = read_from(consumer, shared, topic, &from, change) {
         tracing::error!(
             pipeline = %shared.options.pipeline, topic, %error,
-            "the topic was made anew, and reading could not go on at its beginning: the worker stops. Start it again"
+            "the topic was made anew, and reading could not go on at its beginning: the worker stops. \
+             Start it again"
         );
         fail(shared);
     }
@@ -187,15 +188,16 @@ fn until_noted<T>(shared: &Shared, ask: impl Fn() -> Option<T>) -> Option<T> {
             return None;
         }
         if state.complain("the ledger cannot be written".to_owned(), false) {
-            tracing::warn!(pipeline = %shared.options.pipeline, "the ledger cannot forget what it knew of a partition yet: nothing of it is received");
+            tracing::warn!(pipeline = %shared.options.pipeline, "the ledger cannot forget what it knew of \
+                a partition yet: nothing of it is received");
         }
         // Woken when the source closes.
         drop(shared.released.wait_timeout(state, AGAIN));
     }
 }
 
-/// Where partitions of a topic are to be read from now on, of those that are not where they should be. The others are
-/// taken in from here on.
+/// Where partitions of a topic are to be read from now on, of those that are not where they should be. The
+/// others are taken in from here on.
 fn decide(shared: &Shared, topic: &str, id: Option<&TopicId>, before: &KnownTopic) -> Vec<(i32, Place)> {
     let mut state = shared.state();
     let known = state.topics.entry(topic.to_owned()).or_default();
@@ -263,8 +265,9 @@ fn say_anew(shared: &Shared, topic: &str, id: Option<&TopicId>, from_its_beginni
     );
 }
 
-/// A partition without a committed offset is new to a group that has not read the topic of this id: a topic that was
-/// made anew counts its offsets from 0, and of one without an id it is not known. Nothing of it may be hidden.
+/// A partition without a committed offset is new to a group that has not read the topic of this id: a topic
+/// that was made anew counts its offsets from 0, and of one without an id it is not known. Nothing of it
+/// may be hidden.
 fn forget_new(shared: &Shared, topic: &str, id: u32, partition: i32) {
     if forget(shared, id).is_some_and(|ranges| ranges > 0) {
         tracing::warn!(
@@ -302,7 +305,8 @@ fn say_set_back(shared: &Shared, topic: &str, partitions: &[(u32, i32, i64)], wh
         offset,
         others,
         "{why}{which} are duplicates, and pass without being handled. \
-         To handle them again: `pelton replay {pipeline} --from-offset {topic}/{partition}:{offset} --redo`, or for single \
+         To handle them again: `pelton replay {pipeline} --from-offset {topic}/{partition}:{offset} \
+         --redo`, or for single \
          ones `pelton ledger forget {pipeline} KEY`"
     );
 }

@@ -92,8 +92,8 @@ fn connect(pipeline: &str, item: &Letter) -> Vec<(String, Vec<u8>)> {
     .into()
 }
 
-/// The headers that the record had before it was a letter, of whatever style. Those of other tools in a letter
-/// of ours are the message's: it may have been a letter of theirs.
+/// The headers that the record had before it was a letter, of whatever style. Those of other tools in a
+/// letter of ours are the message's: it may have been a letter of theirs.
 pub fn own(headers: &[Header]) -> Vec<Header> {
     if is_ours(headers) { letter::own(headers).collect() } else { of_no_letter(headers) }
 }

@@ -1,10 +1,11 @@
-//! Which topic a name stands for. A topic that was deleted and made again has the name of the old one, offsets
-//! that begin anew, and another id (KIP-516); nothing that is known of the old one is true of it.
+//! Which topic a name stands for. A topic that was deleted and made again has the name of the old one,
+//! offsets that begin anew, and another id (KIP-516); nothing that is known of the old one is true of it.
 
 use std::sync::Arc;
 
-/// How the client library begins its log line about an id, and how it goes on. It tells ids nowhere else, and
-/// this before the first record of a topic: it fetches by id, so a record of another topic cannot come before.
+/// How the client library begins its log line about an id, and how it goes on. It tells ids nowhere else,
+/// and this before the first record of a topic: it fetches by id, so a record of another topic cannot come
+/// before.
 const TOLD: [&str; 3] = ["Topic ", " changed id from ", " to "];
 /// Characters of an id: 16 bytes in base 64, without padding.
 const LENGTH: usize = 22;
@@ -13,9 +14,9 @@ const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// The part of the library's log (`debug`) that has these lines: a few for each look at the topics.
 pub const LOG_CONTEXT: &str = "metadata";
-/// A part of it that must not be logged, though it has these lines too. Lines wait in the queue that is polled, and
-/// a poll that drops the last there is of a partition that is gone logs that while it holds the queue's lock: it
-/// would wait for itself, for ever.
+/// A part of it that must not be logged, though it has these lines too. Lines wait in the queue that is
+/// polled, and a poll that drops the last there is of a partition that is gone logs that while it holds the
+/// queue's lock: it would wait for itself, for ever.
 pub const LOG_CONTEXT_NEVER: &str = "topic";
 
 /// What the metadata of our commits begins with.

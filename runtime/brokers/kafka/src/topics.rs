@@ -107,18 +107,24 @@ impl Topics {
         for setting in ["retention.ms", "retention.bytes"] {
             if let Some(limit) = number(&settings, setting).filter(|limit| *limit >= 0) {
                 warnings.push(format!(
-                    "the topic `{name}` drops dead letters: its `{setting}` is {limit}, and a letter has the time of its message. Set it to -1"
+                    "the topic `{name}` drops dead letters: its `{setting}` is {limit}, and a letter has \
+                     the time of its message. Set it to -1"
                 ));
             }
         }
         if settings.get("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
-            warnings.push(format!("the topic `{name}` is compacted: of the dead letters with one key it keeps the last. Set `cleanup.policy` to delete"));
+            warnings.push(format!(
+                "the topic `{name}` is compacted: of the dead letters with one key it \
+                keeps the last. Set `cleanup.policy` to delete"
+            ));
         }
         let largest = self.settings(&topic.origin).and_then(|of| number(&of, "max.message.bytes"));
         let own = number(&settings, "max.message.bytes");
         if let Some((largest, own)) = largest.zip(own).filter(|(largest, own)| own < largest) {
             warnings.push(format!(
-                "the topic `{name}` takes {own} bytes, and `{}` has records of up to {largest}: the letter of one that is larger, even compressed, is kept in data_dir. Raise `max.message.bytes`", topic.origin
+                "the topic `{name}` takes {own} bytes, and `{}` has records of up to {largest}: the letter \
+                 of one that is larger, even compressed, is kept in data_dir. Raise `max.message.bytes`",
+                topic.origin
             ));
         }
         warnings

@@ -85,8 +85,8 @@ impl Client {
         self.run(async |connection| facts::list(connection, list, &keys).await)
     }
 
-    /// Adds messages to a stream, in order; for each its entry's id, or why it was refused, in words. What another one is
-    /// refused for does not concern it.
+    /// Adds messages to a stream, in order; for each its entry's id, or why it was refused, in words. What
+    /// another one is refused for does not concern it.
     pub fn add(&self, stream: &str, names: &Names, batch: &[Outgoing]) -> Vec<Result<String, String>> {
         let ready: Vec<Result<Vec<Field>, String>> =
             batch.iter().map(|message| fields(message, names)).collect();

@@ -82,7 +82,13 @@ pub fn configure_stream(settings: &dyn Settings) -> RedisConfig {
     let (url, key) = (url(settings), settings.required("stream", "\"orders\""));
     let start = settings.text("start").unwrap_or_else(|| "0".to_owned());
     if start != "$" && EntryId::parse(&start).is_none() {
-        settings.problem("start", format!("is `{start}`; must be \"0\" for all that the stream has, \"$\" for what comes from now on, or an id such as \"1767225600000-0\""));
+        settings.problem(
+            "start",
+            format!(
+                "is `{start}`; must be \"0\" for all that the stream has, \"$\" \
+            for what comes from now on, or an id such as \"1767225600000-0\""
+            ),
+        );
     }
     let stream = StreamConfig {
         group: settings.required("group", "\"orders\""),
@@ -155,7 +161,8 @@ impl Broker for RedisConfig {
             RedisKind::List(_) => ("list", ""),
         };
         let what = format!(
-            "is the {word} that the pipeline `{reader}` reads already, and each would get a part of it; give each a {word} of its own{or_a_group}"
+            "is the {word} that the pipeline `{reader}` reads already, and each would get a part of it; \
+             give each a {word} of its own{or_a_group}"
         );
         Some(Contradiction { key: format!("source.{word}"), what })
     }
@@ -235,7 +242,9 @@ impl RedisConfig {
         tracing::warn!(
             pipeline = %pipeline.name,
             list = self.key,
-            "delivery = \"at-most-once\": a message is off the list before it is handled, and is lost when this worker, its machine or the connection dies then; up to {} at a time. Leave `delivery` out to lose none",
+            "delivery = \"at-most-once\": a message is off the list before it is handled, and is lost when \
+             this worker, its machine or the connection dies then; up to {} at a time. Leave `delivery` \
+             out to lose none",
             pipeline.max_in_flight
         );
     }
@@ -276,7 +285,8 @@ impl RedisConfig {
     }
 }
 
-/// Says whether the ledger has completed a message by its own id. One that its producer has named is known by another.
+/// Says whether the ledger has completed a message by its own id. One that its producer has named is known
+/// by another.
 fn completed(dedup: Dedup, books: Arc<dyn Books>) -> Completed {
     Arc::new(move |ids| match dedup {
         Dedup::Id => ids.iter().any(|id| books.has_completed(id)).then_some(true),
@@ -308,7 +318,8 @@ impl DeadLetterPlace for LetterPlace {
     }
 }
 
-/// Takes the table of dead letters apart, of a pipeline that reads `source`; none when it names no key of Redis.
+/// Takes the table of dead letters apart, of a pipeline that reads `source`; none when it names no key of
+/// Redis.
 pub fn configure_letters(settings: &dyn Settings, source: &RedisConfig) -> Option<LetterPlace> {
     if !settings.has("stream") && !settings.has("list") {
         return None;
@@ -328,7 +339,12 @@ pub fn configure_letters(settings: &dyn Settings, source: &RedisConfig) -> Optio
     if place.key().is_empty() {
         settings.problem(name, "is empty; write a key, or leave it out".to_owned());
     } else if place.key() == source.key {
-        settings.problem(name, "is the key that the pipeline reads: its dead letters would come back for ever; name another, or leave it out".to_owned());
+        settings.problem(
+            name,
+            "is the key that the pipeline reads: its dead letters would come back for \
+            ever; name another, or leave it out"
+                .to_owned(),
+        );
     }
     Some(place)
 }

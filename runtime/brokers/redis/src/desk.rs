@@ -99,8 +99,8 @@ pub async fn run<B: Broker>(broker: Arc<B>, mut jobs: UnboundedReceiver<Job>) {
     }
 }
 
-/// What became of a batch: whether all was acknowledged, and which leases were lost. A server may refuse the one
-/// and do the other.
+/// What became of a batch: whether all was acknowledged, and which leases were lost. A server may refuse
+/// the one and do the other.
 struct Done {
     acked: Result<(), Fault>,
     lost: Result<BTreeSet<Place>, Fault>,

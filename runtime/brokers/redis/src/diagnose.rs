@@ -38,7 +38,11 @@ fn client(redis: &RedisConfig, key: &str) -> Result<Client, String> {
 
 fn too_old(server: &ServerFacts) -> Option<String> {
     if server.is_replica {
-        return Some("the server is a replica, and takes no writes: write the address of the primary into `url`, or that of the sentinels".to_owned());
+        return Some(
+            "the server is a replica, and takes no writes: write the address of the primary into \
+            `url`, or that of the sentinels"
+                .to_owned(),
+        );
     }
     let (major, minor) = server.version.filter(|version| *version < OLDEST)?;
     Some(format!("the server is Redis {major}.{minor}, and {}.{} or newer is needed", OLDEST.0, OLDEST.1))
@@ -48,11 +52,14 @@ fn may_lose(server: &ServerFacts) -> Vec<String> {
     let mut warnings = Vec::new();
     match (server.append_only, server.fsync.as_deref()) {
         (Some(false), _) => warnings.push(format!(
-            "the server has `appendonly no`: when it dies, {} is lost, messages and acknowledgements. Set `appendonly yes`",
+            "the server has `appendonly no`: when it dies, {} is lost, messages and acknowledgements. Set \
+             `appendonly yes`",
             unsaved(server)
         )),
         (Some(true), Some("no")) => warnings.push(
-            "the server has `appendfsync no`: when its machine dies, what was written in the last half minute or so may be lost. Set `appendfsync everysec` (one second), or `always`".to_owned(),
+            "the server has `appendfsync no`: when its machine dies, what was written in the last half \
+             minute or so may be lost. Set `appendfsync everysec` (one second), or `always`"
+                .to_owned(),
         ),
         _ => {}
     }
@@ -64,7 +71,8 @@ fn may_lose(server: &ServerFacts) -> Vec<String> {
             None => "when memory is full".to_owned(),
         };
         warnings.push(format!(
-            "the server has `maxmemory-policy {policy}`: {when} it drops whole keys, this one too. Set `noeviction`"
+            "the server has `maxmemory-policy {policy}`: {when} it drops whole keys, this one too. Set \
+             `noeviction`"
         ));
     }
     warnings
@@ -79,13 +87,15 @@ fn unsaved(server: &ServerFacts) -> String {
     }
 }
 
-/// The key that says that a worker of a list is alive expires, and so is among those that such a policy drops.
+/// The key that says that a worker of a list is alive expires, and so is among those that such a policy
+/// drops.
 fn may_forget(server: &ServerFacts, kind: &RedisKind) -> Option<String> {
     let policy = server.eviction.as_deref().filter(|policy| policy.starts_with("volatile"))?;
     let takes_over = matches!(kind, RedisKind::List(list) if !list.at_most_once);
     takes_over.then(|| {
         format!(
-            "the server has `maxmemory-policy {policy}`: when memory is full it drops the keys that say which workers of the list are alive, and messages in work are taken over. Set `noeviction`"
+            "the server has `maxmemory-policy {policy}`: when memory is full it drops the keys that say \
+             which workers of the list are alive, and messages in work are taken over. Set `noeviction`"
         )
     })
 }
@@ -98,14 +108,17 @@ fn contradictions(pipeline: &PipelineView, redis: &RedisConfig, length: Option<u
     };
     if timeout >= ours {
         warnings.push(format!(
-            "the handler may run for {timeout:?}, and a message is ours for {ours:?} unless that is renewed: a worker that stands still for as long would have its message run twice. Set `{name}` above {timeout:?}"
+            "the handler may run for {timeout:?}, and a message is ours for {ours:?} unless that is \
+             renewed: a worker that stands still for as long would have its message run twice. Set \
+             `{name}` above {timeout:?}"
         ));
     }
     if let (RedisKind::Stream(stream), Some(length)) = (&redis.kind, length)
         && stream.maxlen.is_none()
     {
         warnings.push(format!(
-            "nothing here bounds the stream, which has {length} entries: acknowledged ones stay until memory is full. Set `maxlen`, or trim it by the lowest pending id"
+            "nothing here bounds the stream, which has {length} entries: acknowledged ones stay until \
+             memory is full. Set `maxlen`, or trim it by the lowest pending id"
         ));
     }
     warnings

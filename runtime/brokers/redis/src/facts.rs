@@ -57,8 +57,9 @@ pub async fn group(
     let last_delivered =
         get::<String>(&told, "last-delivered-id").and_then(|id| EntryId::parse(&id)).unwrap_or_default();
     let lag = match get::<Option<Count>>(&told, "lag").flatten() {
-        // Its count is off when it has started again from its log (seen with 7.0), and stays so; or when the group
-        // was told to have read more than it has (ENTRIESREAD). It says how many, and the stream whether any.
+        // Its count is off when it has started again from its log (seen with 7.0), and stays so; or when
+        // the group was told to have read more than it has (ENTRIESREAD). It says how many, and the stream
+        // whether any.
         Some(Count(lag)) if lag > 0 => {
             let next = last_delivered.after();
             let any = match next {
@@ -74,9 +75,9 @@ pub async fn group(
     Ok(Some(GroupFacts { pending, lag, last_delivered }))
 }
 
-/// How many entries there are from one on, of so many at most, and the last of them. (By the id behind the last one:
-/// nothing may be asked for that is behind the very last id.) They stay at the server: each
-/// may have a megabyte.
+/// How many entries there are from one on, of so many at most, and the last of them. (By the id behind the
+/// last one: nothing may be asked for that is behind the very last id.) They stay at the server: each may
+/// have a megabyte.
 static COUNT_FROM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local some = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
@@ -146,9 +147,9 @@ pub struct WorkerFacts {
     pub held: u64,
 }
 
-/// The length of a list, and for each worker whether it lives and what it has. In one piece: a message that is
-/// moved meanwhile is counted once. (The client library cannot stand a transaction that is refused.) Where another tool
-/// has put something else no worker has left a message.
+/// The length of a list, and for each worker whether it lives and what it has. In one piece: a message that
+/// is moved meanwhile is counted once. (The client library cannot stand a transaction that is refused.)
+/// Where another tool has put something else no worker has left a message.
 static COUNT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local function length(key)

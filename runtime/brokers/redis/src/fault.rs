@@ -16,8 +16,8 @@ pub struct Fault {
     pub no_group: bool,
     /// The server is at `maxmemory`, and refuses what could need more.
     pub is_full: bool,
-    /// The server answers, and does not take this, now or later: somebody has to change what it has or what it
-    /// allows. A replica is none of these: it may be a primary that comes back.
+    /// The server answers, and does not take this, now or later: somebody has to change what it has or what
+    /// it allows. A replica is none of these: it may be a primary that comes back.
     pub refuses: bool,
     /// `host:port` of the node of a cluster that has the key.
     pub moved_to: Option<String>,
@@ -80,15 +80,18 @@ fn advice(code: &str, what: &str) -> String {
     if has("NOAUTH") || has("WRONGPASS") || has("AuthenticationFailed") || has("authentication failed") {
         "Write the user and the password into `url`: redis://USER:PASSWORD@HOST:PORT".to_owned()
     } else if has("NOPERM") {
-        "Allow this user the keys of this source and the commands on them (ACL SETUSER NAME ~KEY* +@stream +@list \
+        "Allow this user the keys of this source and the commands on them (ACL SETUSER NAME ~KEY* +@stream \
+         +@list \
          +@scripting +@read +@write +@connection +time)"
             .to_owned()
     } else if has("WRONGTYPE") {
-        "A key has another type than it must have: correct `stream` or `list`, or delete what is there. With a list \
+        "A key has another type than it must have: correct `stream` or `list`, or delete what is there. \
+         With a list \
          that may be one of our own keys beside it, `{LIST}:pelton:...`"
             .to_owned()
     } else if has(EXHAUSTED) {
-        "An entry of the stream has the largest id there is, so nothing can be added: delete the stream, or set its \
+        "An entry of the stream has the largest id there is, so nothing can be added: delete the stream, \
+         or set its \
          last id back (XDEL, then XSETID)"
             .to_owned()
     } else if has("unknown command") {
@@ -99,7 +102,8 @@ fn advice(code: &str, what: &str) -> String {
     } else if has("READONLY") {
         "It is a replica: write the address of the primary into `url`, or that of the sentinels".to_owned()
     } else if has("OOM") {
-        "The server is at `maxmemory`: give it more, or delete what nobody needs there (`maxlen` trims a stream)"
+        "The server is at `maxmemory`: give it more, or delete what nobody needs there (`maxlen` trims a \
+         stream)"
             .to_owned()
     } else if has("UNBLOCKED") {
         "It was deleted, renamed or evicted; it is looked for again".to_owned()
@@ -107,7 +111,9 @@ fn advice(code: &str, what: &str) -> String {
         "In a cluster all keys of a pipeline have to be in one slot: put the same {tag} into their names"
             .to_owned()
     } else if has("certificate") || has("UnknownIssuer") || has("InvalidContentType") {
-        "Check that the port speaks TLS, and that the authority of its certificate is known here (SSL_CERT_FILE names a file of more)".to_owned()
+        "Check that the port speaks TLS, and that the authority of its certificate is known here \
+         (SSL_CERT_FILE names a file of more)"
+            .to_owned()
     } else if has("LOADING") || has("CLUSTERDOWN") || has("MASTERDOWN") || has("TRYAGAIN") {
         "It is tried again".to_owned()
     } else if has("NOGROUP") {

@@ -1,10 +1,10 @@
-//! Numbers as the server tells them: signed, whatever they count. The client library would read -1 as the largest
-//! number there is.
+//! Numbers as the server tells them: signed, whatever they count. The client library would read -1 as the
+//! largest number there is.
 
 use redis::{FromRedisValue, ParsingError, Value};
 
-/// How many there are. The server's own arithmetic may end below zero (what a group has read is counted beside what
-/// was added, and either can be set): then there are none.
+/// How many there are. The server's own arithmetic may end below zero (what a group has read is counted
+/// beside what was added, and either can be set): then there are none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count(pub u64);
 
@@ -15,7 +15,8 @@ impl FromRedisValue for Count {
     }
 }
 
-/// A counter that the server keeps without a sign, and tells with one: what looks negative has passed the middle.
+/// A counter that the server keeps without a sign, and tells with one: what looks negative has passed the
+/// middle.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Counter(pub u64);
 

@@ -109,7 +109,8 @@ fn info(url: &str) -> Result<ConnectionInfo, String> {
     // Another part of the program may have chosen already: then it is the same.
     CRYPTOGRAPHY.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
     url.into_connection_info().map_err(|_| {
-        "is no address of a Redis server: write redis://HOST:PORT, rediss://USER:PASSWORD@HOST:PORT/DB for TLS, unix:///PATH, or \
+        "is no address of a Redis server: write redis://HOST:PORT, rediss://USER:PASSWORD@HOST:PORT/DB for \
+         TLS, unix:///PATH, or \
          redis+sentinel://HOST:PORT,HOST:PORT/NAME"
             .to_owned()
     })

@@ -294,7 +294,9 @@ impl Shared {
         let all = self.lost.fetch_add(count, Ordering::Relaxed).saturating_add(count);
         tracing::error!(
             pipeline = %self.pipeline, stream = self.key, lost = count, lost_in_all = all, example,
-            "entries were deleted or trimmed from the stream before they were handled: their content is gone, and they are acknowledged. Trim by the lowest pending id (`maxlen` here does), or keep more"
+            "entries were deleted or trimmed from the stream before they were handled: their content is \
+             gone, and they are acknowledged. Trim by the lowest pending id (`maxlen` here does), or keep \
+             more"
         );
     }
 

@@ -45,8 +45,8 @@ pub struct Shelf {
     waiting: BTreeMap<Place, u64>,
     /// What these weigh.
     waiting_bytes: usize,
-    /// Ids of messages that the pipeline has and their producers gave. It knows messages by their ids, and would take a
-    /// second one for another delivery of the first, and settle that alone.
+    /// Ids of messages that the pipeline has and their producers gave. It knows messages by their ids, and
+    /// would take a second one for another delivery of the first, and settle that alone.
     out: HashMap<String, Place>,
     ending: usize,
     /// Before this none of them expires.
@@ -277,8 +277,8 @@ impl Shelf {
         self.waiting.values().filter_map(|receipt| self.held.get(receipt)).cloned().collect()
     }
 
-    /// The leases of what waits here are good until then, if they have not ended. What the pipeline has it renews
-    /// itself: what it has let go of would never come again, were it renewed here.
+    /// The leases of what waits here are good until then, if they have not ended. What the pipeline has it
+    /// renews itself: what it has let go of would never come again, were it renewed here.
     pub fn renew_waiting(&mut self, now: Instant, until: Instant) {
         for receipt in self.waiting.values() {
             if let Some(held) = self.held.get_mut(receipt).filter(|held| held.until > now) {

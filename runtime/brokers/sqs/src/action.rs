@@ -49,19 +49,24 @@ impl Action {
                 "Allow this identity sqs:ReceiveMessage on the queue: nothing can be received without it"
             }
             Self::Delete => {
-                "Allow this identity sqs:DeleteMessage on the queue: without it what is handled comes again and again. \
+                "Allow this identity sqs:DeleteMessage on the queue: without it what is handled comes \
+                 again and again. \
                  The ledger knows it, and all else goes on"
             }
             Self::ChangeVisibility => {
-                "Allow this identity sqs:ChangeMessageVisibility on the queue: without it a retry waits for the \
-                 visibility timeout, and a handler that takes longer than that loses its message. All else goes on"
+                "Allow this identity sqs:ChangeMessageVisibility on the queue: without it a retry waits \
+                 for the \
+                 visibility timeout, and a handler that takes longer than that loses its message. All else \
+                 goes on"
             }
             Self::Send => {
                 "Allow this identity sqs:SendMessage on the queue: nothing can be put there without it"
             }
             Self::GetAttributes => {
-                "Allow this identity sqs:GetQueueAttributes on the queue: without it nobody can say how much is left, \
-                 `--until-empty` does not end, and settings are not compared with those of the queue. All else goes on"
+                "Allow this identity sqs:GetQueueAttributes on the queue: without it nobody can say how \
+                 much is left, \
+                 `--until-empty` does not end, and settings are not compared with those of the queue. All \
+                 else goes on"
             }
         }
     }

@@ -48,7 +48,9 @@ impl SqsConfig {
     #[must_use]
     pub fn no_policy(&self) -> String {
         format!(
-            "`redrive` leaves dead letters to the queue's own policy, and the queue {} has none: what is given up on would come again until its retention ends. Set its RedrivePolicy, or write `queue_url` instead of `redrive`",
+            "`redrive` leaves dead letters to the queue's own policy, and the queue {} has none: what is \
+             given up on would come again until its retention ends. Set its RedrivePolicy, or write \
+             `queue_url` instead of `redrive`",
             self.queue.name()
         )
     }

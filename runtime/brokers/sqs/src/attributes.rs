@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// The attributes of a message.
 pub type Attributes = HashMap<String, MessageAttributeValue>;
 
-/// All headers of a message, where they cannot be attributes each: a JSON array of what `packed` makes of each.
+/// All headers of a message, where they cannot be attributes each: a JSON array of what `packed` makes of
+/// each.
 const HEADERS: &str = "pelton-headers";
 /// A header that the source adds: a JSON object with the type of each attribute that its value does not tell
 /// (`Number`, `Number.int`, `Binary` with a text in it). Its name is of those that producers cannot give.
@@ -27,8 +28,8 @@ const PACKED_TYPES: &str = "pelton-attribute-types";
 pub const ENCODING: &str = "pelton-encoding";
 const MOST: usize = 10;
 
-/// A message's own headers as attributes, beside some of ours (name and text); of the types that `TYPES` among
-/// `all_headers` says.
+/// A message's own headers as attributes, beside some of ours (name and text); of the types that `TYPES`
+/// among `all_headers` says.
 pub fn pack(own: &[Header], ours: &[(&str, String)], all_headers: &[Header]) -> Attributes {
     let types = types(all_headers);
     let mut all: Attributes = ours.iter().map(|(name, text)| ((*name).to_owned(), string(text))).collect();

@@ -131,7 +131,8 @@ fn refused(shared: &Shared, doing: &str, fault: &Fault) -> ErrorClass {
     tracing::info!(
         pipeline,
         queue,
-        "SQS: {doing} was refused for one message: {}. If it is not gone it comes again, and the ledger knows what became of it",
+        "SQS: {doing} was refused for one message: {}. If it is not gone it comes again, and the ledger \
+         knows what became of it",
         fault.words
     );
     ErrorClass::LeaseLost

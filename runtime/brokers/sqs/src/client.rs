@@ -86,8 +86,8 @@ impl Connection {
         self.kept_receiver().get_or_insert_with(make).clone()
     }
 
-    /// A receive had no answer. Other connections of its client may lead nowhere too, and each would be found out
-    /// only by the whole wait of a receive: the next one makes new ones.
+    /// A receive had no answer. Other connections of its client may lead nowhere too, and each would be
+    /// found out only by the whole wait of a receive: the next one makes new ones.
     pub(super) fn distrust_receiver(&self) {
         *self.kept_receiver() = None;
     }
@@ -135,14 +135,15 @@ impl Connection {
     }
 }
 
-/// An address says by itself whether it speaks both protocols. One that is no FIPS endpoint the SDK refuses where the
-/// environment asks for such: that is not gone round.
+/// An address says by itself whether it speaks both protocols. One that is no FIPS endpoint the SDK refuses
+/// where the environment asks for such: that is not gone round.
 fn at(loader: ConfigLoader, address: &str) -> ConfigLoader {
     let loader = loader.endpoint_url(address).use_dual_stack(false);
     if Place::of(address).is_fips() { loader.use_fips(false) } else { loader }
 }
 
-/// Endpoints that the SDK has beside the usual one of a region. What is not asked for here the environment may ask for.
+/// Endpoints that the SDK has beside the usual one of a region. What is not asked for here the environment
+/// may ask for.
 fn special(loader: ConfigLoader, fips: bool, dual_stack: bool) -> ConfigLoader {
     let loader = if fips { loader.use_fips(true) } else { loader };
     if dual_stack { loader.use_dual_stack(true) } else { loader }

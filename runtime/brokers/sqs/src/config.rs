@@ -103,7 +103,8 @@ fn queue(settings: &dyn Settings) -> QueueConfig {
 }
 
 /// What to say of a text that is no address of a queue.
-const NO_QUEUE_URL: &str = "is no address of a queue: it begins with http:// or https:// and ends with the account and the queue's name, as the console shows it";
+const NO_QUEUE_URL: &str = "is no address of a queue: it begins with http:// or https:// and ends with the \
+    account and the queue's name, as the console shows it";
 
 /// Whether a text may be the address of a queue.
 fn is_queue_url(url: &str) -> bool {
@@ -156,7 +157,8 @@ impl Broker for SqsConfig {
             return None;
         }
         let what = format!(
-            "is the queue that the pipeline `{reader}` reads already, and each would get a part of it; give each a queue of its own"
+            "is the queue that the pipeline `{reader}` reads already, and each would get a part of it; \
+             give each a queue of its own"
         );
         Some(Contradiction { key: "source.queue_url".to_owned(), what })
     }
@@ -220,7 +222,8 @@ impl DeadLetterPlace for LetterQueue {
     }
 }
 
-/// Takes the table of dead letters apart, of a pipeline that reads `source`; none when it names nothing of SQS.
+/// Takes the table of dead letters apart, of a pipeline that reads `source`; none when it names nothing of
+/// SQS.
 pub fn configure_letters(settings: &dyn Settings, source: &dyn Broker) -> Option<LetterQueue> {
     if settings.flag("redrive", false) {
         redrive(settings, source);
@@ -237,7 +240,12 @@ fn redrive(settings: &dyn Settings, source: &dyn Broker) {
     }
     for key in ["queue_url", "queue", "topic"] {
         if settings.has(key) {
-            settings.problem(key, "is given beside `redrive`, which leaves dead letters to the policy of the queue that is read; leave one of them out".to_owned());
+            settings.problem(
+                key,
+                "is given beside `redrive`, which leaves dead letters to the policy of \
+                the queue that is read; leave one of them out"
+                    .to_owned(),
+            );
         }
     }
 }
@@ -246,7 +254,12 @@ fn letter_queue(settings: &dyn Settings, source: &dyn Broker) -> QueueConfig {
     let mut target = queue(settings);
     if let Some(sqs) = source.of::<SqsConfig>() {
         if target.url == sqs.queue.url {
-            settings.problem("queue_url", "is the queue that the pipeline reads: its dead letters would come back for ever; name another, or leave it out".to_owned());
+            settings.problem(
+                "queue_url",
+                "is the queue that the pipeline reads: its dead letters would \
+                come back for ever; name another, or leave it out"
+                    .to_owned(),
+            );
         }
         // Of the same service, unless something else is said.
         if target.endpoint_url.is_none() && target.region.is_none() {

@@ -16,8 +16,8 @@ pub const PUBLISHED_AT: &str = "pelton-published-at-ms";
 /// Bytes of an id.
 const MAX_ID: usize = 512;
 
-/// The header of the only attribute of the service's own that a sender gives: where a message stands in a trace. It goes
-/// along with letters and replays.
+/// The header of the only attribute of the service's own that a sender gives: where a message stands in a
+/// trace. It goes along with letters and replays.
 pub const TRACE: &str = "sqs.aws-trace-header";
 
 /// The headers that the service's own attributes arrive as.
@@ -77,8 +77,8 @@ pub fn message(received: &Received, options: &SqsOptions) -> Converted {
     Converted { message, lane, receives }
 }
 
-/// A number that the service tells, which sends all of them as text. One that is too large for us is the largest;
-/// one below zero is none at all.
+/// A number that the service tells, which sends all of them as text. One that is too large for us is the
+/// largest; one below zero is none at all.
 pub fn number(text: &str) -> Option<u64> {
     match text.parse::<i128>() {
         Ok(number) if number < 0 => None,

@@ -129,8 +129,8 @@ impl Desk {
         is_fifo(&self.queue_url)
     }
 
-    /// Up to `most` letters, and ten, that nobody holds; they are invisible to others for `hold`. Waits for a second
-    /// for one.
+    /// Up to `most` letters, and ten, that nobody holds; they are invisible to others for `hold`. Waits for
+    /// a second for one.
     ///
     /// # Errors
     /// In words: the service does not answer, or refuses.

@@ -25,12 +25,16 @@ fn of_settings(pipeline: &PipelineView, sqs: &SqsConfig) -> Vec<String> {
     let (timeout, visibility) = (pipeline.timeout, sqs.visibility);
     if timeout >= visibility {
         warnings.push(format!(
-            "the handler may run for {timeout:?}, and a message is ours for {visibility:?} unless that is extended: a worker that stands still for as long would have its message run twice. Set `visibility_timeout` above {timeout:?}"
+            "the handler may run for {timeout:?}, and a message is ours for {visibility:?} unless that is \
+             extended: a worker that stands still for as long would have its message run twice. Set \
+             `visibility_timeout` above {timeout:?}"
         ));
     }
     if sqs.wait.is_zero() {
         warnings.push(
-            "`wait_time` is 0: the queue is asked all the time, and every answer is paid for, empty ones too. Set it to \"20s\"".to_owned(),
+            "`wait_time` is 0: the queue is asked all the time, and every answer is paid for, empty ones \
+             too. Set it to \"20s\""
+                .to_owned(),
         );
     }
     warnings
@@ -53,8 +57,11 @@ fn of_facts(pipeline: &PipelineView, facts: &QueueFacts, letters: Option<&QueueF
             format!(", and its dead-letter queue for {}", days(beyond))
         };
         warnings.push(format!(
-            "the queue keeps messages for {}{and_letters}, and the ledger knows them for {}: what comes again later is handled again. Set `dedup.expires_after` to \"{}\" or more",
-            days(facts.retention), days(known), setting(kept)
+            "the queue keeps messages for {}{and_letters}, and the ledger knows them for {}: what comes \
+             again later is handled again. Set `dedup.expires_after` to \"{}\" or more",
+            days(facts.retention),
+            days(known),
+            setting(kept)
         ));
     }
     warnings
@@ -66,14 +73,20 @@ fn too_few_receives(pipeline: &PipelineView, facts: &QueueFacts, leaves: bool) -
     let counted = format!("{receives} {}", if receives == 1 { "receive" } else { "receives" });
     if leaves && receives < attempts {
         return Some(format!(
-            "the queue gives a message to {target} after {counted}, and `max_attempts` is {attempts}: the last attempts are never made. Set `max_attempts` to {receives}, or `maxReceiveCount` to {} or more",
+            "the queue gives a message to {target} after {counted}, and `max_attempts` is {attempts}: the \
+             last attempts are never made. Set `max_attempts` to {receives}, or `maxReceiveCount` to {} or \
+             more",
             attempts.saturating_mul(2)
         ));
     }
-    (!leaves && receives <= attempts).then(|| format!(
-        "the queue gives a message to {target} after {counted}, and `max_attempts` is {attempts}: that happens without a reason or a handler's name, and counts what was never started. Set `maxReceiveCount` to {} or more, or `max_attempts` lower",
-        attempts.saturating_mul(2)
-    ))
+    (!leaves && receives <= attempts).then(|| {
+        format!(
+            "the queue gives a message to {target} after {counted}, and `max_attempts` is {attempts}: that \
+         happens without a reason or a handler's name, and counts what was never started. Set \
+         `maxReceiveCount` to {} or more, or `max_attempts` lower",
+            attempts.saturating_mul(2)
+        )
+    })
 }
 
 /// What of the queue for dead letters loses them, or shows them to others. Asks the service.
@@ -111,7 +124,8 @@ fn of_target(queue: &QueueConfig, there: &QueueFacts, source: Option<&QueueFacts
     }
     if there.redrive.is_some() {
         warnings.push(format!(
-            "the queue {name} has a redrive policy of its own: `pelton dlq list` receives letters, and after enough of that they are gone from it. Remove the policy"
+            "the queue {name} has a redrive policy of its own: `pelton dlq list` receives letters, and \
+             after enough of that they are gone from it. Remove the policy"
         ));
     }
     warnings
@@ -134,7 +148,8 @@ fn kept_too_short(source: &QueueFacts, target: &QueueFacts, name: &str) -> Optio
 fn less_encrypted(source: &QueueFacts, target: &QueueFacts, name: &str) -> Option<String> {
     let key = source.key.as_ref().filter(|_| target.key.is_none())?;
     Some(format!(
-        "messages of the queue are encrypted with a key of its own, and letters in {name} are not: set its KmsMasterKeyId to {key}"
+        "messages of the queue are encrypted with a key of its own, and letters in {name} are not: set its \
+         KmsMasterKeyId to {key}"
     ))
 }
 
@@ -192,7 +207,8 @@ mod tests {
     #[test]
     fn letters_are_to_be_kept_as_long_as_messages() {
         let hour = QueueFacts { retention: Duration::from_secs(3_600), ..QueueFacts::default() };
-        let wanted = "letters are kept for 3600 s, and messages of the queue for 4 d: set the retention of letters to 14 d";
+        let wanted = "letters are kept for 3600 s, and messages of the queue for 4 d: set the retention of \
+            letters to 14 d";
         assert_eq!(kept_too_short(&kept(4), &hour, "letters").as_deref(), Some(wanted));
         assert_eq!(kept_too_short(&kept(4), &kept(4), "letters"), None);
         assert_eq!(kept_too_short(&kept(4), &kept(0), "letters"), None);
@@ -202,7 +218,9 @@ mod tests {
     fn the_ledger_is_to_know_what_may_come_again() {
         let plain = pipeline();
         assert_eq!(of_facts(&plain, &kept(14), None), Vec::<String>::new());
-        let wanted = "the queue keeps messages for 4 d, and its dead-letter queue for 14 d, and the ledger knows them for 14 d: what comes again later is handled again. Set `dedup.expires_after` to \"18d\" or more";
+        let wanted = "the queue keeps messages for 4 d, and its dead-letter queue for 14 d, and the ledger \
+            knows them for 14 d: what comes again later is handled again. Set `dedup.expires_after` to \
+            \"18d\" or more";
         assert_eq!(of_facts(&plain, &kept(4), Some(&kept(14))), [wanted]);
         let off = PipelineView { dedup: Dedup::Off, ..pipeline() };
         assert_eq!(of_facts(&off, &kept(4), Some(&kept(14))), Vec::<String>::new());
@@ -229,7 +247,8 @@ mod tests {
     #[test]
     fn letters_are_to_be_encrypted_as_messages_are() {
         let secret = QueueFacts { key: Some("alias/own".into()), ..kept(4) };
-        let wanted = "messages of the queue are encrypted with a key of its own, and letters in letters are not: set its KmsMasterKeyId to alias/own";
+        let wanted = "messages of the queue are encrypted with a key of its own, and letters in letters \
+            are not: set its KmsMasterKeyId to alias/own";
         assert_eq!(less_encrypted(&secret, &kept(4), "letters").as_deref(), Some(wanted));
         assert_eq!(less_encrypted(&secret, &secret, "letters"), None);
         assert_eq!(less_encrypted(&kept(4), &kept(4), "letters"), None);

@@ -128,10 +128,12 @@ fn advice(code: &str) -> &'static str {
     if has("NonExistentQueue") || has("QueueDoesNotExist") {
         "Make the queue, or correct `queue_url`"
     } else if has("AccessDenied") {
-        "Allow this identity sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility, sqs:SendMessage and \
+        "Allow this identity sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility, \
+         sqs:SendMessage and \
          sqs:GetQueueAttributes on the queue"
     } else if has("Kms") {
-        "Allow this identity to use the key that the queue is encrypted with (kms:Decrypt, kms:GenerateDataKey)"
+        "Allow this identity to use the key that the queue is encrypted with (kms:Decrypt, \
+         kms:GenerateDataKey)"
     } else if has("ExpiredToken") || has("RequestExpired") {
         "The credentials have expired: renew them; they are read again by themselves"
     } else if has("Token") || has("Signature") || has("UnrecognizedClient") {

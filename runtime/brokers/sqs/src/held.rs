@@ -95,8 +95,8 @@ impl Table {
         }
     }
 
-    /// Forgets what is not ours any more because its time is up: nobody settles that. How many those were, and
-    /// when the next of them may be due.
+    /// Forgets what is not ours any more because its time is up: nobody settles that. How many those were,
+    /// and when the next of them may be due.
     pub fn forget_expired(&mut self, now: Instant) -> (u64, Option<Instant>) {
         if self.soonest.is_none_or(|soonest| now < soonest) {
             return (0, self.soonest);
@@ -131,8 +131,8 @@ impl Table {
         self.order.push_back(id.to_owned());
     }
 
-    /// How often the service has delivered a message, when it says `receives`, beside what this process gave back
-    /// unstarted.
+    /// How often the service has delivered a message, when it says `receives`, beside what this process
+    /// gave back unstarted.
     pub fn beside_released(&self, id: &str, receives: u32) -> u32 {
         let released = self.released.get(id).copied().unwrap_or(0);
         receives.saturating_sub(released).max(1)

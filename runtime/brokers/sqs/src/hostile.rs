@@ -1,5 +1,5 @@
-//! What messages may carry that nobody expects, on their way into a letter, back, and in again: nothing panics, the
-//! service would take all of it, and what comes back is what was there.
+//! What messages may carry that nobody expects, on their way into a letter, back, and in again: nothing
+//! panics, the service would take all of it, and what comes back is what was there.
 
 #![allow(clippy::unwrap_used)]
 

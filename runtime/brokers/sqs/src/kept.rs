@@ -43,13 +43,15 @@ pub fn envelope(pipeline: &str, item: &Letter, now_ms: u64, most_reason: usize) 
         Ok(text) => (text.to_owned(), None),
         Err(_) => (STANDARD.encode(key), Some("base64")),
     });
+    let replays = message.headers.iter().rev().find(|header| header.name == letter::REPLAY);
     let said = json!({
         "message_id": message.id, "cause": item.cause.as_str(), "failure": item.failure.as_str(),
         "reason": short(&item.reason, most_reason), "attempts": item.attempts, "handler": &*item.handler,
         "pipeline": pipeline, "origin": &*message.origin, "tombstone": message.tombstone,
-        "key": key.as_ref().map(|(key, _)| key), "key_encoding": key.as_ref().and_then(|(_, encoding)| *encoding),
+        "key": key.as_ref().map(|(key, _)| key),
+        "key_encoding": key.as_ref().and_then(|(_, encoding)| *encoding),
         "published_at_ms": message.published_at_ms, "failed_at_ms": now_ms,
-        "replays": message.headers.iter().rev().find(|h| h.name == letter::REPLAY).map(|h| String::from_utf8_lossy(&h.value)),
+        "replays": replays.map(|header| String::from_utf8_lossy(&header.value)),
     });
     json_text(&said)
 }

@@ -1,5 +1,5 @@
-//! One message of a queue, for who gives up on it. The service gives no message by its id: it is received among
-//! others, which go back. Blocks.
+//! One message of a queue, for who gives up on it. The service gives no message by its id: it is received
+//! among others, which go back. Blocks.
 
 use super::convert;
 use super::desk::Desk;
@@ -28,8 +28,8 @@ pub struct OneMessage {
 }
 
 impl Desk {
-    /// Receives until the message comes whose id this is, the service's or its own, or until `patience` is over or
-    /// `most` others have come. Those go back.
+    /// Receives until the message comes whose id this is, the service's or its own, or until `patience` is
+    /// over or `most` others have come. Those go back.
     ///
     /// # Errors
     /// In words: the service does not answer, or refuses.

@@ -214,7 +214,8 @@ fn ready(number: usize, message: &Outgoing, fifo: bool) -> Result<Ready, String>
     let bytes = body.len() + attributes::weight(&attributes);
     if bytes > MOST_BYTES {
         return Err(format!(
-            "it has {bytes} bytes with its headers, and SQS takes {MOST_BYTES}: send a reference to the data instead"
+            "it has {bytes} bytes with its headers, and SQS takes {MOST_BYTES}: send a reference to the \
+             data instead"
         ));
     }
     let group = group(message.key.as_deref(), fifo)?;
@@ -249,7 +250,8 @@ fn attributes_of(message: &Outgoing, encoding: Option<&str>) -> Attributes {
     attributes::pack(&own, &ours, &message.headers)
 }
 
-/// Where the message stands in a trace, as the service takes it: `Root=1-...`. It counts for nothing against the size.
+/// Where the message stands in a trace, as the service takes it: `Root=1-...`. It counts for nothing
+/// against the size.
 fn trace(headers: &[Header]) -> Option<HashMap<SystemName, SystemValue>> {
     let said = headers.iter().find(|h| h.name == TRACE)?;
     let text = std::str::from_utf8(&said.value).ok()?;

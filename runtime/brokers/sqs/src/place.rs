@@ -1,5 +1,5 @@
-//! What the address of a queue says of the way to it: the host is the service's own in a region, one of its other
-//! doors there, or somebody else's.
+//! What the address of a queue says of the way to it: the host is the service's own in a region, one of its
+//! other doors there, or somebody else's.
 
 /// Where a queue is, by its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub struct Place {
 /// How its host is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Door {
-    /// The SDK knows this host by its region. What the environment asks for (FIPS, both protocols of the internet, an
-    /// address of its own) counts.
+    /// The SDK knows this host by its region. What the environment asks for (FIPS, both protocols of the
+    /// internet, an address of its own) counts.
     Usual,
     /// It knows this host by its region too, when it is told so much more.
     Special { fips: bool, dual_stack: bool },

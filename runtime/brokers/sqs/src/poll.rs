@@ -28,7 +28,6 @@ const RECEIVING: &str = "receiving";
 const ATTEMPT: Duration = Duration::from_secs(270);
 /// How long what is on its way is waited for at the end: while nothing is held, and while something is.
 const LINGER: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(4));
-
 /// How long what was handed to receives that were given up on may take to come once more.
 const ONCE_MORE: Duration = Duration::from_secs(2);
 
@@ -188,7 +187,8 @@ impl Poller {
         if self.failures > 1 {
             self.shared.complain(RECEIVING, fault);
         } else {
-            tracing::debug!(pipeline = %self.shared.options.pipeline, "SQS: a receive failed: {}", fault.words);
+            let pipeline = &self.shared.options.pipeline;
+            tracing::debug!(%pipeline, "SQS: a receive failed: {}", fault.words);
         }
     }
 
@@ -236,13 +236,15 @@ impl Poller {
         self.shared.arrived.notify_one();
     }
 
-    /// Without a receipt handle a message can be neither deleted nor kept: whoever gets it next may have more luck.
+    /// Without a receipt handle a message can be neither deleted nor kept: whoever gets it next may be luckier.
     fn leave(&self, message: &Message, now: Instant) {
         if let Some(times) = self.unhandled.again(1, now) {
             tracing::warn!(
                 pipeline = %self.shared.options.pipeline, queue = self.shared.options.queue_url, times,
                 example = %shown(message.message_id().unwrap_or("without an id")),
-                "SQS: messages came without a receipt handle, by which alone they can be deleted: they are skipped, and come again after the queue's visibility timeout. Look at what stands between Pelton and the service"
+                "SQS: messages came without a receipt handle, by which alone they can be deleted: they are \
+                 skipped, and come again after the queue's visibility timeout. Look at what stands between \
+                 Pelton and the service"
             );
         }
     }

@@ -292,7 +292,8 @@ impl State {
         if wanted > most && self.cut == 1 {
             tracing::warn!(
                 ?wanted,
-                "SQS keeps a message away for 12 hours at most, from when it was received: longer waits end then. \
+                "SQS keeps a message away for 12 hours at most, from when it was received: longer waits \
+                 end then. \
                  Set `retry.max_delay` to 12h or less, and nothing waits for less than it is told"
             );
         }
@@ -350,7 +351,8 @@ impl State {
             if !std::mem::replace(&mut held.capped, true) {
                 tracing::warn!(
                     message = held.id,
-                    "SQS lets nobody hold a message for more than 12 hours: it is let go when its visibility ends, and comes again"
+                    "SQS lets nobody hold a message for more than 12 hours: it is let go when its \
+                     visibility ends, and comes again"
                 );
             }
             return Err(ErrorClass::Transient);

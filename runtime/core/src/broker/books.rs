@@ -21,11 +21,12 @@ pub trait Books: Send + Sync {
     /// When the ledger cannot be read.
     fn has_read(&self, topic: &str, group: &str) -> Result<bool, BooksError>;
 
-    /// Forgets the completed offsets of a partition, by its number in the ledger; how many ranges there were. None when
-    /// the books could not.
+    /// Forgets the completed offsets of a partition, by its number in the ledger; how many ranges there
+    /// were. None when the books could not.
     fn forget_positions(&self, partition: u32) -> Option<usize>;
 
-    /// The group has committed this offset of a partition: what it has started before it is over. Returns at once.
+    /// The group has committed this offset of a partition: what it has started before it is over. Returns
+    /// at once.
     fn settled_before(&self, partition: u32, offset: u64);
 
     /// How many offsets of a partition are completed, of those from this one on.
@@ -34,8 +35,9 @@ pub trait Books: Send + Sync {
     /// Whether a message is completed, by its own id. False too where the ledger cannot be read.
     fn has_completed(&self, id: &str) -> bool;
 
-    /// Tells which topic a number stands for, by the id that the broker has given, and which group reads it; what was
-    /// known before. Of another topic of its name all is forgotten then. None when that could not be noted.
+    /// Tells which topic a number stands for, by the id that the broker has given, and which group reads
+    /// it; what was known before. Of another topic of its name all is forgotten then. None when that could
+    /// not be noted.
     fn topic_is(&self, number: u32, id: &str, group: &str) -> Option<KnownTopic>;
 
     /// Notes letters that the broker has.
@@ -65,8 +67,8 @@ pub struct KnownTopic {
     pub former_group: Option<String>,
 }
 
-/// The name by which brokers know the workers of a data directory: made once, and kept there, so that one that is
-/// started again finds what it had. Its calls read and write a file.
+/// The name by which brokers know the workers of a data directory: made once, and kept there, so that one
+/// that is started again finds what it had. Its calls read and write a file.
 pub trait WorkerName {
     /// The name, if there is one already.
     ///

@@ -1,5 +1,5 @@
-//! What a broker is to the rest of Pelton. A broker is a crate that implements these contracts; only the registry of
-//! the app names it.
+//! What a broker is to the rest of Pelton. A broker is a crate that implements these contracts; only the
+//! registry of the app names it.
 
 mod books;
 mod settings;
@@ -36,14 +36,15 @@ pub trait Broker: Any + Debug + Send + Sync {
     /// When it could never be read like that.
     fn open(&self, pipeline: &PipelineView, books: Arc<dyn Books>) -> Result<Arc<dyn Source>, OpenError>;
 
-    /// What stands against opening it, as far as that is known without asking the broker. Nothing begins. Blocks.
+    /// What stands against opening it, as far as that is known without asking the broker. Nothing begins.
+    /// Blocks.
     fn probe(&self, pipeline: &PipelineView, name: &dyn WorkerName) -> Vec<String>;
 
     /// Asks the broker whether what is read and its pipeline go together. Blocks.
     fn diagnose(&self, pipeline: &PipelineView) -> Diagnosis;
 
-    /// Asks the broker how far it is; none where there is no broker to be asked. Blocks for some seconds at most.
-    /// `Err` says all that is wrong, and what to do.
+    /// Asks the broker how far it is; none where there is no broker to be asked. Blocks for some seconds at
+    /// most. `Err` says all that is wrong, and what to do.
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>>;
 }
 
@@ -57,7 +58,8 @@ impl dyn Broker {
 
 /// A place at a broker that dead letters of a pipeline go to.
 pub trait DeadLetterPlace: Any + Debug + Send + Sync {
-    /// Opens it, for the letters of a pipeline that reads `source`. The broker need not be there yet. Within the runtime.
+    /// Opens it, for the letters of a pipeline that reads `source`. The broker need not be there yet.
+    /// Within the runtime.
     ///
     /// # Errors
     /// When it could never be written to like that.
@@ -68,7 +70,8 @@ pub trait DeadLetterPlace: Any + Debug + Send + Sync {
         books: &dyn Books,
     ) -> Result<Arc<dyn DeadLetters>, OpenError>;
 
-    /// What stands against opening it, as far as that is known without asking the broker. Nothing begins. Blocks.
+    /// What stands against opening it, as far as that is known without asking the broker. Nothing begins.
+    /// Blocks.
     fn probe(&self, source: &dyn Broker) -> Vec<String>;
 
     /// Asks the broker whether letters can be kept there, and are kept for as long as their messages. Blocks.

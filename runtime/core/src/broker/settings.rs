@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// One table of the configuration. Values are taken out by name. A value that is of the wrong form is noted as a
-/// problem, and the default is given in its place; so every problem of a file is found at once. A key that nobody asks
-/// for is a problem too.
+/// One table of the configuration. Values are taken out by name. A value that is of the wrong form is noted
+/// as a problem, and the default is given in its place; so every problem of a file is found at once. A key
+/// that nobody asks for is a problem too.
 pub trait Settings {
     /// Whether the key is there at all.
     fn has(&self, key: &'static str) -> bool;
@@ -31,7 +31,8 @@ pub trait Settings {
     /// Every key of a table below this one, with its value as text, whatever the keys are.
     fn table(&self, key: &'static str) -> Vec<(String, String)>;
 
-    /// Notes a problem with a key: what is wrong, and what to write instead. A key of a table below is `TABLE.KEY`.
+    /// Notes a problem with a key: what is wrong, and what to write instead. A key of a table below is
+    /// `TABLE.KEY`.
     fn problem(&self, key: &str, what: String);
 }
 

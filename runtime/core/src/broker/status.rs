@@ -99,8 +99,8 @@ pub enum Cell {
     Of(fn(&Facts) -> String),
     /// The last offset that the worker has received, which only it knows.
     Received,
-    /// What the commit of a partition waits for, which only the worker knows. Where it waits for nothing of ours, these
-    /// words of the broker's side are said; empty for none.
+    /// What the commit of a partition waits for, which only the worker knows. Where it waits for nothing of
+    /// ours, these words of the broker's side are said; empty for none.
     WaitsFor(fn(&Facts) -> &'static str),
 }
 

@@ -14,7 +14,8 @@ const C: Claim = Claim { chunk: 7, index: 3 };
 const ACK: Settle = Settle::Ack;
 const BACK: Settle = Settle::GiveBack;
 
-/// A broker that holds retries, a live lease, attempt 3 the last one, the policy's wait 100 ms and its longest one 10 s.
+/// A broker that holds retries, a live lease, attempt 3 the last one, the policy's wait 100 ms and its
+/// longest one 10 s.
 const PLAIN: Context = Context {
     max_attempts: 3,
     max_receives: 1_000,
@@ -127,7 +128,8 @@ fn claiming() {
     let crashed = "the process died while the handler had this message";
     let exhausted = || publishing(why(Cause::RetriesExhausted, Failure::Retry, exhausted, 3));
     let crash_loop = || publishing(why(Cause::CrashLoop, Failure::Crash, crashed, 3));
-    let round = "it was received 1000 times and nobody was done with it; from 1000 on (`retry.max_receives`) it is not started";
+    let round = "it was received 1000 times and nobody was done with it; from 1000 on \
+        (`retry.max_receives`) it is not started";
     let round = |attempts| publishing(why(Cause::CrashLoop, Failure::Crash, round, attempts));
     let forgotten = || releasing(false, Then::Forget);
     hold(vec![

@@ -1,7 +1,8 @@
 //! The nine invariants, as far as they can be seen here: numbered as at the head of `delivery`.
 //!
-//! `check` runs after each flush where there are debug assertions. It looks at what is to be done and at totals, so it
-//! costs no more than the flush. `check_all` looks at everything that is held; the simulator calls it.
+//! `check` runs after each flush where there are debug assertions. It looks at what is to be done and at
+//! totals, so it costs no more than the flush. `check_all` looks at everything that is held; the simulator
+//! calls it.
 
 use super::Pipeline;
 use super::parts::actions::Asker;

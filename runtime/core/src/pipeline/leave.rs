@@ -1,14 +1,14 @@
-//! What leaves: everything, when the pipeline is drained; or partitions that the source takes back, to give them to
-//! another member of its group.
+//! What leaves: everything, when the pipeline is drained; or partitions that the source takes back, to give
+//! them to another member of its group.
 //!
-//! Revoked in order, nothing of them is started any more but what lies before something that is done: a watermark
-//! cannot pass it, so that all that is done behind it would be done again, by another member with another ledger. For
-//! the same reason nothing is started any more behind what goes back unfinished: each partition that leaves has a
-//! limit, from which on all that was not started goes back. Lost, they are another's already: nothing is settled at
-//! all.
+//! Revoked in order, nothing of them is started any more but what lies before something that is done: a
+//! watermark cannot pass it, so that all that is done behind it would be done again, by another member with
+//! another ledger. For the same reason nothing is started any more behind what goes back unfinished: each
+//! partition that leaves has a limit, from which on all that was not started goes back. Lost, they are
+//! another's already: nothing is settled at all.
 //!
-//! What is taken back is an assignment of a partition. It may be told when the next one has come already: it concerns
-//! only what came with it, or with one before it.
+//! What is taken back is an assignment of a partition. It may be told when the next one has come already:
+//! it concerns only what came with it, or with one before it.
 
 use super::Pipeline;
 use super::parts::departure::Departure;

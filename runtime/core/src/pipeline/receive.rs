@@ -57,7 +57,8 @@ impl Pipeline {
         delivery.position.is_some_and(|p| self.partitions.has_ended(p.partition, delivery.assignment))
     }
 
-    /// The first delivery of an assignment says that those before it have ended: their revocation may be told later.
+    /// The first delivery of an assignment says that those before it have ended: their revocation may be
+    /// told later.
     fn hears_of_assignment(&mut self, delivery: &Delivery) {
         let Some(position) = delivery.position.filter(|_| self.rules.source.cumulative) else { return };
         if self.partitions.is_first_of(position.partition, delivery.assignment) {
@@ -72,9 +73,9 @@ impl Pipeline {
         }
     }
 
-    /// What is still ours to settle, and this is a redelivery of. When the older one is being settled already, or is
-    /// another message that was given the same id, the new one is held like any other, and meets the verdict of the
-    /// first.
+    /// What is still ours to settle, and this is a redelivery of. When the older one is being settled
+    /// already, or is another message that was given the same id, the new one is held like any other, and
+    /// meets the verdict of the first.
     fn again(&self, identity: Identity, delivery: &Delivery) -> Option<Slot> {
         let slot = self.keys.newest(identity)?;
         let entry = &self.entries[slot];
@@ -89,8 +90,8 @@ impl Pipeline {
         (ours && same).then_some(slot)
     }
 
-    /// The newer receipt replaces the older one, and gives it its place in its lane, since others of the lane may
-    /// come again as new deliveries.
+    /// The newer receipt replaces the older one, and gives it its place in its lane, since others of the
+    /// lane may come again as new deliveries.
     fn replace_receipt(&mut self, slot: Slot, delivery: &Delivery) {
         let order = self.admission.next_order();
         let entry = &mut self.entries[slot];

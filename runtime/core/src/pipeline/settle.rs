@@ -103,8 +103,8 @@ impl Pipeline {
         }
     }
 
-    /// Gives a key free, and tells those that wait for it what became of its message, or lets the next of them have
-    /// it: `pass_keys_on` does that, when all that goes now has gone.
+    /// Gives a key free, and tells those that wait for it what became of its message, or lets the next of
+    /// them have it: `pass_keys_on` does that, when all that goes now has gone.
     fn release_key(&mut self, slot: Slot, entry: &Entry) {
         let Some(identity) = entry.identity.filter(|_| entry.holds_key || self.tracks_redelivery()) else {
             return;
@@ -126,7 +126,8 @@ impl Pipeline {
         }
     }
 
-    /// Lets the next have a key that is free now. It takes its old place in its lane, and asks the ledger itself.
+    /// Lets the next have a key that is free now. It takes its old place in its lane, and asks the ledger
+    /// itself.
     pub(super) fn pass_keys_on(&mut self) {
         while let Some(next) = self.next_freed() {
             self.entries[next].holds_key = true;

@@ -56,7 +56,8 @@ impl Pipeline {
         if results.iter().any(Result::is_ok) {
             self.backoff.is_over();
         }
-        // A port that answers for fewer than it was asked for keeps no promise: the pipeline ends rather than forget.
+        // A port that answers for fewer than it was asked for keeps no promise: the pipeline ends rather
+        // than forget.
         let results = results.into_iter().chain(std::iter::repeat(Err(ErrorClass::Permanent)));
         for (asker, result) in askers.into_iter().flatten().zip(results) {
             match (asker, result) {
@@ -239,8 +240,9 @@ impl Pipeline {
         }
     }
 
-    /// What has a key and has not started waits for nothing of its lane that waits for a key: else the two could wait
-    /// for each other, in however wide a circle. One that comes to wait for a key later waits for what has started.
+    /// What has a key and has not started waits for nothing of its lane that waits for a key: else the two
+    /// could wait for each other, in however wide a circle. One that comes to wait for a key later waits
+    /// for what has started.
     fn unblock(&mut self, lane: Lane) {
         let waits = |slot: &Slot| self.entries[*slot].location() == EntryLocation::SameKey;
         let behind: Vec<Slot> = self.entries.aside_of(lane).filter(waits).collect();

@@ -95,7 +95,8 @@ impl Pipeline {
         // What is not answered is asked for again.
         let results = results.into_iter().chain(std::iter::repeat(Err(ErrorClass::Transient)));
         for ((slot, receipt), result) in asked.into_iter().flatten().zip(results) {
-            // A newer receipt has a lease of its own, an ended delivery none, and one that has ended for us stays so.
+            // A newer receipt has a lease of its own, an ended delivery none, and one that has ended for us
+            // stays so.
             if self.entries.get(slot).is_none_or(|e| e.receipt != receipt || !e.lease_live) {
                 continue;
             }

@@ -118,8 +118,9 @@ impl HandlerVersions {
         }
     }
 
-    /// Tries another version out beside the one that takes messages. One on trial already is sent back. One in the
-    /// shadow takes no messages even when it has passed: it is to be loaded anew for that. Needs a runtime.
+    /// Tries another version out beside the one that takes messages. One on trial already is sent back. One
+    /// in the shadow takes no messages even when it has passed: it is to be loaded anew for that. Needs a
+    /// runtime.
     pub fn try_out(&self, handler: Arc<dyn Handler>, plan: Plan) -> Arc<Canary> {
         let (canary, sets) = Canary::new(self.0.version(handler), plan);
         let with = |slots: &Slots| Slots { stable: slots.stable.clone(), canary: Some(canary.clone()) };

@@ -1,8 +1,8 @@
-//! A version in the shadow: it gets copies of what the version in use has handled, and what it says of them is
-//! compared and thrown away.
+//! A version in the shadow: it gets copies of what the version in use has handled, and what it says of them
+//! is compared and thrown away.
 //!
-//! The main path only hands over what is handled already. The shadow works one set of copies after another; what
-//! it cannot follow is dropped, and counted.
+//! The main path only hands over what is handled already. The shadow works one set of copies after another;
+//! what it cannot follow is dropped, and counted.
 
 use super::{Canary, FailureKind, HandlerVersion, Inner};
 use pelton_core::outcome::Outcome;
@@ -53,7 +53,8 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// By how many percent the shadow is slower; below zero when it is faster. None before there is something to say.
+    /// By how many percent the shadow is slower; below zero when it is faster. None before there is
+    /// something to say.
     #[must_use]
     pub fn slower_percent(&self) -> Option<f64> {
         let (stable, shadow) = (self.stable_us as f64, self.shadow_us as f64);

@@ -237,9 +237,9 @@ struct Both {
 }
 
 impl Both {
-    /// Runs the old version's part, and starts the new one's from its last report: on the thread that is there, since
-    /// a way back over the pipeline's own would cost more than the part itself. None when the new one's part went back
-    /// unstarted.
+    /// Runs the old version's part, and starts the new one's from its last report: on the thread that is
+    /// there, since a way back over the pipeline's own would cost more than the part itself. None when the
+    /// new one's part went back unstarted.
     async fn run(self, old: Part, new: Part) -> Option<BoxFuture<'static, Part>> {
         let Self { inner, stable, canary, report } = self;
         let waiting = Arc::new(Mutex::new(Some(new)));

@@ -18,13 +18,14 @@ pub(crate) const HOSTCALL_BYTES: usize = 4 << 20;
 const HANDLES: usize = 4096;
 /// The least, which a program needs at its start.
 const FEWEST_HANDLES: usize = 64;
-/// Memory of an instance for each of its handles. A stream, a pollable or an error takes some hundred bytes of the
-/// host, so all of them together are a small part of its memory.
+/// Memory of an instance for each of its handles. A stream, a pollable or an error takes some hundred bytes
+/// of the host, so all of them together are a small part of its memory.
 const MEMORY_FOR_HANDLE: usize = 4 << 10;
 /// Bytes of one request for random bytes.
 pub(crate) const RANDOM_BYTES: u64 = 64 << 10;
 
-/// The same where a program reads its input itself: one read may ask for as much. What it gets at once is less.
+/// The same where a program reads its input itself: one read may ask for as much. What it gets at once is
+/// less.
 pub(crate) const PROGRAM_HOSTCALL_BYTES: usize = 32 << 20;
 
 /// Handles of an instance with so much memory.
@@ -93,8 +94,8 @@ impl Limiter {
         Self { memory_max, memory: 0, hosted: 0, table: 0, last: (0, 0), gauge }
     }
 
-    /// What a resource of the host holds for the guest has changed, from so many bytes to so many. Whatever a guest
-    /// can make the host keep is counted here, and an error is to end the guest.
+    /// What a resource of the host holds for the guest has changed, from so many bytes to so many. Whatever
+    /// a guest can make the host keep is counted here, and an error is to end the guest.
     pub(crate) fn host(&mut self, before: usize, after: usize) -> wasmtime::Result<()> {
         self.hosted = self.hosted.saturating_sub(before).saturating_add(after);
         let total = self.memory.saturating_add(self.hosted);
@@ -117,7 +118,8 @@ impl std::fmt::Display for Refusal {
             Self::Hosted(asked, max) => {
                 write!(
                     f,
-                    "growth to {asked} bytes of memory and of messages that the host keeps for it was refused, the limit is {max} bytes"
+                    "growth to {asked} bytes of memory and of messages that the host keeps for it was \
+                     refused, the limit is {max} bytes"
                 )
             }
             Self::Table(asked, max) => {

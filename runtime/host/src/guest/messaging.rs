@@ -96,8 +96,8 @@ impl State {
         self.limits.host(before, after)
     }
 
-    /// The call has ended. What the guest keeps of the message that it was given is its own now; an error means that
-    /// it keeps too much.
+    /// The call has ended. What the guest keeps of the message that it was given is its own now; an error
+    /// means that it keeps too much.
     pub(crate) fn keep(&mut self, given: u32) -> wasmtime::Result<()> {
         let given = Resource::new_borrow(given);
         // Dropped, as it should be; or another message has its place, and was counted when it was made.

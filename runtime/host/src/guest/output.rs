@@ -119,7 +119,8 @@ impl PipelineLog {
 
     fn say_dropped(&self, message_id: &str, total: u64) {
         let text = format!(
-            "{total} bytes of output dropped: a message may write {} bytes, and the pipeline a bounded number per second",
+            "{total} bytes of output dropped: a message may write {} bytes, and the pipeline a bounded \
+             number per second",
             self.per_message
         );
         self.sink.line(&LogLine {

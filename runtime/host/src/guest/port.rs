@@ -1,7 +1,7 @@
 //! The standard input of a program, and the output of a worker: what the host and its guest hand each other.
 //!
-//! The guest is suspended when it asks for input that is not there; nobody wakes it, since the host goes on with
-//! it itself when it has given it more.
+//! The guest is suspended when it asks for input that is not there; nobody wakes it, since the host goes on
+//! with it itself when it has given it more.
 
 use crate::guest::protocol::Answers;
 use bytes::Bytes;
@@ -127,7 +127,8 @@ impl Port {
         Some(inner.input.split_to(size))
     }
 
-    /// Resolves when a read gets something, or the end. Nobody is woken: the host goes on with the guest itself.
+    /// Resolves when a read gets something, or the end. Nobody is woken: the host goes on with the guest
+    /// itself.
     async fn ready(&self, waits: Waits) {
         std::future::poll_fn(|_| {
             let mut inner = self.lock();

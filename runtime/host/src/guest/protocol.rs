@@ -112,13 +112,16 @@ impl Answers {
         let wrote = shown(bytes);
         match self.asked {
             0 => format!(
-                "the worker wrote {wrote} to standard output before it was given a message; only answers belong there, print to standard error"
+                "the worker wrote {wrote} to standard output before it was given a message; only answers \
+                 belong there, print to standard error"
             ),
             1 => format!(
-                "the worker wrote {wrote} to standard output after its answer; it must answer once, and print to standard error"
+                "the worker wrote {wrote} to standard output after its answer; it must answer once, and \
+                 print to standard error"
             ),
             n => format!(
-                "the worker wrote {wrote} to standard output after its {n} answers; it must answer each message once, and print to standard error"
+                "the worker wrote {wrote} to standard output after its {n} answers; it must answer each \
+                 message once, and print to standard error"
             ),
         }
     }
@@ -148,7 +151,8 @@ impl Answers {
         let Some((end, rest)) = rest.split_first() else { return Ok(&[]) };
         if *end != b'\n' {
             return Err(format!(
-                "the worker's answer has a reason of another length than it says: {} bytes are followed by {}, not by a line feed",
+                "the worker's answer has a reason of another length than it says: {} bytes are followed by \
+                 {}, not by a line feed",
                 head.length,
                 shown(rest_of(*end, rest).as_slice())
             ));
@@ -198,7 +202,8 @@ fn head(line: &[u8]) -> Result<Head, String> {
 
 fn no_answer(line: &[u8]) -> String {
     format!(
-        "the worker wrote {} to standard output, which is no answer (`ok`, `retry LENGTH [MS]` or `reject LENGTH` and the reason); print to standard error",
+        "the worker wrote {} to standard output, which is no answer (`ok`, `retry LENGTH [MS]` or `reject \
+         LENGTH` and the reason); print to standard error",
         shown(line)
     )
 }
@@ -239,7 +244,8 @@ mod tests {
         message.headers = vec![pelton_core::Header::new("h", [0, 10])];
         message.body = b"a\nb".to_vec();
         one.message = message.into();
-        let wanted = b"pelton 1 1\nid 1\nm\npipeline 1\np\norigin 1\nq\nidempotency-key 1\nm\nattempt 1\n1\nkey 0\n\nheader-name 1\nh\nheader-value 2\n\0\n\nbody 3\na\nb\n";
+        let wanted = b"pelton 1 1\nid 1\nm\npipeline 1\np\norigin 1\nq\nidempotency-key 1\nm\nattempt \
+            1\n1\nkey 0\n\nheader-name 1\nh\nheader-value 2\n\0\n\nbody 3\na\nb\n";
         assert_eq!(request(&[one]), wanted);
     }
 

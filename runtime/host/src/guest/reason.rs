@@ -27,8 +27,8 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    /// From the error of a call, with what was refused to the guest before. `said` is its last line on standard
-    /// error: of a panic, or an assertion, the trap itself says nothing.
+    /// From the error of a call, with what was refused to the guest before. `said` is its last line on
+    /// standard error: of a panic, or an assertion, the trap itself says nothing.
     pub(crate) fn of_call(
         error: &wasmtime::Error,
         refused: Option<Refusal>,

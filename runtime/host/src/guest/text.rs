@@ -2,8 +2,8 @@
 
 use pelton_core::shown::{self, Keep, shown};
 
-/// Appends `bytes` as text: what is not seen or breaks lines becomes visible. Line feeds stay if `keep_lines`; tabs
-/// always do.
+/// Appends `bytes` as text: what is not seen or breaks lines becomes visible. Line feeds stay if
+/// `keep_lines`; tabs always do.
 pub(crate) fn escape_into(out: &mut String, bytes: &[u8], keep_lines: bool) {
     let keep = if keep_lines { Keep::Lines } else { Keep::Tabs };
     // Writing to a `String` cannot fail, so there is nothing to do with the result.

@@ -1,5 +1,5 @@
-//! Programs that are run once for each message: the body is their standard input, the rest is in the environment,
-//! and the exit code is the answer.
+//! Programs that are run once for each message: the body is their standard input, the rest is in the
+//! environment, and the exit code is the answer.
 
 use crate::guest::port::Port;
 use crate::guest::reason::REASON_BYTES;

@@ -14,7 +14,8 @@ const EXPORTS: [(&str, Protocol); 3] = [
     ("pelton_command", Protocol::Command),
 ];
 
-/// How a plain WASI program is given messages. The larger one counts where a module exports several of the marks.
+/// How a plain WASI program is given messages. The larger one counts where a module exports several of the
+/// marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// It stays alive, and reads one message after another.
@@ -134,7 +135,8 @@ impl Kind {
         }
         match (says, asked) {
             (Some(says), Some(asked)) if says != asked => Err(LoadError::Protocol(format!(
-                "says that it is a {}, and its pipeline that it is a {}; leave `protocol` out, or build it anew",
+                "says that it is a {}, and its pipeline that it is a {}; leave `protocol` out, or build it \
+                 anew",
                 Self::Program(says).words(),
                 Self::Program(asked).words()
             ))),
@@ -156,15 +158,19 @@ fn hint(form: Form, exports: &[String], several: bool) -> &'static str {
     if several {
         "; export one of these handlers, not several"
     } else if form == Form::Module && any("pelton:handler/") {
-        "; it is a core module: name it as `module` in handler.toml, and `pelton build` makes the component of it (or `wasm-tools component new`)"
+        "; it is a core module: name it as `module` in handler.toml, and `pelton build` makes the \
+         component of it (or `wasm-tools component new`)"
     } else if form == Form::Module {
-        "; it is a core WebAssembly module without `_start`: build it as a program (with a `main`), or make a component of it (`wasm32-wasip2` in Rust, `wasm-tools component new`)"
+        "; it is a core WebAssembly module without `_start`: build it as a program (with a `main`), or \
+         make a component of it (`wasm32-wasip2` in Rust, `wasm-tools component new`)"
     } else if any("pelton:handler/") {
         "; it was built for another version of the contract"
     } else if any("wasmcloud:messaging/") {
-        "; it was built for wasmCloud, whose own interface for messages is run by wasmCloud alone: build it against `wasi:messaging@0.2.0-draft` or `pelton:handler@0.1.0`"
+        "; it was built for wasmCloud, whose own interface for messages is run by wasmCloud alone: build \
+         it against `wasi:messaging@0.2.0-draft` or `pelton:handler@0.1.0`"
     } else if any("fermyon:spin/") || any("spin:") {
-        "; it was built for Spin, whose triggers are its own: build it against `wasi:messaging@0.2.0-draft` or `pelton:handler@0.1.0`"
+        "; it was built for Spin, whose triggers are its own: build it against \
+         `wasi:messaging@0.2.0-draft` or `pelton:handler@0.1.0`"
     } else if any("wasi:messaging/") {
         "; it was built for another version of `wasi:messaging`: `incoming-handler` of 0.2.0-draft is run"
     } else if any("wasi:http/") {

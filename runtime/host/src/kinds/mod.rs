@@ -1,7 +1,7 @@
 //! The kinds of handler: what they have in common, and which of them a file is.
 //!
-//! Each is found once, when a file is loaded. Everything above this module knows messages that go in and outcomes
-//! that come out, and not how.
+//! Each is found once, when a file is loaded. Everything above this module knows messages that go in and
+//! outcomes that come out, and not how.
 
 pub(crate) mod command;
 pub(crate) mod component;

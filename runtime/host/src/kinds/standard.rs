@@ -1,4 +1,5 @@
-//! Components that export the handler of `wasi:messaging`. They know nothing of us: ok is ok, an error is a retry.
+//! Components that export the handler of `wasi:messaging`. They know nothing of us: ok is ok, an error is a
+//! retry.
 
 use crate::guest::bindings::incoming::{Incoming, IncomingIndices};
 use crate::guest::messaging::{Envelope, reason};
@@ -57,7 +58,8 @@ impl Handles for Standard {
         let given = message.rep();
         let handler = self.exports.wasi_messaging_incoming_handler();
         let answer = handler.call_handle(&mut self.store, message).await?;
-        // One that keeps what it is given until its memory is full has done its work: the next one starts anew.
+        // One that keeps what it is given until its memory is full has done its work: the next one starts
+        // anew.
         self.over = self.store.data_mut().keep(given).is_err();
         Ok(Answers::One(match answer {
             Ok(()) => Outcome::Ok,

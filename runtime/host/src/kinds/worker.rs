@@ -1,7 +1,7 @@
 //! Programs that stay alive, and are given one message after another over standard input.
 //!
-//! The program's run owns its store, and is a future that goes on only during calls: between them it is suspended
-//! where it asked for more. docs/handlers/plain-programs.md is what it speaks.
+//! The program's run owns its store, and is a future that goes on only during calls: between them it is
+//! suspended where it asked for more. docs/handlers/plain-programs.md is what it speaks.
 
 use crate::guest::output::Output;
 use crate::guest::port::{Look, Port};

@@ -21,8 +21,8 @@ pub(crate) enum Code {
     Module(Module),
 }
 
-/// Compiles what the cache has no code for, or only damaged code. One at a time in the process, since it takes
-/// memory; whoever holds the turn calls this.
+/// Compiles what the cache has no code for, or only damaged code. One at a time in the process, since it
+/// takes memory; whoever holds the turn calls this.
 pub(crate) fn prepare(sandbox: &Sandbox, bytes: &[u8], info: &ComponentInfo) -> Result<(), LoadError> {
     let Some(cache) = &sandbox.cache else { return Ok(()) };
     let kept = |error: std::io::Error| {

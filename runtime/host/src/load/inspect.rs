@@ -23,8 +23,8 @@ pub struct ComponentInfo {
     pub size: usize,
 }
 
-/// Checks a component as far as that goes without compiling: size, validity, bounded complexity,
-/// exports, and that it imports only what is granted. `protocol` is what its pipeline says of a plain program.
+/// Checks a component as far as that goes without compiling: size, validity, bounded complexity, exports,
+/// and that it imports only what is granted. `protocol` is what its pipeline says of a plain program.
 ///
 /// # Errors
 /// The first thing that is wrong; of the imports all.
@@ -83,8 +83,9 @@ pub fn describe(bytes: &[u8], max: usize) -> Result<Description, LoadError> {
     })
 }
 
-/// As [`inspect`], and compares the digest with a pin before anything is parsed. What is `known` by its digest was
-/// validated before it was compiled, so that is not done again: it takes a third of the start of a large component.
+/// As [`inspect`], and compares the digest with a pin before anything is parsed. What is `known` by its
+/// digest was validated before it was compiled, so that is not done again: it takes a third of the start of
+/// a large component.
 pub(crate) fn inspect_pinned(
     bytes: &[u8],
     max: usize,

@@ -1,7 +1,7 @@
 //! How much a section of types declares: one entry of it may be a whole interface, with others inside.
 //!
-//! The parser's own reading of a type calls itself for each type inside, as deep as the file says, so this goes
-//! first, without doing so.
+//! The parser's own reading of a type calls itself for each type inside, as deep as the file says, so this
+//! goes first, without doing so.
 
 use super::validate::{at_most, invalid};
 use crate::error::LoadError;
@@ -13,8 +13,8 @@ use wasmparser::{
 /// Types inside one another. Interfaces have two or three.
 const MAX_DEPTH: u64 = 50;
 
-/// The bytes by which a type of components, and one of instances, begins; and a declaration of a type in them, and
-/// of an import.
+/// The bytes by which a type of components, and one of instances, begins; and a declaration of a type in
+/// them, and of an import.
 const COMPONENT: u8 = 0x41;
 const INSTANCE: u8 = 0x42;
 const TYPE: u8 = 0x01;

@@ -105,7 +105,8 @@ fn verdict(said: Option<String>, status: ExitStatus, budget: CompileBudget) -> R
     let said = text::clean(said.trim(), 1024);
     Err(match (status.signal(), status.code()) {
         (Some(signal), _) => LoadError::NotCompiled(format!(
-            "the compiler was ended by signal {signal}, of a person or because it takes too much time or memory; {limits}"
+            "the compiler was ended by signal {signal}, of a person or because it takes too much time or \
+             memory; {limits}"
         )),
         (None, Some(code)) if code == i32::from(REFUSED) => LoadError::Compile(said),
         (None, _) if said.is_empty() => LoadError::NotCompiled(format!("the compiler ended with {status}")),

@@ -147,8 +147,8 @@ impl Handler for WasmHandler {
         });
         let begins_slow = self.background || self.shared.slow.load(Relaxed);
         self.sandbox.pools.spawn(control, task, begins_slow);
-        // An error means that the chunk is gone. It has reported everything by then, whatever became of it; a panic goes
-        // on here, for the pipeline that waits.
+        // An error means that the chunk is gone. It has reported everything by then, whatever became of it;
+        // a panic goes on here, for the pipeline that waits.
         Box::pin(async move {
             if let Ok(Err(panicked)) = ended.await {
                 panicked.at("a thread that runs handlers").resume();

@@ -68,7 +68,8 @@ impl Pools {
     }
 }
 
-/// Does something on a thread of its own, at low priority, and waits for it. None when there can be no thread.
+/// Does something on a thread of its own, at low priority, and waits for it. None when there can be no
+/// thread.
 pub(crate) fn at_low_priority<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
         let nicely = || {

@@ -9,7 +9,8 @@ const NICEST: i32 = 19;
 /// Threads could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{wanted} more threads are needed, and after {started} the system gives no more ({error}); raise the limit of processes (`ulimit -u`, or `pids.max` of the control group), or of address space (`ulimit -v`)"
+    "{wanted} more threads are needed, and after {started} the system gives no more ({error}); raise the \
+     limit of processes (`ulimit -u`, or `pids.max` of the control group), or of address space (`ulimit -v`)"
 )]
 pub struct NoThreads {
     wanted: usize,
@@ -39,9 +40,9 @@ pub fn there_is_room_for(wanted: usize) -> Result<(), NoThreads> {
     })
 }
 
-/// Makes the calling thread nicer than its process was begun: by so much, as far as there is niceness. The process
-/// may have been begun nice itself, and nobody but root may take that back. On Linux a thread has a niceness of
-/// its own, which the threads and processes that it starts begin with.
+/// Makes the calling thread nicer than its process was begun: by so much, as far as there is niceness. The
+/// process may have been begun nice itself, and nobody but root may take that back. On Linux a thread has a
+/// niceness of its own, which the threads and processes that it starts begin with.
 pub(crate) fn yield_to_others(by: i32) -> rustix::io::Result<()> {
     let begun = getpriority_process(Some(getpid()))?;
     let nicer = begun.saturating_add(by).min(NICEST);

@@ -1,7 +1,9 @@
-//! A thread that folds the log in while commits go on: what it copies and syncs, the writer need not wait for.
+//! A thread that folds the log in while commits go on: what it copies and syncs, the writer need not wait
+//! for.
 //!
-//! SQLite syncs the database only at the end of a log, to which nobody comes who folds one in that is written to.
-//! So each round ends with a sync of our own, and the writer, which has to do the last one, finds little left.
+//! SQLite syncs the database only at the end of a log, to which nobody comes who folds one in that is
+//! written to. So each round ends with a sync of our own, and the writer, which has to do the last one,
+//! finds little left.
 
 use super::log::fold;
 use crate::error::StoreError;
@@ -34,7 +36,8 @@ impl Folder {
     pub fn start(path: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { path: path.to_owned(), source };
         let db = super::connect(path)?;
-        // Never closed: when a process closes any handle of a file, the system takes all its locks on it, SQLite's too.
+        // Never closed: when a process closes any handle of a file, the system takes all its locks on it,
+        // SQLite's too.
         let file = ManuallyDrop::new(File::open(path).map_err(failed)?);
         let (begin, begun) = channel::<()>();
         let (end, ended) = channel();
@@ -49,9 +52,9 @@ impl Folder {
         Ok(Self { begin: Some(begin), ended, thread, under_way: None, folded: 0 })
     }
 
-    /// The log has so many pages: begins to fold in what is new, if that is worth it, or little by little when the log
-    /// is `long`. Whether so little is left that the writer may do it. Does not block. An error means that what is on
-    /// disk is unknown.
+    /// The log has so many pages: begins to fold in what is new, if that is worth it, or little by little
+    /// when the log is `long`. Whether so little is left that the writer may do it. Does not block. An
+    /// error means that what is on disk is unknown.
     pub fn leaves_little(&mut self, pages: u64, long: bool) -> rusqlite::Result<bool> {
         if !self.is_idle()? {
             return Ok(false);

@@ -114,7 +114,8 @@ impl Log {
         tracing::warn!(
             mib = bytes >> 20,
             limit_mib = TOO_LONG >> 20,
-            "the database's log cannot be folded in, because a process has been reading the database for long. \
+            "the database's log cannot be folded in, because a process has been reading the database for \
+             long. \
              Find it (`fuser pelton.db`) and end it; from the limit on no new message is started"
         );
     }

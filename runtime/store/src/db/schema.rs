@@ -83,7 +83,8 @@ ALTER TABLE letters ADD COLUMN tombstone INTEGER NOT NULL DEFAULT 0;
 const ENTRIES: &str = "
 ALTER TABLE entries RENAME TO older;
 
--- Completed keys that are in no segment yet: rows of each group. id is pipeline << 40 | number; keys are of 16 bytes.
+-- Completed keys that are in no segment yet: rows of each group. id is pipeline << 40 | number; keys are \
+of 16 bytes.
 CREATE TABLE recent(id INTEGER PRIMARY KEY, completed_at INTEGER NOT NULL, keys BLOB NOT NULL);
 
 -- Those of a segment, sorted: 16 bytes of key, 6 of the time of its completion.
@@ -91,14 +92,15 @@ CREATE TABLE entries(
     pipeline INTEGER NOT NULL, segment INTEGER NOT NULL, first BLOB NOT NULL, entries BLOB NOT NULL,
     PRIMARY KEY(pipeline, segment, first)) WITHOUT ROWID;
 
--- Lowest and highest key, the time of the last completion, and four bytes of each key, behind a digest of them.
+-- Lowest and highest key, the time of the last completion, and four bytes of each key, behind a digest of \
+them.
 CREATE TABLE segments(
     pipeline INTEGER NOT NULL, number INTEGER NOT NULL, first BLOB NOT NULL, last BLOB NOT NULL,
     completed_at INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY(pipeline, number));
 ";
 
-/// By what is known of a message that has not ended, or has a letter elsewhere, goes when it is old. What is there counts
-/// from now on.
+/// By what is known of a message that has not ended, or has a letter elsewhere, goes when it is old. What
+/// is there counts from now on.
 const AGES: &str = "
 ALTER TABLE attempts ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
 UPDATE attempts SET changed_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000;
@@ -106,7 +108,8 @@ CREATE INDEX attempts_by_age ON attempts(pipeline, lettered IS NOT NULL, changed
 ";
 
 const TOPIC_IDS: &str = "
--- The topic that a number stands for, as brokers tell it from others of its name, and the group that read it last.
+-- The topic that a number stands for, as brokers tell it from others of its name, and the group that read \
+it last.
 ALTER TABLE topics ADD COLUMN topic_id TEXT;
 ALTER TABLE topics ADD COLUMN group_id TEXT;
 ";

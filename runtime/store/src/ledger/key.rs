@@ -1,7 +1,7 @@
 //! What the ledger keeps of the texts that messages are known by.
 //!
-//! Many texts tell when they were made: their keys sort by that, so that what is completed now is higher than all
-//! that is kept, and not even a filter is asked.
+//! Many texts tell when they were made: their keys sort by that, so that what is completed now is higher
+//! than all that is kept, and not even a filter is asked.
 
 use sha2::{Digest, Sha256};
 
@@ -21,9 +21,9 @@ pub fn digest(bytes: &[u8]) -> [u8; 16] {
     digest
 }
 
-/// What the ledger keeps of a key, whatever its length: its digest; of one that tells a time, that time and the
-/// first ten bytes of the digest. Those are the ids of Redis (`1700000000000-0`, behind the stream's name and a
-/// slash or alone), UUIDs of version 7 (RFC 9562) and ULIDs.
+/// What the ledger keeps of a key, whatever its length: its digest; of one that tells a time, that time and
+/// the first ten bytes of the digest. Those are the ids of Redis (`1700000000000-0`, behind the stream's
+/// name and a slash or alone), UUIDs of version 7 (RFC 9562) and ULIDs.
 #[must_use]
 pub fn ledger_key(text: &[u8]) -> Key {
     let whole = digest(text);
@@ -56,7 +56,8 @@ fn uuid(text: &[u8]) -> Option<u64> {
 }
 
 fn ulid(text: &[u8]) -> Option<u64> {
-    // Base 32 without I, L, O and U; the first ten of 26 are the time, of which no more than 48 bits are used.
+    // Base 32 without I, L, O and U; the first ten of 26 are the time, of which no more than 48 bits are
+    // used.
     let value = |byte: &u8| {
         let at =
             b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".iter().position(|b| *b == byte.to_ascii_uppercase())?;

@@ -72,8 +72,8 @@ pub fn clear_partition(db: &Connection, pipeline: i64, partition: u32) -> rusqli
     db.prepare_cached(sql)?.execute(params![pipeline, completed, lettered])
 }
 
-/// Removes some of the oldest letters of the partition that has the most of them, while a pipeline has more than `kept`; how
-/// many. Their messages stay completed.
+/// Removes some of the oldest letters of the partition that has the most of them, while a pipeline has more
+/// than `kept`; how many. Their messages stay completed.
 pub fn clear_letters(db: &Connection, pipeline: i64, kept: u64) -> rusqlite::Result<usize> {
     let (first, last) = (Kind::Lettered.of(0), Kind::Lettered.of(u32::MAX));
     let sql = "SELECT count(*) FROM ranges WHERE pipeline = ?1 AND partition BETWEEN ?2 AND ?3";

@@ -29,8 +29,11 @@ fn suspect(
     identity: Identity,
     (attempt, now_ms): (u32, u64),
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO attempts(pipeline, identity, attempts, suspect, changed_at) VALUES (?1, ?2, ?3, 1, ?4)
-               ON CONFLICT DO UPDATE SET suspect = 1, attempts = max(attempts, excluded.attempts), changed_at = ?4";
+    let sql =
+        "INSERT INTO attempts(pipeline, identity, attempts, suspect, changed_at) VALUES (?1, ?2, ?3, \
+        1, ?4)
+               ON CONFLICT DO UPDATE SET suspect = 1, attempts = max(attempts, excluded.attempts), \
+               changed_at = ?4";
     db.prepare_cached(sql)?.execute(params![pipeline, encode(identity), attempt, now_ms.cast_signed()])?;
     Ok(())
 }

@@ -27,8 +27,8 @@ pub struct LedgerEntry {
 /// Bits of a partition's number that are the partition's; those above are its topic's.
 pub const PARTITION_BITS: u32 = 20;
 
-/// What a key may be known by: its bytes, and a text of the form `queue/number` or `topic/partition/offset` by its
-/// place too.
+/// What a key may be known by: its bytes, and a text of the form `queue/number` or `topic/partition/offset`
+/// by its place too.
 pub fn identities(
     db: &Connection,
     pipeline: i64,
@@ -76,7 +76,8 @@ pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Res
         entry.completed = true;
         entry.completed_at_ms = at;
     }
-    let sql = "SELECT attempts, suspect, lettered IS NOT NULL FROM attempts WHERE pipeline = ?1 AND identity = ?2";
+    let sql = "SELECT attempts, suspect, lettered IS NOT NULL FROM attempts WHERE pipeline = ?1 AND \
+        identity = ?2";
     let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get::<_, bool>(2)?));
     let past = db.query_row(sql, params![pipeline, encode(identity)], row);
     if let Some((attempts, suspect, lettered)) = past.optional()? {

@@ -48,8 +48,8 @@ pub fn remember(
     db.prepare_cached(sql)?.execute(params![pipeline, number, id, group]).map(drop)
 }
 
-/// Forgets what was completed and tried in a topic, and which of its records have letters: also of those that are
-/// known by a key, since the new topic's records will have the same places.
+/// Forgets what was completed and tried in a topic, and which of its records have letters: also of those
+/// that are known by a key, since the new topic's records will have the same places.
 pub fn forget(db: &Connection, pipeline: i64, number: u32) -> rusqlite::Result<()> {
     let partitions = partitions(number);
     let (first, last) = (*partitions.start(), *partitions.end());

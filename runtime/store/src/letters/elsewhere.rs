@@ -65,8 +65,8 @@ impl Store {
         })
     }
 
-    /// Tells which topic of letters a name stands for now; whether it was another. Then what was done with in that is
-    /// forgotten. Blocks.
+    /// Tells which topic of letters a name stands for now; whether it was another. Then what was done with
+    /// in that is forgotten. Blocks.
     pub fn letters_topic_is(&self, pipeline: &str, topic: &str, id: &str) -> Result<bool, StoreError> {
         let sql = "SELECT t.topic_id FROM pipelines p JOIN topics t ON t.pipeline = p.id
                    WHERE p.name = ?1 AND t.name = ?2";

@@ -57,7 +57,8 @@ pub fn list(db: &Connection, pipeline: i64, filter: &LetterFilter) -> rusqlite::
     let sql =
         "SELECT id, message_id, cause, failure, reason, attempts, handler, origin, key, headers, body,
                published_at, failed_at, tombstone FROM letters
-               WHERE pipeline = ?1 AND id > ?2 AND (?6 IS NULL OR id <= ?6) AND (?3 IS NULL OR id = ?3) AND (?4 IS NULL OR cause = ?4)
+               WHERE pipeline = ?1 AND id > ?2 AND (?6 IS NULL OR id <= ?6) AND (?3 IS NULL OR id = ?3) \
+               AND (?4 IS NULL OR cause = ?4)
                ORDER BY id LIMIT ?5";
     let id = filter.id.map(signed);
     let wanted = params![

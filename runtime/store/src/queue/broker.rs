@@ -23,13 +23,14 @@ pub fn configure(settings: &dyn Settings, pipeline: &str) -> EmbeddedConfig {
     EmbeddedConfig { queue: queue.unwrap_or_else(|| pipeline.to_owned()) }
 }
 
-/// Takes the table of dead letters apart, of a pipeline that reads `source`: the queue that they go to, none for the
-/// table of the data directory.
+/// Takes the table of dead letters apart, of a pipeline that reads `source`: the queue that they go to,
+/// none for the table of the data directory.
 #[must_use]
 pub fn configure_letters(settings: &dyn Settings, source: &dyn Broker) -> Option<String> {
     let target = settings.text("queue")?;
     if source.of().is_some_and(|read: &EmbeddedConfig| read.queue == target) {
-        let what = "is the queue that the pipeline reads: its dead letters would come back for ever; name another, or leave it out";
+        let what = "is the queue that the pipeline reads: its dead letters would come back for ever; name \
+            another, or leave it out";
         settings.problem("queue", what.to_owned());
     } else if !is_name(&target) {
         settings.problem("queue", format!("must be {NAME}"));

@@ -167,12 +167,14 @@ impl EmbeddedSource {
                 if error.class() == ErrorClass::Permanent {
                     self.writer.fail(format!("the queue {} cannot be read: {error}", self.queue.name));
                 } else {
-                    tracing::warn!(%error, queue = %self.queue.name, "the queue cannot be read; trying again");
+                    tracing::warn!(%error, queue = %self.queue.name, "the queue cannot be read; trying \
+                        again");
                 }
                 error.class()
             })?;
             if let Some(error) = &batch.trouble {
-                tracing::warn!(%error, queue = %self.queue.name, "the queue cannot be read; what was read is handled, then it is tried again");
+                tracing::warn!(%error, queue = %self.queue.name, "the queue cannot be read; what was read \
+                    is handled, then it is tried again");
             }
             if !batch.deliveries.is_empty() || self.closed.load(Ordering::Acquire) {
                 return Ok(batch.deliveries);

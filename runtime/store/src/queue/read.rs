@@ -176,8 +176,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Another process has removed what a lane may wait for: a letter that is a message of this queue was purged, or
-    /// replayed.
+    /// Another process has removed what a lane may wait for: a letter that is a message of this queue was
+    /// purged, or replayed.
     fn see_what_is_gone(&mut self, key: Option<&[u8]>) -> rusqlite::Result<()> {
         let Some(key) = key else { return Ok(()) };
         for id in self.sched.waits_for(key) {
@@ -188,12 +188,14 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Has the schedule know of a lane what the disk does, before a row of it is taken. What waits for a retry was
-    /// out before, and so is among the first of its lane.
+    /// Has the schedule know of a lane what the disk does, before a row of it is taken. What waits for a
+    /// retry was out before, and so is among the first of its lane.
     fn recall(&mut self, key: Option<&[u8]>) -> rusqlite::Result<()> {
         let Some(key) = key.filter(|key| self.sched.is_left(key)) else { return Ok(()) };
         let (first, past) = rows::bounds(self.queue.id);
-        let sql = "SELECT id, blocks = 1 AND visible_at > ?4 FROM messages WHERE key = ?1 AND id >= ?2 AND id < ?3
+        let sql =
+            "SELECT id, blocks = 1 AND visible_at > ?4 FROM messages WHERE key = ?1 AND id >= ?2 AND \
+            id < ?3
                    AND (blocks = 1 OR visible_at <= ?4) ORDER BY id LIMIT ?5";
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows =
@@ -305,8 +307,8 @@ fn delivery(row: &Row<'_>, id: u64, pipeline: &Arc<str>, queue: &Queue) -> rusql
     })
 }
 
-/// The message of a queue that has this id, whoever holds it: the first of them. Looks at the whole queue where the
-/// id is a producer's.
+/// The message of a queue that has this id, whoever holds it: the first of them. Looks at the whole queue
+/// where the id is a producer's.
 pub fn find(
     db: &Connection,
     queue: &Queue,

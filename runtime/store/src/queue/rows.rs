@@ -100,9 +100,9 @@ pub fn put(db: &Connection, id: u64, row: &NewRow<'_>) -> rusqlite::Result<()> {
 /// When what another process has freed is due: it is met at once, and nothing else is due then.
 pub const FREED: u64 = 1;
 
-/// Has the owner of a queue meet what waits behind a row that somebody else is about to remove: that row would have
-/// been due at its time, and nothing else tells of its lane. Some of the rows behind it may be out, and done with before
-/// that is heard of; of one more than may be out at once one is not.
+/// Has the owner of a queue meet what waits behind a row that somebody else is about to remove: that row
+/// would have been due at its time, and nothing else tells of its lane. Some of the rows behind it may be
+/// out, and done with before that is heard of; of one more than may be out at once one is not.
 pub fn free_behind(db: &Connection, id: u64, now: u64) -> rusqlite::Result<()> {
     let (_, past) = bounds(queue_of(id));
     let sql = "UPDATE messages SET visible_at = ?3 WHERE id IN (

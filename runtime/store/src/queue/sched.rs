@@ -8,8 +8,8 @@ mod tests;
 /// Deliveries of one lane that may be out at once, so that a hot key cannot fill a worker.
 pub const PER_LANE: usize = 64;
 
-/// Bytes of lanes that are kept in memory. Beyond that, a lane that only waits for its retry is left to the disk,
-/// which has all that is known of it, and recalled when a row of it is met.
+/// Bytes of lanes that are kept in memory. Beyond that, a lane that only waits for its retry is left to the
+/// disk, which has all that is known of it, and recalled when a row of it is met.
 const ROOM: usize = 32 << 20;
 
 /// What a lane takes besides its key: places in two tables, and the first rows that block it.
@@ -103,8 +103,8 @@ impl Sched {
         self.leave(key);
     }
 
-    /// Whether the disk may know more of a lane than memory does: to be asked, and told to `recall`, before a row
-    /// of it is taken.
+    /// Whether the disk may know more of a lane than memory does: to be asked, and told to `recall`, before
+    /// a row of it is taken.
     pub fn is_left(&self, key: &[u8]) -> bool {
         self.left && !self.lanes.contains_key(key)
     }
@@ -130,7 +130,8 @@ impl Sched {
         self.left = false;
     }
 
-    /// Leaves a lane to the disk that only waits, if there is no room for it: its retry is met there when it is due.
+    /// Leaves a lane to the disk that only waits, if there is no room for it: its retry is met there when
+    /// it is due.
     fn leave(&mut self, key: &[u8]) {
         let waits = |lane: &Lane| lane.out == 0 && !lane.queued && !lane.blocked.is_empty();
         if !self.is_crowded() || !self.lanes.get(key).is_some_and(waits) {
@@ -248,8 +249,8 @@ impl Sched {
         self.end(id).into_iter().for_each(|key| self.leave(&key));
     }
 
-    /// A row is removed, whether it was out or waited: its lane does not wait for it any more. Where the lane is left
-    /// to the disk nothing else would tell: no row of it may ever be due.
+    /// A row is removed, whether it was out or waited: its lane does not wait for it any more. Where the
+    /// lane is left to the disk nothing else would tell: no row of it may ever be due.
     pub fn removed(&mut self, id: Id, key: &[u8]) {
         if self.is_leased(id) {
             return self.gone(id);
@@ -262,8 +263,8 @@ impl Sched {
         }
     }
 
-    /// A lane that was left to the disk, and may wait for nothing any more: to be recalled. It stays so until it is
-    /// `known`.
+    /// A lane that was left to the disk, and may wait for nothing any more: to be recalled. It stays so
+    /// until it is `known`.
     pub fn doubtful(&self) -> Option<Box<[u8]>> {
         self.doubtful.last().cloned()
     }

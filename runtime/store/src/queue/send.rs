@@ -33,7 +33,8 @@ pub struct NewMessage {
 pub enum SendError {
     /// The body is too large.
     #[error(
-        "the body has {size} bytes, and `max_message_bytes` is {max}: raise it, or send a reference to the data instead"
+        "the body has {size} bytes, and `max_message_bytes` is {max}: raise it, or send a reference to the \
+         data instead"
     )]
     Body {
         /// Its size.
@@ -95,7 +96,8 @@ pub fn send(
 ) -> Result<Vec<Result<String, SendError>>, StoreError> {
     let checked: Vec<_> = batch.iter().map(|m| m.check(queue.1, max)).collect();
     let count = signed(checked.iter().filter(|c| c.is_ok()).count());
-    let sql = "UPDATE queues SET next_seq = next_seq + ?2, depth = depth + ?2 WHERE id = ?1 RETURNING next_seq - ?2";
+    let sql = "UPDATE queues SET next_seq = next_seq + ?2, depth = depth + ?2 WHERE id = ?1 RETURNING \
+        next_seq - ?2";
     let mut next: i64 = db.prepare_cached(sql)?.query_row([queue.0, count], |r| r.get(0))?;
     let mut results = Vec::with_capacity(batch.len());
     for (message, checked) in batch.iter().zip(checked) {

@@ -134,8 +134,8 @@ async fn what_failed_before_the_ledger_forgets_is_forgotten_too() {
     drop((ledger, store));
 }
 
-/// Two topics: the first with an offset that is completed, one that has a letter, one that has failed, and one in
-/// work; the second with one that is completed.
+/// Two topics: the first with an offset that is completed, one that has a letter, one that has failed, and
+/// one in work; the second with one that is completed.
 async fn two_topics(dir: &Path) -> (Store, PipelineStore, Claim) {
     let (store, ledger) = open(dir);
     assert_eq!(store.topic_number(crate::tests::support::NAME, "payments").unwrap(), 1);

@@ -1,4 +1,5 @@
-//! A read that is cut off at any point: what it has taken by then is delivered, the rest comes with the next one.
+//! A read that is cut off at any point: what it has taken by then is delivered, the rest comes with the
+//! next one.
 
 use super::support::*;
 use crate::{NewMessage, WallClock};
@@ -9,7 +10,8 @@ use std::sync::{Arc, PoisonError};
 
 const NOW: u64 = 1_700_000_000_000;
 
-/// A queue whose rows are met in every way: given back, due after a retry, behind a retry in their lane, and new.
+/// A queue whose rows are met in every way: given back, due after a retry, behind a retry in their lane,
+/// and new.
 async fn mixed(worker: &Worker, clock: &Wall) -> usize {
     worker.send(&plain(&["back-1", "back-2", "late-1", "late-2"]));
     worker.send(&keyed("a", &["a-1", "a-2", "a-3"]));

@@ -25,8 +25,8 @@ fn send_all(worker: &Worker, rounds: std::ops::Range<usize>) {
     }
 }
 
-/// What a handler does that fails messages a few times first: the wait before each next attempt. Within a lane what
-/// follows a failure goes back, as the core has it.
+/// What a handler does that fails messages a few times first: the wait before each next attempt. Within a
+/// lane what follows a failure goes back, as the core has it.
 struct Flaky {
     failures: BTreeMap<(usize, usize), u64>,
     done: BTreeMap<usize, Vec<usize>>,
@@ -92,8 +92,8 @@ async fn keys_without_room_in_memory_wait_on_disk_in_order() {
     assert_eq!((flaky.done.len(), worker.status().queued + worker.status().delayed), (KEYS, 0));
 }
 
-/// In memory and on disk, and whether what is behind it is out when it happens, is given back, or was done with: all of
-/// it comes, though nothing is due for an hour.
+/// In memory and on disk, and whether what is behind it is out when it happens, is given back, or was done
+/// with: all of it comes, though nothing is due for an hour.
 #[tokio::test]
 async fn what_waits_for_a_message_that_another_process_removes_goes_on() {
     let dir = dir();

@@ -29,8 +29,8 @@ const MESSAGES: u64 = 30_000;
 /// How long an answer takes at a distance: less than the service itself takes.
 const DISTANCE_MS: u32 = 5;
 
-/// P7: against a loop with the same client library, beside the emulator and at a distance; against what many write in
-/// JavaScript; and how long a message waits.
+/// P7: against a loop with the same client library, beside the emulator and at a distance; against what
+/// many write in JavaScript; and how long a message waits.
 pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
     let ours = Ours::new(&setup.guest)?;
     let near = Field { setup, ours: &ours, emulator: Emulator::new(setup, 0)? };

@@ -32,7 +32,8 @@ fn waits_enough(pipeline: &PipelineConfig, args: &SendArgs) -> Result<(), Fail> 
     let longest = Duration::from_millis(pipeline.retry.max_delay_ms);
     if args.delay.is_some_and(|delay| delay > longest) {
         return Err(Fail::usage(format!(
-            "--delay is longer than the longest wait of `{name}`, {longest}: wait less, or raise `max_delay` in [pipelines.{name}.retry]",
+            "--delay is longer than the longest wait of `{name}`, {longest}: wait less, or raise \
+             `max_delay` in [pipelines.{name}.retry]",
             name = pipeline.name,
             longest = units::written(longest)
         )));

@@ -37,8 +37,8 @@ impl<'c> Back<'c> {
         matches!(self, Self::Embedded { .. })
     }
 
-    /// What a letter that goes back is known by, if it should be one again: its replay has a name where the message
-    /// carries one, and else it is the message's id.
+    /// What a letter that goes back is known by, if it should be one again: its replay has a name where the
+    /// message carries one, and else it is the message's id.
     #[cfg(feature = "sqs")]
     pub fn mark(&self, found: &Found) -> String {
         match self {

@@ -29,9 +29,9 @@ pub struct Found {
 
 /// Reads, replays and removes letters. All of it blocks.
 pub trait Letterbox {
-    /// Every letter that is meant and was there when this was called, each once, in pages of at most `limit`; how many
-    /// there were. What is written meanwhile is not met, above all what `see` put back and failed again: a walk
-    /// that met it would never end.
+    /// Every letter that is meant and was there when this was called, each once, in pages of at most
+    /// `limit`; how many there were. What is written meanwhile is not met, above all what `see` put back
+    /// and failed again: a walk that met it would never end.
     fn each(
         &self,
         which: &Which,
@@ -39,7 +39,8 @@ pub trait Letterbox {
         see: &mut dyn FnMut(Vec<Found>) -> Outcome,
     ) -> Result<u64, Fail>;
 
-    /// A walk is about to begin elsewhere, and to come here behind that: what is written from now on is not met.
+    /// A walk is about to begin elsewhere, and to come here behind that: what is written from now on is not
+    /// met.
     #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
     fn begins(&self) -> Outcome {
         Ok(())

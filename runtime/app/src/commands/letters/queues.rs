@@ -20,7 +20,8 @@ const HOLD: Duration = Duration::from_secs(300);
 
 /// How far the service's clock may be behind ours: it refuses requests of a clock that is further off.
 const SKEW_MS: u64 = 300_000;
-/// Receives in a row that bring letters only that came later: then the others are passed, however many more come.
+/// Receives in a row that bring letters only that came later: then the others are passed, however many more
+/// come.
 const NEWS: u32 = 20;
 
 /// The letters of a pipeline in their queue.
@@ -92,7 +93,9 @@ impl InQueue<'_> {
     fn say_what_came_later(&self, later: u64) {
         if later > 0 {
             note!(
-                "note: {later} letters of {} were passed: by the clock of SQS they came after this command had begun. Run it again for them; if they were there before, the clock of this machine is behind",
+                "note: {later} letters of {} were passed: by the clock of SQS they came after this command \
+                 had begun. Run it again for them; if they were there before, the clock of this machine is \
+                 behind",
                 self.pipeline.name
             );
         }
@@ -156,7 +159,8 @@ impl InQueue<'_> {
         let behind = there.unwrap_or(0).saturating_sub(held as u64);
         if behind > 0 {
             note!(
-                "note: about {behind} more letters of {} stand behind these in their groups: SQS hands them out when these are replayed or purged",
+                "note: about {behind} more letters of {} stand behind these in their groups: SQS hands \
+                 them out when these are replayed or purged",
                 self.pipeline.name
             );
         }

@@ -74,12 +74,14 @@ pub async fn serve(
     let request: Value = serde_json::from_str(request).unwrap_or_default();
     let wanted = request["pipeline"].as_str().and_then(|name| served.find(name));
     let Some(live) = wanted else {
-        return json!({ "error": "the worker runs no such pipeline: it was started with another configuration" });
+        return json!({ "error": "the worker runs no such pipeline: it was started with another \
+            configuration" });
     };
     if !matches!(live.pipeline.dedup, DedupKey::MessageId | DedupKey::Off) {
         // Two records with one key could run side by side: each pipeline knows only what it holds itself.
         return json!({ "error": format!(
-            "`{}` has a deduplication key of its own, and a record that is replayed could meet another with its key that is just being handled: stop this worker for the replay",
+            "`{}` has a deduplication key of its own, and a record that is replayed could meet another \
+             with its key that is just being handled: stop this worker for the replay",
             live.pipeline.name
         ) });
     }

@@ -42,13 +42,15 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
         #[cfg(feature = "redis")]
         SourceConfig::Redis(redis) => stream::replay(file, &config, pipeline, redis, args),
         other => Err(Fail::usage(format!(
-            "`{name}` reads {}, which keeps nothing that was handled; `pelton dlq replay` brings back dead letters",
+            "`{name}` reads {}, which keeps nothing that was handled; `pelton dlq replay` brings back dead \
+             letters",
             other.queue().map_or_else(|| other.describe(), |_| "an embedded queue".to_owned())
         ))),
     }
 }
 
-/// What is to be replayed, for the worker that owns the data directory, and for this process when there is none.
+/// What is to be replayed, for the worker that owns the data directory, and for this process when there is
+/// none.
 pub struct Wanted<'c> {
     pub file: &'c Path,
     pub config: &'c Config,

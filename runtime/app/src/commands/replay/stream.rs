@@ -36,7 +36,8 @@ pub fn replay(
     let name = &pipeline.name;
     let RedisKind::Stream(stream) = &redis.kind else {
         return Err(Fail::usage(format!(
-            "`{name}` reads a list, which keeps nothing that was handled; `pelton dlq replay` brings back dead letters"
+            "`{name}` reads a list, which keeps nothing that was handled; `pelton dlq replay` brings back \
+             dead letters"
         )));
     };
     #[cfg(feature = "kafka")]

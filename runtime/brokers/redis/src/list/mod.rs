@@ -124,8 +124,8 @@ impl Broker for List {
             places.iter().for_each(|place| shelf.renewed(*place, asked + self.lease()));
             return Ok(Vec::new());
         }
-        // Whoever asks is told that they are lost, and drops them: what is still in the processing list has to
-        // be read from there again.
+        // Whoever asks is told that they are lost, and drops them: what is still in the processing list has
+        // to be read from there again.
         places.iter().for_each(|place| shelf.lost(*place));
         Ok(places.to_vec())
     }

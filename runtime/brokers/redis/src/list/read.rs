@@ -160,7 +160,8 @@ impl Reader {
         let (options, keys) = (&self.list.options, &self.list.keys);
         tracing::warn!(
             pipeline = %self.list.shared.pipeline, list = options.list, messages = odd.len(),
-            "a processing list has messages that no worker has put there: they go back onto the list, and are handled from there"
+            "a processing list has messages that no worker has put there: they go back onto the list, and \
+             are handled from there"
         );
         let mut call = RETURN.prepare_invoke();
         call.key(keys.processing(&options.worker)).key(&options.list).arg(self.list.push()).arg(odd);
@@ -206,7 +207,8 @@ impl Reader {
             if !moved.is_empty() {
                 self.list.shared.take_over(moved.len());
                 tracing::info!(
-                    pipeline = %self.list.shared.pipeline, list = options.list, worker, messages = moved.len(),
+                    pipeline = %self.list.shared.pipeline, list = options.list, worker,
+                    messages = moved.len(),
                     "took over messages of a worker that is gone"
                 );
                 let is_all = moved.len() < room;
@@ -257,8 +259,8 @@ impl Reader {
         self.wait(connection, wait, self.block()).await
     }
 
-    /// Has the server wait for a message. At `maxmemory` it refuses even that; nothing can come then, and the list is
-    /// looked at by itself after the same time.
+    /// Has the server wait for a message. At `maxmemory` it refuses even that; nothing can come then, and
+    /// the list is looked at by itself after the same time.
     async fn wait(
         &self,
         connection: &mut MultiplexedConnection,

@@ -1,11 +1,12 @@
 //! What has to happen at the server in one piece.
 //!
-//! A server that is at `maxmemory` and may evict nothing refuses what could need more, but in a script only as its first
-//! write: half of one is worse. What is done here needs next to nothing, and makes room: a list that has filled the
-//! memory is drained by it. So each script begins with a write that needs none, and changes nothing that matters.
+//! A server that is at `maxmemory` and may evict nothing refuses what could need more, but in a script only
+//! as its first write: half of one is worse. What is done here needs next to nothing, and makes room: a
+//! list that has filled the memory is drained by it. So each script begins with a write that needs none,
+//! and changes nothing that matters.
 //!
-//! A script that fails stays as far as it has come. So where a message is on its way, where it goes to is asked for its
-//! length before: a key of another type refuses that.
+//! A script that fails stays as far as it has come. So where a message is on its way, where it goes to is
+//! asked for its length before: a key of another type refuses that.
 
 use redis::Script;
 use std::sync::LazyLock;
@@ -53,7 +54,8 @@ pub static TAKE: LazyLock<Script> = LazyLock::new(|| {
 
 /// Takes over what a worker has left that is gone. KEYS: its alive, its processing, its arriving, our
 /// processing, workers, list, our alive. ARGV: its name, how many, the push that puts a body where it is
-/// taken next, our incarnation, its milliseconds. What was moved; nil when it is not gone, or we are not there.
+/// taken next, our incarnation, its milliseconds. What was moved; nil when it is not gone, or we are not
+/// there.
 pub static TAKE_OVER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('EXISTS', KEYS[1]) == 1 then return false end
@@ -78,8 +80,8 @@ pub static TAKE_OVER: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Puts what is no item back onto the list, to be taken like any other message. KEYS: processing, list. ARGV: the
-/// push that puts a body where it is taken next, then what is no item.
+/// Puts what is no item back onto the list, to be taken like any other message. KEYS: processing, list.
+/// ARGV: the push that puts a body where it is taken next, then what is no item.
 pub static RETURN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "redis.call('LLEN', KEYS[2])
@@ -90,8 +92,8 @@ pub static RETURN: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Gives back what was popped for good. KEYS: list. ARGV: the push that puts a body where it is taken next, then the
-/// bodies, the one that is taken first as the last.
+/// Gives back what was popped for good. KEYS: list. ARGV: the push that puts a body where it is taken next,
+/// then the bodies, the one that is taken first as the last.
 pub static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "redis.call('LTRIM', KEYS[1], 0, -1)

@@ -44,8 +44,8 @@ impl Group {
         Self { stream, known: false, anew: false, server: None }
     }
 
-    /// Sees that the group is there. A stream whose last id went back has lost entries, or is another one: then
-    /// that was said, and is true.
+    /// Sees that the group is there. A stream whose last id went back has lost entries, or is another one:
+    /// then that was said, and is true.
     pub async fn find_or_make(&mut self, connection: &mut MultiplexedConnection) -> Result<bool, Fault> {
         let (stream, group) = (&self.stream.options.stream, &self.stream.options.group);
         let (before, found) = (self.stream.last_seen(), look(connection, stream).await?);
@@ -64,7 +64,8 @@ impl Group {
             // Whatever such a stream has was added since, or is known to the ledger.
             let start = if self.known { "0" } else { self.stream.options.start.as_str() };
             make(connection, stream, group, start).await?;
-            tracing::info!(pipeline = %self.stream.shared.pipeline, stream, group, start, "the group was made");
+            tracing::info!(pipeline = %self.stream.shared.pipeline, stream, group, start, "the group was \
+                made");
         }
         let is_another = self.anew;
         (self.known, self.anew, self.server) = (true, false, server);
@@ -83,8 +84,11 @@ impl Group {
             Some(_) => "it has newer entries alone: it was deleted, and made anew".to_owned(),
         };
         tracing::error!(
-            pipeline = %self.stream.shared.pipeline, stream = self.stream.options.stream, before = %before, now,
-            "the stream went backwards: it was deleted or renamed, or the server has lost entries by a failover, an eviction or a restart from an older copy. What is delivered a second time is known to the ledger; what was added last may be gone"
+            pipeline = %self.stream.shared.pipeline, stream = self.stream.options.stream,
+            before = %before, now,
+            "the stream went backwards: it was deleted or renamed, or the server has lost entries by a \
+             failover, an eviction or a restart from an older copy. What is delivered a second time is \
+             known to the ledger; what was added last may be gone"
         );
     }
 }
@@ -97,12 +101,15 @@ async fn process(connection: &mut MultiplexedConnection) -> Option<String> {
 
 fn destroyed(stream: &str, group: &str, before: EntryId) -> Fault {
     Fault::says(format!(
-        "the group `{group}` of `{stream}` is gone though the stream is not new: somebody has destroyed it, and made anew at a guess it would skip entries or handle old ones again. Make it where it is to go on: XGROUP CREATE {stream} {group} ID, with 0 for all that the stream has, or {before} for what is newer than the last that came here"
+        "the group `{group}` of `{stream}` is gone though the stream is not new: somebody has destroyed \
+         it, and made anew at a guess it would skip entries or handle old ones again. Make it where it is \
+         to go on: XGROUP CREATE {stream} {group} ID, with 0 for all that the stream has, or {before} for \
+         what is newer than the last that came here"
     ))
 }
 
-/// Where a group stands, and the last id of its stream. Its first and last entries, which the server tells of too, may have
-/// a megabyte each, and stay there.
+/// Where a group stands, and the last id of its stream. Its first and last entries, which the server tells
+/// of too, may have a megabyte each, and stay there.
 static STANDS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('EXISTS', KEYS[1]) == 0 then return false end
@@ -114,15 +121,16 @@ static STANDS: LazyLock<Script> = LazyLock::new(|| {
          for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
            local stands = told(group)
            if stands['name'] == ARGV[1] then
-             return { stands['last-delivered-id'], told(redis.call('XINFO', 'STREAM', KEYS[1]))['last-generated-id'] }
+             return \
+             { stands['last-delivered-id'], told(redis.call('XINFO', 'STREAM', KEYS[1]))['last-generated-id'] }
            end
          end
          return false",
     )
 });
 
-/// Says so where nothing of what is added now is handed out: a group's place can be set to any id, and the last id of a
-/// stream back.
+/// Says so where nothing of what is added now is handed out: a group's place can be set to any id, and the
+/// last id of a stream back.
 pub async fn see_the_place(stream: &Stream, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
     let (name, group) = (&stream.options.stream, &stream.options.group);
     let told: Option<(String, String)> =
@@ -133,7 +141,10 @@ pub async fn see_the_place(stream: &Stream, connection: &mut MultiplexedConnecti
         Some((place, last)) => stream.shared.complain(
             HANDING_OUT,
             &Fault::says(format!(
-                "the group `{group}` of `{name}` stands at {place}, and the last id of the stream is {last}: the server hands out nothing of what is added until an id is larger than {place}. Set it back to the last entry that is done with, or to where the stream is: XGROUP SETID {name} {group} {last}"
+                "the group `{group}` of `{name}` stands at {place}, and the last id of the stream is \
+                 {last}: the server hands out nothing of what is added until an id is larger than {place}. \
+                 Set it back to the last entry that is done with, or to where the stream is: XGROUP SETID \
+                 {name} {group} {last}"
             )),
         ),
     }
@@ -170,8 +181,8 @@ async fn has_group(
     Ok(all.iter().filter_map(name).any(|name| name == group))
 }
 
-/// Makes a group, on a server too that is at `maxmemory`: it refuses that only as the first write of a script, and a
-/// stream that nobody may read would stay as it is for ever.
+/// Makes a group, on a server too that is at `maxmemory`: it refuses that only as the first write of a
+/// script, and a stream that nobody may read would stay as it is for ever.
 static MAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "redis.call('XACK', KEYS[1], ARGV[1], '0-1')

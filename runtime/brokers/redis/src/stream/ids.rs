@@ -24,7 +24,8 @@ impl Stream {
             Ok(id) => return Some(id),
             Err(Some(times)) => tracing::warn!(
                 pipeline = %self.shared.pipeline, stream = self.shared.key, times, example = %shown(text),
-                "the server named entries by ids that are not of the form MS-SEQ: they cannot be acknowledged and are skipped. Look at what stands between Pelton and the server"
+                "the server named entries by ids that are not of the form MS-SEQ: they cannot be \
+                 acknowledged and are skipped. Look at what stands between Pelton and the server"
             ),
             Err(None) => {}
         }

@@ -143,7 +143,8 @@ impl RedisStream {
         {
             tracing::warn!(
                 pipeline = %self.stream.shared.pipeline,
-                "Redis: giving back failed: {fault}; what was not started is taken over when it has been idle for {:?}",
+                "Redis: giving back failed: {fault}; what was not started is taken over when it has been \
+                 idle for {:?}",
                 self.stream.options.claim_min_idle
             );
         }
@@ -205,7 +206,8 @@ impl Source for RedisStream {
             if tokio::time::timeout(LEAVE, self.leave(tasks)).await.is_err() {
                 tracing::warn!(
                     pipeline = %self.stream.shared.pipeline,
-                    "Redis has not answered for {LEAVE:?}: what was not given back comes again when it has been idle for {:?}",
+                    "Redis has not answered for {LEAVE:?}: what was not given back comes again when it has \
+                     been idle for {:?}",
                     self.stream.options.claim_min_idle
                 );
             }

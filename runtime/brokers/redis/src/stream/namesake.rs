@@ -1,7 +1,8 @@
 //! Another worker by the same name: what is pending for one would be handled by both.
 //!
-//! Reading does not show that a consumer lives while there is nothing to read (before Redis 7.2), so each shows it at
-//! intervals. One who begins by a name that was used just now looks on: its own, before a restart, is not used again.
+//! Reading does not show that a consumer lives while there is nothing to read (before Redis 7.2), so each
+//! shows it at intervals. One who begins by a name that was used just now looks on: its own, before a
+//! restart, is not used again.
 
 use super::Stream;
 use crate::facts::consumers;
@@ -17,7 +18,8 @@ use std::time::Duration;
 pub const BEAT: Duration = Duration::from_millis(500);
 /// Who is silent for so long has died, or stands still.
 const LOOK: Duration = BEAT.saturating_mul(3);
-/// An id that nothing comes after. Not the very last: that the server takes for `>`, and hands out what is new.
+/// An id that nothing comes after. Not the very last: that the server takes for `>`, and hands out what is
+/// new.
 const LATE: &str = "18446744073709551615-0";
 
 /// Takes a consumer out of the group that has nothing pending.
@@ -45,7 +47,8 @@ pub async fn begin(stream: &Stream, connection: &mut MultiplexedConnection) -> R
     show(stream, connection).await
 }
 
-/// Shows that the worker lives, once its name is in use: asks for what is pending after an id that none will have.
+/// Shows that the worker lives, once its name is in use: asks for what is pending after an id that none
+/// will have.
 pub async fn show(stream: &Stream, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
     if !stream.named.load(Ordering::Acquire) {
         return Ok(());
@@ -81,7 +84,9 @@ async fn silence(
 fn lives(stream: &Stream) -> Fault {
     let options = &stream.options;
     Fault::says(format!(
-        "another worker reads `{}` as consumer `{}` of group `{}`: both would handle what is pending for it. Give each worker a `consumer` of its own, or none, and a data_dir of its own; nothing is read here before that one has ended",
+        "another worker reads `{}` as consumer `{}` of group `{}`: both would handle what is pending for \
+         it. Give each worker a `consumer` of its own, or none, and a data_dir of its own; nothing is read \
+         here before that one has ended",
         options.stream, options.consumer, options.group
     ))
 }

@@ -1,5 +1,5 @@
-//! Whether what comes as new has been here before: a group can be set back, and the ledger passes over what is done with
-//! without a word.
+//! Whether what comes as new has been here before: a group can be set back, and the ledger passes over what
+//! is done with without a word.
 
 use super::Stream;
 use super::read::Entries;
@@ -53,8 +53,10 @@ fn say(stream: &Stream, first: EntryId) {
         stream = options.stream,
         group = options.group,
         first = %first,
-        "the group was set back: entries come as new that were here before. Those that the ledger has completed are duplicates, \
-         and pass without being handled. To handle them again: `pelton replay {pipeline} --from-id {first} --redo`, or for \
+        "the group was set back: entries come as new that were here before. Those that the ledger has \
+         completed are duplicates, \
+         and pass without being handled. To handle them again: `pelton replay {pipeline} --from-id {first} \
+         --redo`, or for \
          single ones `pelton ledger forget {pipeline} KEY`"
     );
 }

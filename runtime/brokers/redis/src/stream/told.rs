@@ -71,7 +71,8 @@ impl Broker for Stream {
         if forced > 0 {
             tracing::warn!(
                 pipeline = %self.shared.pipeline, stream = self.options.stream, entries = forced,
-                "entries in work here had been taken off the pending list, as XGROUP DELCONSUMER and XACK do it; they are pending again until they are done with"
+                "entries in work here had been taken off the pending list, as XGROUP DELCONSUMER and XACK \
+                 do it; they are pending again until they are done with"
             );
         }
         let (mut shelf, mut lost) = (self.shared.shelf(), Vec::new());

@@ -1,4 +1,5 @@
-//! What is to be done, in batches: one of each kind a flush, or of completions some. And whom each answer is for.
+//! What is to be done, in batches: one of each kind a flush, or of completions some. And whom each answer
+//! is for.
 
 use super::entry::Slot;
 use crate::message::Receipt;
@@ -71,7 +72,8 @@ impl Actions {
         self.other.push(command);
     }
 
-    /// Whom the batch's results are for, in order. None when there is no such batch, or it was answered before.
+    /// Whom the batch's results are for, in order. None when there is no such batch, or it was answered
+    /// before.
     pub fn answered(&mut self, batch: u64) -> Option<Vec<Asker>> {
         let askers = self.asked.remove(&batch)?;
         self.awaited -= deliveries(&askers).count();
@@ -89,7 +91,8 @@ impl Actions {
         self.lost_some = true;
     }
 
-    /// Takes back what was to be told to the broker and is no longer ours to tell (invariant 3): the deliveries.
+    /// Takes back what was to be told to the broker and is no longer ours to tell (invariant 3): the
+    /// deliveries.
     pub fn withdraw(&mut self, is_ours: impl Fn(Asker) -> bool) -> Vec<Slot> {
         if !std::mem::take(&mut self.lost_some) {
             return Vec::new();

@@ -20,7 +20,8 @@ impl Admission {
         self.asked.or(self.answering).unwrap_or(0)
     }
 
-    /// Whether to ask for more: what goes back must be there before the source is read again, or it is overtaken.
+    /// Whether to ask for more: what goes back must be there before the source is read again, or it is
+    /// overtaken.
     pub fn may_ask(&self) -> bool {
         self.asked.is_none() && self.going_back == 0
     }

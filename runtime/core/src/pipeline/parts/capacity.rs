@@ -1,9 +1,10 @@
 //! How much may be held, and how much more that is (invariant 9).
 //!
-//! A place is for what is in work, or could be. What waits for something else than a worker (for what is ahead of it
-//! in its lane, for another with its key, for its retry, for the turn of suspects) takes bytes, and no place: else one
-//! key that fails would keep all others out. Of these there may be only so many too. Before they take all that there
-//! is, the partitions that most of them came from are told to bring no more; the others go on.
+//! A place is for what is in work, or could be. What waits for something else than a worker (for what is
+//! ahead of it in its lane, for another with its key, for its retry, for the turn of suspects) takes bytes,
+//! and no place: else one key that fails would keep all others out. Of these there may be only so many too.
+//! Before they take all that there is, the partitions that most of them came from are told to bring no
+//! more; the others go on.
 
 use crate::message::Time;
 use crate::pipeline::{Command, Rules};
@@ -90,8 +91,8 @@ impl Capacity {
         self.max_in_flight.saturating_add(self.max_waiting)
     }
 
-    /// Tells the source how many wait, once that is another number by an eighth of all places. Where settling is by
-    /// a watermark, that bounds what is handed over.
+    /// Tells the source how many wait, once that is another number by an eighth of all places. Where
+    /// settling is by a watermark, that bounds what is handed over.
     pub fn tell_waiting(&mut self, waiting: usize) -> Option<Command> {
         if self.cumulative || waiting.abs_diff(self.told_waiting) <= self.max_in_flight / 8 {
             return None;
@@ -128,8 +129,8 @@ impl Capacity {
         Some(self.holds())
     }
 
-    /// The partitions that most of what waits came from, when it is much; those that it is no more much of are
-    /// let go at half of that.
+    /// The partitions that most of what waits came from, when it is much; those that it is no more much of
+    /// are let go at half of that.
     fn crowded(&self, waiting: BTreeMap<u32, (usize, usize)>) -> BTreeSet<u32> {
         let all = waiting.values().fold((0, 0), |all, of| (all.0 + of.0, all.1 + of.1));
         let all = self.part(all.0, all.1);

@@ -84,8 +84,8 @@ impl Chunks {
         Some(slot)
     }
 
-    /// Its worker is free, after so many microseconds; what it did not report is still to be reported. None when
-    /// there is no such chunk, or it was finished before.
+    /// Its worker is free, after so many microseconds; what it did not report is still to be reported. None
+    /// when there is no such chunk, or it was finished before.
     pub fn finished(&mut self, number: u64, micros: u64) -> Option<Vec<usize>> {
         let chunk = self.in_work.get_mut(&number).filter(|chunk| !chunk.finished)?;
         chunk.finished = true;

@@ -17,7 +17,8 @@ pub struct Entries {
     partitions: BTreeMap<u32, usize>,
     /// How many there are at each location.
     located: [usize; EntryLocation::COUNT],
-    /// Those of a lane that wait for another with their key, or for the turn of suspects: by order of receipt.
+    /// Those of a lane that wait for another with their key, or for the turn of suspects: by order of
+    /// receipt.
     aside: BTreeSet<(Lane, u64, Slot)>,
     /// Those that wait for their retry.
     resting: usize,

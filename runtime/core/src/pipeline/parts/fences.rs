@@ -22,7 +22,8 @@ struct Fence {
     until_quiet: bool,
 }
 
-/// What keeps a fence standing: the receive that is under way (0 for none), and whether some of its lane are out.
+/// What keeps a fence standing: the receive that is under way (0 for none), and whether some of its lane
+/// are out.
 #[derive(Debug, Clone, Copy)]
 pub struct Around {
     pub receive: u64,
@@ -50,8 +51,9 @@ impl Fences {
         }
     }
 
-    /// Whether a message must not be taken into its lane. The head itself comes through: the broker keeps the lane's
-    /// order, so what follows it may follow it here, unless it was read before all that goes back was there.
+    /// Whether a message must not be taken into its lane. The head itself comes through: the broker keeps
+    /// the lane's order, so what follows it may follow it here, unless it was read before all that goes
+    /// back was there.
     pub fn keeps_out(&mut self, lane: Lane, message: &Message, around: impl FnOnce() -> Around) -> bool {
         if self.closed.is_empty() {
             return false;

@@ -1,5 +1,5 @@
-//! Who is held under which key, and whose turn it is: of those with one key one may start, and the others wait for
-//! what becomes of it.
+//! Who is held under which key, and whose turn it is: of those with one key one may start, and the others
+//! wait for what becomes of it.
 
 use super::entry::Slot;
 use crate::message::Identity;
@@ -46,8 +46,8 @@ impl Keys {
         self.holders.entry(identity).or_default().newest = Some(slot);
     }
 
-    /// A message is to be started. One that has the key and waits to start (`has_not_started`) gives way: it is
-    /// behind the other, in the same lane maybe.
+    /// A message is to be started. One that has the key and waits to start (`has_not_started`) gives way:
+    /// it is behind the other, in the same lane maybe.
     pub fn acquire(
         &mut self,
         identity: Identity,

@@ -1,6 +1,7 @@
 //! What is ready to start, in order: free messages, and lanes of messages that must not overtake.
 //!
-//! Every step costs the same however much waits: what is taken out of the middle is passed over when its turn comes.
+//! Every step costs the same however much waits: what is taken out of the middle is passed over when its
+//! turn comes.
 
 use super::entry::Slot;
 use crate::message::Lane;

@@ -4,8 +4,8 @@ use super::entry::Slot;
 use crate::message::Time;
 use std::collections::BTreeSet;
 
-/// The times of the leases of what is held here; each delivery keeps its [`Lease`] itself. Whatever is asked costs no
-/// more than what it tells.
+/// The times of the leases of what is held here; each delivery keeps its [`Lease`] itself. Whatever is
+/// asked costs no more than what it tells.
 #[derive(Debug)]
 pub struct Leases {
     length_ms: u64,
@@ -54,8 +54,8 @@ impl Leases {
         self.by_end.first().filter(|(until, _)| *until <= now).map(|(_, slot)| *slot)
     }
 
-    /// The next one of whose lease a third has passed: to be extended. It is not told again before it is held anew,
-    /// or was `not_extended`; the delivery notes it with [`Lease::is_being_extended`].
+    /// The next one of whose lease a third has passed: to be extended. It is not told again before it is
+    /// held anew, or was `not_extended`; the delivery notes it with [`Lease::is_being_extended`].
     pub fn next_turn(&mut self, now: Time) -> Option<Slot> {
         self.by_turn.first().filter(|(turn, _)| *turn <= now)?;
         self.by_turn.pop_first().map(|(_, slot)| slot)

@@ -1,5 +1,5 @@
-//! What a pipeline is made of. Each part owns its state alone, and knows no other part and no pipeline: what goes
-//! across parts is in the files beside this folder, one for each kind of thing that happens.
+//! What a pipeline is made of. Each part owns its state alone, and knows no other part and no pipeline:
+//! what goes across parts is in the files beside this folder, one for each kind of thing that happens.
 
 pub mod actions;
 pub mod admission;

@@ -1,5 +1,5 @@
-//! Partitions that a source takes back, and what may be committed of each: a watermark for its newest assignment
-//! alone. What came with an assignment that has ended settles nothing.
+//! Partitions that a source takes back, and what may be committed of each: a watermark for its newest
+//! assignment alone. What came with an assignment that has ended settles nothing.
 
 use super::entry::{Entry, Slot};
 use crate::message::{Position, Receipt};
@@ -118,8 +118,8 @@ impl Partitions {
         self.leaving.push(Leaving { partition, assignment, after: None });
     }
 
-    /// Those of which nothing is held, once their last commit was answered: `next` is the number of the next batch,
-    /// and `oldest` that of the first one without an answer.
+    /// Those of which nothing is held, once their last commit was answered: `next` is the number of the
+    /// next batch, and `oldest` that of the first one without an answer.
     pub fn let_go(&mut self, next: u64, oldest: Option<u64>, is_held: impl Fn(u32) -> bool) -> Vec<u32> {
         let mut gone = Vec::new();
         self.leaving.retain_mut(|leaving| {
@@ -167,8 +167,8 @@ impl Partitions {
         self.progress.keys().copied().collect()
     }
 
-    /// A partition leaves: the limit is at the last offset that is done or in work, and not above one that goes
-    /// back. All that may be held of it.
+    /// A partition leaves: the limit is at the last offset that is done or in work, and not above one that
+    /// goes back. All that may be held of it.
     pub fn limit(&mut self, partition: u32, fate: impl Fn(Slot) -> Option<DrainFate>) -> Vec<Slot> {
         let Some(progress) = self.progress.get_mut(&partition) else { return Vec::new() };
         let (mut done, mut limit) = (progress.open.last_settled().unwrap_or(0), progress.drain_limit);
@@ -183,8 +183,8 @@ impl Partitions {
         progress.held(0, u64::MAX)
     }
 
-    /// A delivery goes back unfinished, and with it what was not started behind it: all that may be held from there
-    /// to where the limit was. Each is told once, however often the limit falls.
+    /// A delivery goes back unfinished, and with it what was not started behind it: all that may be held
+    /// from there to where the limit was. Each is told once, however often the limit falls.
     pub fn lower_limit(&mut self, position: Position, assignment: u32) -> Vec<Slot> {
         let Some(progress) = self.newest_mut(position.partition, assignment) else { return Vec::new() };
         let before = progress.drain_limit;
@@ -207,8 +207,8 @@ impl Partitions {
         !std::mem::replace(&mut self.recommits, true)
     }
 
-    /// The newest commit of each partition, to repeat it: never an older one (invariant 4). Partition, assignment
-    /// and receipt.
+    /// The newest commit of each partition, to repeat it: never an older one (invariant 4). Partition,
+    /// assignment and receipt.
     pub fn recommit(&mut self) -> Vec<(u32, u32, Receipt)> {
         self.recommits = false;
         let of = |(partition, progress): (&u32, &PartitionProgress)| {

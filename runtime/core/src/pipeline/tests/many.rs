@@ -1,5 +1,5 @@
-//! Many in flight: what concerns all of them costs each of them the same. Counted, not timed: how often a delivery
-//! is looked at.
+//! Many in flight: what concerns all of them costs each of them the same. Counted, not timed: how often a
+//! delivery is looked at.
 
 use super::group::{Group, P};
 

@@ -1,9 +1,9 @@
 //! The completed keys of a pipeline: a log-structured merge tree of two levels.
 //!
-//! A group of completions adds a row, or some, however random its keys are; memory knows the keys of these rows. When they
-//! are many, or the first of them is old, they are sorted into a segment, and memory keeps a fingerprint of each. A segment is
-//! removed when its last key has expired. So neither a completion nor a key that is new costs more for all that
-//! are kept.
+//! A group of completions adds a row, or some, however random its keys are; memory knows the keys of these
+//! rows. When they are many, or the first of them is old, they are sorted into a segment, and memory keeps
+//! a fingerprint of each. A segment is removed when its last key has expired. So neither a completion nor a
+//! key that is new costs more for all that are kept.
 
 mod open;
 mod segment;
@@ -42,7 +42,8 @@ impl Entries {
         Ok(Self { pipeline, open: Open::load(db, pipeline)?, full })
     }
 
-    /// Reads again what is open, after a group that failed. Segments come and go when they have been committed.
+    /// Reads again what is open, after a group that failed. Segments come and go when they have been
+    /// committed.
     pub fn reload(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.open = Open::load(db, self.pipeline)?;
         Ok(())
@@ -149,7 +150,8 @@ pub fn convert(db: &Connection) -> rusqlite::Result<()> {
     for pipeline in pipelines {
         tracing::info!(
             pipeline,
-            "the completed keys of an older version are filed anew, once; this takes a while where there are millions"
+            "the completed keys of an older version are filed anew, once; this takes a while where there \
+             are millions"
         );
         let mut rows = db.prepare("SELECT key, completed_at FROM older WHERE pipeline = ?1 ORDER BY id")?;
         let mut rows = rows.query_map([pipeline], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;

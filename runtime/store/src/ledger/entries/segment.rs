@@ -1,5 +1,5 @@
-//! A segment that is full: its entries in the order of their keys, some to a row. It never changes, but for what is
-//! forgotten.
+//! A segment that is full: its entries in the order of their keys, some to a row. It never changes, but for
+//! what is forgotten.
 
 use super::Entry;
 use super::volume::hash_of;
@@ -90,7 +90,8 @@ pub fn each(db: &Connection, pipeline: i64, mut each: impl FnMut(Summary, usize)
     let sql = "SELECT coalesce(sum(length(hashes)), 0) FROM segments WHERE pipeline = ?1";
     let bytes = db.prepare_cached(sql)?.query_row([pipeline], |row| row.get(0)).map(unsigned)?;
     let mut left = usize::try_from(bytes).unwrap_or(usize::MAX);
-    let sql = "SELECT number, first, last, completed_at, hashes FROM segments WHERE pipeline = ?1 ORDER BY number";
+    let sql = "SELECT number, first, last, completed_at, hashes FROM segments WHERE pipeline = ?1 ORDER BY \
+        number";
     let mut rows = db.prepare_cached(sql)?;
     let mut rows = rows.query([pipeline])?;
     while let Some(row) = rows.next()? {
@@ -130,7 +131,8 @@ fn again(db: &Connection, pipeline: i64, number: i64) -> rusqlite::Result<Summar
 
 /// The segments that may have a key, by their bounds: the last first.
 pub fn around(db: &Connection, pipeline: i64, key: &Key) -> rusqlite::Result<Vec<i64>> {
-    let sql = "SELECT number FROM segments WHERE pipeline = ?1 AND first <= ?2 AND last >= ?2 ORDER BY number DESC";
+    let sql = "SELECT number FROM segments WHERE pipeline = ?1 AND first <= ?2 AND last >= ?2 ORDER BY \
+        number DESC";
     let mut rows = db.prepare_cached(sql)?;
     rows.query_map(params![pipeline, key], |row| row.get(0))?.collect()
 }

@@ -1,7 +1,8 @@
-//! Which segments may have a key: a table in memory with a short fingerprint of each, in lines of the processor's cache.
+//! Which segments may have a key: a table in memory with a short fingerprint of each, in lines of the
+//! processor's cache.
 //!
-//! To ask it for a key touches one line, most often, and its answer names the segment; of keys that are in none about
-//! one in three hundred passes.
+//! To ask it for a key touches one line, most often, and its answer names the segment; of keys that are in
+//! none about one in three hundred passes.
 
 use super::segment::Summary;
 use crate::ledger::key::Key;
@@ -12,7 +13,8 @@ use std::hash::{BuildHasher, RandomState};
 type Line = [u16; 16];
 /// Keys of a line, on average: few of them spill into the next one.
 const KEYS: usize = 11;
-/// Bits of a slot that are the fingerprint's. Those above are the segment's, from 1 on: a slot that is empty is 0.
+/// Bits of a slot that are the fingerprint's. Those above are the segment's, from 1 on: a slot that is
+/// empty is 0.
 const PRINT_BITS: u32 = 12;
 const PRINT: u16 = (1 << PRINT_BITS) - 1;
 /// Segments of a volume: as many as a slot can name.
@@ -104,8 +106,9 @@ impl Volume {
         }
     }
 
-    /// Notes for each key the segments that may have it, the last first: the place of the key, and the number of the
-    /// segment. One key after the other without waiting for the memory: hardly any is looked at twice.
+    /// Notes for each key the segments that may have it, the last first: the place of the key, and the
+    /// number of the segment. One key after the other without waiting for the memory: hardly any is looked
+    /// at twice.
     fn note_candidates(&self, probes: &[Probe], noted: &mut Vec<(usize, i64)>) {
         for (place, probe) in probes.iter().enumerate() {
             if probe.number < self.bounds.0 || self.bounds.1 < probe.number {
@@ -188,8 +191,8 @@ impl Volumes {
         }
     }
 
-    /// The segments that may have one of the keys: the place of the key, and the number of the segment. For each key
-    /// the last one first.
+    /// The segments that may have one of the keys: the place of the key, and the number of the segment. For
+    /// each key the last one first.
     pub fn candidates<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> Vec<(usize, i64)> {
         let probe = |key: &Key| Probe {
             number: u128::from_be_bytes(*key),
