@@ -134,6 +134,7 @@ impl Open {
             settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
             topic_is: Arc::new(|_, _| Some(KnownTopic::default())),
             completed: Arc::new(|_, _| Some(0)),
+            is_done: Arc::new(|_, _| false),
         });
         let source: Arc<dyn Source> = Arc::new(source.expect("the source opens"));
         let pipeline = Arc::new(pipeline);

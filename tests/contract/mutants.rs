@@ -3,11 +3,11 @@
 use crate::embedded::Embedded;
 use libtest_mimic::Trial;
 use pelton_core::Delivery;
-use pelton_core::Receipt;
 use pelton_core::ports::{
     BoxFuture, Capabilities, ClaimItem, Completion, ErrorClass, Lag, Ledger, Release, Settle, Source,
     Verdict,
 };
+use pelton_core::{Identity, Receipt};
 use pelton_tests::contract::{self, Description, Fixture, Outgoing, Ports, Subject};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -214,6 +214,10 @@ impl Ledger for BrokenLedger {
             batch.iter_mut().for_each(|item| item.counts = false);
         }
         self.inner.release(batch)
+    }
+
+    fn starts(&self, identities: Vec<Identity>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>> {
+        self.inner.starts(identities)
     }
 
     fn count_duplicates(&self, count: u64) {

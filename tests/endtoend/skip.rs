@@ -35,6 +35,7 @@ fn what_is_skipped_is_a_letter_and_what_waited_for_it_goes_on() {
     let letter = &letters[0];
     assert_eq!((&letter["message_id"], &letter["reason"]), (&"orders/1".into(), &REASON.into()));
     assert_eq!((&letter["cause"], &letter["failure"]), (&"rejected".into(), &"skipped".into()));
+    assert_eq!(letter["attempts"], 1);
     assert!(letter["body"].as_str().is_some_and(|body| body.contains("gateway_down_for")), "{letter}");
     assert!(String::from_utf8_lossy(&skip(&site, "orders/1").stderr).contains("no message orders/1"));
     until("it is completed", || (site.status("orders").left() == 0).then_some(()));
@@ -58,6 +59,23 @@ fn without_a_worker_the_command_does_it() {
     assert_eq!(site.status("orders").left(), 1);
 }
 
+/// The start that died with its worker counts as well.
+#[test]
+fn a_letter_says_how_often_its_message_was_started_before() {
+    let slow = Pipeline::new("orders", plugin("chaos"))
+        .with("retry", "initial_interval = \"1ms\"\nmax_interval = \"1ms\"\nmax_attempts = 9")
+        .with("dedup", "key = \"body\"");
+    let site = Site::new(&[slow]);
+    site.done(&["send", "orders", "--id", "mine", "--body", r#"{"do": "sleep"}"#]);
+    for _ in 0..2 {
+        let worker = site.worker().ready();
+        until("it runs", || (site.status("orders").in_flight == 1).then_some(()));
+        assert_eq!(worker.kill().signal, Some(9));
+    }
+    assert!(skip(&site, "mine").status.success());
+    assert_eq!(site.letters("orders")[0]["attempts"], 2);
+}
+
 #[test]
 fn what_is_in_work_is_left_alone_and_nobody_is_taken_by_surprise() {
     let pipeline = Pipeline::new("orders", plugin("chaos")).with("handler", "timeout = \"60s\"");
@@ -72,6 +90,9 @@ fn what_is_in_work_is_left_alone_and_nobody_is_taken_by_surprise() {
     assert!(
         refused(&site, &["skip", "orders", "slow", "--reason", "a\nb", "--yes"], 64)
             .contains("a line of text")
+    );
+    assert!(
+        refused(&site, &["skip", "orders", "", "--reason", "x", "--yes"], 64).contains("PLACE is empty")
     );
     assert!(
         refused(&site, &["skip", "none", "slow", "--reason", "x", "--yes"], 64)

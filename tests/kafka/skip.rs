@@ -1,6 +1,6 @@
 //! Records that are given up on by hand: the letter is there, and the watermark passes.
 
-use crate::{order, pipeline, taken};
+use crate::{order, pipeline, site, taken};
 use pelton_tests::kafka::{Broker, Record};
 use pelton_tests::site::Site;
 use pelton_tests::wait::until;
@@ -87,4 +87,74 @@ fn a_record_that_the_worker_has_not_read_yet_is_skipped_before_it_comes() {
     worker.stop();
     assert_eq!(taken(&worker.log), [3]);
     assert_eq!(site.letters("orders").len(), 2);
+}
+
+/// A topic with three batches, of which the second is damaged on the broker's disk.
+fn damaged(broker: &Broker, settings: &[(&str, &str)]) {
+    broker.topic_with("orders", 1, settings);
+    (1..=3).for_each(|number| broker.produce("orders", &[order(number, "a", 0)]));
+    broker.damage("orders", 0, 1);
+}
+
+/// It stands still before a record that it cannot read, skips nothing unasked, and says how to go on.
+#[test]
+fn a_record_that_nobody_can_read_is_skipped_in_the_running_worker() {
+    let broker = Broker::start();
+    damaged(&broker, &[]);
+    let site = Site::new(&[pipeline(&broker, "orders", "").with("dedup", "key = \"body\"")]);
+    let worker = site.worker().ready();
+    let said = worker.log.wait("it is named", |line| line.says("the record orders/0:1 cannot be read"));
+    assert!(said.says("CRC32C") && said.says("`pelton skip orders orders/0:1 --reason TEXT`"), "{said:?}");
+    let status = site.done(&["status"]);
+    assert!(status.contains("the record orders/0:1 cannot be read"), "{status}");
+    assert_eq!(taken(&worker.log), [1]);
+    skip(&site, "orders/0:1");
+    until("the group is past it", || (broker.committed("orders", "orders", 1) == [Some(3)]).then_some(()));
+    worker.stop();
+    assert_eq!(taken(&worker.log), [1, 3]);
+    let letters = site.letters("orders");
+    assert_eq!((letters.len(), &letters[0]["message_id"]), (1, &"orders/0/1".into()));
+    // What could be read of it, for who may know what it was.
+    assert!(letters[0]["body"].as_str().is_some_and(|body| body.contains("customer")), "{letters:?}");
+}
+
+/// Of a batch that is compressed nothing can be read any more.
+#[test]
+fn a_record_of_which_nothing_can_be_read_is_skipped_without_a_worker() {
+    let broker = Broker::start();
+    damaged(&broker, &[("compression.type", "gzip")]);
+    let site = site(&broker, "orders");
+    let worker = site.worker().ready();
+    worker.log.wait("it is named", |line| line.says("the record orders/0:1 cannot be read"));
+    worker.stop();
+    skip(&site, "orders/0:1");
+    assert_eq!(broker.committed("orders", "orders", 1), [Some(2)]);
+    let letters = site.letters("orders");
+    let reason = letters[0]["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(
+        reason.starts_with(REASON) && reason.contains("nothing could be read at this place"),
+        "{reason}"
+    );
+    let (worker, _) = site.until_empty();
+    assert_eq!((taken(&worker.log), letters.len()), (vec![3], 1));
+}
+
+/// What was given up on while no worker ran is passed when one comes to it.
+#[test]
+fn a_worker_passes_what_was_given_up_on_before_it_ran_and_nobody_replays_it() {
+    let broker = Broker::start();
+    damaged(&broker, &[]);
+    let site = site(&broker, "orders");
+    assert!(refused(&site, "orders/0:1").contains("has committed nothing in orders/0 yet"));
+    skip(&site, "orders/0:0");
+    broker.produce("orders", &[order(4, "a", 0)]);
+    broker.damage("orders", 0, 3);
+    skip(&site, "orders/0:3");
+    skip(&site, "orders/0:1");
+    let (worker, _) = site.until_empty();
+    assert_eq!(taken(&worker.log), [3]);
+    assert_eq!(broker.committed("orders", "orders", 1), [Some(4)]);
+    let output = site.run(&["replay", "orders", "--from-beginning", "--redo"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("a record of orders/0 cannot be read"), "{said}");
 }

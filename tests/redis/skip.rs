@@ -4,6 +4,7 @@ use crate::{GROUP, LIST, STREAM, body, list, order, stream, taken};
 use pelton_tests::redis::Redis;
 use pelton_tests::site::{Pipeline, Site};
 use pelton_tests::wait::until;
+use std::process::Stdio;
 
 const REASON: &str = "the producer wrote nonsense";
 
@@ -58,12 +59,50 @@ fn without_a_worker_entries_are_skipped_pending_or_not_read_yet() {
     skip(&site, &more[0]);
     let (worker, _) = site.until_empty();
     assert_eq!(taken(&worker.log), [4]);
-    assert_eq!((redis.all_pending(STREAM, GROUP), site.letters("orders").len()), (0, 2));
+    let attempts: Vec<_> = site.letters("orders").iter().map(|letter| letter["attempts"].clone()).collect();
+    assert_eq!((redis.all_pending(STREAM, GROUP), attempts), (0, vec![1.into(), 0.into()]));
     // Another's is left alone.
     let last = redis.add(STREAM, &[order(5, "e", 0)]);
     let _: redis::Value =
         redis.run("XREADGROUP", &["GROUP", GROUP, "another", "COUNT", "1", "STREAMS", STREAM, ">"]);
     assert!(refused(&site, &last[0]).contains("the consumer another has the entry"));
+}
+
+/// Of what others did this data directory knows nothing; a receive is no start, and many of them are some.
+#[test]
+fn a_letter_says_what_the_count_of_the_server_proves() {
+    let redis = Redis::start();
+    let ids = redis.add(STREAM, &[order(1, "a", 0)]);
+    let site = patient(stream(&redis.url(), ", consumer = \"one\", claim_min_idle = \"10s\""));
+    let _: redis::Value = redis.run("XGROUP", &["CREATE", STREAM, GROUP, "0"]);
+    let _: redis::Value =
+        redis.run("XREADGROUP", &["GROUP", GROUP, "one", "COUNT", "1", "STREAMS", STREAM, ">"]);
+    let _: redis::Value = redis.run("XCLAIM", &[STREAM, GROUP, "one", "0", &ids[0], "RETRYCOUNT", "25"]);
+    skip(&site, &ids[0]);
+    assert_eq!(site.letters("orders")[0]["attempts"], 2);
+    assert_eq!(redis.all_pending(STREAM, GROUP), 0);
+}
+
+/// The server dies with the letters it was to take: the worker gives up, and says so.
+#[test]
+fn what_is_handed_back_without_its_letter_is_not_said_to_be_skipped() {
+    let redis = Redis::start();
+    let ids = redis.add(STREAM, &[order(1, "a", 5)]);
+    let pipeline = stream(&redis.url(), "")
+        .with("dead_letter", "stream = \"letters\"")
+        .replaced("retry", "max_attempts = 9\ninitial_interval = \"1h\"\nmax_interval = \"1h\"");
+    let site = Site::with("shutdown_timeout = \"100ms\"", &[pipeline]);
+    let worker = site.worker().ready();
+    until("it waits for its retry", || (site.status("orders").retries == 1).then_some(()));
+    redis.kill();
+    let mut command = site.command(&["skip", "orders", &ids[0], "--reason", REASON, "--yes"]);
+    let asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    worker.log.wait("its letter cannot be written", |line| line.says("letter"));
+    worker.stop();
+    let answered = asked.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&answered.stderr).into_owned();
+    assert_eq!((answered.status.code(), answered.stdout.len()), (Some(1), 0), "{said}");
+    assert!(said.contains("it comes again") || said.contains("ended"), "{said}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn a_running_worker_skips_a_message_as_it_comes() {
         (&letters[0]["message_id"], &letters[0]["reason"]),
         (&ids[0].as_str().into(), &REASON.into())
     );
-    assert_eq!(letters[0]["failure"], "skipped");
+    assert_eq!((&letters[0]["failure"], &letters[0]["attempts"]), (&"skipped".into(), &1.into()));
     let output = shop.run(&words(&ids[1], "1s"));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(

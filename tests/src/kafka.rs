@@ -1,5 +1,6 @@
 //! A real Kafka broker, and an independent look at it: a producer and the group's committed offsets.
 
+mod damage;
 mod record;
 
 use crate::binary::root;

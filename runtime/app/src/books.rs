@@ -46,6 +46,10 @@ impl Books for PipelineBooks {
         self.ledger.completed_from(partition, offset)
     }
 
+    fn is_done(&self, partition: u32, offset: u64) -> bool {
+        self.ledger.is_done(partition, offset)
+    }
+
     fn has_completed(&self, id: &str) -> bool {
         let known = self.store.ledger_show(&self.pipeline, None, id);
         known.ok().flatten().is_some_and(|known| known.completed)

@@ -251,6 +251,10 @@ pub trait Ledger: Send + Sync {
     /// Ends claims that did not complete. On disk when it returns, with what they settle.
     fn release(&self, batch: Vec<Release>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>>;
 
+    /// How often each of these has been started before, as far as is known. Asked for what becomes a letter
+    /// without a claim, which would have told it.
+    fn starts(&self, identities: Vec<Identity>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>>;
+
     /// Told that so many deliveries are acknowledged because their message was completed before, by a source
     /// that is not the ledger's own: what that removes is counted where it is removed. Only a count; does not wait.
     fn count_duplicates(&self, _count: u64) {}

@@ -327,7 +327,7 @@ impl Driver {
             SkipAsk::Begin(skip, answer) => drop(answer.send(self.pipeline.skip(now, skip))),
             SkipAsk::End(named, answer) => drop(answer.send(self.pipeline.unskip(&named))),
             SkipAsk::Awaits(named, answer) => drop(answer.send(self.pipeline.awaits(&named))),
-            SkipAsk::Holds(named, answer) => drop(answer.send(self.pipeline.is_held(&named))),
+            SkipAsk::Fate(named, answer) => drop(answer.send(self.pipeline.fate(&named))),
         }
     }
 

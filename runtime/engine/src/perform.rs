@@ -7,7 +7,7 @@ use pelton_core::contain::{Panicked, contained};
 use pelton_core::pipeline::{Blocking, Command, Input};
 use pelton_core::points;
 use pelton_core::ports::{ErrorClass, Revocation, Settle};
-use pelton_core::{Receipt, Time};
+use pelton_core::{Identity, Letter, Receipt, Time};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
@@ -79,7 +79,7 @@ impl Performer {
             }
             Command::Publish { batch, items } => {
                 self.spawn("writing dead letters", none_stored(batch, items.len()), async move {
-                    let results = me.ports.letters.publish(items).await;
+                    let results = me.publish(items).await;
                     me.stored(batch, results);
                 });
             }
@@ -182,6 +182,21 @@ impl Performer {
             deliveries.into_iter().map(pair).collect()
         });
         self.answer(Input::Received(known));
+    }
+
+    /// What is given up on without a claim may have been started before: the ledger says how often.
+    async fn publish(&self, mut letters: Vec<Letter>) -> Vec<Result<(), ErrorClass>> {
+        let unclaimed = |letter: &Letter| letter.identity.filter(|_| letter.claim.is_none());
+        let asked: Vec<Identity> = letters.iter().filter_map(unclaimed).collect();
+        if !asked.is_empty() {
+            let starts = match self.ports.ledger.starts(asked).await {
+                Ok(starts) => starts,
+                Err(class) => return vec![Err(class); letters.len()],
+            };
+            let of = letters.iter_mut().filter(|letter| unclaimed(letter).is_some());
+            of.zip(starts).for_each(|(letter, starts)| letter.attempts = letter.attempts.max(starts));
+        }
+        self.ports.letters.publish(letters).await
     }
 
     async fn settle(&self, batch: u64, items: Vec<(Receipt, Settle)>) {

@@ -3,7 +3,7 @@
 use crate::perform::Arrival;
 use crate::stopped::Why;
 use pelton_core::Counter;
-use pelton_core::pipeline::{Blocking, Counts, Named, Skip, Skipped};
+use pelton_core::pipeline::{Blocking, Counts, Fate, Named, Skip, Skipped};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot};
@@ -13,7 +13,7 @@ pub(crate) enum SkipAsk {
     Begin(Skip, oneshot::Sender<Skipped>),
     End(Named, oneshot::Sender<bool>),
     Awaits(Named, oneshot::Sender<bool>),
-    Holds(Named, oneshot::Sender<bool>),
+    Fate(Named, oneshot::Sender<Option<Fate>>),
 }
 
 /// Written by the pipeline's task, read by anyone, without a lock.
@@ -75,9 +75,9 @@ impl PipelineStats {
         self.ask(|answer| SkipAsk::Awaits(named, answer)).await
     }
 
-    /// Whether a message is held now; none once the task has ended.
-    pub async fn holds(&self, named: Named) -> Option<bool> {
-        self.ask(|answer| SkipAsk::Holds(named, answer)).await
+    /// What has become of a skip that has begun, as the pipeline tells it; none once the task has ended.
+    pub async fn fate(&self, named: Named) -> Option<Option<Fate>> {
+        self.ask(|answer| SkipAsk::Fate(named, answer)).await
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> SkipAsk) -> Option<T> {

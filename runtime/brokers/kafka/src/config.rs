@@ -187,7 +187,7 @@ impl KafkaConfig {
         for topic in &self.topics {
             has_read |= books.has_read(topic, &self.group_id)?;
         }
-        let (forgets, settles, meets) = (books.clone(), books.clone(), books.clone());
+        let (forgets, settles, meets, ends) = (books.clone(), books.clone(), books.clone(), books.clone());
         let (group, dedup) = (self.group_id.clone(), pipeline.dedup);
         Ok(KafkaOptions {
             has_read,
@@ -200,6 +200,7 @@ impl KafkaConfig {
                 Dedup::Off => Some(0),
                 Dedup::Key => None,
             }),
+            is_done: Arc::new(move |partition, offset| ends.is_done(partition, offset)),
             ..self.unopened(pipeline)
         })
     }
@@ -225,6 +226,7 @@ impl KafkaConfig {
             settled: Arc::new(|_, _| {}),
             topic_is: Arc::new(|_, _| None),
             completed: Arc::new(|_, _| None),
+            is_done: Arc::new(|_, _| false),
         }
     }
 

@@ -64,6 +64,9 @@ impl Context {
         }
         let pipeline = &*self.shared.options.pipeline;
         let what = advice(error);
+        if is_damage(error) {
+            self.shared.state().damage = Some(reason.to_owned());
+        }
         if self.shared.state().complain(format!("{reason}. {what}"), is_of_connection(error)) {
             tracing::warn!(pipeline, %error, "Kafka: {reason}. {what}; it is tried again");
         }
@@ -104,6 +107,15 @@ pub fn is_of_connection(error: &KafkaError) -> bool {
     )
 }
 
+/// Whether something that the broker has cannot be read.
+pub fn is_damage(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::BadMessage | Code::BadCompression | Code::NotImplemented | Code::InvalidMessage)
+    )
+}
+
 /// What to do about an error of the client.
 pub fn advice(error: &KafkaError) -> &'static str {
     match error.rdkafka_error_code() {
@@ -122,6 +134,10 @@ pub fn advice(error: &KafkaError) -> &'static str {
         }
         Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => {
             "Allow this user to read the topic and to use the group"
+        }
+        _ if is_damage(error) => {
+            "A record is damaged, or of a form that the client does not know. If it stays so, it is named, \
+             with the way out"
         }
         _ => "See the broker's log",
     }

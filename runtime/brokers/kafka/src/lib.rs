@@ -46,10 +46,10 @@ pub use kept::{KeptLetter, UnreadableLetter, kept_letter};
 pub use letters::{KafkaLetters, LetterOptions};
 pub use one::go_behind;
 pub use options::{
-    Completed, Forget, KafkaOptions, OPTIONS_OF_OURS, Order, Settled, TopicIs, refused_option,
+    Completed, Forget, IsDone, KafkaOptions, OPTIONS_OF_OURS, Order, Settled, TopicIs, refused_option,
 };
 pub use producer::{KafkaProducer, Outgoing};
-pub use reader::{Part, Reader};
+pub use reader::{Damaged, Part, Reader, Unread};
 pub use refused::{Refusal, Refused};
 pub use replay::KafkaReplay;
 pub use style::{HeaderStyle, partition_in};

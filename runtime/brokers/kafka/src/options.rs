@@ -36,6 +36,9 @@ pub type TopicIs = Arc<dyn Fn(u32, &str) -> Option<KnownTopic> + Send + Sync>;
 /// their offsets.
 pub type Completed = Arc<dyn Fn(u32, u64) -> Option<u64> + Send + Sync>;
 
+/// Whether what is at an offset of a partition is done with: completed, or given up on.
+pub type IsDone = Arc<dyn Fn(u32, u64) -> bool + Send + Sync>;
+
 /// Settings of a source.
 #[derive(Clone)]
 pub struct KafkaOptions {
@@ -79,6 +82,8 @@ pub struct KafkaOptions {
     pub topic_is: TopicIs,
     /// Asked how much of what lies before the group is done.
     pub completed: Completed,
+    /// Asked of a record that cannot be read: reading goes on behind it once it is.
+    pub is_done: IsDone,
 }
 
 /// Settings of the client library that Pelton makes itself, and why nobody else may.

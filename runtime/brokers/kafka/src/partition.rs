@@ -57,6 +57,10 @@ pub struct Partition {
     pub unwanted: bool,
     /// The broker may have refused the offset to read next: it is to be looked at.
     pub doubtful: bool,
+    /// Reading was begun again at this offset, and nothing has come since.
+    again: Option<i64>,
+    /// What is to be said of the record to read next, which cannot be read.
+    pub unread: Option<String>,
     /// Reading went on elsewhere: where it stopped, and where it went on. What lies between is passed
     /// over once all before it is settled.
     jumped: Option<(i64, i64)>,
@@ -90,6 +94,8 @@ impl Partition {
             paused: false,
             unwanted: false,
             doubtful: false,
+            again: None,
+            unread: None,
             jumped: None,
         }
     }
@@ -127,7 +133,12 @@ impl Partition {
             (self.begin, self.position) = (Some(offset), Some(offset));
         }
         self.fetched = Some(offset + 1);
-        self.at_end = false;
+        (self.at_end, self.doubtful, self.again, self.unread) = (false, false, None, None);
+    }
+
+    /// Whether reading stands still where it was begun again.
+    pub fn stands(&self) -> bool {
+        !self.paused && !self.unwanted && self.again.is_some() && self.again == self.next()
     }
 
     /// Whether records of this assignment may be in work.
@@ -188,6 +199,10 @@ impl Partition {
         let in_work = self.received();
         self.pause(false);
         (self.begin, self.fetched, self.doubtful) = (Some(to), None, false);
+        self.again = (to == from).then_some(to);
+        if to != from {
+            self.unread = None;
+        }
         self.start = Offset::Offset(to);
         if in_work {
             self.jumped = Some((from, to));

@@ -2,7 +2,7 @@
 
 use super::KafkaSourceError;
 use super::beginning::fail;
-use super::context::{Context, advice, is_of_connection};
+use super::context::{Context, advice, is_damage, is_of_connection};
 use super::ends::Learner;
 use super::partition::Partition;
 use super::range::out_of_range;
@@ -168,8 +168,8 @@ fn heed(shared: &Shared, error: &KafkaError) {
             state.failed = true;
             shared.arrived.notify_one();
         }
-        // Which partition it is of is not told.
-        _ if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
+        // Which partition it is of is not told. Of one that goes on it is not.
+        _ if is_damage(error) || error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
             state.partitions.iter_mut().filter(|p| p.ours).for_each(|p| p.doubtful = true);
         }
         _ => {

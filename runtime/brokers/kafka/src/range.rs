@@ -25,13 +25,15 @@ struct Doubt {
     next: i64,
     /// Records of it were received.
     received: bool,
+    /// Reading was begun again there, and nothing came.
+    stands: bool,
 }
 
 /// What is wrong with the offset.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// The broker has it after all.
-    Within,
+    /// The broker has it after all, and ends there, or behind.
+    Within { end: i64 },
     /// The records from here to the first that is left are gone.
     Gone { first: i64, end: i64 },
     /// The partition ends before it: the log was cut, or is another one.
@@ -43,7 +45,7 @@ enum Place {
 pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: &mut Learner) {
     let doubt = |p: &Partition| {
         let (topic, partition, id) = (p.topic.to_string(), p.number, p.id);
-        Some(Doubt { topic, partition, id, next: p.next()?, received: p.received() })
+        Some(Doubt { topic, partition, id, next: p.next()?, received: p.received(), stands: p.stands() })
     };
     let doubtful: Vec<Doubt> = {
         let state = shared.state();
@@ -66,9 +68,18 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: 
         }
     }
     // The refusal was for another one of them, then.
-    explained |= places.iter().any(|(_, place)| !matches!(place, Place::Within));
+    explained |= places.iter().any(|(_, place)| !matches!(place, Place::Within { .. }));
+    let damage = shared.state().damage.take();
+    let stuck = damage.is_some() || !explained;
     for (doubt, place) in places {
-        let Some(to) = decide(shared, &doubt, place, explained) else { return fail(shared) };
+        let to = match place {
+            // What else explains it is no damage.
+            Place::Within { end } if stuck && doubt.stands && doubt.next < end => {
+                Some(unread(shared, &doubt, damage.as_deref()))
+            }
+            _ => decide(shared, &doubt, place, explained || damage.is_some()),
+        };
+        let Some(to) = to else { return fail(shared) };
         // Other records have these offsets now, or will have.
         if matches!(place, Place::Cut { .. }) && forget(shared, doubt.id).is_none() {
             return;
@@ -110,7 +121,7 @@ fn place_of(
     Ok(match doubt.next {
         next if next < first => Place::Gone { first, end },
         next if next > end => Place::Cut { first, end },
-        _ => Place::Within,
+        _ => Place::Within { end },
     })
 }
 
@@ -121,8 +132,8 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
     let (pipeline, topic) = (&*options.pipeline, &*doubt.topic);
     let (partition, offset) = (doubt.partition, doubt.next);
     let (what, first, end) = match place {
-        Place::Within if explained => return Some(offset),
-        Place::Within => {
+        Place::Within { .. } if explained => return Some(offset),
+        Place::Within { .. } => {
             tracing::warn!(
                 pipeline,
                 topic,
@@ -179,6 +190,37 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
         options.out_of_range
     );
     Some(to)
+}
+
+/// There is a record, and it does not come: it cannot be read. Where to go on: behind it, once somebody has
+/// given up on it. Until then nothing is skipped.
+fn unread(shared: &Shared, doubt: &Doubt, damage: Option<&str>) -> i64 {
+    let options = &shared.options;
+    let (pipeline, topic, partition, offset) =
+        (&*options.pipeline, &*doubt.topic, doubt.partition, doubt.next);
+    if u64::try_from(offset).is_ok_and(|offset| (options.is_done)(doubt.id, offset)) {
+        tracing::warn!(
+            pipeline,
+            topic,
+            partition,
+            offset,
+            "a record that cannot be read is done with: reading goes on behind it"
+        );
+        return offset.saturating_add(1);
+    }
+    let why = damage.map_or_else(String::new, |why| format!(" ({why})"));
+    let words = format!(
+        "the record {topic}/{partition}:{offset} cannot be read{why}, and nothing behind it is. Restore the \
+         broker's copy, or give up on it: `pelton skip {pipeline} {topic}/{partition}:{offset} --reason TEXT`\
+         . Reading goes on then"
+    );
+    let mut state = shared.state();
+    if let Some((_, partition)) = state.find(topic, partition)
+        && partition.unread.replace(words.clone()).is_none()
+    {
+        tracing::error!(pipeline, topic, partition = partition.number, offset, "{words}");
+    }
+    offset
 }
 
 /// Nothing more is committed of a partition whose offsets may be another log's.

@@ -1,6 +1,6 @@
 //! Reads a bounded part of topics from outside the group: for letters, and for replays.
 
-use super::context::advice;
+use super::context::{advice, is_damage};
 use super::inspect::Complaint;
 use super::options::{KafkaOptions, refused};
 use super::topics::partitions_of;
@@ -34,6 +34,30 @@ pub struct Part {
     pub to: i64,
 }
 
+/// What becomes of records that are not as they were sent, by their checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damaged {
+    /// Reading ends there.
+    Refused,
+    /// They are read, as far as that can be.
+    Taken,
+}
+
+/// Why a part could not be read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// In words.
+    pub words: String,
+    /// A record there is damaged, or of a form that the client library does not know.
+    pub damage: bool,
+}
+
+impl From<String> for Unread {
+    fn from(words: String) -> Self {
+        Self { words, damage: false }
+    }
+}
+
 /// A consumer without a group. Blocks.
 pub struct Reader {
     consumer: BaseConsumer<Complaint>,
@@ -50,11 +74,25 @@ impl Reader {
         librdkafka: &[(String, String)],
         patience: Duration,
     ) -> Result<Self, String> {
+        Self::open_with(bootstrap_servers, librdkafka, patience, Damaged::Taken)
+    }
+
+    /// The same, for who may not want what is damaged.
+    ///
+    /// # Errors
+    /// When the client library refuses the settings, in words.
+    pub fn open_with(
+        bootstrap_servers: &str,
+        librdkafka: &[(String, String)],
+        patience: Duration,
+        damaged: Damaged,
+    ) -> Result<Self, String> {
         let mut config = KafkaOptions::connection(bootstrap_servers, librdkafka);
         config
             .set("group.id", NO_GROUP)
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
+            .set("check.crcs", if damaged == Damaged::Refused { "true" } else { "false" })
             .set("auto.offset.reset", "earliest")
             .set("debug", KafkaOptions::debug(librdkafka))
             .set_log_level(RDKafkaLogLevel::Debug);
@@ -147,9 +185,15 @@ impl Reader {
         topic: &str,
         parts: &[Part],
         mut see: impl FnMut(&BorrowedMessage<'_>) -> bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unread> {
         let mut open: BTreeMap<i32, i64> =
             parts.iter().filter(|p| p.from < p.to).map(|p| (p.partition, p.to)).collect();
+        // The library begins anew at the first record there is where it has lost its place.
+        let is_wanted = |record: &BorrowedMessage<'_>| {
+            let at =
+                |p: &Part| p.partition == record.partition() && (p.from..p.to).contains(&record.offset());
+            parts.iter().any(at)
+        };
         let mut list = TopicPartitionList::new();
         for part in parts.iter().filter(|p| open.contains_key(&p.partition)) {
             list.add_partition_offset(topic, part.partition, Offset::Offset(part.from)).map_err(words)?;
@@ -160,7 +204,7 @@ impl Reader {
             match self.consumer.poll(POLL) {
                 Some(Ok(record)) => {
                     let end = open.get(&record.partition()).copied();
-                    if end.is_some_and(|end| record.offset() < end) && !see(&record) {
+                    if end.is_some() && is_wanted(&record) && !see(&record) {
                         break;
                     }
                     // Behind the last one there may be nothing but the marks of transactions.
@@ -169,15 +213,28 @@ impl Reader {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
-                Some(Err(error)) if heard.elapsed() > SILENCE => return Err(words(error)),
+                Some(Err(error)) if is_damage(&error) => return Err(self.damaged(topic, &open, &error)),
+                Some(Err(error)) if heard.elapsed() > SILENCE => return Err(words(error).into()),
                 None if heard.elapsed() > SILENCE => {
-                    return Err(format!("topic `{topic}`: the broker has sent nothing for {SILENCE:?}"));
+                    let words = format!("topic `{topic}`: the broker has sent nothing for {SILENCE:?}");
+                    return Err(words.into());
                 }
                 Some(Err(_)) | None => continue,
             }
             heard = Instant::now();
         }
-        self.consumer.unassign().map_err(words)
+        self.consumer.unassign().map_err(|error| words(error).into())
+    }
+}
+
+impl Reader {
+    /// The library does not tell the partition; those that are read are told.
+    fn damaged(&self, topic: &str, open: &BTreeMap<i32, i64>, error: &KafkaError) -> Unread {
+        let all: Vec<String> = open.keys().map(|partition| format!("{topic}/{partition}")).collect();
+        // Nothing of it is read any more: the next part is assigned anew.
+        let left = self.consumer.unassign().map_or_else(|why| format!("; {why}"), |()| String::new());
+        let words = format!("a record of {} cannot be read: {error}{left}", all.join(", "));
+        Unread { words, damage: true }
     }
 }
 

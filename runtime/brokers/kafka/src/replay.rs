@@ -3,7 +3,7 @@
 use super::convert;
 use super::options::KafkaOptions;
 use super::partition::Partition;
-use super::reader::{Part, Reader};
+use super::reader::{Damaged, Part, Reader, Unread};
 use super::receipt::MAX_PLACES;
 use pelton_core::contain::{contain, standing_at};
 use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
@@ -41,7 +41,7 @@ struct Shared {
     /// It was closed before its end.
     cut: AtomicBool,
     closed: Notify,
-    failed: Lock<Option<String>>,
+    failed: Lock<Option<Unread>>,
 }
 
 impl KafkaReplay {
@@ -53,8 +53,9 @@ impl KafkaReplay {
         options: KafkaOptions,
         parts: Vec<(String, Vec<Part>)>,
         rate: Option<f64>,
+        damaged: Damaged,
     ) -> Result<Self, String> {
-        let reader = Reader::open(&options.bootstrap_servers, &options.librdkafka, ASK)?;
+        let reader = Reader::open_with(&options.bootstrap_servers, &options.librdkafka, ASK, damaged)?;
         let (sent, arrived) = mpsc::channel(AHEAD);
         let shared = Arc::new(Shared::default());
         let reading = Reading { options, sent, shared: shared.clone(), began: Instant::now(), rate };
@@ -83,7 +84,7 @@ impl KafkaReplay {
 
     /// Why it ended before its end, if it did.
     #[must_use]
-    pub fn failed(&self) -> Option<String> {
+    pub fn failed(&self) -> Option<Unread> {
         self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -100,13 +101,13 @@ struct Reading {
 impl Reading {
     fn run(&self, reader: &Reader, parts: &[(String, Vec<Part>)]) {
         if let Err(panicked) = contain(|| self.read_all(reader, parts)) {
-            self.fail(panicked.at("the thread that reads for a replay").to_string());
+            self.fail(panicked.at("the thread that reads for a replay").to_string().into());
         }
         self.shared.ended.store(true, SeqCst);
     }
 
     fn read_all(&self, reader: &Reader, parts: &[(String, Vec<Part>)]) {
-        let (mut place, mut result) = (0, Ok(()));
+        let (mut place, mut result) = (0, Ok::<(), Unread>(()));
         for (topic, parts) in parts {
             result = result.and_then(|()| {
                 self.meet(reader, topic, parts)?;
@@ -144,7 +145,7 @@ impl Reading {
     }
 
     /// The first reason counts.
-    fn fail(&self, why: String) {
+    fn fail(&self, why: Unread) {
         self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
     }
 
@@ -156,9 +157,10 @@ impl Reading {
             .and_then(|(place, partition)| convert::delivery(record, place, partition, &self.options));
         let Some(mut delivery) = delivery else {
             let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
-            self.fail(format!(
+            let words = format!(
                 "{topic}/{partition}/{offset} is beyond what one replay can name: ask for fewer partitions"
-            ));
+            );
+            self.fail(words.into());
             return false;
         };
         if let Some(message) = Arc::get_mut(&mut delivery.message) {

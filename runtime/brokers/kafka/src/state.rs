@@ -145,6 +145,8 @@ pub struct State {
     pub closing: bool,
     /// Nothing can be fetched any more in this process; the log says why.
     pub failed: bool,
+    /// Something that the broker has cannot be read, in the client library's words; since the last look.
+    pub damage: Option<String>,
     trouble: Option<Trouble>,
 }
 
@@ -186,7 +188,8 @@ impl State {
     /// Why nothing comes, if so.
     pub fn trouble(&self) -> Option<String> {
         let waits = || "the group has not assigned anything to this member yet".to_owned();
-        let words = self.trouble.as_ref().map(|trouble| trouble.words.clone());
+        let unread = self.partitions.iter().filter(|p| p.ours).find_map(|p| p.unread.clone());
+        let words = unread.or_else(|| self.trouble.as_ref().map(|trouble| trouble.words.clone()));
         words.or_else(|| (!self.assigned).then(waits))
     }
 

@@ -36,7 +36,7 @@ pub use fields::{EntryId, MESSAGE_ID, Names, Outgoing};
 pub use kept::{KeptLetter, LetterPlace};
 pub use letters::RedisLetters;
 pub use list::{End, Keys, ListOptions, RedisList};
-pub use one::{EntryFacts, ItemFacts};
+pub use one::{EntryFacts, ItemFacts, Pending};
 pub use server::Server;
 pub use shelf::instance;
 pub use stream::{Completed, RedisStream, ReplayOptions, StreamOptions, StreamReplay};

@@ -1,19 +1,32 @@
 //! One message of a stream or a list, for who gives up on it. Blocks.
 
 use super::client::Client;
-use super::fields::{EntryId, Field};
+use super::fields::{self, EntryId, Field};
 use super::list::{Keys, item};
-use pelton_core::Message;
+use super::number::Count;
+use super::stream::ReplayOptions;
+use pelton_core::{Lane, Message};
 
 /// How an entry of a stream stands with a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntryFacts {
-    /// It is in the stream.
-    pub exists: bool,
-    /// The consumer that has it, and for how many milliseconds.
-    pub pending: Option<(String, u64)>,
+    /// What is in the stream, with its lane; none when there is no such entry.
+    pub entry: Option<(Message, Option<Lane>)>,
+    /// Who has it.
+    pub pending: Option<Pending>,
     /// The group was handed it, or what follows it.
     pub delivered: bool,
+}
+
+/// An entry that was handed out, and not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// To whom.
+    pub consumer: String,
+    /// How many milliseconds ago.
+    pub idle_ms: u64,
+    /// How often it was handed out, to anybody.
+    pub deliveries: u64,
 }
 
 /// A message that a worker of a list has taken.
@@ -34,23 +47,30 @@ impl Client {
     ///
     /// # Errors
     /// In words: the server does not answer, or refuses.
-    pub fn entry(&self, stream: &str, group: &str, id: EntryId) -> Result<EntryFacts, String> {
+    pub fn entry(&self, of: &ReplayOptions, group: &str, id: EntryId) -> Result<EntryFacts, String> {
+        let stream = &*of.stream;
         let last = self.stream(stream, group)?.group.map(|group| group.last_delivered);
         let id_text = id.to_string();
-        let (exists, pending) = self.run(async |connection| {
+        let (found, pending) = self.run(async |connection| {
             let mut command = redis::cmd("XRANGE");
             command.arg(stream).arg(&id_text).arg(&id_text);
             let found: Vec<(String, Vec<Field>)> = command.query_async(connection).await?;
-            let mut pending: Vec<(String, String, u64, u64)> = Vec::new();
+            let mut pending: Vec<(String, String, Count, Count)> = Vec::new();
             if last.is_some() {
                 let mut command = redis::cmd("XPENDING");
                 command.arg(stream).arg(group).arg(&id_text).arg(&id_text).arg(1);
                 pending = command.query_async(connection).await?;
             }
-            Ok((!found.is_empty(), pending))
+            Ok((found, pending))
         })?;
-        let pending = pending.into_iter().next().map(|(_, consumer, idle_ms, _)| (consumer, idle_ms));
-        Ok(EntryFacts { exists, pending, delivered: last.is_some_and(|last| id <= last) })
+        let pending = pending.into_iter().next().map(|(_, consumer, idle, deliveries)| Pending {
+            consumer,
+            idle_ms: idle.0,
+            deliveries: deliveries.0,
+        });
+        let read = |(_, entry)| fields::message(&of.pipeline, &of.stream, id, entry, &of.names);
+        let entry = found.into_iter().next().map(read);
+        Ok(EntryFacts { entry, pending, delivered: last.is_some_and(|last| id <= last) })
     }
 
     /// Acknowledges an entry for its group; whether it was pending.

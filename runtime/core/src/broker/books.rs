@@ -32,6 +32,9 @@ pub trait Books: Send + Sync {
     /// How many offsets of a partition are completed, of those from this one on.
     fn completed_from(&self, partition: u32, offset: u64) -> u64;
 
+    /// Whether what is at an offset of a partition is completed, has a dead letter, or was given up on.
+    fn is_done(&self, partition: u32, offset: u64) -> bool;
+
     /// Whether a message is completed, by its own id. False too where the ledger cannot be read.
     fn has_completed(&self, id: &str) -> bool;
 

@@ -44,7 +44,7 @@ use parts::skips::Skips;
 use parts::suspects::{Suspects, Turn};
 use parts::timers::Timers;
 pub use protocol::{Command, Input, Known, Read, Rules};
-pub use skip::{Named, Skip, Skipped};
+pub use skip::{Fate, Named, Skip, Skipped};
 
 /// The deliveries of one pipeline. Owned by one task; takes no lock and never waits.
 #[derive(Debug)]

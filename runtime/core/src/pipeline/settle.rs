@@ -2,7 +2,7 @@
 
 use super::Pipeline;
 use super::parts::actions::Asker;
-use super::parts::entry::{Entry, EntryLocation, KeyRelease, Slot};
+use super::parts::entry::{Durable, Entry, EntryLocation, KeyRelease, Slot};
 use crate::delivery::{DeliveryState, Event};
 use crate::message::{Lane, Message};
 use crate::ports::{ErrorClass, Settle};
@@ -61,6 +61,7 @@ impl Pipeline {
             leases.drop(slot, entry.lease);
         }
         self.release_key(slot, &entry);
+        self.skips.ended(slot, entry.durable == Some(Durable::DeadLetter));
         self.leave(slot, &entry);
     }
 

@@ -6,6 +6,7 @@ use super::parts::entry::{Entry, EntryLocation, Slot};
 use crate::delivery::{DeliveryState, Event, Why};
 use crate::message::{Position, Time};
 use crate::outcome::{Cause, Failure};
+use crate::retry::proven_starts;
 
 /// What a message is named by; each that is given must be its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +26,17 @@ pub struct Skip {
     pub named: Named,
     /// Why, in the operator's words.
     pub reason: String,
+}
+
+/// What has become of a message since giving up on it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Its letter is being written, or it is being settled.
+    UnderWay,
+    /// Its letter is durable.
+    DeadLettered,
+    /// It is held no more, and its letter was not written: it comes again.
+    ComesAgain,
 }
 
 /// What has become of a skip.
@@ -68,7 +80,7 @@ impl Pipeline {
             return Skipped::Passing(doing(&entry.state));
         }
         self.take_aside(slot);
-        self.give_up_on(slot, skip.reason);
+        self.give_up_on(slot, skip);
         Skipped::Begun
     }
 
@@ -83,16 +95,16 @@ impl Pipeline {
         self.skips.awaits(named)
     }
 
-    /// Whether a message is held now.
+    /// What has become of the last skip of a message that has begun; none of one that has not.
     #[must_use]
-    pub fn is_held(&self, named: &Named) -> bool {
-        self.find(named).is_some()
+    pub fn fate(&self, named: &Named) -> Option<Fate> {
+        self.skips.fate(named)
     }
 
     /// What has come is given up on, if somebody asked for that.
     pub(super) fn is_skipped(&mut self, slot: Slot) -> bool {
-        let Some(reason) = self.skips.take(&self.entries[slot]) else { return false };
-        self.give_up_on(slot, reason);
+        let Some(skip) = self.skips.take(&self.entries[slot]) else { return false };
+        self.give_up_on(slot, skip);
         true
     }
 
@@ -100,9 +112,13 @@ impl Pipeline {
         self.entries.slots(|entry| named.is(entry)).first().copied()
     }
 
-    fn give_up_on(&mut self, slot: Slot, reason: String) {
-        let attempts = self.entries[slot].attempt;
+    /// The ledger adds what it knows of earlier starts when the letter is written.
+    fn give_up_on(&mut self, slot: Slot, skip: Skip) {
+        let Skip { named, reason } = skip;
+        let entry = &self.entries[slot];
+        let attempts = entry.attempt.max(proven_starts(entry.receives));
         let why = Why { cause: Cause::Rejected, failure: Failure::Skipped, reason, attempts };
+        self.skips.begin(named, slot);
         self.feed(slot, Event::Skip(why));
     }
 

@@ -18,10 +18,10 @@ use identity::Item;
 use pelton_core::ports::{
     BoxFuture, Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Ledger, Release, Verdict,
 };
-use pelton_core::{Letter, Position};
+use pelton_core::{Identity, Letter, Position};
 use ranges::{Kind, Ranges};
 use rusqlite::{Connection, params};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::oneshot;
 use topics::TopicBefore;
@@ -60,6 +60,8 @@ pub struct State {
     /// Who has a row in `attempts`: the others are spared the lookup.
     pub attempted: Attempted,
     pub entries: Entries,
+    /// What an operator has given up on, by hand.
+    pub given_up: BTreeSet<Position>,
 }
 
 impl Pipeline {
@@ -166,6 +168,19 @@ impl PipelineStore {
         self.pipeline.state().ranges.get(&partition).map_or(0, |ranges| ranges.count(offset, u64::MAX))
     }
 
+    /// Notes that an operator has given up on what is at an offset: for a source that cannot read it,
+    /// whatever its key may be. Known as long as this process runs.
+    pub fn give_up_on(&self, partition: u32, offset: u64) {
+        self.pipeline.state().given_up.insert(Position { partition, offset });
+    }
+
+    /// Whether what is at an offset is completed, has a letter, or was given up on.
+    #[must_use]
+    pub fn is_done(&self, partition: u32, offset: u64) -> bool {
+        let position = Position { partition, offset };
+        self.pipeline.completed(position) || self.pipeline.state().given_up.contains(&position)
+    }
+
     /// Forgets the attempts of what lies before an offset of a partition: the group has committed that
     /// offset, so it is done with, here or on another host. What was completed there stays known.
     /// Returns at once, and promises nothing: what is left, if the store cannot write now, goes with the
@@ -216,6 +231,12 @@ impl Ledger for PipelineStore {
 
     fn release(&self, batch: Vec<Release>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         self.change(batch.into_iter().map(Change::Release).collect())
+    }
+
+    fn starts(&self, identities: Vec<Identity>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>> {
+        let (answer, answered) = oneshot::channel();
+        self.writer.send(Op::Starts { pipeline: self.pipeline.clone(), identities, answer });
+        Box::pin(async move { answered.await.unwrap_or(Err(ErrorClass::Permanent)) })
     }
 
     fn count_duplicates(&self, count: u64) {

@@ -122,6 +122,11 @@ fn ended(db: &Connection, pipeline: &Pipeline, position: Position) -> rusqlite::
     Ok(if lettered { Some(Verdict::AlreadyDeadLettered) } else { duplicate })
 }
 
+/// How often what has this identity was started before.
+pub fn starts(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::Result<u32> {
+    Ok(past(db, pipeline, identity)?.map_or(0, |past| past.attempts))
+}
+
 fn past(db: &Connection, pipeline: &Pipeline, identity: Identity) -> rusqlite::Result<Option<Past>> {
     if !pipeline.state().attempted.may_have(identity) {
         return Ok(None);

@@ -44,6 +44,7 @@ impl Loop {
         done.ok()?;
         let mut state = pipeline.state();
         state.ranges.remove(&partition);
+        state.given_up.retain(|position| position.partition != partition);
         state.attempted.remove_before(end);
         Some(gone)
     }
@@ -106,6 +107,7 @@ fn forget_in_memory(db: &Connection, pipeline: &Pipeline, number: u32) -> rusqli
     let mut state = pipeline.state();
     state.attempted = attempted;
     state.ranges.retain(|partition, _| !topics::partitions(number).contains(partition));
+    state.given_up.retain(|position| !topics::partitions(number).contains(&position.partition));
     for claim in state.live.values_mut().flatten() {
         claim.take_if(|item| is_of(item, number));
     }

@@ -19,6 +19,7 @@ use crate::db::{Gate, Log};
 use crate::error::{StoreError, class_of};
 use crate::ledger::Pipeline;
 use crate::queue::Queue;
+use pelton_core::Identity;
 use pelton_core::points;
 use pelton_core::ports::{ClaimItem, ErrorClass, Verdict};
 use rusqlite::Connection;
@@ -197,6 +198,9 @@ impl Loop {
         // After the changes: what was asked for before is forgotten too.
         while let Some(op) = waiting.pop_front_if(|op| !is_change(op)) {
             match op {
+                Op::Starts { pipeline, identities, answer } => {
+                    reply(answer, self.starts(&pipeline, &identities));
+                }
                 Op::Forget { pipeline, what } => self.forget(&pipeline, what),
                 Op::Keep(pipeline) => self.prune.keep(pipeline),
                 Op::Leave(id, answer) => {
@@ -211,6 +215,14 @@ impl Loop {
             }
         }
         true
+    }
+
+    fn starts(&self, pipeline: &Pipeline, identities: &[Identity]) -> Result<Vec<u32>, ErrorClass> {
+        if self.shared.failed.get().is_some() {
+            return Err(ErrorClass::Permanent);
+        }
+        let all = identities.iter().map(|identity| claims::starts(&self.db, pipeline, *identity));
+        all.collect::<rusqlite::Result<_>>().map_err(|error| class_of(&error))
     }
 
     /// A checkpoint that fails may be a sync that failed, of what was promised without one.

@@ -4,7 +4,7 @@ use super::Forget;
 use crate::ledger::Pipeline;
 use crate::queue::Queue;
 use pelton_core::ports::{ClaimItem, Completion, ErrorClass, Release, Settle, Verdict};
-use pelton_core::{Letter, Receipt};
+use pelton_core::{Identity, Letter, Receipt};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -39,6 +39,12 @@ pub enum Op {
         items: Vec<ClaimItem>,
         how: How,
         answer: Answer<Result<Vec<Verdict>, ErrorClass>>,
+    },
+    /// How often these have been started before.
+    Starts {
+        pipeline: Arc<Pipeline>,
+        identities: Vec<Identity>,
+        answer: Answer<Result<Vec<u32>, ErrorClass>>,
     },
     Change {
         pipeline: Arc<Pipeline>,

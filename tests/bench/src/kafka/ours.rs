@@ -36,6 +36,7 @@ pub fn drain(setup: &Setup, topic: &Topic, ours: &Ours, load: Load, order: Order
             settled: Arc::new(move |partition, offset| ledger.settled_before(partition, offset)),
             topic_is: Arc::new(|_, _| Some(KnownTopic::default())),
             completed: Arc::new(|_, _| Some(0)),
+            is_done: Arc::new(|_, _| false),
         })?;
         Ok(Arc::new(source))
     })?;

@@ -149,7 +149,7 @@ impl<'c> InTopics<'c> {
                 }
                 result.is_ok()
             });
-            read.map_err(Fail::refused)?;
+            read.map_err(|unread| Fail::refused(unread.words))?;
             if result.is_err() {
                 break;
             }

@@ -6,7 +6,9 @@ use crate::commands::brokers::kafka;
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress::Progress;
-use pelton_kafka::{ANSWER_TIMEOUT, KafkaConfig, KafkaReplay, Part, PartitionStatus, Reader, inspect};
+use pelton_kafka::{
+    ANSWER_TIMEOUT, Damaged, KafkaConfig, KafkaReplay, Part, PartitionStatus, Reader, inspect,
+};
 use pelton_store::{PipelineStore, Store};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -92,7 +94,7 @@ impl Ending for KafkaReplay {
     }
 
     fn failed(&self) -> Option<String> {
-        self.failed()
+        self.failed().map(|unread| unread.words)
     }
 }
 
@@ -106,7 +108,7 @@ fn open(
     rate: Option<f64>,
 ) -> Result<Arc<dyn Ending>, Fail> {
     let options = kafka::options(store, config, pipeline, kafka, ledger)?;
-    let source = KafkaReplay::open(options, parts, rate);
+    let source = KafkaReplay::open(options, parts, rate, Damaged::Refused);
     Ok(Arc::new(source.map_err(|why| kafka::refused(pipeline, &why))?))
 }
 

@@ -1,13 +1,14 @@
 //! A record of a topic. The ledger knows then that it has a letter, and lets the watermark pass; where no worker
 //! runs, a group that stands right before it is moved on.
 
-use super::one::{After, Found};
+use super::one::{After, Bare, Found, bare};
 use super::{Look, Place};
 use crate::commands::brokers::kafka::options;
 use pelton_core::pipeline::Named;
-use pelton_core::{Delivery, Message, Receipt};
+use pelton_core::{Delivery, Message};
 use pelton_kafka::{
-    ANSWER_TIMEOUT, KafkaConfig, KafkaOptions, KafkaReplay, Part, PartitionStatus, go_behind, inspect,
+    ANSWER_TIMEOUT, Damaged, KafkaConfig, KafkaOptions, KafkaReplay, Part, PartitionStatus, Unread,
+    go_behind, inspect,
 };
 use std::sync::Arc;
 
@@ -57,30 +58,36 @@ pub fn look(place: &Place, kafka: &KafkaConfig) -> Result<Look, String> {
     let one = standing.iter().find(|s| s.topic == topic && s.partition == partition);
     let one = one.ok_or_else(|| format!("the topic {topic} has no partition {partition}"))?;
     is_there(one, offset)?;
+    if !place.runs && one.committed.is_none() && offset != one.first {
+        // A worker that finds no offset of its group forgets what is known of the partition: it may be of
+        // another topic.
+        return Err(format!(
+            "the group {} has committed nothing in {topic}/{partition} yet, and what is skipped behind its \
+             beginning would not be known when it does: start the worker, and skip it then",
+            kafka.group_id
+        ));
+    }
     let opened = opened(place, kafka)?;
     let after = after(place, &opened, one, offset);
-    let bare = opened.position(topic, partition, offset).map(|position| {
-        Box::new(Delivery {
-            receipt: Receipt(0),
-            message: Arc::new(Message {
-                id: format!("{topic}/{partition}/{offset}"),
-                pipeline: place.pipeline.name.as_str().into(),
-                origin: topic.into(),
-                ..Message::default()
-            }),
-            lane: None,
-            position: Some(position),
-            skipped: 0,
-            receives: 0,
-            assignment: 0,
-            lease_until: None,
-            instance: None,
-            unreadable: None,
-        })
-    });
+    let message = Message {
+        id: format!("{topic}/{partition}/{offset}"),
+        pipeline: place.pipeline.name.as_str().into(),
+        origin: topic.into(),
+        ..Message::default()
+    };
+    let position = opened.position(topic, partition, offset);
+    let delivery = Box::new(Delivery { position, ..bare(message) });
     let part = Part { partition, from: offset, to: offset.saturating_add(1) };
-    let source = KafkaReplay::open(opened, vec![(topic.to_owned(), vec![part])], None)?;
-    Ok(Look::Here(Found { source: Arc::new(source), bare, after }))
+    // What is damaged is no message any more, and all there is of one: its letter has it.
+    let source = KafkaReplay::open(opened, vec![(topic.to_owned(), vec![part])], None, Damaged::Taken)?;
+    let source = Arc::new(source);
+    let read = source.clone();
+    let why = Box::new(move || match read.failed() {
+        None => Ok(String::new()),
+        Some(Unread { words, damage: true }) => Ok(format!(": {words}")),
+        Some(Unread { words, damage: false }) => Err(words),
+    });
+    Ok(Look::Here(Found { source, bare: Some(Bare { delivery, why }), after }))
 }
 
 fn is_there(one: &PartitionStatus, offset: i64) -> Result<(), String> {
@@ -97,10 +104,18 @@ fn is_there(one: &PartitionStatus, offset: i64) -> Result<(), String> {
     }
 }
 
-/// A worker that runs comes past it by itself.
+/// A worker that runs comes past it by itself, and stands before one that cannot be read until it hears of
+/// this.
 fn after(place: &Place, options: &KafkaOptions, one: &PartitionStatus, offset: i64) -> After {
-    let is_next = one.committed.unwrap_or(one.first) == offset;
-    if place.runs || !is_next {
+    if place.runs {
+        let ledger = place.ledger.clone();
+        let position = options.position(&one.topic, one.partition, offset);
+        return Box::new(move || {
+            position.into_iter().for_each(|at| ledger.give_up_on(at.partition, at.offset));
+            Ok(None)
+        });
+    }
+    if one.committed.unwrap_or(one.first) != offset {
         return Box::new(|| Ok(None));
     }
     let (options, topic, partition) = (options.clone(), one.topic.clone(), one.partition);

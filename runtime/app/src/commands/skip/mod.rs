@@ -60,6 +60,9 @@ pub enum Look {
 pub fn skip(file: &Path, args: &SkipArgs) -> Outcome {
     let config = load(file)?;
     let pipeline = find(&config, &args.pipeline)?.clone();
+    if args.place.is_empty() {
+        return Err(Fail::usage("PLACE is empty; `pelton skip --help` says what names a message"));
+    }
     is_reason(&args.reason)?;
     asked(args)?;
     let request = json!({

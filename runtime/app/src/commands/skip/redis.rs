@@ -1,14 +1,12 @@
 //! An entry of a stream, or a message that a worker of a list has taken.
 
-use super::one::{After, Found};
+use super::one::{After, Found, one};
 use super::{Look, Place};
 use crate::commands::brokers::redis::{client, worker_name};
-use pelton_core::Delivery;
 use pelton_core::pipeline::Named;
 use pelton_redis::{
-    EntryId, ListConfig, RedisConfig, RedisKind, ReplayOptions, StreamConfig, StreamReplay, instance,
+    EntryId, ListConfig, Pending, RedisConfig, RedisKind, ReplayOptions, StreamConfig, instance,
 };
-use std::sync::Arc;
 
 /// `MS-SEQ`, or as ids are shown, `KEY/MS-SEQ`.
 fn parse(text: &str, redis: &RedisConfig) -> Result<EntryId, String> {
@@ -41,16 +39,23 @@ pub fn look(place: &Place, redis: &RedisConfig) -> Result<Look, String> {
 }
 
 fn entry(place: &Place, redis: &RedisConfig, stream: &StreamConfig, id: EntryId) -> Result<Look, String> {
-    let facts = client(redis, &redis.key)?.entry(&redis.key, &stream.group, id)?;
-    if !facts.exists {
+    let options = ReplayOptions {
+        pipeline: place.pipeline.name.as_str().into(),
+        stream: redis.key.as_str().into(),
+        names: stream.names.clone(),
+        range: (id, id),
+        rate: None,
+    };
+    let facts = client(redis, &redis.key)?.entry(&options, &stream.group, id)?;
+    let Some((message, lane)) = facts.entry else {
         return Err(format!("the stream {} has no entry {id}", redis.key));
-    }
-    let pending = match facts.pending {
+    };
+    let deliveries = match facts.pending {
         None if facts.delivered => {
             return Err(format!("the group {} is done with the entry {id}", stream.group));
         }
-        None => false,
-        Some((consumer, idle_ms)) => {
+        None => None,
+        Some(Pending { consumer, idle_ms, deliveries }) => {
             let ours = worker_name(&place.config, &place.pipeline, stream.consumer.as_ref())?;
             let ours = ours.is_some_and(|name| name == consumer);
             let idle = u128::from(idle_ms) > stream.claim_min_idle.as_millis();
@@ -60,25 +65,19 @@ fn entry(place: &Place, redis: &RedisConfig, stream: &StreamConfig, id: EntryId)
             if place.runs {
                 return Ok(Look::Comes);
             }
-            true
+            Some(deliveries)
         }
     };
-    let options = ReplayOptions {
-        pipeline: place.pipeline.name.as_str().into(),
-        stream: redis.key.as_str().into(),
-        names: stream.names.clone(),
-        range: (id, id),
-        rate: None,
-    };
-    let source = Arc::new(StreamReplay::open(options, redis.server(&redis.key)?));
+    let receives = deliveries.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1));
+    let delivery = one(message, lane, receives, instance((id.ms, id.seq)));
     let (of, group) = (redis.clone(), stream.group.clone());
     let after: After = Box::new(move || {
-        if pending {
+        if deliveries.is_some() {
             client(&of, &of.key)?.acknowledge(&of.key, &group, id)?;
         }
         Ok(None)
     });
-    Ok(Look::Here(Found { source, bare: None, after }))
+    Ok(Look::Here(Found::read(delivery, false, after)))
 }
 
 fn item(place: &Place, redis: &RedisConfig, list: &ListConfig, id: EntryId) -> Result<Look, String> {
@@ -97,18 +96,7 @@ fn item(place: &Place, redis: &RedisConfig, list: &ListConfig, id: EntryId) -> R
     if place.runs {
         return Ok(Look::Comes);
     }
-    let delivery = Delivery {
-        receipt: pelton_core::Receipt(0),
-        message: Arc::new(found.message.clone()),
-        lane: None,
-        position: None,
-        skipped: 0,
-        receives: 0,
-        assignment: 0,
-        lease_until: None,
-        instance: Some(instance((id.ms, id.seq))),
-        unreadable: None,
-    };
+    let delivery = one(found.message.clone(), None, 0, instance((id.ms, id.seq)));
     let of = redis.clone();
     let after: After = Box::new(move || client(&of, &of.key)?.remove_item(&of.key, &found).map(|_| None));
     Ok(Look::Here(Found::read(delivery, false, after)))

@@ -3,7 +3,7 @@
 use super::one::write_letter;
 use super::{Look, Place, look, named, order};
 use crate::commands::live::{Live, Served};
-use pelton_core::pipeline::{Named, Skipped};
+use pelton_core::pipeline::{Fate, Named, Skipped};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -112,10 +112,21 @@ async fn comes(live: &Live, named: &Named, place: &Place) -> Result<(), String> 
     Ok(())
 }
 
-/// Waits until it is settled.
+/// Waits until it is settled. That it is held no more says nothing: without a letter it comes again.
 async fn settled(live: &Live, named: Named) -> Result<Option<String>, String> {
     let since = Instant::now();
-    while live.stats.holds(named.clone()).await.ok_or_else(ended)? {
+    loop {
+        match live.stats.fate(named.clone()).await.ok_or_else(ended)? {
+            Some(Fate::DeadLettered) => return Ok(None),
+            Some(Fate::UnderWay) => {}
+            Some(Fate::ComesAgain) | None => {
+                return Err(
+                    "it was handed back before its letter was written, since the worker ends or its \
+                            lease has ended: it comes again. Ask again"
+                        .to_owned(),
+                );
+            }
+        }
         if since.elapsed() >= PATIENCE {
             return Err(format!(
                 "its letter is not written after {PATIENCE:?}, and is tried until it is: the worker's log says why"
@@ -123,7 +134,6 @@ async fn settled(live: &Live, named: Named) -> Result<Option<String>, String> {
         }
         tokio::time::sleep(LOOK).await;
     }
-    Ok(None)
 }
 
 fn ended() -> String {

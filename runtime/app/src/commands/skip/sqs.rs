@@ -1,13 +1,11 @@
 //! A message of a queue of SQS. The service gives none by its id: a worker skips it as it comes, and without one it is
 //! received among others, which go back.
 
-use super::one::{After, Found};
+use super::one::{After, Found, one};
 use super::{Look, Place};
 use crate::commands::brokers::sqs::desk;
 use pelton_core::pipeline::Named;
-use pelton_core::{Delivery, Receipt};
 use pelton_sqs::{SqsConfig, instance};
-use std::sync::Arc;
 
 /// Others that are received at most before it is given up on: what they were received counts for them.
 const OTHERS: usize = 1_000;
@@ -37,18 +35,7 @@ pub fn look(place: &Place, sqs: &SqsConfig) -> Result<Look, String> {
             sqs.queue.name(), place.text, place.wait
         )
     })?;
-    let delivery = Delivery {
-        receipt: Receipt(0),
-        message: Arc::new(found.message),
-        lane: found.lane,
-        position: None,
-        skipped: 0,
-        receives: 0,
-        assignment: 0,
-        lease_until: None,
-        instance: Some(instance(&place.text)),
-        unreadable: None,
-    };
+    let delivery = one(found.message, found.lane, found.receives, instance(&place.text));
     let (queue, handle) = (sqs.queue.clone(), found.handle);
     let after: After = Box::new(move || desk(&queue)?.remove(&[handle]).map(|_| None));
     Ok(Look::Here(Found::read(delivery, false, after)))

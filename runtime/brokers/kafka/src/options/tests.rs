@@ -129,6 +129,7 @@ fn new_topics_are_seen_soon_unless_somebody_says_otherwise() {
         settled: Arc::new(|_, _| {}),
         topic_is: Arc::new(|_, _| None),
         completed: Arc::new(|_, _| None),
+        is_done: Arc::new(|_, _| false),
     };
     assert_eq!(options(&[]).client().get(name), Some("30000"));
     assert_eq!(options(&[(name, "700")]).client().get(name), Some("700"));

@@ -10,3 +10,4 @@ mod invariants;
 mod leases;
 mod many;
 mod room;
+mod skip;
