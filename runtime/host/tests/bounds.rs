@@ -111,6 +111,43 @@ fn producers(n: usize) -> Vec<u8> {
     file(true, &[[&[0][..], &number(body.len()), &body].concat()])
 }
 
+/// So many sections of a kind, each without entries.
+fn sections(component: bool, kind: u8, n: usize) -> Vec<u8> {
+    file(component, &[[kind, 1, 0].repeat(n)])
+}
+
+/// Sections of nobody's, with the shortest of names.
+fn custom_sections(n: usize) -> Vec<u8> {
+    file(false, &[[0, 2, 1, b'x'].repeat(n)])
+}
+
+/// A sum of so many ones, of which an offset or a value may consist.
+fn sum(n: usize) -> Vec<u8> {
+    [&[0x41, 1][..], &[0x41, 1, 0x6a].repeat(n), &[0x0b]].concat()
+}
+
+fn long_offset(n: usize) -> Vec<u8> {
+    let data = [&[0][..], &sum(n), &[0]].concat();
+    file(false, &[section(5, 1, &[0, 1]), section(11, 1, &data)])
+}
+
+fn long_value(n: usize) -> Vec<u8> {
+    file(false, &[section(6, 1, &[&[0x7f, 0][..], &sum(n)].concat())])
+}
+
+/// One list of so many elements, each an expression.
+fn elements(n: usize) -> Vec<u8> {
+    let list = [&[5, 0x70][..], &number(n), &[0xd2, 0, 0x0b].repeat(n)].concat();
+    let head = [section(1, 1, &[0x60, 0, 0]), section(3, 1, &[0])];
+    file(false, &[&head[..], &[section(9, 1, &list), section(10, 1, &[2, 0, 0x0b])]].concat())
+}
+
+/// Functions' types, each with a thousand parameters.
+fn wide_functions(n: usize) -> Vec<u8> {
+    let ty = [&[0x60][..], &number(1000), &[0x7f].repeat(1000), &[0]].concat();
+    file(false, &[section(1, n, &ty.repeat(n))])
+}
+
 fn refused_soon(what: &str, bytes: &[u8]) -> LoadError {
     assert!(bytes.len() <= MAX, "{what}: {} bytes", bytes.len());
     let begun = Instant::now();
@@ -159,5 +196,23 @@ fn what_types_declare_counts() {
         ("producers", producers(3_000_000)),
     ] {
         refused_soon(what, &bytes);
+    }
+}
+
+#[test]
+fn what_has_few_entries_is_bounded_by_its_bytes_and_empty_sections_by_their_number() {
+    for (what, bytes) in [
+        ("empty sections of types", sections(true, 7, 5_000_000)),
+        ("empty sections of imports", sections(true, 10, 5_000_000)),
+        ("empty sections of a module", sections(false, 1, 5_000_000)),
+        ("sections of nobody's", custom_sections(5_000_000)),
+        ("a long offset", long_offset(9_000_000)),
+        ("a long value", long_value(9_000_000)),
+        ("elements", elements(8_000_000)),
+        ("wide functions", wide_functions(30_000)),
+    ] {
+        let error = refused_soon(what, &bytes);
+        let fits = matches!(error, LoadError::TooComplex { .. } | LoadError::Invalid(_));
+        assert!(fits, "{what}: {error}");
     }
 }

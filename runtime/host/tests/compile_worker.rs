@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         ("a_worker_that_cannot_start_is_said", a_worker_that_cannot_start_is_said),
         ("the_folder_is_ours_alone", the_folder_is_ours_alone),
         ("a_flipped_bit_is_never_run", a_flipped_bit_is_never_run),
+        ("odd_files_among_the_code_are_made_anew", odd_files_among_the_code_are_made_anew),
         ("a_compiler_that_is_killed_is_no_verdict", a_compiler_that_is_killed_is_no_verdict),
         ("inherited_limits_and_names_are_kept", inherited_limits_and_names_are_kept),
     ] {
@@ -166,6 +167,32 @@ fn a_flipped_bit_is_never_run() {
         0,
         "nothing is left of it"
     );
+}
+
+/// Nobody waits for a pipe, or reads a device, where code should be.
+fn odd_files_among_the_code_are_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = with_worker(&dir.path().join("code"), CompileBudget::default());
+    drop(load(&Host::new(options.clone()).unwrap(), chaos(), &spec()));
+    type Put = fn(&Path);
+    let kinds: [(&str, Put); 4] = [
+        ("a pipe", |path| rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR).unwrap()),
+        ("a device", |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
+        ("without an end", |path| std::fs::File::create(path).unwrap().set_len(1 << 42).unwrap()),
+        ("a folder", |path| std::fs::create_dir(path).unwrap()),
+    ];
+    for (kind, put) in kinds {
+        // The note, and the code.
+        for path in files(dir.path()).into_iter().filter(|path| path.extension() != Some("stats".as_ref()))
+        {
+            std::fs::remove_file(&path).unwrap();
+            put(&path);
+            let host = Host::new(options.clone()).unwrap();
+            let handler = load(&host, chaos(), &spec());
+            assert_eq!(one(&handler, "a"), Outcome::Ok, "{kind} at {}", path.display());
+            assert!(host.is_compiled(&handler.info().digest), "{kind} at {}", path.display());
+        }
+    }
 }
 
 /// A program of a line of shell, in the place of the compiler.

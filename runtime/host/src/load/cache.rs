@@ -6,6 +6,7 @@
 //! workshop, a folder of its own, so that it is known which file is its code.
 
 use crate::error::HostError;
+use crate::file::{FileError, Links, Regular};
 use crate::load::inspect::hex;
 use crate::load::tidy;
 use sha2::{Digest, Sha256};
@@ -23,6 +24,15 @@ pub(crate) const COMPILED: &str = "compiled";
 pub(crate) const CHECKED: &str = "checked";
 /// The workshops.
 pub(crate) const MAKING: &str = "making";
+
+/// Bytes of a note, and of the code of one component, at most.
+pub(crate) const NOTE_BYTES: usize = 1 << 10;
+const CODE_BYTES: usize = 1 << 30;
+
+/// The bytes of a file in the folder: what else lies there in its place is made anew, and not waited for.
+pub(crate) fn read(path: &Path, max: usize) -> Result<Vec<u8>, FileError> {
+    Regular::open(path, Links::Refused)?.read(max)
+}
 
 /// An opened cache.
 #[derive(Debug, Clone)]
@@ -64,7 +74,7 @@ impl CodeCache {
     /// Whether the component with this digest was compiled before, for this engine, and its code is what it
     /// was then.
     pub(crate) fn is_intact(&self, digest: &str, engine: &Engine) -> bool {
-        let Ok(note) = std::fs::read(self.note(digest, engine)) else { return false };
+        let Ok(note) = read(&self.note(digest, engine), NOTE_BYTES) else { return false };
         let Some((wanted, place)) = parse(&note) else {
             tracing::warn!(
                 handler = digest,
@@ -72,7 +82,7 @@ impl CodeCache {
             );
             return false;
         };
-        match std::fs::read(self.dir.join(COMPILED).join(place)) {
+        match read(&self.dir.join(COMPILED).join(place), CODE_BYTES) {
             Ok(code) if hex(&Sha256::digest(&code)) == wanted => true,
             Ok(_) => {
                 tracing::warn!(handler = digest, folder = %self.dir.display(), "its compiled code is damaged on disk: it is compiled anew");
@@ -103,7 +113,7 @@ impl CodeCache {
         if let Some(folder) = to.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        std::fs::rename(made, &to)?;
+        put(&made, &to)?;
         self.write_note(digest, engine, &format!("{wanted} {}\n", place.display()))?;
         tidy::tidy(&self.dir);
         Ok(())
@@ -115,7 +125,7 @@ impl CodeCache {
         let new = path.with_extension(format!("new-{}", std::process::id()));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(text.as_bytes())?;
-        std::fs::rename(new, path)
+        put(&new, &path)
     }
 
     fn note(&self, digest: &str, engine: &Engine) -> PathBuf {
@@ -124,6 +134,17 @@ impl CodeCache {
         let settings = hex(&settings.0.finalize()[..8]);
         let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
         self.dir.join(CHECKED).join(format!("{digest}-{settings}.sha256"))
+    }
+}
+
+/// Moves a file to where it belongs, whatever is there; the folder is ours alone.
+fn put(made: &Path, to: &Path) -> std::io::Result<()> {
+    match std::fs::rename(made, to) {
+        Err(error) if error.kind() == ErrorKind::IsADirectory => {
+            std::fs::remove_dir_all(to)?;
+            std::fs::rename(made, to)
+        }
+        done => done,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! wasmtime's cache would do it when it adds code itself; ours is added by renaming.
 
-use super::cache::{CHECKED, COMPILED, MAKING};
+use super::cache::{CHECKED, COMPILED, MAKING, NOTE_BYTES, read};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -54,7 +54,8 @@ fn bound(dir: &Path, max_bytes: u64, max_files: usize) {
     }
     // A note without its code says nothing, and its component is compiled anew if it comes again.
     let gone = |note: &PathBuf| {
-        let text = std::fs::read_to_string(note).unwrap_or_default();
+        let text = read(note, NOTE_BYTES).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.unwrap_or_default();
         let place = text.trim_end().split_once(' ').map(|(_, place)| dir.join(COMPILED).join(place));
         place.is_none_or(|place| !place.exists())
     };

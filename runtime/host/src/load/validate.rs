@@ -18,6 +18,9 @@ const MAX_ITEMS: u64 = 200_000;
 const MAX_NAMES: u64 = 10_000;
 /// Bytes of their names together.
 const MAX_NAME_BYTES: u64 = 1 << 20;
+/// Bytes of types, tables, globals, elements and the places of data, of all modules together: what is read
+/// entry by entry however few entries it says it has. Script languages have some hundred thousand.
+const MAX_DECLARED: u64 = 4 << 20;
 /// Modules and components inside one another or side by side.
 const MAX_PARTS: u64 = 500;
 /// Components inside one another.
@@ -55,6 +58,7 @@ struct Totals {
     parts: u64,
     functions: u64,
     items: u64,
+    declared: u64,
 }
 
 /// Tells components and core modules from text and damaged files.
@@ -222,14 +226,35 @@ impl Totals {
             }
             other => self.items += items(other),
         }
+        self.declared += declared(payload)?;
+        at_most("bytes of types, elements and the like", self.declared, MAX_DECLARED)?;
         at_most("functions", self.functions, MAX_FUNCTIONS)?;
-        self.add_items(0)
+        // What has no entries is an item too; functions have their own bound.
+        self.add_items(u64::from(!matches!(payload, Payload::CodeSectionEntry(_))))
     }
 
     fn add_items(&mut self, more: u64) -> Result<(), LoadError> {
         self.items = self.items.saturating_add(more);
         at_most("types, imports and exports", self.items, MAX_ITEMS)
     }
+}
+
+/// Bytes of a section whose entries may be of any length.
+fn declared(payload: &Payload<'_>) -> Result<u64, LoadError> {
+    let range = match payload {
+        Payload::TypeSection(section) => section.range(),
+        Payload::TableSection(section) => section.range(),
+        Payload::GlobalSection(section) => section.range(),
+        Payload::ElementSection(section) => section.range(),
+        Payload::DataSection(section) => {
+            return section.clone().into_iter().try_fold(0, |all, data| {
+                let data = data.map_err(|error| invalid(&error))?;
+                Ok(all + (data.range.len() - data.data.len()) as u64)
+            });
+        }
+        _ => 0..0,
+    };
+    Ok(range.len() as u64)
 }
 
 /// Entries of a section.
