@@ -63,6 +63,28 @@ fn a_version_whose_compiler_was_killed_is_taken_all_the_same() {
 }
 
 #[test]
+fn a_start_that_could_not_compile_says_when_the_file_is_tried_again() {
+    let site = site("", &[("handler", "reload = \"manual\"")]);
+    site.until_empty();
+    let before = in_use(&site);
+    std::fs::write(component(&site), unheard_of(&site, 1)).expect("it is written");
+    let worker = site.worker();
+    let first = until("a compiler runs", || compiler(worker.pid));
+    kill_process(first, Signal::KILL).expect("it runs");
+    let second = until("another one runs", || compiler(worker.pid).filter(|pid| *pid != first));
+    kill_process(second, Signal::KILL).expect("it runs");
+    worker.log.wait("it is said", |line| {
+        line.says("the version that was in use goes on")
+            && line.says("not tried again before the next start, or `pelton reload orders`")
+    });
+    let worker = worker.ready();
+    assert_eq!(in_use(&site), before);
+    assert!(site.done(&["reload", "orders"]).contains("orders has its new handler"));
+    assert_eq!(taken_by(&site, &worker.log, 1), 1);
+    worker.stop();
+}
+
+#[test]
 fn what_is_tried_out_after_a_start_is_tried_again() {
     let rollout = "canary = 0.4\njudge_after = \"30 messages\"";
     let site = site("", &[("handler", "reload = \"manual\""), ("handler.rollout", rollout)]);

@@ -21,7 +21,7 @@ use crate::run::control::Control;
 use crate::run::handler::{Shared, WasmHandler};
 use crate::run::instance::{Instance, Maker};
 use crate::run::pools::{self, Pools};
-use crate::run::room::Room;
+use crate::run::room::{Room, RoomNeed};
 use crate::run::threads;
 use crate::run::watch::watch;
 use pelton_core::outcome::FaultKind;
@@ -103,6 +103,12 @@ impl Host {
     #[must_use]
     pub fn is_compiled(&self, digest: &str) -> bool {
         self.0.is_compiled(digest)
+    }
+
+    /// Whether chunks of a pipeline wait for room for an instance.
+    #[must_use]
+    pub fn room_need(&self, pipeline: &str) -> RoomNeed {
+        self.0.room.need(pipeline)
     }
 
     /// As [`Host::load`], from bytes.

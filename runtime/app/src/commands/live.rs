@@ -12,7 +12,7 @@ use pelton_core::contain::contained;
 use pelton_core::pipeline::Blocking;
 use pelton_core::ports::PartitionStatus;
 use pelton_engine::{Change, HandlerVersions, Phase, PipelineStats, Ports};
-use pelton_host::Host;
+use pelton_host::{Host, RoomNeed};
 use pelton_store::{PipelineStore, Store};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -237,7 +237,7 @@ async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<Served>) -> std
     let mut read = tokio::io::BufReader::new(read.take(QUESTION));
     tokio::time::timeout(PATIENCE, read.read_line(&mut question)).await??;
     let answer = match question.trim().split_once(' ').unwrap_or((question.trim(), "")) {
-        ("status", _) => tokio::time::timeout(PATIENCE, status(&served.pipelines())).await?,
+        ("status", _) => tokio::time::timeout(PATIENCE, status(served)).await?,
         #[cfg(any(feature = "kafka", feature = "redis"))]
         ("replay", request) => super::replay::live::serve(request, served, &mut read, &mut write).await,
         ("skip", request) => super::skip::serve::serve(request, served).await,
@@ -250,9 +250,9 @@ async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<Served>) -> std
     tokio::time::timeout(PATIENCE, write.write_all(format!("{answer}\n").as_bytes())).await?
 }
 
-async fn status(pipelines: &[Arc<Live>]) -> Value {
+async fn status(served: &Served) -> Value {
     let mut all = Map::new();
-    for live in pipelines {
+    for live in &served.pipelines() {
         let blocking = live.stats.blocking().await;
         let one = |s: PartitionStatus| (s.name.clone(), partition_to_json(&s, &blocking));
         let parts: Map<String, Value> = live.ports.source.partition_status().into_iter().map(one).collect();
@@ -261,24 +261,28 @@ async fn status(pipelines: &[Arc<Live>]) -> Value {
             .map(|why| format!("it has stopped: {why}"))
             .or_else(|| live.ports.source.trouble())
             .or_else(|| live.ports.letters.trouble());
-        let counted = counted(live);
+        let room = served.deploys.host.room_need(&live.pipeline.name);
+        let counted = counted(live, room);
         let now = live.stats.counts();
         let said = json!({
             "trouble": trouble, "stopped": stopped, "parts": parts, "counted": counted,
             "held": now.in_flight, "waiting": now.waiting, "held_back": now.held_back,
+            "waits_for_room": room.waits, "instances": room.instances,
         });
         all.insert(live.pipeline.name.clone(), said);
     }
     all.into()
 }
 
-/// What source and letters have counted, together; and waits that were cut down, if there were any.
-fn counted(live: &Live) -> BTreeMap<&'static str, u64> {
+/// What source and letters have counted, together; and waits that were cut down, or were for room, if there
+/// were any.
+fn counted(live: &Live, room: RoomNeed) -> BTreeMap<&'static str, u64> {
     let ports = &live.ports;
-    let cut = Some(live.stats.counts().counters[Counter::WaitsCut]).filter(|cut| *cut > 0);
-    let cut = cut.map(|cut| (Counter::WaitsCut.name(), cut));
+    let cut = live.stats.counts().counters[Counter::WaitsCut];
+    let waits = [(Counter::WaitsCut.name(), cut), ("waits_for_room", room.waited)];
+    let waits = waits.into_iter().filter(|(_, number)| *number > 0);
     let mut all = BTreeMap::new();
-    for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()).chain(cut) {
+    for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()).chain(waits) {
         *all.entry(name).or_default() += number;
     }
     all

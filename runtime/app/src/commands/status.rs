@@ -51,6 +51,15 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
             table::number(count)
         ));
     }
+    for (seen, instances) in all.iter().filter_map(|seen| Some((seen, seen.held.as_ref()?.crowded_by?))) {
+        paragraph(&format!(
+            "{}: waits for room for an instance (waits_for_room): all {} that its worker may have \
+             are at work. Restart the worker if a reload has added some since it began; else lower the \
+             concurrency of pipelines, or run some in another process",
+            seen.name,
+            table::number(instances)
+        ));
+    }
     let lost =
         |seen: &Seen| seen.counted.get("lost_upstream").and_then(Value::as_u64).filter(|lost| *lost > 0);
     for (seen, lost) in all.iter().filter_map(|seen| Some((seen, lost(seen)?))) {
@@ -95,12 +104,15 @@ struct HeldHere {
     waiting: u64,
     /// Nothing more is received, because these have taken all the room there is for them.
     back: bool,
+    /// So many instances are at work, and it waits for one of them to go.
+    crowded_by: Option<u64>,
 }
 
 impl HeldHere {
     fn of(said: &Value) -> Option<Self> {
         let (all, waiting) = (said["held"].as_u64()?, said["waiting"].as_u64()?);
-        Some(Self { all, waiting, back: said["held_back"].as_bool()? })
+        let crowded_by = said["instances"].as_u64().filter(|_| said["waits_for_room"] == true);
+        Some(Self { all, waiting, back: said["held_back"].as_bool()?, crowded_by })
     }
 }
 
@@ -192,6 +204,7 @@ pub fn to_json(all: &[Seen], worker: Option<u32>) -> Value {
             "held": held.as_ref().map(|held| held.all),
             "waiting": held.as_ref().map(|held| held.waiting),
             "held_back": held.as_ref().map(|held| held.back),
+            "waits_for_room": held.as_ref().map(|held| held.crowded_by.is_some()),
         });
         for counter in SHOWN {
             json[counter.name()] = s.counters[counter].into();

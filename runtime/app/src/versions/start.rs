@@ -11,7 +11,7 @@ use super::fetch::{self, Want};
 use super::now_ms;
 use super::signature;
 use super::state::{Kept, Pin};
-use crate::config::{Component, Config, PipelineConfig, Problem};
+use crate::config::{Component, Config, PipelineConfig, Problem, Reload};
 use pelton_core::ports::Handler;
 use pelton_host::{Cause, Host, WasmHandler, digest};
 use std::sync::Arc;
@@ -83,11 +83,25 @@ pub fn load(config: &Config, pipeline: &PipelineConfig, host: &Host) -> Result<S
     };
     match second.map(|second| take(&second, found)) {
         Some(Ok(handler)) => {
-            tracing::warn!(pipeline = %pipeline.name, handler = %handler.digest(), "{why}: the version that was in use goes on");
+            let then = if refused.is_verdict() { String::new() } else { tried_again(pipeline) };
+            tracing::warn!(
+                pipeline = %pipeline.name, handler = %handler.digest(),
+                "{why}: the version that was in use goes on{then}"
+            );
             Ok(Started { handler, catalog })
         }
         _ => Err(why),
     }
+}
+
+/// When a component that could not be loaded for the moment is tried again.
+fn tried_again(pipeline: &PipelineConfig) -> String {
+    let watched =
+        pipeline.handler.reload == Reload::Watch && fetch::watched(&pipeline.handler.component).is_some();
+    if watched || pipeline.handler.rollout.is_some() {
+        return ", and the worker tries it again".to_owned();
+    }
+    format!("; it is not tried again before the next start, or `pelton reload {}`", pipeline.name)
 }
 
 /// Says that the configured file is not what starts.

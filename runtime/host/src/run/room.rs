@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 const STALE: Duration = Duration::from_secs(10);
 /// That a pipeline waits is said at most this often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
+/// Messages of a chunk that got no room come again within this time, so its pipeline waits all the while.
+const COMES_AGAIN: Duration = Duration::from_secs(5);
 
 /// All instances of the process.
 pub(crate) struct Room {
@@ -39,11 +41,25 @@ struct Share {
     /// Handlers that it has; without one it has no claim to an instance.
     handlers: usize,
     said: Option<Instant>,
+    /// How often it has waited, and until when somebody did so in vain.
+    waited: u64,
+    in_vain: Option<Instant>,
 }
 
 struct Waiting {
     pipeline: Arc<str>,
     wake: oneshot::Sender<()>,
+}
+
+/// How a pipeline has fared that may have to wait for room for an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomNeed {
+    /// A chunk of it waits, or has just given up waiting.
+    pub waits: bool,
+    /// How often one has waited, since the pipeline began.
+    pub waited: u64,
+    /// Instances that the process may have.
+    pub instances: usize,
 }
 
 /// The right to one instance.
@@ -101,14 +117,33 @@ impl Room {
         if say {
             tracing::warn!(
                 %pipeline, instances = self.max,
-                "waits for room for an instance: all that the process may have are at work. Lower the `concurrency` of pipelines, or run some in another process"
+                "waits for room for an instance: all that the process may have are at work. They are \
+                 counted at its start: restart it if a reload has added some since; else lower the \
+                 `concurrency` of pipelines, or run some in another process"
             );
         }
         if !self.evict() {
             // Something may have gone before this one waited.
             self.freed();
         }
-        tokio::time::timeout(patience, &mut woken).await.is_ok() || woken.try_recv().is_ok()
+        let found = tokio::time::timeout(patience, &mut woken).await.is_ok() || woken.try_recv().is_ok();
+        if !found && let Some(share) = lock(&self.taken).pipelines.get_mut(pipeline) {
+            share.in_vain = Some(Instant::now());
+        }
+        found
+    }
+
+    /// Whether a pipeline waits for room.
+    pub(crate) fn need(&self, pipeline: &str) -> RoomNeed {
+        let taken = lock(&self.taken);
+        let share = taken.pipelines.get(pipeline);
+        let in_vain = share.and_then(|share| share.in_vain).is_some_and(|at| at.elapsed() < COMES_AGAIN);
+        let waits = taken.waiting.iter().any(|one| *one.pipeline == *pipeline && !one.wake.is_closed());
+        RoomNeed {
+            waits: waits || in_vain,
+            waited: share.map_or(0, |share| share.waited),
+            instances: self.max,
+        }
     }
 
     /// There may be room: wakes whoever has least of those who wait.
@@ -186,8 +221,10 @@ impl Taken {
         self.waiting.remove(place)
     }
 
+    /// Counts a wait; whether it is to be said.
     fn is_news(&mut self, pipeline: &Arc<str>) -> bool {
         let share = self.pipelines.entry(Arc::clone(pipeline)).or_default();
+        share.waited += 1;
         let now = Instant::now();
         let news = share.said.is_none_or(|said| now.duration_since(said) >= SAY_EVERY);
         if news {
@@ -294,14 +331,22 @@ mod tests {
             let patience = Duration::from_secs(30);
             let (mut first, mut second) = (pin!(room.wait(&a, patience)), pin!(room.wait(&b, patience)));
             assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()), "both wait now");
+            assert_eq!(room.need("a"), RoomNeed { waits: true, waited: 1, instances: 3 });
             drop(held.pop());
             assert!(second.await, "it has none, and the other has two");
             assert!(room.enter(&a, false).is_none(), "another one of its kind waits");
             held.push(room.enter(&b, true).unwrap());
             drop(held.remove(0));
             assert!(first.await);
-            assert!(room.enter(&a, true).is_some());
-            assert!(!room.wait(&a, Duration::from_millis(1)).await || room.enter(&a, true).is_some());
+            held.push(room.enter(&a, true).unwrap());
+            assert!(!room.need("a").waits && !room.need("nobody").waits, "it found room");
+            assert!(!room.wait(&a, Duration::from_millis(1)).await);
+            assert_eq!(
+                room.need("a"),
+                RoomNeed { waits: true, waited: 2, instances: 3 },
+                "and comes again"
+            );
+            assert!(!room.need("b").waits);
         });
     }
 }
