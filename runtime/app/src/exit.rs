@@ -63,6 +63,17 @@ impl Fail {
         Self::new(0, anyhow::anyhow!("nobody reads"))
     }
 
+    /// What went wrong, and what led to it where that was not said already.
+    pub fn words(&self) -> String {
+        let mut words = self.error.to_string();
+        for cause in self.error.chain().skip(1).map(ToString::to_string) {
+            if !words.contains(&cause) {
+                words = format!("{words}: {cause}");
+            }
+        }
+        words
+    }
+
     /// With lines below it.
     pub fn with(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.lines.extend(lines);
@@ -80,7 +91,7 @@ impl<E: Into<anyhow::Error>> From<E> for Fail {
 /// Says what went wrong, and gives the code.
 pub fn report(fail: &Fail) -> u8 {
     if fail.code != 0 {
-        note!("error: {:#}", fail.error);
+        note!("error: {}", fail.words());
         fail.lines.iter().for_each(|line| note!("{line}"));
     }
     fail.code

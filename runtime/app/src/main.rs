@@ -37,7 +37,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let hears = signals::end_process_one();
+    let hears = signals::end_process_one().and_then(|()| signals::outlive_limits_of_files());
     // They triple what a worker keeps resident, whether the allocator asks for them or the system gives them to
     // all, and make nothing faster. Where the kernel has none there is nothing to refuse.
     rustix::thread::disable_transparent_huge_pages(true).unwrap_or_default();

@@ -3,9 +3,9 @@
 use crate::exit::{end, end_now};
 use crate::output;
 use pelton_engine::Phase;
-use rustix::process::getpid;
+use rustix::process::{Signal, getpid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -23,9 +23,18 @@ pub fn end_process_one() -> std::io::Result<()> {
         return Ok(());
     }
     for signal in [SIGTERM, SIGINT, SIGHUP] {
-        register_conditional_shutdown(signal, 128 + signal, ENDS.clone())?;
+        flag::register_conditional_shutdown(signal, 128 + signal, ENDS.clone())?;
     }
     Ok(())
+}
+
+/// A file that may grow no further (`ulimit -f`) is an error of who writes it, as a full disk is: it has
+/// words, and a way out. The signal that is sent as well would end the process without.
+///
+/// # Errors
+/// The system's.
+pub fn outlive_limits_of_files() -> std::io::Result<()> {
+    flag::register(Signal::XFSZ.as_raw(), Arc::default()).map(drop)
 }
 
 /// The caller hears SIGTERM and SIGINT itself from now on.

@@ -115,3 +115,73 @@ fn the_value_of_a_raw_setting_is_never_printed() {
         }
     }
 }
+
+/// What both say of a configuration that cannot be used.
+fn refused_by_both(home: &Home, text: &str) -> [String; 2] {
+    home.write("pelton.toml", text.as_bytes());
+    [&["check"][..], &["run", "--until-empty"]].map(|args| {
+        let refused = home.run(args);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(78), "{args:?}: {said}");
+        said
+    })
+}
+
+#[test]
+fn what_is_no_data_directory_is_refused_by_check_as_by_run() {
+    let home = Home::new("");
+    std::os::unix::fs::symlink("nothing", home.path().join("dangling")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", home.path().join("device")).unwrap();
+    let handler = "[pipelines.orders.handler]\ncomponent = \"good.wasm\"\n";
+    let long = "n".repeat(300);
+    for (name, words) in [
+        ("good.wasm", "good.wasm is no folder"),
+        ("good.wasm/below", "good.wasm is no folder"),
+        ("dangling", "dangling is a link to nothing"),
+        ("device", "device is no folder"),
+        (&long, "File name too long"),
+        ("a\\u0000b", "NUL byte"),
+    ] {
+        for said in refused_by_both(&home, &format!("data_dir = \"{name}\"\n{handler}")) {
+            let times = said.matches(words).count();
+            assert_eq!(times, 1, "{name}: said once: {said}");
+        }
+    }
+}
+
+/// Each of them is compared with those that are known.
+#[test]
+fn keys_without_number_are_named_by_a_few_and_counted() {
+    let home = Home::new("");
+    let keys: String = (0..100_000).map(|number| format!("k{number} = 1\n")).collect();
+    let long = "k".repeat(1 << 20);
+    let text = format!("{long} = 1\n{keys}[pipelines.orders.handler]\ncomponent = \"good.wasm\"\n");
+    for said in refused_by_both(&home, &text) {
+        assert!(said.contains("has 99981 more keys that are not known here"), "{}", &said[..2000]);
+        assert_eq!(said.matches("is not known here").count(), 20);
+    }
+}
+
+#[test]
+fn no_file_of_certificates_is_waited_for() {
+    let home = Home::new("");
+    let pipe = home.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    for (file, words) in [
+        ("pipe", "SSL_CERT_FILE: pipe is a pipe, not a file"),
+        ("/dev/zero", "is a device, not a file"),
+        ("nothing", "SSL_CERT_FILE: nothing does not exist"),
+    ] {
+        let inspect = |place: &str| {
+            let mut command = home.command(&["inspect", place]);
+            let refused = command.env("SSL_CERT_FILE", file).output().unwrap();
+            assert_eq!(refused.status.code(), Some(1), "{file}: {refused:?}");
+            String::from_utf8(refused.stderr).unwrap()
+        };
+        let said = inspect("oci://registry.invalid/team/orders:1");
+        assert!(said.contains(words), "{file}: {said}");
+        // One that is spoken to without TLS needs none.
+        let said = inspect("oci://127.0.0.1:1/team/orders:1");
+        assert!(said.contains("cannot be reached"), "{file}: {said}");
+    }
+}

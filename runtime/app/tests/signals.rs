@@ -236,3 +236,60 @@ impl Terminal {
         self.text.clear();
     }
 }
+
+/// Whether a process has the thread that hears signals.
+fn hears(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let name = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    threads.into_iter().any(|thread| name(thread.path().join("comm")).trim() == "pelton-signals")
+}
+
+#[test]
+fn who_works_on_a_handler_is_heard_although_nobody_reads() {
+    let home = Home::new("");
+    home.write(
+        "handler.toml",
+        b"name = \"orders\"\nlanguage = \"c\"\ncomponent = \"good.wasm\"\nbuild = \"true\"\n",
+    );
+    for number in [Signal::TERM, Signal::INT] {
+        let (_unread, full) = full_pipe();
+        let mut child = home.command(&["dev"]).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        until("it hears", || hears(child.id()).then_some(()));
+        signal(&child, number);
+        assert_eq!(end(&mut child).code(), Some(1));
+        assert!(said(&mut child).contains("standard output cannot be written: nobody reads it"));
+    }
+}
+
+/// A command with a limit of the shell's.
+fn limited(home: &Home, limit: &str, args: &[&str]) -> std::process::Output {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_pelton")]);
+    command.args(args).current_dir(home.path()).env_remove("PELTON_CONFIG").env_remove("PELTON_LOG");
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn a_limit_of_what_files_may_have_is_told_in_words() {
+    let home = Home::new("");
+    // In blocks of 512 bytes: a database has more.
+    for args in [&["send", "orders", "--body", "a"][..], &["run", "--until-empty"], &["status"]] {
+        let refused = limited(&home, "-f 16", args);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code().is_some_and(|code| code != 0), "{args:?}: {} {said}", refused.status);
+        assert!(said.contains("error: "), "{args:?}: {said}");
+    }
+    home.done(&["check"]);
+}
+
+#[test]
+fn a_worker_that_may_open_few_files_is_refused_by_check_as_by_run() {
+    let home = Home::new("");
+    for args in [&["check"][..], &["run", "--until-empty"]] {
+        let refused = limited(&home, "-n 30", args);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(78), "{args:?}: {said}");
+        assert!(said.contains("at most 30 files may be open") && said.contains("`ulimit -n`"), "{said}");
+    }
+    assert_eq!(limited(&home, "-n 64", &["run", "--until-empty"]).status.code(), Some(0));
+}

@@ -23,7 +23,10 @@ pub enum StoreError {
         why: String,
     },
     /// A file or folder cannot be made or opened.
-    #[error("{} cannot be opened: {source}. Check that the folder exists, is yours and has room", path.display())]
+    #[error(
+        "{} cannot be opened: {source}. Check that the folder is one, is yours and has room, or name another",
+        path.display()
+    )]
     Open {
         /// The path.
         path: PathBuf,

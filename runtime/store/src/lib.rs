@@ -157,12 +157,14 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { options, gate, db, log, queues, running }) })
     }
 
-    /// Sees that nobody else can put anything into a data directory.
+    /// Sees that a data directory is one, where it is there already, and that nobody else can put anything
+    /// into it.
     ///
     /// # Errors
-    /// It is another user's, or all may write there.
+    /// Something else is there, it is another user's, or all may write there.
     pub fn is_ours(dir: &Path) -> Result<(), StoreError> {
-        db::is_ours(dir)
+        db::can_be(dir)?;
+        if dir.is_dir() { db::is_ours(dir) } else { Ok(()) }
     }
 
     /// The process that runs pipelines in a directory now, if one does.

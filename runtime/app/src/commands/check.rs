@@ -2,7 +2,7 @@
 
 use super::{brokers, handlers, table};
 use crate::config::{self, Config, Invalid, Problem};
-use crate::exit::{Fail, Outcome};
+use crate::exit::{CONFIG, Fail, Outcome};
 use pelton_core::broker::Diagnosis;
 use pelton_store::Store;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,10 @@ use tempfile::TempDir;
 /// `connect` the brokers too.
 pub fn check(file: &Path, connect: bool) -> Outcome {
     let (config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::invalid(&invalid))?;
-    if config.data_dir.is_dir()
-        && let Err(why) = Store::is_ours(&config.data_dir)
-    {
+    if let Err(why) = Store::is_ours(&config.data_dir) {
         problems.push(Problem { path: "data_dir".to_owned(), what: why.to_string() });
     }
-    handlers::room_for_threads()?;
+    handlers::room_for_worker()?;
     let (cache, _scratch) = match cache(&config) {
         Ok(found) => found,
         Err(what) => {
@@ -25,7 +23,15 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
             return Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }));
         }
     };
-    let host = handlers::host(&config, cache)?;
+    let host = match handlers::host(&config, cache) {
+        Ok(host) => host,
+        // What is wrong beside is said with it.
+        Err(fail) if fail.code == CONFIG => {
+            problems.push(Problem { path: String::new(), what: fail.words() });
+            return Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }));
+        }
+        Err(fail) => return Err(fail),
+    };
     let loaded = handlers::load(&config, &host, &mut problems);
     for pipeline in &config.pipelines {
         let path = format!("pipelines.{}.source", pipeline.name);

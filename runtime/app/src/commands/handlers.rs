@@ -7,6 +7,7 @@ use crate::versions::catalog::Catalog;
 use crate::versions::fetch::{self, Want};
 use crate::versions::signature;
 use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler, digest, there_is_room_for};
+use rustix::process::{Resource, getrlimit};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,9 +19,20 @@ pub fn cache_dir(config: &Config) -> PathBuf {
     config.data_dir.join("compiled")
 }
 
-/// Whether a worker can start its threads, before it starts one: of both pools and the sandbox's clock and cache, of
-/// the store, of signals and the log, of brokers' I/O and of what blocks.
-pub fn room_for_threads() -> Result<(), Fail> {
+/// Files that a worker may have to open: some 35 for itself, and as many for pipelines, clients and what is
+/// read.
+const OPEN_FILES: u64 = 64;
+
+/// Whether a worker can open its files and start its threads, before it starts one: of both pools and the
+/// sandbox's clock and cache, of the store, of signals and the log, of brokers' I/O and of what blocks.
+pub fn room_for_worker() -> Result<(), Fail> {
+    if let Some(most) = getrlimit(Resource::Nofile).current.filter(|most| *most < OPEN_FILES) {
+        let why = format!(
+            "at most {most} files may be open at once, and a worker needs {OPEN_FILES}: \
+             raise that limit (`ulimit -n`)"
+        );
+        return Err(Fail::new(CONFIG, anyhow::anyhow!(why)));
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     there_is_room_for(3 * cores + 14).map_err(|error| Fail::new(CONFIG, error))
 }

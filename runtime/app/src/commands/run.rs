@@ -31,7 +31,7 @@ const BESIDE_BODY: usize = 70 << 10;
 pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     #[cfg(feature = "crash-points")]
     crate::crash::arm();
-    handlers::room_for_threads()?;
+    handlers::room_for_worker()?;
     let heard = signals::hear()?;
     output::wait_for_nobody();
     logs::start(args.log_format);

@@ -131,6 +131,12 @@ pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
     if in_registry && reload == Reload::Watch {
         section.problem("reload", "is `watch`, and the component is in a registry, which is not watched; leave it out, and use `pelton deploy`");
     }
+    if section.is_empty_list("require_signature") {
+        section.problem(
+            "require_signature",
+            "is an empty list, by which anything would be taken; name a key, or leave it out",
+        );
+    }
     let keys = section.texts("require_signature").iter().map(|key| base.join(key)).collect();
     let rollout = section.has("rollout").then(|| rollout(section.section("rollout")));
     section.finish();

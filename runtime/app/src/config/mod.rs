@@ -14,6 +14,9 @@ use crate::input;
 use pelton_core::shown::{path as shown_path, shown};
 use std::path::{Path, PathBuf};
 
+/// Bytes of a problem that are shown.
+const WORDS: usize = 4 << 10;
+
 /// A configuration that cannot be used.
 #[derive(Debug)]
 pub struct Invalid {
@@ -31,11 +34,14 @@ impl Invalid {
         format!("{}: {problems}", shown_path(&self.file))
     }
 
-    /// The problems, a line each, whatever is in them.
+    /// The problems, a line each, whatever is in them, and however long that is.
     pub fn lines(&self) -> Vec<String> {
-        let line = |problem: &Problem| match problem.path.as_str() {
-            "" => format!("  {}", shown(&problem.what)),
-            path => format!("  {}: {}", shown(path), shown(&problem.what)),
+        let line = |problem: &Problem| {
+            let what = shown(&problem.what).at_most(WORDS);
+            match problem.path.as_str() {
+                "" => format!("  {what}"),
+                path => format!("  {}: {what}", shown(path).at_most(WORDS)),
+            }
         };
         self.problems.iter().map(line).collect()
     }
@@ -77,17 +83,10 @@ pub fn parse(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Config, Vec<Problem>), String> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        let at = error.span().map(|span| place(text, span.start)).unwrap_or_default();
+        let at = error.span().map(|span| input::place(text, span.start)).unwrap_or_default();
         format!("{at}is not TOML: {}", error.message())
     })?;
     let problems = Problems::default();
     let config = checked::config(section::Section::new("", table, env, &problems), base);
     Ok((config, problems.into_all()))
-}
-
-fn place(text: &str, offset: usize) -> String {
-    let before = &text[..offset.min(text.len())];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
-    format!("line {line}, column {column}: ")
 }

@@ -12,6 +12,9 @@ use std::str::FromStr;
 use std::time::Duration;
 use toml::{Table, Value};
 
+/// Keys of one table that are named, of those that are not known.
+const UNKNOWN_KEYS: usize = 20;
+
 /// Something that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -184,6 +187,11 @@ impl<'c> Section<'c> {
         list.iter().filter_map(|value| self.plain(key, value)).collect()
     }
 
+    /// Whether it is a list with nothing in it.
+    pub fn is_empty_list(&self, key: &'static str) -> bool {
+        matches!(self.get(key), Some(Value::Array(list)) if list.is_empty())
+    }
+
     /// Every key with its value as text, whatever the keys are.
     fn all_texts(&self) -> Vec<(String, String)> {
         let text = |(name, value): (&String, &Value)| Some((name.clone(), self.plain(name, value)?));
@@ -226,8 +234,14 @@ impl<'c> Section<'c> {
     /// Notes the keys that nobody asked for. Last.
     pub fn finish(self) {
         let known = self.known.borrow();
-        for key in self.table.keys().filter(|k| !known.contains(k.as_str())) {
-            let near = known.iter().filter(|k| distance(k, key) <= 2).min_by_key(|k| distance(k, key));
+        let is_unknown = |key: &&String| !known.contains(key.as_str());
+        let more = self.table.keys().filter(is_unknown).count().saturating_sub(UNKNOWN_KEYS);
+        if more > 0 {
+            self.problems.note(&self.path, format!("has {more} more keys that are not known here"));
+        }
+        for key in self.table.keys().filter(is_unknown).take(UNKNOWN_KEYS) {
+            let is_near = |known: &&&str| is_as_long(known, key) && distance(known, key) <= 2;
+            let near = known.iter().filter(is_near).min_by_key(|k| distance(k, key));
             let what = match near {
                 Some(near) => format!("is not known here; did you mean `{near}`?"),
                 None => {
@@ -276,6 +290,11 @@ impl Settings for Section<'_> {
     fn problem(&self, key: &str, what: String) {
         self.problem(key, what);
     }
+}
+
+/// Whether two edits may be enough, of characters of four bytes at most.
+fn is_as_long(a: &str, b: &str) -> bool {
+    a.len().abs_diff(b.len()) <= 8
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -5,7 +5,7 @@
 
 pub mod lines;
 
-use pelton_core::shown::path as shown_path;
+use pelton_core::shown::{path as shown_path, shown};
 use pelton_host::file::{self, FileError};
 use std::fmt;
 use std::fs::File;
@@ -56,6 +56,26 @@ pub fn standard(max: usize) -> Result<Vec<u8>, Unread> {
     all(std::io::stdin().lock(), max)
 }
 
+/// What is wrong with a text that somebody wrote as TOML: with the line that it is in, unless that is a long
+/// one.
+pub fn not_toml(text: &str, error: &toml::de::Error) -> String {
+    const SHOWN: usize = 2 << 10;
+    let words = error.to_string();
+    if words.len() <= SHOWN {
+        return words;
+    }
+    let at = error.span().map(|span| place(text, span.start)).unwrap_or_default();
+    format!("{at}{}", shown(error.message()).at_most(SHOWN))
+}
+
+/// A place in a text, as a beginning of what is said of it.
+pub fn place(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+    format!("line {line}, column {column}: ")
+}
+
 /// With the name of the file.
 pub fn of(path: &Path, why: &impl fmt::Display) -> String {
     format!("{} {why}", shown_path(path))
@@ -64,6 +84,14 @@ pub fn of(path: &Path, why: &impl fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_line_is_named_and_not_shown() {
+        let said = |text: &str| not_toml(text, &text.parse::<toml::Table>().expect_err("it is none"));
+        assert!(said("a = 1\nb").contains("2 | b"));
+        let said = said(&format!("a = 1\n{}", "b".repeat(1 << 20)));
+        assert!(said.starts_with("line 2, column 1048577: ") && said.len() < 200, "{said}");
+    }
 
     #[test]
     fn a_bound_holds_for_devices_too() {

@@ -1,5 +1,7 @@
 //! Questions and answers, and where these lead.
 
+use pelton_core::shown;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
@@ -52,16 +54,38 @@ pub(super) fn fallback(digest: &str) -> String {
     digest.replace(':', "-")
 }
 
+/// What names a file of certificates in place of the system's, and the bytes that it may have.
+const CERTIFICATES: &str = "SSL_CERT_FILE";
+const MAX_CERTIFICATES: usize = 16 << 20;
+
+/// The certificates that the system trusts.
+fn roots() -> Result<Vec<Certificate<'static>>, String> {
+    if let Some(named) = std::env::var_os(CERTIFICATES).filter(|name| !name.is_empty()) {
+        // The library would wait for a pipe, and read a device without an end.
+        let path = Path::new(&named);
+        let read = pelton_host::file::read(path, MAX_CERTIFICATES);
+        read.map_err(|why| format!("{CERTIFICATES}: {} {why}", shown::path(path)))?;
+    }
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        let why = found.errors.first().map_or("there are none".to_owned(), ToString::to_string);
+        return Err(format!(
+            "no authority's certificate can be read ({why}), so no registry can be trusted: install the \
+             system's, or name a file of them with {CERTIFICATES}"
+        ));
+    }
+    Ok(found.certs.iter().map(|c| Certificate::from_der(c).to_owned()).collect())
+}
+
 /// TLS with the system's certificates, and with the cryptography that the rest of the program has.
-pub(super) fn agent(plain: bool) -> Agent {
-    let certificates = rustls_native_certs::load_native_certs().certs;
-    let roots: Vec<Certificate<'static>> =
-        certificates.iter().map(|c| Certificate::from_der(c).to_owned()).collect();
+pub(super) fn agent(plain: bool) -> Result<Agent, String> {
+    // One that is spoken to without TLS needs none, but where it leads to may.
+    let roots = roots().or_else(|why| if plain { Ok(Vec::new()) } else { Err(why) })?;
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(roots)))
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .build();
-    Agent::config_builder()
+    let agent = Agent::config_builder()
         .tls_config(tls)
         .https_only(!plain)
         .http_status_as_error(false)
@@ -72,5 +96,6 @@ pub(super) fn agent(plain: bool) -> Agent {
         .timeout_recv_response(Some(ANSWER))
         .user_agent(concat!("pelton/", env!("CARGO_PKG_VERSION")))
         .build()
-        .new_agent()
+        .new_agent();
+    Ok(agent)
 }

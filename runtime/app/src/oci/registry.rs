@@ -50,7 +50,7 @@ impl Registry {
 
     fn open(reference: &Reference, actions: &'static str) -> Result<Self, String> {
         Ok(Self {
-            agent: agent(reference.plain),
+            agent: agent(reference.plain)?,
             login: credentials::login(credentials::file().as_deref(), &reference.registry)?,
             reference: reference.clone(),
             authorization: RefCell::default(),

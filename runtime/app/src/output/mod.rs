@@ -55,6 +55,11 @@ fn state<T>(look: impl FnOnce(&mut State) -> T) -> T {
     look(&mut STATE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// How long a reader that reads nothing is waited for, as it is now.
+fn patience() -> Option<Duration> {
+    state(|state| state.patience)
+}
+
 #[allow(clippy::disallowed_methods, reason = "here is the one writer")]
 fn standard_output(write: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>) -> Result<(), Errno> {
     write(std::io::stdout().as_fd())
@@ -127,8 +132,7 @@ pub fn relay(bytes: &[u8]) {
 }
 
 fn write_out(bytes: &[u8]) {
-    let (gone, patience) = state(|state| (state.out.is_some(), state.patience));
-    if gone {
+    if state(|state| state.out.is_some()) {
         return;
     }
     if let Err(errno) = standard_output(|fd| fd::write(fd, bytes, patience)) {
@@ -140,7 +144,6 @@ fn write_err(bytes: &[u8]) {
     if let Some(behind) = BEHIND.get() {
         return behind.take(bytes, Rank::Own);
     }
-    let patience = state(|state| state.patience);
     if let Err(errno) = standard_error(|fd| fd::write(fd, bytes, patience)) {
         state(|state| state.err = Some(errno));
     }
@@ -150,7 +153,7 @@ fn write_err(bytes: &[u8]) {
 pub fn write_behind() -> &'static Behind {
     BEHIND.get_or_init(|| {
         Behind::start(|bytes| {
-            let written = standard_error(|fd| fd::write(fd, bytes, None));
+            let written = standard_error(|fd| fd::write_patiently(fd, bytes));
             written.inspect_err(|errno| state(|state| state.err = Some(*errno)))
         })
     })
@@ -196,7 +199,7 @@ pub fn last_words(text: &str) {
             behind.finish(PATIENCE);
         }
         // There is nobody to tell when it cannot be written.
-        None => drop(standard_error(|fd| fd::write(fd, bytes, Some(PATIENCE)))),
+        None => drop(standard_error(|fd| fd::write(fd, bytes, || Some(PATIENCE)))),
     }
 }
 

@@ -141,7 +141,7 @@ impl Project {
 }
 
 fn parse(text: &str) -> Result<Manifest, String> {
-    let manifest: Manifest = toml::from_str(text).map_err(|error| error.to_string())?;
+    let manifest: Manifest = toml::from_str(text).map_err(|error| input::not_toml(text, &error))?;
     for tool in &manifest.tools {
         if tool.check.is_some() == tool.rust_target.is_some() {
             return Err("each of [[tools]] has one of `check` and `rust_target`".to_owned());

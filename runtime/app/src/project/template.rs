@@ -118,8 +118,9 @@ pub fn file(language: &str, path: &str, name: &str) -> Option<String> {
 /// # Errors
 /// There is something in the folder, or it cannot be written.
 pub fn write(folder: &Path, files: &Files) -> Result<(), Fail> {
-    let taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    if taken || folder.is_file() {
+    // An empty folder may be filled.
+    let is_free = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    if !is_free && std::fs::symlink_metadata(folder).is_ok() {
         return Err(Fail::refused(format!(
             "{} is there already: take another name, or another folder to work in",
             folder.display()

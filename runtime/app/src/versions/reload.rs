@@ -218,7 +218,7 @@ async fn begin(
     let (store, config, of) = (served.store.clone(), config.clone(), pipeline.clone());
     let open = move || run::open(&store, &config, &of, started);
     let opened = tokio::task::spawn_blocking(open).await.map_err(|ended| ended.to_string())?;
-    let (live, job) = opened.map_err(|fail| format!("{}: {:#}", pipeline.name, fail.error))?;
+    let (live, job) = opened.map_err(|fail| format!("{}: {}", pipeline.name, fail.words()))?;
     let name = pipeline.name.clone();
     served.add(live);
     if served.deploys.changes.send(Change::Add(Box::new(job))).is_err() {

@@ -1,6 +1,7 @@
 //! The data directory itself, and files of ours in it: nobody else's, and no links to elsewhere.
 
 use crate::error::StoreError;
+use pelton_core::shown;
 use rustix::fs::OFlags;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Error, ErrorKind};
@@ -9,9 +10,32 @@ use std::path::Path;
 
 /// Makes the directory, readable by its owner only, and sees that it is ours.
 pub fn make_dir(dir: &Path) -> Result<(), StoreError> {
+    can_be(dir)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|source| StoreError::Open { path: dir.to_owned(), source })?;
     is_ours(dir)
+}
+
+/// Sees that nothing else is in the place of a directory, or of one above it: whether it is there, or can be
+/// made if nothing but a permission or room is missing.
+///
+/// # Errors
+/// A file is there, a link that leads nowhere, or a name that the system does not take.
+pub fn can_be(dir: &Path) -> Result<(), StoreError> {
+    let open = |source| StoreError::Open { path: dir.to_owned(), source };
+    for at in dir.ancestors().filter(|at| !at.as_os_str().is_empty()) {
+        match std::fs::metadata(at) {
+            Ok(found) if found.is_dir() => return Ok(()),
+            Ok(_) => return Err(open(Error::other(format!("{} is no folder", shown::path(at))))),
+            Err(error) if error.kind() == ErrorKind::NotFound && std::fs::symlink_metadata(at).is_ok() => {
+                return Err(open(Error::other(format!("{} is a link to nothing", shown::path(at)))));
+            }
+            // What is below a file is said of the file.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(open(error)),
+        }
+    }
+    Ok(())
 }
 
 /// Sees that nobody else can put anything into a directory. One of the system's own user is trusted: volumes are
@@ -114,6 +138,36 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(dir.path(), Some(65_534), None).unwrap();
             assert!(refused(dir.path()).contains("is owned by user 65534"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_directory_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("file"), "").unwrap();
+        symlink("/dev/null", at("device")).unwrap();
+        symlink("nothing", at("dangling")).unwrap();
+        symlink("itself", at("itself")).unwrap();
+        std::fs::create_dir(at("folder")).unwrap();
+        symlink("folder", at("link")).unwrap();
+        let long = "n".repeat(300);
+        for (name, words) in [
+            ("file", "file is no folder"),
+            ("file/below/it", "file is no folder"),
+            ("device", "device is no folder"),
+            ("dangling", "dangling is a link to nothing"),
+            ("dangling/below", "dangling is a link to nothing"),
+            ("itself", "Too many levels"),
+            (&long, "File name too long"),
+        ] {
+            let said = can_be(&at(name)).unwrap_err().to_string();
+            assert!(said.contains(words) && said.contains("name another"), "{name}: {said}");
+            assert_eq!(refused(&at(name)), said, "{name}");
+        }
+        for name in ["folder", "link", "link/below/it", "new", "new/er"] {
+            can_be(&at(name)).unwrap();
+            assert_eq!(refused(&at(name)), "", "{name}");
         }
     }
 

@@ -11,7 +11,7 @@ pub mod schema;
 use crate::error::StoreError;
 use crate::numbers::signed;
 pub use folder::Folder;
-pub use folders::{are_files, is_ours, make_dir, open_there, private_file};
+pub use folders::{are_files, can_be, is_ours, make_dir, open_there, private_file};
 pub use gate::Gate;
 pub use lock::Owner;
 pub use log::Log;

@@ -114,7 +114,7 @@ fn kept_here(pipeline: &PipelineConfig, store: &Store) -> u64 {
 fn uncounted(pipeline: &PipelineConfig, counted: Result<u64, Fail>) -> Result<u64, Fail> {
     if let Err(why) = &counted {
         let path = format!("pipelines.{}.dead_letter", pipeline.name);
-        note!("warning: {path}: letters are not counted: {:#}", why.error);
+        note!("warning: {path}: letters are not counted: {}", why.words());
     }
     counted
 }

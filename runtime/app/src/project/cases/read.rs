@@ -130,7 +130,7 @@ pub fn read_all(dir: &Path, pipeline: &str) -> Result<Vec<Case>, Fail> {
 }
 
 fn parse(text: &str, file: &Path, name: &Path, pipeline: &str) -> Result<Vec<Case>, String> {
-    let raw: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    let raw: File = toml::from_str(text).map_err(|error| input::not_toml(text, &error))?;
     let folder = file.parent().unwrap_or(Path::new("."));
     let case = |case: RawCase| {
         let at = case.name.clone();

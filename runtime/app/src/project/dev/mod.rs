@@ -11,17 +11,21 @@ mod worker;
 use super::{Project, build};
 use crate::exit::{Fail, Outcome};
 use crate::input::lines::{Line, Lines};
+use crate::output;
 use crate::signals;
 use files::Files;
 use queue::Place;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 use worker::Worker;
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_millis(300);
+
+/// What happens faster than it is shown waits where it comes from: the worker drops lines that nobody takes.
+const EVENTS: usize = 1024;
 
 /// What the loop hears of.
 pub enum Event {
@@ -38,15 +42,10 @@ pub enum Event {
 /// Builds, runs and watches until SIGINT or SIGTERM, then lets the worker finish.
 pub fn run(project: &Project) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second one ends at once, whatever the loop waits for.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
-    signals::are_heard();
+    hear(&stop)?;
     build::want_tools(project)?;
     let place = Place::make(project)?;
-    let (events, heard) = channel();
+    let (events, heard) = sync_channel(EVENTS);
     let mut loop_ = Loop {
         project: project.clone(),
         files: Files::look(project),
@@ -60,6 +59,21 @@ pub fn run(project: &Project) -> Outcome {
     loop_.go_on(&heard, &stop)
 }
 
+/// The first SIGINT or SIGTERM ends the loop, though it may wait for a reader of what it prints; the second
+/// ends at once, whatever the loop waits for.
+fn hear(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
+    const BOTH: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+    let mut signals = signal_hook::iterator::Signals::new(BOTH)?;
+    for signal in BOTH {
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    signals::are_heard();
+    let thread = std::thread::Builder::new().name("pelton-signals".to_owned());
+    thread.spawn(move || signals.forever().for_each(|_| output::wait_for_nobody()))?;
+    Ok(())
+}
+
 struct Loop {
     project: Project,
     files: Files,
@@ -67,7 +81,7 @@ struct Loop {
     /// None until something has been built.
     worker: Option<Worker>,
     building: bool,
-    events: Sender<Event>,
+    events: SyncSender<Event>,
 }
 
 impl Loop {
@@ -131,9 +145,9 @@ impl Loop {
                 }
             }
             Err(why) if self.worker.is_some() => {
-                show::say(&format!("{:#}; the version before goes on", why.error))
+                show::say(&format!("{}; the version before goes on", why.words()))
             }
-            Err(why) => show::say(&format!("{:#}; save a change to try again", why.error)),
+            Err(why) => show::say(&format!("{}; save a change to try again", why.words())),
         }
         Ok(())
     }
@@ -141,7 +155,7 @@ impl Loop {
     fn typed(&mut self, line: Result<String, String>) {
         let sent = match line {
             Ok(line) if line.trim().is_empty() => return,
-            Ok(line) => self.place.send(&line).map_err(|why| format!("{:#}", why.error)),
+            Ok(line) => self.place.send(&line).map_err(|why| why.words()),
             Err(why) => Err(why),
         };
         if let Err(why) = sent {
@@ -154,7 +168,7 @@ impl Loop {
 const LINE: usize = 100_000;
 
 /// Lines of standard input, until it ends.
-fn read_lines(events: Sender<Event>) {
+fn read_lines(events: SyncSender<Event>) {
     std::thread::spawn(move || {
         let mut lines = Lines::of(std::io::stdin().lock(), LINE);
         loop {

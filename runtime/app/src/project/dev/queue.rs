@@ -33,7 +33,9 @@ impl Place {
             Err(FileError::Missing) => String::new(),
             read => read.map_err(|why| Fail::refused(input::of(&file, &why)))?,
         };
-        let wrong = |why: toml::de::Error| Fail::in_lines(&format!("{}: {why}", shown_path(&file)));
+        let wrong = |why: toml::de::Error| {
+            Fail::in_lines(&format!("{}: {}", shown_path(&file), input::not_toml(&text, &why)))
+        };
         let table: Table = text.parse().map_err(wrong)?;
         let folder = project.dir.join(FOLDER);
         let config = folder.join("dev.toml");

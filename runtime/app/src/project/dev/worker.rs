@@ -8,7 +8,7 @@ use crate::telemetry::outcomes;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 
 /// A worker that runs.
 pub struct Worker {
@@ -17,7 +17,7 @@ pub struct Worker {
 
 impl Worker {
     /// Starts it. Its lines, and its end, are events.
-    pub fn start(place: &Place, events: Sender<Event>) -> Result<Self, Fail> {
+    pub fn start(place: &Place, events: SyncSender<Event>) -> Result<Self, Fail> {
         let mut child = Command::new(program::own()?)
             .args(["run", "--log-format", "json", "--config"])
             .arg(&place.config)
