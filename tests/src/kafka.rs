@@ -1,6 +1,7 @@
 //! A real Kafka broker, and an independent look at it: a producer and the group's committed offsets.
 
 mod damage;
+mod produce;
 mod record;
 
 use crate::binary::root;
@@ -9,8 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 pub use record::Record;
@@ -200,47 +200,6 @@ impl Broker {
     pub fn forget_group(&self, group: &str) {
         let gone = self.administer(async |admin, options| admin.delete_groups(&[group], options).await);
         gone.into_iter().for_each(|one| drop(one.expect("it is forgotten")));
-    }
-
-    /// Produces records, and waits until all are acknowledged.
-    ///
-    /// # Panics
-    /// When one is not.
-    pub fn produce(&self, topic: &str, records: &[Record]) {
-        self.produce_with(topic, records, &[]);
-    }
-
-    /// The same, with settings of the producer.
-    ///
-    /// # Panics
-    /// When one is not acknowledged.
-    pub fn produce_with(&self, topic: &str, records: &[Record], settings: &[(&str, &str)]) {
-        let mut client = self.client();
-        client.set("acks", "all").set("message.max.bytes", "10000000");
-        for (name, value) in settings {
-            client.set(*name, *value);
-        }
-        let producer: BaseProducer = client.create().expect("a producer can be made");
-        for record in records {
-            let mut one: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
-            one.key = record.key.as_deref();
-            one.payload = record.value.as_deref();
-            one.partition = record.partition;
-            one.timestamp = record.timestamp;
-            if !record.headers.is_empty() {
-                let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
-                    all.insert(Header { key, value: Some(value) })
-                });
-                one = one.headers(headers);
-            }
-            let mut refused = producer.send(one).err();
-            while let Some((error, again)) = refused {
-                assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
-                producer.poll(Duration::from_millis(10));
-                refused = producer.send(again).err();
-            }
-        }
-        producer.flush(PATIENCE).expect("all are acknowledged");
     }
 
     /// Produces records in one transaction, and commits or aborts it.
