@@ -71,6 +71,18 @@ pub fn count(dir: &Path, table: &str) -> i64 {
 }
 
 #[tokio::test]
+async fn a_group_has_read_once_something_of_its_pipeline_was_dealt_with() {
+    let dir = dir();
+    let (store, ledger) = open(dir.path());
+    let has_read = |group| store.has_read(NAME, "orders", group).unwrap();
+    assert!(!has_read("workers"));
+    ledger.topic_is(0, "id", "workers").unwrap();
+    assert!(!has_read("workers"), "where it begins may not be known to the broker yet");
+    complete(&ledger, 0, 0).await;
+    assert!(has_read("workers") && !has_read("others"));
+}
+
+#[tokio::test]
 async fn gaps_are_completed_with_what_follows_them() {
     let dir = dir();
     let (store, ledger) = open(dir.path());
