@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const ASK: Duration = Duration::from_secs(10);
-/// How long a broker may take for its start. It is a Java program, and begins with some thousands of classes: where much
-/// else runs it takes minutes.
+/// How long a broker may take for its start. It is a Java program, and begins with some thousands of
+/// classes: where much else runs it takes minutes.
 const START: Duration = Duration::from_secs(400);
 
 type Admin = AdminClient<DefaultClientContext>;

@@ -97,10 +97,10 @@ pub fn report(fail: &Fail) -> u8 {
     fail.code
 }
 
-/// What panics ends the process, unless it is of one pipeline alone, which then ends (see `pelton_core::contain`): a
-/// worker that has lost a task must not seem alive. Messages in work come back at the next start. Whether anybody reads
-/// of it changes nothing. A task that a library has begun (a client's connection) is told as failed to whoever waits
-/// for it, as when the other end breaks.
+/// What panics ends the process, unless it is of one pipeline alone, which then ends (see
+/// `pelton_core::contain`): a worker that has lost a task must not seem alive. Messages in work come back
+/// at the next start. Whether anybody reads of it changes nothing. A task that a library has begun (a
+/// client's connection) is told as failed to whoever waits for it, as when the other end breaks.
 pub fn on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         if note(panic.location().map(ToString::to_string)) {
@@ -109,7 +109,8 @@ pub fn on_panic() {
         if !is_inside() && tokio::task::try_id().is_some() && panic.location().is_none_or(is_of_a_library) {
             let (place, words) = place_and_words(panic);
             tracing::error!(
-                "a task of a library has panicked at {place}: {words}. Whoever waits for it is told that it failed, and tries again. Please report it"
+                "a task of a library has panicked at {place}: {words}. Whoever waits for it is told that \
+                 it failed, and tries again. Please report it"
             );
             return;
         }

@@ -103,7 +103,9 @@ fn the_value_of_a_raw_setting_is_never_printed() {
             ["s3cr3t", "a,s3cr3t,b", "s3cr3t=s3cr3t", "-----BEGIN s3cr3t", "${PW:-s3cr3t}", "a${s3cr3t!}b"]
         {
             let text = format!(
-                "[pipelines.orders.handler]\ncomponent = \"good.wasm\"\n[pipelines.orders.source]\ntype = \"kafka\"\nbootstrap_servers = \"localhost:1\"\ngroup_id = \"g\"\ntopics = [\"t\"]\nlibrdkafka = {{ \"{name}\" = \"{value}\" }}\n"
+                "[pipelines.orders.handler]\ncomponent = \"good.wasm\"\n[pipelines.orders.source]\ntype = \
+                 \"kafka\"\nbootstrap_servers = \"localhost:1\"\ngroup_id = \"g\"\ntopics = \
+                 [\"t\"]\nlibrdkafka = {{ \"{name}\" = \"{value}\" }}\n"
             );
             home.write("pelton.toml", text.as_bytes());
             let refused = home.command(&["check"]).env("PELTON_LOG", "trace").output().unwrap();

@@ -137,7 +137,8 @@ fn child_of(pid: u32) -> Option<Pid> {
     children.trim().parse().ok().and_then(Pid::from_raw)
 }
 
-/// The command as process 1 of a container, and the name that it has outside; none without the right to make one.
+/// The command as process 1 of a container, and the name that it has outside; none without the right to
+/// make one.
 fn as_process_one(home: &Home, args: &[&str]) -> Option<(Child, Pid)> {
     let may = Command::new("unshare").args(["--pid", "--fork", "--mount-proc", "true"]).status();
     if !may.is_ok_and(|status| status.success()) {

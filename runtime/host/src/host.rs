@@ -98,8 +98,8 @@ impl Host {
         self.load_bytes(pipeline, &bytes, spec)
     }
 
-    /// Whether good code for the component with this digest is in the cache, so that loading it compiles nothing.
-    /// Reads all of it.
+    /// Whether good code for the component with this digest is in the cache, so that loading it compiles
+    /// nothing. Reads all of it.
     #[must_use]
     pub fn is_compiled(&self, digest: &str) -> bool {
         self.0.is_compiled(digest)
@@ -165,8 +165,8 @@ impl Sandbox {
         self.cache.as_ref().is_some_and(|cache| cache.is_intact(digest, &self.engine))
     }
 
-    /// The compiled and linked component; the one that another pipeline uses, if there is one. `intact` says that
-    /// good code is in the cache.
+    /// The compiled and linked component; the one that another pipeline uses, if there is one. `intact`
+    /// says that good code is in the cache.
     fn template(
         &self,
         bytes: &[u8],

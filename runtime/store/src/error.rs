@@ -7,7 +7,8 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another `pelton run` owns the directory.
-    #[error("the data directory {} is owned by another `pelton run` (process {pid}). Stop that one, or give this one a `data_dir` of its own", dir.display())]
+    #[error("the data directory {} is owned by another `pelton run` (process {pid}). Stop that one, or \
+        give this one a `data_dir` of its own", dir.display())]
     Owned {
         /// The directory.
         dir: PathBuf,
@@ -34,7 +35,8 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The file was written by a newer Pelton.
-    #[error("{} has schema version {found}, and this Pelton knows up to {known}. Use the Pelton that wrote it, or a newer one", path.display())]
+    #[error("{} has schema version {found}, and this Pelton knows up to {known}. Use the Pelton that wrote \
+        it, or a newer one", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -45,7 +47,9 @@ pub enum StoreError {
     },
     /// A worker of an older Pelton has the file, and would not know it any more in the form of this one.
     #[error(
-        "{} has schema version {found}, this Pelton wants {known}, and process {pid} runs with it. Restart that worker with this Pelton, or use the one it runs with; if it was started just now, try again", path.display()
+        "{} has schema version {found}, this Pelton wants {known}, and process {pid} runs with it. Restart \
+         that worker with this Pelton, or use the one it runs with; if it was started just now, try again",
+        path.display()
     )]
     Older {
         /// The file.
@@ -58,7 +62,8 @@ pub enum StoreError {
         pid: u32,
     },
     /// The file is not ours, or damaged.
-    #[error("{} is damaged or no Pelton database: {why}. Nothing was changed. Restore it from a copy, or move it away to begin anew (what is in it is lost then)", path.display())]
+    #[error("{} is damaged or no Pelton database: {why}. Nothing was changed. Restore it from a copy, or \
+        move it away to begin anew (what is in it is lost then)", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -67,7 +72,8 @@ pub enum StoreError {
     },
     /// The linked SQLite is too old.
     #[error(
-        "SQLite {found} is linked, and older ones than {needed} can damage a write-ahead log. Build Pelton with its bundled SQLite"
+        "SQLite {found} is linked, and older ones than {needed} can damage a write-ahead log. Build Pelton \
+         with its bundled SQLite"
     )]
     OldSqlite {
         /// The linked version.
@@ -77,7 +83,8 @@ pub enum StoreError {
     },
     /// Another process kept the database for too long.
     #[error(
-        "the database was locked by another process for {seconds} s. Find who holds it (`fuser pelton.db`), then try again"
+        "the database was locked by another process for {seconds} s. Find who holds it (`fuser \
+         pelton.db`), then try again"
     )]
     Busy {
         /// How long was waited.
@@ -85,7 +92,8 @@ pub enum StoreError {
     },
     /// SQLite could not do it.
     #[error(
-        "the database failed: {0}. Check the disk: room, permissions, hardware; nothing that was not confirmed has taken effect"
+        "the database failed: {0}. Check the disk: room, permissions, hardware; nothing that was not \
+         confirmed has taken effect"
     )]
     Sqlite(#[from] rusqlite::Error),
     /// The writer has stopped after an error that nothing can be promised after.

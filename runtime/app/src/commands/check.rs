@@ -73,8 +73,8 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     Ok(())
 }
 
-/// Where a worker keeps what it has compiled. Where no worker has been there is no such folder yet, and none is left
-/// behind; but it is tried whether one can be made there.
+/// Where a worker keeps what it has compiled. Where no worker has been there is no such folder yet, and
+/// none is left behind; but it is tried whether one can be made there.
 fn cache(config: &Config) -> Result<(PathBuf, Option<TempDir>), String> {
     if config.data_dir.is_dir() {
         return Ok((handlers::cache_dir(config), None));
@@ -84,7 +84,8 @@ fn cache(config: &Config) -> Result<(PathBuf, Option<TempDir>), String> {
     let scratch = tempfile::Builder::new().prefix(".pelton-check-").tempdir_in(beside);
     let scratch = scratch.map_err(|error| {
         format!(
-            "{} cannot be made: {error}; name a folder that the user who runs the worker can write to, or make it",
+            "{} cannot be made: {error}; name a folder that the user who runs the worker can write to, or \
+             make it",
             config.data_dir.display()
         )
     })?;

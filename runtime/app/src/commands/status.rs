@@ -46,7 +46,9 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     let holding = |seen: &Seen| seen.held.as_ref().filter(|held| held.back).map(|held| held.waiting);
     for (seen, count) in all.iter().filter_map(|seen| Some((seen, holding(seen)?))) {
         paragraph(&format!(
-            "{}: nothing more is received (held_back): {} messages wait for others of their key, for a retry or for their turn, and take all the room there is for them; raise max_in_flight_bytes to hold more",
+            "{}: nothing more is received (held_back): {} messages wait for others of their key, for a \
+             retry or for their turn, and take all the room there is for them; raise max_in_flight_bytes \
+             to hold more",
             seen.name,
             table::number(count)
         ));
@@ -64,7 +66,8 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
         |seen: &Seen| seen.counted.get("lost_upstream").and_then(Value::as_u64).filter(|lost| *lost > 0);
     for (seen, lost) in all.iter().filter_map(|seen| Some((seen, lost(seen)?))) {
         paragraph(&format!(
-            "{}: {} messages were deleted or trimmed at the broker before they were handled, since the worker has started; its log says which",
+            "{}: {} messages were deleted or trimmed at the broker before they were handled, since the \
+             worker has started; its log says which",
             seen.name,
             table::number(lost)
         ));

@@ -1,7 +1,7 @@
 //! Files and standard input that are read whole: never more of them than a bound, whatever they are.
 //!
-//! What is named on the command line may be a pipe, and is waited for. What lies somewhere and is read because it is
-//! there is read as `pelton_host::file` does.
+//! What is named on the command line may be a pipe, and is waited for. What lies somewhere and is read
+//! because it is there is read as `pelton_host::file` does.
 
 pub mod lines;
 

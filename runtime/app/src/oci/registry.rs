@@ -311,7 +311,8 @@ impl Registry {
         }
     }
 
-    /// Writes a manifest or an index under a tag or its digest; whether the registry has seen what it refers to.
+    /// Writes a manifest or an index under a tag or its digest; whether the registry has seen what it
+    /// refers to.
     pub fn put_manifest(&self, name: &str, media_type: &str, bytes: &[u8]) -> Result<bool, String> {
         let url = self.url(&format!("manifests/{name}"));
         let headers = vec![("content-type", media_type)];

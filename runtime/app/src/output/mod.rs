@@ -1,9 +1,9 @@
 //! The one way out of the program: standard output for answers, standard error for all else.
 //!
-//! The unit is a line. Whatever is in it, names from outside most of all, it stays one line and nothing in it is
-//! obeyed by a terminal. To print never fails: a command's work does not depend on who reads of it. Where nobody
-//! reads any more (`pelton dlq list | head`) it goes on in silence; where what is printed cannot be kept (a full
-//! device) the command is done all the same, and then it ends with 1 and says so.
+//! The unit is a line. Whatever is in it, names from outside most of all, it stays one line and nothing in
+//! it is obeyed by a terminal. To print never fails: a command's work does not depend on who reads of it.
+//! Where nobody reads any more (`pelton dlq list | head`) it goes on in silence; where what is printed
+//! cannot be kept (a full device) the command is done all the same, and then it ends with 1 and says so.
 
 mod behind;
 mod fd;
@@ -22,7 +22,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// What the end of the process waits for a reader that reads nothing: of what stands in a log, and of an answer.
+/// What the end of the process waits for a reader that reads nothing: of what stands in a log, and of an
+/// answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE_OF_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -176,7 +177,8 @@ pub fn finish(code: u8) -> u8 {
     if let Some(errno) = out {
         let why = if errno == Errno::TIMEDOUT { "nobody reads it".to_owned() } else { errno.to_string() };
         note!(
-            "error: standard output cannot be written: {why}. What stands there is not whole; all else was done"
+            "error: standard output cannot be written: {why}. What stands there is not whole; all else was \
+             done"
         );
     }
     // A log that is kept badly says nothing of the work that was done.
@@ -190,7 +192,8 @@ fn is_gone(errno: Errno) -> bool {
     matches!(errno, Errno::PIPE | Errno::BADF)
 }
 
-/// Says something of a process that is about to end, whatever state it is in. Never panics, and waits a moment at most.
+/// Says something of a process that is about to end, whatever state it is in. Never panics, and waits a
+/// moment at most.
 pub fn last_words(text: &str) {
     let bytes = text.as_bytes();
     match BEHIND.get() {

@@ -27,7 +27,8 @@ pub struct Manifest {
     /// Where the handler is written: for those who look for it.
     #[serde(default)]
     pub source: Option<PathBuf>,
-    /// Where the language leaves a choice: what the handler is to be. For `build` to read, and held against what it makes.
+    /// Where the language leaves a choice: what the handler is to be. For `build` to read, and held against
+    /// what it makes.
     #[serde(default)]
     pub kind: Option<Kind>,
     /// What `build` makes.
@@ -128,7 +129,8 @@ impl Project {
         let none = || {
             let languages = template::languages().join(" | ");
             Fail::usage(format!(
-                "there is no project in {}: no {MANIFEST}, and no file that tells the language. `pelton new NAME --language {languages}` makes one",
+                "there is no project in {}: no {MANIFEST}, and no file that tells the language. `pelton \
+                 new NAME --language {languages}` makes one",
                 dir.display()
             ))
         };

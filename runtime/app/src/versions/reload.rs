@@ -201,7 +201,8 @@ async fn end(served: &Served, live: &Live) {
     let (done, ended) = oneshot::channel();
     let name = live.pipeline.name.as_str().into();
     live.versions.send_back("the pipeline ends");
-    tracing::info!(pipeline = %live.pipeline.name, "drains for a reload: what runs is finished, or handed back after `shutdown_timeout`");
+    tracing::info!(pipeline = %live.pipeline.name, "drains for a reload: what runs is finished, or handed \
+        back after `shutdown_timeout`");
     if served.deploys.changes.send(Change::Remove(name, done)).is_ok() {
         // An error: the worker ends, and all its pipelines with it.
         drop(ended.await);
@@ -281,8 +282,8 @@ async fn look(served: &Arc<Served>, live: &Arc<Live>) -> Result<Option<String>, 
     }
 }
 
-/// Tries out, after a start, what the configuration names and nobody has looked at yet: with a rollout a start goes on
-/// with the version that was in use, and only files are watched.
+/// Tries out, after a start, what the configuration names and nobody has looked at yet: with a rollout a
+/// start goes on with the version that was in use, and only files are watched.
 pub async fn try_configured(served: Arc<Served>) {
     // Ended when this is.
     let mut trying = JoinSet::new();
@@ -297,8 +298,8 @@ pub async fn try_configured(served: Arc<Served>) {
     while trying.join_next().await.is_some() {}
 }
 
-/// Tries a configured component until it is taken, or refused for what it is, or its pipeline has ended. What stands
-/// in the way is said once.
+/// Tries a configured component until it is taken, or refused for what it is, or its pipeline has ended.
+/// What stands in the way is said once.
 async fn try_until_settled(served: Arc<Served>, begun: Arc<Live>) {
     const LONGEST: Duration = Duration::from_secs(600);
     let name = &begun.pipeline.name;

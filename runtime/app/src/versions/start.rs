@@ -205,7 +205,8 @@ fn note(
         })
     });
     if let Err(error) = done {
-        tracing::warn!(pipeline = %pipeline.name, %error, "the version in use cannot be kept in data_dir: a rollback to it will need its file");
+        tracing::warn!(pipeline = %pipeline.name, %error, "the version in use cannot be kept in data_dir: \
+            a rollback to it will need its file");
     }
 }
 

@@ -285,7 +285,8 @@ impl Context {
     fn lose(&self, leaving: &[(u32, u32)]) {
         tracing::warn!(
             pipeline = %self.shared.options.pipeline, partitions = leaving.len(),
-            "partitions were lost: their topic is gone, or the group has not heard of this member for too long. What \
+            "partitions were lost: their topic is gone, or the group has not heard of this member for too \
+             long. What \
              it had in work is not committed; who has them now handles it again"
         );
         self.end(leaving);
@@ -308,7 +309,8 @@ impl Context {
             tracing::warn!(
                 pipeline,
                 partitions = waits.len(),
-                "partitions were let go while messages of them were still in work: they are handled again elsewhere"
+                "partitions were let go while messages of them were still in work: they are handled again \
+                 elsewhere"
             );
             self.tell(&waits, true);
         }

@@ -28,8 +28,8 @@ pub type Forget = Arc<dyn Fn(u32) -> Option<usize> + Send + Sync>;
 /// Told that the group is past an offset of a partition: what it has started before it is over.
 pub type Settled = Arc<dyn Fn(u32, u64) + Send + Sync>;
 
-/// Tells the ledger which topic one of its numbers stands for: by the id that the broker has given. None when the
-/// ledger could not note it. Blocks.
+/// Tells the ledger which topic one of its numbers stands for: by the id that the broker has given. None
+/// when the ledger could not note it. Blocks.
 pub type TopicIs = Arc<dyn Fn(u32, &str) -> Option<KnownTopic> + Send + Sync>;
 
 /// How many records of a partition, from an offset on, would be duplicates; none when they are not known by
@@ -161,8 +161,8 @@ const PREFETCH_KIB: &str = "16384";
 /// How long nothing is fetched once that is full. Its own second would be an idle one for us.
 const FULL_MS: &str = "10";
 
-/// How long a topic or a partition may be there unseen, unless somebody says otherwise. The library's own five
-/// minutes are long for who waits for the first record.
+/// How long a topic or a partition may be there unseen, unless somebody says otherwise. The library's own
+/// five minutes are long for who waits for the first record.
 const NEW_TOPICS_MS: (&str, &str) = ("topic.metadata.refresh.interval.ms", "30000");
 
 /// Between two looks at whether the brokers are reached.
@@ -183,18 +183,24 @@ pub fn refused_option(name: &str, value: &str, group_protocol: &str) -> Option<S
     // What the library says of a setting may have its value in it, and that may be a password.
     Some(match error {
         KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..) => {
-            "is no setting of the Kafka client. Take a name from librdkafka's CONFIGURATION.md, or leave it out".to_owned()
+            "is no setting of the Kafka client. Take a name from librdkafka's CONFIGURATION.md, or leave \
+             it out"
+                .to_owned()
         }
         KafkaError::ClientConfig(_, reason, ..) => {
             let why = match range(&reason) {
-                Some(range) => format!("has a value that the Kafka client refuses: it must be from {range}"),
+                Some(range) => {
+                    format!("has a value that the Kafka client refuses: it must be from {range}")
+                }
                 None if reason.contains("not supported in this build") => {
                     "is not supported by the Kafka client of this build".to_owned()
                 }
                 None if reason.contains("must be set through dedicated") => {
                     "can be set by the Kafka client's programs only".to_owned()
                 }
-                None => "has a value that the Kafka client refuses: librdkafka's CONFIGURATION.md says what it may be".to_owned(),
+                None => "has a value that the Kafka client refuses: librdkafka's CONFIGURATION.md says \
+                    what it may be"
+                    .to_owned(),
             };
             format!("{why}. Correct it, or leave it out")
         }
@@ -231,8 +237,8 @@ fn wanted_debug(raw: &[(String, String)]) -> Option<&str> {
 }
 
 impl KafkaOptions {
-    /// The number that the ledger knows a partition by: that of its topic above the partition's. None for more
-    /// than there is room for: two must never share one.
+    /// The number that the ledger knows a partition by: that of its topic above the partition's. None for
+    /// more than there is room for: two must never share one.
     pub(super) fn partition(&self, topic: &str, number: i32) -> Option<u32> {
         in_ledger(self.topic(topic)?, number)
     }

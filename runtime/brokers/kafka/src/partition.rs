@@ -100,8 +100,8 @@ impl Partition {
         }
     }
 
-    /// It is ours from now on, and read from where it begins. What is new to the group is known to the broker from
-    /// there on.
+    /// It is ours from now on, and read from where it begins. What is new to the group is known to the
+    /// broker from there on.
     pub fn assign(&mut self, beginning: Beginning) {
         let assignment = self.assignment + 1;
         let new = Self::new(self.topic.clone(), self.number, self.id);

@@ -42,7 +42,8 @@ pub fn consumer(shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, KafkaSour
     if shared.options.wants_too_much_logged() {
         tracing::warn!(
             pipeline = %shared.options.pipeline,
-            "`debug` in `librdkafka` has \"topic\", which \"all\" has too: it is left out, since the client library can \
+            "`debug` in `librdkafka` has \"topic\", which \"all\" has too: it is left out, since the \
+             client library can \
              stand still for ever when it logs it and a topic is deleted. \"metadata\" tells much of it"
         );
     }
@@ -62,7 +63,8 @@ pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
                 .contain("the thread that polls Kafka", || poll(&consumer, shared))
                 .unwrap_or_default(),
             Err(error) => {
-                tracing::error!(pipeline = %shared.options.pipeline, %error, "the thread that commits could not be started: the pipeline ends");
+                tracing::error!(pipeline = %shared.options.pipeline, %error, "the thread that commits \
+                    could not be started: the pipeline ends");
                 fail(shared);
             }
         }
@@ -72,8 +74,8 @@ pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
     drop(consumer);
 }
 
-/// A commit that comes while the group assigns anew is refused, and what calls for another assignment may come
-/// at any time: who takes over should not have to begin before what is done.
+/// A commit that comes while the group assigns anew is refused, and what calls for another assignment may
+/// come at any time: who takes over should not have to begin before what is done.
 fn commit_last(consumer: &BaseConsumer<Context>, shared: &Shared) {
     let until = Instant::now() + LAST;
     while !commit::commit(consumer, shared, |p| !p.leaving) && Instant::now() < until {
@@ -139,7 +141,8 @@ fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
     let Some(delivery) = delivery.flatten() else {
         tracing::error!(
             pipeline = %shared.options.pipeline, topic = record.topic(), partition = record.partition(),
-            offset = record.offset(), "more partitions, or a larger offset, than a source can have: the pipeline ends"
+            offset = record.offset(), "more partitions, or a larger offset, than a source can have: the \
+                pipeline ends"
         );
         state.failed = true;
         return shared.arrived.notify_one();
@@ -164,7 +167,8 @@ fn heed(shared: &Shared, error: &KafkaError) {
             state.partitions.iter_mut().filter(ended).for_each(Partition::ends);
         }
         KafkaError::MessageConsumptionFatal(_) => {
-            tracing::error!(pipeline, %error, "Kafka: this member cannot go on: {}. The pipeline ends", advice(error));
+            let advice = advice(error);
+            tracing::error!(pipeline, %error, "Kafka: this member cannot go on: {advice}. The pipeline ends");
             state.failed = true;
             shared.arrived.notify_one();
         }
@@ -186,8 +190,8 @@ fn wants_to_know(shared: &Shared) -> bool {
     state.partitions.iter().any(|p| p.ours && unknown(p))
 }
 
-/// Pauses what must not be fetched now, and resumes what may be again: all partitions when the
-/// buffer stays full, one whose committed offset lags too far behind, one of which too much waits in the pipeline.
+/// Pauses what must not be fetched now, and resumes what may be again: all partitions when the buffer stays
+/// full, one whose committed offset lags too far behind, one of which too much waits in the pipeline.
 fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared, full: bool) {
     let options = &shared.options;
     let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
@@ -206,7 +210,8 @@ fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared, full: bool) {
                 tracing::warn!(
                     pipeline = %options.pipeline, topic = %partition.topic, partition = partition.number,
                     offset = partition.position.or(partition.begin), behind,
-                    "paused: the message at this offset is not settled, and as much as `max_uncommitted` allows was received after it"
+                    "paused: the message at this offset is not settled, and as much as `max_uncommitted` \
+                     allows was received after it"
                 );
             }
         } else if go && partition.paused {

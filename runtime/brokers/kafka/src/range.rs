@@ -62,7 +62,11 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: 
                     advice(&error)
                 );
                 if shared.state().complain(words, is_of_connection(&error)) {
-                    tracing::warn!(pipeline = %shared.options.pipeline, topic = doubt.topic, partition = doubt.partition, %error, "the broker refuses an offset, and does not say why; it is asked again");
+                    tracing::warn!(
+                        pipeline = %shared.options.pipeline, topic = doubt.topic,
+                        partition = doubt.partition, %error,
+                        "the broker refuses an offset, and does not say why; it is asked again"
+                    );
                 }
             }
         }
@@ -125,8 +129,8 @@ fn place_of(
     })
 }
 
-/// Where to go on; none if the worker is to stop. Says why; `explained` says that there is nothing to say of one that
-/// is as it should be.
+/// Where to go on; none if the worker is to stop. Says why; `explained` says that there is nothing to say
+/// of one that is as it should be.
 fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Option<i64> {
     let options = &shared.options;
     let (pipeline, topic) = (&*options.pipeline, &*doubt.topic);
@@ -139,8 +143,10 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
                 topic,
                 partition,
                 offset,
-                "the broker has refused an offset of one of these partitions, and has it now: reading goes on there. \
-                 If the partition lost its last records with its leader, others may have taken their place before it"
+                "the broker has refused an offset of one of these partitions, and has it now: reading goes \
+                 on there. \
+                 If the partition lost its last records with its leader, others may have taken their place \
+                 before it"
             );
             return Some(offset);
         }
@@ -160,8 +166,10 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
                 topic,
                 partition,
                 offset,
-                "the group is at an offset that the broker does not have: {what}. Nothing is skipped or repeated \
-                 unasked: write `out_of_range = \"earliest\"` in the source to go on with the oldest record there \
+                "the group is at an offset that the broker does not have: {what}. Nothing is skipped or \
+                 repeated \
+                 unasked: write `out_of_range = \"earliest\"` in the source to go on with the oldest \
+                 record there \
                  is, or \"latest\" with the next one, or commit an offset for the group. The pipeline ends"
             );
             give_up(shared, doubt, place);
@@ -185,7 +193,8 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
         topic,
         partition,
         offset,
-        "the group is at an offset that the broker does not have: {what}. It goes on as `out_of_range` says, at \
+        "the group is at an offset that the broker does not have: {what}. It goes on as `out_of_range` \
+         says, at \
          the {}",
         options.out_of_range
     );

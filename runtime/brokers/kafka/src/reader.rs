@@ -18,9 +18,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// The member of no group: the client library wants a name, and nothing is committed with it.
 const NO_GROUP: &str = "pelton-reader";
 
-/// What one answer may have, and a batch once it is unpacked. For a batch that does not say how large it is, the
-/// library wants up to three times its bytes; so letters are packed here, and by its own limit one of 40 MB could be
-/// written, and never be read.
+/// What one answer may have, and a batch once it is unpacked. For a batch that does not say how large it
+/// is, the library wants up to three times its bytes; so letters are packed here, and by its own limit one
+/// of 40 MB could be written, and never be read.
 const MOST_BYTES: (&str, &str) = ("receive.message.max.bytes", "2147483647");
 
 /// The part of one partition to read: from `from` on, and before `to`.
@@ -147,8 +147,8 @@ impl Reader {
         parts.iter().map(offset).collect()
     }
 
-    /// The id of a topic that has these parts: it is another's when a topic of this name was deleted and made again.
-    /// None from a broker before 2.8, which gives none.
+    /// The id of a topic that has these parts: it is another's when a topic of this name was deleted and
+    /// made again. None from a broker before 2.8, which gives none.
     ///
     /// # Errors
     /// In words: the broker has not answered for half a minute.

@@ -126,7 +126,8 @@ pub struct State {
     /// Fetched, and not received by the pipeline.
     pub buffer: VecDeque<Delivery>,
     pub bytes: usize,
-    /// Fetched of partitions of which nothing is wanted now, by their number: these are paused, and the others go on.
+    /// Fetched of partitions of which nothing is wanted now, by their number: these are paused, and the
+    /// others go on.
     aside: BTreeMap<u32, VecDeque<Delivery>>,
     /// All that were ever ours, in the order they came: receipts name them by their place.
     pub partitions: Vec<Partition>,
@@ -169,8 +170,8 @@ impl State {
         news
     }
 
-    /// Whether a topic was found to be another just now: its offsets are refused then, and of a refusal it is not
-    /// told which topic's they are.
+    /// Whether a topic was found to be another just now: its offsets are refused then, and of a refusal it
+    /// is not told which topic's they are.
     pub fn is_renewed(&self) -> bool {
         self.renewed.is_some_and(|at| at.elapsed() < RENEWED)
     }

@@ -236,7 +236,7 @@ impl Poller {
         self.shared.arrived.notify_one();
     }
 
-    /// Without a receipt handle a message can be neither deleted nor kept: whoever gets it next may be luckier.
+    /// Without a receipt handle a message can be neither deleted nor kept: the next may be luckier.
     fn leave(&self, message: &Message, now: Instant) {
         if let Some(times) = self.unhandled.again(1, now) {
             tracing::warn!(

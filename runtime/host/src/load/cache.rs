@@ -85,7 +85,8 @@ impl CodeCache {
         match read(&self.dir.join(COMPILED).join(place), CODE_BYTES) {
             Ok(code) if hex(&Sha256::digest(&code)) == wanted => true,
             Ok(_) => {
-                tracing::warn!(handler = digest, folder = %self.dir.display(), "its compiled code is damaged on disk: it is compiled anew");
+                tracing::warn!(handler = digest, folder = %self.dir.display(), "its compiled code is \
+                    damaged on disk: it is compiled anew");
                 false
             }
             // It had to give way to other code.
@@ -189,7 +190,8 @@ impl Workshop {
 impl Drop for Workshop {
     fn drop(&mut self) {
         if let Err(error) = self.clear() {
-            tracing::debug!(folder = %self.0.display(), %error, "what was left of compiling cannot be removed yet");
+            tracing::debug!(folder = %self.0.display(), %error, "what was left of compiling cannot be \
+                removed yet");
         }
     }
 }

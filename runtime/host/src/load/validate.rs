@@ -14,7 +14,8 @@ const MAX_BODY: u64 = 2 << 20;
 const MAX_FUNCTIONS: u64 = 200_000;
 /// Types, imports, exports and the like, of all modules and components together, with what types declare.
 const MAX_ITEMS: u64 = 200_000;
-/// Imports and exports of the outermost module or component. Components have tens, programs some thousand symbols.
+/// Imports and exports of the outermost module or component. Components have tens, programs some thousand
+/// symbols.
 const MAX_NAMES: u64 = 10_000;
 /// Bytes of their names together.
 const MAX_NAME_BYTES: u64 = 1 << 20;

@@ -93,8 +93,8 @@ impl Room {
         idle
     }
 
-    /// A place for another instance of a pipeline, if there is one for it now. Who has not waited takes none away
-    /// from those who do.
+    /// A place for another instance of a pipeline, if there is one for it now. Who has not waited takes
+    /// none away from those who do.
     pub(crate) fn enter(self: &Arc<Self>, pipeline: &Arc<str>, has_waited: bool) -> Option<Place> {
         let mut taken = lock(&self.taken);
         let may = (has_waited || taken.waiting.is_empty()) && taken.has_room(pipeline, self.max);

@@ -38,8 +38,8 @@ pub fn can_be(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Sees that nobody else can put anything into a directory. One of the system's own user is trusted: volumes are
-/// mounted like that.
+/// Sees that nobody else can put anything into a directory. One of the system's own user is trusted:
+/// volumes are mounted like that.
 ///
 /// # Errors
 /// It is another user's, or all may write there.
@@ -49,10 +49,13 @@ pub fn is_ours(dir: &Path) -> Result<(), StoreError> {
     let us = rustix::process::geteuid().as_raw();
     let why = match found.uid() {
         owner if owner != us && owner != 0 => format!(
-            "is owned by user {owner}, and this process runs as user {us}, so what is in it is not to be trusted: run as that user, or `chown` it"
+            "is owned by user {owner}, and this process runs as user {us}, so what is in it is not to be \
+             trusted: run as that user, or `chown` it"
         ),
         _ if found.mode() & 0o002 != 0 => {
-            "may be written by all users, so what is in it is not to be trusted: `chmod o-w` it, or name a folder below it, which is made for its owner alone".to_owned()
+            "may be written by all users, so what is in it is not to be trusted: `chmod o-w` it, or name a \
+             folder below it, which is made for its owner alone"
+                .to_owned()
         }
         _ => return Ok(()),
     };
@@ -89,7 +92,8 @@ fn regular(file: &File) -> std::io::Result<()> {
     }
 }
 
-/// Sees that what SQLite would open is a file, where it is there: it would follow a link, and wait for a pipe.
+/// Sees that what SQLite would open is a file, where it is there: it would follow a link, and wait for a
+/// pipe.
 pub fn are_files(dir: &Path) -> Result<(), StoreError> {
     for name in ["pelton.db", "pelton.db-wal", "pelton.db-shm"] {
         let path = dir.join(name);

@@ -38,8 +38,8 @@ pub fn file(dir: &Path) -> PathBuf {
     dir.join("pelton.db")
 }
 
-/// Opens the database for writing, making or migrating it, and sees that it is ours. The owner checks that it is
-/// sound; who is not changes nothing under an owner.
+/// Opens the database for writing, making or migrating it, and sees that it is ours. The owner checks that
+/// it is sound; who is not changes nothing under an owner.
 pub fn open(dir: &Path, owns: bool) -> Result<Connection, StoreError> {
     let found = rusqlite::version();
     if rusqlite::version_number() < SQLITE_FLOOR.0 {

@@ -83,8 +83,8 @@ impl Pipeline {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what memory holds of the tables, at the start. What was read of the completed keys for a pipeline
-    /// before this one, which has ended, need not be read again.
+    /// Reads what memory holds of the tables, at the start. What was read of the completed keys for a
+    /// pipeline before this one, which has ended, need not be read again.
     pub fn load(&self, db: &Connection, before: Option<Self>) -> rusqlite::Result<()> {
         let state = before.map(|before| before.state.into_inner().unwrap_or_else(PoisonError::into_inner));
         let entries = state.map_or_else(|| Entries::load(db, self.id), |state| Ok(state.entries))?;
@@ -151,9 +151,10 @@ impl PipelineStore {
         answered.recv().ok().flatten()
     }
 
-    /// Tells which topic a number stands for now, and who reads it; what was known of it before. If that was another
-    /// topic of its name, what was completed, tried and given up on in it is forgotten, and what is still in
-    /// work of it completes nothing any more. None when the store cannot write now. Blocks.
+    /// Tells which topic a number stands for now, and who reads it; what was known of it before. If that
+    /// was another topic of its name, what was completed, tried and given up on in it is forgotten, and
+    /// what is still in work of it completes nothing any more. None when the store cannot write now.
+    /// Blocks.
     #[must_use]
     pub fn topic_is(&self, number: u32, id: &str, group: &str) -> Option<TopicBefore> {
         let (answer, answered) = std::sync::mpsc::channel();

@@ -59,7 +59,8 @@ pub fn claim(
             _ => None,
         });
         if let Verdict::Fresh { attempt, .. } = verdict {
-            // Who dies in company may not be to blame: what others counted is held against it when it is alone.
+            // Who dies in company may not be to blame: what others counted is held against it when it is
+            // alone.
             recorded.push((item.identity, if items.len() == 1 { attempt } else { own }));
         }
         verdicts.push(verdict);

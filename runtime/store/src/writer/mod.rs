@@ -77,8 +77,8 @@ impl Writer {
         self.send(Op::Keep(pipeline.clone()));
     }
 
-    /// Leaves what a pipeline has kept as it is, since another begins in its place. The pipeline, if nobody else has
-    /// it any more. Blocks.
+    /// Leaves what a pipeline has kept as it is, since another begins in its place. The pipeline, if nobody
+    /// else has it any more. Blocks.
     pub fn leave(&self, id: i64) -> Result<Option<Pipeline>, StoreError> {
         let (answer, answered) = channel();
         self.send(Op::Leave(id, answer));
@@ -111,7 +111,8 @@ impl Shared {
         if self.failed.set(why.clone()).is_ok() {
             tracing::error!(
                 why,
-                "the store stops: after this nothing more is promised. What is in work comes back at the next start"
+                "the store stops: after this nothing more is promised. What is in work comes back at the \
+                 next start"
             );
         }
     }
@@ -159,8 +160,8 @@ impl Loop {
         }
     }
 
-    /// Takes what has arrived, and waits for it when nothing else is to be done: claims, and in its order what
-    /// waits behind them. None at the end.
+    /// Takes what has arrived, and waits for it when nothing else is to be done: claims, and in its order
+    /// what waits behind them. None at the end.
     fn take(&self, arrived: &Receiver<Op>, waiting: &mut VecDeque<Op>) -> Option<Vec<ClaimOp>> {
         let first = if waiting.is_empty() {
             match arrived.recv_timeout(self.prune.wait()) {
@@ -181,8 +182,8 @@ impl Loop {
         Some(claims)
     }
 
-    /// Commits the changes that have waited longest as one group, and does what was asked for after them. Whether
-    /// more may come.
+    /// Commits the changes that have waited longest as one group, and does what was asked for after them.
+    /// Whether more may come.
     fn next_group(&mut self, waiting: &mut VecDeque<Op>) -> bool {
         let is_change = |op: &mut Op| matches!(op, Op::Change { .. });
         let (mut room, mut group) = (self.pace.room(), Vec::new());
@@ -342,7 +343,8 @@ impl Loop {
         if class == ErrorClass::Permanent {
             self.shared.fail(error.to_string());
         } else {
-            tracing::warn!(%error, "the store could not commit; it tries again. Intake pauses until it can: free the disk, or end who holds the database");
+            tracing::warn!(%error, "the store could not commit; it tries again. Intake pauses until it \
+                can: free the disk, or end who holds the database");
         }
         Err(class)
     }

@@ -31,7 +31,8 @@ struct Topic {
 impl Topic {
     fn too_large(&self, size: usize) -> String {
         format!(
-            "the body has {size} bytes, and `max_message_bytes` is {}: raise it, or send a reference to the data instead",
+            "the body has {size} bytes, and `max_message_bytes` is {}: raise it, or send a reference to \
+             the data instead",
             self.max
         )
     }

@@ -22,8 +22,8 @@ use pelton_core::broker::{Diagnosis, OpenError};
 use pelton_sqs::LetterQueue;
 use pelton_store::{Store, StoreError};
 
-/// What stands against opening a pipeline's source and letters as they are configured, as far as that is known without
-/// asking anybody. Nothing begins. Blocks.
+/// What stands against opening a pipeline's source and letters as they are configured, as far as that is
+/// known without asking anybody. Nothing begins. Blocks.
 pub fn probe(config: &Config, pipeline: &PipelineConfig) -> Vec<Problem> {
     let source = pipeline.source.broker();
     let mut against = source.probe(&config.view(pipeline), &NameFile::of(config));

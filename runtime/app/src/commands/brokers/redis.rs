@@ -84,7 +84,8 @@ impl Target for Key<'_> {
         let result = |m: &NewMessage| {
             if !fits(&m) {
                 return Err(format!(
-                    "the body has {} bytes, and `max_message_bytes` is {}: raise it, or send a reference to the data instead",
+                    "the body has {} bytes, and `max_message_bytes` is {}: raise it, or send a reference \
+                     to the data instead",
                     m.body.len(),
                     self.max
                 ));

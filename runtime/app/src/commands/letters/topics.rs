@@ -68,8 +68,8 @@ pub fn count(pipeline: &PipelineConfig, letters: &LetterTopics, store: &Store) -
     Ok(held)
 }
 
-/// What is done with in a topic. Of another of its name nothing is; that it was made anew is known by its id, or
-/// where what was done with lies behind its end.
+/// What is done with in a topic. Of another of its name nothing is; that it was made anew is known by its
+/// id, or where what was done with lies behind its end.
 fn done(
     store: &Store,
     pipeline: &str,

@@ -1,5 +1,5 @@
-//! A record of a topic. The ledger knows then that it has a letter, and lets the watermark pass; where no worker
-//! runs, a group that stands right before it is moved on.
+//! A record of a topic. The ledger knows then that it has a letter, and lets the watermark pass; where no
+//! worker runs, a group that stands right before it is moved on.
 
 use super::one::{After, Bare, Found, bare};
 use super::{Look, Place};
@@ -94,7 +94,8 @@ fn is_there(one: &PartitionStatus, offset: i64) -> Result<(), String> {
     let at = format!("{}/{}", one.topic, one.partition);
     match one.committed {
         Some(committed) if offset < committed => Err(format!(
-            "the group has passed it: it stands at {committed} of {at}; `pelton replay` reads records once more"
+            "the group has passed it: it stands at {committed} of {at}; `pelton replay` reads records once \
+             more"
         )),
         _ if offset >= one.end => Err(format!("{at} has no record there yet: it ends at {}", one.end)),
         _ if offset < one.first => {

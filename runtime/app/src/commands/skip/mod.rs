@@ -1,7 +1,7 @@
 //! `pelton skip`: gives up on one message, which becomes a dead letter without another start.
 //!
-//! The worker of the data directory does it, if one runs: it alone knows what is in work. Else this process is the
-//! owner for as long as it takes.
+//! The worker of the data directory does it, if one runs: it alone knows what is in work. Else this process
+//! is the owner for as long as it takes.
 
 mod embedded;
 #[cfg(feature = "kafka")]
@@ -100,7 +100,8 @@ fn asked(args: &SkipArgs) -> Outcome {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Fail::usage(
-            "a message that is skipped is not handled any more, so this asks first; say --yes where nobody can answer",
+            "a message that is skipped is not handled any more, so this asks first; say --yes where nobody \
+             can answer",
         ));
     }
     note!(

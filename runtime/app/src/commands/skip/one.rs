@@ -1,4 +1,5 @@
-//! Writing the letter of one message that no pipeline holds: by an engine of its own, with a source of one message.
+//! Writing the letter of one message that no pipeline holds: by an engine of its own, with a source of one
+//! message.
 
 use super::{Place, named, order};
 use crate::commands::run;
@@ -112,8 +113,8 @@ async fn drive(
 /// One message, once.
 struct One {
     delivery: Mutex<Option<Delivery>>,
-    /// Whether it has arrived: the engine asks for more. Before that it may be on its way, and an engine that ends when
-    /// nothing is left must not end without it.
+    /// Whether it has arrived: the engine asks for more. Before that it may be on its way, and an engine
+    /// that ends when nothing is left must not end without it.
     arrived: AtomicBool,
     shares_ledger: bool,
     closed: Notify,

@@ -74,8 +74,8 @@ async fn begin(live: &Live, named: &Named, reason: &str) -> Result<Skipped, Stri
     }
 }
 
-/// What the pipeline does not hold. It may come while the broker is asked: then it is skipped there, and what is
-/// said of a message that did not come is not true any more.
+/// What the pipeline does not hold. It may come while the broker is asked: then it is skipped there, and
+/// what is said of a message that did not come is not true any more.
 async fn elsewhere(
     live: &Arc<Live>,
     place: &Arc<Place>,
@@ -103,7 +103,8 @@ async fn comes(live: &Live, named: &Named, place: &Place) -> Result<(), String> 
     while live.stats.awaits(named.clone()).await.ok_or_else(ended)? {
         if since.elapsed() >= place.wait {
             return Err(format!(
-                "{} did not come within {:?}: it may wait for a retry, be with another worker, or be done with; --wait takes longer",
+                "{} did not come within {:?}: it may wait for a retry, be with another worker, or be done \
+                 with; --wait takes longer",
                 place.text, place.wait
             ));
         }
@@ -129,7 +130,8 @@ async fn settled(live: &Live, named: Named) -> Result<Option<String>, String> {
         }
         if since.elapsed() >= PATIENCE {
             return Err(format!(
-                "its letter is not written after {PATIENCE:?}, and is tried until it is: the worker's log says why"
+                "its letter is not written after {PATIENCE:?}, and is tried until it is: the worker's log \
+                 says why"
             ));
         }
         tokio::time::sleep(LOOK).await;

@@ -1,5 +1,5 @@
-//! A message of a queue of SQS. The service gives none by its id: a worker skips it as it comes, and without one it is
-//! received among others, which go back.
+//! A message of a queue of SQS. The service gives none by its id: a worker skips it as it comes, and
+//! without one it is received among others, which go back.
 
 use super::one::{After, Found, one};
 use super::{Look, Place};
@@ -31,8 +31,11 @@ pub fn look(place: &Place, sqs: &SqsConfig) -> Result<Look, String> {
     )?;
     let found = found.ok_or_else(|| {
         format!(
-            "the queue {} did not give the message {} within {:?}: it may wait for a retry, or be with another worker; --wait takes longer",
-            sqs.queue.name(), place.text, place.wait
+            "the queue {} did not give the message {} within {:?}: it may wait for a retry, or be with \
+             another worker; --wait takes longer",
+            sqs.queue.name(),
+            place.text,
+            place.wait
         )
     })?;
     let delivery = one(found.message, found.lane, found.receives, instance(&place.text));

@@ -285,8 +285,11 @@ mod tests {
 
     #[test]
     fn a_case_of_one_message_is_flat() {
-        let cases = read("[[case]]\nname = \"a\"\njson = { id = 7 }\noutcome = \"retry\"\nafter = \"2s\"\nlogs = [\"x\"]")
-            .expect("good");
+        let cases = read(
+            "[[case]]\nname = \"a\"\njson = { id = 7 }\noutcome = \"retry\"\nafter = \
+            \"2s\"\nlogs = [\"x\"]",
+        )
+        .expect("good");
         let (given, wanted) = &cases[0].steps[0][0];
         assert_eq!(given.body, br#"{"id":7}"#);
         assert_eq!((given.attempt, given.id.as_str(), given.pipeline.as_str()), (1, "message-1", "orders"));
@@ -297,7 +300,8 @@ mod tests {
     #[test]
     fn a_second_delivery_is_the_same_message_and_comes_after_the_first() {
         let cases = read(
-            "[[case]]\nname = \"a\"\nlogs = [\"y\"]\n[[case.message]]\nbody = \"1\"\n[[case.message]]\nbody = \"2\"\n[[case.message]]\nagain = true",
+            "[[case]]\nname = \"a\"\nlogs = [\"y\"]\n[[case.message]]\nbody = \
+             \"1\"\n[[case.message]]\nbody = \"2\"\n[[case.message]]\nagain = true",
         )
         .expect("good");
         let steps = &cases[0].steps;

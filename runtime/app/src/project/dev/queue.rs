@@ -1,4 +1,5 @@
-//! Where a handler is tried out: a data directory of its own with an embedded queue, whatever `pelton.toml` reads from.
+//! Where a handler is tried out: a data directory of its own with an embedded queue, whatever `pelton.toml`
+//! reads from.
 
 use crate::exit::Fail;
 use crate::input;
@@ -52,7 +53,8 @@ impl Place {
     /// What to do now.
     pub fn hint(&self) -> String {
         format!(
-            "running. Each line typed here is sent as a message; others: pelton send {} --config {} --body ... --header ...",
+            "running. Each line typed here is sent as a message; others: pelton send {} --config {} --body \
+             ... --header ...",
             self.pipeline,
             self.shown.display()
         )
@@ -73,8 +75,8 @@ impl Place {
     }
 }
 
-/// The pipeline of this project as it is configured, but for where messages come from, where letters go, and what keeps
-/// a new version out.
+/// The pipeline of this project as it is configured, but for where messages come from, where letters go,
+/// and what keeps a new version out.
 fn derived(project: &Project, table: &Table) -> (String, Table) {
     let none = Table::new();
     let pipelines = table.get("pipelines").and_then(Value::as_table).unwrap_or(&none);
@@ -124,7 +126,9 @@ mod tests {
         let project = Project::find(dir.path()).expect("python");
         let component = project.manifest.component.display();
         let text = format!(
-            "data_dir = \"/srv\"\n[pipelines.mine.handler]\ncomponent = \"{component}\"\ndigest = \"x\"\nmemory = \"64MiB\"\n[pipelines.mine.source]\ntype = \"kafka\"\n[pipelines.mine.retry]\nmax_attempts = 3"
+            "data_dir = \"/srv\"\n[pipelines.mine.handler]\ncomponent = \"{component}\"\ndigest = \
+             \"x\"\nmemory = \"64MiB\"\n[pipelines.mine.source]\ntype = \
+             \"kafka\"\n[pipelines.mine.retry]\nmax_attempts = 3"
         );
         let (name, table) = derived(&project, &text.parse().expect("TOML"));
         assert_eq!(name, "mine");

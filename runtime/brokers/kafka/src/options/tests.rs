@@ -54,7 +54,8 @@ fn no_value_is_in_the_words_of_a_refusal() {
     assert_eq!(
         refused.as_deref(),
         Some(
-            "has a value that the Kafka client refuses: it must be from 1 to 3600000. Correct it, or leave it out"
+            "has a value that the Kafka client refuses: it must be from 1 to 3600000. Correct it, or leave \
+             it out"
         )
     );
     assert!(refused_option("sasl.pasword", SECRET, "classic").is_some());
