@@ -6,6 +6,7 @@
 //! does every random number. Nothing here can fail; enums say all there is to say.
 
 pub mod broker;
+pub mod chunk_size;
 pub mod contain;
 pub mod counters;
 pub mod delivery;
@@ -20,7 +21,6 @@ pub mod ports;
 pub mod retry;
 pub mod rollout;
 pub mod shown;
-pub mod sizing;
 pub mod watermark;
 
 pub use contain::Panicked;

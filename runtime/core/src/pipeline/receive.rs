@@ -25,7 +25,7 @@ impl Pipeline {
         if self.was_on_its_way(&delivery) {
             return;
         }
-        self.hears_of_assignment(&delivery);
+        self.note_assignment(&delivery);
         // Too late on its way here: the broker delivers it again.
         if delivery.lease_until.is_some_and(|until| until <= self.now) {
             return self.counts_for_watermark(&delivery, None);
@@ -59,7 +59,7 @@ impl Pipeline {
 
     /// The first delivery of an assignment says that those before it have ended: their revocation may be
     /// told later.
-    fn hears_of_assignment(&mut self, delivery: &Delivery) {
+    fn note_assignment(&mut self, delivery: &Delivery) {
         let Some(position) = delivery.position.filter(|_| self.rules.source.cumulative) else { return };
         if self.partitions.is_first_of(position.partition, delivery.assignment) {
             self.lose(&[(position.partition, delivery.assignment - 1)]);

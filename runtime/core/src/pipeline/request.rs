@@ -15,7 +15,7 @@ impl Pipeline {
         let free = self.capacity.free(held);
         self.counts.waiting = held.waiting as u64;
         self.counts.held_back = free.is_held_back;
-        if let Some(news) = self.capacity.tell_waiting(held.waiting) {
+        if let Some(news) = self.capacity.report_waiting(held.waiting) {
             self.actions.command(news);
         }
         let may_ask = self.admission.may_ask() && !self.departure.drains();

@@ -51,7 +51,7 @@ pub struct Capacity {
     /// The source settles by watermarks: these bound what is handed over, and it has partitions to hold back.
     cumulative: bool,
     /// How many wait, as the source was told last; and of which partitions nothing is wanted.
-    told_waiting: usize,
+    reported_waiting: usize,
     unwanted: BTreeSet<u32>,
     /// Until then nobody looks again which these are.
     looked_until: Time,
@@ -67,7 +67,7 @@ impl Capacity {
             max_bytes: rules.max_in_flight_bytes,
             max_message_bytes: rules.max_message_bytes,
             cumulative: rules.source.cumulative,
-            told_waiting: 0,
+            reported_waiting: 0,
             unwanted: BTreeSet::new(),
             looked_until: Time::default(),
             looked_part: 0,
@@ -93,16 +93,16 @@ impl Capacity {
 
     /// Tells the source how many wait, once that is another number by an eighth of all places. Where
     /// settling is by a watermark, that bounds what is handed over.
-    pub fn tell_waiting(&mut self, waiting: usize) -> Option<Command> {
-        if self.cumulative || waiting.abs_diff(self.told_waiting) <= self.max_in_flight / 8 {
+    pub fn report_waiting(&mut self, waiting: usize) -> Option<Command> {
+        if self.cumulative || waiting.abs_diff(self.reported_waiting) <= self.max_in_flight / 8 {
             return None;
         }
-        self.told_waiting = waiting;
+        self.reported_waiting = waiting;
         Some(self.holds())
     }
 
     fn holds(&self) -> Command {
-        Command::Holds { waiting: self.told_waiting, unwanted: self.unwanted.iter().copied().collect() }
+        Command::Holds { waiting: self.reported_waiting, unwanted: self.unwanted.iter().copied().collect() }
     }
 
     /// Whether it is time to look of which partitions nothing more is wanted; and when it is again.

@@ -1,7 +1,7 @@
 //! Chunks: what a worker takes at once, from the claim to its last outcome.
 
 use super::entry::Slot;
-use crate::sizing::Sizing;
+use crate::chunk_size::ChunkSizer;
 use std::collections::BTreeMap;
 
 /// The chunks in work, and the workers that are free for more.
@@ -12,7 +12,7 @@ pub struct Chunks {
     /// Workers that have a chunk.
     busy: usize,
     workers: usize,
-    sizing: Sizing,
+    sizer: ChunkSizer,
     /// Messages of chunks in work that were not reported yet.
     awaited: usize,
 }
@@ -31,8 +31,8 @@ struct Chunk {
 
 impl Chunks {
     pub fn new(workers: usize, max: usize) -> Self {
-        let sizing = Sizing::new(max);
-        Self { in_work: BTreeMap::new(), last: 0, busy: 0, workers, sizing, awaited: 0 }
+        let sizer = ChunkSizer::new(max);
+        Self { in_work: BTreeMap::new(), last: 0, busy: 0, workers, sizer, awaited: 0 }
     }
 
     pub fn free_workers(&self) -> usize {
@@ -41,7 +41,7 @@ impl Chunks {
 
     /// How many to take for the next chunk, when so many could be.
     pub fn next_size(&self, ready: usize) -> usize {
-        self.sizing.next(ready, self.free_workers())
+        self.sizer.next(ready, self.free_workers())
     }
 
     /// A worker has taken these, and the ledger is to be asked. The number of the chunk.
@@ -90,7 +90,7 @@ impl Chunks {
         let chunk = self.in_work.get_mut(&number).filter(|chunk| !chunk.finished)?;
         chunk.finished = true;
         self.busy -= 1;
-        self.sizing.observe(chunk.slots.len(), micros);
+        self.sizer.observe(chunk.slots.len(), micros);
         let unreported =
             chunk.slots.iter().enumerate().filter_map(|(place, slot)| slot.map(|_| place)).collect();
         if chunk.left == 0 {

@@ -72,16 +72,16 @@ impl Keys {
     }
 
     /// One has gone. Those that waited for it, when they are told what became of it.
-    pub fn gone(&mut self, identity: Identity, slot: Slot, tells_others: bool) -> VecDeque<Slot> {
+    pub fn gone(&mut self, identity: Identity, slot: Slot, verdict_is_known: bool) -> VecDeque<Slot> {
         let Some(holders) = self.holders.get_mut(&identity) else { return VecDeque::new() };
         if holders.newest == Some(slot) {
             holders.newest = None;
         }
-        let mut told = VecDeque::new();
+        let mut answered = VecDeque::new();
         if holders.owner == Some(slot) {
             holders.owner = None;
-            if tells_others {
-                told = std::mem::take(&mut holders.behind);
+            if verdict_is_known {
+                answered = std::mem::take(&mut holders.behind);
             } else if !holders.behind.is_empty() {
                 self.freed.push_back(identity);
             }
@@ -89,7 +89,7 @@ impl Keys {
         if holders.owner.is_none() && holders.newest.is_none() && holders.behind.is_empty() {
             self.holders.remove(&identity);
         }
-        told
+        answered
     }
 
     /// The next that has got a key which another has left; those that do not wait any more are passed over.

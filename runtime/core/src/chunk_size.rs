@@ -6,13 +6,13 @@ const TARGET_US: u64 = 5_000;
 
 /// The size of the next chunk, from how long messages took.
 #[derive(Debug)]
-pub struct Sizing {
+pub struct ChunkSizer {
     /// Moving average of a message's handling, in nanoseconds.
     average_ns: u64,
     max: usize,
 }
 
-impl Sizing {
+impl ChunkSizer {
     /// Starts careful: as if a message took half a millisecond.
     #[must_use]
     pub fn new(max: usize) -> Self {
@@ -43,13 +43,13 @@ mod tests {
 
     #[test]
     fn one_when_idle_a_share_of_a_backlog_and_no_more_than_the_target() {
-        let mut sizing = Sizing::new(256);
-        assert_eq!(sizing.next(1, 4), 1);
-        assert_eq!(sizing.next(1_000, 4), 10);
-        (0..40).for_each(|_| sizing.observe(100, 100));
-        assert_eq!(sizing.next(1_000, 4), 250);
-        assert_eq!(sizing.next(100_000, 4), 256);
-        (0..40).for_each(|_| sizing.observe(1, 5_000));
-        assert_eq!(sizing.next(100_000, 4), 1);
+        let mut sizer = ChunkSizer::new(256);
+        assert_eq!(sizer.next(1, 4), 1);
+        assert_eq!(sizer.next(1_000, 4), 10);
+        (0..40).for_each(|_| sizer.observe(100, 100));
+        assert_eq!(sizer.next(1_000, 4), 250);
+        assert_eq!(sizer.next(100_000, 4), 256);
+        (0..40).for_each(|_| sizer.observe(1, 5_000));
+        assert_eq!(sizer.next(100_000, 4), 1);
     }
 }
