@@ -99,6 +99,10 @@ impl Chunks {
         Some(unreported)
     }
 
+    pub fn is_in_work(&self, number: u64) -> bool {
+        self.in_work.contains_key(&number)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.in_work.is_empty()
     }
