@@ -3,9 +3,10 @@
 //! The driver feeds `Input`s as they arrive, then calls `flush` once and performs the `Command`s.
 //! Every command of a port is answered by exactly one input that carries its batch's number.
 //!
-//! The state is in `parts`, each of which owns its own. What happens goes through several of them, and is in a file
-//! for each kind: `receive` (admission), `start` (chunks, claims, outcomes), `step` (one event of one delivery),
-//! `settle` (how they end), `leave` (drains and revocations), `time`, `skip`, `request` (what is asked for).
+//! The state is in `parts`, each of which owns its own. What happens goes through several of them, and is in
+//! a file for each kind: `receive` (admission), `start` (chunks, claims, outcomes), `step` (one event of one
+//! delivery), `settle` (how they end), `leave` (drains and revocations), `time`, `skip`, `request` (what is
+//! asked for).
 
 mod blocking;
 mod counts;
