@@ -19,8 +19,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub enum ErrorClass {
     /// May work later: disk full, broker away. Retried with backoff; nothing is settled.
     Transient,
-    /// Cannot work again in this process. Of the store (a failed sync, a corrupt file) the worker stops, since all
-    /// pipelines need it; of a broker's source its pipeline.
+    /// Cannot work again in this process. Of the store (a failed sync, a corrupt file) the worker stops,
+    /// since all pipelines need it; of a broker's source its pipeline.
     Permanent,
     /// The lease or the claim is no longer ours: nothing is settled, nothing is retried.
     LeaseLost,
@@ -94,15 +94,16 @@ pub struct PartitionStatus {
     pub received: Option<u64>,
     /// Records received beyond what may be committed, counted by offsets.
     pub behind: u64,
-    /// Nothing more is received of it: `behind` has come to its limit, or too much of it waits in the pipeline.
+    /// Nothing more is received of it: `behind` has come to its limit, or too much of it waits in the
+    /// pipeline.
     pub held_back: bool,
     /// The second of these.
     pub crowded: bool,
 }
 
 /// What an adapter has counted since it began, by name; for people and programs that ask the worker.
-/// Names are words with `_` between, such as `leases_lost`. `lost_upstream` counts messages that the broker had,
-/// and has no more, though nobody has handled them.
+/// Names are words with `_` between, such as `leases_lost`. `lost_upstream` counts messages that the broker
+/// had, and has no more, though nobody has handled them.
 pub type Counted = Vec<(&'static str, u64)>;
 
 /// Where messages come from. One per pipeline, owned by its driver task.
@@ -134,8 +135,9 @@ pub trait Source: Send + Sync {
         Box::pin(std::future::pending())
     }
 
-    /// Waits until something that runs for it, beside the calls of this port, has panicked: a thread, a task. What
-    /// it says then is all there will be, and its pipeline ends. Sources that have nothing of the kind wait for ever.
+    /// Waits until something that runs for it, beside the calls of this port, has panicked: a thread, a
+    /// task. What it says then is all there will be, and its pipeline ends. Sources that have nothing of
+    /// the kind wait for ever.
     fn panicked(&self) -> BoxFuture<'_, Panicked> {
         Box::pin(std::future::pending())
     }
@@ -145,7 +147,8 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
-    /// What it has counted so far: requests that are paid for, leases. Asked by `pelton status`, now and then.
+    /// What it has counted so far: requests that are paid for, leases. Asked by `pelton status`, now and
+    /// then.
     fn counted(&self) -> Counted {
         Vec::new()
     }
@@ -155,9 +158,10 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Told when it changes: of what was handed over, `waiting` wait for other messages and take no place, so a source
-    /// that bounds how much it hands over bounds the rest. And of the partitions named, of which most of that is, nothing
-    /// more is wanted until they are not named: the others must go on meanwhile. Must not wait.
+    /// Told when it changes: of what was handed over, `waiting` wait for other messages and take no place,
+    /// so a source that bounds how much it hands over bounds the rest. And of the partitions named, of
+    /// which most of that is, nothing more is wanted until they are not named: the others must go on
+    /// meanwhile. Must not wait.
     fn holds(&self, waiting: usize, unwanted: &[u32]) {
         let _unheeded = (waiting, unwanted);
     }
@@ -256,7 +260,8 @@ pub trait Ledger: Send + Sync {
     fn starts(&self, identities: Vec<Identity>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>>;
 
     /// Told that so many deliveries are acknowledged because their message was completed before, by a source
-    /// that is not the ledger's own: what that removes is counted where it is removed. Only a count; does not wait.
+    /// that is not the ledger's own: what that removes is counted where it is removed. Only a count; does
+    /// not wait.
     fn count_duplicates(&self, _count: u64) {}
 }
 
@@ -276,8 +281,8 @@ pub trait DeadLetters: Send + Sync {
         Vec::new()
     }
 
-    /// Why letters cannot be written now and what to do about it, in words; none when all is well, as far as is
-    /// known.
+    /// Why letters cannot be written now and what to do about it, in words; none when all is well, as far
+    /// as is known.
     fn trouble(&self) -> Option<String> {
         None
     }

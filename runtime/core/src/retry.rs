@@ -20,9 +20,9 @@ pub struct RetryPolicy {
     pub jitter: f64,
 }
 
-/// A receive is not a start: prefetch, orderly releases, peeks, crashes of neighbours and lost answers are received
-/// too. So what a broker counts is believed by the tenth. That bounds a message that kills every worker together
-/// with its ledger, and costs no other message the attempts it has left.
+/// A receive is not a start: prefetch, orderly releases, peeks, crashes of neighbours and lost answers are
+/// received too. So what a broker counts is believed by the tenth. That bounds a message that kills every
+/// worker together with its ledger, and costs no other message the attempts it has left.
 const RECEIVES_A_START: u32 = 10;
 
 /// Starts before this receive that a broker's count proves, which is `receives` with this one.
@@ -32,8 +32,8 @@ pub fn proven_starts(receives: u32) -> u32 {
 }
 
 impl RetryPolicy {
-    /// What of these starts counts as attempts. However many they are, one is left: somebody else may have received
-    /// the message, and never have run a handler.
+    /// What of these starts counts as attempts. However many they are, one is left: somebody else may have
+    /// received the message, and never have run a handler.
     #[must_use]
     pub fn attempts_elsewhere(&self, receives: u32) -> u32 {
         proven_starts(receives).min(self.max_attempts.saturating_sub(1))

@@ -24,8 +24,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// How long what is under way may still take to be answered, once the shutdown timeout has passed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Deliveries that may wait for others of their key, for a retry or for their turn, beside those that `max_in_flight`
-/// counts; where that is more, as many as it says. What they weigh counts against the bytes like all else.
+/// Deliveries that may wait for others of their key, for a retry or for their turn, beside those that
+/// `max_in_flight` counts; where that is more, as many as it says. What they weigh counts against the bytes
+/// like all else.
 const MIN_WAITING: usize = 10_000;
 
 /// What a pipeline is told at its start. Checked by the configuration.
@@ -97,8 +98,9 @@ fn report_cut_waits(pipeline: &str, longest_ms: u64) {
     tracing::warn!(
         pipeline,
         longest_ms,
-        "the handler asked for a longer wait than `retry.max_delay`: its messages are tried again after that. \
-         Raise `retry.max_delay` if such waits are meant; `pelton status --json` counts them as `waits_cut`"
+        "the handler asked for a longer wait than `retry.max_delay`: its messages are tried again after \
+         that. Raise `retry.max_delay` if such waits are meant; `pelton status --json` counts them as \
+         `waits_cut`"
     );
 }
 
@@ -199,8 +201,8 @@ impl Driver {
             }
             Why::Panicked(_) => tracing::error!(
                 pipeline = %name,
-                "this pipeline ends, and the others go on: {why}. Please report it. Nothing that was confirmed is lost; \
-                 `pelton reload {name}` begins it again, and so does a restart"
+                "this pipeline ends, and the others go on: {why}. Please report it. Nothing that was \
+                 confirmed is lost; `pelton reload {name}` begins it again, and so does a restart"
             ),
         }
         self.stats.stop(&why);
@@ -269,8 +271,9 @@ impl Driver {
         self.held_back_reported = Some(Instant::now());
         tracing::warn!(
             pipeline = %self.name, waiting, bytes = self.pipeline.bytes(),
-            "nothing more is received: what waits for others of its key, for a retry or for its turn has come to \
-             `max_in_flight_bytes`, or to as many as may wait. It goes on as they do; raise the limit to hold more"
+            "nothing more is received: what waits for others of its key, for a retry or for its turn has \
+             come to `max_in_flight_bytes`, or to as many as may wait. It goes on as they do; raise the \
+             limit to hold more"
         );
     }
 
@@ -338,7 +341,10 @@ impl Driver {
         if self.deadline.is_some_and(|at| at <= Instant::now()) {
             self.deadline = None;
             self.abandon = Some(Instant::now() + ANSWER_TIMEOUT);
-            tracing::warn!(pipeline = %self.name, "the shutdown timeout has passed: what still runs is interrupted and handed back");
+            tracing::warn!(
+                pipeline = %self.name,
+                "the shutdown timeout has passed: what still runs is interrupted and handed back"
+            );
             // What was still to be started, since something behind it is done, is not any more.
             self.pipeline.apply(self.performer.now(), Input::Drain);
             self.performer.ports.handler.interrupt();

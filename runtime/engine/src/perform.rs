@@ -45,8 +45,8 @@ pub struct Performer {
 }
 
 impl Performer {
-    /// Starts a command. `GiveSuspectTurn` and `Stop` are the driver's own. What panics is answered as if nothing of
-    /// it were ours any more: what became of it nobody knows, and it comes again.
+    /// Starts a command. `GiveSuspectTurn` and `Stop` are the driver's own. What panics is answered as if
+    /// nothing of it were ours any more: what became of it nobody knows, and it comes again.
     pub fn start(&self, command: Command) {
         let me = self.clone();
         match command {
@@ -209,8 +209,8 @@ impl Performer {
         self.answer(Input::Settled { batch, results });
     }
 
-    /// A broker's source that cannot go on ends its pipeline in order. Where it shares the ledger's database it is all
-    /// the pipelines that cannot.
+    /// A broker's source that cannot go on ends its pipeline in order. Where it shares the ledger's
+    /// database it is all the pipelines that cannot.
     fn of_source(&self, class: ErrorClass) -> ErrorClass {
         if class != ErrorClass::Permanent || self.ports.source.capabilities().shares_ledger {
             return class;

@@ -122,8 +122,8 @@ impl Pipeline {
         self.feed(slot, Event::Skip(why));
     }
 
-    /// Out of wherever it waits to be started. What waits for its retry keeps its lane and its key until it is
-    /// gone.
+    /// Out of wherever it waits to be started. What waits for its retry keeps its lane and its key until it
+    /// is gone.
     fn take_aside(&mut self, slot: Slot) {
         let entry = &mut self.entries[slot];
         entry.due = None;
