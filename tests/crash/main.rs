@@ -4,6 +4,12 @@
 //! effect twice. `PELTON_CRASH_ROUNDS` sets the rounds of random kills (`PELTON_CRASH_ROUNDS_ON_BROKERS` where
 //! two brokers are read), `PELTON_CRASH_SEED` their seed.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
 #![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 
 mod crash_loop;

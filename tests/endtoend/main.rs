@@ -3,6 +3,13 @@
 //! What the books and the log say of retries, letters, lanes, duplicates, replays, isolation,
 //! backpressure and an idle worker.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
+
 mod batches;
 mod duplicates;
 mod failures;

@@ -1,6 +1,12 @@
 //! Two pipelines in one process: one full of guests that spin, sleep, grow and flood, the other must
 //! keep three quarters of its throughput. A suite of its own, since the others would take part in it.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
 #![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 
 use pelton_tests::components::plugin;

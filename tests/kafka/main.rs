@@ -1,5 +1,12 @@
 //! Kafka: the real binary on a real broker.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
+
 mod again;
 mod anew;
 mod basics;

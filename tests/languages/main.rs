@@ -1,6 +1,13 @@
 //! Languages suite: handlers as their authors make them, from the command line as typed. Each is compiled from source by the
 //! language's own tools, which `script/languages` installs.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
+
 mod cases;
 mod dev;
 mod forms;

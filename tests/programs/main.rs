@@ -1,6 +1,13 @@
 //! Programs suite: handlers that are plain WASI programs, compiled from source with the compilers of their languages
 //! (`script/build-programs`), one table of cases for all of them, and what a worker makes of them.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
+
 mod cases;
 mod commands;
 mod pipeline;

@@ -1,5 +1,12 @@
 //! Redis: the real binary on a real server.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
+
 mod again;
 mod basics;
 mod crash;

@@ -3,6 +3,12 @@
 //! Versions are the example plugin `orders`, compiled from source, with another word in each; what a message
 //! comes to names the version that handled it. Fault 24, threats 1, 14, 15 and 20.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
 #![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 
 mod canary;

@@ -1,5 +1,12 @@
 //! SQS: the real binary on a real API (ElasticMQ), and on one that answers badly.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
+
 mod advice;
 mod again;
 mod answers;

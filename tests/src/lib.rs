@@ -5,6 +5,12 @@
 //! with SQL of their own and know nothing of the store's. Nothing here decides anything for Pelton,
 //! and nothing of Pelton may import it. A test that cannot go on panics: `expect` says on what.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
 #![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,15 @@
 //! The `pelton` binary: configuration, commands, telemetry. It wires the other crates together and
 //! is the only one that knows them all.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "tests make their own numbers"
+    )
+)]
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "a binary has no public items")]
 

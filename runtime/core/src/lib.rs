@@ -5,6 +5,16 @@
 //! of brokers, databases, WebAssembly, threads or clocks: time comes in as an argument, and so
 //! does every random number. Nothing here can fail; enums say all there is to say.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "tests make their own numbers"
+    )
+)]
+
 pub mod broker;
 pub mod chunk_size;
 pub mod contain;

@@ -1,5 +1,7 @@
 //! The retry curve: how long a message waits before its next attempt.
 
+use crate::number::whole;
+
 /// When to try again, and when to give up. Checked by the configuration, total for any values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
@@ -46,7 +48,7 @@ impl RetryPolicy {
     pub fn curve_ms(&self, attempt: u32) -> u64 {
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let wait = self.initial_ms as f64 * self.multiplier.powi(exponent);
-        wait.min(self.max_ms as f64) as u64
+        whole(wait.min(self.max_ms as f64))
     }
 
     /// The wait with jitter. `random` is any number that the caller drew; all its bits count.
@@ -57,7 +59,7 @@ impl RetryPolicy {
         // The top 53 bits, as a number in 0..1, moved to -1..1.
         let unit = (random >> 11) as f64 / (1u64 << 53) as f64;
         let swing = wait * self.jitter.clamp(0.0, 1.0) * (2.0 * unit - 1.0);
-        (wait + swing).clamp(0.0, self.max_ms as f64) as u64
+        whole((wait + swing).clamp(0.0, self.max_ms as f64))
     }
 }
 

@@ -6,6 +6,15 @@
 //! ports only: no broker, no database, no WebAssembly. What a deduplication key is, it knows,
 //! because every source needs it and the core parses nothing.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "tests make their own numbers"
+    )
+)]
 #![forbid(unsafe_code)]
 
 mod dedup;

@@ -4,6 +4,7 @@ use crate::dedup::{DedupKey, Digest};
 use crate::driver::Ports;
 use crate::stats::SkipAsk;
 use pelton_core::contain::{Panicked, contained};
+use pelton_core::number::{micros, millis};
 use pelton_core::pipeline::{Blocking, Command, Input};
 use pelton_core::points;
 use pelton_core::ports::{ErrorClass, Revocation, Settle};
@@ -227,7 +228,7 @@ impl Performer {
             me.answer(Input::Handled { chunk, handler: handler.clone(), outcomes });
         });
         self.ports.handler.handle(work, report).await;
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let micros = micros(started.elapsed());
         self.answer(Input::Finished { chunk, micros });
     }
 
@@ -247,7 +248,7 @@ impl Performer {
 
     /// Milliseconds since the pipeline's task began.
     pub fn now(&self) -> Time {
-        Time(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Time(millis(self.origin.elapsed()))
     }
 
     fn answer(&self, input: Input) {

@@ -6,6 +6,15 @@
 //!
 //! It must not know of sources, ledgers, retries or configuration files. A guest's failure is an
 //! outcome here, never an error of the host; and no guest can stop, stall or fill the process.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "tests make their own numbers"
+    )
+)]
 #![forbid(unsafe_code)]
 
 mod engine;

@@ -1,5 +1,6 @@
 //! Wall time, for what is stored. Injected, so that tests can make it jump.
 
+use pelton_core::number::millis;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch, as this machine believes.
@@ -16,6 +17,6 @@ impl WallClock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn now_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        millis(since)
     }
 }

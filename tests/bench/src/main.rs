@@ -5,6 +5,12 @@
 //! of the product. It must not assert wall time: a number here is for people, on a machine that is
 //! described beside it. A row whose delivered set is not the produced set says VOID.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
 #![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 #![forbid(unsafe_code)]
 

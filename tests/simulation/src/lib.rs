@@ -5,6 +5,12 @@
 //! takes a random time, fails at random, and the process dies between any two steps. `checker` keeps
 //! its own books of what was seen and knows nothing of the core's state. A schedule is its seed.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
 #![allow(clippy::disallowed_macros, reason = "tests talk to who runs them")]
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "read by its tests only")]

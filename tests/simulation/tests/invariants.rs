@@ -1,5 +1,11 @@
 //! Ten thousand schedules, and the proof that the checker can fail.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use pelton_simulation::{Mutant, run};

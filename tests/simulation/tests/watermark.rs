@@ -1,5 +1,11 @@
 //! The watermark of a partition against a plain set of what is settled.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests make their own numbers"
+)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use pelton_core::Receipt;

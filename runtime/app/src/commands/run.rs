@@ -178,7 +178,7 @@ pub fn ledger_of(
 ) -> Result<PipelineStore, Fail> {
     let options = PipelineOptions {
         dedup: pipeline.dedup.dedups(),
-        expires_after_ms: crate::config::units::millis(pipeline.expires_after),
+        expires_after_ms: pelton_core::number::millis(pipeline.expires_after),
         dead_letter_queue: pipeline.dead_letters.queue().map(str::to_owned),
         handler_digest,
     };

@@ -3,12 +3,13 @@
 use super::brokers::target::{self, Target};
 use super::{find, load, table};
 use crate::cli::SendArgs;
-use crate::config::{Config, units};
+use crate::config::Config;
 use crate::exit::{Fail, Outcome};
 use crate::input::lines::{Line, Lines};
 use crate::input::{self, Unread};
 use crate::telemetry::progress::Progress;
 use pelton_core::Header;
+use pelton_core::number::millis;
 use pelton_core::shown::path as shown_path;
 use pelton_store::NewMessage;
 use std::fs::File;
@@ -46,7 +47,7 @@ fn message(args: &SendArgs, body: Vec<u8>) -> NewMessage {
         key: args.key.as_ref().map(|k| k.clone().into_bytes()),
         headers: args.headers.iter().map(header).collect(),
         body,
-        delay_ms: args.delay.map_or(0, units::millis),
+        delay_ms: args.delay.map_or(0, millis),
     }
 }
 

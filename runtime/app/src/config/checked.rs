@@ -2,10 +2,10 @@
 
 use super::handler::{HandlerConfig, handler};
 use super::section::{Problems, Section};
-use super::units::millis;
 use crate::registry::{LettersConfig, SourceConfig, dead_letters, source};
 use pelton_core::RetryPolicy;
 use pelton_core::broker::{Contradiction, Dedup, PipelineView};
+use pelton_core::number::millis;
 use pelton_engine::DedupKey;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -4,6 +4,7 @@ use super::checked::{DAY, MIB};
 use super::section::Section;
 use super::units;
 use crate::oci::Reference;
+use pelton_core::number::millis;
 use pelton_core::rollout::{JudgeAfter, Plan};
 use pelton_host::{HandlerSpec, Isolation, Protocol};
 use std::ffi::OsStr;
@@ -148,7 +149,7 @@ fn rollout(section: Section<'_>) -> Plan {
     let at_most = section.duration("at_most", DAY);
     let plan = Plan {
         shadow,
-        at_most_ms: units::millis(at_most),
+        at_most_ms: millis(at_most),
         // Copies may be made of all.
         share: section.real("canary", if shadow { *SHARE.start()..=1.0 } else { SHARE }, TRIAL.share),
         judge_after: section.judge_after("judge_after", TRIAL.judge_after),
@@ -174,7 +175,7 @@ pub fn judge_after(text: &str) -> Option<JudgeAfter> {
     if let Some(count) = text.strip_suffix("messages") {
         return count.trim().parse().ok().filter(|n| *n > 0).map(JudgeAfter::Messages);
     }
-    Some(units::millis(units::duration(text)?)).filter(|ms| *ms > 0).map(JudgeAfter::Millis)
+    Some(millis(units::duration(text)?)).filter(|ms| *ms > 0).map(JudgeAfter::Millis)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Durations and sizes, as people write them.
 
+use pelton_core::number::{millis, whole};
 use std::time::Duration;
 
 /// The words for the reader of an error.
@@ -22,11 +23,6 @@ pub fn duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     Duration::try_from_secs_f64(number * seconds).ok().filter(|duration| *duration <= LONGEST)
-}
-
-/// A duration that was written, in milliseconds.
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A duration as it may be written, to the millisecond: in the largest unit that says it whole.
@@ -53,7 +49,7 @@ pub fn size(text: &str) -> Option<usize> {
         _ => return None,
     };
     let bytes = number * factor;
-    (0.0..1e15).contains(&bytes).then_some(bytes as usize)
+    (0.0..1e15).contains(&bytes).then(|| usize::try_from(whole(bytes)).ok()).flatten()
 }
 
 fn split(text: &str) -> Option<(f64, &str)> {

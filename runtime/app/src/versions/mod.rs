@@ -17,6 +17,8 @@ pub mod start;
 pub mod state;
 pub mod watch;
 
+use pelton_core::number::millis;
+
 /// The first characters of a digest, as tables show it.
 pub fn short(digest: &str) -> String {
     digest.chars().take(19).collect()
@@ -26,5 +28,5 @@ pub fn short(digest: &str) -> String {
 #[allow(clippy::disallowed_methods, reason = "people read it; nothing is measured by it")]
 pub fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    since.map_or(0, millis)
 }

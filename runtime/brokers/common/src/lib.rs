@@ -3,6 +3,15 @@
 //! An adapter translates and has no policy: retries, deduplication and dead letters are the core's. It must not know
 //! of handlers or of the ledger's tables.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "tests make their own numbers"
+    )
+)]
 #![forbid(unsafe_code)]
 
 pub mod fate;

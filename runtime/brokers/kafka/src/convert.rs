@@ -47,7 +47,7 @@ pub fn delivery(
         published_at_ms = text(&headers, PUBLISHED_AT).and_then(|ms| ms.parse().ok()).or(published_at_ms);
         headers.retain(|h| ![REPLAYED, MESSAGE_ID, PUBLISHED_AT].contains(&h.name.as_str()));
     }
-    let ticket = Ticket { assignment: partition.assignment as u8, place, offset };
+    let ticket = Ticket { assignment: Ticket::assignment(partition.assignment), place, offset };
     let message = Message {
         id: former.unwrap_or_else(|| format!("{}/{}/{offset}", partition.topic, partition.number)),
         pipeline: options.pipeline.clone(),

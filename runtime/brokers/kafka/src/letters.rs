@@ -9,6 +9,7 @@ use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::seldom::Seldom;
 use pelton_broker_common::trouble::Trouble;
+use pelton_core::number::millis;
 use pelton_core::points;
 use pelton_core::ports::{BoxFuture, DeadLetters, ErrorClass};
 use pelton_core::{Letter, Panicked};
@@ -310,5 +311,5 @@ impl Postman {
 
 #[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
 fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }

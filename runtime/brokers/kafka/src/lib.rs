@@ -4,6 +4,15 @@
 //! keeps its member; backpressure is pausing. Committed is only what the core has let pass, never
 //! what was merely handed over. The rules are those of the group protocol (KIP-62, KIP-429).
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "tests make their own numbers"
+    )
+)]
 #![deny(unsafe_code)]
 
 mod admin;

@@ -1,6 +1,7 @@
 //! Receipts: a place in a partition, and the assignment it came with, in 64 bits.
 
 use pelton_core::Receipt;
+use pelton_core::number::low_byte;
 
 const OFFSET_BITS: u32 = 44;
 const PLACE_BITS: u32 = 12;
@@ -19,6 +20,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// What a receipt keeps of the number of an assignment.
+    pub fn assignment(number: u32) -> u8 {
+        low_byte(u64::from(number))
+    }
+
     pub fn receipt(self) -> Receipt {
         let head = u64::from(self.assignment) << PLACE_BITS | self.place;
         Receipt(head << OFFSET_BITS | self.offset)
@@ -27,7 +33,7 @@ impl Ticket {
     pub fn of(receipt: Receipt) -> Self {
         let head = receipt.0 >> OFFSET_BITS;
         Self {
-            assignment: (head >> PLACE_BITS) as u8,
+            assignment: low_byte(head >> PLACE_BITS),
             place: head & (MAX_PLACES - 1),
             offset: receipt.0 & (MAX_OFFSET - 1),
         }

@@ -270,7 +270,7 @@ impl State {
     pub fn pass(&mut self, receipt: Receipt) -> Option<()> {
         let ticket = Ticket::of(receipt);
         let partition = self.partitions.get_mut(usize::try_from(ticket.place).ok()?)?;
-        if !partition.ours || partition.assignment as u8 != ticket.assignment {
+        if !partition.ours || Ticket::assignment(partition.assignment) != ticket.assignment {
             return None;
         }
         partition.pass(i64::try_from(ticket.offset).ok()? + 1);

@@ -7,6 +7,7 @@ use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::seldom::Seldom;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::Letter;
+use pelton_core::number::millis;
 use pelton_core::ports::{BoxFuture, DeadLetters, ErrorClass};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
@@ -138,5 +139,5 @@ impl DeadLetters for RedisLetters {
 #[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
 fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    millis(since)
 }

@@ -3,8 +3,16 @@
 //! What a server can lose it loses here too (see the documentation of its persistence); nothing is lost by
 //! Pelton. Server 6.2 or newer. Commands go to one server: in a cluster to the node that has the key.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "tests make their own numbers"
+    )
+)]
 #![forbid(unsafe_code)]
-#![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 mod admin;
 mod client;

@@ -7,6 +7,7 @@ use super::outgoing::{Outgoing, Unsent, excess, is_group, send};
 use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::seldom::Seldom;
 use pelton_broker_common::trouble::Trouble;
+use pelton_core::number::millis;
 use pelton_core::ports::{BoxFuture, Counted, DeadLetters, ErrorClass};
 use pelton_core::{Header, Letter, letter};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
@@ -178,7 +179,7 @@ impl DeadLetters for SqsLetters {
 #[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
 fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    millis(since)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! what it cannot follow is dropped, and counted.
 
 use super::{Canary, FailureKind, HandlerVersion, Inner};
+use pelton_core::number::micros;
 use pelton_core::outcome::Outcome;
 use pelton_core::points;
 use pelton_core::ports::{Report, Work};
@@ -158,7 +159,6 @@ async fn compare(canary: &Arc<Canary>, copies: &Copies, set: Set) {
     let said = std::mem::take(&mut *said.lock().unwrap_or_else(PoisonError::into_inner));
     let took = since.elapsed();
     let compared: Vec<_> = said.iter().filter(|(_, outcome)| is_said(outcome)).collect();
-    let micros = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let part = |took: Duration| micros(took) * compared.len() as u64 / set.work.len() as u64;
     let same =
         |at: usize, outcome: &Outcome| FailureKind::of(outcome) == FailureKind::of(&set.outcomes[at]);

@@ -1,5 +1,6 @@
 //! What one version has done, for people.
 
+use pelton_core::number::{micros, whole};
 use pelton_core::outcome::{FaultKind, Outcome};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 /// Steps of the scale of durations in each doubling.
 const STEPS: u64 = 4;
 /// Places of the scale: up to 2^40 microseconds.
-const PLACES: usize = 40 * STEPS as usize;
+const PLACES: usize = 160;
+const _: () = assert!(PLACES as u64 == 40 * STEPS);
 
 /// How a message failed, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +102,7 @@ impl VersionStats {
             }
         }
         let all = handled + failed;
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(each) = took.checked_div(all) {
+        if let Some(each) = micros(took).checked_div(all) {
             self.handled.fetch_add(handled, Relaxed);
             self.times[place(each)].fetch_add(all, Relaxed);
         }
@@ -113,7 +114,7 @@ impl VersionStats {
         let times: Vec<u64> = self.times.iter().map(|t| t.load(Relaxed)).collect();
         let all: u64 = times.iter().sum();
         let below = |part: f64| {
-            let wanted = (all as f64 * part).ceil() as u64;
+            let wanted = whole((all as f64 * part).ceil());
             let mut seen = 0;
             let place = times.iter().position(|count| {
                 seen += count;
@@ -132,12 +133,14 @@ impl VersionStats {
 
 /// The place of a duration on a scale of four steps in each doubling.
 fn place(micros: u64) -> usize {
-    if micros < STEPS {
-        return micros as usize;
-    }
-    let doubling = u64::from(micros.ilog2());
-    let step = (micros >> (doubling - 2)) & (STEPS - 1);
-    (((doubling - 1) * STEPS + step) as usize).min(PLACES - 1)
+    let place = if micros < STEPS {
+        micros
+    } else {
+        let doubling = u64::from(micros.ilog2());
+        let step = (micros >> (doubling - 2)) & (STEPS - 1);
+        (doubling - 1) * STEPS + step
+    };
+    usize::try_from(place).unwrap_or(PLACES).min(PLACES - 1)
 }
 
 /// The longest duration of a place.

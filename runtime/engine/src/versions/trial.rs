@@ -7,6 +7,7 @@
 
 use super::shadow::{Compared, Copies, Set};
 use super::{FailureKind, HandlerVersion, Inner};
+use pelton_core::number::millis;
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::ports::{BoxFuture, Report, Work};
 use pelton_core::rollout::{Judgement, Plan, Tally, Trial};
@@ -102,7 +103,7 @@ impl Canary {
     }
 
     pub(super) fn judge(&self) -> Judgement {
-        let elapsed_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed_ms = millis(self.began.elapsed());
         let judgement = self.trial().judge(elapsed_ms);
         let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         match (judgement, &*fault) {

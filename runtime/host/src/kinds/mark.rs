@@ -23,10 +23,10 @@ pub fn mark(program: &[u8], protocol: Protocol) -> Vec<u8> {
 /// As WebAssembly writes them: seven bits a byte, the lowest first.
 fn number(out: &mut Vec<u8>, mut value: usize) {
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(value.to_le_bytes()[0]);
 }
 
 #[cfg(test)]

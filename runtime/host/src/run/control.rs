@@ -4,6 +4,7 @@
 //! or to be ended, are kept here. Nothing here is touched more than once a message unless the
 //! guest runs long enough to meet the clock.
 
+use pelton_core::number::nanos;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
@@ -79,7 +80,7 @@ impl Control {
     fn start(&self) -> Instant {
         let mut since = self.noticed.load(Ordering::Relaxed);
         if since == UNSET {
-            since = u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
+            since = nanos(self.born.elapsed()).max(1);
             self.noticed.store(since, Ordering::Relaxed);
         }
         self.born + Duration::from_nanos(since)

@@ -1,5 +1,6 @@
 //! How many changes one group takes: so few that nobody waits long for a commit, so many that a slow disk is used well.
 
+use pelton_core::number::nanos;
 use std::time::Duration;
 
 /// What applying a group may take, however fast commits are.
@@ -40,10 +41,6 @@ impl Pace {
         }
         self.commit_ns = average(self.commit_ns, nanos(committed));
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

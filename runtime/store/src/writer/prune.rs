@@ -3,6 +3,7 @@
 use super::Loop;
 use crate::ledger::attempted::{self, Attempted, Old};
 use crate::ledger::{Pipeline, ranges};
+use pelton_core::number::millis;
 use pelton_core::ports::ErrorClass;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,7 +115,7 @@ impl Pruner {
     /// be live.
     fn believes(&mut self, now: Instant, wall_ms: u64) -> bool {
         if let Some((then, wall)) = self.seen {
-            let passed = u64::try_from(now.duration_since(then).as_millis()).unwrap_or(u64::MAX);
+            let passed = millis(now.duration_since(then));
             if wall_ms > wall.saturating_add(passed).saturating_add(LEAP_MS) {
                 self.distrust = Some(now);
             }

@@ -67,7 +67,7 @@ pub fn skip(file: &Path, args: &SkipArgs) -> Outcome {
     asked(args)?;
     let request = json!({
         "pipeline": pipeline.name, "place": args.place, "reason": args.reason,
-        "wait_ms": u64::try_from(args.wait.as_millis()).unwrap_or(u64::MAX),
+        "wait_ms": pelton_core::number::millis(args.wait),
     });
     let by_worker = client::ask(&config.data_dir, "skip", &request, |_| {})?;
     let more = match by_worker {

@@ -1,5 +1,6 @@
 //! What a list source is told, and which keys it has at the server.
 
+use pelton_core::number::millis;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ impl ListOptions {
     }
 
     pub(crate) fn alive_ms(&self) -> u64 {
-        u64::try_from(self.takeover_after.as_millis()).unwrap_or(u64::MAX)
+        millis(self.takeover_after)
     }
 
     /// Between two signs of life, and two looks at what other workers have left.

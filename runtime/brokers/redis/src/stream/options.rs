@@ -1,6 +1,7 @@
 //! What a stream source is told.
 
 use crate::fields::Names;
+use pelton_core::number::millis;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ impl StreamOptions {
     }
 
     pub(crate) fn idle_ms(&self) -> u64 {
-        u64::try_from(self.claim_min_idle.as_millis()).unwrap_or(u64::MAX)
+        millis(self.claim_min_idle)
     }
 
     /// Between two looks at what other workers have left.

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod capacity;
 pub mod chunks;
 pub mod departure;
+#[allow(clippy::cast_possible_truncation, reason = "a slot is an index and its number of uses")]
 pub mod entries;
 pub mod entry;
 pub mod fences;
