@@ -1,8 +1,8 @@
 //! Crash suite: the real binary, killed at every named point and at random, told to end, started twice.
 //!
 //! Faults 1, 2, 4, 5, 26 and 28. What must hold are the books (`books.rs`): nothing is lost, no key takes
-//! effect twice. `PELTON_CRASH_ROUNDS` sets the rounds of random kills (`PELTON_CRASH_ROUNDS_ON_BROKERS` where
-//! two brokers are read), `PELTON_CRASH_SEED` their seed.
+//! effect twice. `PELTON_CRASH_ROUNDS` sets the rounds of random kills (`PELTON_CRASH_ROUNDS_ON_BROKERS`
+//! where two brokers are read), `PELTON_CRASH_SEED` their seed.
 
 #![allow(
     clippy::cast_possible_truncation,

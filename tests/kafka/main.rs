@@ -47,7 +47,8 @@ fn reads(broker: &Broker, topics: &str, group: &str, more: &str) -> Pipeline {
 /// The line of a source.
 fn source(broker: &Broker, topics: &str, group: &str, more: &str) -> String {
     format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"{topics}\"], group_id = \"{group}\" {more}}}",
+        "source = {{ type = \"kafka\", bootstrap_servers = \"{}\", topics = [\"{topics}\"], group_id = \
+         \"{group}\" {more}}}",
         broker.address
     )
 }

@@ -1,5 +1,5 @@
-//! Languages suite: handlers as their authors make them, from the command line as typed. Each is compiled from source by the
-//! language's own tools, which `script/languages` installs.
+//! Languages suite: handlers as their authors make them, from the command line as typed. Each is compiled
+//! from source by the language's own tools, which `script/languages` installs.
 
 #![allow(
     clippy::cast_possible_truncation,

@@ -1,5 +1,6 @@
-//! Programs suite: handlers that are plain WASI programs, compiled from source with the compilers of their languages
-//! (`script/build-programs`), one table of cases for all of them, and what a worker makes of them.
+//! Programs suite: handlers that are plain WASI programs, compiled from source with the compilers of their
+//! languages (`script/build-programs`), one table of cases for all of them, and what a worker makes of
+//! them.
 
 #![allow(
     clippy::cast_possible_truncation,

@@ -36,7 +36,8 @@ const LIST: &str = "orders";
 /// A pipeline of orders that reads a stream.
 fn stream(url: &str, more: &str) -> Pipeline {
     let source = format!(
-        "source = {{ type = \"redis-stream\", url = \"{url}\", stream = \"{STREAM}\", group = \"{GROUP}\", body_field = \"body\", key_field = \"customer\"{more} }}"
+        "source = {{ type = \"redis-stream\", url = \"{url}\", stream = \"{STREAM}\", group = \"{GROUP}\", \
+         body_field = \"body\", key_field = \"customer\"{more} }}"
     );
     pipeline(&source)
 }
@@ -60,7 +61,8 @@ fn site(pipeline: Pipeline) -> Site {
 /// An order; it is taken after so many failures.
 fn body(number: u64, customer: &str, failures: u32) -> Vec<u8> {
     format!(
-        "{{\"id\": {number}, \"customer\": \"{customer}\", \"amount_cents\": 5, \"gateway_down_for\": {failures}}}"
+        "{{\"id\": {number}, \"customer\": \"{customer}\", \"amount_cents\": 5, \"gateway_down_for\": \
+         {failures}}}"
     )
     .into_bytes()
 }

@@ -42,7 +42,8 @@ use std::process::Output;
 /// it here, for as long as that is invisible; so that is short.
 fn source(queue_url: &str, more: &str) -> String {
     format!(
-        "source = {{ type = \"sqs\", queue_url = \"{queue_url}\", wait_time = \"1s\", visibility_timeout = \"5s\"{more} }}"
+        "source = {{ type = \"sqs\", queue_url = \"{queue_url}\", wait_time = \"1s\", visibility_timeout = \
+         \"5s\"{more} }}"
     )
 }
 
@@ -100,7 +101,8 @@ impl Shop {
 /// An order of a group; it is taken after so many failures.
 fn order(number: u64, group: &str, failures: u32) -> Sent {
     let body = format!(
-        "{{\"id\": {number}, \"customer\": \"{group}\", \"amount_cents\": 5, \"gateway_down_for\": {failures}}}"
+        "{{\"id\": {number}, \"customer\": \"{group}\", \"amount_cents\": 5, \"gateway_down_for\": \
+         {failures}}}"
     );
     Sent { body, group: Some(group.to_owned()), dedup: Some(number.to_string()), ..Sent::default() }
 }

@@ -310,7 +310,10 @@ fn referrers(state: &State, of: &str) -> Reply {
     let is = |(name, (_, bytes)): &(&String, &(String, Vec<u8>))| {
         name.starts_with("sha256:") && subject(bytes).as_deref() == Some(of)
     };
-    let entry = |(name, (kind, bytes)): (&String, &(String, Vec<u8>))| serde_json::json!({ "mediaType": kind, "digest": name, "size": bytes.len() });
+    let entry = |(name, (kind, bytes)): (&String, &(String, Vec<u8>))| {
+        let size = bytes.len();
+        serde_json::json!({ "mediaType": kind, "digest": name, "size": size })
+    };
     let all: Vec<_> = state.manifests.iter().filter(is).map(entry).collect();
     let body = serde_json::json!({ "schemaVersion": 2, "manifests": all }).to_string().into_bytes();
     Reply { status: 200, body, ..Reply::default() }

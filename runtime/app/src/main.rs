@@ -47,8 +47,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let hears = signals::end_process_one().and_then(|()| signals::outlive_limits_of_files());
-    // They triple what a worker keeps resident, whether the allocator asks for them or the system gives them to
-    // all, and make nothing faster. Where the kernel has none there is nothing to refuse.
+    // They triple what a worker keeps resident, whether the allocator asks for them or the system gives
+    // them to all, and make nothing faster. Where the kernel has none there is nothing to refuse.
     rustix::thread::disable_transparent_huge_pages(true).unwrap_or_default();
     // It has no clients.
     let work = || hears.map_or_else(|error| exit::report(&error.into()), |()| work());
@@ -62,7 +62,8 @@ fn work() -> u8 {
         Ok(cli) => cli,
         Err(error) => return misused(error),
     };
-    // What panics here ends the process before it is caught. What was caught elsewhere may go on to here untold.
+    // What panics here ends the process before it is caught. What was caught elsewhere may go on to here
+    // untold.
     match catch_unwind(AssertUnwindSafe(|| perform(&cli))) {
         Ok(Ok(code)) => code,
         Ok(Err(fail)) => exit::report(&fail),

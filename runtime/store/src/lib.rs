@@ -197,8 +197,8 @@ impl Store {
         Ok(PipelineStore { pipeline, writer: running.writer.clone(), redo: false })
     }
 
-    /// The message of an embedded queue that has this id, as its pipeline would be handed it, whoever holds it; the
-    /// first where several have one id. Blocks.
+    /// The message of an embedded queue that has this id, as its pipeline would be handed it, whoever holds
+    /// it; the first where several have one id. Blocks.
     pub fn queued(&self, pipeline: &str, queue: &str, id: &str) -> Result<Option<Delivery>, StoreError> {
         let queue = self.open_queue(queue)?;
         Ok(queue::find(&self.db(), &queue, &pipeline.into(), id)?)
@@ -285,7 +285,8 @@ impl Store {
         let found = db.query_row("SELECT id FROM queues WHERE name = ?1", [name], |r| r.get(0));
         match found {
             Err(rusqlite::Error::QueryReturnedNoRows) => self.write(&db, |db| {
-                let sql = "INSERT INTO queues(name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name RETURNING id";
+                let sql = "INSERT INTO queues(name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name \
+                    RETURNING id";
                 Ok(db.query_row(sql, [name], |r| r.get(0))?)
             }),
             other => Ok(other?),

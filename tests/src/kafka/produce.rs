@@ -26,8 +26,8 @@ impl ProducerContext for Failed {
 }
 
 impl Failed {
-    /// Their places. A broker names a topic that has just been made before it takes records for it, and the client
-    /// gives these up at once.
+    /// Their places. A broker names a topic that has just been made before it takes records for it, and the
+    /// client gives these up at once.
     ///
     /// # Panics
     /// When one was not taken for another reason.

@@ -113,7 +113,8 @@ pub fn open(
     started: Started,
 ) -> Result<(live::Live, Job), Fail> {
     let Started { handler, catalog } = started;
-    tracing::info!(pipeline = %pipeline.name, source = pipeline.source.describe(), handler = %handler.digest(), "started");
+    let (source, digest) = (pipeline.source.describe(), handler.digest());
+    tracing::info!(pipeline = %pipeline.name, source, handler = %digest, "started");
     let ledger = ledger(store, pipeline, &handler)?;
     let books = Arc::new(PipelineBooks::new(config, &pipeline.name, store, &ledger));
     let source = pipeline.source.broker().open(&config.view(pipeline), books);
@@ -146,7 +147,8 @@ pub fn stopped_fail(store: &Store, stopped: &[Stopped]) -> Fail {
         return Fail::new(
             INTERNAL,
             anyhow::anyhow!(
-                "the worker stopped, because the store failed in pipeline {pipeline}: {why}. Nothing that was confirmed is lost; check the disk, then start again"
+                "the worker stopped, because the store failed in pipeline {pipeline}: {why}. Nothing that \
+                 was confirmed is lost; check the disk, then start again"
             ),
         );
     }

@@ -78,7 +78,8 @@ fn body(args: &SendArgs, max: usize) -> Result<Vec<u8>, Fail> {
 fn unread(what: &dyn std::fmt::Display, why: &Unread) -> Fail {
     match why {
         Unread::TooLarge { max } => Fail::refused(format!(
-            "{what} has more bytes than `max_message_bytes`, which is {max}: raise it, or send a reference to the data instead"
+            "{what} has more bytes than `max_message_bytes`, which is {max}: raise it, or send a reference \
+             to the data instead"
         )),
         Unread::Failed(_) => Fail::refused(format!("{what} {why}")),
     }
@@ -143,7 +144,8 @@ impl Sender<'_> {
                     let name = self.args.lines.as_deref().unwrap_or(Path::new("-"));
                     let (name, sent) = (shown_path(name), table::number(self.sent));
                     return Err(Fail::refused(format!(
-                        "{name} cannot be read beyond line {}: {error}. The {sent} messages before it were sent",
+                        "{name} cannot be read beyond line {}: {error}. The {sent} messages before it were \
+                         sent",
                         self.line
                     )));
                 }

@@ -122,7 +122,8 @@ fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: 
     let max_in_flight_bytes = section.size("max_in_flight_bytes", 64 * MIB);
     if max_in_flight_bytes < max_message_bytes {
         let what = format!(
-            "is {max_in_flight_bytes} bytes, less than `max_message_bytes` ({max_message_bytes}): the largest message would never fit"
+            "is {max_in_flight_bytes} bytes, less than `max_message_bytes` ({max_message_bytes}): the \
+             largest message would never fit"
         );
         section.problem("max_in_flight_bytes", what);
     }
@@ -153,7 +154,13 @@ fn retry(section: Section<'_>) -> RetryPolicy {
     let default = MAX_RECEIVES.max(max_attempts.saturating_mul(10));
     let max_receives = section.number("max_receives", 2..=1_000_000, default);
     if max_receives <= max_attempts {
-        section.problem("max_receives", format!("is {max_receives}, and must be more than `max_attempts` ({max_attempts}): each attempt is a receive too"));
+        section.problem(
+            "max_receives",
+            format!(
+                "is {max_receives}, and must be more than `max_attempts` \
+            ({max_attempts}): each attempt is a receive too"
+            ),
+        );
     }
     let max_ms = millis(section.duration("max_interval", Duration::from_secs(300)));
     let longest = millis(section.duration("max_delay", LONGEST_WAIT));

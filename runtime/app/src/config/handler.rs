@@ -130,7 +130,11 @@ pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
         if spec.digest.is_some() || in_registry { Reload::Manual } else { Reload::Watch },
     );
     if in_registry && reload == Reload::Watch {
-        section.problem("reload", "is `watch`, and the component is in a registry, which is not watched; leave it out, and use `pelton deploy`");
+        section.problem(
+            "reload",
+            "is `watch`, and the component is in a registry, which is not watched; \
+            leave it out, and use `pelton deploy`",
+        );
     }
     if section.is_empty_list("require_signature") {
         section.problem(
@@ -161,7 +165,11 @@ fn rollout(section: Section<'_>) -> Plan {
         JudgeAfter::Messages(_) => plan.at_most_ms < 1_000,
     };
     if too_short {
-        section.problem("at_most", "must be at least 1s, and longer than `judge_after`; by then a trial that could not be judged is given up");
+        section.problem(
+            "at_most",
+            "must be at least 1s, and longer than `judge_after`; by then a trial \
+            that could not be judged is given up",
+        );
     }
     section.finish();
     plan

@@ -1,7 +1,7 @@
 //! What adapters of more than one broker need.
 //!
-//! An adapter translates and has no policy: retries, deduplication and dead letters are the core's. It must not know
-//! of handlers or of the ledger's tables.
+//! An adapter translates and has no policy: retries, deduplication and dead letters are the core's. It must
+//! not know of handlers or of the ledger's tables.
 
 #![cfg_attr(
     test,

@@ -21,8 +21,10 @@ pub const MESSAGE_ID: &str = "pelton-message-id";
 pub const PUBLISHED_AT: &str = "pelton-published-at-ms";
 
 /// Of a record whose headers the client library does not give out.
-const UNREADABLE: &str = "its headers cannot be read: there are more than the 100,000 that the Kafka client takes, or \
-    they are damaged. This letter has none of them; the record is in its topic for as long as that keeps it. Have \
+const UNREADABLE: &str = "its headers cannot be read: there are more than the 100,000 that the Kafka \
+    client takes, or \
+    they are damaged. This letter has none of them; the record is in its topic for as long as that keeps \
+    it. Have \
     its producer send fewer, or read it there with another client";
 
 /// Bytes of an id.

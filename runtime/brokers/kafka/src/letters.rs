@@ -98,7 +98,8 @@ impl DeadLetters for KafkaLetters {
         Box::pin(async move {
             match self.send(batch.clone()).await {
                 Some(fates) => fate::settle(&batch, fates, &*self.noted, &*self.otherwise).await,
-                // Its thread has panicked, which the pipeline is told: no drain waits for what nobody writes any more.
+                // Its thread has panicked, which the pipeline is told: no drain waits for what nobody
+                // writes any more.
                 None => vec![Err(ErrorClass::LeaseLost); batch.len()],
             }
         })
@@ -166,7 +167,8 @@ impl Postman {
                 Err(why) => {
                     tracing::error!(
                         pipeline = %self.options.pipeline, topic = topic.name,
-                        "dead letters cannot be written yet: {why}. It is looked for again; messages that fail stay uncommitted"
+                        "dead letters cannot be written yet: {why}. It is looked for again; messages that \
+                         fail stay uncommitted"
                     );
                     trouble = Some(why);
                 }
@@ -208,7 +210,8 @@ impl Postman {
         for topic in topics {
             tracing::warn!(
                 pipeline = %self.options.pipeline, topic,
-                "the topic for dead letters, or a partition of it, is gone while the worker runs: it is looked for, and made if it may be"
+                "the topic for dead letters, or a partition of it, is gone while the worker runs: it is \
+                 looked for, and made if it may be"
             );
             self.partitions.remove(topic);
         }
@@ -262,7 +265,8 @@ impl Postman {
                     pipeline,
                     topic,
                     message_id = letter.message.id,
-                    "the topic takes no such dead letter: {}. It is kept in data_dir, where `pelton dlq` finds it too",
+                    "the topic takes no such dead letter: {}. It is kept in data_dir, where `pelton dlq` \
+                     finds it too",
                     refused.words
                 );
                 (Fate::Refused, None)
@@ -273,7 +277,8 @@ impl Postman {
                         pipeline,
                         topic,
                         times,
-                        "a dead letter could not be written: {}. Its message stays uncommitted, and the letter is tried again",
+                        "a dead letter could not be written: {}. Its message stays uncommitted, and the \
+                         letter is tried again",
                         refused.words
                     );
                 }

@@ -77,7 +77,10 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaSourceError {
     /// The client library refuses the options.
-    #[error("the Kafka client refuses the options: {}. See the table `librdkafka` of the source", options::refused(.0))]
+    #[error(
+        "the Kafka client refuses the options: {}. See the table `librdkafka` of the source",
+        options::refused(.0)
+    )]
     Options(KafkaError),
     /// The thread that polls could not be started.
     #[error("the thread that polls Kafka could not be started: {0}")]
@@ -226,7 +229,8 @@ impl Source for KafkaSource {
                 Ok(_) => tracing::error!(pipeline, "the thread that polls Kafka panicked"),
                 Err(_) => tracing::warn!(
                     pipeline,
-                    "the broker has not answered the last commit for {LEAVE:?}: what it covers is in the ledger, \
+                    "the broker has not answered the last commit for {LEAVE:?}: what it covers is in the \
+                     ledger, \
                      and the group notices by itself that this member is gone"
                 ),
             }

@@ -31,9 +31,10 @@ pub struct RedisLetters {
 }
 
 impl RedisLetters {
-    /// Letters of a pipeline go to a stream or a list. `noted` is told of those that are there. What a server refuses
-    /// because it is full is kept by `otherwise`: else the messages that fill it would wait for room that nobody makes.
-    /// So is what it takes no letter for: the key has another type, the user may not write there.
+    /// Letters of a pipeline go to a stream or a list. `noted` is told of those that are there. What a
+    /// server refuses because it is full is kept by `otherwise`: else the messages that fill it would wait
+    /// for room that nobody makes. So is what it takes no letter for: the key has another type, the user
+    /// may not write there.
     #[must_use]
     pub fn new(
         pipeline: &str,
@@ -90,7 +91,8 @@ impl RedisLetters {
                         pipeline,
                         key,
                         times,
-                        "dead letters could not be written: {fault}. They are kept in data_dir, where `pelton dlq` finds them too"
+                        "dead letters could not be written: {fault}. They are kept in data_dir, where \
+                         `pelton dlq` finds them too"
                     );
                 }
                 (Fate::Refused, None)
@@ -101,7 +103,8 @@ impl RedisLetters {
                         pipeline,
                         key,
                         times,
-                        "dead letters could not be written: {fault}. Their messages stay where they are, and the letters are tried again"
+                        "dead letters could not be written: {fault}. Their messages stay where they are, \
+                         and the letters are tried again"
                     );
                 }
                 (Fate::Unsent, Some(fault.words))
@@ -110,8 +113,8 @@ impl RedisLetters {
     }
 }
 
-/// Whether a letter is kept here rather than tried again: its message would wait for somebody to make room, or to set
-/// the place right, and all behind it with it.
+/// Whether a letter is kept here rather than tried again: its message would wait for somebody to make room,
+/// or to set the place right, and all behind it with it.
 fn is_kept(fault: &Fault) -> bool {
     fault.is_full || fault.refuses
 }

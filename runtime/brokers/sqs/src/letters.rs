@@ -78,7 +78,8 @@ impl SqsLetters {
                     pipeline,
                     queue,
                     message_id,
-                    "SQS takes no such dead letter: {words}. It is kept in data_dir, where `pelton dlq` finds it too"
+                    "SQS takes no such dead letter: {words}. It is kept in data_dir, where `pelton dlq` \
+                     finds it too"
                 );
                 (Fate::Refused, None)
             }
@@ -89,7 +90,8 @@ impl SqsLetters {
                         queue,
                         message_id,
                         times,
-                        "a dead letter could not be written: {words}. Its message stays where it is, and the letter is tried again"
+                        "a dead letter could not be written: {words}. Its message stays where it is, and \
+                         the letter is tried again"
                     );
                 }
                 (Fate::Unsent, Some(words))
@@ -97,8 +99,8 @@ impl SqsLetters {
         }
     }
 
-    /// A letter as it is sent. One that would be too large has less of its reason; where even that does not fit,
-    /// the queue cannot have it.
+    /// A letter as it is sent. One that would be too large has less of its reason; where even that does not
+    /// fit, the queue cannot have it.
     fn outgoing(&self, letter: &Letter, now: u64) -> Outgoing {
         let full = self.with_reason(letter, now, MAX_REASON);
         if excess(&full) == 0 { full } else { self.with_reason(letter, now, 0) }
@@ -143,8 +145,8 @@ impl SqsLetters {
 /// Headers that differ each time that a message is sent to SQS, and stay when it is received again.
 const COMING: [&str; 3] = ["sqs.sequence-number", "sqs.sent-timestamp", letter::REPLAY];
 
-/// The group of a letter: its message's key, or a digest of one that is no group. The key itself is in what is
-/// said of the letter.
+/// The group of a letter: its message's key, or a digest of one that is no group. The key itself is in what
+/// is said of the letter.
 fn group(key: &[u8]) -> Vec<u8> {
     if is_group(key) {
         return key.to_vec();

@@ -268,7 +268,8 @@ impl Source for SqsSource {
             if tokio::time::timeout(LEAVE, self.leave(tasks)).await.is_err() {
                 tracing::warn!(
                     pipeline = %self.shared.options.pipeline,
-                    "SQS has not answered for {LEAVE:?}: what was not given back comes again when its visibility ends"
+                    "SQS has not answered for {LEAVE:?}: what was not given back comes again when its \
+                     visibility ends"
                 );
             }
         })

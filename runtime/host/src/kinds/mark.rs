@@ -5,8 +5,8 @@ use crate::kinds::kind::{PROTOCOL_SECTION, Protocol};
 /// The id of custom sections, in core modules and in components.
 const CUSTOM: u8 = 0;
 
-/// The bytes of a program that says its protocol: a custom section at its end. What it said before is overruled,
-/// since the last section counts.
+/// The bytes of a program that says its protocol: a custom section at its end. What it said before is
+/// overruled, since the last section counts.
 #[must_use]
 pub fn mark(program: &[u8], protocol: Protocol) -> Vec<u8> {
     let mut section = Vec::new();

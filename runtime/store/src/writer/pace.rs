@@ -1,4 +1,5 @@
-//! How many changes one group takes: so few that nobody waits long for a commit, so many that a slow disk is used well.
+//! How many changes one group takes: so few that nobody waits long for a commit, so many that a slow disk
+//! is used well.
 
 use pelton_core::number::nanos;
 use std::time::Duration;
@@ -24,8 +25,8 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Changes that the next group may have: to apply them takes half as long as to commit them, so that with a disk
-    /// that syncs slowly groups grow.
+    /// Changes that the next group may have: to apply them takes half as long as to commit them, so that
+    /// with a disk that syncs slowly groups grow.
     pub fn room(&self) -> usize {
         let budget = nanos(LEAST).max(self.commit_ns / 2);
         usize::try_from(budget / self.change_ns.max(1)).unwrap_or(usize::MAX).max(FEW)

@@ -14,12 +14,13 @@ const LOOK: Duration = Duration::from_secs(1);
 const STRIDE: Duration = Duration::from_millis(20);
 /// Between two looks at the attempts of one pipeline, at most.
 const AGE: Duration = Duration::from_secs(60);
-/// How long the attempts of a message that has not ended are kept at least: as long as any broker is likely to
-/// deliver it once more (SQS: 14 days), and far longer than a retry may wait.
+/// How long the attempts of a message that has not ended are kept at least: as long as any broker is likely
+/// to deliver it once more (SQS: 14 days), and far longer than a retry may wait.
 const ATTEMPTS_KEPT_MS: u64 = 14 * 86_400_000;
 /// How many messages of a pipeline are known by their letters elsewhere, at most, and a few.
 const LETTERS_KEPT: u64 = 1_000_000;
-/// How many messages of topics are known by their letters elsewhere, of each pipeline. The others are known as completed.
+/// How many messages of topics are known by their letters elsewhere, of each pipeline. The others are known
+/// as completed.
 const RANGES_KEPT: u64 = 100_000;
 /// A clock that leapt is believed after it has stayed for so long.
 const QUARANTINE: Duration = Duration::from_secs(3_600);
@@ -152,8 +153,8 @@ impl Loop {
         Ok(())
     }
 
-    /// What is known of messages that never ended, or have a letter elsewhere: some of it that is old. Such messages
-    /// are gone from their brokers by now, without a word.
+    /// What is known of messages that never ended, or have a letter elsewhere: some of it that is old. Such
+    /// messages are gone from their brokers by now, without a word.
     fn age(&mut self, pipeline: &Pipeline) -> Result<(), ErrorClass> {
         let now = self.clock.now_ms();
         let old = Old {

@@ -78,7 +78,8 @@ impl Keys {
         match tag {
             Some(tag) if !tag.is_empty() => Ok(Self { base: list.to_owned() }),
             _ if list.contains('}') => Err(format!(
-                "is `{list}`: no other key can be made that a cluster keeps beside it; put a {{tag}} into its name"
+                "is `{list}`: no other key can be made that a cluster keeps beside it; put a {{tag}} into \
+                 its name"
             )),
             _ => Ok(Self { base: format!("{{{list}}}") }),
         }

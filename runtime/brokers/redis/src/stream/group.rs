@@ -121,8 +121,8 @@ static STANDS: LazyLock<Script> = LazyLock::new(|| {
          for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
            local stands = told(group)
            if stands['name'] == ARGV[1] then
-             return \
-             { stands['last-delivered-id'], told(redis.call('XINFO', 'STREAM', KEYS[1]))['last-generated-id'] }
+             local stream = told(redis.call('XINFO', 'STREAM', KEYS[1]))
+             return { stands['last-delivered-id'], stream['last-generated-id'] }
            end
          end
          return false",

@@ -5,8 +5,8 @@ use pelton_core::number::millis;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Whether the ledger has completed one of these messages, by their ids; none when they are not known by their ids.
-/// Blocks.
+/// Whether the ledger has completed one of these messages, by their ids; none when they are not known by
+/// their ids. Blocks.
 pub type Completed = Arc<dyn Fn(&[String]) -> Option<bool> + Send + Sync>;
 
 /// Settings of a source.
