@@ -20,8 +20,8 @@ use crate::run::clock::Clock;
 use crate::run::control::Control;
 use crate::run::handler::{Shared, WasmHandler};
 use crate::run::instance::{Instance, Maker};
+use crate::run::instance_pool::{InstancePool, RoomNeed};
 use crate::run::pools::{self, Pools};
-use crate::run::room::{Room, RoomNeed};
 use crate::run::threads;
 use crate::run::watch::watch;
 use pelton_core::outcome::FaultKind;
@@ -53,7 +53,7 @@ pub(crate) struct Sandbox {
     templates: Mutex<HashMap<(String, Kind), Weak<Template>>>,
     /// Held by whoever compiles.
     compiling: Mutex<()>,
-    room: Arc<Room>,
+    room: Arc<InstancePool>,
     sink: Arc<dyn LogSink>,
 }
 
@@ -70,7 +70,7 @@ impl Host {
         let failed = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let linker = link::linker(&engine).map_err(failed)?;
         let modules = link::modules(&engine).map_err(failed)?;
-        let room = Arc::new(Room::new(engine::instances(&options) as usize));
+        let room = Arc::new(InstancePool::new(engine::instances(&options) as usize));
         Ok(Self(Arc::new(Sandbox {
             clock: Clock::start(&engine, &room)?,
             pools: Pools::new(threads)?,

@@ -42,5 +42,5 @@ pub use load::validate::Form;
 pub use load::worker::{WORKER_ARGUMENTS, WORKER_COMMAND, compile_worker};
 pub use options::{CompileBudget, HandlerSpec, HostOptions, Isolation};
 pub use run::handler::WasmHandler;
-pub use run::room::RoomNeed;
+pub use run::instance_pool::RoomNeed;
 pub use run::threads::{NoThreads, there_is_room_for};

@@ -8,6 +8,11 @@ use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_host::{HandlerSpec, LogLevel};
 use std::time::{Duration, Instant};
 
+/// How long it takes is not what is asked: other tests may have the processor.
+fn patient() -> HandlerSpec {
+    HandlerSpec { timeout: Duration::from_secs(600), ..spec() }
+}
+
 #[test]
 fn lines_carry_pipeline_and_message_and_nothing_that_a_terminal_obeys() {
     let (host, lines) = listening();
@@ -25,7 +30,7 @@ fn lines_carry_pipeline_and_message_and_nothing_that_a_terminal_obeys() {
 #[test]
 fn a_flood_is_cut_for_each_message_and_what_is_dropped_is_said() {
     let (host, lines) = listening();
-    let handler = load(&host, chaos(), &spec());
+    let handler = load(&host, chaos(), &patient());
     assert_eq!([one(&handler, "f"), one(&handler, "f1")], [Outcome::Ok, Outcome::Ok]);
     assert_eq!(handler.output_dropped(), 2 * ((1 << 20) - (64 << 10)));
     let lines = lines.take();
@@ -47,13 +52,16 @@ fn a_flood_is_cut_for_each_message_and_what_is_dropped_is_said() {
 #[test]
 fn a_pipeline_has_a_rate() {
     let (host, lines) = listening();
-    let spec = HandlerSpec { log_bytes_per_second: 4096, ..spec() };
+    let spec = HandlerSpec { log_bytes_per_second: 4096, ..patient() };
     let handler = load(&host, chaos(), &spec);
+    let began = Instant::now();
     assert_eq!([one(&handler, "f"), one(&handler, "f1")], [Outcome::Ok, Outcome::Ok]);
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
     let printed: usize =
         lines.take().iter().filter(|l| l.stream == "stdout").map(|l| l.text.len() + 1).sum();
-    // A second's worth, and what a few milliseconds of running have added.
-    assert!((4096..8192).contains(&printed), "{printed}");
+    // A second's worth, and what the time of running has added.
+    let most = 4096 * (2 + seconds);
+    assert!((4096..most).contains(&printed), "{printed} in {seconds} s");
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn resident() -> usize {
 #[test]
 fn what_the_host_keeps_for_a_guest_counts_against_its_memory() {
     let host = host();
-    let patient = HandlerSpec { timeout: Duration::from_secs(60), memory: 16 << 20, ..spec() };
+    let patient = HandlerSpec { timeout: Duration::from_secs(600), memory: 16 << 20, ..spec() };
     let handler = load(&host, &standard(), &patient);
     let before = resident();
     for way in ["1", "2", "3", "4", "5"] {

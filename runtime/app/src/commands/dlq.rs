@@ -1,6 +1,6 @@
 //! `pelton dlq`.
 
-use super::letters::{self, Found, Letterbox, letter};
+use super::letters::{self, DeadLetterStore, Found, letter};
 use super::{find, load, table};
 use crate::cli::{DlqCommand, LetterId, Which};
 use crate::config::{Config, PipelineConfig};
@@ -37,7 +37,7 @@ struct Letters<'c> {
     config: &'c Config,
     pipeline: &'c PipelineConfig,
     which: &'c Which,
-    kept: Box<dyn Letterbox + 'c>,
+    kept: Box<dyn DeadLetterStore + 'c>,
 }
 
 impl Letters<'_> {

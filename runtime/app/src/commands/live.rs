@@ -39,7 +39,7 @@ const QUESTION: u64 = 1 << 20;
 const CLIENTS: usize = 16;
 
 /// One pipeline of the worker, to be asked, and to be given another handler.
-pub struct Live {
+pub struct RunningPipeline {
     pub pipeline: PipelineConfig,
     pub ports: Ports,
     #[cfg_attr(
@@ -54,7 +54,7 @@ pub struct Live {
     pub orders: Arc<Orders>,
 }
 
-impl Live {
+impl RunningPipeline {
     /// The same pipeline, as another configuration has it.
     pub fn with(&self, pipeline: PipelineConfig) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Live {
 }
 
 /// What deploys need.
-pub struct Deploys {
+pub struct Deployer {
     pub host: Host,
     /// The configuration's file.
     pub file: PathBuf,
@@ -80,7 +80,7 @@ pub struct Deploys {
     pub reloading: Mutex<()>,
 }
 
-impl Deploys {
+impl Deployer {
     pub fn new(host: Host, file: &Path, changes: UnboundedSender<Change>) -> Self {
         Self { host, file: file.to_owned(), changes, reloading: Mutex::default() }
     }
@@ -88,11 +88,11 @@ impl Deploys {
 
 /// What clients may ask of.
 #[cfg_attr(not(any(feature = "kafka", feature = "redis")), allow(dead_code, reason = "replays need it"))]
-pub struct Served {
+pub struct WorkerState {
     config: RwLock<Arc<Config>>,
     pub store: Store,
-    pipelines: RwLock<Vec<Arc<Live>>>,
-    pub deploys: Deploys,
+    pipelines: RwLock<Vec<Arc<RunningPipeline>>>,
+    pub deploys: Deployer,
     /// Of the worker.
     pub phase: watch::Receiver<Phase>,
     /// Set to draining when the pipelines have ended.
@@ -101,13 +101,13 @@ pub struct Served {
     pub turn: Mutex<()>,
 }
 
-impl Served {
+impl WorkerState {
     /// Everything that the worker has.
     pub fn new(
         config: Config,
         store: Store,
-        pipelines: Vec<Live>,
-        deploys: Deploys,
+        pipelines: Vec<RunningPipeline>,
+        deploys: Deployer,
         phase: watch::Receiver<Phase>,
     ) -> Arc<Self> {
         let (stop, _) = watch::channel(Phase::Running);
@@ -126,15 +126,15 @@ impl Served {
     }
 
     /// The pipelines that run now.
-    pub fn pipelines(&self) -> Vec<Arc<Live>> {
+    pub fn pipelines(&self) -> Vec<Arc<RunningPipeline>> {
         self.pipelines.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn find(&self, name: &str) -> Option<Arc<Live>> {
+    pub fn find(&self, name: &str) -> Option<Arc<RunningPipeline>> {
         self.pipelines().into_iter().find(|live| live.pipeline.name == name)
     }
 
-    pub fn add(&self, live: Live) {
+    pub fn add(&self, live: RunningPipeline) {
         self.pipelines.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(live));
     }
 
@@ -144,7 +144,7 @@ impl Served {
     }
 
     /// Puts a pipeline in place of the one with its name.
-    pub fn replace(&self, live: Arc<Live>) {
+    pub fn replace(&self, live: Arc<RunningPipeline>) {
         let mut all = self.pipelines.write().unwrap_or_else(PoisonError::into_inner);
         let old = all.iter_mut().find(|old| old.pipeline.name == live.pipeline.name);
         old.into_iter().for_each(|old| *old = live.clone());
@@ -164,7 +164,7 @@ fn address(dir: &File) -> PathBuf {
 
 /// Answers questions until its end.
 pub struct Answering {
-    served: Arc<Served>,
+    served: Arc<WorkerState>,
     task: Option<AbortHandle>,
 }
 
@@ -180,7 +180,7 @@ impl Answering {
 }
 
 /// Opens the socket and answers. Where there can be no socket the worker does without.
-pub fn start(served: Arc<Served>) -> Answering {
+pub fn start(served: Arc<WorkerState>) -> Answering {
     let task = match listen(&served.config().data_dir) {
         Ok(listener) => Some(needed(serve(listener, served.clone())).abort_handle()),
         Err(error) => {
@@ -205,7 +205,7 @@ fn listen(data_dir: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Answers clients side by side, until it is aborted.
-async fn serve(listener: UnixListener, served: Arc<Served>) {
+async fn serve(listener: UnixListener, served: Arc<WorkerState>) {
     let room = Arc::new(Semaphore::new(CLIENTS));
     while let Ok(permit) = room.clone().acquire_owned().await {
         match listener.accept().await {
@@ -231,7 +231,7 @@ async fn serve(listener: UnixListener, served: Arc<Served>) {
 }
 
 /// A client that says nothing is left.
-async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<Served>) -> std::io::Result<()> {
+async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<WorkerState>) -> std::io::Result<()> {
     let (read, mut write) = stream.split();
     let mut question = String::new();
     let mut read = tokio::io::BufReader::new(read.take(QUESTION));
@@ -250,7 +250,7 @@ async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<Served>) -> std
     tokio::time::timeout(PATIENCE, write.write_all(format!("{answer}\n").as_bytes())).await?
 }
 
-async fn status(served: &Served) -> Value {
+async fn status(served: &WorkerState) -> Value {
     let mut all = Map::new();
     for live in &served.pipelines() {
         let blocking = live.stats.blocking().await;
@@ -276,7 +276,7 @@ async fn status(served: &Served) -> Value {
 
 /// What source and letters have counted, together; and waits that were cut down, or were for room, if there
 /// were any.
-fn counted(live: &Live, room: RoomNeed) -> BTreeMap<&'static str, u64> {
+fn counted(live: &RunningPipeline, room: RoomNeed) -> BTreeMap<&'static str, u64> {
     let ports = &live.ports;
     let cut = live.stats.counts().counters[Counter::WaitsCut];
     let waits = [(Counter::WaitsCut.name(), cut), ("waits_for_room", room.waited)];

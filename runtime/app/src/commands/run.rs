@@ -80,8 +80,9 @@ async fn work(
         pipelines.push(job);
     }
     let (change, changes) = mpsc::unbounded_channel();
-    let deploys = live::Deploys::new(host, file, change);
-    let served = live::Served::new(config.clone(), store.clone(), lives, deploys, control.phase.clone());
+    let deploys = live::Deployer::new(host, file, change);
+    let served =
+        live::WorkerState::new(config.clone(), store.clone(), lives, deploys, control.phase.clone());
     let asked = live::start(served.clone());
     let mut beside = vec![
         needed(watch::watch(served.clone())),
@@ -111,7 +112,7 @@ pub fn open(
     config: &Config,
     pipeline: &PipelineConfig,
     started: Started,
-) -> Result<(live::Live, Job), Fail> {
+) -> Result<(live::RunningPipeline, Job), Fail> {
     let Started { handler, catalog } = started;
     let (source, digest) = (pipeline.source.describe(), handler.digest());
     tracing::info!(pipeline = %pipeline.name, source, handler = %digest, "started");
@@ -127,11 +128,11 @@ pub fn open(
     let job = (spec(config, pipeline), ports.clone(), stats.clone());
     let pipeline = pipeline.clone();
     let orders = Arc::default();
-    Ok((live::Live { pipeline, ports, ledger, stats, versions, catalog, orders }, job))
+    Ok((live::RunningPipeline { pipeline, ports, ledger, stats, versions, catalog, orders }, job))
 }
 
 /// Reads the configuration again at each SIGHUP, until it is aborted.
-async fn reload_on(heard: Heard, served: Arc<live::Served>) {
+async fn reload_on(heard: Heard, served: Arc<live::WorkerState>) {
     loop {
         heard.reload().await;
         if let Err(why) = reload::reload(&served, None).await {

@@ -1,7 +1,7 @@
 //! The one live line of a worker on a terminal.
 
 use super::progress::Progress;
-use crate::commands::live::Served;
+use crate::commands::live::WorkerState;
 use crate::commands::status;
 use pelton_core::Counter;
 use std::collections::BTreeMap;
@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 const PERIOD: Duration = Duration::from_millis(500);
 
 /// Redraws the line until it is dropped. Never returns; not called when nobody sees it.
-pub async fn keep(line: Progress, served: Arc<Served>) {
+pub async fn keep(line: Progress, served: Arc<WorkerState>) {
     let (mut at, mut before) = (Instant::now(), BTreeMap::new());
     loop {
         tokio::time::sleep(PERIOD).await;
         let (config, store) = (served.config(), served.store.clone());
         let all = tokio::task::spawn_blocking(move || status::read(&config, &store)).await;
         let Ok(Ok(all)) = all else { continue };
-        let counts = |live: &Arc<crate::commands::live::Live>| {
+        let counts = |live: &Arc<crate::commands::live::RunningPipeline>| {
             let counts = live.stats.counts();
             (live.pipeline.name.clone(), (counts.counters[Counter::Handled], counts.in_flight))
         };

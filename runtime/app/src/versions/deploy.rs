@@ -3,7 +3,7 @@
 use super::signature;
 use super::start::kept;
 use super::state::{Kept, Pin};
-use crate::commands::live::{Live, Served};
+use crate::commands::live::{RunningPipeline, WorkerState};
 use pelton_core::points;
 use pelton_core::ports::Handler;
 use pelton_core::rollout::{JudgeAfter, Judgement, Plan};
@@ -83,7 +83,11 @@ pub enum Deployed {
 }
 
 /// Deploys to one pipeline. `Err` says why the version is refused; then nothing has changed.
-pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Result<Deployed, Refused> {
+pub async fn deploy(
+    served: &Arc<WorkerState>,
+    live: &Arc<RunningPipeline>,
+    order: Order,
+) -> Result<Deployed, Refused> {
     let number = live.orders.given.fetch_add(1, Ordering::SeqCst) + 1;
     points::reach("deploy-begun");
     let asked = digest(&order.bytes);
@@ -117,8 +121,8 @@ pub async fn deploy(served: &Arc<Served>, live: &Arc<Live>, order: Order) -> Res
 
 /// Checked, compiled and started once; the host lets one version compile at a time.
 async fn load(
-    served: &Arc<Served>,
-    live: &Arc<Live>,
+    served: &Arc<WorkerState>,
+    live: &Arc<RunningPipeline>,
     order: &Arc<Order>,
     name: String,
 ) -> Result<Arc<WasmHandler>, Refused> {
@@ -136,7 +140,7 @@ async fn load(
 /// Durable first, then the pointer: after a crash the next start has the one or the other, whole.
 async fn swap(
     store: Store,
-    live: Arc<Live>,
+    live: Arc<RunningPipeline>,
     handler: Arc<WasmHandler>,
     order: Arc<Order>,
     version: Kept,
@@ -158,8 +162,8 @@ async fn swap(
 }
 
 async fn try_out(
-    served: &Arc<Served>,
-    live: &Arc<Live>,
+    served: &Arc<WorkerState>,
+    live: &Arc<RunningPipeline>,
     handler: Arc<WasmHandler>,
     (order, number): (&Arc<Order>, u64),
     version: Kept,
@@ -189,7 +193,12 @@ async fn try_out(
 }
 
 /// Waits for the end of a trial, and says what it came to.
-async fn follow(live: &Arc<Live>, canary: &Arc<Canary>, version: &Kept, plan: Plan) -> Result<(), String> {
+async fn follow(
+    live: &Arc<RunningPipeline>,
+    canary: &Arc<Canary>,
+    version: &Kept,
+    plan: Plan,
+) -> Result<(), String> {
     // Later than that nobody but a clock may look.
     let first = match plan.judge_after {
         JudgeAfter::Messages(_) => plan.at_most_ms,
@@ -220,8 +229,8 @@ async fn follow(live: &Arc<Live>, canary: &Arc<Canary>, version: &Kept, plan: Pl
 
 /// A version that has passed in the shadow gets instances of its own for the messages themselves.
 async fn after_shadow(
-    served: &Arc<Served>,
-    live: &Arc<Live>,
+    served: &Arc<WorkerState>,
+    live: &Arc<RunningPipeline>,
     order: &Arc<Order>,
     number: u64,
 ) -> Result<(), String> {
@@ -236,7 +245,11 @@ async fn after_shadow(
 }
 
 /// Keeps that a version has passed its trial.
-async fn passed(served: &Arc<Served>, live: &Arc<Live>, version: Kept) -> Result<(), String> {
+async fn passed(
+    served: &Arc<WorkerState>,
+    live: &Arc<RunningPipeline>,
+    version: Kept,
+) -> Result<(), String> {
     let (store, pipeline, live) = (served.store.clone(), live.pipeline.name.clone(), live.clone());
     let keep = move || {
         note(&store, &live.pipeline.name, &live.versions);
@@ -265,14 +278,14 @@ async fn judged_by_time(versions: &HandlerVersions, canary: &Arc<Canary>, ms: u6
     }
 }
 
-fn keep(live: &Live, digest: &str, order: &Order) -> Result<(), String> {
+fn keep(live: &RunningPipeline, digest: &str, order: &Order) -> Result<(), String> {
     let kept = live.catalog.keep(digest, &order.bytes, order.signature.as_deref());
     kept.map_err(|error| format!("cannot be kept in data_dir: {error}; make room, then deploy again"))?;
     points::reach("deploy-stored");
     Ok(())
 }
 
-fn promote(live: &Live, version: Kept, back: bool) -> Result<(), String> {
+fn promote(live: &RunningPipeline, version: Kept, back: bool) -> Result<(), String> {
     let promoted = live.catalog.change(|state| {
         if back {
             state.leave();
@@ -287,7 +300,7 @@ fn promote(live: &Live, version: Kept, back: bool) -> Result<(), String> {
 
 /// The configured file was looked at, and taken or refused for good: it does not count again until it
 /// changes.
-pub async fn note_seen(live: &Arc<Live>, digest: String, pin: Option<Pin>) {
+pub async fn note_seen(live: &Arc<RunningPipeline>, digest: String, pin: Option<Pin>) {
     let (of, pipeline) = (live.clone(), &live.pipeline.name);
     let change = move || of.catalog.change(|state| state.see(digest, pin));
     if let Ok(Err(error)) = tokio::task::spawn_blocking(change).await {

@@ -7,7 +7,7 @@
 use super::deploy::{Deployed, Order, Refused, deploy, note_seen};
 use super::fetch::{self, Want};
 use super::start::{self, Started};
-use crate::commands::live::{Live, Served};
+use crate::commands::live::{RunningPipeline, WorkerState};
 use crate::commands::{brokers, run};
 use crate::config::{self, Config, PipelineConfig, Reload};
 use pelton_core::ports::Handler;
@@ -24,19 +24,19 @@ pub type Done = Vec<String>;
 
 /// What is to be done with a pipeline.
 enum Step {
-    Remove(Arc<Live>),
+    Remove(Arc<RunningPipeline>),
     Add(PipelineConfig),
     /// Drained, and begun anew.
-    Replace(Arc<Live>, PipelineConfig),
+    Replace(Arc<RunningPipeline>, PipelineConfig),
     /// Only how its handler is loaded or replaced has changed.
-    Handler(Arc<Live>, PipelineConfig),
+    Handler(Arc<RunningPipeline>, PipelineConfig),
     /// Nothing of it has changed but perhaps its component's file.
-    Look(Arc<Live>),
+    Look(Arc<RunningPipeline>),
 }
 
 /// Reads the configuration again and does what it says of the pipeline `only`, or of all. `Err` says why
 /// nothing has changed, or what could not be done.
-pub async fn reload(served: &Arc<Served>, only: Option<&str>) -> Result<Done, String> {
+pub async fn reload(served: &Arc<WorkerState>, only: Option<&str>) -> Result<Done, String> {
     let _turn = served.deploys.reloading.lock().await;
     let file = served.deploys.file.clone();
     let read = tokio::task::spawn_blocking(move || config::load(&file).map_err(|e| e.to_string())).await;
@@ -75,7 +75,7 @@ fn needs_no_restart(old: &Config, new: &Config) -> Result<(), String> {
     ))
 }
 
-fn plan(served: &Served, new: &Config, only: Option<&str>) -> Result<Vec<Step>, String> {
+fn plan(served: &WorkerState, new: &Config, only: Option<&str>) -> Result<Vec<Step>, String> {
     let running = served.pipelines();
     let meant = |name: &str| only.is_none_or(|only| only == name);
     let mut steps = Vec::new();
@@ -99,7 +99,7 @@ fn plan(served: &Served, new: &Config, only: Option<&str>) -> Result<Vec<Step>, 
     }
 }
 
-fn change(live: &Arc<Live>, new: &PipelineConfig) -> Step {
+fn change(live: &Arc<RunningPipeline>, new: &PipelineConfig) -> Step {
     let old = &live.pipeline;
     // How it looks in a debugger is all it is.
     let looks = |p: &PipelineConfig| format!("{p:?}");
@@ -123,7 +123,7 @@ fn change(live: &Arc<Live>, new: &PipelineConfig) -> Step {
 
 /// Loads what begins anew, and sees that it can be opened, before anything ends. All that cannot be is said.
 async fn load_all(
-    served: &Arc<Served>,
+    served: &Arc<WorkerState>,
     new: &Arc<Config>,
     steps: &[Step],
 ) -> Result<Vec<Option<Started>>, String> {
@@ -169,7 +169,7 @@ fn merge(old: &Config, new: &Config, only: Option<&str>) -> Config {
 }
 
 async fn perform(
-    served: &Arc<Served>,
+    served: &Arc<WorkerState>,
     new: &Arc<Config>,
     step: Step,
     started: Option<Started>,
@@ -197,7 +197,7 @@ async fn perform(
 }
 
 /// Drains a pipeline, and waits for its end.
-async fn end(served: &Served, live: &Live) {
+async fn end(served: &WorkerState, live: &RunningPipeline) {
     let (done, ended) = oneshot::channel();
     let name = live.pipeline.name.as_str().into();
     live.versions.send_back("the pipeline ends");
@@ -211,7 +211,7 @@ async fn end(served: &Served, live: &Live) {
 }
 
 async fn begin(
-    served: &Arc<Served>,
+    served: &Arc<WorkerState>,
     config: &Arc<Config>,
     pipeline: &PipelineConfig,
     started: Started,
@@ -231,7 +231,7 @@ async fn begin(
 
 /// A pipeline that has ended for one that cannot be opened goes on as it was. What is to be said.
 async fn begin_again(
-    served: &Arc<Served>,
+    served: &Arc<WorkerState>,
     config: &Arc<Config>,
     old: &PipelineConfig,
     why: String,
@@ -253,7 +253,11 @@ async fn begin_again(
 }
 
 /// The new handler as in a deploy, with its new limits; and how the next one comes in.
-async fn handler(served: &Arc<Served>, live: &Arc<Live>, new: PipelineConfig) -> Result<String, String> {
+async fn handler(
+    served: &Arc<WorkerState>,
+    live: &Arc<RunningPipeline>,
+    new: PipelineConfig,
+) -> Result<String, String> {
     let (old, name) = (&live.pipeline.handler, new.name.clone());
     let moved = old.component != new.handler.component || old.spec.digest != new.handler.spec.digest;
     let limits = old.spec != new.handler.spec || old.keys != new.handler.keys;
@@ -272,7 +276,7 @@ async fn handler(served: &Arc<Served>, live: &Arc<Live>, new: PipelineConfig) ->
 }
 
 /// Its file, if it has changed since it was last looked at.
-async fn look(served: &Arc<Served>, live: &Arc<Live>) -> Result<Option<String>, String> {
+async fn look(served: &Arc<WorkerState>, live: &Arc<RunningPipeline>) -> Result<Option<String>, String> {
     let name = &live.pipeline.name;
     match deploy_file(served, live, false).await {
         Ok(None | Some(Deployed::Unchanged)) => Ok(None),
@@ -284,7 +288,7 @@ async fn look(served: &Arc<Served>, live: &Arc<Live>) -> Result<Option<String>, 
 
 /// Tries out, after a start, what the configuration names and nobody has looked at yet: with a rollout a
 /// start goes on with the version that was in use, and only files are watched.
-pub async fn try_configured(served: Arc<Served>) {
+pub async fn try_configured(served: Arc<WorkerState>) {
     // Ended when this is.
     let mut trying = JoinSet::new();
     for live in served.pipelines() {
@@ -300,11 +304,11 @@ pub async fn try_configured(served: Arc<Served>) {
 
 /// Tries a configured component until it is taken, or refused for what it is, or its pipeline has ended.
 /// What stands in the way is said once.
-async fn try_until_settled(served: Arc<Served>, begun: Arc<Live>) {
+async fn try_until_settled(served: Arc<WorkerState>, begun: Arc<RunningPipeline>) {
     const LONGEST: Duration = Duration::from_secs(600);
     let name = &begun.pipeline.name;
     let (mut wait, mut said) = (Duration::from_secs(1), false);
-    let same = |live: &Arc<Live>| Arc::ptr_eq(&live.versions, &begun.versions);
+    let same = |live: &Arc<RunningPipeline>| Arc::ptr_eq(&live.versions, &begun.versions);
     while let Some(live) = served.find(name).filter(same) {
         let Err(refused) = deploy_file(&served, &live, false).await else { return };
         let again = refused.cause == Cause::Moment;
@@ -323,8 +327,8 @@ async fn try_until_settled(served: Arc<Served>, begun: Arc<Live>) {
 
 /// Deploys the configured file; none when it was looked at before and `again` is not said.
 async fn deploy_file(
-    served: &Arc<Served>,
-    live: &Arc<Live>,
+    served: &Arc<WorkerState>,
+    live: &Arc<RunningPipeline>,
     again: bool,
 ) -> Result<Option<Deployed>, Refused> {
     let shown = live.pipeline.handler.component.to_string();
@@ -349,7 +353,7 @@ async fn deploy_file(
 }
 
 /// The version in use, with limits that have changed.
-async fn deploy_again(served: &Arc<Served>, live: &Arc<Live>) -> Result<(), String> {
+async fn deploy_again(served: &Arc<WorkerState>, live: &Arc<RunningPipeline>) -> Result<(), String> {
     let (in_use, max) = (live.versions.digest(), served.config().max_component_bytes);
     let catalog = live.catalog.clone();
     let read = move || Ok((catalog.read(&in_use, max)?, catalog.signature(&in_use)));

@@ -4,7 +4,7 @@ use super::deploy::{Deployed, Order, deploy as perform, note_seen, percent};
 use super::fetch;
 use super::reload::reload as read_again;
 use super::state::{Pin, State};
-use crate::commands::live::{Live, PATIENCE, Served};
+use crate::commands::live::{PATIENCE, RunningPipeline, WorkerState};
 use crate::config::TRIAL;
 use pelton_core::ports::Handler;
 use pelton_core::rollout::{Plan, Tally};
@@ -24,7 +24,7 @@ fn error(what: impl Into<String>) -> Value {
     json!({ "error": what.into() })
 }
 
-fn find(request: &Value, served: &Served) -> Result<Arc<Live>, Value> {
+fn find(request: &Value, served: &WorkerState) -> Result<Arc<RunningPipeline>, Value> {
     let name = request["pipeline"].as_str().unwrap_or_default();
     served.find(name).ok_or_else(|| {
         error(format!(
@@ -34,7 +34,11 @@ fn find(request: &Value, served: &Served) -> Result<Arc<Live>, Value> {
 }
 
 /// Deploys a component that the client has put into the catalog. With `wait` lines of progress come first.
-pub async fn deploy(request: &str, served: &Arc<Served>, told: &mut (impl AsyncWrite + Unpin)) -> Value {
+pub async fn deploy(
+    request: &str,
+    served: &Arc<WorkerState>,
+    told: &mut (impl AsyncWrite + Unpin),
+) -> Value {
     let request: Value = serde_json::from_str(request).unwrap_or_default();
     let live = match find(&request, served) {
         Ok(live) => live,
@@ -76,7 +80,7 @@ pub async fn deploy(request: &str, served: &Arc<Served>, told: &mut (impl AsyncW
 }
 
 /// How a new version comes in: as the command says, else as the configuration does.
-fn plan(request: &Value, live: &Live) -> Option<Plan> {
+fn plan(request: &Value, live: &RunningPipeline) -> Option<Plan> {
     if request["now"] == true {
         return None;
     }
@@ -156,7 +160,7 @@ async fn progress(
 }
 
 /// Goes back to an earlier version, or ends a trial.
-pub async fn rollback(request: &str, served: &Arc<Served>) -> Value {
+pub async fn rollback(request: &str, served: &Arc<WorkerState>) -> Value {
     let request: Value = serde_json::from_str(request).unwrap_or_default();
     let live = match find(&request, served) {
         Ok(live) => live,
@@ -210,8 +214,8 @@ pub fn target(state: &State, to: Option<&str>) -> Result<String, String> {
 
 /// A component of the catalog, if it is what its name says, and its signature.
 async fn kept_bytes(
-    served: &Arc<Served>,
-    live: &Arc<Live>,
+    served: &Arc<WorkerState>,
+    live: &Arc<RunningPipeline>,
     wanted: &str,
 ) -> Result<(Vec<u8>, Option<String>), String> {
     let (of, name, max) = (live.clone(), wanted.to_owned(), served.config().max_component_bytes);
@@ -227,7 +231,7 @@ async fn kept_bytes(
 }
 
 /// The configured file as it is now does not replace what was asked for.
-async fn see_file(served: &Served, live: &Arc<Live>) {
+async fn see_file(served: &WorkerState, live: &Arc<RunningPipeline>) {
     let (of, max) = (live.clone(), served.config().max_component_bytes);
     let look = move || fetch::look(&of.pipeline.handler.component, &of.catalog.state(), max);
     if let Ok(Some(digest)) = tokio::task::spawn_blocking(look).await {
@@ -236,7 +240,7 @@ async fn see_file(served: &Served, live: &Arc<Live>) {
 }
 
 /// Every version of a pipeline: kept on disk or at work.
-pub fn versions(request: &str, served: &Served) -> Value {
+pub fn versions(request: &str, served: &WorkerState) -> Value {
     let request: Value = serde_json::from_str(request).unwrap_or_default();
     let live = match find(&request, served) {
         Ok(live) => live,
@@ -293,7 +297,7 @@ pub fn kept(state: &State) -> Vec<Value> {
 }
 
 /// Reads the configuration again.
-pub async fn reload(request: &str, served: &Arc<Served>) -> Value {
+pub async fn reload(request: &str, served: &Arc<WorkerState>) -> Value {
     let request: Value = serde_json::from_str(request).unwrap_or_default();
     match read_again(served, request["pipeline"].as_str()).await {
         Ok(done) => json!({ "done": done }),

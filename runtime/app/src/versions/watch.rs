@@ -9,7 +9,7 @@
 use super::deploy::{Deployed, Order, deploy, note_seen};
 use super::fetch;
 use super::signature;
-use crate::commands::live::{Live, Served};
+use crate::commands::live::{RunningPipeline, WorkerState};
 use crate::config::Reload;
 use pelton_core::shown::file_kind;
 use pelton_host::file::{FileError, Links, Regular};
@@ -68,11 +68,11 @@ enum Look {
 type Seen = HashMap<PathBuf, Watched>;
 
 /// A path, the pipelines that run it, and what a look at it came to.
-type News = (PathBuf, Vec<Arc<Live>>, Look);
+type News = (PathBuf, Vec<Arc<RunningPipeline>>, Look);
 
 /// Watches until it is aborted. Files are touched on threads that may wait: on a file system that does not
 /// answer, this alone stands still.
-pub async fn watch(served: Arc<Served>) {
+pub async fn watch(served: Arc<WorkerState>) {
     let mut seen = Seen::new();
     loop {
         tokio::time::sleep(LOOK).await;
@@ -95,8 +95,8 @@ pub async fn watch(served: Arc<Served>) {
 }
 
 /// Looks once at every path that a pipeline wants to be watched. Blocks.
-fn look_at_all(pipelines: Vec<Arc<Live>>, mut seen: Seen) -> (Seen, Vec<News>) {
-    let mut paths: HashMap<PathBuf, Vec<Arc<Live>>> = HashMap::new();
+fn look_at_all(pipelines: Vec<Arc<RunningPipeline>>, mut seen: Seen) -> (Seen, Vec<News>) {
+    let mut paths: HashMap<PathBuf, Vec<Arc<RunningPipeline>>> = HashMap::new();
     for live in pipelines {
         let handler = &live.pipeline.handler;
         if handler.reload != Reload::Watch {
@@ -107,7 +107,7 @@ fn look_at_all(pipelines: Vec<Arc<Live>>, mut seen: Seen) -> (Seen, Vec<News>) {
         }
     }
     seen.retain(|path, _| paths.contains_key(path));
-    let look = |(path, pipelines): (PathBuf, Vec<Arc<Live>>)| {
+    let look = |(path, pipelines): (PathBuf, Vec<Arc<RunningPipeline>>)| {
         let watched = seen.entry(path.clone()).or_default();
         let look = watched.look(std::fs::symlink_metadata(&path), signed(&path));
         (path, pipelines, look)
@@ -116,16 +116,16 @@ fn look_at_all(pipelines: Vec<Arc<Live>>, mut seen: Seen) -> (Seen, Vec<News>) {
     (seen, news)
 }
 
-fn say(path: &Path, pipelines: &[Arc<Live>], what: &str) {
+fn say(path: &Path, pipelines: &[Arc<RunningPipeline>], what: &str) {
     let names: Vec<&str> = pipelines.iter().map(|live| &*live.pipeline.name).collect();
     tracing::warn!(pipelines = names.join(", "), "{} {what}: the running version goes on", path.display());
 }
 
 /// Reads a file that has settled, and deploys it. What cannot be read is said once, and tried again.
 async fn read_and_take(
-    served: &Arc<Served>,
+    served: &Arc<WorkerState>,
     watched: &mut Watched,
-    (path, pipelines): (PathBuf, Vec<Arc<Live>>),
+    (path, pipelines): (PathBuf, Vec<Arc<RunningPipeline>>),
     signs: Signs,
 ) {
     let (from, max) = (path.clone(), served.config().max_component_bytes);
@@ -155,9 +155,9 @@ fn remedy(error: &FileError) -> String {
 
 /// Deploys a file to the pipelines that have not seen it. True when one of them was kept from looking at it.
 async fn take(
-    served: &Arc<Served>,
+    served: &Arc<WorkerState>,
     (path, said): (&Path, &mut BTreeSet<String>),
-    pipelines: &[Arc<Live>],
+    pipelines: &[Arc<RunningPipeline>],
     bytes: Vec<u8>,
 ) -> bool {
     let found = digest(&bytes);

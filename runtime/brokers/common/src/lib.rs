@@ -15,9 +15,9 @@
 #![forbid(unsafe_code)]
 
 pub mod fate;
+pub mod fetch_budget;
 pub mod fuse;
-pub mod pace;
+pub mod log_throttle;
 pub mod packed;
-pub mod seldom;
 pub mod testing;
 pub mod trouble;

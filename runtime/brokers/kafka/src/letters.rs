@@ -7,7 +7,7 @@ use super::style::{HeaderStyle, partition_in};
 use super::topics::{LetterTopic, Topics};
 use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::fuse::Fuse;
-use pelton_broker_common::seldom::Seldom;
+use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::number::millis;
 use pelton_core::points;
@@ -72,7 +72,7 @@ impl KafkaLetters {
         let trouble = Arc::<Trouble>::default();
         let (partitions, counted, unsent) = Default::default();
         let shown = trouble.clone();
-        let mut postman = Postman { options, producer, topics, partitions, counted, unsent, shown };
+        let mut postman = LetterSender { options, producer, topics, partitions, counted, unsent, shown };
         let name = format!("letters-{}", postman.options.pipeline);
         let fuse = Arc::new(Fuse::default());
         let of_thread = fuse.clone();
@@ -115,7 +115,7 @@ impl DeadLetters for KafkaLetters {
 }
 
 /// What the thread has.
-struct Postman {
+struct LetterSender {
     options: LetterOptions,
     producer: KafkaProducer,
     topics: Topics,
@@ -123,14 +123,14 @@ struct Postman {
     partitions: BTreeMap<String, i32>,
     /// When they were counted again last.
     counted: Option<Instant>,
-    unsent: Seldom,
+    unsent: LogThrottle,
     shown: Arc<Trouble>,
 }
 
 /// A letter's topic, and what became of the letter; none while the topic is missing.
 type Sent = Option<(String, Result<String, Refused>)>;
 
-impl Postman {
+impl LetterSender {
     fn work(&mut self, jobs: &Receiver<Job>) {
         let mut look = Instant::now();
         loop {

@@ -22,13 +22,13 @@ mod commit;
 mod config;
 mod context;
 mod convert;
+mod dead_letter_record;
 mod ends;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod headers;
 mod inspect;
 mod jobs;
-mod kept;
 mod letters;
 mod one;
 mod options;
@@ -49,9 +49,9 @@ mod topics;
 
 pub use admin::{ANSWER_TIMEOUT, unreadable_files};
 pub use config::{KafkaConfig, LetterTopics, configure, configure_letters};
+pub use dead_letter_record::{DeadLetterRecord, UnreadableLetter, dead_letter_record};
 pub use headers::MOST_HEADERS;
 pub use inspect::{PartitionStatus, inspect};
-pub use kept::{KeptLetter, UnreadableLetter, kept_letter};
 pub use letters::{KafkaLetters, LetterOptions};
 pub use one::go_behind;
 pub use options::{

@@ -5,7 +5,7 @@ use super::partition::Partition;
 use super::receipt::Ticket;
 use super::topic_id::TopicId;
 use pelton_broker_common::fuse::Fuse;
-use pelton_broker_common::seldom::SAY_AGAIN;
+use pelton_broker_common::log_throttle::SAY_AGAIN;
 use pelton_core::ports::{ErrorClass, Revocation};
 use pelton_core::{Delivery, Receipt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

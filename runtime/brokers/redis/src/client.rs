@@ -1,9 +1,9 @@
 //! A server for commands that wait: how things stand, what is sent, letters. All of it blocks.
 
+use super::dead_letter_record::{DeadLetterRecord, LetterPlace, of_element, of_entry};
 use super::facts::{self, ListFacts, ServerFacts, StreamFacts};
 use super::fault::Fault;
 use super::fields::{EntryId, Field, Names, Outgoing, fields};
-use super::kept::{KeptLetter, LetterPlace, of_element, of_entry};
 use super::list::{End, Keys};
 use super::number::Count;
 use super::server::{ANSWER, Server};
@@ -161,7 +161,7 @@ impl Client {
         after: Option<&str>,
         seen: u64,
         count: usize,
-    ) -> Answer<Vec<KeptLetter>> {
+    ) -> Answer<Vec<DeadLetterRecord>> {
         self.run(async |connection| match place {
             LetterPlace::Stream(key) => {
                 let next = after.map(|after| EntryId::parse(after).and_then(EntryId::after));
@@ -190,7 +190,7 @@ impl Client {
     ///
     /// # Errors
     /// In words: the server does not answer, or refuses.
-    pub fn remove(&self, place: &LetterPlace, letter: &KeptLetter) -> Answer<bool> {
+    pub fn remove(&self, place: &LetterPlace, letter: &DeadLetterRecord) -> Answer<bool> {
         let gone: Answer<Count> = self.run(async |connection| match place {
             LetterPlace::Stream(key) => {
                 Ok(redis::cmd("XDEL").arg(key).arg(&letter.id).query_async(connection).await?)

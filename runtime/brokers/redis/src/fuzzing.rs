@@ -1,7 +1,7 @@
 //! Doors for the fuzz targets: what a server may send, read as the sources read it.
 
+use super::dead_letter_record::{self, of_element, of_entry};
 use super::fields::{self, EntryId, Field, Names};
-use super::kept::{self, of_element, of_entry};
 use super::list::item;
 use pelton_core::{Cause, Failure, Header, Letter, Message, letter};
 use std::sync::Arc;
@@ -53,7 +53,8 @@ pub fn letter_of(message: Message) {
         handler: "".into(),
     };
     let message = &written.message;
-    let (entry, element) = (kept::entry("p", &written, 9), kept::element("p", &written, 9));
+    let (entry, element) =
+        (dead_letter_record::entry("p", &written, 9), dead_letter_record::element("p", &written, 9));
     for kept in [of_entry("9-0", entry), of_element(element)] {
         assert_eq!((&kept.body, &kept.key), (&message.body, &message.key), "a letter keeps its message");
         assert_eq!(kept.headers, own, "and its headers");

@@ -1,10 +1,10 @@
 //! Dead letters in a stream or a list: taken by the server before the ledger is told.
 
+use super::dead_letter_record::{LetterPlace, element, entry};
 use super::fault::Fault;
-use super::kept::{LetterPlace, element, entry};
 use super::server::{ANSWER, Server};
 use pelton_broker_common::fate::{self, Fate};
-use pelton_broker_common::seldom::Seldom;
+use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::Letter;
 use pelton_core::number::millis;
@@ -25,8 +25,8 @@ pub struct RedisLetters {
     otherwise: Arc<dyn DeadLetters>,
     /// None until it is needed, and after an error.
     connection: Mutex<Option<MultiplexedConnection>>,
-    unsent: Seldom,
-    refused: Seldom,
+    unsent: LogThrottle,
+    refused: LogThrottle,
     trouble: Trouble,
 }
 

@@ -14,37 +14,37 @@
 )]
 #![forbid(unsafe_code)]
 
+mod ack_writer;
 mod admin;
 mod client;
 mod config;
-mod desk;
+mod dead_letter_record;
 mod diagnose;
 mod facts;
 mod fault;
 mod fields;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-mod kept;
+mod in_flight;
 mod letters;
 mod list;
 mod number;
 mod one;
 mod server;
 mod shared;
-mod shelf;
 mod stream;
 
 pub use client::Client;
 pub use config::{
     ListConfig, RedisConfig, RedisKind, StreamConfig, configure_letters, configure_list, configure_stream,
 };
+pub use dead_letter_record::{DeadLetterRecord, LetterPlace};
 pub use facts::{ConsumerFacts, GroupFacts, ListFacts, ServerFacts, StreamFacts, WorkerFacts};
 pub use fault::OLDEST;
 pub use fields::{EntryId, MESSAGE_ID, Names, Outgoing};
-pub use kept::{KeptLetter, LetterPlace};
+pub use in_flight::instance;
 pub use letters::RedisLetters;
 pub use list::{End, Keys, ListOptions, RedisList};
 pub use one::{EntryFacts, ItemFacts, Pending};
 pub use server::Server;
-pub use shelf::instance;
 pub use stream::{Completed, RedisStream, ReplayOptions, StreamOptions, StreamReplay};

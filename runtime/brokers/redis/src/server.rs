@@ -1,7 +1,7 @@
 //! The way to a server: by its own address, by those of its sentinels, or by any node of its cluster.
 
 use super::fault::Fault;
-use pelton_broker_common::pace::fraction;
+use pelton_broker_common::fetch_budget::fraction;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::hash::{BuildHasher, RandomState};

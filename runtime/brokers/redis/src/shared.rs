@@ -1,12 +1,12 @@
 //! What the tasks of one source share.
 
-use super::desk::{Job, What};
+use super::ack_writer::{Job, What};
 use super::fault::Fault;
+use super::in_flight::InFlightTable;
 use super::number;
 use super::server::Server;
-use super::shelf::Shelf;
 use pelton_broker_common::fuse::Fuse;
-use pelton_broker_common::seldom::SAY_AGAIN;
+use pelton_broker_common::log_throttle::SAY_AGAIN;
 use pelton_core::ports::{ErrorClass, Settle};
 use pelton_core::{Delivery, Receipt};
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ pub struct Shared {
     pub server: Server,
     /// What a panic of a task blows.
     pub fuse: Arc<Fuse>,
-    shelf: Mutex<Shelf>,
+    shelf: Mutex<InFlightTable>,
     /// There is something to receive, or the source is closing.
     pub arrived: Notify,
     /// There is room for more, or the source is closing.
@@ -83,7 +83,7 @@ impl Shared {
         pipeline: Arc<str>,
         key: String,
         server: Server,
-        shelf: Shelf,
+        shelf: InFlightTable,
         jobs: UnboundedSender<Job>,
     ) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl Shared {
     }
 
     /// Held for moments only.
-    pub fn shelf(&self) -> MutexGuard<'_, Shelf> {
+    pub fn shelf(&self) -> MutexGuard<'_, InFlightTable> {
         lock(&self.shelf)
     }
 

@@ -1,6 +1,6 @@
 //! What is asked of the service from outside.
 
-use crate::{Desk, QueueConfig, QueueFacts, Redrive, SqsConfig};
+use crate::{QueueAdmin, QueueConfig, QueueFacts, Redrive, SqsConfig};
 use pelton_core::broker::{Cell, Column, Fact, Facts, Row, SourceStatus};
 
 /// The table of queues. The service counts approximately.
@@ -20,8 +20,8 @@ impl QueueConfig {
     ///
     /// # Errors
     /// When its address is none, in words.
-    pub fn open(&self) -> Result<Desk, String> {
-        Desk::open(&self.url, self.connection())
+    pub fn open(&self) -> Result<QueueAdmin, String> {
+        QueueAdmin::open(&self.url, self.connection())
     }
 
     /// What the service says of it. Blocks.

@@ -52,7 +52,7 @@ pub type Answered = Vec<(Job, Fate)>;
 
 /// Makes the calls, until nobody can ask for one any more and all are answered.
 pub async fn run(shared: Arc<Shared>, mut jobs: UnboundedReceiver<Job>) {
-    let mut desk = Desk::new(shared);
+    let mut desk = SettleBatcher::new(shared);
     let mut open = true;
     while open || !desk.is_idle() {
         let due = desk.due();
@@ -101,7 +101,7 @@ impl Queue {
     }
 }
 
-struct Desk {
+struct SettleBatcher {
     shared: Arc<Shared>,
     gather: Duration,
     deletes: Queue,
@@ -114,7 +114,7 @@ struct Desk {
     extending: HashMap<u64, Vec<Job>>,
 }
 
-impl Desk {
+impl SettleBatcher {
     fn new(shared: Arc<Shared>) -> Self {
         let gather = if shared.options.is_fifo() { GATHER.0 } else { GATHER.1 };
         Self {

@@ -5,7 +5,7 @@
 
 use super::attributes::{self, is_text};
 use super::convert::{self, SYSTEM_PREFIX};
-use super::kept::{self, KeptLetter, LETTER, envelope};
+use super::dead_letter_record::{self, DeadLetterRecord, LETTER, envelope};
 use super::options::SqsOptions;
 use super::outgoing::{Outgoing, entry_of};
 use aws_sdk_sqs::primitives::Blob;
@@ -66,12 +66,12 @@ fn received(entry: &Entry) -> Received {
 }
 
 /// A letter in its queue, as `SqsLetters` writes it, and as it is found there.
-fn through_a_letter(message: &Message, reason: &str) -> KeptLetter {
+fn through_a_letter(message: &Message, reason: &str) -> DeadLetterRecord {
     let more = vec![(LETTER, envelope("orders", &testing::letter(message.clone(), reason), 7, 1_000))];
     let (headers, body) = (message.headers.clone(), message.body.clone());
     let entry = entry_of(&Outgoing { headers, body, more, ..Outgoing::default() }).unwrap();
     check(&entry);
-    kept::kept(&received(&entry)).unwrap()
+    dead_letter_record::kept(&received(&entry)).unwrap()
 }
 
 fn own(headers: &[Header]) -> Vec<Header> {
@@ -226,7 +226,7 @@ fn attributes_of_any_type_and_name_are_headers() {
                 assert_eq!(converted.headers.iter().any(|h| h.name == name), !is_ours);
                 let kept = through_a_letter(&converted, "");
                 assert_eq!(own(&kept.headers), own(&converted.headers), "{kind:?} {name:?}");
-                assert!(kept::kept(&message).is_some());
+                assert!(dead_letter_record::kept(&message).is_some());
             }
         }
     }
@@ -270,7 +270,7 @@ fn what_the_service_says_of_a_message_may_be_anything() {
             .receipt_handle("h")
             .message_attributes(LETTER, said)
             .build();
-        let kept = kept::kept(&message).unwrap();
+        let kept = dead_letter_record::kept(&message).unwrap();
         assert_eq!((kept.note.message_id.as_deref(), kept.key), (Some("m"), None), "{forged}");
     }
 }

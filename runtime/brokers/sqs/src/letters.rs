@@ -1,11 +1,11 @@
 //! Dead letters in a queue: taken by the service before the ledger is told.
 
 use super::client::Connection;
-use super::kept::{LETTER, MAX_REASON, envelope};
+use super::dead_letter_record::{LETTER, MAX_REASON, envelope};
 use super::options::is_fifo;
 use super::outgoing::{Outgoing, Unsent, excess, is_group, send};
 use pelton_broker_common::fate::{self, Fate};
-use pelton_broker_common::seldom::Seldom;
+use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::number::millis;
 use pelton_core::ports::{BoxFuture, Counted, DeadLetters, ErrorClass};
@@ -28,7 +28,7 @@ pub struct SqsLetters {
     random: RandomState,
     /// Letters that nothing tells from others.
     nameless: AtomicU64,
-    unsent: Seldom,
+    unsent: LogThrottle,
     trouble: Trouble,
 }
 
@@ -52,7 +52,7 @@ impl SqsLetters {
             otherwise,
             random: RandomState::new(),
             nameless: AtomicU64::new(0),
-            unsent: Seldom::default(),
+            unsent: LogThrottle::default(),
             trouble: Trouble::default(),
         }
     }

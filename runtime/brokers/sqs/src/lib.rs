@@ -24,7 +24,7 @@ mod calls;
 mod client;
 mod config;
 mod convert;
-mod desk;
+mod dead_letter_record;
 mod diagnose;
 mod fault;
 #[cfg(feature = "fuzzing")]
@@ -32,13 +32,13 @@ pub mod fuzzing;
 mod held;
 #[cfg(test)]
 mod hostile;
-mod kept;
 mod letters;
 mod one;
 mod options;
 mod outgoing;
 mod place;
 mod poll;
+mod queue_admin;
 mod redriven;
 mod requests;
 mod state;
@@ -46,13 +46,13 @@ mod state;
 pub use client::Connection;
 pub use config::{LetterQueue, QueueConfig, SqsConfig, configure, configure_letters};
 pub use convert::{MESSAGE_ID, SYSTEM_PREFIX, is_message_id};
-pub use desk::{Desk, QueueFacts, Redrive};
-pub use kept::KeptLetter;
+pub use dead_letter_record::DeadLetterRecord;
 pub use letters::SqsLetters;
 pub use one::OneMessage;
 pub use options::{SqsOptions, is_fifo, queue_name};
 pub use outgoing::{Outgoing, Unsent};
 pub use poll::digest as instance;
+pub use queue_admin::{QueueAdmin, QueueFacts, Redrive};
 
 use batch::Job;
 use fault::Fault;
@@ -131,7 +131,7 @@ impl SqsSource {
 
     async fn unsettled(&self) -> Result<u64, Fault> {
         let client = self.shared.connection.client().await;
-        let told = desk::facts(client, &self.shared.options.queue_url).await?.unsettled();
+        let told = queue_admin::facts(client, &self.shared.options.queue_url).await?.unsettled();
         // Counts of the service lag behind: what waits here is there for certain.
         Ok(told.max(self.shared.state().waiting()))
     }

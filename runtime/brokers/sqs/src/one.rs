@@ -2,9 +2,9 @@
 //! among others, which go back. Blocks.
 
 use super::convert;
-use super::desk::Desk;
 use super::fault::Fault;
 use super::options::{BATCH, SqsOptions, seconds};
+use super::queue_admin::QueueAdmin;
 use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName};
 use pelton_core::{Lane, Message};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub struct OneMessage {
     pub handle: String,
 }
 
-impl Desk {
+impl QueueAdmin {
     /// Receives until the message comes whose id this is, the service's or its own, or until `patience` is
     /// over or `most` others have come. Those go back.
     ///

@@ -7,8 +7,8 @@ use super::held::Held;
 use super::options::seconds;
 use super::state::Shared;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use pelton_broker_common::pace::fraction;
-use pelton_broker_common::seldom::Seldom;
+use pelton_broker_common::fetch_budget::fraction;
+use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_core::contain::standing_at;
 use pelton_core::shown::shown;
 use pelton_core::{Delivery, Receipt, points};
@@ -93,7 +93,7 @@ struct Poller {
     random: RandomState,
     attempts: u64,
     /// Messages that came without a receipt handle.
-    unhandled: Seldom,
+    unhandled: LogThrottle,
 }
 
 impl Poller {
@@ -107,7 +107,7 @@ impl Poller {
             under_way: Vec::new(),
             random: RandomState::new(),
             attempts: 0,
-            unhandled: Seldom::default(),
+            unhandled: LogThrottle::default(),
         }
     }
 
@@ -310,7 +310,7 @@ mod tests {
     use super::super::client::Connection;
     use super::super::options::SqsOptions;
     use super::*;
-    use pelton_broker_common::seldom::SAY_AGAIN;
+    use pelton_broker_common::log_throttle::SAY_AGAIN;
     use pelton_core::ports::ErrorClass;
 
     fn poller(visibility: Duration) -> Poller {

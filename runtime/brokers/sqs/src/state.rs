@@ -8,9 +8,9 @@ use super::client::Connection;
 use super::fault::Fault;
 use super::held::{Held, Table};
 use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
+use pelton_broker_common::fetch_budget::FetchBudget;
 use pelton_broker_common::fuse::Fuse;
-use pelton_broker_common::pace::Pace;
-use pelton_broker_common::seldom::SAY_AGAIN;
+use pelton_broker_common::log_throttle::SAY_AGAIN;
 use pelton_core::ports::{Counted, ErrorClass, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +64,7 @@ pub struct State {
     by_lane: BTreeSet<(Lane, u64)>,
     /// What receives under way may bring.
     promised: usize,
-    pace: Pace,
+    pace: FetchBudget,
     lease: Duration,
     bounds: (usize, usize),
     /// What waits in the pipeline for others, and is not counted.
@@ -104,7 +104,7 @@ impl State {
             buffer: BTreeMap::new(),
             by_lane: BTreeSet::new(),
             promised: 0,
-            pace: Pace::new(Instant::now()),
+            pace: FetchBudget::new(Instant::now()),
             lease: options.lease(),
             bounds: (options.at_least, options.at_most.max(options.at_least)),
             waiting_there: 0,

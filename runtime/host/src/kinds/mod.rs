@@ -13,7 +13,7 @@ pub(crate) mod worker;
 
 use crate::guest::output::PipelineLog;
 use crate::guest::state::{About, State};
-use crate::run::room::Room;
+use crate::run::instance_pool::InstancePool;
 use command::Command;
 use component::{Component, Indices};
 use pelton_core::outcome::Outcome;
@@ -43,7 +43,7 @@ pub(crate) struct Setting {
     pub(crate) pipeline: Arc<str>,
     pub(crate) log: Arc<PipelineLog>,
     pub(crate) memory: usize,
-    pub(crate) room: Arc<Room>,
+    pub(crate) room: Arc<InstancePool>,
 }
 
 /// What became of the messages of a call.

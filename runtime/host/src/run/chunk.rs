@@ -3,7 +3,7 @@
 use crate::guest::reason::Stop;
 use crate::kinds::Answers;
 use crate::options::Isolation;
-use crate::run::book::Book;
+use crate::run::chunk_outcomes::ChunkOutcomes;
 use crate::run::clock::Ticking;
 use crate::run::control::Control;
 use crate::run::handler::Shared;
@@ -27,7 +27,7 @@ pub(crate) struct Chunk {
     handler: Arc<Shared>,
     control: Arc<Control>,
     work: Arc<[Work]>,
-    book: Book,
+    book: ChunkOutcomes,
     _ticking: Ticking,
 }
 
@@ -39,7 +39,7 @@ impl Chunk {
         report: Report,
         ticking: Ticking,
     ) -> Self {
-        let book = Book::new(Arc::clone(&handler.digest), Arc::clone(&work), report);
+        let book = ChunkOutcomes::new(Arc::clone(&handler.digest), Arc::clone(&work), report);
         Self { book, handler, control, work, _ticking: ticking }
     }
 

@@ -1,6 +1,6 @@
 //! The clock that interrupts guests: one thread, parked while no guest runs.
 
-use crate::run::room::Room;
+use crate::run::instance_pool::InstancePool;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -32,7 +32,7 @@ pub(crate) struct Ticking(Arc<Clock>);
 
 impl Clock {
     /// Starts the thread.
-    pub(crate) fn start(engine: &Engine, room: &Arc<Room>) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn start(engine: &Engine, room: &Arc<InstancePool>) -> std::io::Result<Arc<Self>> {
         let clock = Arc::new(Self::default());
         let (thread_clock, engine, room) = (Arc::clone(&clock), engine.clone(), Arc::clone(room));
         let handle = std::thread::Builder::new()
@@ -65,7 +65,7 @@ impl Clock {
         }
     }
 
-    fn run(&self, engine: &Engine, room: &Room) {
+    fn run(&self, engine: &Engine, room: &InstancePool) {
         let mut quiet = 0;
         while !self.stopped.load(SeqCst) {
             if self.running.load(SeqCst) > 0 {
@@ -83,7 +83,7 @@ impl Clock {
     }
 
     /// Waits for a guest to run; meanwhile drops instances that nobody needed for a while.
-    fn park(&self, room: &Room) {
+    fn park(&self, room: &InstancePool) {
         self.parked.store(true, SeqCst);
         if self.running.load(SeqCst) == 0 && !self.stopped.load(SeqCst) {
             if room.drop_stale() {

@@ -6,7 +6,7 @@ use crate::options::{HandlerSpec, Isolation};
 use crate::run::chunk::Chunk;
 use crate::run::control::Control;
 use crate::run::instance::Maker;
-use crate::run::room::Idle;
+use crate::run::instance_pool::Idle;
 use pelton_core::contain::contained;
 use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -4,7 +4,7 @@ use crate::guest::limits::Refusal;
 use crate::guest::state::About;
 use crate::kinds::{Answers, Guest, Handles, NotMade, Setting, Template};
 use crate::run::control::Control;
-use crate::run::room::{Place, Room};
+use crate::run::instance_pool::{InstancePool, Place};
 use pelton_core::ports::Work;
 use std::ops::Range;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl Maker {
         self.template.takes_batches()
     }
 
-    pub(crate) fn room(&self) -> &Arc<Room> {
+    pub(crate) fn room(&self) -> &Arc<InstancePool> {
         &self.setting.room
     }
 

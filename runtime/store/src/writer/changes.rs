@@ -2,7 +2,7 @@
 
 use super::Change;
 use super::claims::mark;
-use super::tally::{Effect, Tally};
+use super::group_effects::{Effect, GroupEffects};
 use crate::ledger::Pipeline;
 use crate::ledger::identity::encode;
 use crate::letters;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub struct Changes<'g> {
     pub db: &'g Connection,
     pub pipeline: &'g Arc<Pipeline>,
-    pub tally: &'g mut Tally,
+    pub tally: &'g mut GroupEffects,
     /// Wall time of the group, in milliseconds.
     pub now: u64,
 }

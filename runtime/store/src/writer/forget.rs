@@ -1,7 +1,7 @@
 //! What the ledger forgets of a partition, since the broker says that it means nothing any more.
 
 use super::Loop;
-use super::tally::leave_started;
+use super::group_effects::leave_started;
 use crate::ledger::attempted::{self, Attempted};
 use crate::ledger::identity::Item;
 use crate::ledger::topics::{self, TopicBefore};

@@ -3,16 +3,16 @@
 mod changes;
 mod claims;
 mod forget;
+mod group_effects;
+mod group_sizer;
 mod op;
-mod pace;
 mod prune;
-mod tally;
 
 use crate::numbers::signed;
 pub use forget::Forget;
+pub use group_effects::Effect;
 use op::Answer;
 pub use op::{Change, How, Op};
-pub use tally::Effect;
 
 use crate::clock::WallClock;
 use crate::db::{Gate, Log};
@@ -58,7 +58,7 @@ impl Writer {
             shared: shared.clone(),
             full: true,
             prune: prune::Pruner::default(),
-            pace: pace::Pace::default(),
+            pace: group_sizer::GroupSizer::default(),
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let thread = thread.spawn(move || loop_.run(&arrived))?;
@@ -128,7 +128,7 @@ struct Loop {
     /// Whether commits are synced now (`PRAGMA synchronous`).
     full: bool,
     prune: prune::Pruner,
-    pace: pace::Pace,
+    pace: group_sizer::GroupSizer,
 }
 
 type ClaimOp = (Arc<Pipeline>, Vec<ClaimItem>, How, Answer<Result<Vec<Verdict>, ErrorClass>>);
@@ -268,7 +268,7 @@ impl Loop {
         // Without the wait for another process that writes, which says nothing of the disk.
         let (mut begun, mut count, mut applied) = (Instant::now(), 0, Duration::ZERO);
         let mut ops = ops;
-        let mut tally = tally::Tally::default();
+        let mut tally = group_effects::GroupEffects::default();
         let mut results = Vec::with_capacity(ops.len());
         let done = self.transaction(true, |me| {
             begun = Instant::now();
@@ -311,7 +311,7 @@ impl Loop {
     }
 
     /// Nothing of a group has happened: memory goes back to what the tables say.
-    fn undo(&self, tally: tally::Tally) {
+    fn undo(&self, tally: group_effects::GroupEffects) {
         let pipelines = tally.pipelines();
         tally.undo();
         for pipeline in pipelines {

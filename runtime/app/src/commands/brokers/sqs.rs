@@ -5,7 +5,9 @@ use crate::cli::SendArgs;
 use crate::config::{Config, PipelineConfig};
 use crate::exit::Fail;
 use crate::registry::{LettersConfig, SourceConfig};
-use pelton_sqs::{Desk, LetterQueue, Outgoing, QueueConfig, QueueFacts, SqsConfig, is_fifo, is_message_id};
+use pelton_sqs::{
+    LetterQueue, Outgoing, QueueAdmin, QueueConfig, QueueFacts, SqsConfig, is_fifo, is_message_id,
+};
 use pelton_store::NewMessage;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -15,7 +17,7 @@ use std::time::Duration;
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
 /// A queue, for a command that waits.
-pub fn desk(queue: &QueueConfig) -> Result<Desk, String> {
+pub fn desk(queue: &QueueConfig) -> Result<QueueAdmin, String> {
     queue.open()
 }
 
@@ -44,7 +46,7 @@ pub fn count_letters(pipeline: &PipelineConfig) -> Result<u64, Fail> {
 }
 
 struct Queue {
-    desk: Desk,
+    desk: QueueAdmin,
     max: usize,
     random: RandomState,
     sent: Cell<u64>,

@@ -28,7 +28,7 @@ pub struct Found {
 }
 
 /// Reads, replays and removes letters. All of it blocks.
-pub trait Letterbox {
+pub trait DeadLetterStore {
     /// Every letter that is meant and was there when this was called, each once, in pages of at most
     /// `limit`; how many there were. What is written meanwhile is not met, above all what `see` put back
     /// and failed again: a walk that met it would never end.
@@ -91,7 +91,10 @@ pub fn noted(note: Note, own_id: String, origin: &str, at_ms: Option<u64>) -> St
 }
 
 /// Opens the letters of a pipeline.
-pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<dyn Letterbox + 'c>, Fail> {
+pub fn open<'c>(
+    config: &'c Config,
+    pipeline: &'c PipelineConfig,
+) -> Result<Box<dyn DeadLetterStore + 'c>, Fail> {
     let store = open_beside(config)?;
     match &pipeline.dead_letters {
         LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Box::new(stored(pipeline, store))),
@@ -122,13 +125,13 @@ pub fn open<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Result<Box<
 #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 struct Both<'c> {
     here: Stored<'c>,
-    there: Box<dyn Letterbox + 'c>,
+    there: Box<dyn DeadLetterStore + 'c>,
 }
 
 #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
 impl Both<'_> {
     /// Who keeps these. A page is of one kind: one place is looked at after the other.
-    fn of(&self, letters: &[Found]) -> &dyn Letterbox {
+    fn of(&self, letters: &[Found]) -> &dyn DeadLetterStore {
         match letters.first().map(|found| &found.id) {
             Some(LetterId::Number(_)) => &self.here,
             _ => &*self.there,
@@ -137,7 +140,7 @@ impl Both<'_> {
 }
 
 #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
-impl Letterbox for Both<'_> {
+impl DeadLetterStore for Both<'_> {
     fn each(
         &self,
         which: &Which,
@@ -186,7 +189,7 @@ impl Stored<'_> {
     }
 }
 
-impl Letterbox for Stored<'_> {
+impl DeadLetterStore for Stored<'_> {
     fn each(
         &self,
         which: &Which,

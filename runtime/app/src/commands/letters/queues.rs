@@ -1,14 +1,14 @@
 //! Dead letters in a queue of SQS, ours and other tools'. To look at a letter is to receive it: while a
 //! command runs, nobody else sees those it has looked at.
 
-use super::{Found, Letterbox, back, noted};
+use super::{DeadLetterStore, Found, back, noted};
 use crate::cli::{LetterId, Which};
 use crate::commands::brokers::sqs;
 use crate::config::PipelineConfig;
 use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
 use crate::versions::now_ms;
-use pelton_sqs::{Desk, KeptLetter, Outgoing, QueueConfig, SqsConfig, is_fifo};
+use pelton_sqs::{DeadLetterRecord, Outgoing, QueueAdmin, QueueConfig, SqsConfig, is_fifo};
 use pelton_store::EmbeddedConfig;
 use pelton_store::{Store, StoredLetter};
 use std::cell::{OnceCell, RefCell};
@@ -27,7 +27,7 @@ const NEWS: u32 = 20;
 /// The letters of a pipeline in their queue.
 pub struct InQueue<'c> {
     pipeline: &'c PipelineConfig,
-    desk: Desk,
+    desk: QueueAdmin,
     /// What each letter that was looked at is removed with, by its id.
     handles: RefCell<BTreeMap<String, String>>,
     /// Marks of the letters that this command puts back.
@@ -48,8 +48,8 @@ pub fn open<'c>(
 }
 
 impl InQueue<'_> {
-    fn found(&self, kept: KeptLetter) -> Found {
-        let KeptLetter { id, mut note, key, headers, body, sent_at_ms, .. } = kept;
+    fn found(&self, kept: DeadLetterRecord) -> Found {
+        let DeadLetterRecord { id, mut note, key, headers, body, sent_at_ms, .. } = kept;
         let own = self.own_origin();
         // A replay puts it there, so another pipeline's topic or queue is of no use.
         if !self.reads(&note.origin) {
@@ -84,7 +84,7 @@ impl InQueue<'_> {
     }
 
     /// Whether a letter is of a message that the walk itself put back.
-    fn came_back(&self, kept: &KeptLetter) -> bool {
+    fn came_back(&self, kept: &DeadLetterRecord) -> bool {
         let gone_back = self.gone_back.borrow();
         [&kept.replays, &kept.note.message_id].into_iter().flatten().any(|mark| gone_back.contains(mark))
     }
@@ -174,7 +174,7 @@ impl InQueue<'_> {
     }
 }
 
-impl Letterbox for InQueue<'_> {
+impl DeadLetterStore for InQueue<'_> {
     fn each(
         &self,
         which: &Which,
@@ -211,7 +211,7 @@ pub struct Back<'c> {
     pipeline: &'c PipelineConfig,
     sqs: &'c SqsConfig,
     /// Opened for the first letter.
-    desk: OnceCell<Desk>,
+    desk: OnceCell<QueueAdmin>,
 }
 
 impl<'c> Back<'c> {

@@ -1,13 +1,13 @@
 //! Dead letters in a stream or a list of Redis, ours and other tools'; and the way back to where they
 //! came from.
 
-use super::{Found, Letterbox, back, noted};
+use super::{DeadLetterStore, Found, back, noted};
 use crate::cli::{LetterId, Which};
 use crate::commands::brokers::redis::client;
 use crate::config::PipelineConfig;
 use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
-use pelton_redis::{Client, KeptLetter, LetterPlace, Outgoing, RedisConfig, RedisKind};
+use pelton_redis::{Client, DeadLetterRecord, LetterPlace, Outgoing, RedisConfig, RedisKind};
 use pelton_store::{Store, StoredLetter};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub struct InRedis<'c> {
     place: &'c LetterPlace,
     client: Client,
     /// What each letter of the page is removed by, by its id.
-    seen: RefCell<BTreeMap<String, KeptLetter>>,
+    seen: RefCell<BTreeMap<String, DeadLetterRecord>>,
     /// Removed since the walk began: a list has moved up by so many.
     removed: RefCell<u64>,
     /// How many there were when a walk began elsewhere that comes here now.
@@ -48,8 +48,8 @@ impl InRedis<'_> {
         self.client.count_letters(self.place).map_err(Fail::refused)
     }
 
-    fn found(&self, kept: &KeptLetter) -> Found {
-        let KeptLetter { id, note, key, headers, body, at_ms, .. } = kept.clone();
+    fn found(&self, kept: &DeadLetterRecord) -> Found {
+        let DeadLetterRecord { id, note, key, headers, body, at_ms, .. } = kept.clone();
         let own_id = format!("{}/{id}", self.place.key());
         let letter = StoredLetter { key, headers, body, ..noted(note, own_id, &self.redis.key, at_ms) };
         Found { id: LetterId::Message(id), letter }
@@ -69,7 +69,7 @@ impl InRedis<'_> {
     }
 }
 
-impl Letterbox for InRedis<'_> {
+impl DeadLetterStore for InRedis<'_> {
     fn each(
         &self,
         which: &Which,

@@ -1,7 +1,7 @@
 //! Dead letters in topics. A topic does not lose single records: those that were replayed or purged are
 //! known to the data directory, and not shown any more.
 
-use super::{Found, Letterbox, back, noted};
+use super::{DeadLetterStore, Found, back, noted};
 use crate::cli::{LetterId, Which};
 use crate::commands::brokers::{kafka, open_fail};
 use crate::config::PipelineConfig;
@@ -9,8 +9,8 @@ use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
 use crate::telemetry::progress::Progress;
 use pelton_kafka::{
-    ANSWER_TIMEOUT, KafkaConfig, KafkaProducer, KeptLetter, LetterTopics, MOST_HEADERS, Outgoing, Part,
-    Reader, kept_letter, partition_in,
+    ANSWER_TIMEOUT, DeadLetterRecord, KafkaConfig, KafkaProducer, LetterTopics, MOST_HEADERS, Outgoing,
+    Part, Reader, dead_letter_record, partition_in,
 };
 use pelton_store::{DoneLetters, Store, StoredLetter};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -133,7 +133,7 @@ impl<'c> InTopics<'c> {
             let read = reader.read(topic, &[part], |record| {
                 count += 1;
                 progress.shows(count);
-                let kept = match kept_letter(record) {
+                let kept = match dead_letter_record(record) {
                     Ok(kept) => kept,
                     Err(unreadable) => {
                         note!("warning: {unreadable}");
@@ -158,8 +158,8 @@ impl<'c> InTopics<'c> {
         result
     }
 
-    fn found(&self, kept: KeptLetter) -> Found {
-        let KeptLetter { topic, partition, offset, note, key, headers, body, timestamp_ms } = kept;
+    fn found(&self, kept: DeadLetterRecord) -> Found {
+        let DeadLetterRecord { topic, partition, offset, note, key, headers, body, timestamp_ms } = kept;
         // Where nothing is said of it, it is its own message, of the first topic that is read.
         let own_id = format!("{topic}/{partition}/{offset}");
         let first = self.kafka.topics.first().map_or("", String::as_str);
@@ -193,7 +193,7 @@ fn only(id: &LetterId, topic: &str, parts: &[Part]) -> Vec<Part> {
         .collect()
 }
 
-impl Letterbox for InTopics<'_> {
+impl DeadLetterStore for InTopics<'_> {
     fn each(
         &self,
         which: &Which,

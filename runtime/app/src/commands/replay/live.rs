@@ -8,9 +8,9 @@
 use super::stream;
 #[cfg(feature = "kafka")]
 use super::topic;
-use super::{Done, Ending, Work};
+use super::{BoundedSource, Done, Work};
 use crate::cli::ReplayArgs;
-use crate::commands::live::{self, Live, PATIENCE, Served};
+use crate::commands::live::{self, PATIENCE, RunningPipeline, WorkerState};
 use crate::config::{Config, PipelineConfig};
 use crate::exit::Fail;
 use crate::registry::SourceConfig;
@@ -67,7 +67,7 @@ pub fn ask(
 /// Does it, in the worker. The answer is the last line.
 pub async fn serve(
     request: &str,
-    served: &Served,
+    served: &WorkerState,
     client: &mut (impl AsyncRead + Unpin),
     told: &mut (impl AsyncWrite + Unpin),
 ) -> Value {
@@ -99,8 +99,8 @@ pub async fn serve(
 
 async fn replay(
     request: &Value,
-    served: &Served,
-    live: &Live,
+    served: &WorkerState,
+    live: &RunningPipeline,
     client: &mut (impl AsyncRead + Unpin),
     told: &mut (impl AsyncWrite + Unpin),
 ) -> Result<Done, String> {
@@ -152,7 +152,11 @@ async fn drains(phase: &mut watch::Receiver<Phase>) {
 
 /// What the client wants to be read.
 #[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "topics need it"))]
-fn open(request: &Value, served: &Served, live: &Live) -> Result<Arc<dyn Ending>, String> {
+fn open(
+    request: &Value,
+    served: &WorkerState,
+    live: &RunningPipeline,
+) -> Result<Arc<dyn BoundedSource>, String> {
     let wanted = (&request["parts"], request["rate"].as_f64().filter(|rate| *rate > 0.0));
     let (pipeline, ledger) = (&live.pipeline, &live.ledger);
     match &pipeline.source {

@@ -65,7 +65,7 @@ impl Wanted<'_> {
     pub fn by_either(
         &self,
         progress: &Progress,
-        open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn Ending>, Fail>,
+        open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn BoundedSource>, Fail>,
     ) -> Outcome {
         let Self { file, config, pipeline, args, parts } = self;
         let done = if Store::owner_of(&config.data_dir).is_some() {
@@ -81,7 +81,7 @@ impl Wanted<'_> {
 }
 
 /// A source with an end.
-pub trait Ending: Source {
+pub trait BoundedSource: Source {
     /// Messages that the pipeline is done with.
     fn settled(&self) -> u64;
 
@@ -98,7 +98,7 @@ fn alone(
     config: &Config,
     (pipeline, redo): (&PipelineConfig, bool),
     (progress, heard): (&Progress, &Heard),
-    open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn Ending>, Fail>,
+    open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn BoundedSource>, Fail>,
 ) -> Result<Done, Fail> {
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
     let handler = run::load_handlers(file, config)?.pop();
@@ -144,7 +144,7 @@ impl Work<'_> {
     /// Runs it to its end, or until `phase` says drain. `seen` is told now and then how many are settled.
     pub async fn drive(
         &self,
-        source: Arc<dyn Ending>,
+        source: Arc<dyn BoundedSource>,
         ledger: PipelineStore,
         letters: Arc<dyn DeadLetters>,
         handler: Arc<dyn Handler>,

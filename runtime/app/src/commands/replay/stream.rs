@@ -1,6 +1,6 @@
 //! `pelton replay` of a stream of Redis: a part of it once more, beside the group.
 
-use super::{Ending, Wanted};
+use super::{BoundedSource, Wanted};
 use crate::cli::ReplayArgs;
 use crate::commands::brokers::redis::client;
 use crate::config::{Config, PipelineConfig};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
-impl Ending for StreamReplay {
+impl BoundedSource for StreamReplay {
     fn settled(&self) -> u64 {
         self.settled()
     }
@@ -60,7 +60,7 @@ fn open(
     stream: &StreamConfig,
     range: (EntryId, EntryId),
     rate: Option<f64>,
-) -> Result<Arc<dyn Ending>, String> {
+) -> Result<Arc<dyn BoundedSource>, String> {
     let options = ReplayOptions {
         pipeline: pipeline.name.as_str().into(),
         stream: redis.key.as_str().into(),
@@ -79,7 +79,7 @@ pub fn asked(
     pipeline: &PipelineConfig,
     redis: &RedisConfig,
     (parts, rate): (&Value, Option<f64>),
-) -> Result<Arc<dyn Ending>, String> {
+) -> Result<Arc<dyn BoundedSource>, String> {
     let id = |at: usize| parts[at].as_str().and_then(EntryId::parse);
     match (&redis.kind, id(1).zip(id(2))) {
         (RedisKind::Stream(stream), Some(range)) if parts[0] == redis.key.as_str() => {

@@ -1,6 +1,6 @@
 //! `pelton replay` of topics of Kafka.
 
-use super::{Ending, Wanted};
+use super::{BoundedSource, Wanted};
 use crate::cli::{FromOffset, ReplayArgs};
 use crate::commands::brokers::kafka;
 use crate::config::{Config, PipelineConfig};
@@ -77,14 +77,14 @@ pub fn asked(
     kafka: &KafkaConfig,
     ledger: &PipelineStore,
     (parts, rate): (&Value, Option<f64>),
-) -> Result<Arc<dyn Ending>, String> {
+) -> Result<Arc<dyn BoundedSource>, String> {
     let parts = heard(parts).filter(|all| all.iter().all(|(topic, _)| kafka.topics.contains(topic)));
     let parts = parts
         .ok_or("the worker's pipeline reads other topics: it was started with another configuration")?;
     open(store, config, pipeline, kafka, ledger, parts, rate).map_err(|fail| fail.error.to_string())
 }
 
-impl Ending for KafkaReplay {
+impl BoundedSource for KafkaReplay {
     fn settled(&self) -> u64 {
         self.settled()
     }
@@ -106,7 +106,7 @@ fn open(
     ledger: &PipelineStore,
     parts: Parts,
     rate: Option<f64>,
-) -> Result<Arc<dyn Ending>, Fail> {
+) -> Result<Arc<dyn BoundedSource>, Fail> {
     let options = kafka::options(store, config, pipeline, kafka, ledger)?;
     let source = KafkaReplay::open(options, parts, rate, Damaged::Refused);
     Ok(Arc::new(source.map_err(|why| kafka::refused(pipeline, &why))?))

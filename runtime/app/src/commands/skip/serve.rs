@@ -2,7 +2,7 @@
 
 use super::one::write_letter;
 use super::{Look, Place, look, named, order};
-use crate::commands::live::{Live, Served};
+use crate::commands::live::{RunningPipeline, WorkerState};
 use pelton_core::pipeline::{Fate, Named, Skipped};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ struct Asked {
 }
 
 /// Does it. The answer is the last line.
-pub async fn serve(request: &str, served: &Arc<Served>) -> Value {
+pub async fn serve(request: &str, served: &Arc<WorkerState>) -> Value {
     let asked: Asked = match serde_json::from_str(request) {
         Ok(asked) => asked,
         Err(error) => return json!({ "error": format!("the worker does not understand: {error}") }),
@@ -39,7 +39,11 @@ pub async fn serve(request: &str, served: &Arc<Served>) -> Value {
     }
 }
 
-async fn skip(served: &Arc<Served>, live: &Arc<Live>, asked: Asked) -> Result<Option<String>, String> {
+async fn skip(
+    served: &Arc<WorkerState>,
+    live: &Arc<RunningPipeline>,
+    asked: Asked,
+) -> Result<Option<String>, String> {
     let place = Arc::new(Place {
         config: served.config(),
         pipeline: live.pipeline.clone(),
@@ -62,7 +66,7 @@ async fn skip(served: &Arc<Served>, live: &Arc<Live>, asked: Asked) -> Result<Op
 }
 
 /// What is on its way to be started, to wait or to be gone is there in a moment.
-async fn begin(live: &Live, named: &Named, reason: &str) -> Result<Skipped, String> {
+async fn begin(live: &RunningPipeline, named: &Named, reason: &str) -> Result<Skipped, String> {
     let since = Instant::now();
     loop {
         let skip = order(named.clone(), reason.to_owned());
@@ -77,7 +81,7 @@ async fn begin(live: &Live, named: &Named, reason: &str) -> Result<Skipped, Stri
 /// What the pipeline does not hold. It may come while the broker is asked: then it is skipped there, and
 /// what is said of a message that did not come is not true any more.
 async fn elsewhere(
-    live: &Arc<Live>,
+    live: &Arc<RunningPipeline>,
     place: &Arc<Place>,
     named: Named,
     reason: String,
@@ -98,7 +102,7 @@ async fn elsewhere(
 }
 
 /// Waits until the pipeline is handed it.
-async fn comes(live: &Live, named: &Named, place: &Place) -> Result<(), String> {
+async fn comes(live: &RunningPipeline, named: &Named, place: &Place) -> Result<(), String> {
     let since = Instant::now();
     while live.stats.awaits(named.clone()).await.ok_or_else(ended)? {
         if since.elapsed() >= place.wait {
@@ -114,7 +118,7 @@ async fn comes(live: &Live, named: &Named, place: &Place) -> Result<(), String> 
 }
 
 /// Waits until it is settled. That it is held no more says nothing: without a letter it comes again.
-async fn settled(live: &Live, named: Named) -> Result<Option<String>, String> {
+async fn settled(live: &RunningPipeline, named: Named) -> Result<Option<String>, String> {
     let since = Instant::now();
     loop {
         match live.stats.fate(named.clone()).await.ok_or_else(ended)? {

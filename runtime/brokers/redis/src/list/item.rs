@@ -1,6 +1,6 @@
 //! An item of a processing list: a body, behind the number that it was given when it was taken.
 
-use crate::shelf::Place;
+use crate::in_flight::Place;
 use pelton_core::Message;
 use pelton_core::number::of_an_id;
 use std::sync::Arc;

@@ -11,12 +11,12 @@ mod scripts;
 
 pub use options::{End, Keys, ListOptions};
 
-use super::desk::{self, Broker};
+use super::ack_writer::{self, Broker};
 use super::fault::Fault;
+use super::in_flight::{Held, InFlightTable, Place};
 use super::number::{Count, count};
 use super::server::{ANSWER, Server, backoff};
 use super::shared::{Shared, lock};
-use super::shelf::{Held, Place, Shelf};
 use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
@@ -176,7 +176,7 @@ impl RedisList {
         let keys = Keys::of(&options.list)?;
         let lease = if options.at_most_once { Duration::from_secs(30) } else { options.lease() };
         let (jobs, asked) = unbounded_channel();
-        let shelf = Shelf::new(lease, options.at_least, options.at_most);
+        let shelf = InFlightTable::new(lease, options.at_least, options.at_most);
         let shared = Shared::new(options.pipeline.clone(), options.list.clone(), server, shelf, jobs);
         let random = RandomState::new().hash_one(&options.worker);
         let at_most_once = options.at_most_once;
@@ -194,7 +194,7 @@ impl RedisList {
         let fuse = &list.shared.fuse;
         let mut tasks = vec![
             fuse.spawn("the task that reads a list", read::run(list.clone())),
-            fuse.spawn("the task that acknowledges", desk::run(list.clone(), asked)),
+            fuse.spawn("the task that acknowledges", ack_writer::run(list.clone(), asked)),
         ];
         if !at_most_once {
             tasks.push(fuse.spawn("the task that gives signs of life", beat(list.clone())));

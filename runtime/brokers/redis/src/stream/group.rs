@@ -23,7 +23,7 @@ pub struct Group {
 }
 
 /// How a stream stands.
-struct Standing {
+struct GroupPosition {
     /// The last id that it has given.
     last: EntryId,
     first: Option<EntryId>,
@@ -31,7 +31,7 @@ struct Standing {
     whole: bool,
 }
 
-impl Standing {
+impl GroupPosition {
     /// Whether this cannot be the stream that has once given the id `before`.
     fn is_another(&self, before: EntryId) -> bool {
         self.last < before
@@ -74,13 +74,13 @@ impl Group {
         Ok(is_another)
     }
 
-    fn report(&self, before: EntryId, found: Option<&Standing>) {
+    fn report(&self, before: EntryId, found: Option<&GroupPosition>) {
         if before == EntryId::default() {
             return;
         }
         let now = match found {
             None => "there is no such stream".to_owned(),
-            Some(Standing { last, .. }) if *last < before => format!("its last id is {last}"),
+            Some(GroupPosition { last, .. }) if *last < before => format!("its last id is {last}"),
             Some(_) => "it has newer entries alone: it was deleted, and made anew".to_owned(),
         };
         tracing::error!(
@@ -152,7 +152,10 @@ pub async fn see_the_place(stream: &Stream, connection: &mut MultiplexedConnecti
 }
 
 /// How a stream stands; none where there is no stream.
-async fn look(connection: &mut MultiplexedConnection, stream: &str) -> Result<Option<Standing>, Fault> {
+async fn look(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+) -> Result<Option<GroupPosition>, Fault> {
     let exists: Count = redis::cmd("EXISTS").arg(stream).query_async(connection).await?;
     if exists == Count(0) {
         return Ok(None);
@@ -163,7 +166,7 @@ async fn look(connection: &mut MultiplexedConnection, stream: &str) -> Result<Op
     let first = get::<(String, Value)>(&told, "first-entry").and_then(|(id, _)| EntryId::parse(&id));
     let added = get::<Counter>(&told, "entries-added");
     let whole = added.is_some() && added == get(&told, "length");
-    Ok(last.map(|last| Standing { last, first, whole }))
+    Ok(last.map(|last| GroupPosition { last, first, whole }))
 }
 
 fn get<T: FromRedisValue>(told: &BTreeMap<String, Value>, name: &str) -> Option<T> {
@@ -211,7 +214,7 @@ mod tests {
     #[test]
     fn a_stream_that_never_had_what_came_from_it_is_another_one() {
         let id = |ms| EntryId { ms, seq: 0 };
-        let stream = |first, last, whole| Standing { last: id(last), first: Some(id(first)), whole };
+        let stream = |first, last, whole| GroupPosition { last: id(last), first: Some(id(first)), whole };
         assert!(stream(1, 4, true).is_another(id(5)), "its last id went back");
         assert!(stream(6, 7, true).is_another(id(5)), "all that it ever had is newer");
         assert!(!stream(6, 7, false).is_another(id(5)), "it may have been trimmed");

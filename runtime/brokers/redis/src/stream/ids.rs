@@ -2,13 +2,13 @@
 
 use super::Stream;
 use crate::fields::EntryId;
-use pelton_broker_common::seldom::Seldom;
+use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_core::shown::shown;
 use std::time::Instant;
 
 /// Reads ids. An entry whose id is none cannot be asked for or acknowledged: it is left alone, which is said.
 #[derive(Debug, Default)]
-pub struct Ids(Seldom);
+pub struct Ids(LogThrottle);
 
 impl Ids {
     /// Otherwise how many there were since it was said last, when it is to be said now.
@@ -36,7 +36,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pelton_broker_common::seldom::SAY_AGAIN;
+    use pelton_broker_common::log_throttle::SAY_AGAIN;
 
     #[test]
     fn what_is_no_id_is_counted_and_said_once_in_a_while() {

@@ -3,25 +3,25 @@
 //! One task reads, one acknowledges and renews, one tidies; each has a connection of its own. The idle time
 //! of a pending entry is its lease. The rules are those of the server's command reference.
 
-mod chores;
+mod ack;
+mod consumer_name;
 mod group;
 mod ids;
-mod namesake;
+mod maintenance;
 mod newest;
 mod options;
 mod read;
 mod replay;
-mod told;
 
 pub use options::{Completed, StreamOptions};
 pub use replay::{ReplayOptions, StreamReplay};
 
-use super::desk;
+use super::ack_writer;
 use super::fault::Fault;
 use super::fields::EntryId;
+use super::in_flight::{InFlightTable, Place};
 use super::server::{ANSWER, Server};
 use super::shared::{Shared, lock};
-use super::shelf::{Place, Shelf};
 use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
@@ -79,7 +79,7 @@ impl RedisStream {
     /// tokio runtime.
     #[must_use]
     pub fn open(options: StreamOptions, server: Server) -> Self {
-        let shelf = Shelf::new(options.lease(), options.at_least, options.at_most);
+        let shelf = InFlightTable::new(options.lease(), options.at_least, options.at_most);
         let (jobs, asked) = unbounded_channel();
         let shared = Shared::new(options.pipeline.clone(), options.stream.clone(), server, shelf, jobs);
         let stream = Arc::new(Stream {
@@ -94,8 +94,8 @@ impl RedisStream {
         let fuse = &stream.shared.fuse;
         let tasks = vec![
             fuse.spawn("the task that reads a stream", read::run(stream.clone())),
-            fuse.spawn("the task that acknowledges", desk::run(stream.clone(), asked)),
-            fuse.spawn("the task that looks after a stream", chores::run(stream.clone())),
+            fuse.spawn("the task that acknowledges", ack_writer::run(stream.clone(), asked)),
+            fuse.spawn("the task that looks after a stream", maintenance::run(stream.clone())),
         ];
         Self { stream, side: tokio::sync::Mutex::new(None), tasks: Mutex::new(tasks) }
     }
@@ -131,7 +131,7 @@ impl RedisStream {
         }
         let (now, held) = (Instant::now(), self.stream.shared.shelf().take_all());
         if held.is_empty()
-            && let Err(fault) = namesake::leave(&self.stream).await
+            && let Err(fault) = consumer_name::leave(&self.stream).await
         {
             tracing::debug!("the name stays in the group: {fault}");
         }
@@ -139,7 +139,7 @@ impl RedisStream {
         let places: Vec<Place> =
             held.iter().filter(|held| held.until > now).map(|held| held.place).collect();
         if !places.is_empty()
-            && let Err(fault) = told::release(&self.stream, &places).await
+            && let Err(fault) = ack::release(&self.stream, &places).await
         {
             tracing::warn!(
                 pipeline = %self.stream.shared.pipeline,

@@ -5,14 +5,14 @@
 //! is lost loses nothing: after every new connection the pending entries are looked through again.
 
 use super::Stream;
+use super::consumer_name;
 use super::group::{Group, see_the_place};
-use super::namesake;
 use super::newest::Newest;
 use crate::fault::Fault;
 use crate::fields::{self, EntryId, Field};
+use crate::in_flight::Held;
 use crate::number::{Count, Counter};
 use crate::server::{ANSWER, backoff};
-use crate::shelf::Held;
 use pelton_core::contain::standing_at;
 use pelton_core::points;
 use redis::Value;
@@ -103,7 +103,7 @@ impl Reader {
             self.newest = Newest::OfAnother;
         }
         see_the_place(&self.stream, &mut connection).await?;
-        namesake::begin(&self.stream, &mut connection).await?;
+        consumer_name::begin(&self.stream, &mut connection).await?;
         self.own = Some(EntryId::default());
         Ok(connection)
     }

@@ -2,10 +2,10 @@
 
 use crate::fault::Fault;
 use crate::fields::{self, EntryId, Field, Names};
+use crate::in_flight::instance;
 use crate::number;
 use crate::server::{ANSWER, Server};
 use crate::shared::lock;
-use crate::shelf::instance;
 use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
 use pelton_core::shown::shown;
 use pelton_core::{Delivery, Receipt};

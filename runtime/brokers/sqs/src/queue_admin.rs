@@ -2,8 +2,8 @@
 
 use super::calls::Entries;
 use super::client::{Connection, patient};
+use super::dead_letter_record::{DeadLetterRecord, kept};
 use super::fault::Fault;
-use super::kept::{KeptLetter, kept};
 use super::options::{BATCH, is_fifo, seconds};
 use super::outgoing::{Outgoing, Unsent, send};
 use aws_sdk_sqs::Client;
@@ -90,13 +90,13 @@ pub async fn facts(client: &Client, queue_url: &str) -> Result<QueueFacts, Fault
 }
 
 /// One queue. Not within a tokio runtime.
-pub struct Desk {
+pub struct QueueAdmin {
     pub(super) runtime: Runtime,
     pub(super) connection: Connection,
     pub(super) queue_url: String,
 }
 
-impl Desk {
+impl QueueAdmin {
     /// Nothing is sent yet.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Desk {
     ///
     /// # Errors
     /// In words: the service does not answer, or refuses.
-    pub fn take(&self, most: usize, hold: Duration) -> Result<Vec<KeptLetter>, String> {
+    pub fn take(&self, most: usize, hold: Duration) -> Result<Vec<DeadLetterRecord>, String> {
         let wait = Duration::from_secs(1);
         let taken = async {
             let call = self.connection.client().await.receive_message().queue_url(&self.queue_url);

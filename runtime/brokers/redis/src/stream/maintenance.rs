@@ -2,7 +2,7 @@
 //! are gone. Each step is one script, so that nothing happens between a look and the act.
 
 use super::group::see_the_place;
-use super::{Stream, namesake};
+use super::{Stream, consumer_name};
 use crate::fault::Fault;
 use crate::number::Count;
 use crate::server::{ANSWER, backoff};
@@ -73,7 +73,7 @@ static REMOVE: LazyLock<Script> = LazyLock::new(|| {
 pub async fn run(stream: Arc<Stream>) {
     let (mut connection, mut failures, mut due) = (None, 0, Instant::now() + interval(&stream));
     loop {
-        stream.shared.pause(if failures == 0 { namesake::BEAT } else { backoff(failures) }).await;
+        stream.shared.pause(if failures == 0 { consumer_name::BEAT } else { backoff(failures) }).await;
         if stream.shared.is_closing() {
             return;
         }
@@ -108,7 +108,7 @@ async fn round(
         *connection = Some(stream.shared.server.connect(ANSWER).await?);
     }
     let Some(open) = connection else { return Ok(()) };
-    namesake::show(stream, open).await?;
+    consumer_name::show(stream, open).await?;
     if Instant::now() < *due {
         return Ok(());
     }

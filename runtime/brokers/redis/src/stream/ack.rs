@@ -1,12 +1,12 @@
 //! What a stream's group is told: acknowledgements, and that entries are still being worked on.
 
 use super::Stream;
-use crate::desk::{Broker, MANY};
+use crate::ack_writer::{Broker, MANY};
 use crate::fault::Fault;
+use crate::in_flight::{Held, Place};
 use crate::number::Count;
 use crate::server::ANSWER;
 use crate::shared::Shared;
-use crate::shelf::{Held, Place};
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 use std::sync::LazyLock;

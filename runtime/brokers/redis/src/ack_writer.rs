@@ -1,9 +1,9 @@
 //! Acknowledging and renewing leases, many in one round trip, on a connection that never waits for messages.
 
 use super::fault::Fault;
+use super::in_flight::{Held, Place};
 use super::server::{ANSWER, backoff};
 use super::shared::Shared;
-use super::shelf::{Held, Place};
 use pelton_core::points;
 use pelton_core::ports::ErrorClass;
 use redis::aio::MultiplexedConnection;

@@ -14,14 +14,14 @@ pub fn fraction(random: u64) -> f64 {
 
 /// Settlements a second, lately.
 #[derive(Debug)]
-pub struct Pace {
+pub struct FetchBudget {
     since: Instant,
     count: u32,
     all: u64,
     per_second: f64,
 }
 
-impl Pace {
+impl FetchBudget {
     /// Nothing is known yet.
     pub fn new(now: Instant) -> Self {
         Self { since: now, count: 0, all: 0, per_second: 0.0 }
@@ -64,7 +64,7 @@ mod tests {
     fn follows_what_is_settled() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut pace = Pace::new(start);
+        let mut pace = FetchBudget::new(start);
         let third = Duration::from_secs(10);
         assert_eq!(pace.allows(third, at(5)), 0);
         pace.settled(100, at(100));

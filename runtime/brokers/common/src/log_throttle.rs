@@ -8,7 +8,7 @@ pub const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 /// One thing that may go wrong.
 #[derive(Debug, Default)]
-pub struct Seldom(Mutex<Said>);
+pub struct LogThrottle(Mutex<Said>);
 
 #[derive(Debug, Default)]
 struct Said {
@@ -16,7 +16,7 @@ struct Said {
     times: u64,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// It went wrong `times` more: how often since it was last said, when it is to be said now.
     pub fn again(&self, times: usize, now: Instant) -> Option<u64> {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn it_is_said_at_once_and_then_with_how_often_it_was_not() {
-        let (seldom, start) = (Seldom::default(), Instant::now());
+        let (seldom, start) = (LogThrottle::default(), Instant::now());
         let all = [0, 1, 29, 30, 31, 61].map(|s| seldom.again(2, start + Duration::from_secs(s)));
         assert_eq!(all, [Some(2), None, None, Some(6), None, Some(4)]);
     }

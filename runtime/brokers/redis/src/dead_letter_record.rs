@@ -30,7 +30,7 @@ impl LetterPlace {
 
 /// A letter, as it is kept.
 #[derive(Debug, Clone)]
-pub struct KeptLetter {
+pub struct DeadLetterRecord {
     /// The entry's id in a stream; in a list what its bytes are known by.
     pub id: String,
     /// What is known of it.
@@ -73,7 +73,7 @@ fn is_ours(header: &Header) -> bool {
 }
 
 /// The inverse, of any entry.
-pub fn of_entry(id: &str, fields: Vec<Field>) -> KeptLetter {
+pub fn of_entry(id: &str, fields: Vec<Field>) -> DeadLetterRecord {
     let header = |(name, value): &Field| Header::of_bytes(name, Some(value));
     let note = letter::note(&fields.iter().map(header).collect::<Vec<_>>());
     let place = EntryId::parse(id).unwrap_or_default();
@@ -82,7 +82,7 @@ pub fn of_entry(id: &str, fields: Vec<Field>) -> KeptLetter {
     let names = if has_body || note.message_id.is_some() { names() } else { Names::default() };
     let (message, _) = super::fields::message(&"".into(), &"".into(), place, fields, &names);
     let headers = letter::own(&message.headers).collect();
-    KeptLetter {
+    DeadLetterRecord {
         id: id.to_owned(),
         note,
         key: message.key,
@@ -107,7 +107,7 @@ pub fn element(pipeline: &str, item: &Letter, now_ms: u64) -> Vec<u8> {
 }
 
 /// The inverse, of any element.
-pub fn of_element(raw: Vec<u8>) -> KeptLetter {
+pub fn of_element(raw: Vec<u8>) -> DeadLetterRecord {
     let mut hasher = DefaultHasher::new();
     raw.hash(&mut hasher);
     let id = format!("list-{:016x}", hasher.finish());
@@ -115,12 +115,12 @@ pub fn of_element(raw: Vec<u8>) -> KeptLetter {
     let is_letter = said["pelton-message-id"].is_string();
     if !is_letter {
         let (note, key, headers) = Default::default();
-        return KeptLetter { id, note, key, headers, body: raw.clone(), at_ms: None, raw };
+        return DeadLetterRecord { id, note, key, headers, body: raw.clone(), at_ms: None, raw };
     }
     let header = |(name, value): (&String, &Value)| Some(Header::new(name.as_str(), value.as_str()?));
     let told: Vec<Header> = said.as_object().into_iter().flatten().filter_map(header).collect();
     let note = letter::note(&told);
-    KeptLetter {
+    DeadLetterRecord {
         id,
         at_ms: note.failed_at_ms,
         note,

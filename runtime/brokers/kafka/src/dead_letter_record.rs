@@ -8,7 +8,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 /// A letter in a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptLetter {
+pub struct DeadLetterRecord {
     /// The letters' topic.
     pub topic: String,
     /// Its partition there.
@@ -45,7 +45,7 @@ pub struct UnreadableLetter {
 ///
 /// # Errors
 /// When its headers cannot be read.
-pub fn kept_letter(record: &BorrowedMessage<'_>) -> Result<KeptLetter, UnreadableLetter> {
+pub fn dead_letter_record(record: &BorrowedMessage<'_>) -> Result<DeadLetterRecord, UnreadableLetter> {
     let headers = headers::read(record).map_err(|Unreadable| UnreadableLetter {
         topic: record.topic().to_owned(),
         partition: record.partition(),
@@ -53,7 +53,7 @@ pub fn kept_letter(record: &BorrowedMessage<'_>) -> Result<KeptLetter, Unreadabl
     })?;
     let mut note = style::note(&headers);
     note.tombstone = record.payload().is_none();
-    Ok(KeptLetter {
+    Ok(DeadLetterRecord {
         topic: record.topic().to_owned(),
         partition: record.partition(),
         offset: record.offset(),

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use pelton_broker_common::pace::Pace;
+use pelton_broker_common::fetch_budget::FetchBudget;
 use pelton_core::ports::{ErrorClass, Settle};
 use pelton_core::{Delivery, Lane, Message, Receipt, Time};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -36,7 +36,7 @@ pub struct Held {
 
 /// All of them.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct InFlightTable {
     last: u64,
     /// By the number of the receipt.
     held: BTreeMap<u64, Held>,
@@ -51,7 +51,7 @@ pub struct Shelf {
     ending: usize,
     /// Before this none of them expires.
     soonest: Option<Instant>,
-    pace: Pace,
+    pace: FetchBudget,
     lease: Duration,
     /// How many may be held whatever the pace, and at most.
     bounds: (usize, usize),
@@ -59,7 +59,7 @@ pub struct Shelf {
     waiting_there: usize,
 }
 
-impl Shelf {
+impl InFlightTable {
     pub fn new(lease: Duration, at_least: usize, at_most: usize) -> Self {
         Self {
             last: 0,
@@ -70,7 +70,7 @@ impl Shelf {
             out: HashMap::new(),
             ending: 0,
             soonest: None,
-            pace: Pace::new(Instant::now()),
+            pace: FetchBudget::new(Instant::now()),
             lease,
             bounds: (at_least.max(1), at_most.max(at_least).max(1)),
             waiting_there: 0,

@@ -17,7 +17,7 @@ pub const MAX_REASON: usize = 16 << 10;
 
 /// A letter, as it is in its queue.
 #[derive(Debug, Clone)]
-pub struct KeptLetter {
+pub struct DeadLetterRecord {
     /// The service's id of it.
     pub id: String,
     /// What it is removed with, as long as it is invisible.
@@ -62,7 +62,7 @@ fn short(reason: &str, most: usize) -> &str {
 }
 
 /// A received message as a letter; none without what it could be removed with.
-pub fn kept(received: &Message) -> Option<KeptLetter> {
+pub fn kept(received: &Message) -> Option<DeadLetterRecord> {
     let (id, handle) = (received.message_id()?.to_owned(), received.receipt_handle()?.to_owned());
     let system = |name: &System| received.attributes().and_then(|all| all.get(name)).map(String::as_str);
     let none = HashMap::new();
@@ -92,7 +92,7 @@ pub fn kept(received: &Message) -> Option<KeptLetter> {
     let key = said.as_ref().and_then(said_key);
     let group =
         system(&System::MessageGroupId).filter(|_| said.is_none()).map(|group| group.as_bytes().to_vec());
-    Some(KeptLetter {
+    Some(DeadLetterRecord {
         id,
         handle,
         key: key.or(group),

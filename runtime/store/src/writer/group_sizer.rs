@@ -11,20 +11,20 @@ const FEW: usize = 64;
 
 /// Measures groups. While one is written, claims wait, and the handlers that they are for.
 #[derive(Debug)]
-pub struct Pace {
+pub struct GroupSizer {
     /// Moving averages: of applying one change, and of a commit, in nanoseconds.
     change_ns: u64,
     commit_ns: u64,
 }
 
-impl Default for Pace {
+impl Default for GroupSizer {
     /// Starts careful.
     fn default() -> Self {
         Self { change_ns: nanos(LEAST) / FEW as u64, commit_ns: 0 }
     }
 }
 
-impl Pace {
+impl GroupSizer {
     /// Changes that the next group may have: to apply them takes half as long as to commit them, so that
     /// with a disk that syncs slowly groups grow.
     pub fn room(&self) -> usize {
@@ -49,8 +49,8 @@ mod tests {
     use super::*;
 
     /// After many groups that fill the room, where a change takes a microsecond and a sync this.
-    fn settled(sync: Duration) -> Pace {
-        let mut pace = Pace::default();
+    fn settled(sync: Duration) -> GroupSizer {
+        let mut pace = GroupSizer::default();
         for _ in 0..200 {
             let changes = pace.room();
             let work = Duration::from_micros(changes as u64);
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn groups_are_small_on_a_fast_disk_and_grow_with_the_time_of_a_sync() {
-        assert_eq!(Pace::default().room(), FEW);
+        assert_eq!(GroupSizer::default().room(), FEW);
         let [fast, slow, slower] = [100, 3_000, 30_000].map(|us| settled(Duration::from_micros(us)).room());
         assert!((190..=210).contains(&fast), "{fast}");
         assert!((2_500..=3_100).contains(&slow), "{slow}");

@@ -36,7 +36,7 @@ pub struct Counts {
 }
 
 #[derive(Default)]
-pub struct Tally {
+pub struct GroupEffects {
     pipelines: BTreeMap<i64, Of>,
     deleted: Vec<u64>,
     /// By queue: a group touches few.
@@ -54,7 +54,7 @@ struct Of {
     lettered: Vec<Position>,
 }
 
-impl Tally {
+impl GroupEffects {
     fn of(&mut self, pipeline: &Arc<Pipeline>) -> &mut Of {
         self.pipelines.entry(pipeline.id).or_insert_with(|| Of {
             pipeline: pipeline.clone(),

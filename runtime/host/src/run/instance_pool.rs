@@ -18,7 +18,7 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 const COMES_AGAIN: Duration = Duration::from_secs(5);
 
 /// All instances of the process.
-pub(crate) struct Room {
+pub(crate) struct InstancePool {
     max: usize,
     lists: Mutex<Vec<Weak<Idle>>>,
     taken: Mutex<Taken>,
@@ -64,19 +64,19 @@ pub struct RoomNeed {
 
 /// The right to one instance.
 pub(crate) struct Place {
-    room: Arc<Room>,
+    room: Arc<InstancePool>,
     pipeline: Arc<str>,
 }
 
 /// The warm instances of one handler.
 pub(crate) struct Idle {
-    room: Arc<Room>,
+    room: Arc<InstancePool>,
     pipeline: Arc<str>,
     keep: usize,
     list: Mutex<Vec<Instance>>,
 }
 
-impl Room {
+impl InstancePool {
     /// Room for at most `max` instances.
     pub(crate) fn new(max: usize) -> Self {
         Self { max: max.max(1), lists: Mutex::default(), taken: Mutex::default() }
@@ -296,8 +296,8 @@ mod tests {
     use std::pin::{Pin, pin};
     use std::task::{Context, Waker};
 
-    fn room(max: usize, pipelines: &[&str]) -> (Arc<Room>, Vec<Arc<Idle>>) {
-        let room = Arc::new(Room::new(max));
+    fn room(max: usize, pipelines: &[&str]) -> (Arc<InstancePool>, Vec<Arc<Idle>>) {
+        let room = Arc::new(InstancePool::new(max));
         let lists = pipelines.iter().map(|name| room.list(&Arc::from(*name), 4)).collect();
         (room, lists)
     }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// The outcomes of one chunk.
-pub(crate) struct Book {
+pub(crate) struct ChunkOutcomes {
     work: Arc<[Work]>,
     report: Report,
     digest: Arc<str>,
@@ -21,7 +21,7 @@ pub(crate) struct Book {
     cut: bool,
 }
 
-impl Book {
+impl ChunkOutcomes {
     pub(crate) fn new(digest: Arc<str>, work: Arc<[Work]>, report: Report) -> Self {
         Self {
             ready: Vec::with_capacity(work.len()),
@@ -101,7 +101,7 @@ impl Book {
     }
 }
 
-impl Drop for Book {
+impl Drop for ChunkOutcomes {
     fn drop(&mut self) {
         if !self.running.is_empty() {
             let reason =
@@ -122,12 +122,12 @@ mod tests {
 
     type Seen = Arc<Mutex<Vec<(usize, Outcome)>>>;
 
-    fn book(lanes: &[Option<u64>]) -> (Book, Seen) {
+    fn book(lanes: &[Option<u64>]) -> (ChunkOutcomes, Seen) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
         let work: Vec<Work> = lanes.iter().map(|lane| Work { lane: lane.map(Lane), ..work("m") }).collect();
         let report: Report = Box::new(move |_, outcomes| sink.lock().unwrap().extend(outcomes));
-        (Book::new("sha256:00".into(), work.into(), report), seen)
+        (ChunkOutcomes::new("sha256:00".into(), work.into(), report), seen)
     }
 
     fn retry() -> Outcome {

@@ -31,7 +31,7 @@ fn held(seq: u64, until: Instant) -> Held {
 #[test]
 fn what_goes_back_comes_again_in_its_place() {
     let now = Instant::now();
-    let mut shelf = Shelf::new(LEASE, 10, 10);
+    let mut shelf = InFlightTable::new(LEASE, 10, 10);
     [2, 1, 3].into_iter().for_each(|n| shelf.hold(held(n, now + LEASE)));
     let first = shelf.take(2, 1_000, now);
     let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
@@ -54,7 +54,7 @@ fn what_goes_back_comes_again_in_its_place() {
 #[test]
 fn two_messages_with_one_id_are_given_out_one_after_the_other() {
     let now = Instant::now();
-    let mut shelf = Shelf::new(LEASE, 10, 10);
+    let mut shelf = InFlightTable::new(LEASE, 10, 10);
     for seq in [1, 2, 3] {
         let mut one = held(seq, now + LEASE);
         Arc::make_mut(&mut one.message).id = if seq == 3 { "other" } else { "same" }.to_owned();
@@ -77,7 +77,7 @@ fn two_messages_with_one_id_are_given_out_one_after_the_other() {
 #[test]
 fn the_last_number_of_a_millisecond_is_passed_too() {
     let now = Instant::now();
-    let mut shelf = Shelf::new(LEASE, 10, 10);
+    let mut shelf = InFlightTable::new(LEASE, 10, 10);
     for place in [(1, 0), (1, u64::MAX), (u64::MAX, u64::MAX)] {
         let mut one = held(0, now + LEASE);
         Arc::make_mut(&mut one.message).id = "same".to_owned();
@@ -89,7 +89,7 @@ fn the_last_number_of_a_millisecond_is_passed_too() {
 #[test]
 fn what_has_expired_is_not_given_out_and_takes_no_room() {
     let now = Instant::now();
-    let mut shelf = Shelf::new(LEASE, 2, 2);
+    let mut shelf = InFlightTable::new(LEASE, 2, 2);
     shelf.hold(held(1, now));
     shelf.hold(held(2, now + LEASE / 2));
     assert_eq!((shelf.stale(now), shelf.room(now)), (vec![(1, 2)], 1));
@@ -110,7 +110,7 @@ fn what_has_expired_is_not_given_out_and_takes_no_room() {
 #[test]
 fn what_waits_in_the_pipeline_for_others_takes_no_room() {
     let now = Instant::now();
-    let mut shelf = Shelf::new(LEASE, 2, 2);
+    let mut shelf = InFlightTable::new(LEASE, 2, 2);
     [1, 2].into_iter().for_each(|n| shelf.hold(held(n, now + LEASE)));
     assert_eq!((shelf.take(9, 1_000, now).len(), shelf.room(now)), (2, 0));
     shelf.waits_there(1);
