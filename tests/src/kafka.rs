@@ -5,6 +5,7 @@ mod produce;
 mod record;
 
 use crate::binary::root;
+use crate::ports;
 use crate::wait::PATIENCE;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -15,7 +16,6 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 pub use record::Record;
 use record::seen;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -57,7 +57,8 @@ impl Broker {
     #[must_use]
     pub fn start_with(prepare: impl FnOnce(&Path, u16)) -> Self {
         let dir = tempfile::tempdir().expect("a folder can be made");
-        let port = free_ports();
+        // Its own and its controller's.
+        let port = ports::free(2);
         let data = dir.path().join("data");
         std::fs::create_dir(&data).expect("a folder can be made");
         prepare(&data, port);
@@ -320,15 +321,4 @@ fn spawn(port: u16, dir: &TempDir) -> Child {
     command.args(["kafka", "start", &port.to_string()]).arg(dir.path().join("data"));
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
     command.process_group(0).spawn().expect("the broker can be started")
-}
-
-/// Two ports in a row that nobody uses now.
-fn free_ports() -> u16 {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-        let port = first.local_addr().expect("it is bound").port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! A broker that wants TLS and a login.
 
 use crate::kafka::Broker;
-use std::net::TcpListener;
+use crate::ports;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -32,9 +32,7 @@ impl SecureBroker {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let certificate = folder.path().join("ca.pem");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-        let secure = listener.local_addr().expect("it is bound").port();
-        drop(listener);
+        let secure = ports::free(1);
         let broker = Broker::start_with(|dir, port| {
             make_certificate(dir, &certificate);
             std::fs::write(dir.join("more.properties"), settings(dir, port, secure))

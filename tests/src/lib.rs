@@ -27,6 +27,7 @@ pub mod kafka_wire;
 pub mod log;
 pub mod memory;
 pub mod panics;
+pub mod ports;
 pub mod pressure;
 pub mod proxy;
 pub mod random;

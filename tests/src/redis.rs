@@ -1,10 +1,10 @@
 //! A Redis server of its own for a test, and an independent look into it.
 
 use crate::binary::root;
+use crate::ports;
 use crate::wait::until;
 use redis::{Connection, FromRedisValue, ToRedisArgs};
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -330,6 +330,5 @@ fn spawn(address: &str, dir: &Path, options: &str) -> Child {
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-    socket.local_addr().expect("it is bound").port()
+    ports::free(1)
 }

@@ -1,6 +1,7 @@
 //! SQS as ElasticMQ does it, started for a test, and an independent look at its queues.
 
 use crate::binary::root;
+use crate::ports;
 use crate::wait::until;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
@@ -10,7 +11,6 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use std::collections::HashMap;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -70,7 +70,7 @@ impl Sqs {
     #[must_use]
     pub fn start() -> Self {
         let dir = tempfile::tempdir().expect("a folder can be made");
-        let port = free_port();
+        let port = ports::free(1);
         let log = std::fs::File::create(dir.path().join("broker.log")).expect("the log is made");
         let mut command = Command::new(root().join("script/broker"));
         command.args(["sqs", "start", &port.to_string()]).arg(dir.path().join("data"));
@@ -268,9 +268,4 @@ fn attribute(value: &[u8]) -> MessageAttributeValue {
         Err(_) => MessageAttributeValue::builder().data_type("Binary").binary_value(Blob::new(value)),
     };
     builder.build().expect("it has a type")
-}
-
-fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-    socket.local_addr().expect("it is bound").port()
 }

@@ -2,7 +2,7 @@
 
 use super::attributes::{pack, unpack};
 use super::convert::{self, SYSTEM_PREFIX};
-use super::dead_letter_record::dead_letter_record;
+use super::dead_letter_record::kept;
 use super::options::SqsOptions;
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{Message as Received, MessageAttributeValue};
