@@ -1,8 +1,8 @@
 //! Ports for the servers that tests start.
 //!
-//! A broker takes seconds until it listens. A port that the system gives to whoever connects somewhere could be
-//! taken meanwhile, and so could one that another suite has found free. So ports are below those that the system
-//! gives, and each process has blocks of its own.
+//! A broker takes seconds until it listens. A port that the system gives to whoever connects somewhere
+//! could be taken meanwhile, and so could one that another suite has found free. So ports are below those
+//! that the system gives, and each process has blocks of its own.
 
 use std::net::TcpListener;
 use std::ops::Range;
