@@ -9,7 +9,7 @@ use std::time::Duration;
 /// What each hostile message must end as: its failure, and words of its reason.
 const ENDS: &[(&str, &str, &str)] = &[
     ("retry", "retry", "asked to retry"),
-    ("trap", "trap", "handle"),
+    ("trap", "trap", "its last words: panicked at chaos/src/lib.rs"),
     ("exit", "trap", "exit"),
     ("stack", "trap", "stack"),
     ("spin", "timeout", "500ms"),
@@ -57,6 +57,10 @@ fn each_way_to_fail_ends_as_a_letter_that_names_it_and_costs_no_other_message() 
         );
         assert_eq!(letter["attempts"], 1, "a rejected message is not tried again: {letter}");
     }
+    // A panic in what it said, which is longer than a cell with what led to it.
+    let listed = site.done(&["dlq", "list", "chaos"]);
+    let panicked = listed.lines().find(|line| line.contains("  trap  ")).expect("it is listed");
+    assert!(panicked.ends_with(": asked to trap"), "{listed}");
 }
 
 #[test]

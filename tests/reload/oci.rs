@@ -4,11 +4,12 @@ use crate::{in_use, refused, said, site_of, taken_by, version};
 use pelton_tests::components::orders_version;
 use pelton_tests::registry::{LOGIN, Registry, Reply, Stub, digest};
 use pelton_tests::site::Site;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::path::Path;
 use std::process::Output;
 
 /// A command with a folder for Docker's configuration.
-fn with_login(site: &Site, docker: &std::path::Path, words: &[&str]) -> Output {
+fn with_login(site: &Site, docker: &Path, words: &[&str]) -> Output {
     site.command(words).env("DOCKER_CONFIG", docker).output().expect("it can be started")
 }
 
@@ -275,20 +276,41 @@ fn a_registry_that_lies_floods_or_is_silent_changes_nothing() {
 }
 
 /// Writes a layout whose manifests name these versions, each with its tag.
-fn layout(dir: &std::path::Path, kind: &str, versions: &[(&str, u32)]) {
+fn layout(dir: &Path, kind: &str, versions: &[(&str, u32)]) {
+    layout_with(dir, kind, versions, |_| {});
+}
+
+/// Writes a blob of a layout; its descriptor.
+fn put(dir: &Path, kind: &str, bytes: &[u8]) -> Value {
+    let digest = digest(bytes);
     let blobs = dir.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).expect("a folder can be made");
-    let put = |kind: &str, bytes: &[u8]| {
-        let digest = digest(bytes);
-        std::fs::write(blobs.join(&digest[7..]), bytes).expect("it is written");
-        json!({ "mediaType": kind, "digest": digest, "size": bytes.len() })
-    };
+    std::fs::write(blobs.join(&digest[7..]), bytes).expect("it is written");
+    json!({ "mediaType": kind, "digest": digest, "size": bytes.len() })
+}
+
+/// Adds a manifest that is about the first one of a layout.
+fn refer(dir: &Path) {
+    let file = dir.join("index.json");
+    let mut index: Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("it is there")).expect("JSON");
+    let about = json!({ "schemaVersion": 2, "layers": [], "subject": index["manifests"][0] }).to_string();
+    let mut entry = put(dir, "application/vnd.oci.image.manifest.v1+json", about.as_bytes());
+    entry["artifactType"] = "application/spdx+json".into();
+    index["manifests"].as_array_mut().expect("a list").push(entry);
+    std::fs::write(file, index.to_string()).expect("it is written");
+}
+
+/// The same, with more in each entry.
+fn layout_with(dir: &Path, kind: &str, versions: &[(&str, u32)], more: impl Fn(&mut Value)) {
+    let put = |kind: &str, bytes: &[u8]| put(dir, kind, bytes);
     let one = |(tag, number): &(&str, u32)| {
         let config = put("application/vnd.wasm.config.v1+json", b"{}");
         let layer = put(kind, &orders_version(*number));
         let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] }).to_string();
         let mut entry = put("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes());
         entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
+        more(&mut entry);
         entry
     };
     let index = json!({ "schemaVersion": 2, "manifests": versions.iter().map(one).collect::<Vec<_>>() });
@@ -314,11 +336,18 @@ fn a_layout_folder_needs_no_registry() {
     );
     site.done(&["deploy", "orders", "layout:b"]);
     assert_eq!(taken_by(&site, &worker.log, 3), 2);
+    // An entry may say its type, whatever that is; what refers to another is passed over.
+    let typed = |entry: &mut Value| entry["artifactType"] = "application/vnd.wasm.config.v1+json".into();
+    layout_with(&dir, "application/wasm", &[("a", 1)], typed);
+    site.done(&["deploy", "orders", "layout"]);
+    assert_eq!(taken_by(&site, &worker.log, 4), 1);
+    refer(&dir);
+    site.done(&["deploy", "orders", "layout"]);
     // A blob that is not what its name says.
     layout(&dir, "application/wasm", &[("a", 3)]);
     let blob = dir.join("blobs/sha256").join(&digest(&orders_version(3))[7..]);
     std::fs::write(&blob, orders_version(4)).expect("it is written");
     assert!(refused(&site, &["deploy", "orders", "layout"]).contains("in place of sha256:"));
-    assert_eq!(taken_by(&site, &worker.log, 4), 2);
+    assert_eq!(taken_by(&site, &worker.log, 5), 1);
     worker.stop();
 }

@@ -220,6 +220,24 @@ fn a_pipeline_that_a_reload_ends_takes_its_count_with_it_from_the_live_line() {
     assert_eq!(end(&mut terminal).code(), Some(0));
 }
 
+/// Colours are for a terminal, and not where somebody has said that he wants none.
+#[test]
+fn a_log_on_a_terminal_has_colours_unless_they_are_unwanted() {
+    let home = Home::new("");
+    for (name, value, colours) in
+        [("NO_COLOR", "", true), ("NO_COLOR", "1", false), ("TERM", "dumb", false)]
+    {
+        let mut command = Command::new("script");
+        let run = format!("exec {} run --until-empty", env!("CARGO_BIN_EXE_pelton"));
+        command.args(["-qefc", &run, "/dev/null"]).current_dir(home.path()).stdin(Stdio::null());
+        command.env_remove("PELTON_CONFIG").env("TERM", "xterm").env_remove("NO_COLOR").env(name, value);
+        let Ok(shown) = command.output() else { return eprintln!("skipped: `script` makes a terminal") };
+        let text = String::from_utf8_lossy(&shown.stdout);
+        assert!(text.contains("ended: what ran was finished"), "{text}");
+        assert_eq!(text.contains("\u{1b}[2m"), colours, "{name}={value}: {text:?}");
+    }
+}
+
 struct Terminal {
     output: std::process::ChildStdout,
     text: String,

@@ -21,6 +21,7 @@ pub mod contain;
 pub mod counters;
 pub mod delivery;
 pub mod header;
+pub mod last_words;
 pub mod letter;
 pub mod message;
 pub mod number;

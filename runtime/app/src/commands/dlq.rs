@@ -8,6 +8,7 @@ use crate::exit::{Fail, Outcome};
 use crate::output;
 use crate::telemetry::progress::Progress;
 use crate::telemetry::time;
+use pelton_core::last_words::gist;
 use pelton_store::Store;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -188,7 +189,6 @@ impl Letters<'_> {
 
 fn row(found: &Found) -> Vec<String> {
     let one = &found.letter;
-    let reason = one.reason.lines().next().unwrap_or_default();
     vec![
         found.id.to_string(),
         time::rfc3339(one.failed_at_ms),
@@ -196,7 +196,7 @@ fn row(found: &Found) -> Vec<String> {
         one.failure.clone(),
         one.attempts.to_string(),
         letter::start(&one.message_id, 40),
-        letter::start(reason, 80),
+        gist(&one.reason, 80),
     ]
 }
 

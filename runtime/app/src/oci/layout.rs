@@ -47,6 +47,13 @@ impl Layout {
         Ok(Self { dir: dir.to_owned(), all })
     }
 
+    /// Whether it is about another artefact, as a signature is. Its type alone does not tell: a component may
+    /// have one too.
+    fn refers(&self, one: &Descriptor) -> bool {
+        let manifest = self.bytes(&one.digest, MANIFEST_BYTES).and_then(|bytes| Document::parse(&bytes));
+        manifest.is_ok_and(|manifest| manifest.subject.is_some())
+    }
+
     fn bytes(&self, digest: &str, max: usize) -> Result<Vec<u8>, String> {
         if !is_digest(digest) {
             return Err("names a blob by something else than sha256".to_owned());
@@ -61,8 +68,9 @@ impl Place for Layout {
             |one: &Descriptor| one.annotations.get(NAME).and_then(|name| name.as_str()).map(str::to_owned);
         let named: Vec<&Descriptor> = match selector {
             Selector::Tag(tag) => self.all.iter().filter(|one| name(one).as_ref() == Some(tag)).collect(),
+            Selector::Only if self.all.len() == 1 => self.all.iter().collect(),
             // What refers to others is no component.
-            Selector::Only => self.all.iter().filter(|one| one.artifact_type.is_none()).collect(),
+            Selector::Only => self.all.iter().filter(|one| !self.refers(one)).collect(),
             Selector::Digest(_) => Vec::new(),
         };
         let wanted = match (selector, named.as_slice()) {

@@ -71,11 +71,11 @@ fn standard_error(write: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>) -> Re
     write(std::io::stderr().as_fd())
 }
 
-/// Whether both streams are a terminal's.
+/// Whether both streams are a terminal's that can draw a line anew.
 #[allow(clippy::disallowed_methods, reason = "nothing is written")]
 pub fn is_terminal() -> bool {
     use std::io::IsTerminal;
-    std::io::stdout().is_terminal() && is_terminal_error()
+    std::io::stdout().is_terminal() && redraws()
 }
 
 /// Whether standard error is a terminal's.
@@ -83,6 +83,16 @@ pub fn is_terminal() -> bool {
 pub fn is_terminal_error() -> bool {
     use std::io::IsTerminal;
     std::io::stderr().is_terminal()
+}
+
+/// Whether what is on standard error may be drawn anew: a terminal that knows how.
+pub fn redraws() -> bool {
+    is_terminal_error() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether it may have colours: such a terminal, and nobody who wants none (`NO_COLOR`, whatever it says).
+pub fn has_colors() -> bool {
+    redraws() && std::env::var_os("NO_COLOR").is_none_or(|said| said.is_empty())
 }
 
 /// One line, whatever is in it.

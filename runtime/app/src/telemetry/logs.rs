@@ -31,7 +31,7 @@ pub fn start(format: LogFormat) {
     match format {
         LogFormat::Text => {
             let fields = debug_fn(|writer, field, value| field_as_text(writer, field.name(), value));
-            let logs = logs.with_ansi(output::is_terminal_error()).fmt_fields(fields.delimited(" "));
+            let logs = logs.with_ansi(output::has_colors()).fmt_fields(fields.delimited(" "));
             logs.finish().with(libraries).init();
         }
         LogFormat::Json => {

@@ -30,7 +30,7 @@ impl Progress {
 
     /// To show how far it is: what is done, and how often it is to be, where that is known.
     pub fn of(done: &'static str, all: Option<u64>) -> Self {
-        let behind = output::is_terminal_error().then(output::write_behind);
+        let behind = output::redraws().then(output::write_behind);
         Self { behind, done, all, began: Instant::now(), drawn: Mutex::default() }
     }
 

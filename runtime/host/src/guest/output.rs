@@ -2,6 +2,7 @@
 
 use crate::guest::sink::{LogLevel, LogLine, LogSink};
 use crate::guest::text;
+use pelton_core::last_words::last_words;
 use pelton_core::ports::Work;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -14,7 +15,7 @@ const LINE_BYTES: usize = 4096;
 const LINE_COST: usize = 32;
 /// Bytes of standard error that are kept of a message, for the reason of its failure.
 const TAIL_BYTES: usize = 3 << 10;
-/// Bytes of its last line, where that stands in a sentence.
+/// Bytes of its last words, where they stand in a sentence.
 const WORDS_BYTES: usize = 512;
 /// What was dropped is said at most this often for each pipeline.
 const SAY_EVERY: Duration = Duration::from_secs(1);
@@ -190,11 +191,11 @@ impl Output {
         text
     }
 
-    /// The last line of it that is not empty, of at most half a kilobyte.
-    pub(crate) fn last_line(&self) -> String {
-        let tail = self.tail();
-        let line = tail.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        line[..line.floor_char_boundary(WORDS_BYTES)].to_owned()
+    /// The words of it that say why it gave up, of at most half a kilobyte.
+    pub(crate) fn last_words(&self) -> String {
+        let mut words = last_words(&self.tail());
+        words.truncate(words.floor_char_boundary(WORDS_BYTES));
+        words
     }
 
     /// A chunk begins.

@@ -4,6 +4,7 @@ use crate::guest::limits::Refusal;
 use crate::guest::text;
 use crate::kinds::NotMade;
 use crate::run::control::{Interrupted, Overdue};
+use pelton_core::last_words::LEAD;
 use pelton_core::outcome::{FaultKind, Outcome};
 use std::fmt::Write;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    /// From the error of a call, with what was refused to the guest before. `said` is its last line on
+    /// From the error of a call, with what was refused to the guest before. `said` are its last words on
     /// standard error: of a panic, or an assertion, the trap itself says nothing.
     pub(crate) fn of_call(
         error: &wasmtime::Error,
@@ -90,7 +91,7 @@ impl Stop {
 }
 
 fn last_words(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!("; its last words: {said}") }
+    if said.is_empty() { String::new() } else { format!("{LEAD}{said}") }
 }
 
 /// Appends the guest's frames, innermost first: `  0: orders!orders::handle`.

@@ -155,5 +155,5 @@ async fn attempt(
         }
     };
     let answered = instance.call(work, range).await;
-    answered.map_err(|error| Stop::of_call(&error, instance.refused(), &instance.last_line(), timeout))
+    answered.map_err(|error| Stop::of_call(&error, instance.refused(), &instance.last_words(), timeout))
 }

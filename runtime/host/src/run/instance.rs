@@ -119,8 +119,8 @@ impl Instance {
     }
 
     /// What the last call wrote last to standard error.
-    pub(crate) fn last_line(&self) -> String {
-        self.about.output.last_line()
+    pub(crate) fn last_words(&self) -> String {
+        self.about.output.last_words()
     }
 
     fn note_memory(&self) {
