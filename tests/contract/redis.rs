@@ -103,6 +103,7 @@ impl Open {
             expires_after_ms: 86_400_000,
             dead_letter_queue: None,
             handler_digest: "sha256:none".into(),
+            former_key: None,
         };
         let pipeline = Arc::new(store.pipeline(PIPELINE, options).expect("the pipeline opens"));
         let source = source(kind, &way.address);

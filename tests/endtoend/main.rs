@@ -19,6 +19,7 @@ mod idle;
 mod isolation;
 mod keys;
 mod lanes;
+mod older;
 mod pressure;
 mod replay;
 mod sending;

@@ -45,6 +45,16 @@ pub enum Identity {
     Position(Position),
 }
 
+/// What an earlier version of the runtime knew a message by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormerKey {
+    /// What the ledger kept of it.
+    pub key: [u8; 16],
+    /// It was that of other messages too, as likely as not: that it is completed says something of a message
+    /// only where that was there before the form changed.
+    pub shared: bool,
+}
+
 /// An offset in one partition of a source. For the embedded queue the partition is the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {

@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use ledger::key::{digest, ledger_key};
 pub use ledger::show::LedgerEntry;
 pub use ledger::topics::TopicBefore;
-pub use ledger::{NotedLetters, PipelineOptions, PipelineStore};
+pub use ledger::{FormerKeys, NotedLetters, PipelineOptions, PipelineStore};
 pub use letters::elsewhere::DoneLetters;
 pub use letters::{LetterFilter, StoredLetter};
 pub use queue::EmbeddedSource;
@@ -46,6 +46,7 @@ pub use queue::send::{NewMessage, SendError};
 pub use status::PipelineStatus;
 
 use db::{Folder, Gate, Log, Owner, Readers};
+use ledger::former::Former;
 use ledger::{Pipeline, recovery};
 use pelton_core::Delivery;
 use queue::Queue;
@@ -192,6 +193,9 @@ impl Store {
         // Nobody changes its tables until it is handed to the writer; and the writer waits for no large one.
         let pipeline = Pipeline::new(id, name, &options, letters_to);
         pipeline.load(&db, running.writer.leave(id)?)?;
+        if let Some(former) = Former::load(&db, &options, self.inner.options.clock.now_ms())? {
+            pipeline.former.get_or_init(|| former);
+        }
         let pipeline = Arc::new(pipeline);
         running.writer.keep(&pipeline);
         Ok(PipelineStore { pipeline, writer: running.writer.clone(), redo: false })

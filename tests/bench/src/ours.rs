@@ -199,7 +199,13 @@ async fn settled(stats: Arc<PipelineStats>, count: u64) -> Instant {
 
 pub fn options(handler_digest: Arc<str>) -> Result<PipelineOptions> {
     let expires_after_ms = u64::try_from(EXPIRES.as_millis())?;
-    Ok(PipelineOptions { dedup: true, expires_after_ms, dead_letter_queue: None, handler_digest })
+    Ok(PipelineOptions {
+        dedup: true,
+        expires_after_ms,
+        dead_letter_queue: None,
+        handler_digest,
+        former_key: None,
+    })
 }
 
 /// Sends a load to the queue in `dir`.

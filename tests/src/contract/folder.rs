@@ -27,6 +27,7 @@ pub fn ledger(dir: &Path) -> (Store, PipelineStore) {
         expires_after_ms: 86_400_000,
         dead_letter_queue: None,
         handler_digest: "sha256:none".into(),
+        former_key: None,
     };
     let ledger = store.pipeline(PIPELINE, options).expect("the pipeline opens");
     (store, ledger)

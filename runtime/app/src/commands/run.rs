@@ -17,7 +17,7 @@ use pelton_engine::{
     Control, HandlerVersions, Job, Phase, PipelineSpec, PipelineStats, Ports, Stopped, Why,
 };
 use pelton_host::{Host, WasmHandler};
-use pelton_store::{PipelineOptions, PipelineStore, Store, digest, ledger_key};
+use pelton_store::{FormerKeys, PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
@@ -179,11 +179,13 @@ pub fn ledger_of(
     pipeline: &PipelineConfig,
     handler_digest: Arc<str>,
 ) -> Result<PipelineStore, Fail> {
+    let dedup = pipeline.dedup.clone();
     let options = PipelineOptions {
-        dedup: pipeline.dedup.dedups(),
+        dedup: dedup.dedups(),
         expires_after_ms: pelton_core::number::millis(pipeline.expires_after),
         dead_letter_queue: pipeline.dead_letters.queue().map(str::to_owned),
         handler_digest,
+        former_key: Some(FormerKeys(Arc::new(move |message| dedup.former(message, digest, ledger_key)))),
     };
     store.pipeline(&pipeline.name, options).map_err(store_fail)
 }

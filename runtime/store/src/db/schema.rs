@@ -18,6 +18,7 @@ pub const STEPS: &[Step] = &[
     |db| db.execute_batch(AGES),
     |db| db.execute_batch(TOPIC_IDS),
     |db| db.execute_batch(COUNTERS),
+    |db| db.execute_batch(KEY_FORMS),
 ];
 
 const FIRST: &str = "
@@ -134,6 +135,14 @@ ALTER TABLE pipelines DROP COLUMN rejected;
 ALTER TABLE pipelines DROP COLUMN exhausted;
 ALTER TABLE pipelines DROP COLUMN crash_loop;
 ALTER TABLE pipelines DROP COLUMN invalid;
+";
+
+/// A version before this one formed keys in another way: what it completed is to be found by those.
+const KEY_FORMS: &str = "
+-- When a version that forms keys as they are now opened the file first; no row where it began with one.
+CREATE TABLE key_forms(changed_at INTEGER NOT NULL);
+INSERT INTO key_forms
+    SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 + 999 WHERE EXISTS (SELECT 1 FROM pipelines);
 ";
 
 /// Completed keys, which were rows of one table with an index, are filed by the time of their completion.

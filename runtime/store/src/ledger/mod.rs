@@ -2,6 +2,7 @@
 
 pub mod attempted;
 pub mod entries;
+pub mod former;
 pub mod identity;
 pub mod key;
 pub mod ranges;
@@ -14,6 +15,8 @@ use crate::queue::Queue;
 use crate::writer::{Change, Forget, How, Op, Writer};
 use attempted::Attempted;
 use entries::Entries;
+use former::Former;
+pub use former::FormerKeys;
 use identity::Item;
 use pelton_core::ports::{
     BoxFuture, Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Ledger, Release, Verdict,
@@ -37,6 +40,8 @@ pub struct PipelineOptions {
     pub dead_letter_queue: Option<String>,
     /// Digest of the handler, for `status`.
     pub handler_digest: Arc<str>,
+    /// What an earlier version knew a message by, where that was something else.
+    pub former_key: Option<FormerKeys>,
 }
 
 /// One pipeline, as the writer sees it.
@@ -48,6 +53,8 @@ pub struct Pipeline {
     pub kept_ms: u64,
     pub letters_to: Option<Arc<Queue>>,
     pub source: OnceLock<Arc<Queue>>,
+    /// Where keys may be completed under a form that is no more.
+    pub former: OnceLock<Former>,
     state: Mutex<State>,
 }
 
@@ -74,6 +81,7 @@ impl Pipeline {
             kept_ms: options.expires_after_ms,
             letters_to,
             source: OnceLock::new(),
+            former: OnceLock::new(),
             state: Mutex::default(),
         }
     }

@@ -2,9 +2,12 @@
 
 use super::support::{NAME, Wall, claim_of, copy_of, dir, options};
 use super::topics::{count, item_of, open};
-use crate::{Options, PipelineOptions, PipelineStore, Store, ledger_key};
+use crate::numbers::signed;
+use crate::{FormerKeys, Options, PipelineOptions, PipelineStore, Store, ledger_key};
 use pelton_core::Identity;
+use pelton_core::message::FormerKey;
 use pelton_core::ports::{ClaimItem, Completion, Ledger, Verdict};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MS: u64 = 1_700_000_000_000;
@@ -123,4 +126,34 @@ async fn a_pipeline_that_begins_anew_knows_what_the_one_before_completed() {
         assert_eq!(duplicates(&ledger, &some).await, some.len(), "round {round}");
     }
     assert_eq!(count(dir.path(), "segments"), 2);
+}
+
+/// An older version took several for one, and completed some of them. What it may have meant is not handled
+/// again; what was published since is.
+#[tokio::test]
+async fn a_former_key_that_was_shared_counts_for_what_was_there() {
+    let (dir, clock) = (dir(), Wall::at(MS));
+    let open = |former_key| {
+        let at = Options { clock: clock.clone(), ..Options::default() };
+        let store = Store::open_owner(dir.path(), at).unwrap();
+        let ledger = store.pipeline(NAME, PipelineOptions { former_key, ..options() }).unwrap();
+        (store, ledger)
+    };
+    let former = item_of("former".to_owned(), Identity::Key(ledger_key(b"former")));
+    let (store, ledger) = open(None);
+    complete(&ledger, &[former]).await;
+    drop((ledger, store));
+    let db = rusqlite::Connection::open(crate::db::file(dir.path())).unwrap();
+    db.execute("INSERT INTO key_forms VALUES (?1)", [signed(MS)]).unwrap();
+    drop(db);
+    for (shared, published_at_ms, expected) in
+        [(false, Some(MS + 1), 1), (true, Some(MS), 1), (true, None, 1), (true, Some(MS + 1), 0)]
+    {
+        let key = FormerKey { key: ledger_key(b"former"), shared };
+        let (store, ledger) = open(Some(FormerKeys(Arc::new(move |_| Some(key)))));
+        let mut item = item_of("new".to_owned(), Identity::Key(ledger_key(b"new")));
+        Arc::get_mut(&mut item.message).unwrap().published_at_ms = published_at_ms;
+        assert_eq!(duplicates(&ledger, &[item]).await, expected, "{shared} {published_at_ms:?}");
+        drop((ledger, store));
+    }
 }

@@ -54,6 +54,7 @@ pub fn options() -> PipelineOptions {
         expires_after_ms: 86_400_000,
         dead_letter_queue: None,
         handler_digest: "sha256:none".into(),
+        former_key: None,
     }
 }
 

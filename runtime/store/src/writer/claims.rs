@@ -103,13 +103,18 @@ pub fn mark(message: &Message) -> Vec<u8> {
 
 /// Whether the keys among these were completed, asked all at once. None without deduplication.
 fn completed(db: &Connection, pipeline: &Pipeline, items: &[ClaimItem]) -> rusqlite::Result<Vec<bool>> {
-    let key = |item: &ClaimItem| match item.identity {
-        Identity::Key(key) => Some(key),
-        Identity::Position(_) => None,
+    let key = |item| match item {
+        &ClaimItem { identity: Identity::Key(key), .. } => Some((item, key)),
+        ClaimItem { identity: Identity::Position(_), .. } => None,
     };
-    let keys: Vec<Key> = items.iter().filter(|_| pipeline.dedup).filter_map(key).collect();
+    let (keyed, keys): (Vec<&ClaimItem>, Vec<Key>) =
+        items.iter().filter(|_| pipeline.dedup).filter_map(key).unzip();
     let completed = pipeline.state().entries.completed_at(db, &keys)?;
-    Ok(completed.iter().map(Option::is_some).collect())
+    let mut completed: Vec<bool> = completed.iter().map(Option::is_some).collect();
+    if let Some(former) = pipeline.former.get() {
+        former.mark(db, pipeline, &keyed, &mut completed)?;
+    }
+    Ok(completed)
 }
 
 /// How what lies at a position ended before, if it did. That it has a letter elsewhere holds without

@@ -204,6 +204,7 @@ mod tests {
             expires_after_ms: KEPT_MS,
             dead_letter_queue: None,
             handler_digest: "sha256:none".into(),
+            former_key: None,
         };
         let pipeline = Pipeline::new(1, "orders", &options, None);
         {
