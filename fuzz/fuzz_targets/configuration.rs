@@ -10,6 +10,8 @@ mod input;
 mod reference;
 #[path = "../../runtime/app/src/registry.rs"]
 mod registry;
+#[path = "../../runtime/app/src/settings/mod.rs"]
+mod settings;
 mod oci {
     pub use super::reference::Reference;
 }

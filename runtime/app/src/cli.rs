@@ -1,17 +1,21 @@
-//! The command line. Its words and codes are a contract.
+//! The command line. Its words and codes are a contract. Imports nothing of the program.
 
 mod cases;
+mod deploy;
 mod dlq;
+mod invoke;
 mod letter_id;
+mod project;
 mod skip;
 
-use crate::harness::args::InvokeArgs;
-use crate::project::args::{BuildArgs, DevArgs, NewArgs, TestArgs};
-use crate::versions::args::DeployArgs;
 use cases::CASES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use deploy::DeployArgs;
 pub use dlq::{DlqCommand, Which};
+pub use invoke::InvokeArgs;
 pub use letter_id::LetterId;
+use pelton_core::units;
+pub use project::{BuildArgs, DevArgs, Kind, LANGUAGES, NewArgs, TestArgs};
 pub use skip::SkipArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -330,20 +334,20 @@ pub enum LedgerCommand {
     },
 }
 
-pub(crate) fn header(text: &str) -> Result<(String, String), String> {
+fn header(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, value) = pair.ok_or("must be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
-pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let wanted = || format!("must be {}", crate::config::units::DURATION);
-    crate::config::units::duration(text).ok_or_else(wanted)
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let wanted = || format!("must be {}", units::DURATION);
+    units::duration(text).ok_or_else(wanted)
 }
 
-pub(crate) fn size(text: &str) -> Result<usize, String> {
-    let wanted = || format!("must be {}", crate::config::units::SIZE);
-    crate::config::units::size(text).ok_or_else(wanted)
+fn size(text: &str) -> Result<usize, String> {
+    let wanted = || format!("must be {}", units::SIZE);
+    units::size(text).ok_or_else(wanted)
 }
 
 /// Slower than that, what is on its way would be held too long for its broker.

@@ -59,7 +59,7 @@ impl Fail {
     }
 
     /// Nobody reads what a command prints, and it has nothing else to do.
-    pub fn unread() -> Self {
+    fn unread() -> Self {
         Self::new(0, anyhow::anyhow!("nobody reads"))
     }
 
@@ -79,6 +79,11 @@ impl Fail {
         self.lines.extend(lines);
         self
     }
+}
+
+/// For long lists: an error that ends the command, when nobody gets what it prints.
+pub fn is_read() -> Result<(), Fail> {
+    if output::is_read() { Ok(()) } else { Err(Fail::unread()) }
 }
 
 /// What nobody has thought of is internal.
@@ -162,7 +167,8 @@ fn panicked(panic: &PanicHookInfo<'_>) -> String {
 
 /// Ends the program when all is done and said.
 pub fn end(code: u8) -> ! {
-    end_now(i32::from(output::finish(code)))
+    let code = if !output::finish() && code == 0 { REFUSED } else { code };
+    end_now(i32::from(code))
 }
 
 /// Ends without a drain: what is in work comes back at the next start. Nothing that C libraries have

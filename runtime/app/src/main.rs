@@ -20,8 +20,10 @@ mod books;
 mod cli;
 mod commands;
 mod config;
+mod control;
 #[cfg(feature = "crash-points")]
 mod crash;
+mod deploy;
 mod exit;
 mod harness;
 mod input;
@@ -29,9 +31,10 @@ mod oci;
 mod program;
 mod project;
 mod registry;
+mod settings;
 mod signals;
 mod telemetry;
-mod versions;
+mod worker;
 
 use clap::error::{ContextValue, Error as Misused};
 use clap::{CommandFactory, Parser};

@@ -1,6 +1,6 @@
 //! The brokers of this build, and what their parts of the configuration are called.
 
-use crate::config::Section;
+use crate::settings::Section;
 use pelton_core::broker::{Broker, DeadLetterPlace};
 #[cfg(feature = "kafka")]
 use pelton_kafka::{KafkaConfig, LetterTopics};

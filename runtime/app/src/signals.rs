@@ -115,7 +115,7 @@ impl Heard {
                 tracing::warn!(
                     "a second signal: ending now; what was in work comes back at the next start"
                 );
-                output::finish(0);
+                output::finish();
                 end_now(128 + signal);
             }
         }

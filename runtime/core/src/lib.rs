@@ -32,6 +32,7 @@ pub mod ports;
 pub mod retry;
 pub mod rollout;
 pub mod shown;
+pub mod units;
 pub mod watermark;
 
 pub use contain::Panicked;

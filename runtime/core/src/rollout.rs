@@ -8,11 +8,15 @@
 
 use crate::message::{Lane, Message};
 use crate::retry::scatter;
+use std::ops::RangeInclusive;
 
 /// How often a version that is no worse may be sent back, over all looks together.
 const LUCK: f64 = 0.05;
 /// Messages of the new version before anything is said of its failures. Faults are not waited for.
 const FIRST_LOOK: u64 = 8;
+
+/// The part of the messages that a version on trial may have: the old one has at least as many.
+pub const SHARE: RangeInclusive<f64> = 0.0001..=0.5;
 
 /// How a new version is tried out.
 #[derive(Debug, Clone, Copy, PartialEq)]

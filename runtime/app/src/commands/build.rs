@@ -1,7 +1,7 @@
 //! `pelton build`: from a project to a component that is known to run.
 
+use crate::cli::BuildArgs;
 use crate::exit::Outcome;
-use crate::project::args::BuildArgs;
 use crate::project::{Project, build, limits};
 use pelton_core::shown::path as shown_path;
 

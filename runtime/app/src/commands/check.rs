@@ -1,8 +1,9 @@
 //! `pelton check`: everything that is wrong, at once.
 
-use super::{brokers, handlers, table};
+use super::table;
 use crate::config::{self, Config, Invalid, Problem};
 use crate::exit::{CONFIG, Fail, Outcome};
+use crate::worker::{assemble, diagnose, sandbox};
 use pelton_core::broker::Diagnosis;
 use pelton_store::Store;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     if let Err(why) = Store::is_ours(&config.data_dir) {
         problems.push(Problem { path: "data_dir".to_owned(), what: why.to_string() });
     }
-    handlers::room_for_worker()?;
+    sandbox::room_for_worker()?;
     let (cache, _scratch) = match cache(&config) {
         Ok(found) => found,
         Err(what) => {
@@ -23,7 +24,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
             return Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }));
         }
     };
-    let host = match handlers::host(&config, cache) {
+    let host = match sandbox::host(&config, cache) {
         Ok(host) => host,
         // What is wrong beside is said with it.
         Err(fail) if fail.code == CONFIG => {
@@ -32,12 +33,12 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
         }
         Err(fail) => return Err(fail),
     };
-    let loaded = handlers::load(&config, &host, &mut problems);
+    let loaded = sandbox::load(&config, &host, &mut problems);
     for pipeline in &config.pipelines {
         let path = format!("pipelines.{}.source", pipeline.name);
         // What is wrong with its words is known already.
         if !problems.iter().any(|problem| problem.path.starts_with(&path)) {
-            problems.extend(brokers::probe(&config, pipeline));
+            problems.extend(assemble::probe(&config, pipeline));
         }
     }
     if connect {
@@ -49,7 +50,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
             }
             note(&path, pipeline.source.broker().diagnose(&config.view(pipeline)), &mut problems);
             let path = format!("pipelines.{}.dead_letter", pipeline.name);
-            note(&path, brokers::diagnose_letters(pipeline), &mut problems);
+            note(&path, diagnose::diagnose_letters(pipeline), &mut problems);
         }
     }
     if !problems.is_empty() {
@@ -77,7 +78,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
 /// none is left behind; but it is tried whether one can be made there.
 fn cache(config: &Config) -> Result<(PathBuf, Option<TempDir>), String> {
     if config.data_dir.is_dir() {
-        return Ok((handlers::cache_dir(config), None));
+        return Ok((sandbox::cache_dir(config), None));
     }
     let exists = |folder: &&Path| folder.is_dir();
     let beside = config.data_dir.ancestors().find(exists).unwrap_or(Path::new("."));

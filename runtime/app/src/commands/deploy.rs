@@ -1,13 +1,17 @@
 //! `pelton deploy` and `pelton rollback`: by the worker that runs, or for the next start.
 
-use super::{find, handlers, load, options, store_fail};
+use super::{find, load, options, store_fail};
+use crate::cli::DeployArgs;
 use crate::config::{Component, Config, PipelineConfig};
+use crate::control::client;
+use crate::deploy::catalog::Catalog;
+use crate::deploy::fetch::{self, Want};
+use crate::deploy::state::{Kept, Pin};
+use crate::deploy::{rollout, signature};
 use crate::exit::{Fail, Outcome};
-use crate::versions::args::DeployArgs;
-use crate::versions::catalog::Catalog;
-use crate::versions::fetch::{self, Want};
-use crate::versions::state::{Kept, Pin};
-use crate::versions::{client, serve, signature, start};
+use crate::worker::answer::versions as serve;
+use crate::worker::sandbox;
+use pelton_core::rollout::SHARE;
 use pelton_host::{Description, describe};
 use pelton_store::Store;
 use serde_json::{Value, json};
@@ -15,7 +19,7 @@ use std::path::Path;
 
 /// Deploys a file.
 pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
-    let share = args.share()?;
+    let share = share(args)?;
     let config = load(file)?;
     let pipeline = find(&config, &args.pipeline)?;
     let shown = args.component.display();
@@ -50,6 +54,17 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
             say!("no worker runs: the next start of {} takes this version", pipeline.name);
             Ok(())
         }
+    }
+}
+
+/// Copies may be made of all messages; a version that takes them has at most half.
+fn share(args: &DeployArgs) -> Result<Option<f64>, Fail> {
+    match args.canary {
+        Some(share) if !args.shadow && !SHARE.contains(&share) => Err(Fail::usage(format!(
+            "--canary {share} is more than 0.5: the old version has at least as many messages as the new \
+             one. With --shadow it may be up to 1.0"
+        ))),
+        share => Ok(share),
     }
 }
 
@@ -138,11 +153,11 @@ fn for_the_next_start(
     signature::check(&pipeline.handler.keys, &digest, catalog.signature(&digest).as_deref())
         .map_err(|why| Fail::refused(format!("{origin} {why}")))?;
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
-    let host = handlers::host(config, handlers::cache_dir(config))?;
+    let host = sandbox::host(config, sandbox::cache_dir(config))?;
     let handler = host
         .load_bytes(&pipeline.name, bytes, &pipeline.handler.spec)
         .map_err(|error| Fail::refused(format!("{origin} {error}")))?;
-    let version = start::kept(&handler, origin);
+    let version = rollout::kept(&handler, origin);
     let component = &pipeline.handler.component;
     let pin = pin.filter(|pin| pin.reference == component.to_string());
     catalog.change(|state| {

@@ -1,7 +1,7 @@
 //! `pelton dev`: build on save, run, show what becomes of each message.
 
+use crate::cli::DevArgs;
 use crate::exit::Outcome;
-use crate::project::args::DevArgs;
 use crate::project::{Project, dev};
 
 /// Runs until it is told to stop.

@@ -4,7 +4,7 @@ use super::letters::{self, DeadLetterStore, Found, letter};
 use super::{find, load, table};
 use crate::cli::{DlqCommand, LetterId, Which};
 use crate::config::{Config, PipelineConfig};
-use crate::exit::{Fail, Outcome};
+use crate::exit::{Fail, Outcome, is_read};
 use crate::output;
 use crate::telemetry::progress::Progress;
 use crate::telemetry::time;
@@ -52,7 +52,7 @@ impl Letters<'_> {
                 for one in page {
                     output::json(&letter::to_json(self.pipeline, &one.id, &one.letter));
                 }
-                output::is_read()
+                is_read()
             })?;
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Letters<'_> {
                 say!("");
             }
             table::print(&heading, &rows);
-            output::is_read()
+            is_read()
         })?;
         if seen == 0 {
             say!("{} has no dead letters{}", self.pipeline.name, self.of_cause());
@@ -150,7 +150,7 @@ impl Letters<'_> {
                 say!("");
             }
             table::print(&heading, &page.iter().map(row).collect::<Vec<_>>());
-            output::is_read()
+            is_read()
         })?;
         if let (0, Some(id)) = (count, &self.which.id) {
             return Err(self.missing(id));

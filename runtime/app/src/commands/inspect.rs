@@ -1,9 +1,9 @@
 //! `pelton inspect`: what a file says of itself, without a configuration and without running it.
 
 use crate::config::Component;
+use crate::deploy::fetch::{Want, fetch};
 use crate::exit::{Fail, Outcome};
 use crate::output;
-use crate::versions::fetch::{Want, fetch};
 use pelton_host::{
     ComponentInfo, Description, Form, HandlerSpec, HostOptions, Kind, LoadError, Protocol, describe,
     inspect as usable,

@@ -1,9 +1,10 @@
 //! `pelton invoke`: one message through the real sandbox, without a pipeline.
 
 use super::{find, load, table};
+use crate::cli::InvokeArgs;
 use crate::exit::{Fail, REFUSED};
-use crate::harness::args::InvokeArgs;
 use crate::harness::{Answered, Given, Harness, Line, time, told};
+use crate::telemetry::time::now_ms;
 use crate::{input, output};
 use pelton_core::Outcome;
 use pelton_core::ports::Work;
@@ -68,7 +69,7 @@ fn message(args: &InvokeArgs) -> Result<Given, Fail> {
         headers: args.headers.iter().map(bytes).collect(),
         body: body(args)?,
         attempt: args.attempt,
-        published_at_ms: Some(crate::versions::now_ms()),
+        published_at_ms: Some(now_ms()),
         ..Given::default()
     })
 }

@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The commands, one file each. Nobody imports them but `main`.
 
 pub mod brokers;
 pub mod build;
@@ -6,12 +6,10 @@ pub mod check;
 pub mod deploy;
 pub mod dev;
 pub mod dlq;
-mod handlers;
 pub mod inspect;
 pub mod invoke;
 pub mod ledger;
 mod letters;
-pub mod live;
 pub mod new;
 pub mod push;
 pub mod reload;
@@ -23,13 +21,13 @@ pub mod sign;
 pub mod skip;
 mod standing;
 pub mod status;
-pub mod table;
 pub mod test;
 pub mod versions;
 
 use crate::config::{self, Config, PipelineConfig};
-use crate::exit::{CONFIG, Fail};
-use pelton_store::{Options, Store, StoreError};
+use crate::exit::Fail;
+use crate::output::table;
+use crate::worker::store::{open_beside, options, store_fail};
 use std::path::Path;
 
 fn load(file: &Path) -> Result<Config, Fail> {
@@ -41,27 +39,4 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c PipelineConfig, Fail> 
         let names: Vec<&str> = config.pipelines.iter().map(|p| p.name.as_str()).collect();
         Fail::usage(format!("there is no pipeline `{name}`; the configuration has {}", names.join(", ")))
     })
-}
-
-fn options(config: &Config) -> Options {
-    Options { max_message_bytes: config.max_message_bytes, ..Options::default() }
-}
-
-/// The store, beside a worker that may be running.
-fn open_beside(config: &Config) -> Result<Store, Fail> {
-    Store::open_beside(&config.data_dir, options(config)).map_err(store_fail)
-}
-
-/// What the reader can mend is a matter of configuration; a failing disk is not.
-fn store_fail(error: StoreError) -> Fail {
-    let code = match error {
-        StoreError::Owned { .. }
-        | StoreError::Exposed { .. }
-        | StoreError::Open { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Older { .. }
-        | StoreError::Damaged { .. } => CONFIG,
-        _ => crate::exit::INTERNAL,
-    };
-    Fail::new(code, error)
 }

@@ -1,8 +1,7 @@
 //! `pelton new`: a handler's project from a template.
 
+use crate::cli::{Kind, NewArgs};
 use crate::exit::{Fail, Outcome};
-use crate::project::args::NewArgs;
-use crate::project::manifest::Kind;
 use crate::project::template::Language;
 use crate::project::{Project, build, template};
 use pelton_core::shown::path as shown_path;

@@ -1,8 +1,8 @@
 //! `pelton push`.
 
+use crate::deploy::signature;
 use crate::exit::{Fail, Outcome};
 use crate::oci::{self, Reference};
-use crate::versions::signature;
 use pelton_host::{HostOptions, LoadError, describe, inspect, read_component};
 use std::path::Path;
 

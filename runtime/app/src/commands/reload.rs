@@ -1,8 +1,8 @@
 //! `pelton reload`.
 
 use super::load;
+use crate::control::client;
 use crate::exit::Outcome;
-use crate::versions::client;
 use serde_json::json;
 use std::path::Path;
 

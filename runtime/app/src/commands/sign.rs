@@ -1,9 +1,9 @@
 //! `pelton keygen` and `pelton sign`.
 
 use crate::config::Component;
+use crate::deploy::signature;
 use crate::exit::{Fail, Outcome};
 use crate::oci;
-use crate::versions::signature;
 use pelton_host::{HostOptions, digest, read_component};
 use std::ffi::OsStr;
 use std::path::Path;

@@ -1,10 +1,12 @@
 //! `pelton status`.
 
 use super::standing::Standing;
-use super::{brokers, live, load, open_beside, table};
+use super::{brokers, load, open_beside, table};
 use crate::config::Config;
+use crate::control::client;
 use crate::exit::Outcome;
 use crate::output;
+use crate::worker::store::statuses;
 use pelton_core::{Cause, Counter};
 use pelton_store::{PipelineStatus, Store, StoreError};
 use serde_json::{Map, Value, json};
@@ -15,7 +17,7 @@ pub fn status(file: &Path, as_json: bool) -> Outcome {
     let config = load(file)?;
     let store = open_beside(&config)?;
     let worker = Store::owner_of(&config.data_dir);
-    let live = worker.and_then(|_| live::ask(&config.data_dir));
+    let live = worker.and_then(|_| client::status(&config.data_dir));
     let all = look(&config, &store, live.as_ref())?;
     if as_json {
         output::json(&to_json(&all, worker));
@@ -123,7 +125,7 @@ impl HeldHere {
 /// seconds at most. `live` is what the worker says.
 pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<Seen>, StoreError> {
     let mut all = Vec::new();
-    for ((name, mut counts), pipeline) in read(config, store)?.into_iter().zip(&config.pipelines) {
+    for ((name, mut counts), pipeline) in statuses(config, store)?.into_iter().zip(&config.pipelines) {
         let said = live.and_then(|live| live.get(&name));
         let broker = pipeline.source.broker().status();
         let broker = broker.map(|asked| asked.map(|status| Standing::new(status, said)));
@@ -182,15 +184,6 @@ fn print(all: &[Seen]) {
         "handler",
     ];
     table::print(&heading, &rows);
-}
-
-/// What the ledger says of every pipeline, in the order of the configuration.
-pub fn read(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatus)>, StoreError> {
-    let one = |p: &crate::config::PipelineConfig| {
-        let status = store.status(&p.name, p.source.queue(), p.dead_letters.queue())?;
-        Ok((p.name.clone(), status))
-    };
-    config.pipelines.iter().map(one).collect()
 }
 
 /// The object of `status --json` and of `run --until-empty`.

@@ -1,9 +1,9 @@
 //! `pelton test`: a project's own unit tests, then its cases on the real component.
 
+use crate::cli::TestArgs;
 use crate::exit::{Fail, REFUSED};
 use crate::harness::time;
 use crate::output;
-use crate::project::args::TestArgs;
 use crate::project::cases::{Case, Ran, Runner, read_all};
 use crate::project::{Project, build};
 use pelton_core::shown::path as shown_path;

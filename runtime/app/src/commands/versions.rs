@@ -1,12 +1,14 @@
 //! `pelton versions`.
 
 use super::{find, load, table};
+use crate::control::client;
+use crate::deploy::catalog::Catalog;
+use crate::deploy::rollout::percent;
+use crate::deploy::short;
 use crate::exit::Outcome;
 use crate::output;
 use crate::telemetry::time;
-use crate::versions::catalog::Catalog;
-use crate::versions::deploy::percent;
-use crate::versions::{client, serve, short};
+use crate::worker::answer::versions as serve;
 use serde_json::{Value, json};
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! What the program works with: every value there, in its own type, within its bounds.
 
 use super::handler::{HandlerConfig, handler};
-use super::section::{Problems, Section};
 use crate::registry::{LettersConfig, SourceConfig, dead_letters, source};
+use crate::settings::{Problems, Section};
 use pelton_core::RetryPolicy;
 use pelton_core::broker::{Contradiction, Dedup, PipelineView};
 use pelton_core::number::millis;

@@ -1,11 +1,11 @@
 //! A pipeline's handler: its component, its limits, and how a new version of it comes in.
 
 use super::checked::{DAY, MIB};
-use super::section::Section;
-use super::units;
 use crate::oci::Reference;
+use crate::settings::Section;
 use pelton_core::number::millis;
-use pelton_core::rollout::{JudgeAfter, Plan};
+use pelton_core::rollout::{JudgeAfter, Plan, SHARE};
+use pelton_core::units;
 use pelton_host::{HandlerSpec, Isolation, Protocol};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -156,7 +156,7 @@ fn rollout(section: Section<'_>) -> Plan {
         at_most_ms: millis(at_most),
         // Copies may be made of all.
         share: section.real("canary", if shadow { *SHARE.start()..=1.0 } else { SHARE }, TRIAL.share),
-        judge_after: section.judge_after("judge_after", TRIAL.judge_after),
+        judge_after: section.parsed("judge_after", JUDGE_AFTER, judge_after).unwrap_or(TRIAL.judge_after),
         max_increase: section.real("max_failure_increase", 0.0..=1.0, TRIAL.max_increase),
         faults: section.number("traps", 1..=1_000_000, 1),
     };
@@ -175,11 +175,11 @@ fn rollout(section: Section<'_>) -> Plan {
     plan
 }
 
-/// The part of the messages that a version on trial may have: the old one has at least as many.
-pub const SHARE: std::ops::RangeInclusive<f64> = 0.0001..=0.5;
+/// How the end of a trial is written, for the reader of an error.
+const JUDGE_AFTER: &str = "\"200 messages\" or a duration such as \"10m\"";
 
 /// `200 messages`, or a duration.
-pub fn judge_after(text: &str) -> Option<JudgeAfter> {
+fn judge_after(text: &str) -> Option<JudgeAfter> {
     if let Some(count) = text.strip_suffix("messages") {
         return count.trim().parse().ok().filter(|n| *n > 0).map(JudgeAfter::Messages);
     }

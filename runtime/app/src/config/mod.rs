@@ -1,16 +1,14 @@
 //! The configuration: read, checked as a whole, and without options from then on.
 
 mod checked;
-mod env;
 mod handler;
-mod section;
-pub mod units;
 
+pub use crate::settings::Problem;
 pub use checked::{Config, PipelineConfig};
-pub use handler::{Component, Reload, SHARE, TRIAL};
-pub use section::{Problem, Problems, Section};
+pub use handler::{Component, HandlerConfig, Reload, TRIAL};
 
 use crate::input;
+use crate::settings::{Lookup, Problems, Section};
 use pelton_core::shown::{path as shown_path, shown};
 use std::path::{Path, PathBuf};
 
@@ -77,16 +75,12 @@ pub fn load_loose(file: &Path) -> Result<(Config, Vec<Problem>), Invalid> {
 
 /// Checks a text. Pure: the environment is a function, and no file is looked at. `Err` is a text
 /// that is no TOML at all.
-pub fn parse(
-    text: &str,
-    base: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Config, Vec<Problem>), String> {
+pub fn parse(text: &str, base: &Path, env: Lookup<'_>) -> Result<(Config, Vec<Problem>), String> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let at = error.span().map(|span| input::place(text, span.start)).unwrap_or_default();
         format!("{at}is not TOML: {}", error.message())
     })?;
     let problems = Problems::default();
-    let config = checked::config(section::Section::new("", table, env, &problems), base);
+    let config = checked::config(Section::new("", table, env, &problems), base);
     Ok((config, problems.into_all()))
 }

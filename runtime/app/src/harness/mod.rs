@@ -4,7 +4,6 @@
 //! The commands that try a handler out share it. Limits, grants, deadlines and the cutting of output are
 //! those of a worker, since it is the worker's own host.
 
-pub mod args;
 mod lines;
 mod message;
 mod words;

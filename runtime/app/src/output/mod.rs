@@ -7,12 +7,12 @@
 
 mod behind;
 mod fd;
+pub mod table;
 
 pub use behind::{Behind, Rank};
 
 use behind::Left;
 
-use crate::exit::{Fail, REFUSED};
 use clap_complete::Shell;
 use pelton_core::shown::{self, Keep, shown};
 use rustix::io::Errno;
@@ -175,13 +175,14 @@ pub fn wait_for_nobody() {
     state(|state| state.patience = Some(PATIENCE_OF_ANSWERS));
 }
 
-/// For long lists: an error that ends the command, when nobody gets what it prints.
-pub fn is_read() -> Result<(), Fail> {
-    state(|state| state.out).map_or(Ok(()), |_| Err(Fail::unread()))
+/// Whether somebody gets what is printed on standard output.
+pub fn is_read() -> bool {
+    state(|state| state.out.is_none())
 }
 
-/// Writes out what is left, for a moment at most. Returns the code to end with.
-pub fn finish(code: u8) -> u8 {
+/// Writes out what is left, for a moment at most. Returns whether all that was printed has gone out, or had
+/// nobody to go to.
+pub fn finish() -> bool {
     wait_for_nobody();
     let (out, err) = state(|state| (state.out.filter(|errno| !is_gone(*errno)), state.err));
     if let Some(errno) = out {
@@ -194,7 +195,7 @@ pub fn finish(code: u8) -> u8 {
     // A log that is kept badly says nothing of the work that was done.
     let is_log = BEHIND.get().is_some_and(|behind| behind.finish(PATIENCE) == Left::Log);
     let err = err.filter(|errno| !is_log && !is_gone(*errno));
-    if out.or(err).is_some() && code == 0 { REFUSED } else { code }
+    out.or(err).is_none()
 }
 
 /// Whether there is nobody to read: the reader of a pipe has ended, or the stream was never open for writing.

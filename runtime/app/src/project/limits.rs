@@ -1,8 +1,8 @@
 //! The limits a handler is tried out with: those of its pipeline, where `pelton.toml` beside it has one.
 
 use super::Project;
-use crate::config::units;
 use crate::input;
+use pelton_core::units;
 use pelton_host::HandlerSpec;
 use pelton_host::file::FileError;
 use std::time::Duration;

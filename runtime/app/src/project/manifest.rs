@@ -1,6 +1,7 @@
 //! `handler.toml`: which language a project is in, what builds and tests it, and what that needs.
 
 use super::template;
+use crate::cli::{Kind, LANGUAGES};
 use crate::exit::Fail;
 use crate::input;
 use pelton_core::shown::path as shown_path;
@@ -43,29 +44,6 @@ pub struct Manifest {
     pub test: Option<String>,
     #[serde(default)]
     pub tools: Vec<Tool>,
-}
-
-/// What a handler is, as its author sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A component: its function is called with each message.
-    Component,
-    /// A program that stays alive, and reads one message after another.
-    Worker,
-    /// A program that is run once for each message.
-    Command,
-}
-
-impl Kind {
-    /// The word in `handler.toml` and on the command line.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Component => "component",
-            Self::Worker => "worker",
-            Self::Command => "command",
-        }
-    }
 }
 
 /// What has to be there before building.
@@ -127,7 +105,7 @@ impl Project {
 
     fn guess(dir: PathBuf) -> Result<Self, Fail> {
         let none = || {
-            let languages = template::languages().join(" | ");
+            let languages = LANGUAGES.join(" | ");
             Fail::usage(format!(
                 "there is no project in {}: no {MANIFEST}, and no file that tells the language. `pelton \
                  new NAME --language {languages}` makes one",
@@ -158,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_template_has_a_good_manifest() {
-        for language in template::languages() {
+        for &language in LANGUAGES {
             let text = template::file(language, MANIFEST, "orders").expect(language);
             let manifest = parse(&text).expect(language);
             assert_eq!(manifest.language, language);

@@ -4,7 +4,6 @@
 //! A language is data: a folder of templates whose `handler.toml` says which tools it wants and which
 //! commands build and test it. The code here knows none of them, but for Rust's second compiler.
 
-pub mod args;
 pub mod build;
 pub mod cases;
 pub mod dev;

@@ -4,7 +4,7 @@
 //! the canonical ABI names them, becomes a component here, so that nobody needs a tool for that; a plain
 //! program is run as it is.
 
-use super::manifest::Kind;
+use crate::cli::Kind;
 use anyhow::{Context, Result, anyhow, ensure};
 use pelton_host::{Description, Form, file};
 use std::path::Path;

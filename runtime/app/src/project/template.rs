@@ -1,6 +1,6 @@
 //! What `pelton new` writes: templates, SDKs and the contract, all of them in the binary.
 
-use super::manifest::Kind;
+use crate::cli::Kind;
 use crate::exit::Fail;
 use anyhow::Context;
 use serde::Deserialize;
@@ -19,17 +19,6 @@ const COMMON: &str = "common";
 
 /// A project's files: path and content.
 pub type Files = BTreeMap<String, Vec<u8>>;
-
-/// The languages there are templates for.
-pub fn languages() -> Vec<&'static str> {
-    let names = EMBEDDED.iter().filter_map(|(path, _)| path.strip_prefix(TEMPLATES)?.split_once('/'));
-    let mut names: Vec<&str> =
-        names.map(|(folder, _)| folder.strip_suffix("-batch").unwrap_or(folder)).collect();
-    names.retain(|name| *name != COMMON);
-    names.sort_unstable();
-    names.dedup();
-    names
-}
 
 /// Whether there is a form for batches: a command has none.
 pub fn has_batches(language: &str) -> bool {
@@ -199,7 +188,7 @@ mod tests {
 
     #[test]
     fn every_language_has_both_forms_and_a_manifest() {
-        for language in languages() {
+        for &language in crate::cli::LANGUAGES {
             assert_eq!(has_batches(language), language != "any", "{language}");
             assert!(described().contains_key(language), "{language} is not in languages.toml");
             let kinds = Language::of(language).kinds;

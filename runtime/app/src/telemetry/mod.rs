@@ -1,7 +1,6 @@
 //! What the program says while it works.
 
 pub mod libraries;
-pub mod live_line;
 pub mod logs;
 pub mod outcomes;
 pub mod progress;

@@ -1,8 +1,7 @@
 //! Progress of long commands, on a terminal only: a line that is redrawn, by the thread that writes
 //! standard error.
 
-use crate::commands::table;
-use crate::output::{self, Behind};
+use crate::output::{self, Behind, table};
 use rustix::termios::tcgetwinsize;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,14 @@
 //! Times, as everybody reads them.
 
+use pelton_core::number::millis;
+
+/// Milliseconds since the epoch, to be shown.
+#[allow(clippy::disallowed_methods, reason = "people read it; nothing is measured by it")]
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, millis)
+}
+
 /// Milliseconds since the epoch as RFC 3339, in UTC.
 pub fn rfc3339(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());

@@ -1,11 +1,11 @@
 //! A Kafka source, wired to the ledger.
 
-use super::open_fail;
 use super::target::Target;
 use crate::books::PipelineBooks;
 use crate::cli::SendArgs;
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{CONFIG, Fail};
+use crate::worker::assemble::open_fail;
 use pelton_kafka::{KafkaConfig, KafkaOptions, KafkaProducer, Outgoing};
 use pelton_store::{NewMessage, PipelineStore, Store};
 use std::sync::Arc;

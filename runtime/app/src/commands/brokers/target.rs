@@ -2,9 +2,10 @@
 
 use crate::cli::SendArgs;
 use crate::commands::open_beside;
-use crate::config::{Config, PipelineConfig, units};
+use crate::config::{Config, PipelineConfig};
 use crate::exit::Fail;
 use crate::registry::SourceConfig;
+use pelton_core::units;
 use pelton_store::EmbeddedConfig;
 use pelton_store::{NewMessage, Store};
 use std::time::Duration;

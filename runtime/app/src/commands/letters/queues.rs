@@ -7,7 +7,7 @@ use crate::commands::brokers::sqs;
 use crate::config::PipelineConfig;
 use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
-use crate::versions::now_ms;
+use crate::telemetry::time::now_ms;
 use pelton_sqs::{DeadLetterRecord, Outgoing, QueueAdmin, QueueConfig, SqsConfig, is_fifo};
 use pelton_store::EmbeddedConfig;
 use pelton_store::{Store, StoredLetter};

@@ -3,11 +3,12 @@
 
 use super::{DeadLetterStore, Found, back, noted};
 use crate::cli::{LetterId, Which};
-use crate::commands::brokers::{kafka, open_fail};
+use crate::commands::brokers::kafka;
 use crate::config::PipelineConfig;
 use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
 use crate::telemetry::progress::Progress;
+use crate::worker::assemble::open_fail;
 use pelton_kafka::{
     ANSWER_TIMEOUT, DeadLetterRecord, KafkaConfig, KafkaProducer, LetterTopics, MOST_HEADERS, Outgoing,
     Part, Reader, dead_letter_record, partition_in,

@@ -10,11 +10,13 @@ use super::stream;
 use super::topic;
 use super::{BoundedSource, Done, Work};
 use crate::cli::ReplayArgs;
-use crate::commands::live::{self, PATIENCE, RunningPipeline, WorkerState};
 use crate::config::{Config, PipelineConfig};
+use crate::control::socket::connect;
 use crate::exit::Fail;
 use crate::registry::SourceConfig;
 use crate::telemetry::progress::Progress;
+use crate::worker::answer::PATIENCE;
+use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_engine::{DedupKey, Phase};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -38,7 +40,7 @@ pub fn ask(
     let request = json!({
         "pipeline": pipeline.name, "redo": args.redo, "rate": args.rate, "parts": parts,
     });
-    let mut stream = live::connect(&config.data_dir).map_err(lost)?;
+    let mut stream = connect(&config.data_dir).map_err(lost)?;
     stream.write_all(format!("replay {request}\n").as_bytes()).map_err(lost)?;
     for line in BufReader::new(stream).lines() {
         let line = line.map_err(lost)?;

@@ -7,13 +7,15 @@ mod stream;
 mod topic;
 
 use crate::cli::ReplayArgs;
-use crate::commands::{find, load, options, run, store_fail, table};
+use crate::commands::{find, load, options, store_fail, table};
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
 use crate::signals::{self, Heard};
 use crate::telemetry::logs;
 use crate::telemetry::progress::Progress;
+use crate::worker::shutdown::stopped_fail;
+use crate::worker::{assemble, sandbox};
 use pelton_core::Counter;
 use pelton_core::ports::{DeadLetters, Handler, Source};
 use pelton_engine::{Control, Phase, PipelineStats, Ports};
@@ -101,15 +103,18 @@ fn alone(
     open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn BoundedSource>, Fail>,
 ) -> Result<Done, Fail> {
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
-    let handler = run::load_handlers(file, config)?.pop();
-    let handler = handler.ok_or_else(|| Fail::usage(format!("`{}` has no handler", pipeline.name)))?;
+    let host = sandbox::host(config, sandbox::cache_dir(config))?;
+    let started = assemble::load_handlers(file, config, &host)?.pop();
+    let handler = started
+        .map(|started| started.handler)
+        .ok_or_else(|| Fail::usage(format!("`{}` has no handler", pipeline.name)))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
     let ended = runtime.block_on(async {
         let (phase, phases) = watch::channel(Phase::Running);
         heard.work(phase);
-        let ledger = run::ledger(&store, pipeline, &handler)?;
-        let letters = run::letters(config, pipeline, &store, &ledger)?;
+        let ledger = assemble::ledger(&store, pipeline, &handler)?;
+        let letters = assemble::letters(config, pipeline, &store, &ledger)?;
         let source = open(&store, &ledger)?;
         let work = Work { config, pipeline, store: &store, redo };
         work.drive(source, ledger, letters, handler, phases, |settled| progress.shows(settled)).await
@@ -156,7 +161,7 @@ impl Work<'_> {
         let stats = Arc::new(PipelineStats::default());
         let control = Control { phase, until_empty: true, shutdown_timeout: self.config.shutdown_timeout };
         let random = RandomState::new().hash_one(self.pipeline.name.as_str());
-        let spec = run::spec(self.config, self.pipeline);
+        let spec = assemble::spec(self.config, self.pipeline);
         let mut running = pin!(pelton_engine::run(vec![(spec, ports, stats.clone())], control, random));
         let mut tick = tokio::time::interval(LOOK);
         let ended = loop {
@@ -165,7 +170,7 @@ impl Work<'_> {
                 _ = tick.tick() => seen(source.settled()),
             }
         };
-        ended.map_err(|stopped| run::stopped_fail(self.store, &stopped))?;
+        ended.map_err(|stopped| stopped_fail(self.store, &stopped))?;
         let counters = stats.counts().counters;
         Ok(Done {
             complete: source.is_complete(),

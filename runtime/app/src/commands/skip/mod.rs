@@ -14,12 +14,13 @@ pub mod serve;
 mod sqs;
 
 use crate::cli::SkipArgs;
-use crate::commands::{find, load, options, run, store_fail};
+use crate::commands::{find, load, options, store_fail};
 use crate::config::{Config, PipelineConfig};
+use crate::control::client;
+use crate::deploy::catalog::Catalog;
 use crate::exit::{Fail, Outcome};
 use crate::registry::SourceConfig;
-use crate::versions::catalog::Catalog;
-use crate::versions::client;
+use crate::worker::assemble;
 use one::{Found, write_letter};
 use pelton_core::pipeline::{Named, Skip};
 use pelton_core::shown::shown;
@@ -122,7 +123,7 @@ fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Op
     let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
     let catalog = Catalog::open(&config.data_dir, &pipeline.name);
     let digest = catalog.state().promoted().map(|kept| kept.digest.clone()).unwrap_or_default();
-    let ledger = run::ledger_of(&store, &pipeline, digest.as_str().into())?;
+    let ledger = assemble::ledger_of(&store, &pipeline, digest.as_str().into())?;
     let place = Place {
         config: Arc::new(config),
         pipeline,
@@ -140,7 +141,7 @@ fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Op
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
     let written = runtime.block_on(async {
-        let letters = run::letters(&place.config, &place.pipeline, &store, &ledger)?;
+        let letters = assemble::letters(&place.config, &place.pipeline, &store, &ledger)?;
         write_letter(&place, letters, found, args.reason.clone()).await.map_err(Fail::refused)
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

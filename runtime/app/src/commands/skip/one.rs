@@ -2,8 +2,8 @@
 //! message.
 
 use super::{Place, named, order};
-use crate::commands::run;
-use crate::versions::catalog::Catalog;
+use crate::deploy::catalog::Catalog;
+use crate::worker::assemble;
 #[cfg(any(feature = "redis", feature = "sqs"))]
 use pelton_core::Lane;
 use pelton_core::ports::{
@@ -98,7 +98,7 @@ async fn drive(
     let handler: Arc<dyn Handler> = Arc::new(Nobody(digest.as_str().into()));
     let ports = Ports { source, letters, ledger: Arc::new(place.ledger.clone()), handler };
     let skip = Some(order(named(place)?, reason.to_owned()));
-    let spec = PipelineSpec { skip, ..run::spec(&place.config, &place.pipeline) };
+    let spec = PipelineSpec { skip, ..assemble::spec(&place.config, &place.pipeline) };
     let stats = Arc::new(PipelineStats::default());
     // The sender lives as long as the engine runs.
     let (_phase, phase) = watch::channel(Phase::Running);

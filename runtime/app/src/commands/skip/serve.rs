@@ -2,7 +2,7 @@
 
 use super::one::write_letter;
 use super::{Look, Place, look, named, order};
-use crate::commands::live::{RunningPipeline, WorkerState};
+use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_core::pipeline::{Fate, Named, Skipped};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
 //! `tests/*.toml`, as people write them.
 
-use crate::config::units;
 use crate::exit::Fail;
 use crate::harness::Given;
 use crate::input;
 use base64::Engine;
 use pelton_core::shown::path as shown_path;
+use pelton_core::units;
 use pelton_host::file;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -4,12 +4,12 @@
 //! nothing. A pipeline of which only the handler has changed takes the new one as in a deploy; any other
 //! change drains it and begins it anew.
 
-use super::deploy::{Deployed, Order, Refused, deploy, note_seen};
-use super::fetch::{self, Want};
-use super::start::{self, Started};
-use crate::commands::live::{RunningPipeline, WorkerState};
-use crate::commands::{brokers, run};
+use super::assemble;
+use super::state::{RunningPipeline, WorkerState};
 use crate::config::{self, Config, PipelineConfig, Reload};
+use crate::deploy::fetch::{self, Want};
+use crate::deploy::rollout::{Deployed, Order, Refused, deploy, note_seen};
+use crate::deploy::start::{self, Started};
 use pelton_core::ports::Handler;
 use pelton_engine::Change;
 use pelton_host::file::FileError;
@@ -37,8 +37,8 @@ enum Step {
 /// Reads the configuration again and does what it says of the pipeline `only`, or of all. `Err` says why
 /// nothing has changed, or what could not be done.
 pub async fn reload(served: &Arc<WorkerState>, only: Option<&str>) -> Result<Done, String> {
-    let _turn = served.deploys.reloading.lock().await;
-    let file = served.deploys.file.clone();
+    let _turn = served.reloads.running.lock().await;
+    let file = served.reloads.file.clone();
     let read = tokio::task::spawn_blocking(move || config::load(&file).map_err(|e| e.to_string())).await;
     let new = Arc::new(read.map_err(|ended| ended.to_string())??);
     needs_no_restart(&served.config(), &new)?;
@@ -134,9 +134,9 @@ async fn load_all(
             loaded.push(None);
             continue;
         };
-        let (host, new, pipeline) = (served.deploys.host.clone(), new.clone(), pipeline.clone());
+        let (host, new, pipeline) = (served.deployer.host.clone(), new.clone(), pipeline.clone());
         let load = move || {
-            let against = brokers::probe(&new, &pipeline);
+            let against = assemble::probe(&new, &pipeline);
             let started = start::load(&new, &pipeline, &host);
             (
                 against,
@@ -200,10 +200,10 @@ async fn perform(
 async fn end(served: &WorkerState, live: &RunningPipeline) {
     let (done, ended) = oneshot::channel();
     let name = live.pipeline.name.as_str().into();
-    live.versions.send_back("the pipeline ends");
+    live.target.versions.send_back("the pipeline ends");
     tracing::info!(pipeline = %live.pipeline.name, "drains for a reload: what runs is finished, or handed \
         back after `shutdown_timeout`");
-    if served.deploys.changes.send(Change::Remove(name, done)).is_ok() {
+    if served.reloads.changes.send(Change::Remove(name, done)).is_ok() {
         // An error: the worker ends, and all its pipelines with it.
         drop(ended.await);
     }
@@ -217,12 +217,12 @@ async fn begin(
     started: Started,
 ) -> Result<(), String> {
     let (store, config, of) = (served.store.clone(), config.clone(), pipeline.clone());
-    let open = move || run::open(&store, &config, &of, started);
+    let open = move || assemble::open(&store, &config, &of, started);
     let opened = tokio::task::spawn_blocking(open).await.map_err(|ended| ended.to_string())?;
     let (live, job) = opened.map_err(|fail| format!("{}: {}", pipeline.name, fail.words()))?;
     let name = pipeline.name.clone();
     served.add(live);
-    if served.deploys.changes.send(Change::Add(Box::new(job))).is_err() {
+    if served.reloads.changes.send(Change::Add(Box::new(job))).is_err() {
         served.forget(&name);
         return Err(format!("{name}: the worker ends, and the pipeline begins at its next start"));
     }
@@ -236,7 +236,7 @@ async fn begin_again(
     old: &PipelineConfig,
     why: String,
 ) -> String {
-    let (host, of, pipeline) = (served.deploys.host.clone(), config.clone(), old.clone());
+    let (host, of, pipeline) = (served.deployer.host.clone(), config.clone(), old.clone());
     let load = move || start::load(&of, &pipeline, &host);
     let loaded = match tokio::task::spawn_blocking(load).await {
         Ok(loaded) => loaded,
@@ -308,7 +308,7 @@ async fn try_until_settled(served: Arc<WorkerState>, begun: Arc<RunningPipeline>
     const LONGEST: Duration = Duration::from_secs(600);
     let name = &begun.pipeline.name;
     let (mut wait, mut said) = (Duration::from_secs(1), false);
-    let same = |live: &Arc<RunningPipeline>| Arc::ptr_eq(&live.versions, &begun.versions);
+    let same = |live: &Arc<RunningPipeline>| Arc::ptr_eq(&live.target.versions, &begun.target.versions);
     while let Some(live) = served.find(name).filter(same) {
         let Err(refused) = deploy_file(&served, &live, false).await else { return };
         let again = refused.cause == Cause::Moment;
@@ -332,35 +332,35 @@ async fn deploy_file(
     again: bool,
 ) -> Result<Option<Deployed>, Refused> {
     let shown = live.pipeline.handler.component.to_string();
-    let (of, max) = (live.clone(), served.config().max_component_bytes);
+    let (of, max) = (live.clone(), served.deployer.max_component_bytes);
     let fetch = move || {
         let handler = &of.pipeline.handler;
-        fetch::pinned(&handler.component, &of.catalog, Want { max, keys: &handler.keys })
+        fetch::pinned(&handler.component, &of.target.catalog, Want { max, keys: &handler.keys })
     };
     let fetched = tokio::task::spawn_blocking(fetch).await.map_err(|ended| ended.to_string())?;
     let fetch::Fetched { bytes, signature, pin } = fetched.map_err(|why| format!("{shown} {why}"))?;
     let found = digest(&bytes);
-    if !again && live.catalog.state().seen.as_ref() == Some(&found) {
+    if !again && live.target.catalog.state().seen.as_ref() == Some(&found) {
         return Ok(None);
     }
-    let plan = live.pipeline.handler.rollout.filter(|_| *live.versions.digest() != *found);
+    let plan = live.pipeline.handler.rollout.filter(|_| *live.target.versions.digest() != *found);
     let order = Order { bytes, signature, origin: shown.clone(), plan, back: false, again };
-    let deployed = deploy(served, live, order).await;
+    let deployed = deploy(&served.deployer, &live.target, order).await;
     if deployed.as_ref().err().is_none_or(Refused::is_verdict) {
-        note_seen(live, found, pin).await;
+        note_seen(&live.target, found, pin).await;
     }
     deployed.map(Some).map_err(|refused| Refused { why: format!("{shown} {refused}"), ..refused })
 }
 
 /// The version in use, with limits that have changed.
 async fn deploy_again(served: &Arc<WorkerState>, live: &Arc<RunningPipeline>) -> Result<(), String> {
-    let (in_use, max) = (live.versions.digest(), served.config().max_component_bytes);
-    let catalog = live.catalog.clone();
+    let (in_use, max) = (live.target.versions.digest(), served.deployer.max_component_bytes);
+    let catalog = live.target.catalog.clone();
     let read = move || Ok((catalog.read(&in_use, max)?, catalog.signature(&in_use)));
     let read: Result<_, FileError> =
         tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
     let (bytes, signature) = read.map_err(|error| format!("the version in use, in data_dir, {error}"))?;
     let origin = live.pipeline.handler.component.to_string();
     let order = Order { bytes, signature, origin, plan: None, back: false, again: true };
-    deploy(served, live, order).await.map(drop).map_err(|refused| refused.why)
+    deploy(&served.deployer, &live.target, order).await.map(drop).map_err(|refused| refused.why)
 }

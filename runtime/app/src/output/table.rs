@@ -4,7 +4,7 @@ use pelton_core::shown::shown;
 
 /// Prints rows under a heading; numbers to the right. A row is a line, whatever is in its cells.
 pub fn print(heading: &[&str], rows: &[Vec<String>]) {
-    lines(heading, rows).iter().for_each(|line| say!("{line}"));
+    lines(heading, rows).iter().for_each(|line| super::say(format_args!("{line}")));
 }
 
 /// A row may have fewer cells than the heading: the rest of it is empty.

@@ -6,11 +6,10 @@
 //! warning: a half-written file ends no worker that has run before.
 
 use super::catalog::Catalog;
-use super::deploy::Refused;
 use super::fetch::{self, Want};
-use super::now_ms;
+use super::rollout::{Refused, kept};
 use super::signature;
-use super::state::{Kept, Pin};
+use super::state::Pin;
 use crate::config::{Component, Config, PipelineConfig, Problem, Reload};
 use pelton_core::ports::Handler;
 use pelton_host::{Cause, Host, WasmHandler, digest};
@@ -207,18 +206,5 @@ fn note(
     if let Err(error) = done {
         tracing::warn!(pipeline = %pipeline.name, %error, "the version in use cannot be kept in data_dir: \
             a rollback to it will need its file");
-    }
-}
-
-/// A loaded version, as it is kept.
-pub fn kept(handler: &WasmHandler, origin: &str) -> Kept {
-    let info = handler.info();
-    Kept {
-        digest: handler.digest().to_string(),
-        size: info.size as u64,
-        imports: info.imports.clone(),
-        origin: origin.to_owned(),
-        since_ms: now_ms(),
-        left: false,
     }
 }

@@ -1,11 +1,12 @@
 //! What the worker answers about versions, over its socket.
 
-use super::deploy::{Deployed, Order, deploy as perform, note_seen, percent};
-use super::fetch;
-use super::reload::reload as read_again;
-use super::state::{Pin, State};
-use crate::commands::live::{PATIENCE, RunningPipeline, WorkerState};
+use super::PATIENCE;
 use crate::config::TRIAL;
+use crate::deploy::fetch;
+use crate::deploy::rollout::{Deployed, Order, deploy as perform, note_seen, percent};
+use crate::deploy::state::{Kept, Pin, State};
+use crate::worker::reload::reload as read_again;
+use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_core::ports::Handler;
 use pelton_core::rollout::{Plan, Tally};
 use pelton_engine::{Canary, Compared, FailureKind, Role};
@@ -60,11 +61,11 @@ pub async fn deploy(
         back: false,
         again: false,
     };
-    let deployed = perform(served, &live, order).await;
+    let deployed = perform(&served.deployer, &live.target, order).await;
     let pin: Option<Pin> = serde_json::from_value(request["pin"].clone()).unwrap_or_default();
     if deployed.is_ok() {
         match pin.filter(|pin| pin.reference == live.pipeline.handler.component.to_string()) {
-            Some(pin) => note_seen(&live, asked, Some(pin)).await,
+            Some(pin) => note_seen(&live.target, asked, Some(pin)).await,
             None => see_file(served, &live).await,
         }
     }
@@ -167,10 +168,10 @@ pub async fn rollback(request: &str, served: &Arc<WorkerState>) -> Value {
         Err(error) => return error,
     };
     let to = request["to"].as_str();
-    if to.is_none() && live.versions.send_back("a rollback was asked for") {
-        return json!({ "done": "trial ended", "digest": &*live.versions.digest() });
+    if to.is_none() && live.target.versions.send_back("a rollback was asked for") {
+        return json!({ "done": "trial ended", "digest": &*live.target.versions.digest() });
     }
-    let target = match target(&live.catalog.state(), to) {
+    let target = match target(&live.target.catalog.state(), to) {
         Ok(target) => target,
         Err(why) => return error(why),
     };
@@ -180,7 +181,7 @@ pub async fn rollback(request: &str, served: &Arc<WorkerState>) -> Value {
     };
     let order =
         Order { bytes, signature, origin: "a rollback".to_owned(), plan: None, back: true, again: false };
-    let deployed = perform(served, &live, order).await;
+    let deployed = perform(&served.deployer, &live.target, order).await;
     if deployed.is_ok() {
         see_file(served, &live).await;
     }
@@ -218,8 +219,8 @@ async fn kept_bytes(
     live: &Arc<RunningPipeline>,
     wanted: &str,
 ) -> Result<(Vec<u8>, Option<String>), String> {
-    let (of, name, max) = (live.clone(), wanted.to_owned(), served.config().max_component_bytes);
-    let read = move || Ok((of.catalog.read(&name, max)?, of.catalog.signature(&name)));
+    let (of, name, max) = (live.clone(), wanted.to_owned(), served.deployer.max_component_bytes);
+    let read = move || Ok((of.target.catalog.read(&name, max)?, of.target.catalog.signature(&name)));
     let read: Result<_, FileError> =
         tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())?;
     let (bytes, signature) =
@@ -232,10 +233,10 @@ async fn kept_bytes(
 
 /// The configured file as it is now does not replace what was asked for.
 async fn see_file(served: &WorkerState, live: &Arc<RunningPipeline>) {
-    let (of, max) = (live.clone(), served.config().max_component_bytes);
-    let look = move || fetch::look(&of.pipeline.handler.component, &of.catalog.state(), max);
+    let (of, max) = (live.clone(), served.deployer.max_component_bytes);
+    let look = move || fetch::look(&of.pipeline.handler.component, &of.target.catalog.state(), max);
     if let Ok(Some(digest)) = tokio::task::spawn_blocking(look).await {
-        note_seen(live, digest, None).await;
+        note_seen(&live.target, digest, None).await;
     }
 }
 
@@ -246,13 +247,13 @@ pub fn versions(request: &str, served: &WorkerState) -> Value {
         Ok(live) => live,
         Err(error) => return error,
     };
-    let mut all = kept(&live.catalog.state());
-    let canary = live.versions.canary();
+    let mut all = kept(&live.target.catalog.state());
+    let canary = live.target.versions.canary();
     let compared = canary.as_ref().and_then(|canary| canary.compared());
     let share = canary.map(|canary| canary.share());
     // Copies take nothing from the version in use.
     let taken = share.filter(|_| compared.is_none());
-    for (digest, role, stats) in live.versions.all() {
+    for (digest, role, stats) in live.target.versions.all() {
         let place = all.iter().position(|version| version["digest"] == *digest);
         let place = place.unwrap_or_else(|| {
             all.push(json!({ "digest": &*digest }));
@@ -286,7 +287,7 @@ pub fn versions(request: &str, served: &WorkerState) -> Value {
 
 /// The versions that are kept, as nobody runs them.
 pub fn kept(state: &State) -> Vec<Value> {
-    let one = |(place, kept): (usize, &super::state::Kept)| {
+    let one = |(place, kept): (usize, &Kept)| {
         json!({
             "digest": kept.digest, "size": kept.size, "imports": kept.imports, "origin": kept.origin,
             "since_ms": kept.since_ms, "left": kept.left, "share": 0.0,

@@ -6,10 +6,9 @@
 //! later. Links, folders and pipes are not followed: a file that was put there by whoever builds is what is
 //! meant.
 
-use super::deploy::{Deployed, Order, deploy, note_seen};
 use super::fetch;
+use super::rollout::{Deployed, Deployer, Order, Target, deploy, note_seen};
 use super::signature;
-use crate::commands::live::{RunningPipeline, WorkerState};
 use crate::config::Reload;
 use pelton_core::shown::file_kind;
 use pelton_host::file::{FileError, Links, Regular};
@@ -68,26 +67,26 @@ enum Look {
 type Seen = HashMap<PathBuf, Watched>;
 
 /// A path, the pipelines that run it, and what a look at it came to.
-type News = (PathBuf, Vec<Arc<RunningPipeline>>, Look);
+type News = (PathBuf, Vec<Arc<Target>>, Look);
 
 /// Watches until it is aborted. Files are touched on threads that may wait: on a file system that does not
-/// answer, this alone stands still.
-pub async fn watch(served: Arc<WorkerState>) {
+/// answer, this alone stands still. `targets` are those of the pipelines that run.
+pub async fn watch(deployer: Deployer, targets: impl Fn() -> Vec<Arc<Target>>) {
     let mut seen = Seen::new();
     loop {
         tokio::time::sleep(LOOK).await;
-        let pipelines = served.pipelines();
-        let looked = tokio::task::spawn_blocking(move || look_at_all(pipelines, seen)).await;
+        let targets = targets();
+        let looked = tokio::task::spawn_blocking(move || look_at_all(targets, seen)).await;
         let news;
         // An error: the runtime ends.
         (seen, news) = looked.unwrap_or_default();
-        for (path, pipelines, look) in news {
+        for (path, targets, look) in news {
             match look {
                 Look::Wait => {}
-                Look::Say(what) => say(&path, &pipelines, &what),
+                Look::Say(what) => say(&path, &targets, &what),
                 Look::Read(signs) => {
                     let watched = seen.entry(path.clone()).or_default();
-                    read_and_take(&served, watched, (path, pipelines), signs).await;
+                    read_and_take(&deployer, watched, (path, targets), signs).await;
                 }
             }
         }
@@ -95,49 +94,49 @@ pub async fn watch(served: Arc<WorkerState>) {
 }
 
 /// Looks once at every path that a pipeline wants to be watched. Blocks.
-fn look_at_all(pipelines: Vec<Arc<RunningPipeline>>, mut seen: Seen) -> (Seen, Vec<News>) {
-    let mut paths: HashMap<PathBuf, Vec<Arc<RunningPipeline>>> = HashMap::new();
-    for live in pipelines {
-        let handler = &live.pipeline.handler;
+fn look_at_all(targets: Vec<Arc<Target>>, mut seen: Seen) -> (Seen, Vec<News>) {
+    let mut paths: HashMap<PathBuf, Vec<Arc<Target>>> = HashMap::new();
+    for target in targets {
+        let handler = &target.handler;
         if handler.reload != Reload::Watch {
             continue;
         }
         if let Some(path) = fetch::watched(&handler.component).map(Path::to_owned) {
-            paths.entry(path).or_default().push(live);
+            paths.entry(path).or_default().push(target);
         }
     }
     seen.retain(|path, _| paths.contains_key(path));
-    let look = |(path, pipelines): (PathBuf, Vec<Arc<RunningPipeline>>)| {
+    let look = |(path, targets): (PathBuf, Vec<Arc<Target>>)| {
         let watched = seen.entry(path.clone()).or_default();
         let look = watched.look(std::fs::symlink_metadata(&path), signed(&path));
-        (path, pipelines, look)
+        (path, targets, look)
     };
     let news = paths.into_iter().map(look).collect();
     (seen, news)
 }
 
-fn say(path: &Path, pipelines: &[Arc<RunningPipeline>], what: &str) {
-    let names: Vec<&str> = pipelines.iter().map(|live| &*live.pipeline.name).collect();
+fn say(path: &Path, targets: &[Arc<Target>], what: &str) {
+    let names: Vec<&str> = targets.iter().map(|target| &*target.pipeline).collect();
     tracing::warn!(pipelines = names.join(", "), "{} {what}: the running version goes on", path.display());
 }
 
 /// Reads a file that has settled, and deploys it. What cannot be read is said once, and tried again.
 async fn read_and_take(
-    served: &Arc<WorkerState>,
+    deployer: &Deployer,
     watched: &mut Watched,
-    (path, pipelines): (PathBuf, Vec<Arc<RunningPipeline>>),
+    (path, targets): (PathBuf, Vec<Arc<Target>>),
     signs: Signs,
 ) {
-    let (from, max) = (path.clone(), served.config().max_component_bytes);
+    let (from, max) = (path.clone(), deployer.max_component_bytes);
     let read = tokio::task::spawn_blocking(move || read(&from, signs.0, max)).await;
     match read {
         Ok(Ok(Some(bytes))) => {
             watched.taken = Some(signs);
             let begun = Instant::now();
-            let kept = take(served, (&path, &mut watched.said), &pipelines, bytes).await;
+            let kept = take(deployer, (&path, &mut watched.said), &targets, bytes).await;
             watched.try_again(kept, begun.elapsed());
         }
-        Ok(Err(error)) if watched.is_news(&error) => say(&path, &pipelines, &remedy(&error)),
+        Ok(Err(error)) if watched.is_news(&error) => say(&path, &targets, &remedy(&error)),
         // It has changed since it was looked at, or all was said.
         _ => {}
     }
@@ -155,18 +154,18 @@ fn remedy(error: &FileError) -> String {
 
 /// Deploys a file to the pipelines that have not seen it. True when one of them was kept from looking at it.
 async fn take(
-    served: &Arc<WorkerState>,
+    deployer: &Deployer,
     (path, said): (&Path, &mut BTreeSet<String>),
-    pipelines: &[Arc<RunningPipeline>],
+    targets: &[Arc<Target>],
     bytes: Vec<u8>,
 ) -> bool {
     let found = digest(&bytes);
     let mut kept = false;
-    for live in pipelines.iter().filter(|live| live.catalog.state().seen.as_ref() != Some(&found)) {
-        let pipeline = &live.pipeline.name;
-        let (of, from, digest) = (live.clone(), path.to_owned(), found.clone());
+    for target in targets.iter().filter(|target| target.catalog.state().seen.as_ref() != Some(&found)) {
+        let pipeline = &target.pipeline;
+        let (of, from, digest) = (target.clone(), path.to_owned(), found.clone());
         let signed = tokio::task::spawn_blocking(move || {
-            let keys = &of.pipeline.handler.keys;
+            let keys = &of.handler.keys;
             let signature = signature::of(&from, !keys.is_empty())?;
             signature::check(keys, &digest, signature.as_deref()).map(|()| signature)
         });
@@ -183,11 +182,11 @@ async fn take(
             bytes: bytes.clone(),
             signature,
             origin: path.display().to_string(),
-            plan: live.pipeline.handler.rollout,
+            plan: target.handler.rollout,
             back: false,
             again: false,
         };
-        let cause = match deploy(served, live, order).await {
+        let cause = match deploy(deployer, target, order).await {
             Ok(Deployed::Unchanged | Deployed::Swapped | Deployed::Trying(..)) => Cause::Bytes,
             Err(refused) => {
                 let again = refused.cause == Cause::Moment;
@@ -201,7 +200,7 @@ async fn take(
         };
         kept |= cause == Cause::Moment;
         if cause == Cause::Bytes {
-            note_seen(live, found.clone(), None).await;
+            note_seen(target, found.clone(), None).await;
         }
     }
     kept

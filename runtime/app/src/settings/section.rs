@@ -1,9 +1,8 @@
 //! One table of the file: takes values out by name, and notes every problem instead of stopping.
 
 use super::env::{Lookup, expand};
-use super::units;
 use pelton_core::broker::Settings;
-use pelton_core::rollout::JudgeAfter;
+use pelton_core::units;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -122,7 +121,12 @@ impl<'c> Section<'c> {
     }
 
     /// A value that is written as text, or as a bare number.
-    fn parsed<T>(&self, key: &'static str, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    pub fn parsed<T>(
+        &self,
+        key: &'static str,
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let text = match self.get(key)? {
             Value::Integer(number) => number.to_string(),
             Value::Float(number) => number.to_string(),
@@ -210,12 +214,6 @@ impl<'c> Section<'c> {
             other => self.problem(key, format!("is {}, must be a text in quotes", kind(other))),
         }
         None
-    }
-
-    /// The end of a trial: so many messages, or a time.
-    pub fn judge_after(&self, key: &'static str, default: JudgeAfter) -> JudgeAfter {
-        let wanted = "\"200 messages\" or a duration such as \"10m\"";
-        self.parsed(key, wanted, super::handler::judge_after).unwrap_or(default)
     }
 
     /// One of some words.

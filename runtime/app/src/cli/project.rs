@@ -1,15 +1,42 @@
 //! The words of `pelton new`, `build`, `test` and `dev`.
 
-use super::manifest::Kind;
-use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
 use std::path::PathBuf;
+
+/// The languages there are templates for.
+pub const LANGUAGES: &[&str] = &include!(concat!(env!("OUT_DIR"), "/languages.rs"));
+
+/// What a handler is, as its author sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A component: its function is called with each message.
+    Component,
+    /// A program that stays alive, and reads one message after another.
+    Worker,
+    /// A program that is run once for each message.
+    Command,
+}
+
+impl Kind {
+    /// The word in `handler.toml` and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Component => "component",
+            Self::Worker => "worker",
+            Self::Command => "command",
+        }
+    }
+}
 
 #[derive(Debug, Args)]
 pub struct NewArgs {
     /// The handler's name, and that of the folder that is made for it: a-z, 0-9, - and _.
     pub name: String,
     /// What it is written in.
-    #[arg(long, short, value_parser = clap::builder::PossibleValuesParser::new(super::template::languages()))]
+    #[arg(long, short, value_parser = PossibleValuesParser::new(LANGUAGES))]
     pub language: String,
     /// Where the language leaves a choice (C): component, which is the default, or worker.
     #[arg(long, value_enum, hide_possible_values = true)]

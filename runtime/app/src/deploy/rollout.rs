@@ -1,20 +1,65 @@
 //! A new version in the worker that runs: loaded beside the hot path, kept, then given messages.
 
+use super::catalog::Catalog;
 use super::signature;
-use super::start::kept;
 use super::state::{Kept, Pin};
-use crate::commands::live::{RunningPipeline, WorkerState};
+use crate::config::HandlerConfig;
+use crate::telemetry::time::now_ms;
 use pelton_core::points;
 use pelton_core::ports::Handler;
 use pelton_core::rollout::{JudgeAfter, Judgement, Plan};
 use pelton_engine::{Canary, HandlerVersions};
-use pelton_host::{Cause, WasmHandler, digest};
+use pelton_host::{Cause, Host, WasmHandler, digest};
 use pelton_store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+
+/// What the deploys of all pipelines need.
+#[derive(Clone)]
+pub struct Deployer {
+    pub host: Host,
+    pub store: Store,
+    /// Bytes of a component, at most.
+    pub max_component_bytes: usize,
+}
+
+/// Where the handler of one pipeline is replaced.
+pub struct Target {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// As it is configured.
+    pub handler: HandlerConfig,
+    /// Those that run.
+    pub versions: Arc<HandlerVersions>,
+    /// Those that are kept.
+    pub catalog: Arc<Catalog>,
+    orders: Arc<Orders>,
+}
+
+impl Target {
+    pub fn new(
+        pipeline: &str,
+        handler: HandlerConfig,
+        versions: Arc<HandlerVersions>,
+        catalog: Arc<Catalog>,
+    ) -> Self {
+        Self { pipeline: pipeline.to_owned(), handler, versions, catalog, orders: Arc::default() }
+    }
+
+    /// The same, as another configuration has it.
+    pub fn with(&self, handler: HandlerConfig) -> Self {
+        Self {
+            pipeline: self.pipeline.clone(),
+            handler,
+            versions: self.versions.clone(),
+            catalog: self.catalog.clone(),
+            orders: self.orders.clone(),
+        }
+    }
+}
 
 /// What is to be deployed.
 pub struct Order {
@@ -34,7 +79,7 @@ pub struct Order {
 /// The orders of one pipeline. Loading takes long or short, and the last order counts, whichever is ready
 /// first.
 #[derive(Default)]
-pub struct Orders {
+struct Orders {
     given: AtomicU64,
     /// The last that was carried out; held while one is.
     done: Mutex<u64>,
@@ -83,52 +128,48 @@ pub enum Deployed {
 }
 
 /// Deploys to one pipeline. `Err` says why the version is refused; then nothing has changed.
-pub async fn deploy(
-    served: &Arc<WorkerState>,
-    live: &Arc<RunningPipeline>,
-    order: Order,
-) -> Result<Deployed, Refused> {
-    let number = live.orders.given.fetch_add(1, Ordering::SeqCst) + 1;
+pub async fn deploy(deployer: &Deployer, target: &Arc<Target>, order: Order) -> Result<Deployed, Refused> {
+    let number = target.orders.given.fetch_add(1, Ordering::SeqCst) + 1;
     points::reach("deploy-begun");
     let asked = digest(&order.bytes);
-    if let Some(canary) = live.versions.canary().filter(|canary| *canary.digest() == *asked) {
+    if let Some(canary) = target.versions.canary().filter(|canary| *canary.digest() == *asked) {
         let share = percent(canary.share());
         return Err(Refused::settled(format!("is on trial already, with {share} of the messages")));
     }
-    if !order.again && *live.versions.digest() == *asked {
+    if !order.again && *target.versions.digest() == *asked {
         // To deploy what is in use is to be content with it.
-        live.versions.send_back("the version in use was deployed again");
+        target.versions.send_back("the version in use was deployed again");
         return Ok(Deployed::Unchanged);
     }
     let order = Arc::new(order);
     let shadow = order.plan.is_some_and(|plan| plan.shadow);
     // What it writes to the log is not to be taken for what has happened.
-    let name = if shadow { format!("{} (shadow)", live.pipeline.name) } else { live.pipeline.name.clone() };
-    let handler = load(served, live, &order, name).await?;
+    let name = if shadow { format!("{} (shadow)", target.pipeline) } else { target.pipeline.clone() };
+    let handler = load(deployer, target, &order, name).await?;
     points::reach("deploy-loaded");
-    let mut done = live.orders.done.lock().await;
+    let mut done = target.orders.done.lock().await;
     if *done > number {
         return Err(Refused::settled("gives way to a version that was deployed after it"));
     }
     *done = number;
     let version = kept(&handler, &order.origin);
     match order.plan {
-        None => swap(served.store.clone(), live.clone(), handler, order, version).await?,
-        Some(plan) => return try_out(served, live, handler, (&order, number), version, plan).await,
+        None => swap(deployer.store.clone(), target.clone(), handler, order, version).await?,
+        Some(plan) => return try_out(deployer, target, handler, (&order, number), version, plan).await,
     }
     Ok(Deployed::Swapped)
 }
 
 /// Checked, compiled and started once; the host lets one version compile at a time.
 async fn load(
-    served: &Arc<WorkerState>,
-    live: &Arc<RunningPipeline>,
+    deployer: &Deployer,
+    target: &Arc<Target>,
     order: &Arc<Order>,
     name: String,
 ) -> Result<Arc<WasmHandler>, Refused> {
-    let (host, of, given) = (served.deploys.host.clone(), live.clone(), order.clone());
+    let (host, of, given) = (deployer.host.clone(), target.clone(), order.clone());
     let load = move || {
-        let handler = &of.pipeline.handler;
+        let handler = &of.handler;
         signature::check(&handler.keys, &digest(&given.bytes), given.signature.as_deref())
             .map_err(|why| Refused { why, cause: Cause::Settings })?;
         let loaded = host.load_bytes(&name, &given.bytes, &handler.spec);
@@ -140,20 +181,20 @@ async fn load(
 /// Durable first, then the pointer: after a crash the next start has the one or the other, whole.
 async fn swap(
     store: Store,
-    live: Arc<RunningPipeline>,
+    target: Arc<Target>,
     handler: Arc<WasmHandler>,
     order: Arc<Order>,
     version: Kept,
 ) -> Result<(), String> {
     let swap = move || {
-        let before = live.versions.digest();
-        keep(&live, &version.digest, &order)?;
-        promote(&live, version, order.back)?;
-        live.versions.swap(handler);
+        let before = target.versions.digest();
+        keep(&target, &version.digest, &order)?;
+        promote(&target, version, order.back)?;
+        target.versions.swap(handler);
         points::reach("deploy-swapped");
-        note(&store, &live.pipeline.name, &live.versions);
+        note(&store, &target.pipeline, &target.versions);
         tracing::info!(
-            pipeline = %live.pipeline.name, handler = %live.versions.digest(), %before, origin = order.origin,
+            pipeline = %target.pipeline, handler = %target.versions.digest(), %before, origin = order.origin,
             "a new version takes all messages; the old one finishes what it has"
         );
         Ok(())
@@ -162,31 +203,32 @@ async fn swap(
 }
 
 async fn try_out(
-    served: &Arc<WorkerState>,
-    live: &Arc<RunningPipeline>,
+    deployer: &Deployer,
+    target: &Arc<Target>,
     handler: Arc<WasmHandler>,
     (order, number): (&Arc<Order>, u64),
     version: Kept,
     plan: Plan,
 ) -> Result<Deployed, Refused> {
-    let (of, given, name) = (live.clone(), order.clone(), version.digest.clone());
+    let (of, given, name) = (target.clone(), order.clone(), version.digest.clone());
     let kept = tokio::task::spawn_blocking(move || keep(&of, &name, &given)).await;
     kept.map_err(|ended| ended.to_string())??;
     let handler = if plan.shadow { handler.in_background() } else { handler };
-    let canary = live.versions.try_out(handler, plan);
+    let canary = target.versions.try_out(handler, plan);
     points::reach("deploy-swapped");
     tracing::info!(
-        pipeline = %live.pipeline.name, handler = version.digest, share = plan.share,
+        pipeline = %target.pipeline, handler = version.digest, share = plan.share,
         shadow = plan.shadow, origin = order.origin,
         "a new version is tried out"
     );
-    let (served, live, trying, order) = (served.clone(), live.clone(), canary.clone(), order.clone());
+    let (deployer, target, trying, order) =
+        (deployer.clone(), target.clone(), canary.clone(), order.clone());
     let follow = async move {
-        follow(&live, &trying, &version, plan).await?;
+        follow(&target, &trying, &version, plan).await?;
         if plan.shadow {
-            after_shadow(&served, &live, &order, number).await
+            after_shadow(&deployer, &target, &order, number).await
         } else {
-            passed(&served, &live, version).await
+            passed(&deployer, &target, version).await
         }
     };
     Ok(Deployed::Trying(canary, tokio::spawn(follow)))
@@ -194,7 +236,7 @@ async fn try_out(
 
 /// Waits for the end of a trial, and says what it came to.
 async fn follow(
-    live: &Arc<RunningPipeline>,
+    target: &Arc<Target>,
     canary: &Arc<Canary>,
     version: &Kept,
     plan: Plan,
@@ -206,9 +248,9 @@ async fn follow(
     };
     let judgement = tokio::select! {
         judgement = canary.judged() => judgement,
-        judgement = judged_by_time(&live.versions, canary, first) => judgement,
+        judgement = judged_by_time(&target.versions, canary, first) => judgement,
     };
-    let pipeline = &live.pipeline.name;
+    let pipeline = &target.pipeline;
     if let Some(compared) = canary.compared() {
         tracing::info!(
             %pipeline, handler = version.digest, agreed = compared.agreed, differed = compared.differed,
@@ -229,35 +271,31 @@ async fn follow(
 
 /// A version that has passed in the shadow gets instances of its own for the messages themselves.
 async fn after_shadow(
-    served: &Arc<WorkerState>,
-    live: &Arc<RunningPipeline>,
+    deployer: &Deployer,
+    target: &Arc<Target>,
     order: &Arc<Order>,
     number: u64,
 ) -> Result<(), String> {
     let handler =
-        load(served, live, order, live.pipeline.name.clone()).await.map_err(|refused| refused.why)?;
-    let done = live.orders.done.lock().await;
+        load(deployer, target, order, target.pipeline.clone()).await.map_err(|refused| refused.why)?;
+    let done = target.orders.done.lock().await;
     if *done > number {
         return Err("gives way to a version that was deployed after it".to_owned());
     }
     let version = kept(&handler, &order.origin);
-    swap(served.store.clone(), live.clone(), handler, order.clone(), version).await
+    swap(deployer.store.clone(), target.clone(), handler, order.clone(), version).await
 }
 
 /// Keeps that a version has passed its trial.
-async fn passed(
-    served: &Arc<WorkerState>,
-    live: &Arc<RunningPipeline>,
-    version: Kept,
-) -> Result<(), String> {
-    let (store, pipeline, live) = (served.store.clone(), live.pipeline.name.clone(), live.clone());
+async fn passed(deployer: &Deployer, target: &Arc<Target>, version: Kept) -> Result<(), String> {
+    let (store, pipeline, target) = (deployer.store.clone(), target.pipeline.clone(), target.clone());
     let keep = move || {
-        note(&store, &live.pipeline.name, &live.versions);
+        note(&store, &target.pipeline, &target.versions);
         // A deploy that came meanwhile has its own word.
-        if *live.versions.digest() != *version.digest {
+        if *target.versions.digest() != *version.digest {
             return Ok(());
         }
-        promote(&live, version, false)
+        promote(&target, version, false)
     };
     let kept = tokio::task::spawn_blocking(keep).await.map_err(|ended| ended.to_string())?;
     kept.inspect_err(|why| {
@@ -278,15 +316,15 @@ async fn judged_by_time(versions: &HandlerVersions, canary: &Arc<Canary>, ms: u6
     }
 }
 
-fn keep(live: &RunningPipeline, digest: &str, order: &Order) -> Result<(), String> {
-    let kept = live.catalog.keep(digest, &order.bytes, order.signature.as_deref());
+fn keep(target: &Target, digest: &str, order: &Order) -> Result<(), String> {
+    let kept = target.catalog.keep(digest, &order.bytes, order.signature.as_deref());
     kept.map_err(|error| format!("cannot be kept in data_dir: {error}; make room, then deploy again"))?;
     points::reach("deploy-stored");
     Ok(())
 }
 
-fn promote(live: &RunningPipeline, version: Kept, back: bool) -> Result<(), String> {
-    let promoted = live.catalog.change(|state| {
+fn promote(target: &Target, version: Kept, back: bool) -> Result<(), String> {
+    let promoted = target.catalog.change(|state| {
         if back {
             state.leave();
         }
@@ -300,8 +338,8 @@ fn promote(live: &RunningPipeline, version: Kept, back: bool) -> Result<(), Stri
 
 /// The configured file was looked at, and taken or refused for good: it does not count again until it
 /// changes.
-pub async fn note_seen(live: &Arc<RunningPipeline>, digest: String, pin: Option<Pin>) {
-    let (of, pipeline) = (live.clone(), &live.pipeline.name);
+pub async fn note_seen(target: &Arc<Target>, digest: String, pin: Option<Pin>) {
+    let (of, pipeline) = (target.clone(), &target.pipeline);
     let change = move || of.catalog.change(|state| state.see(digest, pin));
     if let Ok(Err(error)) = tokio::task::spawn_blocking(change).await {
         tracing::debug!(%pipeline, %error, "what was looked at cannot be noted");
@@ -312,6 +350,19 @@ pub async fn note_seen(live: &Arc<RunningPipeline>, digest: String, pin: Option<
 fn note(store: &Store, pipeline: &str, versions: &HandlerVersions) {
     if let Err(error) = store.note_handler(pipeline, &versions.digest()) {
         tracing::warn!(pipeline, %error, "the status still names the old version");
+    }
+}
+
+/// A loaded version, as it is kept.
+pub fn kept(handler: &WasmHandler, origin: &str) -> Kept {
+    let info = handler.info();
+    Kept {
+        digest: handler.digest().to_string(),
+        size: info.size as u64,
+        imports: info.imports.clone(),
+        origin: origin.to_owned(),
+        since_ms: now_ms(),
+        left: false,
     }
 }
 

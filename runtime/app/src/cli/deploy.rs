@@ -1,8 +1,7 @@
 //! What `pelton deploy` is told.
 
-use crate::config::SHARE;
-use crate::exit::Fail;
 use clap::Args;
+use pelton_core::rollout::SHARE;
 use std::ffi::OsString;
 
 #[derive(Debug, Args)]
@@ -26,19 +25,6 @@ pub struct DeployArgs {
     /// Wait for the end of the trial, and show how it goes: 0 it was promoted, 1 it was sent back.
     #[arg(long)]
     pub wait: bool,
-}
-
-impl DeployArgs {
-    /// Copies may be made of all messages; a version that takes them has at most half.
-    pub fn share(&self) -> Result<Option<f64>, Fail> {
-        match self.canary {
-            Some(share) if !self.shadow && !SHARE.contains(&share) => Err(Fail::usage(format!(
-                "--canary {share} is more than 0.5: the old version has at least as many messages as the \
-                 new one. With --shadow it may be up to 1.0"
-            ))),
-            share => Ok(share),
-        }
-    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

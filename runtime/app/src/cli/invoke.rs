@@ -1,6 +1,6 @@
 //! The words of `pelton invoke`.
 
-use crate::cli::{duration, header, size};
+use super::{duration, header, size};
 use clap::Args;
 use pelton_host::Protocol;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! Durations and sizes, as people write them.
+//! Durations and sizes, as people write them: in a configuration and on a command line.
 
-use pelton_core::number::{millis, whole};
+use crate::number::{millis, whole};
 use std::time::Duration;
 
 /// The words for the reader of an error.
@@ -12,6 +12,7 @@ pub const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
 pub const SIZE: &str = "a size such as \"64MiB\", \"512KiB\", \"1GiB\" or a number of bytes";
 
 /// Parses `250ms`, `1.5s`, `5m`, `1h`, `14d`; none that is longer than `LONGEST`.
+#[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let seconds = match unit {
@@ -26,6 +27,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// A duration as it may be written, to the millisecond: in the largest unit that says it whole.
+#[must_use]
 pub fn written(duration: Duration) -> String {
     let ms = millis(duration);
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
@@ -36,6 +38,7 @@ pub fn written(duration: Duration) -> String {
 }
 
 /// Parses `1024`, `512KiB`, `64MiB`, `1GiB`, `1MB`.
+#[must_use]
 pub fn size(text: &str) -> Option<usize> {
     let (number, unit) = split(text)?;
     let factor: f64 = match unit {

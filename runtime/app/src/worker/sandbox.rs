@@ -1,11 +1,11 @@
 //! The sandbox and the handlers in it, as the configuration wants them.
 
 use crate::config::{Config, Problem};
+use crate::deploy::catalog::Catalog;
+use crate::deploy::fetch::{self, Want};
+use crate::deploy::signature;
 use crate::exit::{CONFIG, Fail};
 use crate::program;
-use crate::versions::catalog::Catalog;
-use crate::versions::fetch::{self, Want};
-use crate::versions::signature;
 use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler, digest, there_is_room_for};
 use rustix::process::{Resource, getrlimit};
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! The one live line of a worker on a terminal.
 
-use super::progress::Progress;
-use crate::commands::live::WorkerState;
-use crate::commands::status;
+use super::state::{RunningPipeline, WorkerState};
+use super::store::statuses;
+use crate::telemetry::progress::Progress;
 use pelton_core::Counter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ pub async fn keep(line: Progress, served: Arc<WorkerState>) {
     loop {
         tokio::time::sleep(PERIOD).await;
         let (config, store) = (served.config(), served.store.clone());
-        let all = tokio::task::spawn_blocking(move || status::read(&config, &store)).await;
+        let all = tokio::task::spawn_blocking(move || statuses(&config, &store)).await;
         let Ok(Ok(all)) = all else { continue };
-        let counts = |live: &Arc<crate::commands::live::RunningPipeline>| {
+        let counts = |live: &Arc<RunningPipeline>| {
             let counts = live.stats.counts();
             (live.pipeline.name.clone(), (counts.counters[Counter::Handled], counts.in_flight))
         };

@@ -1,6 +1,6 @@
 //! Asking the worker of a data directory, a line at a time.
 
-use crate::commands::live;
+use super::socket::connect;
 use crate::exit::Fail;
 use pelton_store::Store;
 use serde_json::Value;
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 /// How long a socket is waited for, and how long between two tries.
 const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(20);
+/// How long a worker may take to say how it stands.
+const STATUS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks, and hands on each line that comes before the last. `None` when no worker runs. An answer that is an
 /// error is a refusal. Blocks for as long as the worker takes.
@@ -45,9 +47,21 @@ pub fn ask(
 fn reach(data_dir: &Path) -> std::io::Result<UnixStream> {
     let since = Instant::now();
     loop {
-        match live::connect(data_dir) {
+        match connect(data_dir) {
             Err(_) if since.elapsed() < PATIENCE => std::thread::park_timeout(AGAIN),
             reached => return reached,
         }
     }
+}
+
+/// Asks the worker of a data directory how its pipelines stand: for each its trouble, its parts, and what it
+/// has counted.
+/// None when it does not answer. Blocks.
+pub fn status(data_dir: &Path) -> Option<Value> {
+    let mut stream = connect(data_dir).ok()?;
+    stream.set_read_timeout(Some(STATUS_PATIENCE)).ok()?;
+    stream.write_all(b"status\n").ok()?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    serde_json::from_str(&line).ok()
 }

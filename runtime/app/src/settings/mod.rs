@@ -1,0 +1,7 @@
+//! Tables of a configuration: values taken out by name, references to the environment put in, problems noted.
+
+mod env;
+mod section;
+
+pub use env::Lookup;
+pub use section::{Problem, Problems, Section};
