@@ -10,9 +10,11 @@ use rusqlite::{Connection, OptionalExtension};
 use std::fmt;
 use std::sync::Arc;
 
+type Form = dyn Fn(&Message) -> Option<FormerKey> + Send + Sync;
+
 /// Forms the key that an earlier version knew a message by.
 #[derive(Clone)]
-pub struct FormerKeys(pub Arc<dyn Fn(&Message) -> Option<FormerKey> + Send + Sync>);
+pub struct FormerKeys(pub Arc<Form>);
 
 impl fmt::Debug for FormerKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
