@@ -17,10 +17,10 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The pages: those at the root, and all below `docs/`.
+/// The pages: those at the root, all below `docs/`, and those of the brokers' crates.
 fn pages() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![root().join("docs")];
+    let mut folders = ["docs", "runtime/brokers"].map(|name| root().join(name)).to_vec();
     let is_page = |path: &Path| path.extension().is_some_and(|end| end == "md");
     found.extend(files(&root()).into_iter().filter(|path| is_page(path)));
     while let Some(folder) = folders.pop() {
