@@ -123,6 +123,7 @@ fn what_cannot_be_replayed_is_said() {
     let site = handled(&broker);
     refused(&site, &[], 64, "--from-beginning");
     refused(&site, &["--from-offset", "7:0"], 64, "no such partition");
+    refused(&site, &["--from-id", "7-0"], 64, "reads Kafka, which has no such ids: give --from-offset");
     refused(&site, &["--from-offset", "seven"], 64, "must be PARTITION:OFFSET");
     refused(&site, &["--from-timestamp", "yesterday"], 64, "must be a time such as");
     broker.kill();

@@ -38,11 +38,21 @@ fn a_replay_handles_what_the_ledger_does_not_know_and_all_of_it_when_told_to() {
 #[test]
 fn what_cannot_be_replayed_is_said() {
     let redis = Redis::start();
-    let one = site(list(&redis.url(), ""));
-    let refused = one.run(&["replay", "orders", "--from-beginning"]);
-    assert_eq!(refused.status.code(), Some(64));
-    let two = site(stream(&redis.url(), ""));
-    assert_eq!(two.run(&["replay", "orders", "--from-offset", "0:1"]).status.code(), Some(64));
+    let refused = |site: &Site, words: &[&str], said: &str| {
+        let out = site.run(&[&["replay", "orders"][..], words].concat());
+        assert_eq!(out.status.code(), Some(64), "{out:?}");
+        let words = String::from_utf8_lossy(&out.stderr);
+        assert!(words.contains(said), "{words}");
+    };
+    let of_list = site(list(&redis.url(), ""));
+    refused(&of_list, &["--from-beginning"], "reads a list, which keeps nothing that was handled");
+    let of_stream = site(stream(&redis.url(), ""));
+    refused(&of_stream, &["--from-offset", "0:1"], "which has no offsets: give --from-id");
+    let no_id = "invalid value '7-x' for '--from-id <ID>': must be the id of an entry";
+    refused(&of_stream, &["--from-id", "7-x"], no_id);
+    let nothing = of_stream.run(&["replay", "orders", "--from-beginning"]);
+    let nothing = String::from_utf8_lossy(&nothing.stdout).into_owned();
+    assert!(nothing.contains("nothing to replay: the group `workers` has passed no entry"), "{nothing}");
 }
 
 /// The worker that has the data directory does it, beside its own work.

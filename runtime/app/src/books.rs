@@ -1,6 +1,7 @@
 //! The books of one pipeline, as its broker asks for them; and the name of this worker.
 
 use crate::config::Config;
+use pelton_core::Delivery;
 use pelton_core::broker::{Books, BooksError, KnownTopic, WorkerName};
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_host::file::{self, FileError};
@@ -50,6 +51,10 @@ impl Books for PipelineBooks {
         self.ledger.is_done(partition, offset)
     }
 
+    fn give_up_on(&self, partition: u32, offset: u64) {
+        self.ledger.give_up_on(partition, offset);
+    }
+
     fn has_completed(&self, id: &str) -> bool {
         let known = self.store.ledger_show(&self.pipeline, None, id);
         known.ok().flatten().is_some_and(|known| known.completed)
@@ -74,6 +79,10 @@ impl Books for PipelineBooks {
 
     fn queue(&self, name: &str) -> Result<Arc<dyn Source>, BooksError> {
         Ok(Arc::new(self.store.queue(&self.ledger, name)?))
+    }
+
+    fn queued(&self, queue: &str, id: &str) -> Result<Option<Delivery>, BooksError> {
+        Ok(self.store.queued(&self.pipeline, queue, id)?)
     }
 
     fn worker_name(&self) -> &dyn WorkerName {

@@ -6,6 +6,7 @@ mod dlq;
 mod invoke;
 mod letter_id;
 mod project;
+mod replay;
 mod skip;
 
 use cases::CASES;
@@ -16,6 +17,7 @@ pub use invoke::InvokeArgs;
 pub use letter_id::LetterId;
 use pelton_core::units;
 pub use project::{BuildArgs, DevArgs, Kind, LANGUAGES, NewArgs, TestArgs};
+pub use replay::ReplayArgs;
 pub use skip::SkipArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -94,7 +96,6 @@ pub enum Command {
     /// Handles what the group has passed and the ledger does not know as completed; with `--redo`, all of
     /// it. Messages are marked as replayed. A worker that runs on the data directory does it, beside its own
     /// work; without one this command does.
-    #[cfg(any(feature = "kafka", feature = "redis"))]
     #[command(
         override_usage = "pelton replay [OPTIONS] <PIPELINE> \
             <--from-timestamp|--from-offset|--from-id|--from-beginning>",
@@ -232,50 +233,6 @@ pub struct RunArgs {
     pub log_format: LogFormat,
 }
 
-#[cfg(any(feature = "kafka", feature = "redis"))]
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("from").required(true))]
-pub struct ReplayArgs {
-    /// The pipeline.
-    pub pipeline: String,
-    /// From the records of this time on, such as 2026-11-01T00:00:00Z.
-    #[arg(long, value_name = "TIME", group = "from", value_parser = timestamp)]
-    pub from_timestamp: Option<i64>,
-    /// From this offset of one partition on; may be repeated for others. The topic is needed where the
-    /// pipeline reads several.
-    #[cfg(feature = "kafka")]
-    #[arg(long, value_name = "[TOPIC/]PARTITION:OFFSET", group = "from", value_parser = place)]
-    pub from_offset: Vec<FromOffset>,
-    /// From this entry of a stream on.
-    #[cfg(feature = "redis")]
-    #[arg(long, value_name = "ID", group = "from", value_parser = entry_id)]
-    pub from_id: Option<pelton_redis::EntryId>,
-    /// From the first record that is still there.
-    #[arg(long, group = "from")]
-    pub from_beginning: bool,
-    /// Only records before this time.
-    #[arg(long, value_name = "TIME", value_parser = timestamp)]
-    pub to_timestamp: Option<i64>,
-    /// At most so many a second, such as 50/s.
-    #[arg(long, value_name = "N/s", value_parser = rate)]
-    pub rate: Option<f64>,
-    /// Handle again what the ledger knows as completed, or as a dead letter.
-    #[arg(long)]
-    pub redo: bool,
-    /// How logs are written.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
-    pub log_format: LogFormat,
-}
-
-/// Where to begin in one partition.
-#[cfg(feature = "kafka")]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FromOffset {
-    pub topic: Option<String>,
-    pub partition: i32,
-    pub offset: i64,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     Text,
@@ -358,32 +315,4 @@ fn rate(text: &str) -> Result<f64, String> {
     number
         .filter(|n: &f64| n.is_finite() && *n >= SLOWEST)
         .ok_or_else(|| format!("must be a number a second from {SLOWEST} on, such as 5/s"))
-}
-
-/// Milliseconds since the epoch.
-#[cfg(any(feature = "kafka", feature = "redis"))]
-fn timestamp(text: &str) -> Result<i64, String> {
-    let time = text.parse::<jiff::Timestamp>();
-    time.map(|t| t.as_millisecond()).map_err(|_| "must be a time such as 2026-11-01T00:00:00Z".to_owned())
-}
-
-#[cfg(feature = "redis")]
-fn entry_id(text: &str) -> Result<pelton_redis::EntryId, String> {
-    let id = pelton_redis::EntryId::parse(text);
-    id.ok_or_else(|| "must be the id of an entry, such as 1767225600000-0".to_owned())
-}
-
-#[cfg(feature = "kafka")]
-fn place(text: &str) -> Result<FromOffset, String> {
-    let (topic, place) = match text.rsplit_once('/') {
-        Some((topic, place)) => (Some(topic.to_owned()), place),
-        None => (None, text),
-    };
-    let numbers = place.split_once(':').and_then(|(p, o)| Some((p.parse().ok()?, o.parse().ok()?)));
-    match numbers {
-        Some((partition, offset)) if partition >= 0 && offset >= 0 => {
-            Ok(FromOffset { topic, partition, offset })
-        }
-        _ => Err("must be PARTITION:OFFSET, such as 3:1200, or TOPIC/PARTITION:OFFSET".to_owned()),
-    }
 }

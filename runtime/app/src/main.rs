@@ -110,7 +110,6 @@ fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
         Command::Check { connect } => commands::check::check(file, *connect),
         Command::Send(args) => commands::send::send(file, args),
         Command::Dlq(command) => commands::dlq::dlq(file, command),
-        #[cfg(any(feature = "kafka", feature = "redis"))]
         Command::Replay(args) => commands::replay::replay(file, args),
         Command::Skip(args) => commands::skip::skip(file, args),
         Command::Ledger(command) => commands::ledger::ledger(file, command),

@@ -51,6 +51,12 @@ impl SourceConfig {
     }
 }
 
+impl PartialEq for SourceConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.broker().is_same(other.broker())
+    }
+}
+
 /// The words of `source.type`, as errors name them.
 const TYPES: &str = "\"embedded\", \"kafka\", \"redis-stream\", \"redis-list\" and \"sqs\"";
 const ANY_TYPE: &str = "\"embedded\", \"kafka\", \"redis-stream\", \"redis-list\" or \"sqs\"";
@@ -141,6 +147,16 @@ impl LettersConfig {
         return matches!(self, Self::Sqs(LetterQueue::Redrive));
         #[cfg(not(feature = "sqs"))]
         false
+    }
+}
+
+impl PartialEq for LettersConfig {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.place(), other.place()) {
+            (Some(place), Some(other)) => place.is_same(other),
+            (None, None) => self.queue() == other.queue(),
+            _ => false,
+        }
     }
 }
 

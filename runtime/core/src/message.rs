@@ -103,6 +103,25 @@ pub struct Delivery {
     pub unreadable: Option<&'static str>,
 }
 
+impl Delivery {
+    /// A message by itself: of no partition, without a lane or a lease.
+    #[must_use]
+    pub fn of(message: Message) -> Self {
+        Self {
+            receipt: Receipt(0),
+            message: Arc::new(message),
+            lane: None,
+            position: None,
+            skipped: 0,
+            receives: 0,
+            assignment: 0,
+            lease_until: None,
+            instance: None,
+            unreadable: None,
+        }
+    }
+}
+
 /// Monotonic time in milliseconds since an origin the driver chooses. Never wall time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Time(pub u64);

@@ -13,7 +13,6 @@ mod letters;
 pub mod new;
 pub mod push;
 pub mod reload;
-#[cfg(any(feature = "kafka", feature = "redis"))]
 pub mod replay;
 pub mod run;
 pub mod send;

@@ -22,7 +22,7 @@ pub struct Config {
 }
 
 /// One pipeline.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PipelineConfig {
     pub name: String,
     pub source: SourceConfig,

@@ -1,13 +1,7 @@
 //! What brokers say of how they are set up, against the configuration.
 
-#[cfg(feature = "sqs")]
-use crate::config::Config;
-use crate::config::PipelineConfig;
-#[cfg(feature = "sqs")]
-use crate::registry::{LettersConfig, SourceConfig};
-use pelton_core::broker::Diagnosis;
-#[cfg(feature = "sqs")]
-use pelton_sqs::LetterQueue;
+use crate::config::{Config, PipelineConfig};
+use pelton_core::broker::{DeadLetterPlace, Diagnosis};
 
 /// Looks at where a pipeline's dead letters go, by asking its broker. Blocks.
 pub fn diagnose_letters(pipeline: &PipelineConfig) -> Diagnosis {
@@ -15,22 +9,23 @@ pub fn diagnose_letters(pipeline: &PipelineConfig) -> Diagnosis {
     place.map_or_else(Diagnosis::default, |place| place.diagnose(pipeline.source.broker()))
 }
 
-/// Says in the log what of the queues of SQS contradicts the pipelines. Asks in the background, once; where
-/// the service does not answer within the client's own patience, that is said by who works with it.
-/// Within the runtime.
-#[cfg(feature = "sqs")]
+/// Says in the log what contradicts the pipelines at brokers whose sources would never notice. Asks in the
+/// background, once; where a broker does not answer within the client's own patience, that is said by who
+/// works with it. Within the runtime.
 pub fn advise(config: &Config) {
-    let of_sqs = |pipeline: &&PipelineConfig| {
-        matches!(pipeline.source, SourceConfig::Sqs(_))
-            || matches!(pipeline.dead_letters, LettersConfig::Sqs(LetterQueue::Queue(_)))
-    };
-    for pipeline in config.pipelines.iter().filter(of_sqs).cloned() {
+    for pipeline in config.pipelines.iter().cloned() {
         let view = config.view(&pipeline);
+        let asks_source = pipeline.source.broker().is_diagnosed_at_start();
+        let letters = pipeline.dead_letters.place();
+        let asks_letters = letters.is_some_and(DeadLetterPlace::is_diagnosed_at_start);
+        if !asks_source && !asks_letters {
+            continue;
+        }
         drop(tokio::task::spawn_blocking(move || {
-            let source = pipeline.source.broker().diagnose(&view);
-            let letters = diagnose_letters(&pipeline);
+            let source = asks_source.then(|| pipeline.source.broker().diagnose(&view));
+            let letters = asks_letters.then(|| diagnose_letters(&pipeline));
             for (part, found) in [("source", source), ("dead_letter", letters)] {
-                let pipeline = pipeline.name.as_str();
+                let (pipeline, found) = (pipeline.name.as_str(), found.unwrap_or_default());
                 found.warnings.iter().for_each(|what| tracing::warn!(pipeline, "{part}: {what}"));
                 found.problems.iter().for_each(|what| tracing::error!(pipeline, "{part}: {what}"));
             }

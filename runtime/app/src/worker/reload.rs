@@ -101,20 +101,18 @@ fn plan(served: &WorkerState, new: &Config, only: Option<&str>) -> Result<Vec<St
 
 fn change(live: &Arc<RunningPipeline>, new: &PipelineConfig) -> Step {
     let old = &live.pipeline;
-    // How it looks in a debugger is all it is.
-    let looks = |p: &PipelineConfig| format!("{p:?}");
     if live.stats.stopped().is_some() {
         // It has ended by a fault: it begins again.
         return Step::Replace(live.clone(), new.clone());
     }
-    if looks(old) == looks(new) {
+    if old == new {
         return Step::Look(live.clone());
     }
     let mut otherwise = PipelineConfig { handler: new.handler.clone(), ..old.clone() };
     // These two are the pipeline's as well.
     otherwise.handler.spec.concurrency = old.handler.spec.concurrency;
     otherwise.handler.spec.max_chunk = old.handler.spec.max_chunk;
-    if looks(&otherwise) == looks(new) {
+    if otherwise == *new {
         Step::Handler(live.clone(), new.clone())
     } else {
         Step::Replace(live.clone(), new.clone())

@@ -52,7 +52,6 @@ pub async fn run(
     if output::is_terminal() {
         beside.push(needed(live_line::keep(Progress::new(), served)));
     }
-    #[cfg(feature = "sqs")]
     super::diagnose::advise(config);
     let random = RandomState::new().hash_one(std::process::id());
     let ended = pelton_engine::run_changing(pipelines, changes, control, random).await;

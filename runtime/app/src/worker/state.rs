@@ -13,10 +13,6 @@ use tokio::sync::{Mutex, watch};
 pub struct RunningPipeline {
     pub pipeline: PipelineConfig,
     pub ports: Ports,
-    #[cfg_attr(
-        not(any(feature = "kafka", feature = "redis")),
-        allow(dead_code, reason = "replays need it")
-    )]
     pub ledger: PipelineStore,
     pub stats: Arc<PipelineStats>,
     /// Where its handler, which `ports` has too, is replaced.
@@ -49,7 +45,6 @@ impl Reloads {
 }
 
 /// All that a worker has.
-#[cfg_attr(not(any(feature = "kafka", feature = "redis")), allow(dead_code, reason = "replays need it"))]
 pub struct WorkerState {
     config: RwLock<Arc<Config>>,
     pub store: Store,
@@ -123,7 +118,6 @@ impl WorkerState {
     }
 
     /// Says when the pipelines have ended.
-    #[cfg(any(feature = "kafka", feature = "redis"))]
     pub fn stopping(&self) -> watch::Receiver<Phase> {
         self.stop.subscribe()
     }

@@ -19,5 +19,6 @@ pub mod fetch_budget;
 pub mod fuse;
 pub mod log_throttle;
 pub mod packed;
+pub mod replay;
 pub mod testing;
 pub mod trouble;

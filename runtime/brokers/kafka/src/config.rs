@@ -7,7 +7,7 @@ use crate::{
 };
 use pelton_core::broker::{
     Books, BooksError, Broker, Contradiction, DeadLetterPlace, Dedup, Diagnosis, OpenError, PipelineView,
-    Settings, SourceStatus, WorkerName,
+    Replay, Settings, SourceStatus, WorkerName,
 };
 use pelton_core::ports::{DeadLetters, Source};
 use std::sync::Arc;
@@ -166,6 +166,14 @@ impl Broker for KafkaConfig {
         Diagnosis::default()
     }
 
+    fn is_diagnosed_at_start(&self) -> bool {
+        false
+    }
+
+    fn replay(&self) -> Result<&dyn Replay, String> {
+        Ok(self)
+    }
+
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         Some(admin::status(self))
     }
@@ -176,7 +184,7 @@ impl KafkaConfig {
     ///
     /// # Errors
     /// When the books cannot number the topics.
-    pub fn options(
+    pub(crate) fn options(
         &self,
         pipeline: &PipelineView,
         books: Arc<dyn Books>,
@@ -258,6 +266,10 @@ pub struct LetterTopics {
 }
 
 impl DeadLetterPlace for LetterTopics {
+    fn is_same(&self, other: &dyn DeadLetterPlace) -> bool {
+        other.of::<Self>() == Some(self)
+    }
+
     fn open(
         &self,
         source: &dyn Broker,
@@ -300,6 +312,10 @@ impl DeadLetterPlace for LetterTopics {
             Err(why) => found.problems.push(why),
         }
         found
+    }
+
+    fn is_diagnosed_at_start(&self) -> bool {
+        false
     }
 }
 

@@ -30,7 +30,6 @@ mod headers;
 mod inspect;
 mod jobs;
 mod letters;
-mod one;
 mod options;
 mod partition;
 mod poll;
@@ -42,6 +41,7 @@ mod receipt;
 mod refused;
 mod renew;
 mod replay;
+mod skip;
 mod state;
 mod style;
 mod topic_id;
@@ -53,14 +53,12 @@ pub use dead_letter_record::{DeadLetterRecord, UnreadableLetter, dead_letter_rec
 pub use headers::MOST_HEADERS;
 pub use inspect::{PartitionStatus, inspect};
 pub use letters::{KafkaLetters, LetterOptions};
-pub use one::go_behind;
 pub use options::{
     Completed, Forget, IsDone, KafkaOptions, OPTIONS_OF_OURS, Order, Settled, TopicIs, refused_option,
 };
 pub use producer::{KafkaProducer, Outgoing};
 pub use reader::{Damaged, Part, Reader, Unread};
 pub use refused::{Refusal, Refused};
-pub use replay::KafkaReplay;
 pub use style::{HeaderStyle, partition_in};
 pub use topics::{LetterTopic, Topics};
 

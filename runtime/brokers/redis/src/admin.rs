@@ -1,6 +1,6 @@
 //! What is asked of the server from outside the group.
 
-use crate::{Client, ListFacts, RedisConfig, RedisKind, StreamConfig, StreamFacts};
+use crate::{ListFacts, RedisConfig, RedisKind, StreamConfig, StreamFacts};
 use pelton_core::broker::{Below, Cell, Column, Fact, Facts, Row, SourceStatus};
 
 /// A worker that was silent for so many times what makes its messages free is called dead.
@@ -49,7 +49,7 @@ fn is(consumer: &Facts) -> String {
 
 /// How the stream or list stands.
 pub fn status(redis: &RedisConfig) -> Result<SourceStatus, Vec<String>> {
-    let looked = redis.server(&redis.key).and_then(Client::open).and_then(|client| match &redis.kind {
+    let looked = redis.client(&redis.key).and_then(|client| match &redis.kind {
         RedisKind::Stream(stream) => {
             Ok(stream_row(redis, stream, &client.stream(&redis.key, &stream.group)?))
         }

@@ -1,12 +1,13 @@
 //! A Redis source, a stream or a list, and the place of its dead letters, as they are configured.
 
+use crate::skip::worker_name;
 use crate::{
-    Completed, End, EntryId, Keys, LetterPlace, ListOptions, Names, RedisLetters, RedisList, RedisStream,
-    Server, StreamOptions, admin, diagnose,
+    Client, Completed, End, EntryId, Keys, LetterPlace, ListOptions, Names, RedisLetters, RedisList,
+    RedisStream, Server, StreamOptions, admin, diagnose,
 };
 use pelton_core::broker::{
-    Books, Broker, Contradiction, DeadLetterPlace, Dedup, Diagnosis, OpenError, PipelineView, Settings,
-    SourceStatus, WorkerName,
+    Books, Broker, Contradiction, DeadLetterPlace, Dedup, Diagnosis, OpenError, PipelineView, Replay,
+    Settings, SourceStatus, WorkerName,
 };
 use pelton_core::ports::{DeadLetters, Source};
 use std::sync::Arc;
@@ -74,6 +75,14 @@ impl RedisConfig {
     /// When the address is none, in words.
     pub fn server(&self, key: &str) -> Result<Server, String> {
         Server::parse(&self.url, key)
+    }
+
+    /// The server of a key, for a command that waits. Blocks.
+    ///
+    /// # Errors
+    /// In words: the address is none, or the server does not answer.
+    pub(crate) fn client(&self, key: &str) -> Result<Client, String> {
+        Client::open(self.server(key)?)
     }
 }
 
@@ -175,7 +184,7 @@ impl Broker for RedisConfig {
                 Some(name) => Ok(name.clone()),
                 None => {
                     let name = books.worker_name().made().map_err(OpenError::Refused)?;
-                    Ok(format!("{name}-{}", pipeline.name))
+                    Ok(worker_name(&name, &pipeline.name))
                 }
             }
         };
@@ -210,6 +219,18 @@ impl Broker for RedisConfig {
 
     fn diagnose(&self, pipeline: &PipelineView) -> Diagnosis {
         diagnose::of_source(pipeline, self)
+    }
+
+    /// The source asks by itself, once the server answers.
+    fn is_diagnosed_at_start(&self) -> bool {
+        false
+    }
+
+    fn replay(&self) -> Result<&dyn Replay, String> {
+        match self.kind {
+            RedisKind::Stream(_) => Ok(self),
+            RedisKind::List(_) => Err("a list".to_owned()),
+        }
     }
 
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
@@ -296,6 +317,10 @@ fn completed(dedup: Dedup, books: Arc<dyn Books>) -> Completed {
 }
 
 impl DeadLetterPlace for LetterPlace {
+    fn is_same(&self, other: &dyn DeadLetterPlace) -> bool {
+        other.of::<Self>() == Some(self)
+    }
+
     fn open(
         &self,
         source: &dyn Broker,
@@ -315,6 +340,10 @@ impl DeadLetterPlace for LetterPlace {
 
     fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
         source.of().map_or_else(Diagnosis::default, |redis| diagnose::of_letters(self, redis))
+    }
+
+    fn is_diagnosed_at_start(&self) -> bool {
+        false
     }
 }
 

@@ -1,12 +1,12 @@
 //! What of a Redis server contradicts a pipeline, or may lose its messages.
 
-use crate::{Client, LetterPlace, OLDEST, RedisConfig, RedisKind, ServerFacts};
+use crate::{LetterPlace, OLDEST, RedisConfig, RedisKind, ServerFacts};
 use pelton_core::broker::{Diagnosis, PipelineView};
 
 /// Looks at the server and at what is read there.
 pub fn of_source(pipeline: &PipelineView, redis: &RedisConfig) -> Diagnosis {
     let mut found = Diagnosis::default();
-    let asked = client(redis, &redis.key).and_then(|client| {
+    let asked = redis.client(&redis.key).and_then(|client| {
         let server = client.server()?;
         let stream = match &redis.kind {
             RedisKind::Stream(stream) => Some(client.stream(&redis.key, &stream.group)?),
@@ -28,12 +28,8 @@ pub fn of_source(pipeline: &PipelineView, redis: &RedisConfig) -> Diagnosis {
 
 /// Looks at where letters go.
 pub fn of_letters(place: &LetterPlace, redis: &RedisConfig) -> Diagnosis {
-    let counted = client(redis, place.key()).and_then(|client| client.count_letters(place));
+    let counted = redis.client(place.key()).and_then(|client| client.count_letters(place));
     Diagnosis { problems: counted.err().into_iter().collect(), ..Diagnosis::default() }
-}
-
-fn client(redis: &RedisConfig, key: &str) -> Result<Client, String> {
-    Client::open(redis.server(key)?)
 }
 
 fn too_old(server: &ServerFacts) -> Option<String> {

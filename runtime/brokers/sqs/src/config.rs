@@ -3,7 +3,7 @@
 use crate::redriven::Redriven;
 use crate::{Connection, SqsLetters, SqsOptions, SqsSource, admin, diagnose, queue_name};
 use pelton_core::broker::{
-    Books, Broker, Contradiction, DeadLetterPlace, Diagnosis, OpenError, PipelineView, Settings,
+    Books, Broker, Contradiction, DeadLetterPlace, Diagnosis, OpenError, PipelineView, Replay, Settings,
     SourceStatus, WorkerName,
 };
 use pelton_core::ports::{DeadLetters, Source};
@@ -176,6 +176,15 @@ impl Broker for SqsConfig {
         diagnose::of_source(pipeline, self)
     }
 
+    /// What contradicts the queue is seen only when messages are lost or run twice.
+    fn is_diagnosed_at_start(&self) -> bool {
+        true
+    }
+
+    fn replay(&self) -> Result<&dyn Replay, String> {
+        Err(self.describe())
+    }
+
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         Some(admin::status(self))
     }
@@ -197,6 +206,10 @@ impl SqsConfig {
 }
 
 impl DeadLetterPlace for LetterQueue {
+    fn is_same(&self, other: &dyn DeadLetterPlace) -> bool {
+        other.of::<Self>() == Some(self)
+    }
+
     fn open(
         &self,
         _: &dyn Broker,
@@ -219,6 +232,11 @@ impl DeadLetterPlace for LetterQueue {
 
     fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
         diagnose::of_letters(self, source)
+    }
+
+    /// As of the queue that is read.
+    fn is_diagnosed_at_start(&self) -> bool {
+        true
     }
 }
 

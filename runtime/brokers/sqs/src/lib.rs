@@ -41,6 +41,7 @@ mod poll;
 mod queue_admin;
 mod redriven;
 mod requests;
+mod skip;
 mod state;
 
 pub use client::Connection;
@@ -48,10 +49,8 @@ pub use config::{LetterQueue, QueueConfig, SqsConfig, configure, configure_lette
 pub use convert::{MESSAGE_ID, SYSTEM_PREFIX, is_message_id};
 pub use dead_letter_record::DeadLetterRecord;
 pub use letters::SqsLetters;
-pub use one::OneMessage;
 pub use options::{SqsOptions, is_fifo, queue_name};
 pub use outgoing::{Outgoing, Unsent};
-pub use poll::digest as instance;
 pub use queue_admin::{QueueAdmin, QueueFacts, Redrive};
 
 use batch::Job;

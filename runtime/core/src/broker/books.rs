@@ -1,5 +1,6 @@
 //! What a broker asks of the worker's books, beside the ports.
 
+use crate::Delivery;
 use crate::ports::{DeadLetters, Source};
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -35,6 +36,10 @@ pub trait Books: Send + Sync {
     /// Whether what is at an offset of a partition is completed, has a dead letter, or was given up on.
     fn is_done(&self, partition: u32, offset: u64) -> bool;
 
+    /// Notes that an operator has given up on what is at an offset of a partition, for a source that cannot
+    /// read it. Known as long as this process runs.
+    fn give_up_on(&self, partition: u32, offset: u64);
+
     /// Whether a message is completed, by its own id. False too where the ledger cannot be read.
     fn has_completed(&self, id: &str) -> bool;
 
@@ -54,6 +59,12 @@ pub trait Books: Send + Sync {
     /// # Errors
     /// When it cannot be opened.
     fn queue(&self, name: &str) -> Result<Arc<dyn Source>, BooksError>;
+
+    /// The message of such a queue with this id, as its pipeline would be handed it, whoever holds it.
+    ///
+    /// # Errors
+    /// When the books cannot be read.
+    fn queued(&self, queue: &str, id: &str) -> Result<Option<Delivery>, BooksError>;
 
     /// The name of this worker.
     fn worker_name(&self) -> &dyn WorkerName;

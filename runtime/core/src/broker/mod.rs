@@ -2,11 +2,15 @@
 //! registry of the app names it.
 
 mod books;
+mod replay;
 mod settings;
+mod skip;
 mod status;
 
 pub use books::{Books, BooksError, KnownTopic, OpenError, WorkerName};
+pub use replay::{BoundedSource, FromOffset, PlanError, Replay, ReplayFrom, ReplayPlan, ReplayRange};
 pub use settings::Settings;
+pub use skip::{AfterLetter, FindMessage, FoundContent, FoundMessage, Look, WantedMessage};
 pub use status::{Below, Cell, Column, Fact, Facts, Row, SourceStatus};
 
 use crate::ports::{DeadLetters, Source};
@@ -17,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A configured source: what is read, and where.
-pub trait Broker: Any + Debug + Send + Sync {
+pub trait Broker: FindMessage + Any + Debug + Send + Sync {
     /// What it reads, for people: `kafka orders, refunds`.
     fn describe(&self) -> String;
 
@@ -43,6 +47,14 @@ pub trait Broker: Any + Debug + Send + Sync {
     /// Asks the broker whether what is read and its pipeline go together. Blocks.
     fn diagnose(&self, pipeline: &PipelineView) -> Diagnosis;
 
+    /// Whether a worker that starts asks too, and logs what was found: where the source itself would work,
+    /// and never notice.
+    fn is_diagnosed_at_start(&self) -> bool;
+
+    /// How what was handled is read once more. `Err` says what is read, which keeps none of it:
+    /// `an embedded queue`.
+    fn replay(&self) -> Result<&dyn Replay, String>;
+
     /// Asks the broker how far it is; none where there is no broker to be asked. Blocks for some seconds at
     /// most. `Err` says all that is wrong, and what to do.
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>>;
@@ -58,6 +70,9 @@ impl dyn Broker {
 
 /// A place at a broker that dead letters of a pipeline go to.
 pub trait DeadLetterPlace: Any + Debug + Send + Sync {
+    /// Whether another is configured alike, as for a source.
+    fn is_same(&self, other: &dyn DeadLetterPlace) -> bool;
+
     /// Opens it, for the letters of a pipeline that reads `source`. The broker need not be there yet.
     /// Within the runtime.
     ///
@@ -76,6 +91,17 @@ pub trait DeadLetterPlace: Any + Debug + Send + Sync {
 
     /// Asks the broker whether letters can be kept there, and are kept for as long as their messages. Blocks.
     fn diagnose(&self, source: &dyn Broker) -> Diagnosis;
+
+    /// Whether a worker that starts asks too, as for a source.
+    fn is_diagnosed_at_start(&self) -> bool;
+}
+
+impl dyn DeadLetterPlace {
+    /// This as the configuration of one broker's place, if it is that broker's.
+    pub fn of<T: DeadLetterPlace>(&self) -> Option<&T> {
+        let any: &dyn Any = self;
+        any.downcast_ref()
+    }
 }
 
 /// What was found by asking a broker.

@@ -1,8 +1,10 @@
 //! The embedded queue, as it is configured.
 
 use pelton_core::broker::{
-    Books, Broker, Contradiction, Diagnosis, OpenError, PipelineView, Settings, SourceStatus, WorkerName,
+    Books, Broker, Contradiction, Diagnosis, FindMessage, FoundContent, FoundMessage, Look, OpenError,
+    PipelineView, Replay, Settings, SourceStatus, WantedMessage, WorkerName,
 };
+use pelton_core::pipeline::Named;
 use pelton_core::ports::Source;
 use std::sync::Arc;
 
@@ -80,8 +82,41 @@ impl Broker for EmbeddedConfig {
         Diagnosis::default()
     }
 
+    fn is_diagnosed_at_start(&self) -> bool {
+        false
+    }
+
+    fn replay(&self) -> Result<&dyn Replay, String> {
+        Err("an embedded queue".to_owned())
+    }
+
     /// The store itself knows.
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         None
+    }
+}
+
+impl FindMessage for EmbeddedConfig {
+    fn named(&self, wanted: &WantedMessage) -> Result<Named, String> {
+        Ok(Named { id: Some(wanted.text.clone()), ..Named::default() })
+    }
+
+    fn ledger_key(&self, text: &str) -> String {
+        text.to_owned()
+    }
+
+    /// The letter and the removal are one transaction.
+    fn look(&self, wanted: &WantedMessage) -> Result<Look, String> {
+        let (queue, text) = (&self.queue, &wanted.text);
+        if !wanted.runs {
+            // It removes from the queue that the pipeline reads.
+            wanted.books.queue(queue).map_err(|error| error.to_string())?;
+        }
+        let found = wanted.books.queued(queue, text).map_err(|error| error.to_string())?;
+        let delivery = found.ok_or_else(|| {
+            format!("the queue {queue} has no message {text}; ids are as `pelton send` says them")
+        })?;
+        let content = FoundContent::Read { delivery: Box::new(delivery), shares_ledger: true };
+        Ok(Look::Here(FoundMessage { content, after: Box::new(|| Ok(None)) }))
     }
 }

@@ -1,26 +1,12 @@
-//! A Kafka source, wired to the ledger.
+//! What commands send to a Kafka source.
 
 use super::target::Target;
-use crate::books::PipelineBooks;
 use crate::cli::SendArgs;
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{CONFIG, Fail};
 use crate::worker::assemble::open_fail;
-use pelton_kafka::{KafkaConfig, KafkaOptions, KafkaProducer, Outgoing};
-use pelton_store::{NewMessage, PipelineStore, Store};
-use std::sync::Arc;
-
-/// The options of a source with its ledger, for who reads beside the group.
-pub fn options(
-    store: &Store,
-    config: &Config,
-    pipeline: &PipelineConfig,
-    kafka: &KafkaConfig,
-    ledger: &PipelineStore,
-) -> Result<KafkaOptions, Fail> {
-    let books = Arc::new(PipelineBooks::new(config, &pipeline.name, store, ledger));
-    kafka.options(&config.view(pipeline), books).map_err(|error| open_fail(&pipeline.name, error))
-}
+use pelton_kafka::{KafkaConfig, KafkaProducer, Outgoing};
+use pelton_store::NewMessage;
 
 struct Topic {
     producer: KafkaProducer,

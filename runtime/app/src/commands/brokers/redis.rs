@@ -1,26 +1,12 @@
-//! A Redis source, wired to the ledger; and what commands ask its server.
+//! What commands ask of the server of a Redis source, and send to it.
 
 use super::target::Target;
-use crate::books::NameFile;
 use crate::cli::SendArgs;
 use crate::config::{Config, PipelineConfig};
 use crate::exit::Fail;
 use crate::registry::SourceConfig;
-use pelton_core::broker::WorkerName;
 use pelton_redis::{Client, LetterPlace, Outgoing, RedisConfig, RedisKind};
 use pelton_store::NewMessage;
-
-/// How a pipeline's worker of this data directory is called at the server; none before there was one.
-pub fn worker_name(
-    config: &Config,
-    pipeline: &PipelineConfig,
-    configured: Option<&String>,
-) -> Result<Option<String>, String> {
-    match configured {
-        Some(name) => Ok(Some(name.clone())),
-        None => Ok(NameFile::of(config).known()?.map(|name| format!("{name}-{}", pipeline.name))),
-    }
-}
 
 /// The server of a key, for a command that waits.
 pub fn client(redis: &RedisConfig, key: &str) -> Result<Client, String> {

@@ -4,19 +4,15 @@
 //! The replay ends when the client goes, or the worker. What it has with the handler then may finish
 //! within the shutdown timeout, and is interrupted after that: it alone, not what the pipeline itself runs.
 
-#[cfg(feature = "redis")]
-use super::stream;
-#[cfg(feature = "kafka")]
-use super::topic;
-use super::{BoundedSource, Done, Work};
+use super::{Done, Work, replays};
 use crate::cli::ReplayArgs;
 use crate::config::{Config, PipelineConfig};
 use crate::control::socket::connect;
 use crate::exit::Fail;
-use crate::registry::SourceConfig;
 use crate::telemetry::progress::Progress;
 use crate::worker::answer::PATIENCE;
 use crate::worker::state::{RunningPipeline, WorkerState};
+use pelton_core::broker::BoundedSource;
 use pelton_engine::{DedupKey, Phase};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -29,7 +25,7 @@ pub fn ask(
     config: &Config,
     pipeline: &PipelineConfig,
     args: &ReplayArgs,
-    parts: &Value,
+    parts: &str,
     progress: &Progress,
 ) -> Result<Done, Fail> {
     let lost = |error: std::io::Error| {
@@ -153,22 +149,17 @@ async fn drains(phase: &mut watch::Receiver<Phase>) {
 }
 
 /// What the client wants to be read.
-#[cfg_attr(not(feature = "kafka"), allow(unused_variables, reason = "topics need it"))]
 fn open(
     request: &Value,
     served: &WorkerState,
     live: &RunningPipeline,
 ) -> Result<Arc<dyn BoundedSource>, String> {
-    let wanted = (&request["parts"], request["rate"].as_f64().filter(|rate| *rate > 0.0));
-    let (pipeline, ledger) = (&live.pipeline, &live.ledger);
-    match &pipeline.source {
-        #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => {
-            let (store, config) = (&served.store, served.config());
-            topic::asked(store, &config, pipeline, kafka, ledger, wanted)
-        }
-        #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => stream::asked(pipeline, redis, wanted),
-        _ => Err("the worker's pipeline of that name reads nothing that can be replayed".to_owned()),
+    if replays(&live.pipeline).is_err() {
+        return Err("the worker's pipeline of that name reads nothing that can be replayed".to_owned());
     }
+    let parts = request["parts"].as_str().unwrap_or_default();
+    let rate = request["rate"].as_f64().filter(|rate| *rate > 0.0);
+    let opened =
+        super::open((parts, rate), &served.config(), &live.pipeline, (&served.store, &live.ledger));
+    opened.map_err(|fail| fail.error.to_string())
 }

@@ -1,26 +1,23 @@
 //! `pelton replay`: a part of a topic or stream once more, beside the group.
 
 pub mod live;
-#[cfg(feature = "redis")]
-mod stream;
-#[cfg(feature = "kafka")]
-mod topic;
 
+use crate::books::PipelineBooks;
 use crate::cli::ReplayArgs;
 use crate::commands::{find, load, options, store_fail, table};
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
-use crate::registry::SourceConfig;
 use crate::signals::{self, Heard};
 use crate::telemetry::logs;
 use crate::telemetry::progress::Progress;
+use crate::worker::assemble::{self, open_fail};
+use crate::worker::sandbox;
 use crate::worker::shutdown::stopped_fail;
-use crate::worker::{assemble, sandbox};
 use pelton_core::Counter;
-use pelton_core::ports::{DeadLetters, Handler, Source};
+use pelton_core::broker::{BoundedSource, PlanError, Replay, ReplayPlan};
+use pelton_core::ports::{DeadLetters, Handler};
 use pelton_engine::{Control, Phase, PipelineStats, Ports};
 use pelton_store::{PipelineStore, Store};
-use serde_json::Value;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::pin::pin;
@@ -38,69 +35,64 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
     // Only this one's handler is needed.
     config.pipelines.retain(|p| p.name == name);
     let pipeline = find(&config, &name)?;
-    match &pipeline.source {
-        #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => topic::replay(file, &config, pipeline, kafka, args),
-        #[cfg(feature = "redis")]
-        SourceConfig::Redis(redis) => stream::replay(file, &config, pipeline, redis, args),
-        other => Err(Fail::usage(format!(
-            "`{name}` reads {}, which keeps nothing that was handled; `pelton dlq replay` brings back dead \
+    let replay = replays(pipeline).map_err(Fail::usage)?;
+    let planned = replay.plan(&config.view(pipeline), &args.range());
+    let (parts, messages) = match planned.map_err(|error| plan_fail(&name, error))? {
+        ReplayPlan::Parts { parts, messages } => (parts, messages),
+        ReplayPlan::Nothing(why) => {
+            say!("nothing to replay: {why}");
+            return Ok(());
+        }
+    };
+    let progress = Progress::of("replayed", messages);
+    let done = if Store::owner_of(&config.data_dir).is_some() {
+        live::ask(&config, pipeline, args, &parts, &progress)
+    } else {
+        let heard = signals::hear()?;
+        logs::start(args.log_format);
+        alone((file, &config), pipeline, (args, &parts), (&progress, &heard))
+    };
+    progress.clear();
+    report(&name, &done?)
+}
+
+/// How what a pipeline has handled is read once more. `Err` says that it cannot be.
+fn replays(pipeline: &PipelineConfig) -> Result<&dyn Replay, String> {
+    pipeline.source.broker().replay().map_err(|what| {
+        format!(
+            "`{}` reads {what}, which keeps nothing that was handled; `pelton dlq replay` brings back dead \
              letters",
-            other.queue().map_or_else(|| other.describe(), |_| "an embedded queue".to_owned())
-        ))),
+            pipeline.name
+        )
+    })
+}
+
+fn plan_fail(pipeline: &str, error: PlanError) -> Fail {
+    match error {
+        PlanError::Usage(why) => Fail::usage(why),
+        PlanError::Open(error) => open_fail(pipeline, error),
     }
 }
 
-/// What is to be replayed, for the worker that owns the data directory, and for this process when there is
-/// none.
-pub struct Wanted<'c> {
-    pub file: &'c Path,
-    pub config: &'c Config,
-    pub pipeline: &'c PipelineConfig,
-    pub args: &'c ReplayArgs,
-    /// As the worker is told.
-    pub parts: Value,
-}
-
-impl Wanted<'_> {
-    /// Has it done by either, and says what came of it. `open` is for this process.
-    pub fn by_either(
-        &self,
-        progress: &Progress,
-        open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn BoundedSource>, Fail>,
-    ) -> Outcome {
-        let Self { file, config, pipeline, args, parts } = self;
-        let done = if Store::owner_of(&config.data_dir).is_some() {
-            live::ask(config, pipeline, args, parts, progress)
-        } else {
-            let heard = signals::hear()?;
-            logs::start(args.log_format);
-            alone(file, config, (pipeline, args.redo), (progress, &heard), open)
-        };
-        progress.clear();
-        report(&pipeline.name, &done?)
-    }
-}
-
-/// A source with an end.
-pub trait BoundedSource: Source {
-    /// Messages that the pipeline is done with.
-    fn settled(&self) -> u64;
-
-    /// Everything was read and settled.
-    fn is_complete(&self) -> bool;
-
-    /// Why it ended before its end, if it did.
-    fn failed(&self) -> Option<String>;
+/// Begins to read what was planned. Within the runtime.
+fn open(
+    (parts, rate): (&str, Option<f64>),
+    config: &Config,
+    pipeline: &PipelineConfig,
+    (store, ledger): (&Store, &PipelineStore),
+) -> Result<Arc<dyn BoundedSource>, Fail> {
+    let replay = replays(pipeline).map_err(Fail::refused)?;
+    let books = Arc::new(PipelineBooks::new(config, &pipeline.name, store, ledger));
+    let opened = replay.open(parts, rate, &config.view(pipeline), books);
+    opened.map_err(|error| open_fail(&pipeline.name, error))
 }
 
 /// In this process, which owns the data directory meanwhile.
 fn alone(
-    file: &Path,
-    config: &Config,
-    (pipeline, redo): (&PipelineConfig, bool),
+    (file, config): (&Path, &Config),
+    pipeline: &PipelineConfig,
+    (args, parts): (&ReplayArgs, &str),
     (progress, heard): (&Progress, &Heard),
-    open: impl FnOnce(&Store, &PipelineStore) -> Result<Arc<dyn BoundedSource>, Fail>,
 ) -> Result<Done, Fail> {
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
     let host = sandbox::host(config, sandbox::cache_dir(config))?;
@@ -115,8 +107,8 @@ fn alone(
         heard.work(phase);
         let ledger = assemble::ledger(&store, pipeline, &handler)?;
         let letters = assemble::letters(config, pipeline, &store, &ledger)?;
-        let source = open(&store, &ledger)?;
-        let work = Work { config, pipeline, store: &store, redo };
+        let source = open((parts, args.rate), config, pipeline, (&store, &ledger))?;
+        let work = Work { config, pipeline, store: &store, redo: args.redo };
         work.drive(source, ledger, letters, handler, phases, |settled| progress.shows(settled)).await
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -3,28 +3,22 @@
 //! The worker of the data directory does it, if one runs: it alone knows what is in work. Else this process
 //! is the owner for as long as it takes.
 
-mod embedded;
-#[cfg(feature = "kafka")]
-mod kafka;
 mod one;
-#[cfg(feature = "redis")]
-mod redis;
 pub mod serve;
-#[cfg(feature = "sqs")]
-mod sqs;
 
+use crate::books::PipelineBooks;
 use crate::cli::SkipArgs;
 use crate::commands::{find, load, options, store_fail};
 use crate::config::{Config, PipelineConfig};
 use crate::control::client;
 use crate::deploy::catalog::Catalog;
 use crate::exit::{Fail, Outcome};
-use crate::registry::SourceConfig;
 use crate::worker::assemble;
-use one::{Found, write_letter};
+use one::write_letter;
+pub use pelton_core::broker::Look;
+use pelton_core::broker::WantedMessage;
 use pelton_core::pipeline::{Named, Skip};
 use pelton_core::shown::shown;
-use pelton_store::EmbeddedConfig;
 use pelton_store::{PipelineStore, Store};
 use serde_json::json;
 use std::io::{BufRead, IsTerminal};
@@ -49,12 +43,18 @@ pub struct Place {
     pub runs: bool,
 }
 
-/// What a look at the broker came to.
-pub enum Look {
-    Here(Found),
-    /// It is the running worker's, or will be: it is waited for.
-    #[cfg_attr(not(any(feature = "redis", feature = "sqs")), allow(dead_code, reason = "brokers need it"))]
-    Comes,
+impl Place {
+    /// As the pipeline's broker is asked for it.
+    fn wanted(&self) -> WantedMessage {
+        let books = PipelineBooks::new(&self.config, &self.pipeline.name, &self.store, &self.ledger);
+        WantedMessage {
+            text: self.text.clone(),
+            wait: self.wait,
+            runs: self.runs,
+            pipeline: self.config.view(&self.pipeline),
+            books: Arc::new(books),
+        }
+    }
 }
 
 /// Gives up on a message.
@@ -152,43 +152,19 @@ fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Op
 
 /// What the core knows the message by. `Err` says that the place is none.
 pub fn named(place: &Place) -> Result<Named, String> {
-    match &place.pipeline.source {
-        SourceConfig::Embedded(_) => Ok(Named { id: Some(place.text.clone()), ..Named::default() }),
-        #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => kafka::named(place, kafka),
-        #[cfg(feature = "redis")]
-        SourceConfig::Redis(source) => redis::named(place, source),
-        #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(_) => Ok(sqs::named(&place.text)),
-    }
+    place.pipeline.source.broker().named(&place.wanted())
 }
 
 /// Looks for a message that the pipeline does not hold. `Err` says why it is not skipped. Blocks.
 pub fn look(place: &Place) -> Result<Look, String> {
     is_open(place)?;
-    match &place.pipeline.source {
-        SourceConfig::Embedded(EmbeddedConfig { queue }) => embedded::look(place, queue),
-        #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(kafka) => kafka::look(place, kafka),
-        #[cfg(feature = "redis")]
-        SourceConfig::Redis(source) => redis::look(place, source),
-        #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(source) => sqs::look(place, source),
-    }
+    place.pipeline.source.broker().look(&place.wanted())
 }
 
 /// Refuses what the ledger knows as done.
 fn is_open(place: &Place) -> Result<(), String> {
-    let (name, queue) = (&place.pipeline.name, place.pipeline.source.queue());
-    let key = match &place.pipeline.source {
-        SourceConfig::Embedded(_) => place.text.clone(),
-        #[cfg(feature = "kafka")]
-        SourceConfig::Kafka(_) => kafka::id(&place.text),
-        #[cfg(feature = "redis")]
-        SourceConfig::Redis(source) => redis::id(&place.text, source),
-        #[cfg(feature = "sqs")]
-        SourceConfig::Sqs(_) => place.text.clone(),
-    };
+    let (name, source) = (&place.pipeline.name, &place.pipeline.source);
+    let (queue, key) = (source.queue(), source.broker().ledger_key(&place.text));
     let known = place.store.ledger_show(name, queue, &key).map_err(|error| error.to_string())?;
     match known {
         Some(entry) if entry.completed => {

@@ -4,8 +4,7 @@
 use super::{Place, named, order};
 use crate::deploy::catalog::Catalog;
 use crate::worker::assemble;
-#[cfg(any(feature = "redis", feature = "sqs"))]
-use pelton_core::Lane;
+use pelton_core::broker::{AfterLetter, FoundContent, FoundMessage};
 use pelton_core::ports::{
     BoxFuture, Capabilities, DeadLetters, ErrorClass, Handler, Lag, Report, Settle, Source, Work,
 };
@@ -19,71 +18,27 @@ use tokio::sync::{Notify, watch};
 /// How long a letter may take to be durable.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is left to do once the letter is durable: settles the message. What is to be said beside. Blocks.
-pub type After = Box<dyn FnOnce() -> Result<Option<String>, String> + Send>;
-
-/// The place of a message that cannot be read.
-pub struct Bare {
-    pub delivery: Box<Delivery>,
-    /// Why nothing was read, as the letter says it. `Err` when that may pass: what can be read is not given
-    /// up on unread.
-    pub why: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
-}
-
-/// A message that can be given up on.
-pub struct Found {
-    /// It and nothing else.
-    pub source: Arc<dyn Source>,
-    /// What is written where the source brings nothing.
-    pub bare: Option<Bare>,
-    pub after: After,
-}
-
-impl Found {
-    /// A message that was read already.
-    pub fn read(delivery: Delivery, shares_ledger: bool, after: After) -> Self {
-        Self { source: Arc::new(One::new(delivery, shares_ledger)), bare: None, after }
-    }
-}
-
-/// A message by itself, which its broker tells apart by `instance` and has handed out `receives` times.
-#[cfg(any(feature = "redis", feature = "sqs"))]
-pub fn one(message: pelton_core::Message, lane: Option<Lane>, receives: u32, instance: u64) -> Delivery {
-    Delivery { lane, receives, instance: Some(instance), ..bare(message) }
-}
-
-/// A message by itself.
-#[cfg(any(test, feature = "kafka", feature = "redis", feature = "sqs"))]
-pub fn bare(message: pelton_core::Message) -> Delivery {
-    Delivery {
-        receipt: Receipt(0),
-        message: Arc::new(message),
-        lane: None,
-        position: None,
-        skipped: 0,
-        receives: 0,
-        assignment: 0,
-        lease_until: None,
-        instance: None,
-        unreadable: None,
-    }
-}
-
 /// Writes the letter; durable when it returns. What is left to do then.
 pub async fn write_letter(
     place: &Place,
     letters: Arc<dyn DeadLetters>,
-    found: Found,
+    found: FoundMessage,
     reason: String,
-) -> Result<After, String> {
-    if drive(place, letters.clone(), found.source, &reason).await? {
-        return Ok(found.after);
-    }
-    let none = || format!("there is no message at {}", place.text);
-    let bare = found.bare.ok_or_else(none)?;
-    let reason = format!("{reason} (nothing could be read at this place{})", (bare.why)()?);
-    let bare = One::new(*bare.delivery, false);
-    if drive(place, letters, Arc::new(bare), &reason).await? { Ok(found.after) } else { Err(none()) }
+) -> Result<AfterLetter, String> {
+    let FoundMessage { content, after } = found;
+    let written = match content {
+        FoundContent::Read { delivery, shares_ledger } => {
+            drive(place, letters, Arc::new(One::new(*delivery, shares_ledger)), &reason).await?
+        }
+        FoundContent::Unread { source, bare, why } => {
+            if drive(place, letters.clone(), source, &reason).await? {
+                return Ok(after);
+            }
+            let reason = format!("{reason} (nothing could be read at this place{})", why()?);
+            drive(place, letters, Arc::new(One::new(*bare, false)), &reason).await?
+        }
+    };
+    if written { Ok(after) } else { Err(format!("there is no message at {}", place.text)) }
 }
 
 /// Whether a letter was written.
@@ -198,7 +153,7 @@ mod tests {
     /// The answer of `receive` and that of `lag` come to the engine in any order.
     #[test]
     fn the_message_is_left_until_the_engine_has_it() {
-        let one = One::new(bare(pelton_core::Message::default()), true);
+        let one = One::new(Delivery::of(pelton_core::Message::default()), true);
         let mut cx = Context::from_waker(Waker::noop());
         let mut left = || match one.lag().as_mut().poll(&mut cx) {
             Poll::Ready(Ok(lag)) => lag.unsettled,

@@ -91,7 +91,6 @@ async fn answer(mut stream: tokio::net::UnixStream, served: &Arc<WorkerState>) -
     tokio::time::timeout(PATIENCE, read.read_line(&mut question)).await??;
     let answer = match question.trim().split_once(' ').unwrap_or((question.trim(), "")) {
         ("status", _) => tokio::time::timeout(PATIENCE, status(served)).await?,
-        #[cfg(any(feature = "kafka", feature = "redis"))]
         ("replay", request) => {
             crate::commands::replay::live::serve(request, served, &mut read, &mut write).await
         }

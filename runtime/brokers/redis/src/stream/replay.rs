@@ -3,18 +3,17 @@
 use crate::fault::Fault;
 use crate::fields::{self, EntryId, Field, Names};
 use crate::in_flight::instance;
-use crate::number;
 use crate::server::{ANSWER, Server};
-use crate::shared::lock;
+use pelton_broker_common::replay::{REPLAY_CAPABILITIES, ReplayProgress};
+use pelton_core::broker::BoundedSource;
 use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
 use pelton_core::shown::shown;
 use pelton_core::{Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex as Lock};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// Entries of one question. Each may have a megabyte.
@@ -46,12 +45,7 @@ pub struct StreamReplay {
     server: Server,
     reading: Mutex<Reading>,
     began: Instant,
-    read: AtomicU64,
-    settled: AtomicU64,
-    ended: AtomicBool,
-    closing: AtomicBool,
-    closed: Notify,
-    failed: Lock<Option<String>>,
+    progress: ReplayProgress<String>,
 }
 
 struct Reading {
@@ -71,31 +65,8 @@ impl StreamReplay {
             server,
             reading: Mutex::new(Reading { connection: None, next, ahead: VecDeque::new(), failures: 0 }),
             began: Instant::now(),
-            read: AtomicU64::new(0),
-            settled: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            closed: Notify::new(),
-            failed: Lock::default(),
+            progress: ReplayProgress::default(),
         }
-    }
-
-    /// Everything was read, and the pipeline is done with it.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.ended.load(SeqCst) && self.failed().is_none() && self.settled() >= self.read.load(SeqCst)
-    }
-
-    /// Entries that the pipeline is done with.
-    #[must_use]
-    pub fn settled(&self) -> u64 {
-        self.settled.load(SeqCst)
-    }
-
-    /// Why it ended before its end, if it did.
-    #[must_use]
-    pub fn failed(&self) -> Option<String> {
-        lock(&self.failed).clone()
     }
 
     /// Gets the next entries; none at the end.
@@ -111,11 +82,13 @@ impl StreamReplay {
         reading.connection = Some(open);
         // One without an id that can be read could be neither skipped nor gone on from.
         let page = page.into_iter().map(identified).collect::<Result<Vec<_>, _>>()?;
-        self.ended.store(page.len() < AHEAD, SeqCst);
+        if page.len() < AHEAD {
+            self.progress.end();
+        }
         for (id, entry) in page {
             match id.after() {
                 Some(next) => reading.next = next,
-                None => self.ended.store(true, SeqCst),
+                None => self.progress.end(),
             }
             reading.ahead.push_back(self.delivery(id, entry));
         }
@@ -126,19 +99,8 @@ impl StreamReplay {
         let ReplayOptions { pipeline, stream, names, .. } = &self.options;
         let (mut message, lane) = fields::message(pipeline, stream, id, entry, names);
         message.replayed = true;
-        let number = self.read.fetch_add(1, SeqCst);
-        Delivery {
-            receipt: Receipt(number),
-            message: Arc::new(message),
-            lane,
-            position: None,
-            skipped: 0,
-            receives: 0,
-            assignment: 0,
-            lease_until: None,
-            instance: Some(instance((id.ms, id.seq))),
-            unreadable: None,
-        }
+        let instance = Some(instance((id.ms, id.seq)));
+        Delivery { receipt: Receipt(self.progress.read_one()), lane, instance, ..Delivery::of(message) }
     }
 
     /// Waits until the next one may go; false when the source closes.
@@ -150,21 +112,21 @@ impl StreamReplay {
         if let Some(turn) = turn {
             tokio::select! {
                 () = tokio::time::sleep_until(turn) => {}
-                () = self.closed.notified() => return false,
+                () = self.progress.closed() => return false,
             }
         }
-        !self.closing.load(SeqCst)
+        !self.progress.is_closing()
     }
 
     async fn next(&self, max: usize, max_bytes: usize) -> Result<Vec<Delivery>, ErrorClass> {
         let mut reading = self.reading.lock().await;
-        if reading.ahead.is_empty() && !self.ended.load(SeqCst) {
+        if reading.ahead.is_empty() && !self.progress.has_ended() {
             let fetched = self.fetch(&mut reading).await;
             if let Err(fault) = fetched {
                 reading.failures += 1;
                 if reading.failures >= PATIENCE {
-                    lock(&self.failed).get_or_insert(fault.words);
-                    self.ended.store(true, SeqCst);
+                    self.progress.fail(fault.words);
+                    self.progress.end();
                 }
                 return Err(Fault::CLASS);
             }
@@ -172,7 +134,7 @@ impl StreamReplay {
         }
         if reading.ahead.is_empty() {
             // Read to the end: there is nothing to wait for but the end of the source.
-            self.closed.notified().await;
+            self.progress.closed().await;
             return Ok(Vec::new());
         }
         if !self.may_go(reading.ahead.front()).await {
@@ -199,15 +161,23 @@ fn identified((id, entry): (String, Vec<Field>)) -> Result<(EntryId, Vec<Field>)
     Ok((EntryId::parse(&id).ok_or_else(|| Fault::says(odd()))?, entry))
 }
 
+impl BoundedSource for StreamReplay {
+    fn settled(&self) -> u64 {
+        self.progress.settled()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.progress.is_complete()
+    }
+
+    fn failed(&self) -> Option<String> {
+        self.progress.failed()
+    }
+}
+
 impl Source for StreamReplay {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            lease_ms: None,
-            native_delay: false,
-            lane_order: false,
-            cumulative: false,
-            shares_ledger: false,
-        }
+        REPLAY_CAPABILITIES
     }
 
     fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
@@ -215,9 +185,7 @@ impl Source for StreamReplay {
     }
 
     fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
-        let done = batch.iter().filter(|(_, how)| *how == Settle::Ack).count();
-        self.settled.fetch_add(number::count(done), SeqCst);
-        Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
+        Box::pin(std::future::ready(self.progress.settle(&batch)))
     }
 
     fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
@@ -225,15 +193,11 @@ impl Source for StreamReplay {
     }
 
     fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
-        // Whether it has ended is read first: what is read after that is final.
-        let more = u64::from(!self.ended.load(SeqCst));
-        let unsettled = self.read.load(SeqCst).saturating_sub(self.settled()) + more;
-        Box::pin(std::future::ready(Ok(Lag { unsettled })))
+        Box::pin(std::future::ready(Ok(self.progress.lag())))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        self.closing.store(true, SeqCst);
-        self.closed.notify_one();
+        self.progress.close();
         Box::pin(std::future::ready(()))
     }
 }

@@ -1,18 +1,20 @@
 //! A part of topics read once more, beside the group and without its knowledge: a source with an end.
 
-use super::convert;
-use super::options::KafkaOptions;
-use super::partition::Partition;
-use super::reader::{Damaged, Part, Reader, Unread};
-use super::receipt::MAX_PLACES;
+use super::Parts;
+use crate::convert;
+use crate::options::KafkaOptions;
+use crate::partition::Partition;
+use crate::reader::{Damaged, Part, Reader, Unread};
+use crate::receipt::MAX_PLACES;
+use pelton_broker_common::replay::{REPLAY_CAPABILITIES, ReplayProgress};
+use pelton_core::broker::BoundedSource;
 use pelton_core::contain::{contain, standing_at};
 use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use rdkafka::message::{BorrowedMessage, Message};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Mutex, mpsc};
 
 /// Records read ahead of the pipeline. Each may have a megabyte.
 const AHEAD: usize = 64;
@@ -23,25 +25,13 @@ const ASK: Duration = Duration::from_secs(10);
 /// nothing is committed anywhere.
 pub struct KafkaReplay {
     inbox: Mutex<Inbox>,
-    shared: Arc<Shared>,
+    progress: Arc<ReplayProgress<Unread>>,
 }
 
 struct Inbox {
     arrived: mpsc::Receiver<Delivery>,
     /// It did not fit into the last answer.
     next: Option<Delivery>,
-}
-
-#[derive(Default)]
-struct Shared {
-    read: AtomicU64,
-    settled: AtomicU64,
-    ended: AtomicBool,
-    closing: AtomicBool,
-    /// It was closed before its end.
-    cut: AtomicBool,
-    closed: Notify,
-    failed: Lock<Option<Unread>>,
 }
 
 impl KafkaReplay {
@@ -51,41 +41,37 @@ impl KafkaReplay {
     /// In words: the client library refuses the options, or a thread cannot be started.
     pub fn open(
         options: KafkaOptions,
-        parts: Vec<(String, Vec<Part>)>,
+        parts: Parts,
         rate: Option<f64>,
         damaged: Damaged,
     ) -> Result<Self, String> {
         let reader = Reader::open_with(&options.bootstrap_servers, &options.librdkafka, ASK, damaged)?;
         let (sent, arrived) = mpsc::channel(AHEAD);
-        let shared = Arc::new(Shared::default());
-        let reading = Reading { options, sent, shared: shared.clone(), began: Instant::now(), rate };
+        let progress = Arc::new(ReplayProgress::default());
+        let reading = Reading { options, sent, progress: progress.clone(), began: Instant::now(), rate };
         let name = format!("replay-{}", reading.options.pipeline);
         let started = std::thread::Builder::new().name(name).spawn(move || reading.run(&reader, &parts));
         started.map_err(|error| format!("a thread could not be started: {error}"))?;
-        Ok(Self { inbox: Mutex::new(Inbox { arrived, next: None }), shared })
-    }
-
-    fn read(&self) -> u64 {
-        self.shared.read.load(SeqCst)
-    }
-
-    /// Everything was read, and the pipeline is done with it.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        let all_read = self.shared.ended.load(SeqCst) && !self.shared.cut.load(SeqCst);
-        all_read && self.failed().is_none() && self.settled() >= self.read()
-    }
-
-    /// Records that the pipeline is done with.
-    #[must_use]
-    pub fn settled(&self) -> u64 {
-        self.shared.settled.load(SeqCst)
+        Ok(Self { inbox: Mutex::new(Inbox { arrived, next: None }), progress })
     }
 
     /// Why it ended before its end, if it did.
-    #[must_use]
-    pub fn failed(&self) -> Option<Unread> {
-        self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn unread(&self) -> Option<Unread> {
+        self.progress.failed()
+    }
+}
+
+impl BoundedSource for KafkaReplay {
+    fn settled(&self) -> u64 {
+        self.progress.settled()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.progress.is_complete()
+    }
+
+    fn failed(&self) -> Option<String> {
+        self.unread().map(|unread| unread.words)
     }
 }
 
@@ -93,7 +79,7 @@ impl KafkaReplay {
 struct Reading {
     options: KafkaOptions,
     sent: mpsc::Sender<Delivery>,
-    shared: Arc<Shared>,
+    progress: Arc<ReplayProgress<Unread>>,
     began: Instant,
     rate: Option<f64>,
 }
@@ -101,9 +87,9 @@ struct Reading {
 impl Reading {
     fn run(&self, reader: &Reader, parts: &[(String, Vec<Part>)]) {
         if let Err(panicked) = contain(|| self.read_all(reader, parts)) {
-            self.fail(panicked.at("the thread that reads for a replay").to_string().into());
+            self.progress.fail(panicked.at("the thread that reads for a replay").to_string().into());
         }
-        self.shared.ended.store(true, SeqCst);
+        self.progress.end();
     }
 
     fn read_all(&self, reader: &Reader, parts: &[(String, Vec<Part>)]) {
@@ -120,7 +106,7 @@ impl Reading {
             place += parts.len() as u64;
         }
         if let Err(why) = result {
-            self.fail(why);
+            self.progress.fail(why);
         }
     }
 
@@ -144,11 +130,6 @@ impl Reading {
         parts.iter().map(of).collect()
     }
 
-    /// The first reason counts.
-    fn fail(&self, why: Unread) {
-        self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-    }
-
     /// Whether to read on.
     fn hand_over(&self, record: &BorrowedMessage<'_>, first: u64, partitions: &[Partition]) -> bool {
         let known = (first..).zip(partitions).find(|(_, p)| p.number == record.partition());
@@ -160,18 +141,15 @@ impl Reading {
             let words = format!(
                 "{topic}/{partition}/{offset} is beyond what one replay can name: ask for fewer partitions"
             );
-            self.fail(words.into());
+            self.progress.fail(words.into());
             return false;
         };
         if let Some(message) = Arc::get_mut(&mut delivery.message) {
             message.replayed = true;
         }
-        let number = self.shared.read.load(SeqCst);
-        self.wait_for_turn(number);
-        self.shared.read.store(number + 1, SeqCst);
-        let sent = !self.shared.closing.load(SeqCst) && self.sent.blocking_send(delivery).is_ok();
-        self.shared.cut.fetch_or(!sent, SeqCst);
-        sent
+        self.wait_for_turn(self.progress.read_one());
+        // One that is read and not sent is never settled: the replay is not complete then.
+        !self.progress.is_closing() && self.sent.blocking_send(delivery).is_ok()
     }
 
     #[allow(clippy::disallowed_methods, reason = "a rate is a wait: there is no fact to wait for")]
@@ -204,13 +182,7 @@ impl Inbox {
 
 impl Source for KafkaReplay {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            lease_ms: None,
-            native_delay: false,
-            lane_order: false,
-            cumulative: false,
-            shares_ledger: false,
-        }
+        REPLAY_CAPABILITIES
     }
 
     fn receive(&self, max: usize, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Delivery>, ErrorClass>> {
@@ -220,14 +192,14 @@ impl Source for KafkaReplay {
                 Some(next) => Some(next),
                 None => tokio::select! {
                     arrived = inbox.arrived.recv() => arrived,
-                    () = self.shared.closed.notified() => return Ok(Vec::new()),
+                    () = self.progress.closed() => return Ok(Vec::new()),
                 },
             };
             match first {
                 Some(first) => Ok(inbox.fill(first, max, max_bytes)),
                 // Read to the end: there is nothing to wait for but the end of the source.
                 None => {
-                    self.shared.closed.notified().await;
+                    self.progress.closed().await;
                     Ok(Vec::new())
                 }
             }
@@ -235,9 +207,7 @@ impl Source for KafkaReplay {
     }
 
     fn settle(&self, batch: Vec<(Receipt, Settle)>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
-        let done = batch.iter().filter(|(_, how)| *how == Settle::Ack).count() as u64;
-        self.shared.settled.fetch_add(done, SeqCst);
-        Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
+        Box::pin(std::future::ready(self.progress.settle(&batch)))
     }
 
     fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
@@ -245,15 +215,11 @@ impl Source for KafkaReplay {
     }
 
     fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
-        // Whether it has ended is read first: what is read after that is final.
-        let more = u64::from(!self.shared.ended.load(SeqCst));
-        let unsettled = self.read() - self.settled().min(self.read()) + more;
-        Box::pin(std::future::ready(Ok(Lag { unsettled })))
+        Box::pin(std::future::ready(Ok(self.progress.lag())))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        self.shared.closing.store(true, SeqCst);
-        self.shared.closed.notify_one();
+        self.progress.close();
         Box::pin(std::future::ready(()))
     }
 }
