@@ -1,10 +1,9 @@
 //! Deduplication keys out of headers and bodies.
 #![no_main]
 
-use pelton_core::{Delivery, Header, Message, Receipt};
+use pelton_core::{Delivery, Header, HeaderList, Message, Parts, Receipt};
 use pelton_engine::{DedupKey, Key};
 use serde_json::Value;
-use std::sync::Arc;
 
 /// What kinds of keys begin with.
 const KINDS: [&str; 5] = ["", "header:", "json:", "json:/", "json:/a/"];
@@ -18,7 +17,7 @@ fn digest(bytes: &[u8]) -> [u8; 16] {
 /// Another reader, which builds the whole tree, finds the same.
 fn compare(key: &DedupKey, message: &Message) {
     let DedupKey::Json { text, .. } = key else { return };
-    let Ok(body) = serde_json::from_slice::<Value>(&message.body) else { return };
+    let Ok(body) = serde_json::from_slice::<Value>(message.body()) else { return };
     let found = key.of(message, digest);
     match body.pointer(text) {
         Some(Value::String(text)) if !text.is_empty() => assert_eq!(found, Ok(Key::text(text.as_bytes()))),
@@ -32,11 +31,12 @@ libfuzzer_sys::fuzz_target!(|input: (u8, String, Vec<u8>, Vec<u8>, String)| {
     let (kind, key, body, value, id) = input;
     let key = format!("{}{key}", KINDS[usize::from(kind) % KINDS.len()]);
     let Some(key) = DedupKey::parse(&key) else { return };
-    let message = Message { id, headers: vec![Header::new("h", value)], body, ..Message::default() };
+    let headers: HeaderList = [Header::new("h", value)].iter().collect();
+    let message = Message::new(Parts { headers: headers.view(), body: &body, ..Parts::named(&id) });
     compare(&key, &message);
     let delivery = Delivery {
         receipt: Receipt(1),
-        message: Arc::new(message),
+        message,
         lane: None,
         position: None,
         skipped: 0,

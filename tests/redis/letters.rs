@@ -3,7 +3,7 @@
 use crate::{STREAM, list, order, site, status, stream, taken};
 use pelton_core::outcome::{Cause, Failure};
 use pelton_core::ports::{BoxFuture, DeadLetters, ErrorClass};
-use pelton_core::{Letter, Message};
+use pelton_core::{Letter, Message, Parts};
 use pelton_redis::{LetterPlace, RedisLetters, Server};
 use pelton_tests::redis::Redis;
 use std::sync::Arc;
@@ -129,7 +129,7 @@ impl DeadLetters for Takes {
 
 fn two_letters() -> Vec<Letter> {
     let letter = |id: &str| Letter {
-        message: Arc::new(Message { id: id.into(), body: b"x".to_vec(), ..Message::default() }),
+        message: Message::new(Parts { body: b"x", ..Parts::named(id) }),
         identity: None,
         claim: None,
         skipped: 0,

@@ -105,7 +105,7 @@ impl Bench {
 }
 
 pub fn number(delivery: &Delivery) -> u64 {
-    number_in(&String::from_utf8_lossy(&delivery.message.body)).expect("bodies have numbers")
+    number_in(&String::from_utf8_lossy(delivery.message.body())).expect("bodies have numbers")
 }
 
 pub fn acks(held: &[Delivery]) -> Vec<(Receipt, Settle)> {

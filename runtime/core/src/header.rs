@@ -51,7 +51,7 @@ impl Header {
 }
 
 /// Bytes as text, from which `unescaped` makes the same bytes.
-fn escaped(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn escaped(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes)
         && !(0..bytes.len()).any(|at| escape_at(bytes, at).is_some())
     {

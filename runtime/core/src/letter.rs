@@ -43,20 +43,20 @@ pub struct Note {
 pub fn headers(pipeline: &str, letter: &Letter, now_ms: u64) -> Vec<Header> {
     let message = &letter.message;
     let added = [
-        ("message-id", message.id.clone()),
+        ("message-id", message.id().to_string()),
         ("cause", letter.cause.as_str().to_owned()),
         ("failure", letter.failure.as_str().to_owned()),
         ("reason", letter.reason.clone()),
         ("attempts", letter.attempts.to_string()),
         ("handler", letter.handler.to_string()),
         ("pipeline", pipeline.to_owned()),
-        ("origin", message.origin.to_string()),
-        ("published-at-ms", message.published_at_ms.unwrap_or(now_ms).to_string()),
+        ("origin", message.origin().to_owned()),
+        ("published-at-ms", message.published_at_ms().unwrap_or(now_ms).to_string()),
         ("failed-at-ms", now_ms.to_string()),
     ];
     let added = added.map(|(name, value)| Header::new(format!("{PREFIX}{name}"), value));
-    let tombstone = message.tombstone.then(|| Header::new(TOMBSTONE, ""));
-    own(&message.headers).chain(added).chain(tombstone).collect()
+    let tombstone = message.tombstone().then(|| Header::new(TOMBSTONE, ""));
+    own(&message.headers().to_vec()).chain(added).chain(tombstone).collect()
 }
 
 /// A message's own headers: none that a letter adds.
@@ -87,26 +87,21 @@ pub fn note(headers: &[Header]) -> Note {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Message;
+    use crate::message::{HeaderList, Message, Parts};
     use crate::outcome::{Cause, Failure};
-    use std::sync::Arc;
 
     #[test]
     fn what_is_written_is_read() {
         let header = |name: &str, value: &str| Header::new(name, value);
-        let message = Message {
-            id: "orders/0/7".into(),
-            pipeline: "orders".into(),
-            origin: "orders".into(),
-            key: None,
-            headers: vec![header("a", "1"), header("pelton-cause", "forged"), header("a", "2")],
-            body: Vec::new(),
+        let theirs = [header("a", "1"), header("pelton-cause", "forged"), header("a", "2")];
+        let message = Message::new(Parts {
+            headers: theirs.iter().collect::<HeaderList>().view(),
             published_at_ms: Some(5),
-            replayed: false,
             tombstone: true,
-        };
+            ..Parts::named("orders/0/7")
+        });
         let letter = Letter {
-            message: Arc::new(message),
+            message,
             identity: None,
             claim: None,
             skipped: 0,

@@ -38,6 +38,9 @@ pub mod watermark;
 pub use contain::Panicked;
 pub use counters::{Counter, Counters};
 pub use header::Header;
-pub use message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
+pub use message::{
+    Channel, Delivery, HeaderList, HeaderView, Headers, Id, Identity, Lane, Message, Name, Parts, Position,
+    Receipt, Time,
+};
 pub use outcome::{Cause, Failure, FaultKind, Letter, Outcome};
 pub use retry::RetryPolicy;

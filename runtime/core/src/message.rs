@@ -1,40 +1,14 @@
 //! What travels: messages, their identity to the ledger, and the lane they keep their order in.
 
-use crate::header::Header;
-use std::sync::Arc;
+mod channel;
+mod content;
+mod headers;
+mod id;
 
-/// What was published. Immutable from the receipt on, and shared by reference from then.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Message {
-    /// The broker's identity of the message; the same on every redelivery.
-    pub id: String,
-    /// The pipeline that delivers it.
-    pub pipeline: Arc<str>,
-    /// Where it was published: queue, topic, stream or list.
-    pub origin: Arc<str>,
-    /// The ordering key, if the broker has one.
-    pub key: Option<Vec<u8>>,
-    /// The headers, in the producer's order.
-    pub headers: Vec<Header>,
-    /// The body. The runtime never parses it unless the deduplication key is a JSON pointer.
-    pub body: Vec<u8>,
-    /// When it was published, in milliseconds since the Unix epoch.
-    pub published_at_ms: Option<u64>,
-    /// True when an operator replays it.
-    pub replayed: bool,
-    /// True when the broker has no value for it, where that differs from an empty body.
-    pub tombstone: bool,
-}
-
-impl Message {
-    /// Bytes this message counts for against `max_in_flight_bytes`: everything of variable length, and what
-    /// each header takes: there may be a hundred thousand empty ones.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        let headers: usize = self.headers.iter().map(Header::weight).sum();
-        self.id.len() + self.key.as_ref().map_or(0, Vec::len) + headers + self.body.len()
-    }
-}
+pub use channel::Channel;
+pub use content::{Message, Parts};
+pub use headers::{HeaderList, HeaderView, Headers};
+pub use id::{Id, Name};
 
 /// What identifies a message to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,7 +52,7 @@ pub struct Delivery {
     /// The token to settle it with.
     pub receipt: Receipt,
     /// The message itself.
-    pub message: Arc<Message>,
+    pub message: Message,
     /// The lane, where the source promises order for this message.
     pub lane: Option<Lane>,
     /// Its place, where the source numbers its messages and the place is the message's identity.
@@ -109,7 +83,7 @@ impl Delivery {
     pub fn of(message: Message) -> Self {
         Self {
             receipt: Receipt(0),
-            message: Arc::new(message),
+            message,
             lane: None,
             position: None,
             skipped: 0,

@@ -147,7 +147,7 @@ impl From<FaultKind> for Failure {
 #[derive(Debug, Clone)]
 pub struct Letter {
     /// The message, whole.
-    pub message: Arc<Message>,
+    pub message: Message,
     /// What the ledger knows it by; `None` for an invalid message.
     pub identity: Option<Identity>,
     /// The claim that ends with this letter; `None` for a message that was never claimed.

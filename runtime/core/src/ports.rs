@@ -7,6 +7,7 @@
 use crate::contain::Panicked;
 use crate::message::{Delivery, Identity, Lane, Message, Receipt};
 use crate::outcome::{Letter, Outcome};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -190,7 +191,7 @@ pub struct ClaimItem {
     /// What the ledger knows it by.
     pub identity: Identity,
     /// The message, for its id (a redelivery is told from a second message with the same key).
-    pub message: Arc<Message>,
+    pub message: Message,
     /// Attempts that the broker's count proves; the larger count is used.
     pub attempts: u32,
 }
@@ -292,14 +293,36 @@ pub trait DeadLetters: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Work {
     /// The message.
-    pub message: Arc<Message>,
+    pub message: Message,
     /// The number of this start, 1 for the first.
     pub attempt: u32,
     /// Its lane: after a failure in a lane, what follows it in the chunk is not started.
     pub lane: Option<Lane>,
+    /// Its deduplication key in printable form, where that is not its id.
+    pub key: Option<Arc<str>>,
+}
+
+impl Work {
     /// For the services the handler calls: the same on every attempt, redelivery and replay of
     /// this message. Printable ASCII.
-    pub idempotency_key: String,
+    #[must_use]
+    pub fn idempotency_key(&self) -> IdempotencyKey<'_> {
+        IdempotencyKey(self)
+    }
+}
+
+/// `PIPELINE:KEY`, made into text when somebody reads it.
+#[derive(Debug, Clone, Copy)]
+pub struct IdempotencyKey<'w>(&'w Work);
+
+impl fmt::Display for IdempotencyKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Work { message, key, .. } = self.0;
+        match key {
+            Some(key) => write!(f, "{}:{key}", message.pipeline()),
+            None => write!(f, "{}:{}", message.pipeline(), message.id()),
+        }
+    }
 }
 
 /// Takes outcomes as they are known: the digest of the component that made them, and for each the place

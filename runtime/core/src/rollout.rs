@@ -98,10 +98,10 @@ impl Trial {
     /// the same customers do not meet every new version first.
     #[must_use]
     pub fn takes(&self, lane: Option<Lane>, message: &Message, salt: u64) -> bool {
-        let number = match (lane, &message.key) {
+        let number = match (lane, message.key()) {
             (Some(lane), _) => lane.0,
             (None, Some(key)) => hash(key),
-            (None, None) => hash(message.id.as_bytes()),
+            (None, None) => hash(message.id().text().as_bytes()),
         };
         // The top 53 bits: as many as the share has.
         let place = (scatter(number, salt) >> 11) as f64 / (1u64 << 53) as f64;
@@ -212,6 +212,7 @@ fn ln_factorial(n: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Parts;
 
     fn tally(failed: u64, started: u64) -> Tally {
         Tally { started, failed }
@@ -313,12 +314,7 @@ mod tests {
     #[test]
     fn the_share_is_kept_and_a_lane_stays_on_its_side() {
         let trial = trial(Tally::default(), Tally::default());
-        let message = |id: u64| Message {
-            id: id.to_string(),
-            pipeline: "p".into(),
-            origin: "q".into(),
-            ..Message::default()
-        };
+        let message = |id: u64| Message::new(Parts::named(&id.to_string()));
         let taken = (0..20_000).filter(|id| trial.takes(None, &message(*id), 7)).count();
         assert!((800..1_200).contains(&taken), "{taken}");
         for lane in (0..100).map(Lane) {

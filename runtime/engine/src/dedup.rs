@@ -5,6 +5,7 @@ use crate::pointer::{Pointer, Scalar};
 use pelton_core::Identity;
 use pelton_core::message::{Delivery, Message};
 use pelton_core::pipeline::Known;
+use std::borrow::Cow;
 
 /// The first 16 bytes of a SHA-256, or what the ledger keeps of a key. Given by whoever owns the ledger, so
 /// that both sides name a key alike.
@@ -65,13 +66,13 @@ impl DedupKey {
     /// The key of a message. `Err` says why it has none.
     pub fn of<'m>(&self, message: &'m Message, digest: Digest) -> Result<Key<'m>, String> {
         let found = match self {
-            Self::MessageId | Self::Off => Ok(Key::text(message.id.as_bytes())),
+            Self::MessageId | Self::Off => Ok(Key::text(bytes_of(message.id().text()))),
             Self::Body => Ok(Key::text(content(message, digest).into_bytes())),
             Self::Header(name) => {
-                let header = message.headers.iter().find(|h| h.name == *name);
-                header.map(|h| Key::text(&*h.value)).ok_or_else(|| "no such header".to_owned())
+                let header = message.headers().find(name);
+                header.map(|h| Key::text(h.value)).ok_or_else(|| "no such header".to_owned())
             }
-            Self::Json { pointer, .. } => pointer.find(&message.body).map(|scalar| match scalar {
+            Self::Json { pointer, .. } => pointer.find(message.body()).map(|scalar| match scalar {
                 Scalar::Text(text) => Key::text(text.into_bytes()),
                 Scalar::Number(digits) => Key::number(digits),
                 Scalar::Truth(truth) => Key::truth(truth),
@@ -105,6 +106,13 @@ impl DedupKey {
             return Err(why.to_owned());
         }
         let own_id = matches!(self, Self::MessageId | Self::Off);
+        let id = delivery.message.id();
+        if let (Some(position), true, false) = (delivery.position, own_id, id.is_empty())
+            && id.is_graphic(PRINTABLE)
+        {
+            // The usual case: the id is not made into text.
+            return Ok(Known { identity: Identity::Position(position), key: None });
+        }
         let key = self.of(&delivery.message, digest)?;
         let bytes = key.bytes();
         let identity = match delivery.position {
@@ -115,7 +123,7 @@ impl DedupKey {
         let key = match key.as_text().filter(printable) {
             Some(_) if own_id => None,
             Some(text) => Some(text.into()),
-            None => Some(sha256(digest(&bytes)).into_boxed_str()),
+            None => Some(sha256(digest(&bytes)).into()),
         };
         Ok(Known { identity, key })
     }
@@ -124,12 +132,20 @@ impl DedupKey {
 /// A message's content: its body and its ordering key, if it has one, by their digests. No body at all is
 /// another content than an empty one, and one body under two keys is two.
 fn content(message: &Message, digest: Digest) -> String {
-    let mut text = if message.tombstone { "tombstone".to_owned() } else { sha256(digest(&message.body)) };
-    if let Some(key) = &message.key {
+    let mut text =
+        if message.tombstone() { "tombstone".to_owned() } else { sha256(digest(message.body())) };
+    if let Some(key) = message.key() {
         text.push_str("-key-");
         text.push_str(&hex(&digest(key)));
     }
     text
+}
+
+fn bytes_of(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
 }
 
 fn sha256(digest: [u8; 16]) -> String {
@@ -140,7 +156,7 @@ fn sha256(digest: [u8; 16]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use pelton_core::{Header, Position, Receipt};
+    use pelton_core::{Header, HeaderList, Parts, Position, Receipt};
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
@@ -151,21 +167,17 @@ mod tests {
         out
     }
 
+    fn list(value: &[u8]) -> HeaderList {
+        [Header::new("k", value)].iter().collect()
+    }
+
     fn delivery(id: &str, position: Option<Position>) -> Delivery {
-        let message = Message {
-            id: id.to_owned(),
-            pipeline: "orders".into(),
-            origin: "orders".into(),
-            key: None,
-            headers: vec![Header::new("k", "v")],
-            body: br#"{"n":7}"#.to_vec(),
-            published_at_ms: None,
-            replayed: false,
-            tombstone: false,
-        };
+        let headers = list(b"v");
+        let message =
+            Message::new(Parts { headers: headers.view(), body: br#"{"n":7}"#, ..Parts::named(id) });
         Delivery {
             receipt: Receipt(1),
-            message: Arc::new(message),
+            message,
             lane: None,
             position,
             skipped: 0,
@@ -187,9 +199,9 @@ mod tests {
         assert_eq!(known.identity, Identity::Key(digest(b"a")));
     }
 
-    fn known(policy: &str, change: impl FnOnce(&mut Message)) -> Result<Known, String> {
+    fn known(policy: &str, change: impl FnOnce(Parts<'_>) -> Message) -> Result<Known, String> {
         let mut delivery = delivery("a", None);
-        change(Arc::get_mut(&mut delivery.message).unwrap());
+        delivery.message = change(delivery.message.parts());
         DedupKey::parse(policy).unwrap().known(&delivery, sum, sum)
     }
 
@@ -203,18 +215,18 @@ mod tests {
 
     #[test]
     fn keys_come_from_headers_bodies_and_pointers() {
-        let header = known("header:k", |_| {}).unwrap();
+        let header = known("header:k", Message::new).unwrap();
         assert_eq!((header.identity, header.key.as_deref()), (Identity::Key(sum(b"v")), Some("v")));
-        let text = known("json:/id", |m| m.body = br#"{"id":"7"}"#.to_vec()).unwrap();
+        let text = known("json:/id", |m| Message::new(Parts { body: br#"{"id":"7"}"#, ..m })).unwrap();
         assert_eq!((text.identity, text.key.as_deref()), (Identity::Key(sum(b"7")), Some("7")));
-        assert!(known("body", |_| {}).unwrap().key.unwrap().starts_with("sha256-"));
+        assert!(known("body", Message::new).unwrap().key.unwrap().starts_with("sha256-"));
     }
 
     /// Every key is one of its own: to the ledger, and to the services that a handler calls.
     fn differ(all: Vec<Known>) {
         let count = all.len();
         let identities: BTreeSet<Identity> = all.iter().map(|known| known.identity).collect();
-        let keys: BTreeSet<Box<str>> = all.into_iter().filter_map(|known| known.key).collect();
+        let keys: BTreeSet<Arc<str>> = all.into_iter().filter_map(|known| known.key).collect();
         assert_eq!((identities.len(), keys.len()), (count, count));
         assert!(keys.iter().all(|key| key.len() <= PRINTABLE && key.bytes().all(|b| b.is_ascii_graphic())));
     }
@@ -230,7 +242,9 @@ mod tests {
             "\u{fffd}".into(),
             "\u{fffd}\u{fffd}".into(),
         ]);
-        let of = |value: Vec<u8>| known("header:k", |m| m.headers[0].value = value).unwrap();
+        let of = |value: Vec<u8>| {
+            known("header:k", |m| Message::new(Parts { headers: list(&value).view(), ..m })).unwrap()
+        };
         differ(values.into_iter().map(of).collect());
     }
 
@@ -264,7 +278,10 @@ mod tests {
             "\"\\u0000\"",
             "\"null\"",
         ];
-        let of = |value: &&str| known("json:/id", |m| m.body = format!("{{\"id\":{value}}}").into_bytes());
+        let of = |value: &&str| {
+            let body = format!("{{\"id\":{value}}}");
+            known("json:/id", |m| Message::new(Parts { body: body.as_bytes(), ..m }))
+        };
         differ(values.iter().map(|value| of(value).unwrap()).collect());
         assert_eq!(of(&"\"\\u0031\"").unwrap(), of(&"\"1\"").unwrap(), "one string, written in two ways");
     }
@@ -280,13 +297,11 @@ mod tests {
             (Some(""), true),
         ];
         let of = |(key, tombstone): &(Option<&str>, bool)| {
-            let change = |m: &mut Message| {
-                (m.key, m.tombstone, m.body) = (key.map(|k| k.as_bytes().to_vec()), *tombstone, Vec::new());
-            };
-            known("body", change).unwrap()
+            let (key, tombstone) = (key.map(str::as_bytes), *tombstone);
+            known("body", |m| Message::new(Parts { key, tombstone, body: b"", ..m })).unwrap()
         };
         differ(contents.iter().map(of).collect());
-        let plain = known("body", |_| {}).unwrap();
+        let plain = known("body", Message::new).unwrap();
         let older = sha256(sum(br#"{"n":7}"#));
         assert_eq!(plain.identity, Identity::Key(sum(older.as_bytes())), "as older versions know it");
     }
@@ -294,9 +309,9 @@ mod tests {
     #[test]
     fn an_empty_key_is_no_key() {
         let empty = [
-            known("header:k", |m| m.headers[0].value.clear()),
-            known("json:/id", |m| m.body = br#"{"id":""}"#.to_vec()),
-            known("message-id", |m| m.id.clear()),
+            known("header:k", |m| Message::new(Parts { headers: list(b"").view(), ..m })),
+            known("json:/id", |m| Message::new(Parts { body: br#"{"id":""}"#, ..m })),
+            known("message-id", |m| Message::new(Parts { name: "".into(), ..m })),
         ];
         for why in empty.map(Result::unwrap_err) {
             assert!(why.contains("it is there, and empty") && why.contains("Mend the producer"), "{why}");

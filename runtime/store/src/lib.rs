@@ -205,7 +205,7 @@ impl Store {
     /// it; the first where several have one id. Blocks.
     pub fn queued(&self, pipeline: &str, queue: &str, id: &str) -> Result<Option<Delivery>, StoreError> {
         let queue = self.open_queue(queue)?;
-        Ok(queue::find(&self.db(), &queue, &pipeline.into(), id)?)
+        Ok(queue::find(&self.db(), &queue, pipeline, id)?)
     }
 
     /// Notes which version of its handler a pipeline has now, for its status.

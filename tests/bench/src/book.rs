@@ -68,7 +68,7 @@ impl Handler for Booked {
     }
 
     fn handle(&self, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
-        let numbers: Vec<u64> = work.iter().map(|work| number(&work.message.body)).collect();
+        let numbers: Vec<u64> = work.iter().map(|work| number(work.message.body())).collect();
         open(&self.book).began.get_or_insert_with(Instant::now);
         let book = Arc::clone(&self.book);
         let booked = Box::new(move |digest: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {

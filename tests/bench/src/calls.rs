@@ -10,7 +10,7 @@ use crate::sample::{Samples, alternate};
 use crate::work;
 use anyhow::Result;
 use pelton_core::ports::{Handler, Work};
-use pelton_core::{Message, Outcome};
+use pelton_core::{Channel, Message, Name, Outcome, Parts};
 use pelton_host::{HandlerSpec, Host, HostOptions, Isolation, WasmHandler};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -121,7 +121,7 @@ impl Bench {
             let work = work.clone();
             let mut report = report(&work, &delivered);
             let run = |(place, work): (usize, &Work)| {
-                std::hint::black_box(work::run(&work.message.body));
+                std::hint::black_box(work::run(work.message.body()));
                 (place, Outcome::Ok)
             };
             report(&digest, work.iter().enumerate().map(run).collect());
@@ -132,28 +132,25 @@ impl Bench {
 
 fn chunk(level: Level) -> (Load, Vec<Work>) {
     let load = Load { level, first: 1, count: CHUNK };
+    let channel = Arc::new(Channel::new("bench", "bench"));
     let work = |number: u64| Work {
-        message: Arc::new(Message {
-            id: format!("bench/{number}"),
-            pipeline: "bench".into(),
-            origin: "bench".into(),
-            key: None,
-            headers: Vec::new(),
-            body: load.body(number),
+        message: Message::new(Parts {
+            channel: &channel,
+            name: Name::Number(number),
+            body: &load.body(number),
             published_at_ms: Some(1),
-            replayed: false,
-            tombstone: false,
+            ..Parts::default()
         }),
         attempt: 1,
         lane: None,
-        idempotency_key: format!("bench/{number}"),
+        key: None,
     };
     (load, load.numbers().map(work).collect())
 }
 
 /// Books what was handled well.
 fn report(work: &[Work], delivered: &Arc<Mutex<Set>>) -> pelton_core::ports::Report {
-    let numbers: Vec<u64> = work.iter().map(|work| number(&work.message.body)).collect();
+    let numbers: Vec<u64> = work.iter().map(|work| number(work.message.body())).collect();
     let delivered = Arc::clone(delivered);
     Box::new(move |_, outcomes| {
         let mut set = delivered.lock().unwrap_or_else(PoisonError::into_inner);

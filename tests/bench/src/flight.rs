@@ -9,7 +9,7 @@ use crate::args::Setup;
 use crate::report::{Goal, Row};
 use crate::sample::alternate;
 use anyhow::{Result, ensure};
-use pelton_core::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
+use pelton_core::message::{Delivery, Identity, Lane, Message, Parts, Position, Receipt, Time};
 use pelton_core::pipeline::{Command, Input, Known, Pipeline, Rules};
 use pelton_core::ports::{Capabilities, Claim, Verdict};
 use pelton_core::{Outcome, RetryPolicy};
@@ -205,11 +205,10 @@ fn identity(source: Capabilities, n: u64) -> Identity {
 }
 
 fn delivery(source: Capabilities, n: u64) -> Delivery {
-    let message =
-        Message { id: n.to_string(), pipeline: "p".into(), origin: "p".into(), ..Message::default() };
+    let message = Message::new(Parts::named(&n.to_string()));
     Delivery {
         receipt: Receipt(n),
-        message: message.into(),
+        message,
         lane: Some(Lane(if n.is_multiple_of(4) { n + 1_000 } else { n % 1_000 })),
         position: source.cumulative.then_some(Position { partition: P, offset: n }),
         skipped: 0,

@@ -13,7 +13,6 @@ use pelton_core::{Identity, Message};
 use pelton_store::{Options, PipelineStore, Store, ledger_key};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 const DATABASE: &str = "pelton.db";
 /// Keys that are completed at once while a ledger is filled.
@@ -87,7 +86,7 @@ fn key(number: u64, entries: u64, dedup: Dedup) -> [u8; 16] {
 
 /// As a worker completes them, so that the ledger has the shape it would have.
 async fn complete(ledger: &PipelineStore, keys: Vec<[u8; 16]>) -> Result<()> {
-    let message = Arc::<Message>::default();
+    let message = Message::default();
     let item = |key| ClaimItem { identity: Identity::Key(key), message: message.clone(), attempts: 0 };
     let claimed = ledger.claim(keys.iter().copied().map(item).collect(), false).await;
     let verdicts = claimed.map_err(|class| anyhow!("nothing can be claimed: {class:?}"))?;

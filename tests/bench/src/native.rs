@@ -22,7 +22,7 @@ impl Handler for Native {
         let digest = self.digest();
         let call = move || {
             let call = |(place, work): (usize, &Work)| {
-                std::hint::black_box(work::run(&work.message.body));
+                std::hint::black_box(work::run(work.message.body()));
                 (place, Outcome::Ok)
             };
             report(&digest, work.iter().enumerate().map(call).collect());

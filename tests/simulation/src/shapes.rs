@@ -2,9 +2,8 @@
 
 use crate::random::Random;
 use crate::world::{Sent, Shape, Will};
-use pelton_core::message::{Identity, Lane, Message, Position};
+use pelton_core::message::{Identity, Lane, Message, Parts, Position};
 use pelton_core::ports::Capabilities;
-use std::sync::Arc;
 
 pub fn shape(random: &mut Random) -> Shape {
     let caps = |lease, native_delay, lane_order, cumulative, shares_ledger| Capabilities {
@@ -60,17 +59,7 @@ pub fn one(random: &mut Random, shape: &Shape, n: usize, key: u64, lane: Option<
             (Some(_), 1) if length.is_multiple_of(3) => 5_000,
             _ => 1,
         },
-        message: Arc::new(Message {
-            id: format!("m{n}"),
-            pipeline: "p".into(),
-            origin: "q".into(),
-            key: None,
-            headers: Vec::new(),
-            body: vec![0; length as usize],
-            published_at_ms: None,
-            replayed: false,
-            tombstone: false,
-        }),
+        message: Message::new(Parts { body: &vec![0; length as usize], ..Parts::named(&format!("m{n}")) }),
         identity: if numbered { position } else { Identity::Key(bytes) },
         lane,
         will: (0..attempts).map(|_| will(random)).collect(),

@@ -5,7 +5,6 @@ use crate::shapes::{one, shape};
 use pelton_core::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
 use pelton_core::ports::{Capabilities, Claim, ErrorClass, Settle, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// What a handler will do with a message, attempt by attempt; the last goes on for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub enum Will {
 
 #[derive(Debug, Clone)]
 pub struct Sent {
-    pub message: Arc<Message>,
+    pub message: Message,
     pub identity: Identity,
     pub lane: Option<Lane>,
     pub will: Vec<Will>,
@@ -252,7 +251,7 @@ impl World {
             let (identity, _) = self.live.remove(&claim).ok_or(ErrorClass::LeaseLost)?;
             self.attempts.remove(&identity);
             if !self.shape.caps.shares_ledger {
-                self.lettered.insert(identity, self.sent[n].message.id.clone());
+                self.lettered.insert(identity, self.sent[n].message.id().to_string());
             }
         }
         self.letters.push(n);

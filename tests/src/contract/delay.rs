@@ -23,7 +23,7 @@ pub async fn a_retry_comes_back_after_its_wait_and_soon_then(probe: Probe) {
         probe.settle(&delivery, Settle::RetryLater { delay_ms }).await;
         let again = probe.take_one().await;
         has_waited(&probe, asked, delay_ms);
-        assert_eq!(again.message.id, delivery.message.id);
+        assert_eq!(again.message.id(), delivery.message.id());
         probe.settle(&again, Settle::GiveBack).await;
     }
 }
@@ -46,7 +46,7 @@ pub async fn a_short_wait_passes_a_long_one(probe: Probe) {
     let asked = Instant::now();
     probe.settle(&held[1], Settle::RetryLater { delay_ms: 100 }).await;
     let first = probe.take_one().await;
-    assert_eq!(first.message.id, held[1].message.id);
+    assert_eq!(first.message.id(), held[1].message.id());
     has_waited(&probe, asked, 100);
 }
 
@@ -59,9 +59,9 @@ pub async fn a_delayed_send_is_kept_back_and_is_soon_delivered_then(probe: Probe
     let later = probe.send(delayed(500)).await;
     let now = probe.send_numbers(0..1).await;
     let first = probe.take_one().await;
-    assert_eq!(first.message.id, now[0], "what is sent for now comes first");
+    assert_eq!(first.message.id(), now[0], "what is sent for now comes first");
     let second = probe.take_one().await;
-    assert_eq!(second.message.id, later[0]);
+    assert_eq!(second.message.id(), later[0]);
     has_waited(&probe, asked, 500);
 }
 

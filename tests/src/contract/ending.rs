@@ -41,10 +41,10 @@ pub async fn what_was_completed_before_a_crash_is_known_after_it_and_the_rest_is
         let Verdict::Fresh { claim, .. } = verdict else { panic!("{verdict:?}") };
         if number % 3 == 0 {
             assert_eq!(probe.release(delivery, claim, false, None).await, Ok(()));
-            open.insert(delivery.message.id.clone());
+            open.insert(delivery.message.id().to_string());
         } else {
             assert_eq!(probe.complete(delivery, claim, true).await, Ok(()));
-            done.insert(delivery.message.id.clone());
+            done.insert(delivery.message.id().to_string());
         }
     }
     probe.crash().await;
@@ -52,8 +52,12 @@ pub async fn what_was_completed_before_a_crash_is_known_after_it_and_the_rest_is
     while fresh.len() < open.len() + 20 {
         let delivery = probe.take_one().await;
         match probe.claim(&[&delivery], false).await[0] {
-            Verdict::Fresh { .. } => assert!(fresh.insert(delivery.message.id.clone()), "it came twice"),
-            Verdict::Duplicate => assert!(done.contains(&delivery.message.id), "it was not completed"),
+            Verdict::Fresh { .. } => {
+                assert!(fresh.insert(delivery.message.id().to_string()), "it came twice")
+            }
+            Verdict::Duplicate => {
+                assert!(done.contains(&*delivery.message.id().text()), "it was not completed")
+            }
             other => panic!("{other:?}"),
         }
     }

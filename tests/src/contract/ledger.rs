@@ -63,7 +63,7 @@ pub async fn a_start_that_died_is_counted_and_suspect(mut probe: Probe) {
     probe.start(&delivery, false).await;
     probe.crash().await;
     let again = probe.take_one().await;
-    assert_eq!(again.message.id, delivery.message.id);
+    assert_eq!(again.message.id(), delivery.message.id());
     for _ in 0..2 {
         assert_eq!(
             probe.claim(&[&again], false).await,
@@ -85,7 +85,7 @@ pub async fn neighbours_of_a_suspect_are_granted(mut probe: Probe) {
     let again = probe.take(3).await;
     let verdicts = probe.claim(&again.iter().collect::<Vec<_>>(), false).await;
     for (delivery, verdict) in again.iter().zip(verdicts) {
-        if delivery.message.id == held[1].message.id {
+        if delivery.message.id() == held[1].message.id() {
             assert_eq!(verdict, Verdict::Suspect);
         } else {
             assert!(matches!(verdict, Verdict::Fresh { attempt: 1, crashed: false, .. }), "{verdict:?}");

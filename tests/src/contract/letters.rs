@@ -14,7 +14,7 @@ pub async fn a_letter_is_durable_and_its_original_gone(mut probe: Probe) {
     let (claim, ..) = probe.start(&delivery, false).await;
     assert_eq!(probe.publish(&delivery, Some(claim), true).await, Ok(()));
     probe.crash().await;
-    assert_eq!(probe.lettered().await, [&*delivery.message.id]);
+    assert_eq!(probe.lettered().await, [delivery.message.id()]);
     probe.nothing_is_left().await;
 }
 
@@ -26,7 +26,7 @@ pub async fn a_letter_whose_ack_was_lost_is_not_written_twice(mut probe: Probe) 
     let again = probe.take_one().await;
     assert_eq!(probe.claim(&[&again], false).await, [Verdict::AlreadyDeadLettered]);
     probe.settle(&again, Settle::Ack).await;
-    assert_eq!(probe.lettered().await, [&*delivery.message.id]);
+    assert_eq!(probe.lettered().await, [delivery.message.id()]);
     probe.nothing_is_left().await;
 }
 
@@ -52,6 +52,6 @@ pub async fn an_invalid_message_leaves_a_letter_without_a_claim(mut probe: Probe
     let delivery = one(&probe).await;
     assert_eq!(probe.publish(&delivery, None, true).await, Ok(()));
     probe.crash().await;
-    assert_eq!(probe.lettered().await, [&*delivery.message.id]);
+    assert_eq!(probe.lettered().await, [delivery.message.id()]);
     probe.nothing_is_left().await;
 }

@@ -115,7 +115,7 @@ pub async fn a_hot_lane_does_not_starve_the_others(probe: Probe) {
     while others.len() < 2 {
         assert!(held.len() < 500, "only the hot lane came: {} messages", held.len());
         for delivery in probe.receive(500 - held.len(), 1 << 20).await {
-            if delivery.message.key.as_deref() == Some(b"hot") {
+            if delivery.message.key() == Some(b"hot") {
                 held.push(delivery);
             } else {
                 others.push(super::probe::text(&delivery));
@@ -131,8 +131,8 @@ pub async fn messages_without_a_key_wait_for_nobody(probe: Probe) {
     probe.send_numbers(0..3).await;
     let mut first = None;
     let how = |delivery: &Delivery| {
-        let id = first.get_or_insert_with(|| delivery.message.id.clone());
-        if *id == delivery.message.id { Settle::RetryLater { delay_ms: 60_000 } } else { Settle::Ack }
+        let id = first.get_or_insert_with(|| delivery.message.id().to_string());
+        if *id == delivery.message.id() { Settle::RetryLater { delay_ms: 60_000 } } else { Settle::Ack }
     };
     let done = probe.work_off(2, how).await;
     assert_eq!(done.len(), 2);

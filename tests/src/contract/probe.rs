@@ -47,9 +47,9 @@ impl Probe {
     /// The same of a message.
     pub fn name_of(&self, message: &Message) -> String {
         if self.can.named {
-            message.id.clone()
+            message.id().to_string()
         } else {
-            String::from_utf8_lossy(&message.body).into_owned()
+            String::from_utf8_lossy(message.body()).into_owned()
         }
     }
 
@@ -158,7 +158,7 @@ impl Probe {
                 false
             }
             Verdict::Duplicate => true,
-            other => panic!("{} was to be granted or known, and is {other:?}", delivery.message.id),
+            other => panic!("{} was to be granted or known, and is {other:?}", delivery.message.id()),
         }
     }
 
@@ -223,7 +223,7 @@ impl Probe {
     pub async fn start(&self, delivery: &Delivery, alone: bool) -> (Claim, u32, bool) {
         match self.claim(&[delivery], alone).await[0] {
             Verdict::Fresh { claim, attempt, crashed } => (claim, attempt, crashed),
-            other => panic!("{} was to be granted, and is {other:?}", delivery.message.id),
+            other => panic!("{} was to be granted, and is {other:?}", delivery.message.id()),
         }
     }
 
@@ -312,18 +312,18 @@ impl Probe {
 fn identity(delivery: &Delivery) -> Identity {
     match delivery.position {
         Some(position) => Identity::Position(position),
-        None => Identity::Key(ledger_key(delivery.message.id.as_bytes())),
+        None => Identity::Key(ledger_key(delivery.message.id().text().as_bytes())),
     }
 }
 
 /// A delivery's body, as text.
 #[must_use]
 pub fn text(delivery: &Delivery) -> String {
-    String::from_utf8_lossy(&delivery.message.body).into_owned()
+    String::from_utf8_lossy(delivery.message.body()).into_owned()
 }
 
 /// The ids of deliveries, sorted.
 #[must_use]
 pub fn ids(deliveries: &[Delivery]) -> BTreeSet<String> {
-    deliveries.iter().map(|d| d.message.id.clone()).collect()
+    deliveries.iter().map(|d| d.message.id().to_string()).collect()
 }

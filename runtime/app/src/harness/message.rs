@@ -1,7 +1,7 @@
 //! A message made up by whoever tries a handler out.
 
 use pelton_core::ports::Work;
-use pelton_core::{Header, Message};
+use pelton_core::{Channel, HeaderList, Message, Name, Parts};
 use std::sync::Arc;
 
 /// What a message and its delivery are made of.
@@ -42,19 +42,18 @@ impl Default for Given {
 impl Given {
     /// As the engine hands it to a handler. Its idempotency key is what a pipeline of this name gives.
     pub fn work(self) -> Work {
-        let idempotency_key = format!("{}:{}", self.pipeline, self.id);
-        let header = |(name, value): (String, Vec<u8>)| Header::new(name, value);
-        let message = Message {
-            id: self.id,
-            pipeline: self.pipeline.into(),
-            origin: self.origin.into(),
-            key: self.key,
-            headers: self.headers.into_iter().map(header).collect(),
-            body: self.body,
+        let mut headers = HeaderList::default();
+        self.headers.iter().for_each(|(name, value)| headers.push(name, Some(value)));
+        let message = Message::new(Parts {
+            channel: &Arc::new(Channel::new(&self.pipeline, &self.origin)),
+            name: Name::Text(&self.id),
+            key: self.key.as_deref(),
+            headers: headers.view(),
+            body: &self.body,
             published_at_ms: self.published_at_ms,
             replayed: self.replayed,
             tombstone: self.tombstone,
-        };
-        Work { message: Arc::new(message), attempt: self.attempt, lane: None, idempotency_key }
+        });
+        Work { message, attempt: self.attempt, lane: None, key: None }
     }
 }

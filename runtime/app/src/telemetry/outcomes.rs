@@ -55,7 +55,7 @@ fn event(work: &Work, outcome: &Outcome) {
     let (word, reason, after_ms) = told(outcome);
     let message = &work.message;
     tracing::debug!(
-        target: TARGET, pipeline = %message.pipeline, message_id = %message.id, attempt = work.attempt,
+        target: TARGET, pipeline = %message.pipeline(), message_id = %message.id(), attempt = work.attempt,
         outcome = word, after_ms, reason, "handled"
     );
 }

@@ -2,13 +2,12 @@
 
 use pelton_core::outcome::{Cause, Failure};
 use pelton_core::{Letter, Message};
-use std::sync::Arc;
 
 /// A letter of a message that its handler has refused at once, and of which nothing else is known.
 #[must_use]
 pub fn letter(message: Message, reason: &str) -> Letter {
     Letter {
-        message: Arc::new(message),
+        message,
         identity: None,
         claim: None,
         skipped: 0,

@@ -246,7 +246,7 @@ impl Context {
         };
         let known = partitions.iter().position(|p| p.number == number && *p.topic == *topic);
         let place = known.unwrap_or_else(|| {
-            partitions.push(Partition::new(topic.into(), number, id));
+            partitions.push(Partition::new(pipeline, topic.into(), number, id));
             partitions.len() - 1
         });
         partitions[place].assign(beginning);

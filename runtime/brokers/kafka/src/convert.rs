@@ -4,10 +4,9 @@ use super::headers::{self, Unreadable};
 use super::options::{KafkaOptions, Order};
 use super::partition::Partition;
 use super::receipt::{MAX_OFFSET, Ticket};
-use pelton_core::{Delivery, Header, Lane, Message, Position};
+use pelton_core::{Delivery, HeaderList, Headers, Lane, Message, Name, Parts, Position};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
 /// The header of a record that an operator replays. It is not the producer's, and not handed on.
 pub const REPLAYED: &str = "pelton-replayed";
@@ -40,31 +39,31 @@ pub fn delivery(
     let offset = u64::try_from(record.offset()).ok().filter(|o| *o < MAX_OFFSET)?;
     let (mut headers, unreadable) = match headers::read(record) {
         Ok(headers) => (headers, None),
-        Err(Unreadable) => (Vec::new(), Some(UNREADABLE)),
+        Err(Unreadable) => (HeaderList::default(), Some(UNREADABLE)),
     };
-    let replayed = headers.iter().any(|h| h.name == REPLAYED);
+    let replayed = headers.view().find(REPLAYED).is_some();
     let (mut former, mut published_at_ms) = (None, record.timestamp().to_millis());
     if replayed {
-        former = former_id(&headers);
-        published_at_ms = text(&headers, PUBLISHED_AT).and_then(|ms| ms.parse().ok()).or(published_at_ms);
-        headers.retain(|h| ![REPLAYED, MESSAGE_ID, PUBLISHED_AT].contains(&h.name.as_str()));
+        let all = headers.view();
+        former = former_id(all);
+        published_at_ms = text(all, PUBLISHED_AT).and_then(|ms| ms.parse().ok()).or(published_at_ms);
+        headers = all.iter().filter(|h| ![REPLAYED, MESSAGE_ID, PUBLISHED_AT].contains(&h.name)).collect();
     }
     let ticket = Ticket { assignment: Ticket::assignment(partition.assignment), place, offset };
-    let message = Message {
-        id: former.unwrap_or_else(|| format!("{}/{}/{offset}", partition.topic, partition.number)),
-        pipeline: options.pipeline.clone(),
-        origin: partition.topic.clone(),
-        key: record.key().map(<[u8]>::to_vec),
-        headers,
-        body: record.payload().map(<[u8]>::to_vec).unwrap_or_default(),
+    let message = Message::new(Parts {
+        channel: &partition.channel,
+        name: former.as_deref().map_or(Name::Number(offset), Name::Text),
+        key: record.key(),
+        headers: headers.view(),
+        body: record.payload().unwrap_or_default(),
         published_at_ms: published_at_ms.and_then(|ms| u64::try_from(ms).ok()),
         replayed,
         tombstone: record.payload().is_none(),
-    };
+    });
     Some(Delivery {
         receipt: ticket.receipt(),
-        lane: lane(options.order, partition.id, message.key.as_deref()),
-        message: Arc::new(message),
+        lane: lane(options.order, partition.id, record.key()),
+        message,
         position: Some(Position { partition: partition.id, offset }),
         skipped: partition.skipped(record.offset()),
         receives: 0,
@@ -75,13 +74,13 @@ pub fn delivery(
     })
 }
 
-fn former_id(headers: &[Header]) -> Option<String> {
+fn former_id(headers: Headers<'_>) -> Option<String> {
     let is_id = |id: &&str| (1..=MAX_ID).contains(&id.len()) && !id.contains(char::is_control);
     text(headers, MESSAGE_ID).filter(is_id).map(str::to_owned)
 }
 
-fn text<'h>(headers: &'h [Header], name: &str) -> Option<&'h str> {
-    std::str::from_utf8(&headers.iter().find(|h| h.name == name)?.value).ok()
+fn text<'h>(headers: Headers<'h>, name: &str) -> Option<&'h str> {
+    std::str::from_utf8(headers.find(name)?.value).ok()
 }
 
 /// Two keys with one hash share a lane, and wait for each other: rare, and harmless.

@@ -51,6 +51,7 @@ pub fn dead_letter_record(record: &BorrowedMessage<'_>) -> Result<DeadLetterReco
         partition: record.partition(),
         offset: record.offset(),
     })?;
+    let headers = headers.view().to_vec();
     let mut note = style::note(&headers);
     note.tombstone = record.payload().is_none();
     Ok(DeadLetterRecord {

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "the safe interface panics at a name that is no UTF-8, and takes none")]
 
-use pelton_core::Header;
+use pelton_core::{Header, HeaderList};
 use rdkafka::bindings::{self, rd_kafka_headers_t};
 use rdkafka::message::{BorrowedMessage, Header as KafkaHeader, OwnedHeaders};
 use rdkafka::types::RDKafkaRespErr;
@@ -34,13 +34,13 @@ struct Head {
 const KNOWN: c_int = 0x020c_01ff;
 
 /// The headers of a record, in its order.
-pub fn read(record: &BorrowedMessage<'_>) -> Result<Vec<Header>, Unreadable> {
+pub fn read(record: &BorrowedMessage<'_>) -> Result<HeaderList, Unreadable> {
     let mut all = std::ptr::null_mut();
     // SAFETY: the record is alive. The library takes its headers apart once, and keeps them as long as it.
     match unsafe { bindings::rd_kafka_message_headers(record.ptr(), &raw mut all) } {
         // SAFETY: they are the record's, which is borrowed for as long as they are read.
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(unsafe { list(all) }),
-        RDKafkaRespErr::RD_KAFKA_RESP_ERR__NOENT => Ok(Vec::new()),
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__NOENT => Ok(HeaderList::default()),
         _ => Err(Unreadable),
     }
 }
@@ -69,23 +69,25 @@ pub fn add(all: OwnedHeaders, header: &Header) -> OwnedHeaders {
 
 /// # Safety
 /// `all` is a list of headers that nobody changes meanwhile.
-unsafe fn list(all: *const rd_kafka_headers_t) -> Vec<Header> {
+unsafe fn list(all: *const rd_kafka_headers_t) -> HeaderList {
     // SAFETY: as the caller promises.
     let count = unsafe { bindings::rd_kafka_header_cnt(all) };
+    let mut list = HeaderList::default();
     // SAFETY: the same.
-    (0..count).filter_map(|place| unsafe { one(all, place) }).collect()
+    (0..count).for_each(|place| unsafe { add_to(&mut list, all, place) });
+    list
 }
 
 /// # Safety
 /// As of `list`.
-unsafe fn one(all: *const rd_kafka_headers_t, place: usize) -> Option<Header> {
+unsafe fn add_to(list: &mut HeaderList, all: *const rd_kafka_headers_t, place: usize) {
     let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
     // SAFETY: as the caller promises; the library looks whether there is such a place.
     let code = unsafe {
         bindings::rd_kafka_header_get_all(all, place, &raw mut name, &raw mut value, &raw mut size)
     };
     if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return None;
+        return;
     }
     // SAFETY: what the library has just told lives as long as the list. A value that is there has so many
     // bytes.
@@ -93,7 +95,7 @@ unsafe fn one(all: *const rd_kafka_headers_t, place: usize) -> Option<Header> {
         let name = std::slice::from_raw_parts(name.cast(), name_size(name, value, size));
         (name, (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast(), size)))
     };
-    Some(Header::of_bytes(name, value))
+    list.push_bytes(name, value);
 }
 
 /// # Safety
@@ -128,7 +130,7 @@ mod tests {
         let added = headers.iter().fold(OwnedHeaders::new(), add);
         let all = std::ptr::from_ref(added.as_borrowed()).cast();
         // SAFETY: nobody changes it any more.
-        let read = unsafe { list(all) };
+        let read = unsafe { list(all) }.view().to_vec();
         assert!(read == headers, "names or values are not what they were");
         for (header, name) in read.iter().zip(names.iter().flat_map(|name| [name; 5])) {
             assert_eq!(*header.name_bytes(), **name);

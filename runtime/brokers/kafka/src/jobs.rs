@@ -42,13 +42,12 @@ pub fn answer(askers: Vec<Asker>, fates: Vec<Fate>) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use pelton_core::{Cause, Failure, Message};
-    use std::sync::Arc;
+    use pelton_core::{Cause, Failure, Message, Parts};
     use std::sync::mpsc::channel;
 
     fn job(names: std::ops::Range<usize>) -> (Job, oneshot::Receiver<Vec<Fate>>) {
         let letter = |name: usize| Letter {
-            message: Arc::new(Message { id: name.to_string(), ..Message::default() }),
+            message: Message::new(Parts::named(&name.to_string())),
             identity: None,
             claim: None,
             skipped: 0,
@@ -74,7 +73,7 @@ mod tests {
         }
         let (letters, askers) = together(jobs.recv().unwrap(), &jobs);
         assert_eq!((letters.len(), askers.len()), (TOGETHER, 4), "what is beyond waits for the next time");
-        assert!(letters.iter().enumerate().all(|(place, letter)| letter.message.id == place.to_string()));
+        assert!(letters.iter().enumerate().all(|(place, letter)| letter.message.id() == place.to_string()));
         let fates = |there: usize| if there == 1 { Fate::Refused } else { Fate::There };
         answer(askers, (0..TOGETHER).map(fates).collect());
         let told: Vec<usize> = answers[..4].iter_mut().map(|a| a.try_recv().unwrap().len()).collect();

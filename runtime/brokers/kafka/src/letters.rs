@@ -223,7 +223,7 @@ impl LetterSender {
         let beyond = |letter: &Letter| {
             let topic = self.topic_of(letter)?;
             let count = *self.partitions.get(topic)?;
-            let partition = partition_in(&letter.message.origin, &letter.message.id)?;
+            let partition = partition_in(letter.message.origin(), &letter.message.id().text())?;
             (partition >= count).then(|| topic.to_owned())
         };
         let topics: BTreeSet<String> = letters.iter().filter_map(beyond).collect();
@@ -264,7 +264,7 @@ impl LetterSender {
                 tracing::warn!(
                     pipeline,
                     topic,
-                    message_id = letter.message.id,
+                    message_id = &*letter.message.id().text(),
                     "the topic takes no such dead letter: {}. It is kept in data_dir, where `pelton dlq` \
                      finds it too",
                     refused.words
@@ -288,7 +288,7 @@ impl LetterSender {
     }
 
     fn topic_of(&self, letter: &Letter) -> Option<&str> {
-        let own = self.options.topics.iter().find(|t| *t.origin == *letter.message.origin);
+        let own = self.options.topics.iter().find(|t| *t.origin == *letter.message.origin());
         Some(own.or(self.options.topics.first())?.name.as_str())
     }
 
@@ -299,16 +299,16 @@ impl LetterSender {
         letter: &'l Letter,
         headers: &'l [pelton_core::Header],
     ) -> Option<Outgoing<'l>> {
-        let message = &*letter.message;
+        let message = &letter.message;
         let topic = self.topic_of(letter)?;
         let count = *self.partitions.get(topic)?;
         Some(Outgoing {
             topic,
-            key: message.key.as_deref(),
-            value: (!message.tombstone).then_some(&*message.body),
+            key: message.key(),
+            value: (!message.tombstone()).then(|| message.body()),
             headers,
-            published_at_ms: message.published_at_ms,
-            partition: partition_in(&message.origin, &message.id).filter(|p| *p < count),
+            published_at_ms: message.published_at_ms(),
+            partition: partition_in(message.origin(), &message.id().text()).filter(|p| *p < count),
             replays: None,
         })
     }

@@ -2,6 +2,7 @@
 
 use super::beginning::{Beginning, Found};
 use super::topic_id::TopicId;
+use pelton_core::Channel;
 use pelton_core::ports::PartitionStatus;
 use rdkafka::Offset;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ const OLD: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Partition {
     pub topic: Arc<str>,
+    /// What its messages come through.
+    pub channel: Arc<Channel>,
     pub number: i32,
     /// As the ledger knows it.
     pub id: u32,
@@ -68,8 +71,9 @@ pub struct Partition {
 
 impl Partition {
     /// One that is not ours yet.
-    pub fn new(topic: Arc<str>, number: i32, id: u32) -> Self {
+    pub fn new(pipeline: &str, topic: Arc<str>, number: i32, id: u32) -> Self {
         Self {
+            channel: Arc::new(Channel::of_partition(pipeline, &topic, number)),
             topic,
             number,
             id,
@@ -104,7 +108,7 @@ impl Partition {
     /// broker from there on.
     pub fn assign(&mut self, beginning: Beginning) {
         let assignment = self.assignment + 1;
-        let new = Self::new(self.topic.clone(), self.number, self.id);
+        let new = Self::new(self.channel.pipeline(), self.topic.clone(), self.number, self.id);
         let Beginning { offset: start, found } = beginning;
         let begin = start.to_raw().filter(|offset| *offset >= 0);
         let position = if found.is_none() { begin } else { None };
@@ -268,7 +272,7 @@ mod tests {
     }
 
     fn read_to(next: i64) -> Partition {
-        let mut partition = Partition::new("orders".into(), 0, 0);
+        let mut partition = Partition::new("p", "orders".into(), 0, 0);
         partition.assign(committed(10));
         partition.judged = true;
         (10..next).for_each(|offset| partition.fetch(offset));
@@ -297,7 +301,7 @@ mod tests {
 
     #[test]
     fn where_the_library_begins_is_committed_with_the_first_record() {
-        let mut partition = Partition::new("orders".into(), 0, 0);
+        let mut partition = Partition::new("p", "orders".into(), 0, 0);
         partition.assign(Beginning { offset: Offset::Beginning, found: None });
         assert_eq!((partition.next(), partition.left()), (None, 1));
         partition.fetch(7);

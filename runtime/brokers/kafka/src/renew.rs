@@ -321,7 +321,7 @@ mod tests {
     }
 
     fn assigned(found: Option<(i64, Mark)>) -> Partition {
-        let mut partition = Partition::new("t".into(), 0, 0);
+        let mut partition = Partition::new("p", "t".into(), 0, 0);
         let found = found.map(|(offset, mark)| Found { offset, mark });
         let offset = Offset::Offset(found.as_ref().map_or(90, |found| found.offset));
         partition.assign(Beginning { offset, found });

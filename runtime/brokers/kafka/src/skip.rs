@@ -10,7 +10,7 @@ use crate::reader::{Damaged, Part, Unread};
 use crate::replay::KafkaReplay;
 use pelton_core::broker::{AfterLetter, FindMessage, FoundContent, FoundMessage, Look, WantedMessage};
 use pelton_core::pipeline::Named;
-use pelton_core::{Delivery, Message};
+use pelton_core::{Channel, Delivery, Message, Parts};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
@@ -77,12 +77,9 @@ fn content(
     partition: i32,
     offset: i64,
 ) -> Result<FoundContent, String> {
-    let message = Message {
-        id: format!("{topic}/{partition}/{offset}"),
-        pipeline: options.pipeline.clone(),
-        origin: topic.into(),
-        ..Message::default()
-    };
+    let channel = Arc::new(Channel::of_partition(&options.pipeline, topic, partition));
+    let id = format!("{topic}/{partition}/{offset}");
+    let message = Message::new(Parts { channel: &channel, ..Parts::named(&id) });
     let position = options.position(topic, partition, offset);
     let bare = Box::new(Delivery { position, ..Delivery::of(message) });
     let part = Part { partition, from: offset, to: offset.saturating_add(1) };

@@ -300,15 +300,15 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pelton_core::{Message, Position};
+    use pelton_core::{Message, Parts, Position};
 
     fn fetched(state: &mut State, partition: u32, offset: u64) {
-        let message =
-            Message { id: format!("{partition}/{offset}"), body: vec![0; 10], ..Message::default() };
+        let id = format!("{partition}/{offset}");
+        let message = Message::new(Parts { body: &[0; 10], ..Parts::named(&id) });
         let wanted = !state.partitions.iter().any(|p| p.id == partition && p.unwanted);
         let delivery = Delivery {
             receipt: Receipt(offset),
-            message: message.into(),
+            message,
             lane: None,
             position: Some(Position { partition, offset }),
             skipped: 0,
@@ -324,12 +324,13 @@ mod tests {
     #[test]
     fn what_is_not_wanted_keeps_its_order_and_holds_nobody_up() {
         let mut state = State::default();
-        state.partitions.extend((0..2).map(|n| Partition::new("orders".into(), n, n.unsigned_abs())));
+        state.partitions.extend((0..2).map(|n| Partition::new("p", "orders".into(), n, n.unsigned_abs())));
         [(0, 1), (1, 1), (0, 2)].into_iter().for_each(|(p, o)| fetched(&mut state, p, o));
         state.want_all_but(&[0]);
         [(0, 3), (1, 2)].into_iter().for_each(|(p, o)| fetched(&mut state, p, o));
-        let ids =
-            |taken: Vec<Delivery>| taken.into_iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
+        let ids = |taken: Vec<Delivery>| {
+            taken.into_iter().map(|d| d.message.id().to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(ids(state.take(9, 1_000)), ["1/1", "1/2"]);
         assert_eq!((state.bytes, state.buffer.len()), (0, 0));
         state.want_all_but(&[1]);

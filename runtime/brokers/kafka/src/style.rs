@@ -50,17 +50,18 @@ impl HeaderStyle {
             Self::None => Vec::new(),
         };
         let added = added.into_iter().map(|(name, value)| Header::new(name, value));
-        of_no_letter(&item.message.headers).into_iter().chain(added).collect()
+        of_no_letter(&item.message.headers().to_vec()).into_iter().chain(added).collect()
     }
 }
 
 fn spring(group: &str, item: &Letter) -> Vec<(String, Vec<u8>)> {
     let message = &item.message;
-    let (_, partition, offset) = place(&message.id).unwrap_or(("", -1, -1));
-    let published = i64::try_from(message.published_at_ms.unwrap_or(0)).unwrap_or(0);
+    let id = message.id().text();
+    let (_, partition, offset) = place(&id).unwrap_or(("", -1, -1));
+    let published = i64::try_from(message.published_at_ms().unwrap_or(0)).unwrap_or(0);
     let class = |word: &str| format!("{CLASS}{word}").into_bytes();
     [
-        ("original-topic", message.origin.as_bytes().to_vec()),
+        ("original-topic", message.origin().as_bytes().to_vec()),
         ("original-partition", partition.to_be_bytes().to_vec()),
         ("original-offset", offset.to_be_bytes().to_vec()),
         ("original-timestamp", published.to_be_bytes().to_vec()),
@@ -76,9 +77,10 @@ fn spring(group: &str, item: &Letter) -> Vec<(String, Vec<u8>)> {
 
 fn connect(pipeline: &str, item: &Letter) -> Vec<(String, Vec<u8>)> {
     let message = &item.message;
-    let (_, partition, offset) = place(&message.id).unwrap_or(("", -1, -1));
+    let id = message.id().text();
+    let (_, partition, offset) = place(&id).unwrap_or(("", -1, -1));
     [
-        ("topic", message.origin.to_string()),
+        ("topic", message.origin().to_owned()),
         ("partition", partition.to_string()),
         ("offset", offset.to_string()),
         ("connector.name", pipeline.to_owned()),
@@ -178,17 +180,21 @@ fn number(value: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pelton_core::{Cause, Failure, Message};
+    use pelton_core::{Cause, Channel, Failure, HeaderList, Message, Name, Parts};
     use std::sync::Arc;
 
     fn letter() -> Letter {
-        let message = Message {
-            id: "or/ders/3/77".into(),
-            origin: "or/ders".into(),
-            headers: vec![Header::new("a", "1")],
+        letter_with(&[Header::new("a", "1")])
+    }
+
+    fn letter_with(headers: &[Header]) -> Letter {
+        let message = Message::new(Parts {
+            channel: &Arc::new(Channel::of_partition("p", "or/ders", 3)),
+            name: Name::Number(77),
+            headers: headers.iter().collect::<HeaderList>().view(),
             published_at_ms: Some(1_700_000_000_000),
-            ..Message::default()
-        };
+            ..Parts::default()
+        });
         let (cause, failure) = (Cause::RetriesExhausted, Failure::Trap);
         Letter { cause, failure, ..pelton_broker_common::testing::letter(message, "unreachable") }
     }
@@ -201,22 +207,20 @@ mod tests {
             assert_eq!(note.message_id.as_deref(), Some("or/ders/3/77"), "{style:?}");
             assert_eq!((note.origin.as_str(), note.reason.as_str()), ("or/ders", "unreachable"));
             assert_eq!(note.cause, "retries-exhausted");
-            assert_eq!(own(&headers), letter().message.headers);
+            assert_eq!(own(&headers), letter().message.headers().to_vec());
         }
         let headers = HeaderStyle::None.headers("p", "g", &letter(), 9);
-        assert_eq!((headers, note(&[])), (letter().message.headers.clone(), Note::default()));
+        assert_eq!((headers, note(&[])), (letter().message.headers().to_vec(), Note::default()));
     }
 
     #[test]
     fn what_was_a_letter_of_another_tool_before_keeps_what_that_said() {
-        let mut letter = letter();
-        let mut message = (*letter.message).clone();
-        message.headers.push(Header::new("kafka_dlt-original-topic", "long ago"));
-        letter.message = Arc::new(message);
+        let letter =
+            letter_with(&[Header::new("a", "1"), Header::new("kafka_dlt-original-topic", "long ago")]);
         let headers = HeaderStyle::Pelton.headers("p", "g", &letter, 9);
         assert_eq!(
             (own(&headers), note(&headers).origin.as_str()),
-            (letter.message.headers.clone(), "or/ders")
+            (letter.message.headers().to_vec(), "or/ders")
         );
     }
 
@@ -228,7 +232,7 @@ mod tests {
             let cause = if style == HeaderStyle::None { "" } else { "retries-exhausted" };
             assert_eq!(
                 (note(&headers).cause.as_str(), own(&headers)),
-                (cause, letter().message.headers.clone())
+                (cause, letter().message.headers().to_vec())
             );
             assert!(note(&headers).published_at_ms.is_some(), "{style:?}");
         }

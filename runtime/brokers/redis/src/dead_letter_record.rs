@@ -5,9 +5,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_broker_common::packed::{packed, unpacked};
 use pelton_core::letter::{self, Note};
-use pelton_core::{Header, Letter};
+use pelton_core::{Channel, Header, Letter};
 use serde_json::{Map, Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 /// Where letters are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +57,9 @@ fn names() -> Names {
 pub fn entry(pipeline: &str, item: &Letter, now_ms: u64) -> Vec<Field> {
     let message = &item.message;
     let outgoing = Outgoing {
-        key: message.key.clone(),
-        headers: message.headers.clone(),
-        body: (!message.tombstone).then(|| message.body.clone()),
+        key: message.key().map(<[u8]>::to_vec),
+        headers: message.headers().to_vec(),
+        body: (!message.tombstone()).then(|| message.body().to_vec()),
         ..Outgoing::default()
     };
     // It has a place for keys.
@@ -80,14 +81,14 @@ pub fn of_entry(id: &str, fields: Vec<Field>) -> DeadLetterRecord {
     let has_body = fields.iter().any(|(name, _)| name == b"body");
     // What another tool has written may have its body anywhere.
     let names = if has_body || note.message_id.is_some() { names() } else { Names::default() };
-    let (message, _) = super::fields::message(&"".into(), &"".into(), place, fields, &names);
-    let headers = letter::own(&message.headers).collect();
+    let (message, _) = super::fields::message(&Arc::new(Channel::new("", "")), place, fields, &names);
+    let headers = letter::own(&message.headers().to_vec()).collect();
     DeadLetterRecord {
         id: id.to_owned(),
         note,
-        key: message.key,
+        key: message.key().map(<[u8]>::to_vec),
         headers,
-        body: message.body,
+        body: message.body().to_vec(),
         at_ms: Some(place.ms),
         raw: Vec::new(),
     }
@@ -99,10 +100,10 @@ pub fn element(pipeline: &str, item: &Letter, now_ms: u64) -> Vec<u8> {
     let said = letter::headers(pipeline, item, now_ms);
     let text = |h: Header| (h.name, Value::from(String::from_utf8_lossy(&h.value).into_owned()));
     let mut all: Map<String, Value> = said.into_iter().filter(is_ours).map(text).collect();
-    let headers: Value = letter::own(&message.headers).map(|h| packed(&h)).collect();
+    let headers: Value = letter::own(&message.headers().to_vec()).map(|h| packed(&h)).collect();
     all.insert("headers".to_owned(), headers);
-    all.insert("key".to_owned(), message.key.as_deref().map(bytes).unwrap_or_default());
-    all.insert("body".to_owned(), bytes(&message.body));
+    all.insert("key".to_owned(), message.key().map(bytes).unwrap_or_default());
+    all.insert("body".to_owned(), bytes(message.body()));
     Value::Object(all).to_string().into_bytes()
 }
 
@@ -148,19 +149,18 @@ fn unbytes(value: &Value) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pelton_core::Message;
+    use pelton_core::{HeaderList, Message, Parts};
 
     fn letter(body: &[u8]) -> Letter {
         let header = |name: &str, value: &[u8]| Header::new(name, value);
-        let message = Message {
-            id: "orders/7-1".into(),
-            origin: "orders".into(),
-            key: Some(vec![0xff]),
-            headers: vec![header("a", b"1"), header("pelton-cause", b"forged"), header("body", &[0xfe])],
-            body: body.to_vec(),
+        let headers = [header("a", b"1"), header("pelton-cause", b"forged"), header("body", &[0xfe])];
+        let message = Message::new(Parts {
+            key: Some(&[0xff]),
+            headers: headers.iter().collect::<HeaderList>().view(),
+            body,
             published_at_ms: Some(5),
-            ..Message::default()
-        };
+            ..Parts::named("orders/7-1")
+        });
         Letter { attempts: 3, ..pelton_broker_common::testing::letter(message, "no") }
     }
 
@@ -168,7 +168,7 @@ mod tests {
     fn letters_come_back_from_streams_and_lists() {
         for body in [&b"text"[..], &[0xff, 0], b""] {
             let written = letter(body);
-            let own: Vec<Header> = letter::own(&written.message.headers).collect();
+            let own: Vec<Header> = letter::own(&written.message.headers().to_vec()).collect();
             for kept in [of_entry("9-0", entry("p", &written, 9)), of_element(element("p", &written, 9))] {
                 assert_eq!(
                     (&*kept.body, kept.key.as_deref(), &kept.headers),

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_broker_common::packed::{packed, unpacked};
 use pelton_core::number::of_an_id;
-use pelton_core::{Header, Lane, Message, letter};
+use pelton_core::{Channel, Header, HeaderList, Lane, Message, Name, Parts, letter};
 use serde_json::{Map, Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -105,8 +105,7 @@ pub fn is_named(fields: &[Field]) -> bool {
 
 /// Takes an entry apart: the message, and its lane.
 pub fn message(
-    pipeline: &Arc<str>,
-    stream: &Arc<str>,
+    channel: &Arc<Channel>,
     id: EntryId,
     fields: Vec<Field>,
     names: &Names,
@@ -123,25 +122,24 @@ pub fn message(
     let is_ours = |name: &[u8]| name.starts_with(letter::PREFIX.as_bytes());
     let own: Vec<Field> = fields.into_iter().filter(|(name, _)| !is_ours(name)).collect();
     let (body, mut headers) = body_and_headers(own, names);
-    headers.extend(packed);
-    headers.extend(replay.iter().map(|value| Header::new(letter::REPLAY, value.clone())));
+    packed.iter().for_each(|header| headers.push(&header.name, header.value()));
+    replay.iter().for_each(|value| headers.push(letter::REPLAY, Some(value)));
     let lane = key.as_deref().map(lane);
-    let message = Message {
-        id: own_id.unwrap_or_else(|| format!("{stream}/{id}")),
-        pipeline: pipeline.clone(),
-        origin: stream.clone(),
-        key,
-        headers,
+    let message = Message::new(Parts {
+        channel,
+        name: own_id.as_deref().map_or(Name::Pair(id.ms, id.seq), Name::Text),
+        key: key.as_deref(),
+        headers: headers.view(),
         tombstone: body.is_none(),
-        body: body.unwrap_or_default(),
+        body: body.as_deref().unwrap_or_default(),
         published_at_ms: Some(published),
         replayed: replay.is_some(),
-    };
+    });
     (message, lane)
 }
 
 /// The body, and what is neither that nor the key. Of several fields with such a name the first is it.
-fn body_and_headers(own: Vec<Field>, names: &Names) -> (Option<Vec<u8>>, Vec<Header>) {
+fn body_and_headers(own: Vec<Field>, names: &Names) -> (Option<Vec<u8>>, HeaderList) {
     let first = |wanted: &str| own.iter().position(|(name, _)| name == wanted.as_bytes());
     let key_at = names.key.as_deref().and_then(first);
     let Some(body) = &names.body else {
@@ -151,14 +149,14 @@ fn body_and_headers(own: Vec<Field>, names: &Names) -> (Option<Vec<u8>>, Vec<Hea
             (Some((_, (_, only))), None) => Some(only.clone()),
             (Some(_), Some(_)) => Some(as_json(&own)),
         };
-        return (body, Vec::new());
+        return (body, HeaderList::default());
     };
-    let (body_at, mut found, mut headers) = (first(body), None, Vec::new());
+    let (body_at, mut found, mut headers) = (first(body), None, HeaderList::default());
     for (at, (name, value)) in own.into_iter().enumerate() {
         if Some(at) == body_at {
             found = Some(value);
         } else if Some(at) != key_at {
-            headers.push(Header::of_bytes(&name, Some(&value)));
+            headers.push_bytes(&name, Some(&value));
         }
     }
     (found, headers)
@@ -242,7 +240,7 @@ mod tests {
 
     fn read(fields: &[(&str, &[u8])], names: &Names) -> Message {
         let fields = fields.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.to_vec())).collect();
-        message(&"p".into(), &"orders".into(), EntryId { ms: 7, seq: 1 }, fields, names).0
+        message(&Arc::new(Channel::new("p", "orders")), EntryId { ms: 7, seq: 1 }, fields, names).0
     }
 
     #[test]
@@ -267,23 +265,24 @@ mod tests {
             &[("tenant", b"n"), ("data", b"x"), ("customer", b"c")],
             &names(Some("data"), Some("customer")),
         );
-        assert_eq!((&*one.body, one.key.as_deref(), one.headers.len()), (&b"x"[..], Some(&b"c"[..]), 1));
-        assert_eq!((&*one.id, one.published_at_ms), ("orders/7-1", Some(7)));
+        assert_eq!((one.body(), one.key(), one.headers().len()), (&b"x"[..], Some(&b"c"[..]), 1));
+        assert_eq!((&*one.id().text(), one.published_at_ms()), ("orders/7-1", Some(7)));
         let only = read(&[("customer", b"c"), ("any", b"x")], &names(None, Some("customer")));
-        assert_eq!((&*only.body, only.key.as_deref()), (&b"x"[..], Some(&b"c"[..])));
+        assert_eq!((only.body(), only.key()), (&b"x"[..], Some(&b"c"[..])));
         let all = read(&[("a", b"1"), ("b", b"2"), ("a", &[0xff])], &names(None, None));
-        assert_eq!(String::from_utf8(all.body).unwrap(), r#"{"a":["1",{"base64":"/w=="}],"b":"2"}"#);
+        assert_eq!(std::str::from_utf8(all.body()).unwrap(), r#"{"a":["1",{"base64":"/w=="}],"b":"2"}"#);
         let twice = [("k", &b"c"[..]), ("data", b"x"), ("k", b"d"), ("data", b"y")];
         let both = read(&twice, &names(Some("data"), Some("k")));
-        let left: Vec<(&str, &[u8])> = both.headers.iter().map(|h| (&*h.name, &*h.value)).collect();
-        assert_eq!((&*both.body, both.key.as_deref()), (&b"x"[..], Some(&b"c"[..])));
+        let left: Vec<(&str, &[u8])> = both.headers().iter().map(|h| (h.name, h.value)).collect();
+        assert_eq!((both.body(), both.key()), (&b"x"[..], Some(&b"c"[..])));
         assert_eq!(left, [("k", &b"d"[..]), ("data", b"y")], "nothing is dropped");
         let none = read(&[("a", b"1")], &names(Some("data"), None));
-        assert!(none.tombstone && none.body.is_empty());
+        assert!(none.tombstone() && none.body().is_empty());
     }
 
     #[test]
     fn what_is_written_is_read() {
+        let channel = Arc::new(Channel::new("p", "s"));
         let header = |name: &str, value: &[u8]| Header::new(name, value);
         for names in [names(Some("data"), Some("k")), names(None, Some("k"))] {
             for headers in
@@ -298,15 +297,17 @@ mod tests {
                     replays: None,
                 };
                 let fields = fields(&sent, &names).unwrap();
-                let (read, lane) = message(&"p".into(), &"s".into(), EntryId::default(), fields, &names);
-                assert_eq!((read.headers, read.body, read.key), (headers, b"x".to_vec(), sent.key));
-                assert_eq!((&*read.id, read.published_at_ms, lane.is_some()), ("mine", Some(3), true));
+                let (read, lane) = message(&channel, EntryId::default(), fields, &names);
+                assert_eq!(read.headers().to_vec(), headers);
+                assert_eq!((read.body(), read.key()), (&b"x"[..], sent.key.as_deref()));
+                assert_eq!(
+                    (&*read.id().text(), read.published_at_ms(), lane.is_some()),
+                    ("mine", Some(3), true)
+                );
             }
         }
         let none = fields(&Outgoing::default(), &names(None, None)).unwrap();
-        assert!(
-            message(&"p".into(), &"s".into(), EntryId::default(), none, &names(None, None)).0.tombstone
-        );
+        assert!(message(&channel, EntryId::default(), none, &names(None, None)).0.tombstone());
         let keyed = Outgoing { key: Some(Vec::new()), ..Outgoing::default() };
         assert!(fields(&keyed, &names(None, None)).unwrap_err().contains("`key_field`"));
     }

@@ -3,7 +3,7 @@
 use super::dead_letter_record::{self, of_element, of_entry};
 use super::fields::{self, EntryId, Field, Names};
 use super::list::item;
-use pelton_core::{Cause, Failure, Header, Letter, Message, letter};
+use pelton_core::{Cause, Channel, Failure, Header, Letter, Message, letter};
 use std::sync::Arc;
 
 /// An item of a worker's list. What is read goes back into the same bytes.
@@ -11,8 +11,9 @@ use std::sync::Arc;
 /// # Panics
 /// When it does not.
 pub fn list_item(bytes: &[u8]) {
-    if let Some((place, message)) = item::message(&"p".into(), &"list".into(), bytes) {
-        let again = item::message(&"p".into(), &"list".into(), &item::of(place, &message.body));
+    let channel = Arc::new(Channel::new("p", "list"));
+    if let Some((place, message)) = item::message(&channel, bytes) {
+        let again = item::message(&channel, &item::of(place, message.body()));
         assert_eq!(again, Some((place, message)), "an item is written as it was read");
     }
 }
@@ -21,7 +22,7 @@ pub fn list_item(bytes: &[u8]) {
 #[must_use]
 pub fn entry(fields: Vec<Field>, body: Option<String>, key: Option<String>) -> Message {
     let id = EntryId { ms: 1, seq: 1 };
-    fields::message(&"p".into(), &"stream".into(), id, fields, &Names { body, key }).0
+    fields::message(&Arc::new(Channel::new("p", "stream")), id, fields, &Names { body, key }).0
 }
 
 /// A letter in a stream.
@@ -39,9 +40,9 @@ pub fn letter_in_list(raw: Vec<u8>) {
 /// # Panics
 /// When it does not.
 pub fn letter_of(message: Message) {
-    let own: Vec<Header> = letter::own(&message.headers).collect();
+    let own: Vec<Header> = letter::own(&message.headers().to_vec()).collect();
     let written = Letter {
-        message: Arc::new(message),
+        message,
         identity: None,
         claim: None,
         skipped: 0,
@@ -56,8 +57,12 @@ pub fn letter_of(message: Message) {
     let (entry, element) =
         (dead_letter_record::entry("p", &written, 9), dead_letter_record::element("p", &written, 9));
     for kept in [of_entry("9-0", entry), of_element(element)] {
-        assert_eq!((&kept.body, &kept.key), (&message.body, &message.key), "a letter keeps its message");
+        assert_eq!(
+            (&*kept.body, kept.key.as_deref()),
+            (message.body(), message.key()),
+            "a letter keeps its message"
+        );
         assert_eq!(kept.headers, own, "and its headers");
-        assert_eq!(kept.note.message_id.as_deref(), Some(&*message.id), "and its id");
+        assert_eq!(kept.note.message_id.as_deref(), Some(&*message.id().text()), "and its id");
     }
 }

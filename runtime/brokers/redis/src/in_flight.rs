@@ -9,7 +9,6 @@ use pelton_core::{Delivery, Lane, Message, Receipt, Time};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where a message is at the server, in its order: the two numbers of a stream's id, or of a list's item.
@@ -22,7 +21,7 @@ const BUFFER: usize = 16 << 20;
 #[derive(Debug, Clone)]
 pub struct Held {
     pub place: Place,
-    pub message: Arc<Message>,
+    pub message: Message,
     pub lane: Option<Lane>,
     /// The id is its producer's: another message may have the same.
     pub named: bool,
@@ -157,7 +156,8 @@ impl InFlightTable {
                 self.forget(receipt);
                 continue;
             };
-            let other = self.out.get(&held.message.id).filter(|other| held.named && **other != place);
+            let other =
+                self.out.get(&*held.message.id().text()).filter(|other| held.named && **other != place);
             if other.is_some_and(|other| self.holds(*other, now)) {
                 continue;
             }
@@ -167,7 +167,7 @@ impl InFlightTable {
             }
             bytes += weight;
             if held.named {
-                self.out.insert(held.message.id.clone(), place);
+                self.out.insert(held.message.id().to_string(), place);
             }
             taken.push(held.delivery(receipt, now));
             self.waiting.remove(&place);
@@ -254,8 +254,8 @@ impl InFlightTable {
         if self.waiting.get(&held.place) == Some(&receipt) {
             self.waiting.remove(&held.place);
             self.waiting_bytes -= held.message.weight();
-        } else if held.named && self.out.get(&held.message.id) == Some(&held.place) {
-            self.out.remove(&held.message.id);
+        } else if held.named && self.out.get(&*held.message.id().text()) == Some(&held.place) {
+            self.out.remove(&*held.message.id().text());
         }
         Some(held)
     }

@@ -5,7 +5,8 @@ use super::fields::{self, EntryId, Field};
 use super::list::{Keys, item};
 use super::number::Count;
 use super::stream::ReplayOptions;
-use pelton_core::{Lane, Message};
+use pelton_core::{Channel, Lane, Message};
+use std::sync::Arc;
 
 /// How an entry of a stream stands with a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,7 +69,8 @@ impl Client {
             idle_ms: idle.0,
             deliveries: deliveries.0,
         });
-        let read = |(_, entry)| fields::message(&of.pipeline, &of.stream, id, entry, &of.names);
+        let channel = Arc::new(Channel::new(&of.pipeline, &of.stream));
+        let read = |(_, entry)| fields::message(&channel, id, entry, &of.names);
         let entry = found.into_iter().next().map(read);
         Ok(EntryFacts { entry, pending, delivered: last.is_some_and(|last| id <= last) })
     }
@@ -91,14 +93,14 @@ impl Client {
     /// # Errors
     /// In words: the server does not answer, or refuses.
     pub fn item(&self, pipeline: &str, list: &str, place: (u64, u64)) -> Result<Option<ItemFacts>, String> {
-        let (keys, pipeline, name) = (Keys::of(list)?, pipeline.into(), list.into());
+        let (keys, channel) = (Keys::of(list)?, Arc::new(Channel::new(pipeline, list)));
         for worker in self.list(list)?.workers.into_iter().filter(|worker| worker.held > 0) {
             let held: Vec<Vec<u8>> = self.run(async |connection| {
                 let key = keys.processing(&worker.name);
                 Ok(redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query_async(connection).await?)
             })?;
             let Some(raw) = held.into_iter().find(|raw| item::place(raw) == Some(place)) else { continue };
-            let message = item::message(&pipeline, &name, &raw).map(|(_, message)| message);
+            let message = item::message(&channel, &raw).map(|(_, message)| message);
             let (worker, alive) = (worker.name, worker.alive);
             return Ok(message.map(|message| ItemFacts { worker, alive, message, raw }));
         }

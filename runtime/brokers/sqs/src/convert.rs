@@ -3,10 +3,11 @@
 use super::attributes::{self, ENCODING};
 use super::options::{SqsOptions, queue_name};
 use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName as System};
-use pelton_core::{Header, Lane, Message, letter};
+use pelton_core::{Channel, Header, HeaderList, Lane, Message, Name, Parts, letter};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::IntErrorKind;
+use std::sync::Arc;
 
 /// The attribute with the id that a message has, where its producer gave one, or a replay gave it back.
 pub const MESSAGE_ID: &str = "pelton-message-id";
@@ -44,8 +45,13 @@ pub struct Converted {
     pub receives: u32,
 }
 
+/// What the messages of a queue come through.
+pub fn channel(options: &SqsOptions) -> Arc<Channel> {
+    Arc::new(Channel::new(&options.pipeline, queue_name(&options.queue_url)))
+}
+
 /// Takes a message apart.
-pub fn message(received: &Received, options: &SqsOptions) -> Converted {
+pub fn message(received: &Received, options: &SqsOptions, channel: &Arc<Channel>) -> Converted {
     let system = |name: &System| received.attributes().and_then(|all| all.get(name)).map(String::as_str);
     let group = system(&System::MessageGroupId);
     let none = HashMap::new();
@@ -58,18 +64,17 @@ pub fn message(received: &Received, options: &SqsOptions) -> Converted {
     let id = ours.get(MESSAGE_ID).copied().filter(|id| is_message_id(id)).or(received.message_id());
     let sent = system(&System::SentTimestamp);
     let published = ours.get(PUBLISHED_AT).and_then(|text| number(text));
-    let message = Message {
+    let message = Message::new(Parts {
+        channel,
         // Without any it is at least no other message.
-        id: id.or(received.receipt_handle()).unwrap_or_default().to_owned(),
-        pipeline: options.pipeline.clone(),
-        origin: queue_name(&options.queue_url).into(),
-        key: group.map(|group| group.as_bytes().to_vec()),
-        headers,
-        body: body.unwrap_or_else(|| text.as_bytes().to_vec()),
+        name: Name::Text(id.or(received.receipt_handle()).unwrap_or_default()),
+        key: group.map(str::as_bytes),
+        headers: headers.iter().collect::<HeaderList>().view(),
+        body: body.as_deref().unwrap_or(text.as_bytes()),
         published_at_ms: published.or_else(|| number(sent?)),
         replayed: replay.is_some(),
         tombstone: false,
-    };
+    });
     let receives = system(&System::ApproximateReceiveCount).and_then(number).unwrap_or(1);
     let receives = u32::try_from(receives).unwrap_or(u32::MAX);
     // On a standard queue a group is for fairness, and promises no order.

@@ -39,19 +39,19 @@ pub struct DeadLetterRecord {
 /// What is said of a letter, with up to so many bytes of its reason. `now_ms` since the epoch.
 pub fn envelope(pipeline: &str, item: &Letter, now_ms: u64, most_reason: usize) -> String {
     let message = &item.message;
-    let key = message.key.as_deref().map(|key| match std::str::from_utf8(key) {
+    let key = message.key().map(|key| match std::str::from_utf8(key) {
         Ok(text) => (text.to_owned(), None),
         Err(_) => (STANDARD.encode(key), Some("base64")),
     });
-    let replays = message.headers.iter().rev().find(|header| header.name == letter::REPLAY);
+    let replays = message.headers().iter().filter(|header| header.name == letter::REPLAY).last();
     let said = json!({
-        "message_id": message.id, "cause": item.cause.as_str(), "failure": item.failure.as_str(),
+        "message_id": message.id().text(), "cause": item.cause.as_str(), "failure": item.failure.as_str(),
         "reason": short(&item.reason, most_reason), "attempts": item.attempts, "handler": &*item.handler,
-        "pipeline": pipeline, "origin": &*message.origin, "tombstone": message.tombstone,
+        "pipeline": pipeline, "origin": message.origin(), "tombstone": message.tombstone(),
         "key": key.as_ref().map(|(key, _)| key),
         "key_encoding": key.as_ref().and_then(|(_, encoding)| *encoding),
-        "published_at_ms": message.published_at_ms, "failed_at_ms": now_ms,
-        "replays": replays.map(|header| String::from_utf8_lossy(&header.value)),
+        "published_at_ms": message.published_at_ms(), "failed_at_ms": now_ms,
+        "replays": replays.map(|header| String::from_utf8_lossy(header.value)),
     });
     json_text(&said)
 }

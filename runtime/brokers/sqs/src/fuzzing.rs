@@ -34,7 +34,8 @@ pub fn message(body: &str, attributes: &[(String, String, Vec<u8>)]) {
         at_most: 1,
     };
     drop(kept(&received));
-    let headers = convert::message(&received, &options).message.headers;
+    let headers =
+        convert::message(&received, &options, &convert::channel(&options)).message.headers().to_vec();
     let sent = pack(&own(&headers), &[], &headers);
     assert_eq!(own(&headers), own(&unpack(&sent).0), "what is sent comes back");
 }

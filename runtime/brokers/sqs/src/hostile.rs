@@ -14,7 +14,8 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry as Entry,
 };
 use pelton_broker_common::testing;
-use pelton_core::{Header, Message, letter};
+use pelton_core::{Channel, Header, HeaderList, Message, Parts, letter};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn header(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Header {
@@ -65,10 +66,14 @@ fn received(entry: &Entry) -> Received {
     received.build()
 }
 
+fn channel() -> Arc<Channel> {
+    convert::channel(&options())
+}
+
 /// A letter in its queue, as `SqsLetters` writes it, and as it is found there.
 fn through_a_letter(message: &Message, reason: &str) -> DeadLetterRecord {
     let more = vec![(LETTER, envelope("orders", &testing::letter(message.clone(), reason), 7, 1_000))];
-    let (headers, body) = (message.headers.clone(), message.body.clone());
+    let (headers, body) = (message.headers().to_vec(), message.body().to_vec());
     let entry = entry_of(&Outgoing { headers, body, more, ..Outgoing::default() }).unwrap();
     check(&entry);
     dead_letter_record::kept(&received(&entry)).unwrap()
@@ -148,9 +153,9 @@ fn corpus() -> Vec<Vec<Header>> {
 #[test]
 fn any_headers_come_through_letters_and_replays() {
     for headers in corpus() {
-        let mut message =
-            Message { id: "service-id".into(), headers, body: b"x".to_vec(), ..Message::default() };
-        let wanted = own(&message.headers);
+        let list: HeaderList = headers.iter().collect();
+        let parts = Parts { headers: list.view(), body: b"x", ..Parts::named("service-id") };
+        let (mut message, wanted) = (Message::new(parts), own(&headers));
         for _ in 0..2 {
             let kept = through_a_letter(&message, "why\u{ffff}\0");
             assert_eq!(own(&kept.headers), wanted);
@@ -158,8 +163,11 @@ fn any_headers_come_through_letters_and_replays() {
             let back = Outgoing { id, headers: kept.headers, body: kept.body, ..Outgoing::default() };
             let entry = entry_of(&back).unwrap();
             check(&entry);
-            let again = convert::message(&received(&entry), &options()).message;
-            assert_eq!((own(&again.headers), &*again.id), (wanted.clone(), "service-id"));
+            let again = convert::message(&received(&entry), &options(), &channel()).message;
+            assert_eq!(
+                (own(&again.headers().to_vec()), &*again.id().text()),
+                (wanted.clone(), "service-id")
+            );
             message = again;
         }
     }
@@ -171,11 +179,9 @@ fn any_body_and_key_come_through_a_letter() {
     let bodies = [&b""[..], b"=", b"text", b"\0", &bytes, "\u{ffff}".as_bytes(), &[0xff; 700_000]];
     for body in bodies {
         for key in [None, Some(&b""[..]), Some(b"k"), Some(&bytes)] {
-            let (body, key) = (body.to_vec(), key.map(<[u8]>::to_vec));
-            let message =
-                Message { id: "m".into(), body: body.clone(), key: key.clone(), ..Message::default() };
+            let message = Message::new(Parts { body, key, ..Parts::named("m") });
             let kept = through_a_letter(&message, "");
-            assert!(kept.body == body && kept.key == key, "{} bytes", body.len());
+            assert!(kept.body == body && kept.key.as_deref() == key, "{} bytes", body.len());
         }
     }
 }
@@ -220,12 +226,12 @@ fn attributes_of_any_type_and_name_are_headers() {
                     .body("x")
                     .message_attributes(name, typed(kind, text, blob))
                     .build();
-                let converted = convert::message(&message, &options()).message;
+                let converted = convert::message(&message, &options(), &channel()).message;
                 // With a text in it one of such a name is ours.
                 let is_ours = name.starts_with("pelton-") && text.is_some();
-                assert_eq!(converted.headers.iter().any(|h| h.name == name), !is_ours);
+                assert_eq!(converted.headers().iter().any(|h| h.name == name), !is_ours);
                 let kept = through_a_letter(&converted, "");
-                assert_eq!(own(&kept.headers), own(&converted.headers), "{kind:?} {name:?}");
+                assert_eq!(own(&kept.headers), own(&converted.headers().to_vec()), "{kind:?} {name:?}");
                 assert!(dead_letter_record::kept(&message).is_some());
             }
         }
@@ -250,11 +256,11 @@ fn what_the_service_says_of_a_message_may_be_anything() {
         ] {
             message = message.attributes(name, text);
         }
-        let converted = convert::message(&message.build(), &options());
-        assert_eq!((&*converted.message.id, &*converted.message.body), ("handle", &b""[..]));
+        let converted = convert::message(&message.build(), &options(), &channel());
+        assert_eq!((&*converted.message.id().text(), converted.message.body()), ("handle", &b""[..]));
         let large = text == long || text == "18446744073709551616";
         assert_eq!(converted.receives == u32::MAX, large, "{text}");
-        assert_eq!(converted.message.published_at_ms == Some(u64::MAX), large, "{text}");
+        assert_eq!(converted.message.published_at_ms() == Some(u64::MAX), large, "{text}");
         through_a_letter(&converted.message, "");
     }
     for forged in [

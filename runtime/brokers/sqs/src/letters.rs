@@ -9,7 +9,7 @@ use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::number::millis;
 use pelton_core::ports::{BoxFuture, Counted, DeadLetters, ErrorClass};
-use pelton_core::{Header, Letter, letter};
+use pelton_core::{HeaderView, Letter, letter};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,7 +70,8 @@ impl SqsLetters {
 
     /// Where a letter is now, and why it is nowhere.
     fn fate(&self, unsent: Option<Unsent>, letter: &Letter) -> (Fate, Option<String>) {
-        let (pipeline, queue, message_id) = (&*self.pipeline, &*self.queue_url, &*letter.message.id);
+        let (pipeline, queue, message_id) =
+            (&*self.pipeline, &*self.queue_url, &*letter.message.id().text());
         match unsent {
             None => (Fate::There, None),
             Some(Unsent { words, for_good: true }) => {
@@ -114,11 +115,11 @@ impl SqsLetters {
         let dedup_id = is_fifo(&self.queue_url).then(|| self.dedup_id(letter));
         // What has no key follows nobody; in one group with others, SQS would show only the first ten.
         let own_group =
-            |dedup_id: &String| message.key.as_deref().map_or_else(|| dedup_id.clone().into_bytes(), group);
+            |dedup_id: &String| message.key().map_or_else(|| dedup_id.clone().into_bytes(), group);
         Outgoing {
             key: dedup_id.as_ref().map(own_group),
-            headers: message.headers.clone(),
-            body: message.body.clone(),
+            headers: message.headers().to_vec(),
+            body: message.body().to_vec(),
             dedup_id,
             more,
             ..Outgoing::default()
@@ -129,16 +130,16 @@ impl SqsLetters {
     /// answer to that may be lost; and another for each coming of its message, since that is no repetition.
     fn dedup_id(&self, letter: &Letter) -> String {
         let message = &letter.message;
-        let of_coming = |h: &&Header| COMING.contains(&&*h.name);
-        let coming: Vec<&[u8]> = message.headers.iter().filter(of_coming).map(|h| &*h.value).collect();
+        let of_coming = |h: &HeaderView<'_>| COMING.contains(&h.name);
+        let coming: Vec<&[u8]> = message.headers().iter().filter(of_coming).map(|h| h.value).collect();
         let mut hasher = DefaultHasher::new();
-        (&message.id, message.published_at_ms, letter.attempts, &coming).hash(&mut hasher);
+        (message.id().text(), message.published_at_ms(), letter.attempts, &coming).hash(&mut hasher);
         if coming.is_empty() {
             // Not of SQS. A claim is of one coming, and its number of one process.
             let nameless = || self.nameless.fetch_add(1, Ordering::Relaxed);
             self.random.hash_one(letter.claim.ok_or_else(nameless)).hash(&mut hasher);
         }
-        format!("{}-{:016x}", short_id(&message.id), hasher.finish())
+        format!("{}-{:016x}", short_id(&message.id().text()), hasher.finish())
     }
 }
 
@@ -188,8 +189,8 @@ fn wall_ms() -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use pelton_core::Message;
     use pelton_core::ports::Claim;
+    use pelton_core::{Header, HeaderList, Message, Parts};
 
     struct Nowhere;
 
@@ -200,13 +201,8 @@ mod tests {
     }
 
     fn letter(body: usize, reason: usize) -> Letter {
-        let message = Message {
-            id: "m-1".into(),
-            origin: "orders.fifo".into(),
-            key: Some(b"g".to_vec()),
-            body: vec![b'x'; body],
-            ..Message::default()
-        };
+        let body = vec![b'x'; body];
+        let message = Message::new(Parts { key: Some(b"g"), body: &body, ..Parts::named("m-1") });
         pelton_broker_common::testing::letter(message, &"y".repeat(reason))
     }
 
@@ -236,9 +232,10 @@ mod tests {
     fn a_letter_is_known_again_and_another_is_not_taken_for_it() {
         let letters = letters();
         let with = |name: &str| {
-            let mut message = (*letter(1, 1).message).clone();
-            message.headers.push(Header::new(name, "7"));
-            letters.dedup_id(&Letter { message: Arc::new(message), ..letter(1, 1) })
+            let headers: HeaderList = [Header::new(name, "7")].iter().collect();
+            let parts =
+                Parts { headers: headers.view(), key: Some(b"g"), body: b"x", ..Parts::named("m-1") };
+            letters.dedup_id(&Letter { message: Message::new(parts), ..letter(1, 1) })
         };
         let (received, sent) = (with("sqs.sequence-number"), with("sqs.sent-timestamp"));
         assert_eq!(received, with("sqs.sequence-number"));

@@ -41,15 +41,16 @@ impl QueueAdmin {
         most: usize,
     ) -> Result<Option<OneMessage>, String> {
         let until = Instant::now() + patience;
+        let channel = convert::channel(options);
         let (mut others, mut found) = (Vec::new(), Ok(None));
         while Instant::now() < until && others.len() < most && matches!(found, Ok(None)) {
             match self.runtime.block_on(self.receive()) {
                 Ok(some) => {
                     for received in some {
                         let Some(handle) = received.receipt_handle().map(str::to_owned) else { continue };
-                        let one = convert::message(&received, options);
+                        let one = convert::message(&received, options, &channel);
                         if matches!(found, Ok(None))
-                            && (received.message_id() == Some(id) || one.message.id == id)
+                            && (received.message_id() == Some(id) || one.message.id() == id)
                         {
                             let (message, lane, receives) = (one.message, one.lane, one.receives);
                             found = Ok(Some(OneMessage { message, lane, receives, handle }));

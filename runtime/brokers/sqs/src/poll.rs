@@ -199,6 +199,7 @@ impl Poller {
 
     fn take_in(&self, messages: &[Message]) {
         let since = Instant::now();
+        let channel = convert::channel(&self.shared.options);
         for message in messages {
             let Some(handle) = message.receipt_handle() else {
                 self.leave(message, since);
@@ -207,7 +208,7 @@ impl Poller {
             let place = || format!("message {}", message.message_id().unwrap_or("without an id"));
             let converted = standing_at(place, || {
                 points::reach("sqs-message");
-                convert::message(message, &self.shared.options)
+                convert::message(message, &self.shared.options, &channel)
             });
             let held = Held {
                 id: message.message_id().unwrap_or(handle).to_owned(),
@@ -221,7 +222,7 @@ impl Poller {
             let instance = Some(digest(&held.id));
             let make = |receipt: Receipt, receives| Delivery {
                 receipt,
-                message: Arc::new(converted.message),
+                message: converted.message,
                 lane: converted.lane,
                 position: None,
                 skipped: 0,

@@ -29,7 +29,7 @@ impl Redriven {
         if unread.len() >= MOST_UNREAD {
             unread.clear();
         }
-        letter.identity.is_none() && !unread.insert(letter.message.id.clone())
+        letter.identity.is_none() && !unread.insert(letter.message.id().to_string())
     }
 }
 
@@ -41,7 +41,7 @@ impl DeadLetters for Redriven {
         for letter in &news {
             tracing::warn!(
                 pipeline = self.pipeline,
-                message_id = letter.message.id,
+                message_id = &*letter.message.id().text(),
                 cause = letter.cause.as_str(),
                 attempts = letter.attempts,
                 "given up on, and left to the queue's redrive policy: {}",

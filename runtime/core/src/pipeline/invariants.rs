@@ -306,5 +306,5 @@ fn has_claim(entry: &Entry, claim: Option<Claim>) -> bool {
 }
 
 fn name(entry: &Entry) -> String {
-    format!("message {} ({:?})", crate::shown::shown(&entry.message.id), entry.state)
+    format!("message {} ({:?})", crate::shown::shown(&*entry.message.id().text()), entry.state)
 }

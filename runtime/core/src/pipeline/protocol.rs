@@ -39,7 +39,7 @@ pub struct Known {
     /// To the ledger.
     pub identity: Identity,
     /// Its deduplication key in printable form, where that is not its id: for the idempotency key.
-    pub key: Option<Box<str>>,
+    pub key: Option<Arc<str>>,
 }
 
 /// A delivery with what its message is known by, or why it has no deduplication key.

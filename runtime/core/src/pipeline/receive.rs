@@ -86,7 +86,7 @@ impl Pipeline {
                 | DeliveryState::Handling { .. }
                 | DeliveryState::Waiting
         );
-        let same = entry.message.id == delivery.message.id && entry.instance == delivery.instance;
+        let same = entry.message.id() == delivery.message.id() && entry.instance == delivery.instance;
         (ours && same).then_some(slot)
     }
 

@@ -6,7 +6,6 @@ use super::parts::entry::{Durable, Entry, EntryLocation, KeyRelease, Slot};
 use crate::delivery::{DeliveryState, Event};
 use crate::message::{Lane, Message};
 use crate::ports::{ErrorClass, Settle};
-use std::sync::Arc;
 
 impl Pipeline {
     /// Settles one by one, or by the watermark (invariant 4): then only an ack is told, and only
@@ -56,7 +55,7 @@ impl Pipeline {
 
     pub(super) fn forget(&mut self, slot: Slot) {
         let entry = self.entries.remove(slot);
-        debug_assert!(!entry.claimed, "invariant 7: {:?} is forgotten with its claim", entry.message.id);
+        debug_assert!(!entry.claimed, "invariant 7: {:?} is forgotten with its claim", entry.message.id());
         if let Some(leases) = &mut self.leases {
             leases.drop(slot, entry.lease);
         }
@@ -89,7 +88,7 @@ impl Pipeline {
 
     /// A lane whose head went back to the broker for a retry: what follows it goes back too, and
     /// so does what a receive that is under way may still bring (the broker did not know yet).
-    fn fence(&mut self, lane: Lane, head: Arc<Message>, until_quiet: bool) {
+    fn fence(&mut self, lane: Lane, head: Message, until_quiet: bool) {
         self.fences.close(lane, head, until_quiet, self.admission.under_way());
         for slot in self.lanes.withdraw(lane) {
             self.hand_back(slot, 0);

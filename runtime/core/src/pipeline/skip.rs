@@ -57,7 +57,7 @@ impl Named {
         let same = |is_given: bool, is_same: bool| !is_given || is_same;
         let named = self.id.is_some() || self.position.is_some() || self.instance.is_some();
         named
-            && same(self.id.is_some(), self.id.as_ref() == Some(&entry.message.id))
+            && same(self.id.is_some(), self.id.as_ref().is_some_and(|id| entry.message.id() == *id))
             && same(self.position.is_some(), self.position == entry.position)
             && same(self.instance.is_some(), self.instance == entry.instance)
     }

@@ -139,10 +139,7 @@ impl Pipeline {
                 self.feed(*slot, Event::LaneStopped);
                 continue;
             }
-            let message = entry.message.clone();
-            let key = entry.key.as_deref().unwrap_or(&message.id);
-            let idempotency_key = format!("{}:{key}", message.pipeline);
-            work.push(Work { message, attempt, lane, idempotency_key });
+            work.push(Work { message: entry.message.clone(), attempt, lane, key: entry.key.clone() });
             granted.push(*slot);
         }
         (granted, work)

@@ -110,7 +110,7 @@ pub(super) async fn run(
         let mut set = Set::default();
         for (at, outcome) in &outcomes {
             if let Some(copy) = copies[*at].take().filter(|_| is_said(outcome)) {
-                set.bytes += copy.message.body.len() as u64;
+                set.bytes += copy.message.body().len() as u64;
                 set.work.push(copy);
                 set.outcomes.push(outcome.clone());
             }
@@ -172,7 +172,7 @@ async fn compare(canary: &Arc<Canary>, copies: &Copies, set: Set) {
                 seen.agreed += 1;
             } else {
                 seen.differed += 1;
-                let id = &set.work[*at].message.id;
+                let id = set.work[*at].message.id();
                 let (was, is) = (word(&set.outcomes[*at]), word(outcome));
                 seen.first.get_or_insert_with(|| format!("message {id:?}: {was} before, {is} now"));
             }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use pelton_core::message::{Lane, Message};
+use pelton_core::message::{Lane, Message, Parts};
 use pelton_core::outcome::FaultKind;
 use pelton_core::rollout::JudgeAfter;
 use tokio::sync::Semaphore;
@@ -55,9 +55,8 @@ fn traps(_: &Work) -> Outcome {
 }
 
 fn work(id: u64, lane: Option<u64>) -> Work {
-    let message =
-        Message { id: format!("m{id}"), pipeline: "p".into(), origin: "q".into(), ..Message::default() };
-    Work { message: Arc::new(message), attempt: 1, lane: lane.map(Lane), idempotency_key: String::new() }
+    let message = Message::new(Parts::named(&format!("m{id}")));
+    Work { message, attempt: 1, lane: lane.map(Lane), key: None }
 }
 
 type Seen = Arc<Mutex<Vec<(usize, String, Outcome)>>>;

@@ -167,7 +167,7 @@ impl Canary {
             _ => "failed with the batch it was in".to_owned(),
         };
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        fault.get_or_insert_with(|| format!("message {:?} {what}", work[*at].message.id));
+        fault.get_or_insert_with(|| format!("message {:?} {what}", work[*at].message.id()));
     }
 }
 

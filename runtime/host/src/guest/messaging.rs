@@ -39,19 +39,19 @@ impl Envelope {
     pub(crate) fn of(work: &Work) -> Self {
         let message: &Message = &work.message;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let headers = message.headers.iter().map(|header| (header.name.clone(), text(&header.value)));
+        let headers = message.headers().iter().map(|header| (header.name.to_owned(), text(header.value)));
         let mut metadata: Vec<(String, String)> = headers.collect();
         let content_type = metadata.iter().find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE));
         let content_type = content_type.map(|(_, value)| value.clone());
-        metadata.push(("pelton-id".to_owned(), message.id.clone()));
+        metadata.push(("pelton-id".to_owned(), message.id().to_string()));
         metadata.push(("pelton-attempt".to_owned(), work.attempt.to_string()));
-        metadata.push(("pelton-idempotency-key".to_owned(), work.idempotency_key.clone()));
-        if let Some(key) = &message.key {
+        metadata.push(("pelton-idempotency-key".to_owned(), work.idempotency_key().to_string()));
+        if let Some(key) = message.key() {
             metadata.push(("pelton-key".to_owned(), text(key)));
         }
-        let topic = Some(message.origin.to_string());
+        let topic = Some(message.origin().to_owned());
         let mut it =
-            Self { topic, content_type, data: message.body.clone(), metadata, charged: 0, free: 0 };
+            Self { topic, content_type, data: message.body().to_vec(), metadata, charged: 0, free: 0 };
         it.free = it.weight();
         it
     }

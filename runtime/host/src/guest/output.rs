@@ -334,9 +334,10 @@ impl Output {
     /// The id of the message, or of the first one of a batch.
     fn subject<'a>(&self, inner: &'a Inner) -> Cow<'a, str> {
         let first = self.first.load(Relaxed);
-        let id = inner.work.as_ref().and_then(|work| work.get(first)).map_or("", |work| &work.message.id);
+        let id = inner.work.as_ref().and_then(|work| work.get(first)).map(|work| work.message.id().text());
+        let id = id.unwrap_or_default();
         match self.count.load(Relaxed) {
-            0 | 1 => id.into(),
+            0 | 1 => id,
             n => format!("{id} and {} more", n - 1).into(),
         }
     }

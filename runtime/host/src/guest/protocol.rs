@@ -26,29 +26,29 @@ pub(crate) fn request(work: &[Work]) -> Vec<u8> {
 }
 
 fn message(out: &mut Vec<u8>, work: &Work) {
-    let message = &*work.message;
-    field(out, "id", message.id.as_bytes());
-    field(out, "pipeline", message.pipeline.as_bytes());
-    field(out, "origin", message.origin.as_bytes());
-    field(out, "idempotency-key", work.idempotency_key.as_bytes());
+    let message = &work.message;
+    field(out, "id", message.id().text().as_bytes());
+    field(out, "pipeline", message.pipeline().as_bytes());
+    field(out, "origin", message.origin().as_bytes());
+    field(out, "idempotency-key", work.idempotency_key().to_string().as_bytes());
     field(out, "attempt", work.attempt.to_string().as_bytes());
-    if let Some(key) = &message.key {
+    if let Some(key) = message.key() {
         field(out, "key", key);
     }
-    if let Some(ms) = message.published_at_ms {
+    if let Some(ms) = message.published_at_ms() {
         field(out, "published-at-ms", ms.to_string().as_bytes());
     }
-    if message.replayed {
+    if message.replayed() {
         field(out, "replayed", b"true");
     }
-    if message.tombstone {
+    if message.tombstone() {
         field(out, "tombstone", b"true");
     }
-    for header in &message.headers {
+    for header in message.headers().iter() {
         field(out, "header-name", header.name.as_bytes());
-        field(out, "header-value", &header.value);
+        field(out, "header-value", header.value);
     }
-    field(out, "body", &message.body);
+    field(out, "body", message.body());
 }
 
 /// `NAME LENGTH`, a line feed, the bytes, a line feed.
@@ -225,6 +225,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::work;
+    use pelton_core::{Header, HeaderList, Message, Parts};
 
     /// What is read of an output that comes in pieces of this size.
     fn read(asked: usize, output: &[u8], piece: usize) -> Result<Vec<Outcome>, String> {
@@ -239,12 +240,13 @@ mod tests {
     #[test]
     fn a_request_is_these_bytes() {
         let mut one = work("m");
-        let mut message = (*one.message).clone();
-        message.key = Some(vec![]);
-        message.headers = vec![pelton_core::Header::new("h", [0, 10])];
-        message.body = b"a\nb".to_vec();
-        one.message = message.into();
-        let wanted = b"pelton 1 1\nid 1\nm\npipeline 1\np\norigin 1\nq\nidempotency-key 1\nm\nattempt \
+        one.message = Message::new(Parts {
+            key: Some(b""),
+            headers: [Header::new("h", [0, 10])].iter().collect::<HeaderList>().view(),
+            body: b"a\nb",
+            ..one.message.parts()
+        });
+        let wanted = b"pelton 1 1\nid 1\nm\npipeline 1\np\norigin 1\nq\nidempotency-key 3\np:m\nattempt \
             1\n1\nkey 0\n\nheader-name 1\nh\nheader-value 2\n\0\n\nbody 3\na\nb\n";
         assert_eq!(request(&[one]), wanted);
     }

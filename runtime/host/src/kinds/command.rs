@@ -51,7 +51,7 @@ impl Handles for Command {
     async fn call(&mut self, work: &[Work]) -> Result<Answers> {
         let [work, ..] = work else { return Ok(Answers::Many(Vec::new())) };
         let setting = &*self.setting;
-        let port = Port::command(Bytes::copy_from_slice(&work.message.body));
+        let port = Port::command(Bytes::copy_from_slice(work.message.body()));
         let given = Given { port, environment: environment(work) };
         let store = state::store(&setting.engine, setting.memory, self.about.clone(), Some(given));
         let ended = self.program.clone().run(store).await;
@@ -68,7 +68,7 @@ pub(crate) async fn try_start(setting: &Setting, about: &About, program: &Progra
 
 /// What a command is told of its message. Values that are no text are in base64, under a longer name.
 fn environment(work: &Work) -> Vec<(String, String)> {
-    let message = &*work.message;
+    let message = &work.message;
     let mut all = BTreeMap::new();
     all.insert("PELTON_PROTOCOL".to_owned(), "command".to_owned());
     let mut put = |name: String, value: &[u8]| {
@@ -78,26 +78,26 @@ fn environment(work: &Work) -> Vec<(String, String)> {
             None => all.entry(format!("{name}_BASE64")).or_insert_with(|| STANDARD.encode(value)),
         };
     };
-    put("PELTON_MESSAGE_ID".to_owned(), message.id.as_bytes());
-    put("PELTON_PIPELINE".to_owned(), message.pipeline.as_bytes());
-    put("PELTON_ORIGIN".to_owned(), message.origin.as_bytes());
-    put("PELTON_IDEMPOTENCY_KEY".to_owned(), work.idempotency_key.as_bytes());
+    put("PELTON_MESSAGE_ID".to_owned(), message.id().text().as_bytes());
+    put("PELTON_PIPELINE".to_owned(), message.pipeline().as_bytes());
+    put("PELTON_ORIGIN".to_owned(), message.origin().as_bytes());
+    put("PELTON_IDEMPOTENCY_KEY".to_owned(), work.idempotency_key().to_string().as_bytes());
     put("PELTON_ATTEMPT".to_owned(), work.attempt.to_string().as_bytes());
-    put("PELTON_BODY_LENGTH".to_owned(), message.body.len().to_string().as_bytes());
-    if let Some(key) = &message.key {
+    put("PELTON_BODY_LENGTH".to_owned(), message.body().len().to_string().as_bytes());
+    if let Some(key) = message.key() {
         put("PELTON_KEY".to_owned(), key);
     }
-    if let Some(ms) = message.published_at_ms {
+    if let Some(ms) = message.published_at_ms() {
         put("PELTON_PUBLISHED_AT_MS".to_owned(), ms.to_string().as_bytes());
     }
-    for (name, is) in [("PELTON_REPLAYED", message.replayed), ("PELTON_TOMBSTONE", message.tombstone)] {
+    for (name, is) in [("PELTON_REPLAYED", message.replayed()), ("PELTON_TOMBSTONE", message.tombstone())] {
         put(name.to_owned(), if is { b"true" } else { b"false" });
     }
-    put("PELTON_HEADERS".to_owned(), message.headers.len().to_string().as_bytes());
-    for (number, header) in message.headers.iter().enumerate() {
+    put("PELTON_HEADERS".to_owned(), message.headers().len().to_string().as_bytes());
+    for (number, header) in message.headers().iter().enumerate() {
         put(format!("PELTON_HEADERS_{number}_NAME"), header.name.as_bytes());
-        put(format!("PELTON_HEADERS_{number}_VALUE"), &header.value);
-        put(format!("PELTON_HEADER_{}", variable(&header.name)), &header.value);
+        put(format!("PELTON_HEADERS_{number}_VALUE"), header.value);
+        put(format!("PELTON_HEADER_{}", variable(header.name)), header.value);
     }
     all.into_iter().collect()
 }
@@ -112,16 +112,16 @@ fn variable(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::testing::work;
-    use pelton_core::Header;
+    use pelton_core::{Header, HeaderList, Message, Parts};
 
     #[test]
     fn a_message_becomes_variables() {
         let mut one = work("m\u{e9}");
-        let mut message = (*one.message).clone();
-        message.key = Some(vec![0xff]);
         let header = |name: &str, value: &[u8]| Header::new(name, value);
-        message.headers = vec![header("trace-id", b"a"), header("Trace-Id", b"b"), header("x", b"\0")];
-        one.message = message.into();
+        let headers = [header("trace-id", b"a"), header("Trace-Id", b"b"), header("x", b"\0")];
+        let headers: HeaderList = headers.iter().collect();
+        let parts = Parts { key: Some(&[0xff]), headers: headers.view(), ..one.message.parts() };
+        one.message = Message::new(parts);
         let all: BTreeMap<_, _> = environment(&one).into_iter().collect();
         let of = |name: &str| all.get(name).map(String::as_str);
         assert_eq!(of("PELTON_MESSAGE_ID"), Some("m\u{e9}"));

@@ -9,6 +9,8 @@ use crate::kinds::{Answers, Handles, NotMade, Setting};
 use crate::run::clock::FIRST_TICKS;
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::Work;
+use std::fmt::{Display, Write as _};
+use std::ops::Range;
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
@@ -22,6 +24,19 @@ pub(crate) enum Indices {
 pub(crate) struct Component {
     store: Store<State>,
     exports: Exports,
+    texts: Texts,
+}
+
+/// The texts of the messages of a call that are made to be read, one behind the other. Kept for the next call.
+#[derive(Default)]
+struct Texts {
+    all: String,
+}
+
+/// Where in them a message's id and its idempotency key are.
+struct Place {
+    id: Range<usize>,
+    key: Range<usize>,
 }
 
 enum Exports {
@@ -58,26 +73,55 @@ impl Component {
             Indices::One(indices) => indices.load(&mut store, &instance).map(Exports::One),
             Indices::Many(indices) => indices.load(&mut store, &instance).map(Exports::Many),
         };
-        Ok(Self { exports: exports.map_err(NotMade::Type)?, store })
+        Ok(Self { exports: exports.map_err(NotMade::Type)?, store, texts: Texts::default() })
+    }
+}
+
+impl Texts {
+    fn of(&mut self, work: &Work) -> Place {
+        let key = self.write(work.idempotency_key());
+        // Without a key of its own it ends with the id.
+        let id = match work.key {
+            Some(_) => self.write(work.message.id()),
+            None => key.start + work.message.pipeline().len() + 1..key.end,
+        };
+        Place { id, key }
+    }
+
+    fn write(&mut self, text: impl Display) -> Range<usize> {
+        let start = self.all.len();
+        // A string takes all there is.
+        write!(self.all, "{text}").unwrap_or_default();
+        start..self.all.len()
+    }
+
+    /// The id and the idempotency key.
+    fn get(&self, place: Place) -> (&str, &str) {
+        let of = |range| self.all.get(range).unwrap_or_default();
+        (of(place.id), of(place.key))
     }
 }
 
 impl Handles for Component {
     async fn call(&mut self, work: &[Work]) -> Result<Answers> {
         self.store.set_epoch_deadline(FIRST_TICKS);
+        self.texts.all.clear();
         match (&self.exports, work) {
             (Exports::One(handler), [work, ..]) => {
                 let handler = handler.pelton_handler_message_handler();
-                let headers = headers(work);
-                let answer = handler.call_handle(&mut self.store, message(work, &headers)).await?;
+                let (headers, text) = (headers(work), self.texts.of(work));
+                let message = message(work, &headers, self.texts.get(text));
+                let answer = handler.call_handle(&mut self.store, message).await?;
                 Ok(Answers::One(outcome(answer)))
             }
             (Exports::One(_), []) => Ok(Answers::Many(Vec::new())),
             (Exports::Many(handler), work) => {
                 let handler = handler.pelton_handler_batch_handler();
                 let headers: Vec<Vec<Header<'_>>> = work.iter().map(headers).collect();
+                let texts: Vec<Place> = work.iter().map(|work| self.texts.of(work)).collect();
+                let all = work.iter().zip(&headers).zip(texts);
                 let messages: Vec<Message<'_>> =
-                    work.iter().zip(&headers).map(|(w, h)| message(w, h)).collect();
+                    all.map(|((w, h), place)| message(w, h, self.texts.get(place))).collect();
                 let answers = handler.call_handle_batch(&mut self.store, &messages).await?;
                 Ok(Answers::Many(answers.into_iter().map(outcome).collect()))
             }
@@ -98,23 +142,23 @@ fn outcome(answer: std::result::Result<(), Failure>) -> Outcome {
 
 /// An empty list does not allocate, and most messages have few headers.
 fn headers(work: &Work) -> Vec<Header<'_>> {
-    let headers = work.message.headers.iter();
-    headers.map(|header| Header { name: &header.name, value: &header.value }).collect()
+    let headers = work.message.headers().iter();
+    headers.map(|header| Header { name: header.name, value: header.value }).collect()
 }
 
-fn message<'a>(work: &'a Work, headers: &'a [Header<'a>]) -> Message<'a> {
-    let message = &*work.message;
+fn message<'a>(work: &'a Work, headers: &'a [Header<'a>], (id, key): (&'a str, &'a str)) -> Message<'a> {
+    let message = &work.message;
     Message {
-        id: &message.id,
-        pipeline: &message.pipeline,
-        origin: &message.origin,
-        idempotency_key: &work.idempotency_key,
-        key: message.key.as_deref(),
+        id,
+        pipeline: message.pipeline(),
+        origin: message.origin(),
+        idempotency_key: key,
+        key: message.key(),
         headers,
-        body: &message.body,
+        body: message.body(),
         attempt: work.attempt,
-        published_at_ms: message.published_at_ms,
-        replayed: message.replayed,
-        tombstone: message.tombstone,
+        published_at_ms: message.published_at_ms(),
+        replayed: message.replayed(),
+        tombstone: message.tombstone(),
     }
 }

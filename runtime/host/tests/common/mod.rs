@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use pelton_core::Header;
-use pelton_core::message::{Lane, Message};
+use pelton_core::message::{Channel, HeaderList, Lane, Message, Parts};
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::ports::{Handler, Report, Work};
 use pelton_host::{HandlerSpec, Host, HostOptions, LogLevel, LogLine, LogSink, WasmHandler};
@@ -118,20 +118,17 @@ pub fn load(host: &Host, bytes: &[u8], spec: &HandlerSpec) -> Arc<WasmHandler> {
 /// One message with this body; its id is the body's.
 pub fn work(body: &str) -> Work {
     Work {
-        message: Arc::new(Message {
-            id: format!("id-{body}"),
-            pipeline: "orders".into(),
-            origin: "queue".into(),
-            key: Some(b"key".to_vec()),
-            headers: vec![Header::new("h", [0, 255])],
-            body: body.as_bytes().to_vec(),
+        message: Message::new(Parts {
+            channel: &Arc::new(Channel::new("orders", "queue")),
+            key: Some(b"key"),
+            headers: [Header::new("h", [0, 255])].iter().collect::<HeaderList>().view(),
+            body: body.as_bytes(),
             published_at_ms: Some(1),
-            replayed: false,
-            tombstone: false,
+            ..Parts::named(&format!("id-{body}"))
         }),
         attempt: 1,
         lane: None,
-        idempotency_key: format!("key-{body}"),
+        key: Some(format!("key-{body}").into()),
     }
 }
 

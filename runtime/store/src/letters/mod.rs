@@ -7,8 +7,8 @@ mod stored;
 pub use stored::{LetterFilter, StoredLetter};
 
 use crate::numbers::signed;
-use crate::queue::rows::{self, NewRow, encode_headers};
-use pelton_core::Letter;
+use crate::queue::rows::{self, NewRow};
+use pelton_core::{HeaderList, Letter};
 use rusqlite::{Connection, params};
 
 /// Where a pipeline's letters are.
@@ -28,19 +28,19 @@ pub fn insert(db: &Connection, pipeline: i64, letter: &Letter, now: u64) -> rusq
     let m = &letter.message;
     db.prepare_cached(sql)?.execute(params![
         pipeline,
-        m.id,
+        &*m.id().text(),
         letter.cause.as_str(),
         letter.failure.as_str(),
         letter.reason,
         letter.attempts,
         &*letter.handler,
-        &*m.origin,
-        m.key,
-        encode_headers(&m.headers),
-        m.body,
-        m.published_at_ms.map(signed),
+        m.origin(),
+        m.key(),
+        rows::blob(m.headers()),
+        m.body(),
+        m.published_at_ms().map(signed),
         signed(now),
-        m.tombstone
+        m.tombstone()
     ])?;
     Ok(())
 }
@@ -100,10 +100,11 @@ pub fn replay(db: &Connection, kept: Kept, letter: &StoredLetter, now: u64) -> r
 pub fn put_back(db: &Connection, letter: &StoredLetter, now: u64) -> rusqlite::Result<()> {
     let sql = "INSERT INTO queues(name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name RETURNING id";
     let queue = db.query_row(sql, [&letter.origin], |r| r.get(0))?;
+    let headers: HeaderList = letter.headers.iter().collect();
     let row = NewRow {
         message_id: Some(&letter.message_id),
         key: letter.key.as_deref(),
-        headers: &letter.headers,
+        headers: headers.view(),
         body: &letter.body,
         published_at: letter.published_at_ms.unwrap_or(now),
         visible_at: 0,

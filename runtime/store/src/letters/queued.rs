@@ -3,7 +3,7 @@
 use super::{LetterFilter, StoredLetter};
 use crate::numbers::{signed, unsigned};
 use crate::queue::rows::{self, COLUMNS};
-use pelton_core::letter;
+use pelton_core::{Channel, Message, letter};
 use rusqlite::Connection;
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ pub fn list(db: &Connection, queue: i64, filter: &LetterFilter) -> rusqlite::Res
     let sql = format!("SELECT {COLUMNS} FROM messages WHERE id BETWEEN ?1 AND ?2 ORDER BY id");
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows_ = statement.query([signed(from), signed(to)])?;
-    let name: Arc<str> = "".into();
+    let channel = Arc::new(Channel::new("", ""));
     let mut letters = Vec::new();
     while letters.len() < filter.limit {
         let Some(row) = rows_.next()? else { break };
         let id = unsigned(row.get(0)?);
-        let message = rows::message(row, &name, &name)?;
-        let letter = stored(rows::seq_of(id), message);
+        let message = rows::message(row, &channel)?;
+        let letter = stored(rows::seq_of(id), &message);
         if filter.cause.as_ref().is_none_or(|c| *c == letter.cause) {
             letters.push(letter);
         }
@@ -43,23 +43,24 @@ pub fn last(db: &Connection, queue: i64) -> rusqlite::Result<Option<u64>> {
     Ok(id.map(|id| rows::seq_of(unsigned(id))))
 }
 
-fn stored(id: u64, message: pelton_core::Message) -> StoredLetter {
-    let note = letter::note(&message.headers);
+fn stored(id: u64, message: &Message) -> StoredLetter {
+    let headers = message.headers().to_vec();
+    let note = letter::note(&headers);
     StoredLetter {
         id,
         // The row's: a replay gives it back.
-        message_id: message.id,
+        message_id: message.id().to_string(),
         cause: note.cause,
         failure: note.failure,
         reason: note.reason,
         attempts: note.attempts,
         handler: note.handler,
         origin: note.origin,
-        key: message.key,
-        headers: letter::own(&message.headers).collect(),
-        body: message.body,
+        key: message.key().map(<[u8]>::to_vec),
+        headers: letter::own(&headers).collect(),
+        body: message.body().to_vec(),
         tombstone: note.tombstone,
-        published_at_ms: note.published_at_ms.or(message.published_at_ms),
+        published_at_ms: note.published_at_ms.or(message.published_at_ms()),
         failed_at_ms: note.failed_at_ms.unwrap_or(0),
     }
 }

@@ -1,7 +1,7 @@
 //! Letters in the table of the database.
 
 use crate::numbers::{signed, unsigned};
-use crate::queue::rows::decode_headers;
+use crate::queue::rows;
 use pelton_core::Header;
 use rusqlite::{Connection, Row, params};
 
@@ -93,7 +93,7 @@ fn letter(row: &Row<'_>) -> rusqlite::Result<StoredLetter> {
         handler: row.get(6)?,
         origin: row.get(7)?,
         key: row.get(8)?,
-        headers: headers.map(decode_headers).unwrap_or_default(),
+        headers: rows::headers(headers).to_vec(),
         body: row.get(10)?,
         tombstone: row.get(13)?,
         published_at_ms: row.get::<_, Option<i64>>(11)?.map(unsigned),

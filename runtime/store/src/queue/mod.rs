@@ -13,7 +13,7 @@ use crate::numbers::unsigned;
 use crate::writer::{Change, Writer};
 use pelton_core::contain::contain;
 use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
-use pelton_core::{Delivery, Receipt, points};
+use pelton_core::{Channel, Delivery, Receipt, points};
 use rusqlite::Connection;
 use sched::Sched;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +47,11 @@ impl Queue {
             has_lanes: AtomicBool::new(false),
             wake: Notify::new(),
         }
+    }
+
+    /// What a pipeline's messages of it come through.
+    fn channel(&self, pipeline: &str) -> Arc<Channel> {
+        Arc::new(Channel::new(pipeline, &self.name))
     }
 
     fn sched(&self) -> MutexGuard<'_, Sched> {

@@ -7,7 +7,7 @@ use super::sched::{PER_LANE, Recalled, Sched};
 use crate::error::class_of;
 use crate::numbers::{signed, unsigned};
 use pelton_core::Receipt;
-use pelton_core::message::{Delivery, Lane, Position};
+use pelton_core::message::{Channel, Delivery, Lane, Position};
 use pelton_core::number::of_an_id;
 use pelton_core::ports::ErrorClass;
 use rusqlite::types::ValueRef;
@@ -40,12 +40,12 @@ pub struct Batch {
 }
 
 /// Reads one batch.
-pub fn batch(db: &Connection, queue: &Queue, pipeline: &Arc<str>, ask: &Ask) -> rusqlite::Result<Batch> {
+pub fn batch(db: &Connection, queue: &Queue, pipeline: &str, ask: &Ask) -> rusqlite::Result<Batch> {
     let mut sched = queue.caught_up();
     let mut reader = Reader {
         db,
         queue,
-        pipeline,
+        channel: &queue.channel(pipeline),
         ask,
         sched: &mut sched,
         taken: Vec::new(),
@@ -72,7 +72,7 @@ pub fn batch(db: &Connection, queue: &Queue, pipeline: &Arc<str>, ask: &Ask) -> 
 struct Reader<'r> {
     db: &'r Connection,
     queue: &'r Queue,
-    pipeline: &'r Arc<str>,
+    channel: &'r Arc<Channel>,
     ask: &'r Ask,
     sched: &'r mut Sched,
     taken: Vec<Delivery>,
@@ -104,14 +104,14 @@ impl Reader<'_> {
 
     /// Whether the message of a row can come too; the first always can.
     fn fits(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
-        let weight = rows::weight(row, &self.queue.name)?;
+        let weight = rows::weight(row)?;
         self.full |= self.bytes + weight > self.ask.max_bytes && !self.taken.is_empty();
         Ok(!self.full)
     }
 
     /// Reads the message of a row that was taken.
     fn deliver(&mut self, row: &Row<'_>, id: u64) -> rusqlite::Result<()> {
-        let read = delivery(row, id, self.pipeline, self.queue);
+        let read = delivery(row, id, self.channel, self.queue);
         let delivery = read.inspect_err(|_| self.sched.untake(id))?;
         self.bytes += delivery.message.weight();
         self.taken.push(delivery);
@@ -288,14 +288,14 @@ impl Reader<'_> {
 }
 
 /// The delivery of a row of `COLUMNS`.
-fn delivery(row: &Row<'_>, id: u64, pipeline: &Arc<str>, queue: &Queue) -> rusqlite::Result<Delivery> {
-    let message = rows::message(row, pipeline, &queue.name)?;
+fn delivery(row: &Row<'_>, id: u64, channel: &Arc<Channel>, queue: &Queue) -> rusqlite::Result<Delivery> {
+    let message = rows::message(row, channel)?;
     let generated = row.get_ref(1)? == ValueRef::Null;
     let partition = u32::try_from(queue.id).unwrap_or(u32::MAX);
     let position = Position { partition, offset: rows::seq_of(id) };
     Ok(Delivery {
         receipt: Receipt(id),
-        lane: message.key.as_deref().map(lane),
+        lane: message.key().map(lane),
         position: generated.then_some(position),
         skipped: 0,
         receives: 0,
@@ -303,7 +303,7 @@ fn delivery(row: &Row<'_>, id: u64, pipeline: &Arc<str>, queue: &Queue) -> rusql
         lease_until: None,
         instance: None,
         unreadable: None,
-        message: Arc::new(message),
+        message,
     })
 }
 
@@ -312,7 +312,7 @@ fn delivery(row: &Row<'_>, id: u64, pipeline: &Arc<str>, queue: &Queue) -> rusql
 pub fn find(
     db: &Connection,
     queue: &Queue,
-    pipeline: &Arc<str>,
+    pipeline: &str,
     message_id: &str,
 ) -> rusqlite::Result<Option<Delivery>> {
     let generated =
@@ -327,7 +327,7 @@ pub fn find(
     let mut rows = statement.query(params![first, past, message_id, number])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let id = row.get::<_, i64>(0)?.cast_unsigned();
-    delivery(row, id, pipeline, queue).map(Some)
+    delivery(row, id, &queue.channel(pipeline), queue).map(Some)
 }
 
 /// Lanes are told apart by a hash: two keys that share one only wait for each other.

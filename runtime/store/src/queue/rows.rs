@@ -2,15 +2,12 @@
 
 use super::sched::PER_LANE;
 use crate::numbers::{signed, unsigned};
-use pelton_core::{Header, Message};
+use pelton_core::{Channel, Headers, Message, Name, Parts};
 use rusqlite::{Connection, Row, params};
 use std::sync::Arc;
 
 /// Bits of a row's id that number the message in its queue.
 const SEQ_BITS: u32 = 40;
-
-/// A slash and the digits of the longest number: what a generated id adds to its queue's name.
-const GENERATED: usize = 14;
 
 /// The row of a message.
 pub fn id(queue: i64, seq: u64) -> u64 {
@@ -45,7 +42,7 @@ pub fn bounds(queue: i64) -> (i64, i64) {
 pub struct NewRow<'m> {
     pub message_id: Option<&'m str>,
     pub key: Option<&'m [u8]>,
-    pub headers: &'m [Header],
+    pub headers: Headers<'m>,
     pub body: &'m [u8],
     pub published_at: u64,
     pub visible_at: u64,
@@ -54,14 +51,14 @@ pub struct NewRow<'m> {
 }
 
 impl<'m> NewRow<'m> {
-    /// A message that keeps its id wherever it goes.
-    pub fn of(message: &'m Message, now: u64) -> Self {
+    /// A message that keeps its id wherever it goes, which is given as text.
+    pub fn of(message: &'m Message, id: &'m str, now: u64) -> Self {
         Self {
-            message_id: Some(&message.id),
-            key: message.key.as_deref(),
-            headers: &message.headers,
-            body: &message.body,
-            published_at: message.published_at_ms.unwrap_or(now),
+            message_id: Some(id),
+            key: message.key(),
+            headers: message.headers(),
+            body: message.body(),
+            published_at: message.published_at_ms().unwrap_or(now),
             visible_at: 0,
             delayed_at: 0,
             replayed: false,
@@ -87,7 +84,7 @@ pub fn put(db: &Connection, id: u64, row: &NewRow<'_>) -> rusqlite::Result<()> {
         signed(id),
         row.message_id,
         row.key,
-        encode_headers(row.headers),
+        blob(row.headers),
         row.body,
         signed(row.published_at),
         signed(row.visible_at),
@@ -131,98 +128,43 @@ pub fn delete(db: &Connection, first: u64, last: u64) -> rusqlite::Result<usize>
 /// The columns that `message` reads, in its order.
 pub const COLUMNS: &str = "id, message_id, key, headers, body, published_at, replayed, visible_at, blocks";
 
-/// What the message of a row of `COLUMNS` weighs, or a little more. Nothing is copied for it.
-pub fn weight(row: &Row<'_>, queue: &str) -> rusqlite::Result<usize> {
+/// What the message of a row of `COLUMNS` weighs. Nothing is copied for it.
+pub fn weight(row: &Row<'_>) -> rusqlite::Result<usize> {
     let length = |column| -> rusqlite::Result<usize> {
         Ok(row.get_ref(column)?.as_bytes_or_null()?.map_or(0, <[u8]>::len))
     };
-    let headers = row.get_ref(3)?.as_blob_or_null()?.map_or(0, |bytes| parts(bytes).count() / 2);
-    let of_headers = length(3)? + headers * size_of::<Header>();
-    Ok(length(1)?.max(queue.len() + GENERATED) + length(2)? + of_headers + length(4)?)
+    Ok(length(1)? + length(2)? + length(3)? + length(4)?)
 }
 
 /// The message of a row of `COLUMNS`.
-pub fn message(row: &Row<'_>, pipeline: &Arc<str>, queue: &Arc<str>) -> rusqlite::Result<Message> {
+pub fn message(row: &Row<'_>, channel: &Arc<Channel>) -> rusqlite::Result<Message> {
     let id = unsigned(row.get(0)?);
-    let given: Option<String> = row.get(1)?;
-    let headers = row.get_ref(3)?.as_blob_or_null()?;
-    Ok(Message {
-        id: given.unwrap_or_else(|| format!("{queue}/{}", seq_of(id))),
-        pipeline: pipeline.clone(),
-        origin: queue.clone(),
-        key: row.get(2)?,
-        headers: headers.map(decode_headers).unwrap_or_default(),
-        body: row.get(4)?,
+    let given = row.get_ref(1)?.as_str_or_null()?;
+    Ok(Message::new(Parts {
+        channel,
+        name: given.map_or(Name::Number(seq_of(id)), Name::Text),
+        key: row.get_ref(2)?.as_blob_or_null()?,
+        headers: headers(row.get_ref(3)?.as_blob_or_null()?),
+        body: row.get_ref(4)?.as_blob()?,
         published_at_ms: Some(unsigned(row.get(5)?)),
         replayed: row.get(6)?,
         tombstone: false,
-    })
+    }))
 }
 
-/// Stands for the length of a value that is none. No part is as long.
-const NO_VALUE: u32 = u32::MAX;
-
-/// Lengths and bytes, one header after another. None for no header: the usual case takes no room.
-pub fn encode_headers(headers: &[Header]) -> Option<Vec<u8>> {
-    if headers.is_empty() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    // Whoever takes headers in bounds them far below that.
-    let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or(NO_VALUE - 1);
-    for part in headers.iter().flat_map(|h| [Some(h.name.as_bytes()), h.value()]) {
-        bytes.extend(part.map_or(NO_VALUE, length).to_le_bytes());
-        bytes.extend(part.unwrap_or_default());
-    }
-    Some(bytes)
+/// None for no header: the usual case takes no room.
+pub fn blob(headers: Headers<'_>) -> Option<&[u8]> {
+    Some(headers.bytes()).filter(|bytes| !bytes.is_empty())
 }
 
 /// The inverse.
-pub fn decode_headers(bytes: &[u8]) -> Vec<Header> {
-    let parts: Vec<Option<&[u8]>> = parts(bytes).collect();
-    let header = |pair: &[Option<&[u8]>]| Header {
-        name: String::from_utf8_lossy(pair[0].unwrap_or_default()).into_owned(),
-        value: pair[1].unwrap_or_default().to_vec(),
-        null: pair[1].is_none(),
-    };
-    parts.chunks_exact(2).map(header).collect()
-}
-
-/// Names and values, in turn.
-fn parts(mut bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    std::iter::from_fn(move || {
-        let (length, rest) = bytes.split_first_chunk::<4>()?;
-        let length = u32::from_le_bytes(*length);
-        let room = if length == NO_VALUE {
-            0
-        } else {
-            usize::try_from(length).unwrap_or(usize::MAX).min(rest.len())
-        };
-        let part;
-        (part, bytes) = rest.split_at(room);
-        Some((length != NO_VALUE).then_some(part))
-    })
+pub fn headers(blob: Option<&[u8]>) -> Headers<'_> {
+    Headers::of_bytes(blob.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn headers_come_back_with_any_bytes() {
-        let header = |n: &[u8], v: &[u8]| Header::of_bytes(n, Some(v));
-        let none = Header::of_bytes(b"a", None);
-        let headers = vec![
-            header(b"a", b""),
-            none,
-            header(b"a\0", &[0, 255]),
-            header(b"", b"x"),
-            header(b"\xff", b""),
-        ];
-        let bytes = encode_headers(&headers).unwrap_or_default();
-        assert_eq!(decode_headers(&bytes), headers);
-        assert_eq!(encode_headers(&[]), None);
-    }
 
     #[test]
     fn ids_hold_queue_and_number() {

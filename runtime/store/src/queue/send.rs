@@ -3,7 +3,7 @@
 use super::rows::{self, NewRow};
 use crate::error::StoreError;
 use crate::numbers::{signed, unsigned};
-use pelton_core::Header;
+use pelton_core::{Header, HeaderList};
 use rusqlite::Connection;
 
 /// The longest id a producer may give.
@@ -106,10 +106,11 @@ pub fn send(
             continue;
         }
         let delayed = message.delay_ms > 0;
+        let headers: HeaderList = message.headers.iter().collect();
         let row = NewRow {
             message_id: message.id.as_deref(),
             key: message.key.as_deref(),
-            headers: &message.headers,
+            headers: headers.view(),
             body: &message.body,
             published_at: now,
             visible_at: if delayed { now.saturating_add(message.delay_ms) } else { 0 },

@@ -36,7 +36,7 @@ async fn a_completion_and_its_ack_are_one() {
     let copy = copy_of(dir.path());
     let after = Worker::open(copy.path());
     let left = after.take(1).await;
-    assert_eq!(left[0].message.id, "b");
+    assert_eq!(left[0].message.id(), "b");
     assert_eq!(after.status().counters[Counter::Handled], 1);
     assert!(after.store.ledger_show(NAME, Some(NAME), "a").unwrap().unwrap().completed);
 }
@@ -108,11 +108,11 @@ async fn odd_bytes_survive() {
     worker.send(std::slice::from_ref(&odd));
     let got = worker.take(1).await.remove(0);
     let message = got.message.clone();
-    assert_eq!((Some(&message.id), &message.key), (odd.id.as_ref(), &odd.key));
-    assert_eq!((&message.headers, &message.body), (&odd.headers, &odd.body));
+    assert_eq!((Some(message.id().to_string()), message.key()), (odd.id, odd.key.as_deref()));
+    assert_eq!((message.headers().to_vec(), message.body()), (odd.headers, &*odd.body));
     let claim = worker.start(std::slice::from_ref(&got)).await[0];
     worker.complete(&got, claim).await.unwrap();
-    assert!(worker.store.ledger_show(NAME, Some(NAME), &message.id).unwrap().unwrap().completed);
+    assert!(worker.store.ledger_show(NAME, Some(NAME), &*message.id().text()).unwrap().unwrap().completed);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn mixed(worker: &Worker, clock: &Wall) -> usize {
     worker.send(&keyed("a", &["a-1", "a-2", "a-3"]));
     worker.send(&keyed("b", &["b-1", "b-2"]));
     let held = worker.take(9).await;
-    let how = |delivery: &Delivery| match &*delivery.message.body {
+    let how = |delivery: &Delivery| match delivery.message.body() {
         b"late-1" | b"late-2" | b"a-1" => Settle::RetryLater { delay_ms: 50 },
         _ => Settle::GiveBack,
     };

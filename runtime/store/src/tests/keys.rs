@@ -4,9 +4,9 @@ use super::support::{NAME, Wall, claim_of, copy_of, dir, options};
 use super::topics::{count, item_of, open};
 use crate::numbers::signed;
 use crate::{FormerKeys, Options, PipelineOptions, PipelineStore, Store, ledger_key};
-use pelton_core::Identity;
 use pelton_core::message::FormerKey;
 use pelton_core::ports::{ClaimItem, Completion, Ledger, Verdict};
+use pelton_core::{Identity, Message, Parts};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -152,7 +152,7 @@ async fn a_former_key_that_was_shared_counts_for_what_was_there() {
         let key = FormerKey { key: ledger_key(b"former"), shared };
         let (store, ledger) = open(Some(FormerKeys(Arc::new(move |_| Some(key)))));
         let mut item = item_of("new".to_owned(), Identity::Key(ledger_key(b"new")));
-        Arc::get_mut(&mut item.message).unwrap().published_at_ms = published_at_ms;
+        item.message = Message::new(Parts { published_at_ms, ..item.message.parts() });
         assert_eq!(duplicates(&ledger, &[item]).await, expected, "{shared} {published_at_ms:?}");
         drop((ledger, store));
     }

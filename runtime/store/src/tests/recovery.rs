@@ -27,7 +27,7 @@ async fn what_was_started_is_suspect_and_counted_once_however_often_it_is_recove
     assert!(matches!(alone, Verdict::Fresh { attempt: 2, crashed: true, .. }), "{alone:?}");
     after.complete(&held[0], claim_of(alone).unwrap()).await.unwrap();
     assert_eq!(
-        after.store.ledger_show(NAME, Some(NAME), &held[0].message.id).unwrap().unwrap().attempts,
+        after.store.ledger_show(NAME, Some(NAME), &*held[0].message.id().text()).unwrap().unwrap().attempts,
         0
     );
 }

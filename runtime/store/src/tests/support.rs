@@ -154,7 +154,7 @@ pub fn letter(d: &Delivery, claim: Claim) -> Letter {
 pub fn identity(d: &Delivery) -> Identity {
     match d.position {
         Some(position) => Identity::Position(position),
-        None => Identity::Key(ledger_key(d.message.id.as_bytes())),
+        None => Identity::Key(ledger_key(d.message.id().text().as_bytes())),
     }
 }
 
@@ -185,7 +185,7 @@ pub fn with_id(id: &str) -> NewMessage {
 }
 
 pub fn bodies(deliveries: &[Delivery]) -> Vec<String> {
-    deliveries.iter().map(|d| String::from_utf8_lossy(&d.message.body).into_owned()).collect()
+    deliveries.iter().map(|d| String::from_utf8_lossy(d.message.body()).into_owned()).collect()
 }
 
 /// The files as they are now: what a killed process would leave behind.

@@ -4,9 +4,8 @@ use super::support::{NAME, claim_of, dir, options};
 use crate::{NotedLetters, Options, PipelineStore, Store};
 use pelton_core::outcome::{Cause, Failure};
 use pelton_core::ports::{Claim, ClaimItem, Completion, DeadLetters, Ledger, Verdict};
-use pelton_core::{Identity, Letter, Message, Position};
+use pelton_core::{Identity, Letter, Message, Parts, Position};
 use std::path::Path;
-use std::sync::Arc;
 
 pub fn open(dir: &Path) -> (Store, PipelineStore) {
     let store = Store::open_owner(dir, Options::default()).unwrap();
@@ -26,8 +25,8 @@ pub fn item_in(partition: u32, offset: u64) -> ClaimItem {
 
 /// An empty message.
 pub fn item_of(id: String, identity: Identity) -> ClaimItem {
-    let message = Message { id, pipeline: NAME.into(), origin: "orders".into(), ..Message::default() };
-    ClaimItem { identity, message: Arc::new(message), attempts: 0 }
+    let message = Message::new(Parts::named(&id));
+    ClaimItem { identity, message, attempts: 0 }
 }
 
 async fn verdict(ledger: &PipelineStore, offset: u64) -> Verdict {

@@ -12,7 +12,7 @@ const ROOM: usize = 20 * 256;
 const OUT: usize = 50;
 
 fn of(delivery: &Delivery) -> (usize, usize) {
-    let body = String::from_utf8_lossy(&delivery.message.body).into_owned();
+    let body = String::from_utf8_lossy(delivery.message.body()).into_owned();
     let (key, number) = body.split_once('/').unwrap();
     (key.parse().unwrap(), number.parse().unwrap())
 }

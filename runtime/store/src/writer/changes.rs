@@ -10,7 +10,7 @@ use crate::numbers::signed;
 use crate::queue::rows::{self, NewRow};
 use pelton_core::letter;
 use pelton_core::ports::{Claim, Completion, ErrorClass, Release, Settle};
-use pelton_core::{Counter, Identity, Letter, Receipt};
+use pelton_core::{Counter, HeaderList, Identity, Letter, Receipt};
 use rusqlite::{Connection, params};
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ impl Changes<'_> {
             (Some(identity), Some(_)) => self.forget_attempts(identity)?,
             (None, _) => {}
         }
-        match (letter.settle, &letter.message.key) {
+        match (letter.settle, letter.message.key()) {
             // It was never started, and so may be one that waited on disk.
             (Some(receipt), Some(key)) if letter.claim.is_none() => self.remove(receipt, key),
             (Some(receipt), _) => self.settle(receipt, Settle::Ack)?,
@@ -130,7 +130,9 @@ impl Changes<'_> {
             return Ok(());
         };
         let headers = letter::headers(&self.pipeline.name, item, self.now);
-        let row = NewRow { headers: &headers, ..NewRow::of(&item.message, self.now) };
+        let headers: HeaderList = headers.iter().collect();
+        let id = item.message.id().text();
+        let row = NewRow { headers: headers.view(), ..NewRow::of(&item.message, &id, self.now) };
         rows::insert(self.db, queue.id, &row)?;
         self.tally.effect(queue, Effect::Arrived);
         Ok(())

@@ -92,11 +92,11 @@ fn judge(past: Option<Past>, item: &ClaimItem, how: How, claim: Claim) -> Verdic
 /// letter has the id it had, and is another.
 pub fn mark(message: &Message) -> Vec<u8> {
     let mut digest = Sha256::new();
-    digest.update(message.id.as_bytes());
-    let replay = message.headers.iter().find(|h| message.replayed && h.name == letter::REPLAY);
+    digest.update(message.id().text().as_bytes());
+    let replay = message.headers().find(letter::REPLAY).filter(|_| message.replayed());
     if let Some(replay) = replay {
         digest.update([0]);
-        digest.update(&replay.value);
+        digest.update(replay.value);
     }
     digest.finalize()[..16].to_vec()
 }

@@ -40,7 +40,7 @@ impl Handler for Watched {
 
     fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()> {
         let now = Instant::now();
-        let numbers = work.iter().map(|work| (number(&work.message.body), now));
+        let numbers = work.iter().map(|work| (number(work.message.body()), now));
         self.begun.lock().unwrap_or_else(PoisonError::into_inner).extend(numbers);
         self.handler.handle(work, report)
     }

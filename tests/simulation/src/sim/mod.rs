@@ -349,17 +349,18 @@ impl Sim {
                     if *alone {
                         self.checker.uses_turn();
                     }
-                    let asked: Vec<usize> = items.iter().map(|i| number(&i.message.id)).collect();
+                    let asked: Vec<usize> = items.iter().map(|i| number(&i.message.id().text())).collect();
                     asked.iter().for_each(|n| self.checker.claimed(&self.world, *n));
                     self.chunks.insert(*chunk, asked.into_iter().map(|n| (n, 0)).collect());
                 }
                 Command::Handle { chunk, work } => {
-                    let granted: Vec<_> = work.iter().map(|w| (number(&w.message.id), w.attempt)).collect();
+                    let granted: Vec<_> =
+                        work.iter().map(|w| (number(&w.message.id().text()), w.attempt)).collect();
                     granted.iter().for_each(|(n, _)| self.checker.handed_over(*n));
                     self.chunks.insert(*chunk, granted);
                 }
                 Command::Publish { items, .. } => items.iter().for_each(|l| {
-                    self.checker.lettered(&self.world, number(&l.message.id), l);
+                    self.checker.lettered(&self.world, number(&l.message.id().text()), l);
                 }),
                 Command::LetGo { .. } => self.let_go(),
                 Command::Holds { unwanted, .. } => {

@@ -49,7 +49,7 @@ impl Sim {
                         Change::Publish,
                         l.claim,
                         l.settle.map(|r| (r, Settle::Ack)),
-                        Some(number(&l.message.id)),
+                        Some(number(&l.message.id().text())),
                     )
                 });
                 self.store(batch, items.collect());
@@ -131,15 +131,19 @@ impl Sim {
         }
         let believed = self.mutant == Some(Mutant::BelievesReceives);
         let elsewhere = |item: &ClaimItem| {
-            if believed { self.world.sent[number(&item.message.id)].receives / 10 } else { item.attempts }
+            if believed {
+                self.world.sent[number(&item.message.id().text())].receives / 10
+            } else {
+                item.attempts
+            }
         };
         let asked: Vec<_> =
-            items.iter().map(|i| (i.identity, i.message.id.clone(), elsewhere(i))).collect();
+            items.iter().map(|i| (i.identity, i.message.id().to_string(), elsewhere(i))).collect();
         let counts = self.mutant != Some(Mutant::DoesNotCount);
         let verdicts = self.world.claim(&asked, alone, counts);
         let mut ended = Vec::new();
         for (item, verdict) in items.iter().zip(&verdicts) {
-            let n = number(&item.message.id);
+            let n = number(&item.message.id().text());
             match verdict {
                 Verdict::Fresh { claim, .. } => drop(self.claims.insert(*claim, n)),
                 Verdict::Duplicate | Verdict::AlreadyDeadLettered if self.world.shape.caps.cumulative => {
@@ -179,7 +183,7 @@ impl Sim {
         if self.fails_as_one(&work, &left) {
             return self.batch_fails(chunk, handler, place, &left);
         }
-        let n = number(&work.message.id);
+        let n = number(&work.message.id().text());
         let cut = !self.calm && self.random.once_in(10);
         let outcome = if cut || work.lane.is_some_and(|l| stopped.contains(&l)) {
             Outcome::NotStarted
@@ -208,7 +212,7 @@ impl Sim {
     /// Whether a batch handler is at its first message, and one of its messages traps.
     fn fails_as_one(&self, first: &Work, left: &VecDeque<(usize, Work)>) -> bool {
         let traps = |work: &Work| {
-            let will = &self.world.sent[number(&work.message.id)].will;
+            let will = &self.world.sent[number(&work.message.id().text())].will;
             will[(work.attempt as usize - 1).min(will.len() - 1)] == Will::Trap
         };
         let others = left.iter().map(|(_, work)| work);

@@ -21,7 +21,7 @@ impl Sim {
             }
             (Some(Mutant::LosesLetters), Command::Publish { batch, items }) => {
                 for letter in &items {
-                    if let Some(receipt) = self.receipt(number(&letter.message.id)) {
+                    if let Some(receipt) = self.receipt(number(&letter.message.id().text())) {
                         self.checker.told(&self.world, receipt, Settle::Ack, self.now);
                     }
                 }

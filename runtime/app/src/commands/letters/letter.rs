@@ -5,10 +5,11 @@ use crate::config::PipelineConfig;
 use crate::telemetry::time;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pelton_core::Message;
 use pelton_core::shown::{Keep, shown};
+use pelton_core::{Channel, HeaderList, Message, Name, Parts};
 use pelton_store::{StoredLetter, digest};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// Bytes of a name or a value that are shown, and of a text.
 const WORD: usize = 512;
@@ -27,17 +28,16 @@ fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<String>
 }
 
 fn message(pipeline: &PipelineConfig, letter: &StoredLetter) -> Message {
-    Message {
-        id: letter.message_id.clone(),
-        pipeline: pipeline.name.as_str().into(),
-        origin: letter.origin.as_str().into(),
-        key: letter.key.clone(),
-        headers: letter.headers.clone(),
-        body: letter.body.clone(),
+    Message::new(Parts {
+        channel: &Arc::new(Channel::new(&pipeline.name, &letter.origin)),
+        name: Name::Text(&letter.message_id),
+        key: letter.key.as_deref(),
+        headers: letter.headers.iter().collect::<HeaderList>().view(),
+        body: &letter.body,
         published_at_ms: letter.published_at_ms,
         replayed: false,
         tombstone: letter.tombstone,
-    }
+    })
 }
 
 /// The object of `dlq list --json`. Its shape is a contract.

@@ -125,7 +125,7 @@ impl Reading {
             let id = self.options.partition(topic, p.partition);
             let id =
                 id.ok_or_else(|| format!("{topic}/{}: the ledger has no number for it", p.partition))?;
-            Ok(Partition::new(name.clone(), p.partition, id))
+            Ok(Partition::new(&self.options.pipeline, name.clone(), p.partition, id))
         };
         parts.iter().map(of).collect()
     }
@@ -144,9 +144,7 @@ impl Reading {
             self.progress.fail(words.into());
             return false;
         };
-        if let Some(message) = Arc::get_mut(&mut delivery.message) {
-            message.replayed = true;
-        }
+        delivery.message = delivery.message.replay();
         self.wait_for_turn(self.progress.read_one());
         // One that is read and not sent is never settled: the replay is not complete then.
         !self.progress.is_closing() && self.sent.blocking_send(delivery).is_ok()

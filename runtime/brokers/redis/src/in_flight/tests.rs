@@ -2,30 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 use super::*;
+use pelton_core::Parts;
 
 const LEASE: Duration = Duration::from_secs(30);
 
 fn held(seq: u64, until: Instant) -> Held {
-    let message = Message {
-        id: seq.to_string(),
-        pipeline: "p".into(),
-        origin: "s".into(),
-        key: None,
-        headers: Vec::new(),
-        body: vec![b'x'; 10],
-        published_at_ms: None,
-        replayed: false,
-        tombstone: false,
-    };
-    Held {
-        place: (1, seq),
-        message: Arc::new(message),
-        lane: None,
-        named: false,
-        receives: 0,
-        until,
-        ending: false,
-    }
+    let message = Message::new(Parts { body: &[b'x'; 10], ..Parts::named(&seq.to_string()) });
+    Held { place: (1, seq), message, lane: None, named: false, receives: 0, until, ending: false }
 }
 
 #[test]
@@ -34,7 +17,7 @@ fn what_goes_back_comes_again_in_its_place() {
     let mut shelf = InFlightTable::new(LEASE, 10, 10);
     [2, 1, 3].into_iter().for_each(|n| shelf.hold(held(n, now + LEASE)));
     let first = shelf.take(2, 1_000, now);
-    let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
+    let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id().to_string()).collect::<Vec<_>>();
     assert_eq!(ids(&first), ["1", "2"]);
     assert_eq!(shelf.settle(first[1].receipt, Settle::GiveBack, now), Ok(false));
     assert_eq!(
@@ -57,10 +40,10 @@ fn two_messages_with_one_id_are_given_out_one_after_the_other() {
     let mut shelf = InFlightTable::new(LEASE, 10, 10);
     for seq in [1, 2, 3] {
         let mut one = held(seq, now + LEASE);
-        Arc::make_mut(&mut one.message).id = if seq == 3 { "other" } else { "same" }.to_owned();
+        one.message = Message::new(Parts::named(if seq == 3 { "other" } else { "same" }));
         shelf.hold(Held { named: true, ..one });
     }
-    let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id.clone()).collect::<Vec<_>>();
+    let ids = |all: &[Delivery]| all.iter().map(|d| d.message.id().to_string()).collect::<Vec<_>>();
     let first = shelf.take(9, 1_000, now);
     assert_eq!(ids(&first), ["same", "other"]);
     assert_eq!(shelf.take(9, 1_000, now).len(), 0);
@@ -80,7 +63,7 @@ fn the_last_number_of_a_millisecond_is_passed_too() {
     let mut shelf = InFlightTable::new(LEASE, 10, 10);
     for place in [(1, 0), (1, u64::MAX), (u64::MAX, u64::MAX)] {
         let mut one = held(0, now + LEASE);
-        Arc::make_mut(&mut one.message).id = "same".to_owned();
+        one.message = Message::new(Parts::named("same"));
         shelf.hold(Held { place, named: true, ..one });
     }
     assert_eq!(shelf.take(9, 1_000, now).len(), 1, "the others wait for the first");
@@ -96,7 +79,7 @@ fn what_has_expired_is_not_given_out_and_takes_no_room() {
     shelf.renewed((1, 2), now + LEASE);
     assert_eq!(shelf.stale(now), []);
     let taken = shelf.take(9, 1, now);
-    assert_eq!((taken.len(), &*taken[0].message.id, shelf.waiting_bytes), (1, "2", 0));
+    assert_eq!((taken.len(), &*taken[0].message.id().text(), shelf.waiting_bytes), (1, "2", 0));
     assert_eq!((shelf.room(now), shelf.live(now), shelf.live(now + LEASE)), (1, 1, 0));
     shelf.renew_waiting(now, now + LEASE * 2);
     assert!(!shelf.holds((1, 2), now + LEASE), "what was given out is not renewed unasked");

@@ -1,8 +1,8 @@
 //! An item of a processing list: a body, behind the number that it was given when it was taken.
 
 use crate::in_flight::Place;
-use pelton_core::Message;
 use pelton_core::number::of_an_id;
+use pelton_core::{Channel, Message, Name, Parts};
 use std::sync::Arc;
 
 /// As it is in the processing list.
@@ -21,20 +21,10 @@ pub fn named(bytes: &[u8]) -> String {
 }
 
 /// Takes it apart.
-pub fn message(pipeline: &Arc<str>, list: &Arc<str>, bytes: &[u8]) -> Option<(Place, Message)> {
+pub fn message(channel: &Arc<Channel>, bytes: &[u8]) -> Option<(Place, Message)> {
     let (place, body) = parts(bytes)?;
-    let message = Message {
-        id: format!("{list}/{}-{}", place.0, place.1),
-        pipeline: pipeline.clone(),
-        origin: list.clone(),
-        key: None,
-        headers: Vec::new(),
-        body: body.to_vec(),
-        published_at_ms: None,
-        replayed: false,
-        tombstone: false,
-    };
-    Some((place, message))
+    let name = Name::Pair(place.0, place.1);
+    Some((place, Message::new(Parts { channel, name, body, ..Parts::default() })))
 }
 
 fn parts(bytes: &[u8]) -> Option<(Place, &[u8])> {
@@ -52,8 +42,9 @@ mod tests {
     fn bodies_come_back() {
         for body in [&b"x"[..], b"", b"|1-2|", &[0, 0xff]] {
             let item = of((7, 9), body);
-            let (place, message) = message(&"p".into(), &"orders".into(), &item).expect("it is one");
-            assert_eq!((place, &*message.id, &*message.body), ((7, 9), "orders/7-9", body));
+            let (place, message) =
+                message(&Arc::new(Channel::new("p", "orders")), &item).expect("it is one");
+            assert_eq!((place, &*message.id().text(), message.body()), ((7, 9), "orders/7-9", body));
         }
         assert_eq!([place(b"x"), place(b"1|x"), place(b"a-1|x")], [None; 3]);
         for odd in [

@@ -18,7 +18,7 @@ use super::number::{Count, count};
 use super::server::{ANSWER, Server, backoff};
 use super::shared::{Shared, lock};
 use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
-use pelton_core::{Delivery, Panicked, Receipt};
+use pelton_core::{Channel, Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use scripts::{BEAT, GIVE_BACK, LEAVE};
 use std::hash::{BuildHasher, RandomState};
@@ -40,8 +40,8 @@ struct List {
     options: ListOptions,
     keys: Keys,
     shared: Shared,
-    /// The list's name, for messages.
-    name: Arc<str>,
+    /// What its messages come through.
+    channel: Arc<Channel>,
     /// This process, among all that ever had the worker's name.
     incarnation: String,
     /// The same as a number, and as much of it as fits beside a count.
@@ -107,7 +107,11 @@ impl Broker for List {
         let processing = self.keys.processing(&self.options.worker);
         let mut pipe = redis::pipe();
         for held in messages {
-            pipe.cmd("LREM").arg(&processing).arg(1).arg(item::of(held.place, &held.message.body)).ignore();
+            pipe.cmd("LREM")
+                .arg(&processing)
+                .arg(1)
+                .arg(item::of(held.place, held.message.body()))
+                .ignore();
         }
         Ok(pipe.query_async::<()>(connection).await?)
     }
@@ -183,7 +187,7 @@ impl RedisList {
         let list = Arc::new(List {
             keys,
             shared,
-            name: options.list.as_str().into(),
+            channel: Arc::new(Channel::new(&options.pipeline, &options.list)),
             incarnation: format!("{}-{random:016x}", std::process::id()),
             process: random,
             // Twenty bits: the server counts in numbers of 53.
@@ -249,7 +253,7 @@ impl RedisList {
         let mut call = GIVE_BACK.prepare_invoke();
         call.key(&options.list).arg(self.list.push());
         for held in untaken.iter().rev() {
-            call.arg(&held.message.body);
+            call.arg(held.message.body());
         }
         Ok(call.invoke_async::<()>(&mut connection).await?)
     }

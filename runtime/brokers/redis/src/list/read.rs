@@ -323,11 +323,10 @@ impl List {
         for bytes in items {
             let made = || {
                 points::reach("redis-entry");
-                item::message(&self.shared.pipeline, &self.name, &bytes)
+                item::message(&self.channel, &bytes)
             };
-            let at = || format!("{}, item {}", self.name, item::named(&bytes));
+            let at = || format!("{}, item {}", self.options.list, item::named(&bytes));
             let Some((place, message)) = standing_at(at, made) else { continue };
-            let message = Arc::new(message);
             shelf.hold(Held { place, message, lane, named: false, receives: 0, until, ending: false });
         }
         drop(shelf);

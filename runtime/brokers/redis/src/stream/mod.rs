@@ -23,7 +23,7 @@ use super::in_flight::{InFlightTable, Place};
 use super::server::{ANSWER, Server};
 use super::shared::{Shared, lock};
 use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
-use pelton_core::{Delivery, Panicked, Receipt};
+use pelton_core::{Channel, Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -40,8 +40,8 @@ const ASKING: &str = "asking how much is left";
 struct Stream {
     options: StreamOptions,
     shared: Shared,
-    /// The stream's name, for messages.
-    name: Arc<str>,
+    /// What its messages come through.
+    channel: Arc<Channel>,
     ids: ids::Ids,
     last_seen: Mutex<EntryId>,
     /// The group is there.
@@ -83,7 +83,7 @@ impl RedisStream {
         let (jobs, asked) = unbounded_channel();
         let shared = Shared::new(options.pipeline.clone(), options.stream.clone(), server, shelf, jobs);
         let stream = Arc::new(Stream {
-            name: options.stream.as_str().into(),
+            channel: Arc::new(Channel::new(&options.pipeline, &options.stream)),
             options,
             shared,
             ids: ids::Ids::default(),

@@ -41,7 +41,8 @@ impl Newest {
 
 async fn completed(stream: &Stream, ids: &[EntryId]) -> Option<bool> {
     let ask = stream.options.completed.clone();
-    let ids: Vec<String> = ids.iter().take(ASKED).map(|id| format!("{}/{id}", stream.name)).collect();
+    let ids: Vec<String> =
+        ids.iter().take(ASKED).map(|id| format!("{}/{id}", stream.options.stream)).collect();
     let asked = tokio::task::spawn_blocking(move || contain(|| ask(&ids))).await.ok()?;
     asked.unwrap_or_else(|panicked| panicked.resume())
 }

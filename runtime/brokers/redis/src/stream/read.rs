@@ -291,22 +291,14 @@ impl Reader {
             let named = fields::is_named(&fields);
             let made = || {
                 points::reach("redis-entry");
-                fields::message(&shared.pipeline, &self.stream.name, id, fields, &options.names)
+                fields::message(&self.stream.channel, id, fields, &options.names)
             };
-            let (message, lane) = standing_at(|| format!("{}/{id}", self.stream.name), made);
+            let (message, lane) = standing_at(|| format!("{}/{id}", options.stream), made);
             // Before this one.
             let receives = u32::try_from(deliveries(id).saturating_add(1)).unwrap_or(u32::MAX);
             let place = (id.ms, id.seq);
             bytes += message.weight();
-            shelf.hold(Held {
-                place,
-                message: Arc::new(message),
-                lane,
-                named,
-                receives,
-                until,
-                ending: false,
-            });
+            shelf.hold(Held { place, message, lane, named, receives, until, ending: false });
         }
         drop(shelf);
         shared.arrived.notify_one();

@@ -8,7 +8,7 @@ use pelton_broker_common::replay::{REPLAY_CAPABILITIES, ReplayProgress};
 use pelton_core::broker::BoundedSource;
 use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
 use pelton_core::shown::shown;
-use pelton_core::{Delivery, Receipt};
+use pelton_core::{Channel, Delivery, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub struct ReplayOptions {
 /// nothing is acknowledged anywhere.
 pub struct StreamReplay {
     options: ReplayOptions,
+    channel: Arc<Channel>,
     server: Server,
     reading: Mutex<Reading>,
     began: Instant,
@@ -61,6 +62,7 @@ impl StreamReplay {
     pub fn open(options: ReplayOptions, server: Server) -> Self {
         let next = options.range.0;
         Self {
+            channel: Arc::new(Channel::new(&options.pipeline, &options.stream)),
             options,
             server,
             reading: Mutex::new(Reading { connection: None, next, ahead: VecDeque::new(), failures: 0 }),
@@ -96,11 +98,10 @@ impl StreamReplay {
     }
 
     fn delivery(&self, id: EntryId, entry: Vec<Field>) -> Delivery {
-        let ReplayOptions { pipeline, stream, names, .. } = &self.options;
-        let (mut message, lane) = fields::message(pipeline, stream, id, entry, names);
-        message.replayed = true;
+        let (message, lane) = fields::message(&self.channel, id, entry, &self.options.names);
         let instance = Some(instance((id.ms, id.seq)));
-        Delivery { receipt: Receipt(self.progress.read_one()), lane, instance, ..Delivery::of(message) }
+        let receipt = Receipt(self.progress.read_one());
+        Delivery { receipt, lane, instance, ..Delivery::of(message.replay()) }
     }
 
     /// Waits until the next one may go; false when the source closes.

@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use pelton_core::Message;
-use std::sync::Arc;
+use pelton_core::{Message, Parts};
 
 const VISIBILITY: Duration = Duration::from_secs(30);
 
@@ -26,11 +25,11 @@ fn state() -> State {
 fn arrive(state: &mut State, id: &str, lane: Option<Lane>, since: Instant) {
     let (id, handle, until) = (id.to_owned(), id.to_owned(), since + VISIBILITY);
     let held = Held { id: id.clone(), handle, since, until, lane, ending: false, capped: false };
-    let message = Message { id, pipeline: "orders".into(), origin: "orders".into(), ..Message::default() };
+    let message = Message::new(Parts::named(&id));
     let (position, lease_until) = (None, None);
     let make = |receipt, receives| Delivery {
         receipt,
-        message: Arc::new(message),
+        message,
         lane,
         position,
         skipped: 0,

@@ -14,7 +14,7 @@ pub type Slot = u64;
 #[derive(Debug)]
 pub struct Entry {
     pub receipt: Receipt,
-    pub message: Arc<Message>,
+    pub message: Message,
     pub lane: Option<Lane>,
     pub position: Option<Position>,
     /// The one that its partition came with, for sources that take partitions back.
@@ -26,7 +26,7 @@ pub struct Entry {
     /// None for an invalid message.
     pub identity: Option<Identity>,
     /// Its deduplication key, where that is not its id.
-    pub key: Option<Box<str>>,
+    pub key: Option<Arc<str>>,
     /// How often the broker has handed it out, as far as it counts.
     pub receives: u32,
     /// Number of its receipt: the order within a lane.

@@ -2,7 +2,6 @@
 
 use crate::message::{Lane, Message};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// The lanes that are closed. To look at one costs the same however many there are.
 #[derive(Debug, Default)]
@@ -17,7 +16,7 @@ pub struct Fences {
 struct Fence {
     /// The receive that was under way, which may bring what follows the head. 0 for none.
     receive: u64,
-    head: Arc<Message>,
+    head: Message,
     /// Closed until nothing of the lane is out: what is out follows the head and goes back too.
     until_quiet: bool,
 }
@@ -38,7 +37,7 @@ impl Fence {
 
 impl Fences {
     /// Closes a lane whose head goes back to the broker.
-    pub fn close(&mut self, lane: Lane, head: Arc<Message>, until_quiet: bool, receive: u64) {
+    pub fn close(&mut self, lane: Lane, head: Message, until_quiet: bool, receive: u64) {
         let before = match self.closed.get_mut(&lane) {
             Some(fence) => std::mem::replace(&mut fence.receive, receive),
             None => {
@@ -60,7 +59,7 @@ impl Fences {
         }
         let Some(fence) = self.closed.get_mut(&lane) else { return false };
         let around = around();
-        if around.is_out || message.id != fence.head.id {
+        if around.is_out || message.id() != fence.head.id() {
             return true;
         }
         fence.until_quiet = false;

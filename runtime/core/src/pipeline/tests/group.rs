@@ -2,7 +2,7 @@
 //! handler that does with each record what the test says, when it says so.
 
 use crate::Outcome;
-use crate::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
+use crate::message::{Delivery, Identity, Lane, Message, Parts, Position, Receipt, Time};
 use crate::pipeline::{Command, Counts, Input, Known, Pipeline, Rules};
 use crate::ports::{Capabilities, Claim, Settle, Verdict};
 use crate::retry::RetryPolicy;
@@ -185,7 +185,8 @@ impl Group {
         let input = match command {
             Command::Claim { chunk, items, alone } => {
                 let verdicts = (0..).zip(&items).map(|(index, item)| {
-                    let suspect = !alone && self.suspects.contains(&item.message.id.parse().unwrap());
+                    let suspect =
+                        !alone && self.suspects.contains(&item.message.id().text().parse().unwrap());
                     let claim = Claim { chunk, index };
                     if suspect {
                         Verdict::Suspect
@@ -205,7 +206,7 @@ impl Group {
             }
             Command::Handle { chunk, work } => {
                 for (place, work) in work.into_iter().enumerate() {
-                    let offset = work.message.id.parse().unwrap();
+                    let offset = work.message.id().text().parse().unwrap();
                     self.started.push(offset);
                     assert!(self.running.insert(offset, (chunk, place)).is_none(), "{offset} runs twice");
                 }
@@ -235,15 +236,10 @@ impl Group {
 }
 
 fn delivery(assignment: u32, position: Position, lane: u64) -> Delivery {
-    let message = Message {
-        id: position.offset.to_string(),
-        pipeline: "p".into(),
-        origin: "t".into(),
-        ..Message::default()
-    };
+    let message = Message::new(Parts::named(&position.offset.to_string()));
     Delivery {
         receipt: Receipt(u64::from(assignment) << 32 | position.offset),
-        message: message.into(),
+        message,
         lane: Some(Lane(lane)),
         position: Some(position),
         skipped: 0,

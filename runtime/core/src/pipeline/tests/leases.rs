@@ -1,6 +1,6 @@
 //! Lanes whose leases end, at a broker that keeps their order.
 
-use crate::message::{Delivery, Identity, Lane, Message, Receipt, Time};
+use crate::message::{Delivery, Identity, Lane, Message, Parts, Receipt, Time};
 use crate::outcome::Outcome;
 use crate::pipeline::{Command, Input, Known, Pipeline, Rules};
 use crate::ports::{Capabilities, Claim, ErrorClass, Settle, Verdict};
@@ -53,15 +53,10 @@ pub fn receive(pipeline: &mut Pipeline, now: Time, receipts: &[u64]) {
 fn receive_in(pipeline: &mut Pipeline, now: Time, receipts: &[u64], lane: impl Fn(u64) -> u64) {
     pipeline.flush(now);
     let read = receipts.iter().map(|n| {
-        let message = Message {
-            id: n.to_string(),
-            pipeline: "orders".into(),
-            origin: "orders".into(),
-            ..Message::default()
-        };
+        let message = Message::new(Parts::named(&n.to_string()));
         let delivery = Delivery {
             receipt: Receipt(*n),
-            message: message.into(),
+            message,
             lane: Some(Lane(lane(*n))),
             position: None,
             skipped: 0,

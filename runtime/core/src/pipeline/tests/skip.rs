@@ -1,6 +1,6 @@
 //! Skips, and what has become of them.
 
-use crate::message::{Delivery, Identity, Message, Receipt, Time};
+use crate::message::{Delivery, Identity, Message, Parts, Receipt, Time};
 use crate::outcome::Letter;
 use crate::pipeline::{Command, Fate, Input, Known, Named, Pipeline, Rules, Skip, Skipped};
 use crate::ports::{Capabilities, ErrorClass};
@@ -39,10 +39,10 @@ fn holding(receives: u32) -> Pipeline {
     };
     let mut pipeline = Pipeline::new(rules, 1);
     pipeline.flush(Time(0));
-    let message = Message { id: "one".into(), ..Message::default() };
+    let message = Message::new(Parts::named("one"));
     let delivery = Delivery {
         receipt: Receipt(1),
-        message: message.into(),
+        message,
         lane: None,
         position: None,
         skipped: 0,
