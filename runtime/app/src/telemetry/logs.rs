@@ -1,9 +1,11 @@
 //! Logs, on standard error, written by a thread of its own: to log never waits.
 
-use super::libraries::Libraries;
+use super::line::bounded;
+use super::throttle::Throttle;
 use crate::cli::LogFormat;
 use crate::output::{self, Behind, Rank};
 use pelton_core::shown::{self, Keep};
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::io::Write;
@@ -19,10 +21,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 const OF_GUESTS: &str = "guest";
 
 /// Starts logging. `PELTON_LOG` sets levels, as in `info,guest=warn`; `info` without. They hold for what is
-/// ours; libraries say what [`Libraries`] lets through.
+/// ours; libraries say what [`Throttle`] lets through.
 pub fn start(format: LogFormat) {
     let (filter, wrong) = levels(std::env::var_os("PELTON_LOG").as_deref());
-    let libraries = Libraries::new(&filter.to_string());
+    let throttle = Throttle::new(&filter.to_string());
     let behind = output::write_behind();
     behind.never_wait();
     let logs = tracing_subscriber::fmt()
@@ -32,10 +34,10 @@ pub fn start(format: LogFormat) {
         LogFormat::Text => {
             let fields = debug_fn(|writer, field, value| field_as_text(writer, field.name(), value));
             let logs = logs.with_ansi(output::has_colors()).fmt_fields(fields.delimited(" "));
-            logs.finish().with(libraries).init();
+            logs.finish().with(throttle).init();
         }
         LogFormat::Json => {
-            logs.json().flatten_event(true).with_current_span(false).finish().with(libraries).init();
+            logs.json().flatten_event(true).with_current_span(false).finish().with(throttle).init();
         }
     }
     if let Some(why) = wrong {
@@ -120,12 +122,16 @@ impl Write for Event<'_> {
 impl Drop for Event<'_> {
     fn drop(&mut self) {
         let is_json = self.lines.format == LogFormat::Json;
-        match std::str::from_utf8(&self.text) {
-            Ok(text) if is_json && text.trim_end().contains(shown::is_hidden) => {
-                self.lines.behind.take(output::json_text(text).as_bytes(), self.rank);
-            }
-            _ => self.lines.behind.take(&self.text, self.rank),
+        let Ok(text) = std::str::from_utf8(&self.text) else {
+            return self.lines.behind.take(&self.text, self.rank);
+        };
+        let mut text = Cow::Borrowed(text);
+        if is_json && text.trim_end().contains(shown::is_hidden) {
+            text = Cow::Owned(output::json_text(&text));
         }
+        // What handlers say has bounds of its own, where it is taken in.
+        let text = if self.rank == Rank::Own { bounded(&text, is_json) } else { text.as_ref().into() };
+        self.lines.behind.take(text.as_bytes(), self.rank);
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the program says while it works.
 
-pub mod libraries;
+mod line;
 pub mod logs;
 pub mod outcomes;
 pub mod progress;
+pub mod throttle;
 pub mod time;

@@ -10,7 +10,7 @@ use crate::deploy::watch;
 use crate::exit::{Outcome, needed};
 use crate::output;
 use crate::signals::Heard;
-use crate::telemetry::libraries;
+use crate::telemetry::throttle;
 use crate::telemetry::progress::Progress;
 use pelton_engine::{Control, Phase};
 use pelton_host::Host;
@@ -47,7 +47,7 @@ pub async fn run(
         needed(watch::watch(deployer, move || watched.targets())),
         needed(reload::try_configured(served.clone())),
         needed(reload_on(heard, served.clone())),
-        needed(libraries::tell()),
+        needed(throttle::tell()),
     ];
     if output::is_terminal() {
         beside.push(needed(live_line::keep(Progress::new(), served)));
@@ -58,7 +58,7 @@ pub async fn run(
     // Heard until the last moment: a second signal ends at once.
     asked.end().await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
-    libraries::say();
+    throttle::say();
     ended.map_err(|stopped| stopped_fail(store, &stopped))?;
     tracing::info!("ended: what ran was finished, the rest handed back");
     Ok(())

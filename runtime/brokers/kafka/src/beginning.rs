@@ -2,7 +2,8 @@
 //! there, at what the configuration says. The client library decides none of it unasked: it would jump
 //! over records, or back, without a word.
 
-use super::context::{Context, advice, is_of_connection};
+use super::advice::{advice, is_of_connection};
+use super::context::Context;
 use super::state::{Group, Shared};
 use super::topic_id::Mark;
 use super::topics::partitions_of;

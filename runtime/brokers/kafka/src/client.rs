@@ -1,9 +1,10 @@
 //! The client library's producer, as it is set up here.
 
-use super::context::advice;
+use super::advice::{advice_for, is_of_connection};
 use super::inspect::Complaint;
 use super::options::{KafkaOptions, refused};
 use super::producer::Report;
+use pelton_broker_common::log_throttle::LogThrottle;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -11,6 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How keys are spread over partitions, as the clients of most producers do it: records of one key belong
 /// in one partition, whoever sends them.
@@ -37,12 +39,17 @@ pub struct Client {
 #[derive(Default)]
 pub struct Reports {
     complaint: Complaint,
+    /// Of the connection, and of all else.
+    said: [LogThrottle; 2],
 }
 
 impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
         self.complaint.hear(&error, reason);
-        tracing::warn!(%error, "Kafka: {reason}. {}", advice(&error));
+        let kind = &self.said[usize::from(is_of_connection(&error))];
+        if let Some(times) = kind.again(1, Instant::now()) {
+            tracing::warn!(%error, times, "Kafka, sending: {reason}. {}", advice_for(&error, reason));
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! Commits, one at a time, each with its answer: the client library repeats some that fail, and one that
 //! is older must not come after one that is newer; and one without an answer is none.
 
+use super::advice::advice;
 use super::context::Context;
 use super::partition::Partition;
 use super::state::Shared;
 use super::topic_id::Mark;
 use pelton_core::points;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::{MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two commits. What is completed and not committed is in the ledger.
 const COMMIT: Duration = Duration::from_millis(500);
@@ -49,15 +51,23 @@ pub fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, of: impl Fn(&Pa
         }
         Err(error) => {
             drop(state);
-            tracing::warn!(
-                pipeline = %shared.options.pipeline, %error,
-                "offsets could not be committed; they are tried again as long as their partitions are \
-                 ours. What they \
-                 cover is in the ledger; another host handles it again"
-            );
+            refused(shared, &list, &error);
             false
         }
     }
+}
+
+/// Says so, unless it was just said: a commit is tried again twice a second.
+fn refused(shared: &Shared, list: &TopicPartitionList, error: &KafkaError) {
+    let Some(times) = shared.uncommitted.again(1, Instant::now()) else { return };
+    let first = list.elements().first().map(|at| format!("{}/{}", at.topic(), at.partition()));
+    tracing::warn!(
+        pipeline = %shared.options.pipeline, group = %shared.options.group_id, %error, times,
+        partitions = list.count(), first,
+        "offsets could not be committed: {}. They are tried again as long as their partitions are ours. \
+         What they cover is in the ledger; another host handles it again",
+        advice(error)
+    );
 }
 
 /// Held by whoever commits. Nothing that was given to the broker is without an answer then.

@@ -1,5 +1,6 @@
 //! What the client library calls back: assignments, commits, errors. All on the polling thread.
 
+use super::advice::{advice_for, is_damage, is_of_connection};
 use super::beginning::{Beginning, Beginnings};
 use super::commit::{commit, turn};
 use super::partition::Partition;
@@ -63,12 +64,16 @@ impl Context {
             return;
         }
         let pipeline = &*self.shared.options.pipeline;
-        let what = advice(error);
+        let (mut state, next) = (self.shared.state(), advice_for(error, reason));
+        let mut words = format!("{reason}. {next}");
         if is_damage(error) {
-            self.shared.state().damage = Some(reason.to_owned());
+            state.damage = Some(reason.to_owned());
+            // Of which partition it is the library does not tell.
+            words = format!("{reason}, in one of {}. {next}", state.names());
         }
-        if self.shared.state().complain(format!("{reason}. {what}"), is_of_connection(error)) {
-            tracing::warn!(pipeline, %error, "Kafka: {reason}. {what}; it is tried again");
+        if state.complain(words.clone(), is_of_connection(error)) {
+            drop(state);
+            tracing::warn!(pipeline, %error, "Kafka: {words}; it is tried again");
         }
     }
 
@@ -87,59 +92,6 @@ impl Context {
                 }
             }
         }
-    }
-}
-
-/// Whether it is over once the brokers are reached.
-pub fn is_of_connection(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::AllBrokersDown
-                | Code::BrokerTransportFailure
-                | Code::Resolve
-                | Code::OperationTimedOut
-                | Code::Authentication
-                | Code::SaslAuthenticationFailed
-                | Code::SSL
-        )
-    )
-}
-
-/// Whether something that the broker has cannot be read.
-pub fn is_damage(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        error.rdkafka_error_code(),
-        Some(Code::BadMessage | Code::BadCompression | Code::NotImplemented | Code::InvalidMessage)
-    )
-}
-
-/// What to do about an error of the client.
-pub fn advice(error: &KafkaError) -> &'static str {
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure) => {
-            "Check `bootstrap_servers` and that the broker runs"
-        }
-        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
-            "Check the user name and password in `librdkafka`"
-        }
-        Some(RDKafkaErrorCode::SSL) => "Check `ssl.ca.location` and the certificates in `librdkafka`",
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-            "Make the topic, or correct `topics`"
-        }
-        Some(RDKafkaErrorCode::FencedInstanceId) => {
-            "Another member has the same `group.instance.id`: give each worker its own"
-        }
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => {
-            "Allow this user to read the topic and to use the group"
-        }
-        _ if is_damage(error) => {
-            "A record is damaged, or of a form that the client does not know. If it stays so, it is named, \
-             with the way out"
-        }
-        _ => "See the broker's log",
     }
 }
 

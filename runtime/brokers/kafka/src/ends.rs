@@ -1,7 +1,8 @@
 //! Where partitions end: for readers of committed records that is before the first open transaction, and
 //! records may lie behind it.
 
-use super::context::{Context, advice};
+use super::advice::advice;
+use super::context::Context;
 use super::options::KafkaOptions;
 use super::partition::Partition;
 use super::state::Shared;

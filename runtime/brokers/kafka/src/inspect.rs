@@ -1,6 +1,6 @@
 //! A look at the broker from outside the group: is it there, are the topics, how far is the group?
 
-use super::context::advice;
+use super::advice::{advice, advice_for};
 use super::ends;
 use super::options::{KafkaOptions, refused};
 use super::topic_id::TopicId;
@@ -90,7 +90,7 @@ impl Complaint {
         let tells = Tells::of(error);
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|(known, _)| *known <= tells) {
-            *last = Some((tells, format!("{reason}. {}", advice(error))));
+            *last = Some((tells, format!("{reason}. {}", advice_for(error, reason))));
         }
     }
 

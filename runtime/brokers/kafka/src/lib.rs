@@ -16,6 +16,7 @@
 #![deny(unsafe_code)]
 
 mod admin;
+mod advice;
 mod beginning;
 mod client;
 mod commit;

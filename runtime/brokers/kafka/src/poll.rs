@@ -1,8 +1,9 @@
 //! The thread that polls: fetches, pauses, commits, and hears of the group.
 
 use super::KafkaSourceError;
+use super::advice::{advice, is_damage};
 use super::beginning::fail;
-use super::context::{Context, advice, is_damage, is_of_connection};
+use super::context::Context;
 use super::ends::Learner;
 use super::partition::Partition;
 use super::range::out_of_range;
@@ -167,8 +168,13 @@ fn heed(shared: &Shared, error: &KafkaError) {
             state.partitions.iter_mut().filter(ended).for_each(Partition::ends);
         }
         KafkaError::MessageConsumptionFatal(_) => {
-            let advice = advice(error);
-            tracing::error!(pipeline, %error, "Kafka: this member cannot go on: {advice}. The pipeline ends");
+            // What the library said of it, a moment before, has its reason.
+            let why = state.complaint().unwrap_or_else(|| advice(error).to_owned());
+            let group = &*shared.options.group_id;
+            tracing::error!(
+                pipeline, group, %error,
+                "Kafka: this member of the group cannot go on: {why}. The pipeline ends"
+            );
             state.failed = true;
             shared.arrived.notify_one();
         }
@@ -176,11 +182,8 @@ fn heed(shared: &Shared, error: &KafkaError) {
         _ if is_damage(error) || error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
             state.partitions.iter_mut().filter(|p| p.ours).for_each(|p| p.doubtful = true);
         }
-        _ => {
-            if state.complain(format!("{error}. {}", advice(error)), is_of_connection(error)) {
-                tracing::warn!(pipeline, %error, "Kafka: {}; it is tried again", advice(error));
-            }
-        }
+        // It was told to the context, with its reason.
+        _ => {}
     }
 }
 

@@ -1,7 +1,8 @@
 //! The broker does not have the offset that is to be read next: goes on as `out_of_range` says, or stops.
 
+use super::advice::{advice, is_of_connection};
 use super::beginning::fail;
-use super::context::{Context, advice, is_of_connection};
+use super::context::Context;
 use super::ends::Learner;
 use super::partition::Partition;
 use super::reassign::read_from;

@@ -1,6 +1,6 @@
 //! Reads a bounded part of topics from outside the group: for letters, and for replays.
 
-use super::context::{advice, is_damage};
+use super::advice::{advice, is_damage};
 use super::inspect::Complaint;
 use super::options::{KafkaOptions, refused};
 use super::topics::partitions_of;

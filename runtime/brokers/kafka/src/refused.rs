@@ -1,6 +1,6 @@
 //! Why the broker has not taken a record, and whether it ever will.
 
-use super::context::advice;
+use super::advice::advice;
 use super::headers::MOST_HEADERS;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 

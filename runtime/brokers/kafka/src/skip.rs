@@ -2,8 +2,8 @@
 //! pass; where no worker runs, a group that stands right before it is moved on.
 
 use crate::admin::ANSWER_TIMEOUT;
+use crate::advice::advice;
 use crate::config::KafkaConfig;
-use crate::context::advice;
 use crate::inspect::{PartitionStatus, inspect};
 use crate::options::KafkaOptions;
 use crate::reader::{Damaged, Part, Unread};

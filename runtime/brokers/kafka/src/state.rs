@@ -5,7 +5,7 @@ use super::partition::Partition;
 use super::receipt::Ticket;
 use super::topic_id::TopicId;
 use pelton_broker_common::fuse::Fuse;
-use pelton_broker_common::log_throttle::SAY_AGAIN;
+use pelton_broker_common::log_throttle::{LogThrottle, SAY_AGAIN};
 use pelton_core::ports::{ErrorClass, Revocation};
 use pelton_core::{Delivery, Receipt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,6 +17,9 @@ use tokio::sync::Notify;
 /// For so long refusals are of a topic that was made anew.
 const RENEWED: Duration = Duration::from_secs(60);
 
+/// Partitions that a line names.
+const NAMED: usize = 5;
+
 pub struct Shared {
     pub options: KafkaOptions,
     state: Mutex<State>,
@@ -24,6 +27,8 @@ pub struct Shared {
     pub fuse: Fuse,
     /// Whose turn it is to commit.
     pub turn: Mutex<()>,
+    /// Commits that were refused.
+    pub uncommitted: LogThrottle,
     /// Partitions have come that are new to the group: where it begins there is to be committed.
     pub announce: AtomicBool,
     /// Partitions have come, or the id of a topic was told: they are to be looked at before anything else.
@@ -54,6 +59,7 @@ impl Shared {
             state,
             fuse: Fuse::default(),
             turn: Mutex::default(),
+            uncommitted: LogThrottle::default(),
             announce: AtomicBool::new(false),
             news: AtomicBool::new(false),
             arrived: Notify::new(),
@@ -174,6 +180,22 @@ impl State {
     /// is not told which topic's they are.
     pub fn is_renewed(&self) -> bool {
         self.renewed.is_some_and(|at| at.elapsed() < RENEWED)
+    }
+
+    /// What the client library complained of last.
+    pub fn complaint(&self) -> Option<String> {
+        self.trouble.as_ref().map(|trouble| trouble.words.clone())
+    }
+
+    /// The partitions that are read, a few of them by name.
+    pub fn names(&self) -> String {
+        let ours: Vec<&Partition> = self.partitions.iter().filter(|p| p.ours).collect();
+        let some = ours.iter().take(NAMED).map(|p| format!("{}/{}", p.topic, p.number));
+        let some = some.collect::<Vec<_>>().join(", ");
+        match ours.len().saturating_sub(NAMED) {
+            0 => some,
+            more => format!("{some} and {more} others"),
+        }
     }
 
     /// The group's coordinator and its broker are reached.

@@ -1,6 +1,6 @@
 //! Topics for dead letters: are they there, and if not, may they be made?
 
-use super::context::advice;
+use super::advice::advice;
 use super::options::{KafkaOptions, refused};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;

@@ -1,7 +1,10 @@
 //! What the server's errors mean.
 
+use super::advice::{EXHAUSTED, advice};
 use pelton_core::ports::ErrorClass;
+use pelton_core::shown::shown;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
+use std::borrow::Cow;
 
 /// The oldest server that has all that is used here (XAUTOCLAIM, LMOVE).
 pub const OLDEST: (u32, u32) = (6, 2);
@@ -12,6 +15,8 @@ pub const OLDEST: (u32, u32) = (6, 2);
 pub struct Fault {
     /// What happened and what to do.
     pub words: String,
+    /// What is the same of two that differ in a name or a number alone.
+    pub kind: Cow<'static, str>,
     /// The stream or its group is not there.
     pub no_group: bool,
     /// The server is at `maxmemory`, and refuses what could need more.
@@ -28,19 +33,21 @@ impl Fault {
     pub const CLASS: ErrorClass = ErrorClass::Transient;
 
     pub fn of(error: &RedisError) -> Self {
-        let code = error.code().unwrap_or_default().to_owned();
-        let what = error.to_string();
+        let (code, what) = told(error);
         let is_moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
         let moved_to = error.redirect_node().filter(|_| is_moved).map(|(node, _)| node.to_owned());
         let no_group = what.contains("NOGROUP") || what.contains("no such key");
         let is_full = code == "OOM" || what.contains("OOM command not allowed");
         let refuses = is_for_good(&code, &what);
-        let words = format!("{}. {}", clean(&what), advice(&code, &what));
-        Self { words, no_group, is_full, refuses, moved_to }
+        let next = advice(&code, &what);
+        let words = format!("{what}. {next}");
+        Self { words, kind: next, no_group, is_full, refuses, moved_to }
     }
 
     pub fn says(words: impl Into<String>) -> Self {
-        Self { words: words.into(), no_group: false, is_full: false, refuses: false, moved_to: None }
+        let words = words.into();
+        let kind = Cow::Owned(words.clone());
+        Self { words, kind, no_group: false, is_full: false, refuses: false, moved_to: None }
     }
 }
 
@@ -56,11 +63,30 @@ impl std::fmt::Display for Fault {
     }
 }
 
+/// Of the words of a server, at most.
+const MAX_WORDS: usize = 600;
+
+/// The code of an error, and what it says. Of many in one answer the first, and how many there are.
+fn told(error: &RedisError) -> (String, String) {
+    let all = error.clone().into_server_errors();
+    let Some((_, first)) = all.as_ref().and_then(|all| all.first()) else {
+        return (error.code().unwrap_or_default().to_owned(), clean(&error.to_string()));
+    };
+    let code = first.code();
+    let what = clean(&format!("{code}: {}", first.details().unwrap_or_default()));
+    let what = match all.as_ref().map_or(0, |all| all.len() - 1) {
+        0 => what,
+        more => format!("{what} (and {more} more commands that were sent with it)"),
+    };
+    (code.to_owned(), what)
+}
+
 /// One line, without a full stop of its own.
 fn clean(what: &str) -> String {
     // Where in a script it went wrong tells nobody anything.
     let what = what.split(" script: ").next().unwrap_or(what);
-    what.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
+    let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    shown(what.trim_end_matches(['.', ':'])).at_most(MAX_WORDS).to_string()
 }
 
 /// Whether the same would be answered for as long as nobody changes anything by hand.
@@ -70,57 +96,6 @@ fn is_for_good(code: &str, what: &str) -> bool {
         || has(EXHAUSTED)
         || has("too large to be stored")
         || has("unknown command")
-}
-
-/// A stream that has given its last id.
-const EXHAUSTED: &str = "exhausted the last possible ID";
-
-fn advice(code: &str, what: &str) -> String {
-    let has = |part: &str| code.contains(part) || what.contains(part);
-    if has("NOAUTH") || has("WRONGPASS") || has("AuthenticationFailed") || has("authentication failed") {
-        "Write the user and the password into `url`: redis://USER:PASSWORD@HOST:PORT".to_owned()
-    } else if has("NOPERM") {
-        "Allow this user the keys of this source and the commands on them (ACL SETUSER NAME ~KEY* +@stream \
-         +@list \
-         +@scripting +@read +@write +@connection +time)"
-            .to_owned()
-    } else if has("WRONGTYPE") {
-        "A key has another type than it must have: correct `stream` or `list`, or delete what is there. \
-         With a list \
-         that may be one of our own keys beside it, `{LIST}:pelton:...`"
-            .to_owned()
-    } else if has(EXHAUSTED) {
-        "An entry of the stream has the largest id there is, so nothing can be added: delete the stream, \
-         or set its \
-         last id back (XDEL, then XSETID)"
-            .to_owned()
-    } else if has("unknown command") {
-        format!(
-            "The server is too old for this, or hides the command: Redis {}.{} or newer is needed",
-            OLDEST.0, OLDEST.1
-        )
-    } else if has("READONLY") {
-        "It is a replica: write the address of the primary into `url`, or that of the sentinels".to_owned()
-    } else if has("OOM") {
-        "The server is at `maxmemory`: give it more, or delete what nobody needs there (`maxlen` trims a \
-         stream)"
-            .to_owned()
-    } else if has("UNBLOCKED") {
-        "It was deleted, renamed or evicted; it is looked for again".to_owned()
-    } else if has("CROSSSLOT") {
-        "In a cluster all keys of a pipeline have to be in one slot: put the same {tag} into their names"
-            .to_owned()
-    } else if has("certificate") || has("UnknownIssuer") || has("InvalidContentType") {
-        "Check that the port speaks TLS, and that the authority of its certificate is known here \
-         (SSL_CERT_FILE names a file of more)"
-            .to_owned()
-    } else if has("LOADING") || has("CLUSTERDOWN") || has("MASTERDOWN") || has("TRYAGAIN") {
-        "It is tried again".to_owned()
-    } else if has("NOGROUP") {
-        "It is looked for again".to_owned()
-    } else {
-        "Check `url`, the server and the network".to_owned()
-    }
 }
 
 #[cfg(test)]
@@ -147,12 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn words_say_what_to_do() {
-        let said = |code: &str, what: &str| advice(code, what);
-        assert!(said("NOAUTH", "Authentication required.").contains("redis://USER:PASSWORD@HOST:PORT"));
-        assert!(said("ERR", "unknown command 'XAUTOCLAIM'").contains("Redis 6.2 or newer is needed"));
-        assert!(said("", "Connection refused (os error 111)").contains("Check `url`"));
-        assert!(said("UNBLOCKED", "the stream key no longer exists").contains("looked for again"));
+    fn of_many_errors_in_one_answer_the_first_is_told_and_how_many_there_are() {
         assert_eq!(clean("OOM used memory. script: 0a1, on @user_script:3."), "OOM used memory");
+        let one = redis::make_extension_error("NOREPLICAS".to_owned(), Some("Not enough.".to_owned()));
+        assert_eq!(told(&one), ("NOREPLICAS".to_owned(), "NOREPLICAS: Not enough".to_owned()));
+        let long = redis::make_extension_error("ERR".to_owned(), Some("x".repeat(10_000)));
+        assert!(Fault::of(&long).words.len() < 1_000);
     }
 }

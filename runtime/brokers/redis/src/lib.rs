@@ -16,6 +16,7 @@
 
 mod ack_writer;
 mod admin;
+mod advice;
 mod client;
 mod config;
 mod dead_letter_record;

@@ -3,7 +3,10 @@
 use super::fault::Fault;
 use pelton_broker_common::fetch_budget::fraction;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisError,
+};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Once;
 use std::time::Duration;
@@ -51,6 +54,9 @@ impl Server {
     /// # Errors
     /// When it is none, in words.
     pub fn parse(url: &str, key: &str) -> Result<Self, String> {
+        if let Some(problem) = unescaped(url) {
+            return Err(problem);
+        }
         let sentinel = SENTINEL.iter().find_map(|scheme| Some((*scheme, url.strip_prefix(scheme)?)));
         let way = match sentinel {
             Some((scheme, rest)) => sentinels(rest, scheme == SENTINEL[1])?,
@@ -114,6 +120,19 @@ fn info(url: &str) -> Result<ConnectionInfo, String> {
          redis+sentinel://HOST:PORT,HOST:PORT/NAME"
             .to_owned()
     })
+}
+
+/// What is wrong with the login of an address: one that ends it stands in the user or the password, and the
+/// host would be part of them.
+fn unescaped(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (login, _) = rest.rsplit_once('@').filter(|_| scheme != "unix")?;
+    let found = login.chars().find(|c| matches!(c, '/' | '?' | '#'))?;
+    Some(format!(
+        "has a `{found}` in its user or password, where an address would end: write it as %{:02X}, and so \
+         `/`, `?`, `#`, `@` and `%` as %2F, %3F, %23, %40 and %25",
+        u32::from(found)
+    ))
 }
 
 /// `USER:PASSWORD@HOST:PORT,HOST:PORT/NAME/DB`, behind the scheme. The login is the server's.
@@ -195,8 +214,21 @@ async fn open(info: &ConnectionInfo, patience: Duration) -> Result<MultiplexedCo
     let made = client.get_multiplexed_async_connection_with_config(&config).await;
     made.map_err(|error| {
         let fault = Fault::of(&error);
-        Fault { words: format!("{}: {}", info.addr(), fault.words), ..fault }
+        let hint = other_protocol(info.addr(), &error);
+        Fault { words: format!("{}: {}{hint}", info.addr(), fault.words), ..fault }
     })
+}
+
+/// What else it may be where a port takes the connection, and does not speak as it should.
+fn other_protocol(address: &ConnectionAddr, error: &RedisError) -> &'static str {
+    let is_odd = error.is_timeout() || error.is_connection_dropped() || error.kind() == ErrorKind::Parse;
+    match address {
+        ConnectionAddr::TcpTls { .. } if is_odd => ". If the port has no TLS, write redis:// into `url`",
+        ConnectionAddr::Tcp(..) if is_odd && !error.is_connection_refusal() => {
+            ". If the port has TLS, write rediss:// into `url`"
+        }
+        _ => "",
+    }
 }
 
 #[cfg(test)]
@@ -212,6 +244,11 @@ mod tests {
         }
         let server = Server::parse("redis+sentinel://u:p@a:26379,b/main/2", "orders").unwrap();
         assert_eq!(server.place(), "main of a:26379, b:6379");
+        for url in ["redis://u:p#ss@h:1", "rediss://u:a/b@h:1", "redis+sentinel://u:a?b@h:1/main"] {
+            let why = Server::parse(url, "orders").unwrap_err();
+            assert!(why.contains("in its user or password") && !why.contains("u:"), "{url}: {why}");
+        }
+        assert!(Server::parse("redis://u:p%23ss@h:1", "orders").is_ok());
         for url in ["", "localhost", "http://h", "redis+sentinel://a:1", "redis+sentinel://a:1/"] {
             assert!(Server::parse(url, "orders").is_err(), "{url}");
         }

@@ -6,18 +6,15 @@ use super::in_flight::InFlightTable;
 use super::number;
 use super::server::Server;
 use pelton_broker_common::fuse::Fuse;
-use pelton_broker_common::log_throttle::SAY_AGAIN;
+use pelton_broker_common::log_throttle::KindThrottle;
 use pelton_core::ports::{ErrorClass, Settle};
 use pelton_core::{Delivery, Receipt};
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, oneshot};
-
-/// How many different troubles are remembered, each with when it was said.
-const REMEMBERED: usize = 8;
 
 /// Between two reads that bring next to nothing.
 const MOMENT: Duration = Duration::from_millis(2);
@@ -38,6 +35,8 @@ pub struct Shared {
     ended: Notify,
     closing: AtomicBool,
     trouble: Mutex<Trouble>,
+    /// By what was done, and of which kind the fault is.
+    said: KindThrottle<(&'static str, Cow<'static, str>)>,
     /// Messages that the server had and has no more, though nobody has handled them.
     lost: AtomicU64,
     taken_over: AtomicU64,
@@ -75,7 +74,6 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Trouble {
     /// What is wrong now, by the task that says so.
     now: Vec<(&'static str, String)>,
-    said: VecDeque<(String, Instant)>,
 }
 
 impl Shared {
@@ -97,6 +95,7 @@ impl Shared {
             ended: Notify::new(),
             closing: AtomicBool::new(false),
             trouble: Mutex::default(),
+            said: KindThrottle::default(),
             lost: AtomicU64::new(0),
             taken_over: AtomicU64::new(0),
             jobs: Mutex::new(Some(jobs)),
@@ -245,17 +244,10 @@ impl Shared {
         let mut trouble = self.trouble();
         trouble.now.retain(|(task, _)| *task != doing);
         trouble.now.push((doing, words.clone()));
-        let known = trouble.said.iter().position(|(said, _)| *said == words);
-        if known.is_some_and(|at| trouble.said[at].1.elapsed() < SAY_AGAIN) {
-            return;
-        }
-        known.into_iter().for_each(|at| drop(trouble.said.remove(at)));
-        if trouble.said.len() >= REMEMBERED {
-            trouble.said.pop_front();
-        }
-        trouble.said.push_back((words.clone(), Instant::now()));
         drop(trouble);
-        tracing::warn!(pipeline = %self.pipeline, key = self.key, "Redis: {words}");
+        if let Some(times) = self.said.again((doing, fault.kind.clone()), Instant::now()) {
+            tracing::warn!(pipeline = %self.pipeline, key = self.key, times, "Redis: {words}");
+        }
     }
 
     /// A task does its part.
