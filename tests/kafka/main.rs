@@ -15,6 +15,7 @@ mod crash;
 mod hostile;
 mod hot_key;
 mod letters;
+mod many;
 mod network;
 mod odd;
 mod offsets;

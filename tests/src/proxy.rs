@@ -4,6 +4,7 @@
 //! and puts its own port in place of the broker's: a client that began here stays here. What other brokers
 //! say is carried as it comes.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -43,6 +44,8 @@ struct Weather {
     orphaned: bool,
     /// Which connections have asked, and have no answer yet.
     asked: Vec<bool>,
+    /// How many requests of Kafka there were, by the number of their kind.
+    requests: BTreeMap<i16, usize>,
 }
 
 impl Proxy {
@@ -134,6 +137,12 @@ impl Proxy {
         self.line.change(|w| w.cut = false);
     }
 
+    /// How many requests of a kind have come to the Kafka broker, by its number in the protocol.
+    #[must_use]
+    pub fn requests(&self, kind: i16) -> usize {
+        self.line.weather().requests.get(&kind).copied().unwrap_or_default()
+    }
+
     /// How many connections there have been.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -183,6 +192,9 @@ impl Line {
             let due = {
                 let mut weather = self.weather();
                 weather.asked[number] = !answers;
+                if let Some(kind) = frame.get(4..6).filter(|_| self.framed && !answers) {
+                    *weather.requests.entry(i16::from_be_bytes([kind[0], kind[1]])).or_default() += 1;
+                }
                 Instant::now() + weather.delay
             };
             // An orphan's answers are read, and go nowhere.

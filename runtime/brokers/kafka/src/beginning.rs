@@ -4,6 +4,7 @@
 
 use super::advice::{advice, is_of_connection};
 use super::context::Context;
+use super::ends::{At, ask};
 use super::state::{Group, Shared};
 use super::topic_id::Mark;
 use super::topics::partitions_of;
@@ -14,14 +15,12 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the broker may take for one answer.
 const ASK: Duration = Duration::from_secs(5);
 /// Between two questions to a broker that fails at once.
 const AGAIN: Duration = Duration::from_millis(200);
-/// How long partitions may be asked for where they begin: the group waits meanwhile.
-const IN_ALL: Duration = Duration::from_secs(10);
 
 /// What the group had committed in a partition when it was assigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub struct Beginning {
 }
 
 /// By topic and number. One that is not among these is not to be read.
-pub type Beginnings = BTreeMap<(String, i32), Beginning>;
+pub type Beginnings = BTreeMap<At, Beginning>;
 
 impl Context {
     /// Says where each assigned partition begins. Waits for the broker as long as the group lets it.
@@ -48,40 +47,46 @@ impl Context {
         let Some(committed) = self.until_told(consumer, || committed(consumer, list)) else {
             return beginnings;
         };
-        let until = Instant::now() + IN_ALL;
+        // Those that are new to the group: at their earliest record, and at what comes next.
+        let (mut earliest, mut next) = (Vec::new(), Vec::new());
         for element in committed.elements() {
             let (topic, number) = (element.topic(), element.partition());
-            let beginning = match element.offset() {
+            let at = (topic.to_owned(), number);
+            match element.offset() {
                 Offset::Offset(offset) => {
                     self.settled(topic, number, offset);
                     let found = Found { offset, mark: Mark::of(&metadata(&element)) };
-                    Beginning { offset: Offset::Offset(offset), found: Some(found) }
+                    beginnings.insert(at, Beginning { offset: Offset::Offset(offset), found: Some(found) });
                 }
                 _ if self.shared.options.auto_offset_reset == "error" => {
-                    self.refuse_to_choose(topic, number);
-                    continue;
+                    self.refuse_to_choose(topic, number)
                 }
-                _ => {
-                    let Some(latest) = self.takes_latest(consumer, &committed, topic, number) else {
-                        return beginnings;
-                    };
-                    let patience = until.saturating_duration_since(Instant::now()).min(ASK);
-                    Beginning {
-                        offset: end_of(consumer, &self.shared, (topic, number), latest, patience),
-                        found: None,
-                    }
-                }
-            };
-            if let Err(error) = list.set_partition_offset(topic, number, beginning.offset) {
+                _ => match self.takes_latest(consumer, &committed, topic, number) {
+                    Some(true) => next.push(at),
+                    Some(false) => earliest.push(at),
+                    None => return Beginnings::new(),
+                },
+            }
+        }
+        for (partitions, latest) in [(earliest, false), (next, true)] {
+            let offsets = ends_of(consumer, &self.shared, &partitions, latest);
+            let new = |(at, offset)| (at, Beginning { offset, found: None });
+            beginnings.extend(offsets.into_iter().map(new));
+        }
+        self.tell_the_client(list, &beginnings);
+        beginnings
+    }
+
+    fn tell_the_client(&self, list: &mut TopicPartitionList, beginnings: &Beginnings) {
+        for ((topic, number), beginning) in beginnings {
+            if let Err(error) = list.set_partition_offset(topic, *number, beginning.offset) {
                 tracing::error!(
                     pipeline = %self.shared.options.pipeline, topic, partition = number, %error,
                     "the client takes no offset for a partition: the worker stops"
                 );
                 fail(&self.shared);
             }
-            beginnings.insert((topic.to_owned(), number), beginning);
         }
-        beginnings
     }
 
     fn refuse_to_choose(&self, topic: &str, partition: i32) {
@@ -176,28 +181,37 @@ impl Context {
     }
 }
 
-/// The first offset of a partition, or the one after its last. One without a leader does not say: then the
+/// The first offset of each partition, or the one after its last. One without a leader does not say: then the
 /// library finds out, once there is one, and nobody waits for it here.
-pub fn end_of(
+pub fn ends_of(
     consumer: &BaseConsumer<Context>,
     shared: &Shared,
-    (topic, number): (&str, i32),
+    partitions: &[At],
     latest: bool,
-    patience: Duration,
-) -> Offset {
+) -> BTreeMap<At, Offset> {
     let otherwise = if latest { Offset::End } else { Offset::Beginning };
-    if patience.is_zero() {
-        return otherwise;
+    let told = ask(consumer, partitions, otherwise, ASK);
+    let (mut offsets, mut unsaid) = (BTreeMap::new(), Vec::new());
+    for at in partitions {
+        let why = match told.as_ref().map(|told| told.get(at)) {
+            Ok(Some(Ok(offset))) => {
+                offsets.insert(at.clone(), Offset::Offset(*offset));
+                continue;
+            }
+            Ok(Some(Err(error))) | Err(error) => error.clone(),
+            Ok(None) => KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable),
+        };
+        offsets.insert(at.clone(), otherwise);
+        unsaid.push((at, why));
     }
-    match consumer.fetch_watermarks(topic, number, patience) {
-        Ok((first, end)) => Offset::Offset(if latest { end } else { first }),
-        Err(error) => {
-            let pipeline = &*shared.options.pipeline;
-            tracing::warn!(pipeline, topic, partition = number, %error, "the broker does not say where a \
-                partition begins; it is read once it does");
-            otherwise
-        }
+    if let Some(((topic, number), error)) = unsaid.first() {
+        let (pipeline, partitions) = (&*shared.options.pipeline, unsaid.len());
+        tracing::warn!(
+            pipeline, topic, partition = number, partitions, %error,
+            "the broker does not say where partitions begin: {}. Each is read once it does", advice(error)
+        );
     }
+    offsets
 }
 
 /// What the group has committed. An offset that is missing because of an error is not one that was never

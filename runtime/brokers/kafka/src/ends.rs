@@ -8,7 +8,8 @@ use super::partition::Partition;
 use super::state::Shared;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,29 +19,84 @@ const ASK: Duration = Duration::from_secs(2);
 /// The client library wants a name of every consumer; nothing is committed with this one.
 const NO_GROUP: &str = "pelton-ends";
 
-/// One past the last record of each partition, by topic and number, open transactions included.
-pub type Ends = BTreeMap<(String, i32), i64>;
+/// A partition, by topic and number.
+pub type At = (String, i32);
 
-/// Asks for the ends that partitions have for this client. Those that a broker does not tell are not among
-/// them.
-pub fn ends<C: ConsumerContext>(
+/// One past the last record of each partition, open transactions included.
+pub type Ends = BTreeMap<At, i64>;
+
+/// Asks for the first offsets of partitions (`Offset::Beginning`), or for the ends that they have for this client
+/// (`Offset::End`): each broker is asked once for all that it leads. Some may have no leader to say it.
+pub fn ask<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    partitions: &[(String, i32)],
+    partitions: &[At],
+    which: Offset,
     patience: Duration,
-) -> KafkaResult<Ends> {
+) -> KafkaResult<BTreeMap<At, KafkaResult<i64>>> {
     let mut asked = TopicPartitionList::new();
     for (topic, number) in partitions {
-        // For the broker, the end is a time: that of what has not come yet.
-        asked.add_partition_offset(topic, *number, Offset::End)?;
+        // For the broker both are times: that of what has not come yet, and one before all others.
+        asked.add_partition_offset(topic, *number, which)?;
+    }
+    if asked.count() == 0 {
+        return Ok(BTreeMap::new());
     }
     let found = consumer.offsets_for_times(asked, patience)?;
-    let mut ends = Ends::new();
-    for element in found.elements() {
-        if let (Offset::Offset(end), Ok(())) = (element.offset(), element.error()) {
-            ends.insert((element.topic().to_owned(), element.partition()), end);
+    let told = |element: &TopicPartitionListElem<'_>| {
+        element.error()?;
+        match element.offset() {
+            Offset::Offset(offset) => Ok(offset),
+            _ => Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable)),
         }
+    };
+    let one = |element: &TopicPartitionListElem<'_>| {
+        ((element.topic().to_owned(), element.partition()), told(element))
+    };
+    Ok(found.elements().iter().map(one).collect())
+}
+
+/// The ends that partitions have for this client. Those that a broker does not tell are not among them.
+fn ends<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[At],
+    patience: Duration,
+) -> KafkaResult<Ends> {
+    let told = ask(consumer, partitions, Offset::End, patience)?;
+    Ok(told.into_iter().filter_map(|(at, end)| Some((at, end.ok()?))).collect())
+}
+
+/// Where partitions begin and end.
+pub struct Bounds {
+    firsts: BTreeMap<At, KafkaResult<i64>>,
+    ends: BTreeMap<At, KafkaResult<i64>>,
+}
+
+impl Bounds {
+    /// Asks each broker twice, whatever it leads.
+    pub fn ask<C: ConsumerContext>(
+        consumer: &BaseConsumer<C>,
+        partitions: &[At],
+        patience: Duration,
+    ) -> KafkaResult<Self> {
+        let firsts = ask(consumer, partitions, Offset::Beginning, patience)?;
+        Ok(Self { firsts, ends: ask(consumer, partitions, Offset::End, patience)? })
     }
-    Ok(ends)
+
+    /// The first offset of one, and the one after its last.
+    pub fn of(&self, at: &At) -> KafkaResult<(i64, i64)> {
+        let unsaid = || Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable));
+        let told = |all: &BTreeMap<At, KafkaResult<i64>>| all.get(at).cloned().unwrap_or_else(unsaid);
+        Ok((told(&self.firsts)?, told(&self.ends)?))
+    }
+}
+
+/// The ends of partitions for who sees what open transactions have written, where that is another client.
+pub fn open_ends(
+    client: Option<&BaseConsumer>,
+    partitions: &[At],
+    patience: Duration,
+) -> KafkaResult<Ends> {
+    client.map(|client| ends(client, partitions, patience)).transpose().map(Option::unwrap_or_default)
 }
 
 /// A client that sees what open transactions have written; none where that is what every client here sees.

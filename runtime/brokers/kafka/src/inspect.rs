@@ -1,7 +1,7 @@
 //! A look at the broker from outside the group: is it there, are the topics, how far is the group?
 
 use super::advice::{advice, advice_for};
-use super::ends;
+use super::ends::{self, At, Bounds};
 use super::options::{KafkaOptions, refused};
 use super::topic_id::TopicId;
 use super::topics::partitions_of;
@@ -178,7 +178,7 @@ pub fn inspect(
 fn standing(
     consumer: &BaseConsumer<Complaint>,
     of_all: Option<&BaseConsumer>,
-    all: Vec<(String, i32)>,
+    all: Vec<At>,
     patience: Duration,
 ) -> Result<Vec<PartitionStatus>, KafkaError> {
     let mut list = TopicPartitionList::new();
@@ -186,9 +186,10 @@ fn standing(
         list.add_partition(topic, *partition);
     }
     let committed = committed(consumer, &list, patience)?;
-    let ends = of_all.map(|client| ends::ends(client, &all, patience)).transpose()?.unwrap_or_default();
-    let one = |(topic, partition): (String, i32)| {
-        let (first, stable) = consumer.fetch_watermarks(&topic, partition, patience)?;
+    let ends = ends::open_ends(of_all, &all, patience)?;
+    let bounds = Bounds::ask(consumer, &all, patience)?;
+    let one = |(topic, partition): At| {
+        let (first, stable) = bounds.of(&(topic.clone(), partition))?;
         let committed = match committed.find_partition(&topic, partition).map(|e| e.offset()) {
             Some(Offset::Offset(next)) => Some(next),
             _ => None,

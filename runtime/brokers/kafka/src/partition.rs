@@ -187,6 +187,16 @@ impl Partition {
         self.at_end |= self.met.zip(self.end).is_some_and(|(met, end)| met >= end);
     }
 
+    /// All before this offset has come to the poll, marks of transactions too.
+    pub fn reaches(&mut self, offset: i64) {
+        self.at_end |= self.ours && self.end.is_some_and(|end| offset >= end);
+    }
+
+    /// Whether nothing but marks of transactions may be left before its end.
+    pub fn may_end_in_marks(&self) -> bool {
+        self.takes() && !self.at_end && !self.open && self.end > self.next()
+    }
+
     /// Nothing is to be read for a while, and what was read ahead is thrown away; or it goes on.
     pub fn pause(&mut self, paused: bool) {
         (self.paused, self.met, self.since) = (paused, None, Instant::now());
@@ -355,6 +365,9 @@ mod tests {
         partition.since = Instant::now().checked_sub(2 * OLD).expect("the machine runs for longer");
         partition.meets(50);
         assert!(!partition.at_end, "records may be on their way to the poll");
+        assert!(partition.may_end_in_marks());
+        partition.reaches(49);
+        assert!(!partition.at_end, "there may be a record at 49");
         partition.fetch(20);
         partition.drained();
         assert!(partition.at_end);

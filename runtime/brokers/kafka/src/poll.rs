@@ -13,11 +13,11 @@ use super::state::{Room, Shared};
 use super::{commit, convert};
 use pelton_core::contain::standing_at;
 use pelton_core::points;
-use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -115,7 +115,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
                 standing_at(place, || take_in(shared, &record));
             }
             Some(Err(error)) => heed(shared, &error),
-            None => shared.state().partitions.iter_mut().for_each(Partition::drained),
+            None => run_dry(consumer, shared),
         }
         if !look {
             continue;
@@ -184,6 +184,26 @@ fn heed(shared: &Shared, error: &KafkaError) {
         }
         // It was told to the context, with its reason.
         _ => {}
+    }
+}
+
+/// The poll has found nothing. Behind the last record of a partition there may be marks of transactions, which are
+/// not handed over: the library knows that they have passed.
+fn run_dry(consumer: &BaseConsumer<Context>, shared: &Shared) {
+    let mut state = shared.state();
+    state.partitions.iter_mut().for_each(Partition::drained);
+    if !state.wants_ends || !state.partitions.iter().any(Partition::may_end_in_marks) {
+        return;
+    }
+    drop(state);
+    let Ok(passed) = consumer.position() else { return };
+    let mut state = shared.state();
+    for element in passed.elements() {
+        if let (Some((_, partition)), Offset::Offset(offset)) =
+            (state.find(element.topic(), element.partition()), element.offset())
+        {
+            partition.reaches(offset);
+        }
     }
 }
 

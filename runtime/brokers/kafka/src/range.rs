@@ -3,13 +3,13 @@
 use super::advice::{advice, is_of_connection};
 use super::beginning::fail;
 use super::context::Context;
-use super::ends::Learner;
+use super::ends::{At, Bounds, Learner};
 use super::partition::Partition;
 use super::reassign::read_from;
 use super::renew::forget;
 use super::state::{Shared, State};
 use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use std::time::Duration;
 
@@ -53,8 +53,10 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: 
         state.partitions.iter().filter(|p| p.takes() && p.doubtful).filter_map(doubt).collect()
     };
     let (mut places, mut explained) = (Vec::new(), shared.state().is_renewed());
+    let asked: Vec<At> = doubtful.iter().map(|doubt| (doubt.topic.clone(), doubt.partition)).collect();
+    let bounds = Bounds::ask(consumer, &asked, ASK);
     for doubt in doubtful {
-        match place_of(consumer, shared, learner, &doubt) {
+        match place_of(bounds.as_ref(), shared, learner, &doubt) {
             Ok(place) => places.push((doubt, place)),
             Err(error) => {
                 explained |= is_gone(&error);
@@ -113,12 +115,13 @@ fn is_gone(error: &KafkaError) -> bool {
 }
 
 fn place_of(
-    consumer: &BaseConsumer<Context>,
+    bounds: Result<&Bounds, &KafkaError>,
     shared: &Shared,
     learner: &mut Learner,
     doubt: &Doubt,
 ) -> KafkaResult<Place> {
-    let (first, mut end) = consumer.fetch_watermarks(&doubt.topic, doubt.partition, ASK)?;
+    let bounds = bounds.map_err(KafkaError::clone)?;
+    let (first, mut end) = bounds.of(&(doubt.topic.clone(), doubt.partition))?;
     if doubt.next > end {
         // A group that has read what is behind an open transaction is at no end that is not there.
         end = learner.behind(shared, &doubt.topic, doubt.partition, end)?;

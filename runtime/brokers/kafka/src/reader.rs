@@ -1,6 +1,7 @@
 //! Reads a bounded part of topics from outside the group: for letters, and for replays.
 
 use super::advice::{advice, is_damage};
+use super::ends::{At, Bounds};
 use super::inspect::Complaint;
 use super::options::{KafkaOptions, refused};
 use super::topics::partitions_of;
@@ -115,12 +116,13 @@ impl Reader {
         };
         let metadata = self.consumer.fetch_metadata(Some(topic), self.patience).map_err(unreachable)?;
         let Some(numbers) = partitions_of(&metadata)? else { return Ok(None) };
-        let part = |partition: i32| {
-            let (from, to) =
-                self.consumer.fetch_watermarks(topic, partition, self.patience).map_err(words)?;
-            Ok(Part { partition, from, to })
+        let all: Vec<At> = numbers.into_iter().map(|number| (topic.to_owned(), number)).collect();
+        let bounds = Bounds::ask(&self.consumer, &all, self.patience).map_err(words)?;
+        let part = |at: &At| {
+            let (from, to) = bounds.of(at).map_err(words)?;
+            Ok(Part { partition: at.1, from, to })
         };
-        numbers.into_iter().map(part).collect::<Result<_, String>>().map(Some)
+        all.iter().map(part).collect::<Result<_, String>>().map(Some)
     }
 
     /// The first offset of each part whose record is not older than a time, in milliseconds since the

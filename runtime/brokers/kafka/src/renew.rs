@@ -4,8 +4,9 @@
 //! A topic of another id is another topic, whatever its name: what is in work of the old one is finished, the
 //! ledger forgets it, and the new one is read from its beginning.
 
-use super::beginning::{Beginning, Found, end_of, fail};
+use super::beginning::{Beginning, Found, ends_of, fail};
 use super::context::Context;
+use super::ends::At;
 use super::partition::Partition;
 use super::reassign::read_from;
 use super::state::{Shared, State};
@@ -16,8 +17,6 @@ use rdkafka::consumer::BaseConsumer;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How long the broker may take to say where a topic begins.
-const ASK: Duration = Duration::from_secs(5);
 /// Between two times that the ledger is asked, when it cannot write.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -129,10 +128,7 @@ fn judge(consumer: &BaseConsumer<Context>, shared: &Shared, topic: &str, id: Opt
     if places.is_empty() {
         return false;
     }
-    let from: Vec<(i32, Offset)> = places
-        .iter()
-        .map(|(number, place)| (*number, offset(consumer, shared, (topic, *number), *place)))
-        .collect();
+    let from = offsets(consumer, shared, topic, &places);
     let change = |state: &mut State| {
         for ((number, place), (_, offset)) in places.iter().zip(&from) {
             if let Some((_, partition)) = state.find(topic, *number) {
@@ -153,11 +149,25 @@ fn judge(consumer: &BaseConsumer<Context>, shared: &Shared, topic: &str, id: Opt
     true
 }
 
-fn offset(consumer: &BaseConsumer<Context>, shared: &Shared, at: (&str, i32), place: Place) -> Offset {
-    match place {
-        Place::Committed(offset) => Offset::Offset(offset),
-        Place::Here | Place::Beginning => end_of(consumer, shared, at, false, ASK),
-    }
+fn offsets(
+    consumer: &BaseConsumer<Context>,
+    shared: &Shared,
+    topic: &str,
+    places: &[(i32, Place)],
+) -> Vec<(i32, Offset)> {
+    let at = |number: i32| (topic.to_owned(), number);
+    let begins = |(number, place): &(i32, Place)| {
+        matches!(place, Place::Here | Place::Beginning).then(|| at(*number))
+    };
+    let asked: Vec<At> = places.iter().filter_map(begins).collect();
+    let firsts = ends_of(consumer, shared, &asked, false);
+    let offset = |(number, place): &(i32, Place)| match place {
+        Place::Committed(offset) => (*number, Offset::Offset(*offset)),
+        Place::Here | Place::Beginning => {
+            (*number, firsts.get(&at(*number)).copied().unwrap_or(Offset::Beginning))
+        }
+    };
+    places.iter().map(offset).collect()
 }
 
 fn read_again(partition: &mut Partition, id: Option<&TopicId>, place: Place, offset: Offset) {
