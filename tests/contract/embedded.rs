@@ -1,7 +1,8 @@
 //! The embedded queue, on real files.
 
+use pelton_core::broker;
 use pelton_core::ports::{BoxFuture, Capabilities, Source};
-use pelton_store::{NewMessage, Options, Store};
+use pelton_store::{Options, Store};
 use pelton_tests::contract::{Description, Fixture, Outgoing, Ports, Subject, folder};
 use std::path::Path;
 use std::sync::Arc;
@@ -79,14 +80,14 @@ impl Fixture for Queue {
     fn send(&self, batch: Vec<Outgoing>) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
             let beside = Store::open_beside(self.dir.path(), Options::default()).expect("it opens beside");
-            let message = |m: Outgoing| NewMessage {
-                id: m.id,
-                key: m.key,
-                headers: m.headers,
-                body: m.body,
-                delay_ms: m.delay_ms,
+            let message = |m: Outgoing| broker::Outgoing {
+                id: m.id.map(Into::into),
+                key: m.key.map(Into::into),
+                headers: m.headers.into(),
+                delay_ms: Some(m.delay_ms),
+                ..broker::Outgoing::of(m.body)
             };
-            let batch: Vec<NewMessage> = batch.into_iter().map(message).collect();
+            let batch: Vec<broker::Outgoing<'_>> = batch.into_iter().map(message).collect();
             let sent = beside.send(QUEUE, &batch).expect("the batch is sent");
             sent.into_iter().map(|id| id.expect("the message is taken")).collect()
         })

@@ -1,7 +1,8 @@
 //! What a message is known by: any bytes of a header, values of JSON by kind and digits, contents.
 
 use pelton_core::Header;
-use pelton_store::{NewMessage, Options, Store};
+use pelton_core::broker::Outgoing;
+use pelton_store::{Options, Store};
 use pelton_tests::components::accepting;
 use pelton_tests::site::{Pipeline, Site, Status};
 use tempfile::TempDir;
@@ -21,15 +22,15 @@ fn run(site: &Site) -> (u64, u64, u64) {
 }
 
 /// Into the queue, past the command line, which takes text only.
-fn put(site: &Site, messages: &[NewMessage]) {
+fn put(site: &Site, messages: &[Outgoing<'_>]) {
     let store = Store::open_beside(&site.data(), Options::default()).expect("the store opens");
     let sent = store.send("orders", messages).expect("they are sent");
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
 }
 
-fn with_header(value: &[u8]) -> NewMessage {
-    let headers = vec![Header::new("event-id", value)];
-    NewMessage { headers, ..NewMessage::default() }
+fn with_header(value: &[u8]) -> Outgoing<'static> {
+    let headers = vec![Header::new("event-id", value)].into();
+    Outgoing { headers, ..Outgoing::default() }
 }
 
 #[test]
@@ -38,7 +39,7 @@ fn a_header_is_known_by_its_bytes_whatever_they_are() {
     let mut ids: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
     ids.extend((0..300_u64).map(|n| (n << 40 | 0x00fe_ff80_c0f5).to_be_bytes().to_vec()));
     ids.extend([vec![0xff; 60_000], [vec![0xff; 59_999], vec![0xfe]].concat()]);
-    let messages: Vec<NewMessage> = ids.iter().map(|id| with_header(id)).collect();
+    let messages: Vec<Outgoing<'_>> = ids.iter().map(|id| with_header(id)).collect();
     let count = u64::try_from(ids.len()).expect("a number");
     put(&site, &messages);
     assert_eq!(run(&site), (count, 0, 0), "each of them is one of its own");
@@ -58,12 +59,12 @@ fn ids_and_ordering_keys_of_any_characters_are_handled_once() {
     );
     ids.extend(["x".repeat(512), "\u{1f680}".repeat(128)]);
     let keys = [None, Some(Vec::new()), Some(vec![0]), Some(vec![0xff; 4_096]), Some((0..=255).collect())];
-    let message = |(number, id): (usize, &String)| NewMessage {
-        id: Some(id.clone()),
-        key: keys[number % keys.len()].clone(),
-        ..NewMessage::default()
+    let message = |(number, id): (usize, &String)| Outgoing {
+        id: Some(id.clone().into()),
+        key: keys[number % keys.len()].clone().map(Into::into),
+        ..Outgoing::default()
     };
-    let messages: Vec<NewMessage> = ids.iter().enumerate().map(message).collect();
+    let messages: Vec<Outgoing<'_>> = ids.iter().enumerate().map(message).collect();
     let count = u64::try_from(ids.len()).expect("a number");
     for round in 0..2 {
         put(&site, &messages);
@@ -84,10 +85,10 @@ fn ids_and_ordering_keys_of_any_characters_are_handled_once() {
     }
     let store = Store::open_beside(&site.data(), Options::default()).expect("the store opens");
     let refused = [
-        NewMessage { id: Some(String::new()), ..NewMessage::default() },
-        NewMessage { id: Some("x".repeat(513)), ..NewMessage::default() },
-        NewMessage { id: Some("orders/18446744073709551616".to_owned()), ..NewMessage::default() },
-        NewMessage { key: Some(vec![0; 4_097]), ..NewMessage::default() },
+        Outgoing { id: Some("".into()), ..Outgoing::default() },
+        Outgoing { id: Some("x".repeat(513).into()), ..Outgoing::default() },
+        Outgoing { id: Some("orders/18446744073709551616".into()), ..Outgoing::default() },
+        Outgoing { key: Some(vec![0; 4_097].into()), ..Outgoing::default() },
         with_header(&vec![0; 65_536]),
     ];
     let sent = store.send("orders", &refused).expect("the others would be sent");
@@ -153,7 +154,7 @@ fn two_thousand_spellings_of_numbers_are_two_thousand_keys() {
 fn an_empty_key_is_invalid_as_a_missing_one_is() {
     for (key, messages) in [
         ("header:event-id", vec![with_header(b""), with_header(b"")]),
-        ("json:/id", vec![NewMessage { body: br#"{"id":""}"#.to_vec(), ..NewMessage::default() }; 2]),
+        ("json:/id", vec![Outgoing::of(&br#"{"id":""}"#[..]); 2]),
     ] {
         let (_dir, site) = known_by(key);
         put(&site, &messages);
@@ -175,14 +176,13 @@ fn an_empty_key_is_invalid_as_a_missing_one_is() {
 #[test]
 fn a_content_is_the_body_and_the_key() {
     let (_dir, site) = known_by("body");
-    let message = |key: Option<&str>, body: &str| NewMessage {
-        key: key.map(|key| key.as_bytes().to_vec()),
-        body: body.as_bytes().to_vec(),
-        ..NewMessage::default()
+    let message = |key: Option<&str>, body: &str| Outgoing {
+        key: key.map(|key| key.as_bytes().to_vec().into()),
+        ..Outgoing::of(body.as_bytes().to_vec())
     };
     let all =
         [(None, ""), (Some(""), ""), (Some("a"), ""), (None, "x"), (Some("a"), "x"), (Some("b"), "x")];
-    let all: Vec<NewMessage> = all.into_iter().map(|(key, body)| message(key, body)).collect();
+    let all: Vec<Outgoing<'_>> = all.into_iter().map(|(key, body)| message(key, body)).collect();
     put(&site, &all);
     assert_eq!(run(&site), (6, 0, 0));
     put(&site, &all);
@@ -194,12 +194,8 @@ fn a_content_is_the_body_and_the_key() {
 fn keys_that_an_older_version_completed_still_hold() {
     for (policy, old_key, message) in [
         ("header:event-id", "order-7".to_owned(), with_header(b"order-7")),
-        (
-            "json:/id",
-            "17".to_owned(),
-            NewMessage { body: br#"{"id":"17"}"#.to_vec(), ..NewMessage::default() },
-        ),
-        ("body", older_digest(b"x"), NewMessage { body: b"x".to_vec(), ..NewMessage::default() }),
+        ("json:/id", "17".to_owned(), Outgoing::of(&br#"{"id":"17"}"#[..])),
+        ("body", older_digest(b"x"), Outgoing::of(&b"x"[..])),
     ] {
         let (_dir, site) = known_by(policy);
         assert_eq!(run(&site), (0, 0, 0));

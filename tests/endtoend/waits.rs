@@ -1,6 +1,7 @@
 //! Waits that nobody could live to see the end of: of handlers, of senders, of older versions.
 
-use pelton_store::{NewMessage, Options, Store};
+use pelton_core::broker::Outgoing;
+use pelton_store::{Options, Store};
 use pelton_tests::again::the_longest_wait_is_ours;
 use pelton_tests::components::{accepting, waiting};
 use pelton_tests::site::{Pipeline, Site};
@@ -65,7 +66,7 @@ fn no_time_is_a_negative_one() {
     let site = Site::new(&[Pipeline::new("orders", accepting(dir.path()))]);
     let store = Store::open_beside(&site.data(), Options::default()).expect("the store opens");
     let delays = [1, i64::MAX.unsigned_abs(), i64::MAX.unsigned_abs() + 1, u64::MAX];
-    let message = |delay_ms| NewMessage { delay_ms, ..NewMessage::default() };
+    let message = |delay_ms| Outgoing { delay_ms: Some(delay_ms), ..Outgoing::default() };
     store.send("orders", &delays.map(message)).expect("they are sent");
     assert!(due(&site).iter().all(|(at, _)| *at > 0), "{:?}", due(&site));
     let db = rusqlite::Connection::open(site.data().join("pelton.db")).expect("the queue is there");

@@ -2,13 +2,13 @@
 
 use crate::config::Config;
 use pelton_core::Delivery;
-use pelton_core::broker::{Books, BooksError, KnownTopic, WorkerName};
+use pelton_core::broker::{Books, BooksError, DoneLetters, KnownTopic, Publisher, SharedBooks, WorkerName};
 use pelton_core::ports::{DeadLetters, Source};
 use pelton_host::file::{self, FileError};
-use pelton_store::{NotedLetters, PipelineStore, Store};
+use pelton_store::{NotedLetters, Options, PipelineStore, QueuePublisher, Store, StoreError};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The ledger of a pipeline, in the store of its worker.
 pub struct PipelineBooks {
@@ -87,6 +87,59 @@ impl Books for PipelineBooks {
 
     fn worker_name(&self) -> &dyn WorkerName {
         &self.name
+    }
+}
+
+/// What of a pipeline's books a command may use. The store is opened when it is first asked for: a command
+/// that needs none of it makes no data directory.
+pub struct StoreBooks {
+    dir: PathBuf,
+    options: Options,
+    pipeline: String,
+    store: OnceLock<Store>,
+}
+
+impl StoreBooks {
+    /// `pipeline` is its name.
+    pub fn new(dir: &Path, options: Options, pipeline: &str) -> Self {
+        let (dir, pipeline) = (dir.to_owned(), pipeline.to_owned());
+        Self { dir, options, pipeline, store: OnceLock::new() }
+    }
+
+    /// With a store that is open already.
+    pub fn sharing(self, store: &Store) -> Self {
+        Self { store: store.clone().into(), ..self }
+    }
+
+    /// The store, beside a worker that may be running.
+    pub fn store(&self) -> Result<&Store, StoreError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = Store::open_beside(&self.dir, self.options.clone())?;
+        Ok(self.store.get_or_init(|| store))
+    }
+}
+
+impl SharedBooks for StoreBooks {
+    fn queue_publisher(&self, name: &str) -> Result<Box<dyn Publisher>, BooksError> {
+        Ok(Box::new(QueuePublisher::new(self.store()?.clone(), &self.pipeline, name)))
+    }
+
+    fn letters_done(&self, topic: &str) -> Result<Box<dyn DoneLetters>, BooksError> {
+        Ok(Box::new(self.store()?.letters_done(&self.pipeline, topic)?))
+    }
+
+    fn letters_end(&self, topic: &str, places: &[(u32, u64)]) -> Result<(), BooksError> {
+        Ok(self.store()?.letters_end(&self.pipeline, topic, places)?)
+    }
+
+    fn letters_anew(&self, topic: &str, partition: u32) -> Result<(), BooksError> {
+        Ok(self.store()?.letters_anew(&self.pipeline, topic, partition)?)
+    }
+
+    fn letters_topic_is(&self, topic: &str, id: &str) -> Result<bool, BooksError> {
+        Ok(self.store()?.letters_topic_is(&self.pipeline, topic, id)?)
     }
 }
 

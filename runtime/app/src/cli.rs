@@ -14,7 +14,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use deploy::DeployArgs;
 pub use dlq::{DlqCommand, Which};
 pub use invoke::InvokeArgs;
-pub use letter_id::LetterId;
 use pelton_core::units;
 pub use project::{BuildArgs, DevArgs, Kind, LANGUAGES, NewArgs, TestArgs};
 pub use replay::ReplayArgs;

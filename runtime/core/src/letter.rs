@@ -1,6 +1,11 @@
-//! What a dead letter says of its message, as headers: for targets that keep letters as messages.
+//! What a dead letter says of its message, as headers: for targets that keep letters as messages. And a letter
+//! as it is found there.
 //!
 //! The names are a contract: other tools read them.
+
+mod stored;
+
+pub use stored::{LetterId, StoredLetter};
 
 use crate::header::Header;
 use crate::outcome::Letter;

@@ -1,11 +1,13 @@
 //! What short commands do: send, list and replay letters, look at the ledger, count.
 
 use crate::ledger::show::{self, LedgerEntry};
-use crate::letters::{self, Kept, LetterFilter, StoredLetter};
-use crate::queue::send::{self, NewMessage, SendError};
+use crate::letters::{self, Kept, LetterFilter};
+use crate::queue::send::{self, SendError};
 use crate::status::{self, PipelineStatus};
 use crate::{Store, StoreError};
 use pelton_core::Identity;
+use pelton_core::broker::Outgoing;
+use pelton_core::letter::StoredLetter;
 use rusqlite::OptionalExtension;
 
 impl Store {
@@ -14,7 +16,7 @@ impl Store {
     pub fn send(
         &self,
         queue: &str,
-        batch: &[NewMessage],
+        batch: &[Outgoing<'_>],
     ) -> Result<Vec<Result<String, SendError>>, StoreError> {
         let id = self.queue_id(queue)?;
         let (max, now) = (self.inner.options.max_message_bytes, self.inner.options.clock.now_ms());
@@ -67,23 +69,19 @@ impl Store {
         })
     }
 
-    /// Puts letters that are kept elsewhere back into the embedded queues they came from, as `replay`
-    /// does; who keeps them removes them then. On disk when it returns. Blocks.
-    pub fn put_back(
-        &self,
-        pipeline: &str,
-        letters: &[(StoredLetter, Option<Vec<u8>>)],
-    ) -> Result<(), StoreError> {
+    /// Puts messages of letters that are kept elsewhere back into the embedded queues that they are for, as
+    /// `replay` does; who keeps the letters removes them then. On disk when it returns. Blocks.
+    pub fn put_back(&self, pipeline: &str, messages: &[Outgoing<'_>]) -> Result<(), StoreError> {
         let id = self.pipeline_id(pipeline)?;
         let now = self.inner.options.clock.now_ms();
         let db = self.db();
         self.write(&db, |db| {
-            for (letter, _) in letters {
-                letters::put_back(db, letter, now)?;
+            for message in messages {
+                letters::put_back(db, message, now)?;
             }
             // A pipeline that never ran has no entries.
             if let Some(id) = id {
-                let back: Vec<_> = letters.iter().map(|(l, key)| identity_of(l, key.as_deref())).collect();
+                let back: Vec<Identity> = messages.iter().filter_map(identity_of_replay).collect();
                 show::forget(db, id, &back)?;
             }
             Ok(())
@@ -179,4 +177,11 @@ impl Store {
 /// What the ledger knows a letter by: its entry is opened again when it goes back.
 fn identity_of(letter: &StoredLetter, key: Option<&[u8]>) -> Identity {
     Identity::Key(crate::ledger_key(key.unwrap_or(letter.message_id.as_bytes())))
+}
+
+/// The same of a message that goes back.
+fn identity_of_replay(message: &Outgoing<'_>) -> Option<Identity> {
+    let key = message.replay.as_ref()?.ledger_key.as_deref();
+    let key = key.or_else(|| message.id.as_ref().map(|id| id.as_bytes()))?;
+    Some(Identity::Key(crate::ledger_key(key)))
 }

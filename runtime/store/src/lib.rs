@@ -38,11 +38,12 @@ pub use ledger::key::{digest, ledger_key};
 pub use ledger::show::LedgerEntry;
 pub use ledger::topics::TopicBefore;
 pub use ledger::{FormerKeys, NotedLetters, PipelineOptions, PipelineStore};
+pub use letters::LetterFilter;
 pub use letters::elsewhere::DoneLetters;
-pub use letters::{LetterFilter, StoredLetter};
 pub use queue::EmbeddedSource;
 pub use queue::broker::{EmbeddedConfig, configure, configure_letters};
-pub use queue::send::{NewMessage, SendError};
+pub use queue::publish::QueuePublisher;
+pub use queue::send::SendError;
 pub use status::PipelineStatus;
 
 use db::{Folder, Gate, Log, Owner, Readers};

@@ -5,11 +5,12 @@ use crate::book::{Booked, Set};
 use crate::load::Load;
 use crate::native::Native;
 use anyhow::{Context, Result, anyhow, ensure};
+use pelton_core::broker::Outgoing;
 use pelton_core::ports::{Handler, Source};
 use pelton_core::{Counter, Counters, Header, RetryPolicy};
 use pelton_engine::{Control, DedupKey, Phase, PipelineSpec, PipelineStats, Ports};
 use pelton_host::{HandlerSpec, Host, HostOptions};
-use pelton_store::{NewMessage, Options, PipelineOptions, PipelineStore, Store, digest, ledger_key};
+use pelton_store::{Options, PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -213,7 +214,7 @@ pub fn fill(dir: &Path, load: Load, dedup: Dedup) -> Result<()> {
     let store = Store::open_owner(dir, Options::default())?;
     let numbers: Vec<u64> = load.numbers().collect();
     for some in numbers.chunks(SENT_AT_ONCE as usize) {
-        let batch: Vec<NewMessage> = some.iter().map(|number| message(load, *number, dedup)).collect();
+        let batch: Vec<Outgoing<'_>> = some.iter().map(|number| message(load, *number, dedup)).collect();
         for sent in store.send(NAME, &batch)? {
             sent?;
         }
@@ -222,7 +223,7 @@ pub fn fill(dir: &Path, load: Load, dedup: Dedup) -> Result<()> {
     Ok(())
 }
 
-fn message(load: Load, number: u64, dedup: Dedup) -> NewMessage {
+fn message(load: Load, number: u64, dedup: Dedup) -> Outgoing<'static> {
     let key = match dedup {
         Dedup::MessageId => None,
         Dedup::Header => Some(format!("key-{number}")),
@@ -230,7 +231,7 @@ fn message(load: Load, number: u64, dedup: Dedup) -> NewMessage {
     };
     let header = |key: String| Header::new(HEADER, key);
     let headers = key.map(header).into_iter().collect();
-    NewMessage { headers, body: load.body(number), ..NewMessage::default() }
+    Outgoing { headers, ..Outgoing::of(load.body(number)) }
 }
 
 /// Of version 7, whose random part is the number's digest.

@@ -2,7 +2,8 @@
 
 use crate::args::Setup;
 use anyhow::{Context, Result, ensure};
-use pelton_store::{NewMessage, Options, Store};
+use pelton_core::broker::Outgoing;
+use pelton_store::{Options, Store};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -42,7 +43,7 @@ impl Worker {
     pub fn send_to(&self, pipelines: std::ops::Range<usize>, body: &str) -> Result<()> {
         let store = Store::open_beside(&self.dir.path().join("data"), Options::default())?;
         for pipeline in pipelines {
-            let message = NewMessage { body: body.into(), ..NewMessage::default() };
+            let message = Outgoing::of(body.as_bytes());
             for sent in store.send(&name(pipeline), &[message])? {
                 sent?;
             }

@@ -1,10 +1,11 @@
 //! What `pelton dlq` is asked.
 
-use super::letter_id::{LetterId, letter_id};
+use super::letter_id::letter_id;
 use super::rate;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use pelton_core::Cause;
+use pelton_core::letter::LetterId;
 
 #[derive(Debug, Subcommand)]
 pub enum DlqCommand {

@@ -1,25 +1,6 @@
 //! How letters are named on the command line.
 
-/// What a letter is known by to commands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LetterId {
-    /// In the data directory or an embedded queue: its number.
-    Number(u64),
-    /// In a topic: `topic/partition/offset`.
-    Place { topic: String, partition: i32, offset: i64 },
-    /// In a queue of SQS: the service's id of it.
-    Message(String),
-}
-
-impl std::fmt::Display for LetterId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Place { topic, partition, offset } => write!(f, "{topic}/{partition}/{offset}"),
-            Self::Message(id) => write!(f, "{id}"),
-        }
-    }
-}
+use pelton_core::letter::LetterId;
 
 /// Reads one.
 pub fn letter_id(text: &str) -> Result<LetterId, String> {

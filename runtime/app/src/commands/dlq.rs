@@ -1,14 +1,16 @@
 //! `pelton dlq`.
 
-use super::letters::{self, DeadLetterStore, Found, letter};
+use super::letters::{Letters, Said, letter};
 use super::{find, load, table};
-use crate::cli::{DlqCommand, LetterId, Which};
+use crate::cli::{DlqCommand, Which};
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome, is_read};
 use crate::output;
 use crate::telemetry::progress::Progress;
 use crate::telemetry::time;
+use pelton_core::broker::LetterQuery;
 use pelton_core::last_words::gist;
+use pelton_core::letter::{LetterId, StoredLetter};
 use pelton_store::Store;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,40 +26,42 @@ pub fn dlq(file: &Path, command: &DlqCommand) -> Outcome {
     | DlqCommand::Purge { which }) = command;
     let config = load(file)?;
     let pipeline = find(&config, &which.pipeline)?;
-    let letters = Letters { config: &config, pipeline, which, kept: letters::open(&config, pipeline)? };
+    let said = Said::default();
+    let letters = Letters::open(&config, pipeline, &said)?;
+    let asked = Asked { config: &config, pipeline, which };
     match command {
-        DlqCommand::List { json, .. } => letters.list(*json),
-        DlqCommand::Show { json, .. } => letters.show(*json),
-        DlqCommand::Replay { dry_run: true, .. } => letters.would_replay(),
-        DlqCommand::Replay { rate, .. } => letters.replay(*rate),
-        DlqCommand::Purge { .. } => letters.purge(),
+        DlqCommand::List { json, .. } => asked.list(letters, *json),
+        DlqCommand::Show { json, .. } => asked.show(letters, *json),
+        DlqCommand::Replay { dry_run: true, .. } => asked.would_replay(letters),
+        DlqCommand::Replay { rate, .. } => asked.replay(letters, *rate),
+        DlqCommand::Purge { .. } => asked.purge(letters),
     }
 }
 
-struct Letters<'c> {
+/// What is asked of which letters.
+struct Asked<'c> {
     config: &'c Config,
     pipeline: &'c PipelineConfig,
     which: &'c Which,
-    kept: Box<dyn DeadLetterStore + 'c>,
 }
 
-impl Letters<'_> {
-    fn each(&self, limit: usize, mut see: impl FnMut(Vec<Found>) -> Outcome) -> Result<u64, Fail> {
-        self.kept.each(self.which, limit, &mut see)
+impl Asked<'_> {
+    fn query(&self) -> LetterQuery {
+        LetterQuery { id: self.which.id.clone(), cause: self.which.cause.clone() }
     }
 
-    fn list(&self, json: bool) -> Outcome {
+    fn list(&self, mut letters: Letters<'_>, json: bool) -> Outcome {
         if json {
-            self.each(PAGE, |page| {
+            letters.each(&self.query(), PAGE, |_, page| {
                 for one in page {
-                    output::json(&letter::to_json(self.pipeline, &one.id, &one.letter));
+                    output::json(&letter::to_json(self.pipeline, &one));
                 }
                 is_read()
             })?;
             return Ok(());
         }
         let mut first = true;
-        let seen = self.each(PAGE, |page| {
+        let seen = letters.each(&self.query(), PAGE, |_, page| {
             let heading = ["id", "failed", "cause", "failure", "attempts", "message", "reason"];
             let rows: Vec<Vec<String>> = page.iter().map(row).collect();
             if !std::mem::take(&mut first) {
@@ -76,20 +80,20 @@ impl Letters<'_> {
         self.which.cause.as_ref().map(|c| format!(" of cause {c}")).unwrap_or_default()
     }
 
-    fn show(&self, json: bool) -> Outcome {
+    fn show(&self, mut letters: Letters<'_>, json: bool) -> Outcome {
         let Some(id) = &self.which.id else {
             return Err(Fail::usage("say which one: --id N, as `pelton dlq list` shows it"));
         };
         let mut found = None;
-        self.each(PAGE, |page| {
+        letters.each(&self.query(), PAGE, |_, page| {
             found = page.into_iter().next();
             Ok(())
         })?;
         let one = found.ok_or_else(|| self.missing(id))?;
         if json {
-            output::json(&letter::to_json(self.pipeline, &one.id, &one.letter));
+            output::json(&letter::to_json(self.pipeline, &one));
         } else {
-            letter::describe(self.pipeline, &one.id, &one.letter).iter().for_each(|line| say!("{line}"));
+            letter::describe(self.pipeline, &one).iter().for_each(|line| say!("{line}"));
         }
         Ok(())
     }
@@ -112,18 +116,18 @@ impl Letters<'_> {
         Ok(())
     }
 
-    fn replay(&self, rate: Option<f64>) -> Outcome {
+    fn replay(&self, mut letters: Letters<'_>, rate: Option<f64>) -> Outcome {
         self.said_which()?;
         let progress = Progress::of("replayed", None);
         let began = Instant::now();
         let mut replayed = 0;
         // With a rate each letter goes when its time has come; else a page is one transaction.
         let limit = if rate.is_some() { 1 } else { PAGE };
-        self.each(limit, |page| {
+        letters.each(&self.query(), limit, |letters, page| {
             if let Some(rate) = rate {
                 wait_until(began + Duration::from_secs_f64(replayed as f64 / rate));
             }
-            replayed += self.kept.replay(page)?;
+            replayed += letters.replay(page)?;
             progress.shows(replayed);
             Ok(())
         })?;
@@ -132,19 +136,14 @@ impl Letters<'_> {
     }
 
     /// What a replay would do, letter by letter. Nothing is changed.
-    fn would_replay(&self) -> Outcome {
+    fn would_replay(&self, mut letters: Letters<'_>) -> Outcome {
         self.said_which()?;
         let mut first = true;
-        let count = self.each(PAGE, |page| {
+        let count = letters.each(&self.query(), PAGE, |letters, page| {
             let heading = ["id", "cause", "message", "goes to"];
-            let row = |found: &Found| {
-                let message = letter::start(&found.letter.message_id, 40);
-                vec![
-                    found.id.to_string(),
-                    found.letter.cause.clone(),
-                    message,
-                    self.kept.destination(found),
-                ]
+            let row = |one: &StoredLetter| {
+                let message = letter::start(&one.message_id, 40);
+                vec![one.id.to_string(), one.cause.clone(), message, letters.destination(one)]
             };
             if !std::mem::take(&mut first) {
                 say!("");
@@ -164,11 +163,11 @@ impl Letters<'_> {
         Ok(())
     }
 
-    fn purge(&self) -> Outcome {
+    fn purge(&self, mut letters: Letters<'_>) -> Outcome {
         self.said_which()?;
         let mut purged = 0;
-        self.each(PAGE, |page| {
-            purged += self.kept.purge(&page)?;
+        letters.each(&self.query(), PAGE, |letters, page| {
+            purged += letters.purge(&page)?;
             Ok(())
         })?;
         self.done("purged", purged)
@@ -187,10 +186,9 @@ impl Letters<'_> {
     }
 }
 
-fn row(found: &Found) -> Vec<String> {
-    let one = &found.letter;
+fn row(one: &StoredLetter) -> Vec<String> {
     vec![
-        found.id.to_string(),
+        one.id.to_string(),
         time::rfc3339(one.failed_at_ms),
         one.cause.clone(),
         one.failure.clone(),

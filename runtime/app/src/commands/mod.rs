@@ -1,6 +1,5 @@
 //! The commands, one file each. Nobody imports them but `main`.
 
-pub mod brokers;
 pub mod build;
 pub mod check;
 pub mod deploy;
@@ -23,6 +22,7 @@ pub mod status;
 pub mod test;
 pub mod versions;
 
+use crate::books::StoreBooks;
 use crate::config::{self, Config, PipelineConfig};
 use crate::exit::Fail;
 use crate::output::table;
@@ -38,4 +38,9 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c PipelineConfig, Fail> 
         let names: Vec<&str> = config.pipelines.iter().map(|p| p.name.as_str()).collect();
         Fail::usage(format!("there is no pipeline `{name}`; the configuration has {}", names.join(", ")))
     })
+}
+
+/// The books of a pipeline, as a command uses them beside a worker that may be running.
+fn books(config: &Config, pipeline: &PipelineConfig) -> StoreBooks {
+    StoreBooks::new(&config.data_dir, options(config), &pipeline.name)
 }

@@ -1,17 +1,18 @@
 //! `pelton send`.
 
-use super::brokers::target::{self, Target};
-use super::{find, load, table};
+use super::{books, find, load, table};
 use crate::cli::SendArgs;
-use crate::config::Config;
+use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::input::lines::{Line, Lines};
 use crate::input::{self, Unread};
 use crate::telemetry::progress::Progress;
+use crate::worker::assemble::open_fail;
 use pelton_core::Header;
+use pelton_core::broker::{OpenError, Outgoing, Published, Publisher, Uncarried};
 use pelton_core::number::millis;
 use pelton_core::shown::path as shown_path;
-use pelton_store::NewMessage;
+use pelton_core::units;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -27,27 +28,72 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub fn send(file: &Path, args: &SendArgs) -> Outcome {
     let config = load(file)?;
     let pipeline = find(&config, &args.pipeline)?;
-    let target = target::open(&config, pipeline, args)?;
+    let template = template(args);
+    can_carry(&config, pipeline, &template)?;
+    let mut target = Target::open(&config, pipeline)?;
     match &args.lines {
-        Some(lines) => send_lines(&config, &*target, args, lines),
+        Some(lines) => send_lines(&config, &mut target, &template, args, lines),
         None => {
-            let body = body(args, config.max_message_bytes)?;
-            for result in target.send(&[message(args, body)])? {
-                say!("{}", result.map_err(Fail::refused)?);
+            let body = body(args, config.max_message_bytes)?.into();
+            for result in target.send(&[Outgoing { body: Some(body), ..template }])? {
+                say!("{}", result.map_err(|unsent| Fail::refused(unsent.words))?.id);
             }
             Ok(())
         }
     }
 }
 
-fn message(args: &SendArgs, body: Vec<u8>) -> NewMessage {
+/// What all messages have; each has a body besides.
+fn template(args: &SendArgs) -> Outgoing<'_> {
     let header = |(name, value): &(String, String)| Header::new(name.as_str(), value.as_bytes());
-    NewMessage {
-        id: args.id.clone(),
-        key: args.key.as_ref().map(|k| k.clone().into_bytes()),
+    Outgoing {
+        id: args.id.as_deref().map(Into::into),
+        key: args.key.as_ref().map(|key| key.as_bytes().into()),
         headers: args.headers.iter().map(header).collect(),
-        body,
-        delay_ms: args.delay.map_or(0, millis),
+        delay_ms: args.delay.map(millis),
+        ..Outgoing::default()
+    }
+}
+
+/// Refuses what the broker has no place for, before anything is sent.
+fn can_carry(config: &Config, pipeline: &PipelineConfig, message: &Outgoing<'_>) -> Outcome {
+    let uncarried = pipeline.source.broker().cannot_carry(&config.view(pipeline), message);
+    let name = &pipeline.name;
+    Err(Fail::usage(match uncarried {
+        None => return Ok(()),
+        Some(Uncarried::ByBroker { broker, does }) => format!("`{name}` reads {broker}, which {does}"),
+        Some(Uncarried::Id(what)) => format!("--id {what}"),
+        Some(Uncarried::Delay) => format!(
+            "--delay is longer than the longest wait of `{name}`, {}: wait less, or raise `max_delay` in \
+             [pipelines.{name}.retry]",
+            units::written(Duration::from_millis(pipeline.retry.max_delay_ms))
+        ),
+    }))
+}
+
+/// Where messages go: what the pipeline reads.
+struct Target<'c> {
+    pipeline: &'c str,
+    publisher: Box<dyn Publisher>,
+    max: usize,
+}
+
+impl<'c> Target<'c> {
+    fn open(config: &Config, pipeline: &'c PipelineConfig) -> Result<Self, Fail> {
+        let unsent = |why: &str| Fail::refused(format!("nothing was sent: {why}"));
+        let opened = pipeline.source.broker().publisher(&books(config, pipeline));
+        let mut publisher = opened.map_err(|error| match error {
+            OpenError::Refused(why) => unsent(&why),
+            other => open_fail(&pipeline.name, other),
+        })?;
+        // Said once, and not for each of a million lines.
+        publisher.check().map_err(|why| unsent(&why.words))?;
+        Ok(Self { pipeline: &pipeline.name, publisher, max: config.max_message_bytes })
+    }
+
+    fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Vec<Published>, Fail> {
+        let sent = self.publisher.publish_fitting(batch, self.max);
+        sent.map_err(|error| open_fail(self.pipeline, error.into()))
     }
 }
 
@@ -85,7 +131,13 @@ fn unread(what: &dyn std::fmt::Display, why: &Unread) -> Fail {
     }
 }
 
-fn send_lines(config: &Config, target: &dyn Target, args: &SendArgs, path: &Path) -> Outcome {
+fn send_lines(
+    config: &Config,
+    target: &mut Target<'_>,
+    template: &Outgoing<'_>,
+    args: &SendArgs,
+    path: &Path,
+) -> Outcome {
     let input: Box<dyn Read + Send> = if path == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
@@ -103,7 +155,7 @@ fn send_lines(config: &Config, target: &dyn Target, args: &SendArgs, path: &Path
         }
     });
     let bar = Progress::new();
-    let mut sender = Sender { target, args, bar: &bar, line: 0, sent: 0, refused: 0 };
+    let mut sender = Sender { target, template, path, bar: &bar, line: 0, sent: 0, refused: 0 };
     let outcome = sender.run(&arrived);
     let (sent, refused) = (sender.sent, sender.refused);
     bar.clear();
@@ -122,18 +174,20 @@ fn send_lines(config: &Config, target: &dyn Target, args: &SendArgs, path: &Path
     Ok(())
 }
 
-struct Sender<'s> {
-    target: &'s dyn Target,
-    args: &'s SendArgs,
+struct Sender<'s, 'c> {
+    target: &'s mut Target<'c>,
+    template: &'s Outgoing<'s>,
+    path: &'s Path,
     bar: &'s Progress,
     line: u64,
     sent: u64,
     refused: u64,
 }
 
-impl Sender<'_> {
+impl Sender<'_, '_> {
     /// Sends what arrives, in batches, until the input ends.
     fn run(&mut self, arrived: &Receiver<std::io::Result<Line>>) -> Outcome {
+        let template = self.template;
         let (mut batch, mut numbers, mut bytes) = (Vec::new(), Vec::new(), 0);
         loop {
             let line = match arrived.recv_timeout(PATIENCE) {
@@ -141,8 +195,7 @@ impl Sender<'_> {
                 Ok(Err(error)) => {
                     // What stands before it was read, and is sent.
                     self.flush(&mut batch, &mut numbers)?;
-                    let name = self.args.lines.as_deref().unwrap_or(Path::new("-"));
-                    let (name, sent) = (shown_path(name), table::number(self.sent));
+                    let (name, sent) = (shown_path(self.path), table::number(self.sent));
                     return Err(Fail::refused(format!(
                         "{name} cannot be read beyond line {}: {error}. The {sent} messages before it were \
                          sent",
@@ -158,7 +211,7 @@ impl Sender<'_> {
                 Some(Line::Body(body)) if !body.is_empty() => {
                     bytes += body.len();
                     numbers.push(self.line);
-                    batch.push(message(self.args, body));
+                    batch.push(Outgoing { body: Some(body.into()), ..template.borrowed() });
                 }
                 Some(Line::TooLong(size)) => {
                     self.refuse(self.line, format!("has {size} bytes, more than `max_message_bytes`"))
@@ -173,7 +226,7 @@ impl Sender<'_> {
         self.flush(&mut batch, &mut numbers)
     }
 
-    fn flush(&mut self, batch: &mut Vec<NewMessage>, numbers: &mut Vec<u64>) -> Outcome {
+    fn flush(&mut self, batch: &mut Vec<Outgoing<'_>>, numbers: &mut Vec<u64>) -> Outcome {
         if batch.is_empty() {
             return Ok(());
         }
@@ -181,7 +234,7 @@ impl Sender<'_> {
         for (result, line) in results.into_iter().zip(numbers.drain(..)) {
             match result {
                 Ok(_) => self.sent += 1,
-                Err(why) => self.refuse(line, why),
+                Err(unsent) => self.refuse(line, unsent.words),
             }
         }
         batch.clear();

@@ -1,7 +1,7 @@
 //! `pelton status`.
 
 use super::standing::Standing;
-use super::{brokers, load, open_beside, table};
+use super::{letters, load, open_beside, table};
 use crate::config::Config;
 use crate::control::client;
 use crate::exit::Outcome;
@@ -134,7 +134,7 @@ pub fn look(config: &Config, store: &Store, live: Option<&Value>) -> Result<Vec<
         }
         // A broker that answers one question and not the next is looked at again by the next command.
         if !matches!(broker, Some(Err(_)))
-            && let Some(Ok(held)) = brokers::count_letters(pipeline, store)
+            && let Some(held) = letters::count(config, pipeline, store)
         {
             counts.dead_letters = held;
         }

@@ -14,6 +14,7 @@
 )]
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod fate;
 pub mod fetch_budget;
 pub mod fuse;

@@ -1,15 +1,12 @@
-//! A Kafka source and the topics of its dead letters, as they are configured.
+//! A Kafka source, as it is configured.
 
-use crate::admin::{self, ANSWER_TIMEOUT, unreadable_files};
-use crate::{
-    HeaderStyle, KafkaLetters, KafkaOptions, KafkaProducer, KafkaSource, LetterOptions, LetterTopic, Order,
-    Topics, refused_option,
-};
+use crate::admin::{self, unreadable_files};
+use crate::{KafkaOptions, KafkaProducer, KafkaPublisher, KafkaSource, Order, publish, refused_option};
 use pelton_core::broker::{
-    Books, BooksError, Broker, Contradiction, DeadLetterPlace, Dedup, Diagnosis, OpenError, PipelineView,
-    Replay, Settings, SourceStatus, WorkerName,
+    Books, BooksError, Broker, Contradiction, Dedup, Diagnosis, OpenError, Outgoing, PipelineView,
+    Publisher, Replay, Settings, SharedBooks, SourceStatus, Uncarried, WorkerName,
 };
-use pelton_core::ports::{DeadLetters, Source};
+use pelton_core::ports::Source;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +43,11 @@ impl KafkaConfig {
     fn number(&self, (name, default): (&str, u64)) -> u64 {
         let given = self.librdkafka.iter().find(|(n, _)| n == name);
         given.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(default)
+    }
+
+    /// The topic of what says nothing else.
+    pub(super) fn first_topic(&self) -> &str {
+        self.topics.first().map_or("", String::as_str)
     }
 
     fn servers(&self) -> impl Iterator<Item = &str> {
@@ -177,6 +179,22 @@ impl Broker for KafkaConfig {
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         Some(admin::status(self))
     }
+
+    fn cannot_carry(&self, _: &PipelineView, message: &Outgoing<'_>) -> Option<Uncarried> {
+        publish::cannot_carry(message)
+    }
+
+    fn publisher(&self, _: &dyn SharedBooks) -> Result<Box<dyn Publisher>, OpenError> {
+        Ok(Box::new(KafkaPublisher::new(self.producer()?, self.first_topic())))
+    }
+
+    fn destination(&self, message: &Outgoing<'_>) -> String {
+        publish::destination(self, message)
+    }
+
+    fn origin<'a>(&'a self, said: &'a str) -> &'a str {
+        if self.topics.iter().any(|topic| topic == said) { said } else { self.first_topic() }
+    }
 }
 
 impl KafkaConfig {
@@ -239,7 +257,7 @@ impl KafkaConfig {
     }
 
     /// Refuses before the client library would wait.
-    fn has_files(&self) -> Result<(), OpenError> {
+    pub(super) fn has_files(&self) -> Result<(), OpenError> {
         let wrong = unreadable_files(&self.librdkafka);
         if wrong.is_empty() { Ok(()) } else { Err(OpenError::Settings(wrong.join("; "))) }
     }
@@ -254,117 +272,8 @@ impl KafkaConfig {
     }
 }
 
-/// Topics for dead letters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LetterTopics {
-    /// One for each topic that is read.
-    pub topics: Vec<LetterTopic>,
-    /// Whose names the headers of a letter have.
-    pub style: HeaderStyle,
-    /// Whether a topic that is not there is made.
-    pub create: bool,
-}
-
-impl DeadLetterPlace for LetterTopics {
-    fn is_same(&self, other: &dyn DeadLetterPlace) -> bool {
-        other.of::<Self>() == Some(self)
-    }
-
-    fn open(
-        &self,
-        source: &dyn Broker,
-        pipeline: &PipelineView,
-        books: &dyn Books,
-    ) -> Result<Arc<dyn DeadLetters>, OpenError> {
-        let Some(kafka) = source.of::<KafkaConfig>() else { return Ok(books.kept()) };
-        kafka.has_files()?;
-        let options = LetterOptions {
-            pipeline: pipeline.name.clone(),
-            bootstrap_servers: kafka.bootstrap_servers.clone(),
-            librdkafka: kafka.librdkafka.clone(),
-            group_id: kafka.group_id.clone(),
-            topics: self.topics.clone(),
-            style: self.style,
-            create: self.create,
-        };
-        let letters = KafkaLetters::open(options, books.noted(), books.kept());
-        Ok(Arc::new(letters.map_err(OpenError::Settings)?))
-    }
-
-    fn probe(&self, source: &dyn Broker) -> Vec<String> {
-        // What is wrong with its files is said of the source.
-        let kafka = source.of::<KafkaConfig>().filter(|kafka| kafka.has_files().is_ok());
-        kafka.and_then(|kafka| kafka.producer().err()).map(|error| error.to_string()).into_iter().collect()
-    }
-
-    fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
-        let mut found = Diagnosis::default();
-        let Some(kafka) = source.of::<KafkaConfig>() else { return found };
-        match Topics::open(&kafka.bootstrap_servers, &kafka.librdkafka, ANSWER_TIMEOUT) {
-            Ok(topics) => {
-                for topic in &self.topics {
-                    match topics.check(topic, self.create) {
-                        Ok(warnings) => found.warnings.extend(warnings),
-                        Err(problem) => found.problems.push(problem),
-                    }
-                }
-            }
-            Err(why) => found.problems.push(why),
-        }
-        found
-    }
-
-    fn is_diagnosed_at_start(&self) -> bool {
-        false
-    }
-}
-
-/// Takes the table of dead letters apart, of a pipeline that reads `source`.
-pub fn configure_letters(settings: &dyn Settings, source: &KafkaConfig) -> LetterTopics {
-    let read = &source.topics;
-    let styles = [
-        ("pelton", HeaderStyle::Pelton),
-        ("spring", HeaderStyle::Spring),
-        ("connect", HeaderStyle::Connect),
-        ("none", HeaderStyle::None),
-    ];
-    let given = settings.text("topic");
-    if let Some(topic) = &given {
-        if read.contains(topic) {
-            settings.problem(
-                "topic",
-                "is a topic that the pipeline reads: its dead letters would come \
-                back for ever; name another, or leave it out"
-                    .to_owned(),
-            );
-        } else if !is_topic(topic) {
-            settings.problem("topic", "must be 1 to 249 of a-z, A-Z, 0-9, `.`, `-` and `_`".to_owned());
-        }
-    }
-    let topic = |origin: &String| LetterTopic {
-        name: given.clone().unwrap_or_else(|| format!("{origin}-dlt")),
-        origin: origin.clone(),
-    };
-    let topics: Vec<LetterTopic> = read.iter().map(topic).collect();
-    if given.is_none()
-        && let Some(both) = topics.iter().find(|t| read.contains(&t.name))
-    {
-        let what = format!(
-            "is left out, and `{}` would take the letters of `{}` while the pipeline reads it: name \
-             another topic",
-            both.name, both.origin
-        );
-        settings.problem("topic", what);
-    }
-    LetterTopics {
-        topics,
-        style: settings.one_of("header_style", styles),
-        create: settings.flag("create", true),
-    }
-}
-
 /// The names that brokers accept.
-fn is_topic(name: &str) -> bool {
+pub(super) fn is_topic(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     (1..=249).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
 }

@@ -1,22 +1,23 @@
 //! Dead letters in topics: sent and acknowledged by all replicas before the ledger is told.
 
 use super::jobs::{Job, answer, together};
-use super::producer::{KafkaProducer, Outgoing};
+use super::producer::KafkaProducer;
 use super::refused::{Refusal, Refused};
 use super::style::{HeaderStyle, partition_in};
 use super::topics::{LetterTopic, Topics};
+use pelton_broker_common::clock::wall_ms;
 use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_broker_common::trouble::Trouble;
-use pelton_core::number::millis;
+use pelton_core::broker::Outgoing;
 use pelton_core::points;
 use pelton_core::ports::{BoxFuture, DeadLetters, ErrorClass};
 use pelton_core::{Letter, Panicked};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How long the broker may take to say what topics it has.
@@ -249,9 +250,14 @@ impl LetterSender {
             .collect();
         let records: Vec<Option<Outgoing<'_>>> =
             letters.iter().zip(&headers).map(|(letter, headers)| self.record(letter, headers)).collect();
-        let known: Vec<Outgoing<'_>> = records.iter().flatten().copied().collect();
-        let mut sent = self.producer.send(&known).into_iter();
-        records.into_iter().map(|record| Some((record?.topic.to_owned(), sent.next()?))).collect()
+        let is_known: Vec<bool> = records.iter().map(Option::is_some).collect();
+        let known: Vec<Outgoing<'_>> = records.into_iter().flatten().collect();
+        let mut sent = known.iter().zip(self.producer.send(&known));
+        let of = |is_known: bool| {
+            let (record, result) = is_known.then(|| sent.next()).flatten()?;
+            Some((record.destination.clone()?.into_owned(), result))
+        };
+        is_known.into_iter().map(of).collect()
     }
 
     /// Where a letter is now, and why it is nowhere.
@@ -303,18 +309,13 @@ impl LetterSender {
         let topic = self.topic_of(letter)?;
         let count = *self.partitions.get(topic)?;
         Some(Outgoing {
-            topic,
-            key: message.key(),
-            value: (!message.tombstone()).then(|| message.body()),
-            headers,
-            published_at_ms: message.published_at_ms(),
+            destination: Some(topic.into()),
             partition: partition_in(message.origin(), &message.id().text()).filter(|p| *p < count),
-            replays: None,
+            key: message.key().map(Into::into),
+            headers: headers.into(),
+            body: (!message.tombstone()).then(|| message.body().into()),
+            published_at_ms: message.published_at_ms(),
+            ..Outgoing::default()
         })
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
-fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }

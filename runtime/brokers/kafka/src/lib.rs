@@ -23,6 +23,7 @@ mod commit;
 mod config;
 mod context;
 mod convert;
+mod dead_letter_config;
 mod dead_letter_record;
 mod ends;
 #[cfg(feature = "fuzzing")]
@@ -30,11 +31,13 @@ pub mod fuzzing;
 mod headers;
 mod inspect;
 mod jobs;
+mod letter_reader;
 mod letters;
 mod options;
 mod partition;
 mod poll;
 mod producer;
+mod publish;
 mod range;
 mod reader;
 mod reassign;
@@ -49,15 +52,16 @@ mod topic_id;
 mod topics;
 
 pub use admin::{ANSWER_TIMEOUT, unreadable_files};
-pub use config::{KafkaConfig, LetterTopics, configure, configure_letters};
+pub use config::{KafkaConfig, configure};
+pub use dead_letter_config::{LetterTopics, configure_letters};
 pub use dead_letter_record::{DeadLetterRecord, UnreadableLetter, dead_letter_record};
-pub use headers::MOST_HEADERS;
 pub use inspect::{PartitionStatus, inspect};
 pub use letters::{KafkaLetters, LetterOptions};
 pub use options::{
     Completed, Forget, IsDone, KafkaOptions, OPTIONS_OF_OURS, Order, Settled, TopicIs, refused_option,
 };
-pub use producer::{KafkaProducer, Outgoing};
+pub use producer::KafkaProducer;
+pub use publish::KafkaPublisher;
 pub use reader::{Damaged, Part, Reader, Unread};
 pub use refused::{Refusal, Refused};
 pub use style::{HeaderStyle, partition_in};

@@ -6,6 +6,7 @@ use super::headers;
 use super::refused::{Refusal, Refused};
 use super::topics::partitions_of;
 use pelton_core::Header;
+use pelton_core::broker::Outgoing;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer as _};
@@ -21,25 +22,6 @@ const POLL: Duration = Duration::from_millis(10);
 /// From so many bytes on a record is compressed unasked: a broker closes the connection on which a request of
 /// 100 MB comes, and says nothing of the record.
 const LARGE: usize = 64 << 20;
-/// One record to send.
-#[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'m> {
-    /// Its topic.
-    pub topic: &'m str,
-    /// Its key.
-    pub key: Option<&'m [u8]>,
-    /// Its value; none is a tombstone.
-    pub value: Option<&'m [u8]>,
-    /// Its headers.
-    pub headers: &'m [Header],
-    /// When it was published, in milliseconds since the epoch; now when there is none. A replay has it
-    /// in a header, and is published now; so has a record whose time its topic does not take.
-    pub published_at_ms: Option<u64>,
-    /// Its partition; by its key when there is none.
-    pub partition: Option<i32>,
-    /// Marks it as a replay of the message with this id, for the handler.
-    pub replays: Option<&'m str>,
-}
 
 /// What became of one record. Its report is told to it alone: one that comes when nobody waits for it any
 /// more says nothing of another record.
@@ -65,9 +47,9 @@ struct Way {
 impl Way {
     fn first(record: &Outgoing<'_>) -> Self {
         let headers: usize = record.headers.iter().map(Header::weight).sum();
-        let bytes = record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len) + headers;
+        let bytes = record.bytes().len() + record.key.as_ref().map_or(0, |key| key.len()) + headers;
         let manner = if bytes >= LARGE { Manner::Packed } else { Manner::Batched };
-        Self { manner, unstamped: record.replays.is_some() }
+        Self { manner, unstamped: record.replay.is_some() }
     }
 
     /// Another way for a record that was not taken, if there is one. The broker refuses a batch as a whole,
@@ -113,8 +95,10 @@ impl KafkaProducer {
         partitions.ok_or_else(|| format!("there is no topic `{topic}`: make it, or correct `topics`"))
     }
 
-    /// Sends a batch and waits for all of it: for each its id, or why it was not taken. What is too large is
-    /// sent again compressed, and what has a time that its topic does not take without it. Blocks.
+    /// Sends a batch, each record to its destination, and waits for all of it: for each its id, or why it was
+    /// not taken. A replay is marked as one of the message with its `id`, for the handler; it has its time in
+    /// a header, and is published now. So is a record whose time its topic does not take. What is too large is
+    /// sent again compressed. Blocks.
     #[must_use]
     pub fn send(&self, batch: &[Outgoing<'_>]) -> Vec<Result<String, Refused>> {
         let unsent = |_| Err(Refused::passing("it was not sent"));
@@ -181,8 +165,8 @@ fn enqueue(
 ) -> Result<(), Refused> {
     let ours = |name: &str, value: &str| Header::new(name, value);
     let mut more = Vec::new();
-    if let Some(id) = one.replays {
-        more.extend([ours(REPLAYED, "true"), ours(MESSAGE_ID, id)]);
+    if one.replay.is_some() {
+        more.extend([ours(REPLAYED, "true"), ours(MESSAGE_ID, one.id.as_deref().unwrap_or_default())]);
     }
     let has_time = one.headers.iter().any(|header| header.name == PUBLISHED_AT);
     if let Some(ms) = one.published_at_ms.filter(|_| unstamped && !has_time) {
@@ -194,8 +178,9 @@ fn enqueue(
     let all = OwnedHeaders::new_with_capacity(one.headers.len() + more.len());
     let headers = one.headers.iter().chain(&more).fold(all, headers::add);
     let mut record: BaseRecord<'_, [u8], [u8], Arc<Report>> =
-        BaseRecord::with_opaque_to(one.topic, report).headers(headers);
-    (record.key, record.payload, record.partition) = (one.key, one.value, one.partition);
+        BaseRecord::with_opaque_to(one.destination.as_deref().unwrap_or_default(), report).headers(headers);
+    (record.key, record.payload, record.partition) =
+        (one.key.as_deref(), one.body.as_deref(), one.partition);
     let published = one.published_at_ms.filter(|_| !unstamped);
     record.timestamp = published.and_then(|ms| i64::try_from(ms).ok());
     loop {
@@ -219,13 +204,9 @@ mod tests {
 
     fn record(partition: i32) -> Outgoing<'static> {
         Outgoing {
-            topic: "letters",
-            key: None,
-            value: Some(b"one"),
-            headers: &[],
-            published_at_ms: None,
+            destination: Some("letters".into()),
             partition: Some(partition),
-            replays: None,
+            ..Outgoing::of(&b"one"[..])
         }
     }
 

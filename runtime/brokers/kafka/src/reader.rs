@@ -35,6 +35,28 @@ pub struct Part {
     pub to: i64,
 }
 
+/// How far parts of a topic are read.
+pub struct Cursor {
+    topic: String,
+    parts: Vec<Part>,
+    /// Where those end that were not read to their ends, by their partitions.
+    open: BTreeMap<i32, i64>,
+}
+
+impl Cursor {
+    /// A record was read; whether it is of these parts. The library begins anew at the first record there is
+    /// where it has lost its place.
+    fn passes(&mut self, record: &BorrowedMessage<'_>) -> bool {
+        let (partition, offset) = (record.partition(), record.offset());
+        let Some(end) = self.open.get(&partition).copied() else { return false };
+        // Behind the last one there may be nothing but the marks of transactions.
+        if offset + 1 >= end {
+            self.open.remove(&partition);
+        }
+        self.parts.iter().any(|p| p.partition == partition && (p.from..p.to).contains(&offset))
+    }
+}
+
 /// What becomes of records that are not as they were sent, by their checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damaged {
@@ -188,36 +210,48 @@ impl Reader {
         parts: &[Part],
         mut see: impl FnMut(&BorrowedMessage<'_>) -> bool,
     ) -> Result<(), Unread> {
-        let mut open: BTreeMap<i32, i64> =
-            parts.iter().filter(|p| p.from < p.to).map(|p| (p.partition, p.to)).collect();
-        // The library begins anew at the first record there is where it has lost its place.
-        let is_wanted = |record: &BorrowedMessage<'_>| {
-            let at =
-                |p: &Part| p.partition == record.partition() && (p.from..p.to).contains(&record.offset());
-            parts.iter().any(at)
-        };
+        let mut cursor = self.begin(topic, parts)?;
+        while let Some(record) = self.next(&mut cursor)? {
+            if !see(&record) {
+                return self.consumer.unassign().map_err(|error| words(error).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to read the parts of one topic, each in order. What was read before is read no more.
+    ///
+    /// # Errors
+    /// In words: the client library refuses.
+    pub fn begin(&self, topic: &str, parts: &[Part]) -> Result<Cursor, Unread> {
+        let parts: Vec<Part> = parts.iter().filter(|p| p.from < p.to).cloned().collect();
         let mut list = TopicPartitionList::new();
-        for part in parts.iter().filter(|p| open.contains_key(&p.partition)) {
+        for part in &parts {
             list.add_partition_offset(topic, part.partition, Offset::Offset(part.from)).map_err(words)?;
         }
         self.consumer.assign(&list).map_err(words)?;
+        let open = parts.iter().map(|p| (p.partition, p.to)).collect();
+        Ok(Cursor { topic: topic.to_owned(), parts, open })
+    }
+
+    /// The next record; none when all parts were read.
+    ///
+    /// # Errors
+    /// In words: the broker has not answered for half a minute.
+    pub fn next(&self, cursor: &mut Cursor) -> Result<Option<BorrowedMessage<'_>>, Unread> {
         let mut heard = Instant::now();
-        while !open.is_empty() {
+        while !cursor.open.is_empty() {
             match self.consumer.poll(POLL) {
                 Some(Ok(record)) => {
-                    let end = open.get(&record.partition()).copied();
-                    if end.is_some() && is_wanted(&record) && !see(&record) {
-                        break;
-                    }
-                    // Behind the last one there may be nothing but the marks of transactions.
-                    if end.is_some_and(|end| record.offset() + 1 >= end) {
-                        open.remove(&record.partition());
+                    if cursor.passes(&record) {
+                        return Ok(Some(record));
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
-                Some(Err(error)) if is_damage(&error) => return Err(self.damaged(topic, &open, &error)),
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(cursor.open.remove(&partition)),
+                Some(Err(error)) if is_damage(&error) => return Err(self.damaged(cursor, &error)),
                 Some(Err(error)) if heard.elapsed() > SILENCE => return Err(words(error).into()),
                 None if heard.elapsed() > SILENCE => {
+                    let topic = &cursor.topic;
                     let words = format!("topic `{topic}`: the broker has sent nothing for {SILENCE:?}");
                     return Err(words.into());
                 }
@@ -225,13 +259,13 @@ impl Reader {
             }
             heard = Instant::now();
         }
-        self.consumer.unassign().map_err(|error| words(error).into())
+        self.consumer.unassign().map_err(words)?;
+        Ok(None)
     }
-}
 
-impl Reader {
     /// The library does not tell the partition; those that are read are told.
-    fn damaged(&self, topic: &str, open: &BTreeMap<i32, i64>, error: &KafkaError) -> Unread {
+    fn damaged(&self, cursor: &Cursor, error: &KafkaError) -> Unread {
+        let Cursor { topic, open, .. } = cursor;
         let all: Vec<String> = open.keys().map(|partition| format!("{topic}/{partition}")).collect();
         // Nothing of it is read any more: the next part is assigned anew.
         let left = self.consumer.unassign().map_or_else(|why| format!("; {why}"), |()| String::new());

@@ -1,13 +1,12 @@
-//! A server for commands that wait: how things stand, what is sent, letters. All of it blocks.
+//! A server for commands that wait: how things stand, letters. All of it blocks.
 
 use super::dead_letter_record::{DeadLetterRecord, LetterPlace, of_element, of_entry};
 use super::facts::{self, ListFacts, ServerFacts, StreamFacts};
 use super::fault::Fault;
-use super::fields::{EntryId, Field, Names, Outgoing, fields};
-use super::list::{End, Keys};
+use super::fields::{EntryId, Field};
+use super::list::Keys;
 use super::number::Count;
 use super::server::{ANSWER, Server};
-use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use std::cell::RefCell;
 use tokio::runtime::Runtime;
@@ -47,17 +46,23 @@ impl Client {
         &self,
         ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, Fault>,
     ) -> Answer<T> {
+        self.try_run(ask).map_err(|fault| fault.words)
+    }
+
+    pub(super) fn try_run<T>(
+        &self,
+        ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let mut kept = self.connection.borrow_mut();
-        let answered = self.runtime.block_on(async {
+        self.runtime.block_on(async {
             let mut open = match kept.take() {
                 Some(open) => open,
                 None => self.server.connect(ANSWER).await?,
             };
             let answer = ask(&mut open).await?;
             *kept = Some(open);
-            Ok::<_, Fault>(answer)
-        });
-        answered.map_err(|fault| fault.words)
+            Ok(answer)
+        })
     }
 
     /// What the server is, and how much of what it has it may lose.
@@ -83,60 +88,6 @@ impl Client {
     pub fn list(&self, list: &str) -> Answer<ListFacts> {
         let keys = Keys::of(list)?;
         self.run(async |connection| facts::list(connection, list, &keys).await)
-    }
-
-    /// Adds messages to a stream, in order; for each its entry's id, or why it was refused, in words. What
-    /// another one is refused for does not concern it.
-    pub fn add(&self, stream: &str, names: &Names, batch: &[Outgoing]) -> Vec<Result<String, String>> {
-        let ready: Vec<Result<Vec<Field>, String>> =
-            batch.iter().map(|message| fields(message, names)).collect();
-        let added = self.run(async |connection| {
-            let mut pipe = redis::pipe();
-            pipe.ignore_errors();
-            for fields in ready.iter().flatten() {
-                let command = pipe.cmd("XADD").arg(stream).arg("*");
-                for (name, value) in fields {
-                    command.arg(name).arg(value);
-                }
-            }
-            if pipe.is_empty() {
-                Ok(Vec::new())
-            } else {
-                let answers: Vec<RedisResult<String>> = pipe.query_async(connection).await?;
-                match answers.first() {
-                    // It is the server then, and no message: it may be the primary no more.
-                    Some(Err(error)) if answers.iter().all(Result::is_err) => Err(Fault::of(error)),
-                    _ => Ok(answers),
-                }
-            }
-        });
-        let mut added = added.map(Vec::into_iter);
-        let result = |ready: Result<Vec<Field>, String>| {
-            ready?;
-            match &mut added {
-                Ok(ids) => {
-                    let told = ids.next().ok_or("the server did not say whether it has it")?;
-                    told.map_err(|error| Fault::of(&error).words)
-                }
-                Err(why) => Err(why.clone()),
-            }
-        };
-        ready.into_iter().map(result).collect()
-    }
-
-    /// Pushes bodies to the end of a list that is not popped, in order.
-    ///
-    /// # Errors
-    /// In words: none is there, unless the answer was lost.
-    pub fn push(&self, list: &str, pop: End, bodies: &[&[u8]]) -> Answer<()> {
-        if bodies.is_empty() {
-            return Ok(());
-        }
-        let push = if pop == End::Right { "LPUSH" } else { "RPUSH" };
-        self.run(async |connection| {
-            // In one piece.
-            Ok(redis::cmd(push).arg(list).arg(bodies).query_async::<()>(connection).await?)
-        })
     }
 
     /// How many letters there are.

@@ -1,15 +1,15 @@
-//! A Redis source, a stream or a list, and the place of its dead letters, as they are configured.
+//! A Redis source, a stream or a list, as it is configured.
 
 use crate::skip::worker_name;
 use crate::{
-    Client, Completed, End, EntryId, Keys, LetterPlace, ListOptions, Names, RedisLetters, RedisList,
-    RedisStream, Server, StreamOptions, admin, diagnose,
+    Client, Completed, End, EntryId, Keys, ListOptions, Names, RedisList, RedisPublisher, RedisStream,
+    Server, StreamOptions, admin, diagnose, publish,
 };
 use pelton_core::broker::{
-    Books, Broker, Contradiction, DeadLetterPlace, Dedup, Diagnosis, OpenError, PipelineView, Replay,
-    Settings, SourceStatus, WorkerName,
+    Books, Broker, Contradiction, Dedup, Diagnosis, OpenError, Outgoing, PipelineView, Publisher, Replay,
+    Settings, SharedBooks, SourceStatus, Uncarried, WorkerName,
 };
-use pelton_core::ports::{DeadLetters, Source};
+use pelton_core::ports::Source;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -236,6 +236,27 @@ impl Broker for RedisConfig {
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         Some(admin::status(self))
     }
+
+    fn cannot_carry(&self, _: &PipelineView, message: &Outgoing<'_>) -> Option<Uncarried> {
+        publish::cannot_carry(self, message)
+    }
+
+    fn publisher(&self, _: &dyn SharedBooks) -> Result<Box<dyn Publisher>, OpenError> {
+        Ok(Box::new(RedisPublisher::open(self).map_err(OpenError::Refused)?))
+    }
+
+    fn destination(&self, _: &Outgoing<'_>) -> String {
+        publish::destination(self)
+    }
+
+    /// In a list there is no place for that.
+    fn names_replays(&self) -> bool {
+        matches!(self.kind, RedisKind::Stream(_))
+    }
+
+    fn origin<'a>(&'a self, _: &'a str) -> &'a str {
+        &self.key
+    }
 }
 
 fn shares(one: &RedisConfig, other: &RedisConfig) -> bool {
@@ -314,66 +335,4 @@ fn completed(dedup: Dedup, books: Arc<dyn Books>) -> Completed {
         Dedup::Off => Some(false),
         Dedup::Key => None,
     })
-}
-
-impl DeadLetterPlace for LetterPlace {
-    fn is_same(&self, other: &dyn DeadLetterPlace) -> bool {
-        other.of::<Self>() == Some(self)
-    }
-
-    fn open(
-        &self,
-        source: &dyn Broker,
-        pipeline: &PipelineView,
-        books: &dyn Books,
-    ) -> Result<Arc<dyn DeadLetters>, OpenError> {
-        let Some(redis) = source.of::<RedisConfig>() else { return Ok(books.kept()) };
-        let server = redis.server(self.key()).map_err(OpenError::Settings)?;
-        let (noted, kept) = (books.noted(), books.kept());
-        Ok(Arc::new(RedisLetters::new(&pipeline.name, server, self.clone(), noted, kept)))
-    }
-
-    fn probe(&self, source: &dyn Broker) -> Vec<String> {
-        let server = source.of().map(|redis: &RedisConfig| redis.server(self.key()));
-        server.and_then(Result::err).into_iter().collect()
-    }
-
-    fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
-        source.of().map_or_else(Diagnosis::default, |redis| diagnose::of_letters(self, redis))
-    }
-
-    fn is_diagnosed_at_start(&self) -> bool {
-        false
-    }
-}
-
-/// Takes the table of dead letters apart, of a pipeline that reads `source`; none when it names no key of
-/// Redis.
-pub fn configure_letters(settings: &dyn Settings, source: &RedisConfig) -> Option<LetterPlace> {
-    if !settings.has("stream") && !settings.has("list") {
-        return None;
-    }
-    let (stream, list) = (settings.text("stream"), settings.text("list"));
-    if stream.is_some() && list.is_some() {
-        settings.problem("list", "is given beside `stream`; leave one of them out".to_owned());
-    }
-    if settings.has("queue") {
-        settings.problem("queue", "is given beside a key of Redis; leave one of them out".to_owned());
-    }
-    let name = if stream.is_some() { "stream" } else { "list" };
-    let place = match (stream, list) {
-        (Some(stream), _) => LetterPlace::Stream(stream),
-        (None, list) => LetterPlace::List(list.unwrap_or_default()),
-    };
-    if place.key().is_empty() {
-        settings.problem(name, "is empty; write a key, or leave it out".to_owned());
-    } else if place.key() == source.key {
-        settings.problem(
-            name,
-            "is the key that the pipeline reads: its dead letters would come back for \
-            ever; name another, or leave it out"
-                .to_owned(),
-        );
-    }
-    Some(place)
 }

@@ -1,9 +1,10 @@
 //! Letters in a stream or a list: ours, or what other tools have put there.
 
-use super::fields::{EntryId, Field, Names, Outgoing, fields};
+use super::fields::{EntryId, Field, Names, fields};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_broker_common::packed::{packed, unpacked};
+use pelton_core::broker::Outgoing;
 use pelton_core::letter::{self, Note};
 use pelton_core::{Channel, Header, Letter};
 use serde_json::{Map, Value, json};
@@ -57,9 +58,9 @@ fn names() -> Names {
 pub fn entry(pipeline: &str, item: &Letter, now_ms: u64) -> Vec<Field> {
     let message = &item.message;
     let outgoing = Outgoing {
-        key: message.key().map(<[u8]>::to_vec),
-        headers: message.headers().to_vec(),
-        body: (!message.tombstone()).then(|| message.body().to_vec()),
+        key: message.key().map(Into::into),
+        headers: message.headers().to_vec().into(),
+        body: (!message.tombstone()).then(|| message.body().into()),
         ..Outgoing::default()
     };
     // It has a place for keys.

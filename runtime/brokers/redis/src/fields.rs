@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_broker_common::packed::{packed, unpacked};
+use pelton_core::broker::Outgoing;
 use pelton_core::number::of_an_id;
 use pelton_core::{Channel, Header, HeaderList, Lane, Message, Name, Parts, letter};
 use serde_json::{Map, Value, json};
@@ -79,23 +80,6 @@ pub struct Names {
     pub body: Option<String>,
     /// The field with the ordering key, if there is one.
     pub key: Option<String>,
-}
-
-/// A message on its way into a stream.
-#[derive(Debug, Clone, Default)]
-pub struct Outgoing {
-    /// Its id, where that is not the entry's.
-    pub id: Option<String>,
-    /// Its ordering key.
-    pub key: Option<Vec<u8>>,
-    /// Its headers.
-    pub headers: Vec<Header>,
-    /// Its body; none for a tombstone.
-    pub body: Option<Vec<u8>>,
-    /// When it was published, where that is not now.
-    pub published_at_ms: Option<u64>,
-    /// The letter that it comes back from.
-    pub replays: Option<String>,
 }
 
 /// Whether its producer gave it an id.
@@ -193,11 +177,11 @@ fn lane(key: &[u8]) -> Lane {
 ///
 /// # Errors
 /// When the stream has no place for its key, in words.
-pub fn fields(message: &Outgoing, names: &Names) -> Result<Vec<Field>, String> {
+pub fn fields(message: &Outgoing<'_>, names: &Names) -> Result<Vec<Field>, String> {
     let mut all: Vec<Field> = Vec::new();
     let mut put = |name: &[u8], value: Vec<u8>| all.push((name.to_vec(), value));
     match (&names.key, &message.key) {
-        (Some(name), Some(key)) => put(name.as_bytes(), key.clone()),
+        (Some(name), Some(key)) => put(name.as_bytes(), key.to_vec()),
         (None, Some(_)) => {
             return Err(
                 "it has a key, and the source has no `key_field` to put it into: name one".to_owned()
@@ -213,12 +197,12 @@ pub fn fields(message: &Outgoing, names: &Names) -> Result<Vec<Field>, String> {
     } else if !own.is_empty() {
         put(HEADERS.as_bytes(), own.iter().map(packed).collect::<Value>().to_string().into_bytes());
     }
-    let text = |text: Option<String>| text.map(String::into_bytes);
+    let text = |text: &str| text.as_bytes().to_vec();
     let ours = [
-        (MESSAGE_ID, text(message.id.clone())),
-        (PUBLISHED_AT, text(message.published_at_ms.map(|ms| ms.to_string()))),
-        (letter::REPLAY, text(message.replays.clone())),
-        (names.body.as_deref().unwrap_or(BODY), message.body.clone()),
+        (MESSAGE_ID, message.id.as_deref().map(text)),
+        (PUBLISHED_AT, message.published_at_ms.map(|ms| text(&ms.to_string()))),
+        (letter::REPLAY, message.replay.as_ref().map(|replay| text(&replay.name))),
+        (names.body.as_deref().unwrap_or(BODY), message.body.as_deref().map(<[u8]>::to_vec)),
     ];
     ours.into_iter()
         .for_each(|(name, value)| value.into_iter().for_each(|value| put(name.as_bytes(), value)));
@@ -290,11 +274,10 @@ mod tests {
             {
                 let sent = Outgoing {
                     id: Some("mine".into()),
-                    key: Some(vec![0xff]),
-                    headers: headers.clone(),
-                    body: Some(b"x".to_vec()),
+                    key: Some(vec![0xff].into()),
+                    headers: headers.clone().into(),
                     published_at_ms: Some(3),
-                    replays: None,
+                    ..Outgoing::of(&b"x"[..])
                 };
                 let fields = fields(&sent, &names).unwrap();
                 let (read, lane) = message(&channel, EntryId::default(), fields, &names);
@@ -308,7 +291,7 @@ mod tests {
         }
         let none = fields(&Outgoing::default(), &names(None, None)).unwrap();
         assert!(message(&channel, EntryId::default(), none, &names(None, None)).0.tombstone());
-        let keyed = Outgoing { key: Some(Vec::new()), ..Outgoing::default() };
+        let keyed = Outgoing { key: Some(Vec::new().into()), ..Outgoing::default() };
         assert!(fields(&keyed, &names(None, None)).unwrap_err().contains("`key_field`"));
     }
 }

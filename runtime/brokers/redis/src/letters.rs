@@ -2,17 +2,18 @@
 
 use super::dead_letter_record::{LetterPlace, element, entry};
 use super::fault::Fault;
+use super::publish;
 use super::server::{ANSWER, Server};
+use pelton_broker_common::clock::wall_ms;
 use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::Letter;
-use pelton_core::number::millis;
 use pelton_core::ports::{BoxFuture, DeadLetters, ErrorClass};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use tokio::sync::Mutex;
 
 /// The port.
@@ -61,10 +62,7 @@ impl RedisLetters {
         for letter in letters {
             match &self.place {
                 LetterPlace::Stream(key) => {
-                    let command = pipe.cmd("XADD").arg(key).arg("*");
-                    for (name, value) in entry(&self.pipeline, letter, now) {
-                        command.arg(name).arg(value);
-                    }
+                    publish::add(&mut pipe, key, &entry(&self.pipeline, letter, now))
                 }
                 LetterPlace::List(key) => {
                     pipe.cmd("LPUSH").arg(key).arg(element(&self.pipeline, letter, now));
@@ -137,10 +135,4 @@ impl DeadLetters for RedisLetters {
     fn trouble(&self) -> Option<String> {
         self.trouble.told()
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
-fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    millis(since)
 }

@@ -19,6 +19,7 @@ mod admin;
 mod advice;
 mod client;
 mod config;
+mod dead_letter_config;
 mod dead_letter_record;
 mod diagnose;
 mod facts;
@@ -27,10 +28,12 @@ mod fields;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod in_flight;
+mod letter_reader;
 mod letters;
 mod list;
 mod number;
 mod one;
+mod publish;
 mod replay;
 mod server;
 mod shared;
@@ -38,14 +41,14 @@ mod skip;
 mod stream;
 
 pub use client::Client;
-pub use config::{
-    ListConfig, RedisConfig, RedisKind, StreamConfig, configure_letters, configure_list, configure_stream,
-};
+pub use config::{ListConfig, RedisConfig, RedisKind, StreamConfig, configure_list, configure_stream};
+pub use dead_letter_config::configure_letters;
 pub use dead_letter_record::{DeadLetterRecord, LetterPlace};
 pub use facts::{ConsumerFacts, GroupFacts, ListFacts, ServerFacts, StreamFacts, WorkerFacts};
 pub use fault::OLDEST;
-pub use fields::{EntryId, MESSAGE_ID, Names, Outgoing};
+pub use fields::{EntryId, MESSAGE_ID, Names};
 pub use letters::RedisLetters;
 pub use list::{End, Keys, ListOptions, RedisList};
+pub use publish::RedisPublisher;
 pub use server::Server;
 pub use stream::{Completed, RedisStream, StreamOptions};

@@ -44,6 +44,15 @@ impl QueueConfig {
 }
 
 impl SqsConfig {
+    /// The queue that the policy of this one puts messages into. Blocks.
+    ///
+    /// # Errors
+    /// In words: the service says nothing, or there is no policy.
+    pub fn redriven(&self) -> Result<QueueConfig, String> {
+        let policy = self.queue.facts()?.redrive;
+        policy.map(|policy| self.queue.target(&policy)).ok_or_else(|| self.no_policy())
+    }
+
     /// What to say where nothing would ever be moved to dead letters.
     #[must_use]
     pub fn no_policy(&self) -> String {

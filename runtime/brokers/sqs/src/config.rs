@@ -1,10 +1,13 @@
 //! An SQS source and the queue of its dead letters, as they are configured.
 
+use crate::letter_reader::SqsLetterReader;
 use crate::redriven::Redriven;
-use crate::{Connection, SqsLetters, SqsOptions, SqsSource, admin, diagnose, queue_name};
+use crate::{
+    Connection, SqsLetters, SqsOptions, SqsPublisher, SqsSource, admin, diagnose, publish, queue_name,
+};
 use pelton_core::broker::{
-    Books, Broker, Contradiction, DeadLetterPlace, Diagnosis, OpenError, PipelineView, Replay, Settings,
-    SourceStatus, WorkerName,
+    Books, Broker, Contradiction, DeadLetterPlace, Diagnosis, LetterReader, Listener, OpenError, Outgoing,
+    PipelineView, Publisher, Replay, Settings, SharedBooks, SourceStatus, Uncarried, WorkerName,
 };
 use pelton_core::ports::{DeadLetters, Source};
 use std::sync::Arc;
@@ -188,6 +191,27 @@ impl Broker for SqsConfig {
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         Some(admin::status(self))
     }
+
+    fn cannot_carry(&self, _: &PipelineView, message: &Outgoing<'_>) -> Option<Uncarried> {
+        publish::cannot_carry(self, message)
+    }
+
+    fn publisher(&self, _: &dyn SharedBooks) -> Result<Box<dyn Publisher>, OpenError> {
+        Ok(Box::new(SqsPublisher::open(&self.queue).map_err(OpenError::Refused)?))
+    }
+
+    fn destination(&self, message: &Outgoing<'_>) -> String {
+        publish::destination(self, message)
+    }
+
+    fn names_replays(&self) -> bool {
+        true
+    }
+
+    /// All go back into the queue that is read, whatever it was called.
+    fn origin<'a>(&'a self, said: &'a str) -> &'a str {
+        if said.is_empty() { self.queue.name() } else { said }
+    }
 }
 
 impl SqsConfig {
@@ -234,9 +258,38 @@ impl DeadLetterPlace for LetterQueue {
         diagnose::of_letters(self, source)
     }
 
+    fn reader<'a>(
+        &'a self,
+        source: &'a dyn Broker,
+        pipeline: &'a str,
+        _: Arc<dyn SharedBooks>,
+        listener: &'a dyn Listener,
+    ) -> Result<Box<dyn LetterReader + 'a>, OpenError> {
+        let admin = self.queue(source).and_then(|queue| queue.open()).map_err(OpenError::Refused)?;
+        Ok(Box::new(SqsLetterReader::new(admin, source, pipeline, listener)))
+    }
+
+    fn count(&self, source: &dyn Broker, _: &dyn SharedBooks, _: &dyn Listener) -> Result<u64, OpenError> {
+        let facts = self.queue(source).and_then(|queue| queue.facts());
+        facts.map(|facts| facts.unsettled()).map_err(OpenError::Refused)
+    }
+
     /// As of the queue that is read.
     fn is_diagnosed_at_start(&self) -> bool {
         true
+    }
+}
+
+impl LetterQueue {
+    /// The queue itself. Where letters are left to a redrive policy, the service is asked which that is.
+    fn queue(&self, source: &dyn Broker) -> Result<QueueConfig, String> {
+        match self {
+            Self::Queue(queue) => Ok(queue.clone()),
+            Self::Redrive => {
+                let sqs: Option<&SqsConfig> = source.of();
+                sqs.ok_or_else(|| "only a queue of SQS has a redrive policy".to_owned())?.redriven()
+            }
+        }
     }
 }
 

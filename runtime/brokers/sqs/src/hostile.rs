@@ -7,13 +7,14 @@ use super::attributes::{self, is_text};
 use super::convert::{self, SYSTEM_PREFIX};
 use super::dead_letter_record::{self, DeadLetterRecord, LETTER, envelope};
 use super::options::SqsOptions;
-use super::outgoing::{Outgoing, entry_of};
+use super::outgoing::{SqsMessage, entry_of};
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{
     Message as Received, MessageAttributeValue, MessageSystemAttributeName as System,
     SendMessageBatchRequestEntry as Entry,
 };
 use pelton_broker_common::testing;
+use pelton_core::broker::Outgoing;
 use pelton_core::{Channel, Header, HeaderList, Message, Parts, letter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,8 +74,9 @@ fn channel() -> Arc<Channel> {
 /// A letter in its queue, as `SqsLetters` writes it, and as it is found there.
 fn through_a_letter(message: &Message, reason: &str) -> DeadLetterRecord {
     let more = vec![(LETTER, envelope("orders", &testing::letter(message.clone(), reason), 7, 1_000))];
-    let (headers, body) = (message.headers().to_vec(), message.body().to_vec());
-    let entry = entry_of(&Outgoing { headers, body, more, ..Outgoing::default() }).unwrap();
+    let headers = message.headers().to_vec().into();
+    let message = Outgoing { headers, ..Outgoing::of(message.body()) };
+    let entry = entry_of(&SqsMessage { message, more, dedup_id: None }).unwrap();
     check(&entry);
     dead_letter_record::kept(&received(&entry)).unwrap()
 }
@@ -159,9 +161,9 @@ fn any_headers_come_through_letters_and_replays() {
         for _ in 0..2 {
             let kept = through_a_letter(&message, "why\u{ffff}\0");
             assert_eq!(own(&kept.headers), wanted);
-            let id = Some("odd\u{fffe}".to_owned());
-            let back = Outgoing { id, headers: kept.headers, body: kept.body, ..Outgoing::default() };
-            let entry = entry_of(&back).unwrap();
+            let (id, headers) = (Some("odd\u{fffe}".into()), kept.headers.into());
+            let back = Outgoing { id, headers, ..Outgoing::of(kept.body) };
+            let entry = entry_of(&SqsMessage { message: back, ..SqsMessage::default() }).unwrap();
             check(&entry);
             let again = convert::message(&received(&entry), &options(), &channel()).message;
             assert_eq!(

@@ -3,17 +3,18 @@
 use super::client::Connection;
 use super::dead_letter_record::{LETTER, MAX_REASON, envelope};
 use super::options::is_fifo;
-use super::outgoing::{Outgoing, Unsent, excess, is_group, send};
+use super::outgoing::{SqsMessage, excess, is_group, send};
+use pelton_broker_common::clock::wall_ms;
 use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_broker_common::trouble::Trouble;
-use pelton_core::number::millis;
+use pelton_core::broker::{Outgoing, Unsent};
 use pelton_core::ports::{BoxFuture, Counted, DeadLetters, ErrorClass};
 use pelton_core::{HeaderView, Letter, letter};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// The port.
 pub struct SqsLetters {
@@ -59,7 +60,8 @@ impl SqsLetters {
 
     async fn send(&self, letters: &[Letter]) -> Vec<Fate> {
         let now = wall_ms();
-        let outgoing: Vec<Outgoing> = letters.iter().map(|letter| self.outgoing(letter, now)).collect();
+        let outgoing: Vec<SqsMessage<'_>> =
+            letters.iter().map(|letter| self.outgoing(letter, now)).collect();
         let client = self.connection.client().await;
         let sent = send(client, &self.queue_url, &outgoing).await;
         let told = sent.into_iter().zip(letters).map(|(sent, letter)| self.fate(sent.err(), letter));
@@ -102,12 +104,12 @@ impl SqsLetters {
 
     /// A letter as it is sent. One that would be too large has less of its reason; where even that does not
     /// fit, the queue cannot have it.
-    fn outgoing(&self, letter: &Letter, now: u64) -> Outgoing {
+    fn outgoing<'l>(&self, letter: &'l Letter, now: u64) -> SqsMessage<'l> {
         let full = self.with_reason(letter, now, MAX_REASON);
         if excess(&full) == 0 { full } else { self.with_reason(letter, now, 0) }
     }
 
-    fn with_reason(&self, letter: &Letter, now: u64, most_reason: usize) -> Outgoing {
+    fn with_reason<'l>(&self, letter: &'l Letter, now: u64, most_reason: usize) -> SqsMessage<'l> {
         let message = &letter.message;
         let mut more = vec![(LETTER, envelope(&self.pipeline, letter, now, most_reason))];
         // For people who look at the queue with other tools.
@@ -116,14 +118,12 @@ impl SqsLetters {
         // What has no key follows nobody; in one group with others, SQS would show only the first ten.
         let own_group =
             |dedup_id: &String| message.key().map_or_else(|| dedup_id.clone().into_bytes(), group);
-        Outgoing {
-            key: dedup_id.as_ref().map(own_group),
-            headers: message.headers().to_vec(),
-            body: message.body().to_vec(),
-            dedup_id,
-            more,
-            ..Outgoing::default()
-        }
+        let message = Outgoing {
+            key: dedup_id.as_ref().map(own_group).map(Into::into),
+            headers: message.headers().to_vec().into(),
+            ..Outgoing::of(message.body())
+        };
+        SqsMessage { message, dedup_id, more }
     }
 
     /// What the service knows the repetition of a letter by: the same whenever this letter is sent, since the
@@ -179,12 +179,6 @@ impl DeadLetters for SqsLetters {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "it is written for people, and nothing is measured with it")]
-fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    millis(since)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -219,13 +213,15 @@ mod tests {
 
     #[test]
     fn a_letter_has_less_of_its_reason_where_all_of_it_does_not_fit() {
-        let of = |body, reason| letters().outgoing(&letter(body, reason), 1);
-        let most = 1 << 20;
-        let said = |outgoing: &Outgoing| outgoing.more.iter().map(|(_, text)| text.len()).sum::<usize>();
-        assert!(said(&of(100, 1_000)) > 1_000);
-        let brief = of(most - 1_000, 1_000);
+        let all = [(100, 1_000), ((1 << 20) - 1_000, 1_000), ((1 << 20) - 100, 1_000)];
+        let [full, brief, none] = all.map(|(body, reason)| letter(body, reason));
+        let of = |letter| letters().outgoing(letter, 1);
+        let said =
+            |outgoing: &SqsMessage<'_>| outgoing.more.iter().map(|(_, text)| text.len()).sum::<usize>();
+        assert!(said(&of(&full)) > 1_000);
+        let brief = of(&brief);
         assert!((1..1_000).contains(&said(&brief)) && excess(&brief) == 0);
-        assert!(excess(&of(most - 100, 1_000)) > 0, "kept here");
+        assert!(excess(&of(&none)) > 0, "kept here");
     }
 
     #[test]

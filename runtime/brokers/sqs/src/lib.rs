@@ -32,12 +32,14 @@ pub mod fuzzing;
 mod held;
 #[cfg(test)]
 mod hostile;
+mod letter_reader;
 mod letters;
 mod one;
 mod options;
 mod outgoing;
 mod place;
 mod poll;
+mod publish;
 mod queue_admin;
 mod redriven;
 mod requests;
@@ -50,7 +52,7 @@ pub use convert::{MESSAGE_ID, SYSTEM_PREFIX, is_message_id};
 pub use dead_letter_record::DeadLetterRecord;
 pub use letters::SqsLetters;
 pub use options::{SqsOptions, is_fifo, queue_name};
-pub use outgoing::{Outgoing, Unsent};
+pub use publish::SqsPublisher;
 pub use queue_admin::{QueueAdmin, QueueFacts, Redrive};
 
 use batch::Job;

@@ -12,6 +12,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeNameForSends as SystemName, MessageSystemAttributeValue as SystemValue,
     SendMessageBatchRequestEntry as Entry,
 };
+use pelton_core::broker::{Outgoing, Unsent};
 use pelton_core::contain::{Panicked, contained};
 use pelton_core::{Header, letter};
 use std::collections::{BTreeMap, HashMap};
@@ -28,43 +29,15 @@ const MAX_TRACE: usize = 1_024;
 /// Bytes of a group, or of an id for deduplication.
 const MAX_NAME: usize = 128;
 
-/// One message to send.
+/// A message, and what it has at this service alone.
 #[derive(Debug, Clone, Default)]
-pub struct Outgoing {
-    /// Its id, where it is not the service's.
-    pub id: Option<String>,
-    /// Its group.
-    pub key: Option<Vec<u8>>,
-    /// Its headers.
-    pub headers: Vec<Header>,
-    /// Its body.
-    pub body: Vec<u8>,
-    /// Wait so long before the first delivery; up to 900 s, and not in a FIFO queue.
-    pub delay_s: i32,
+pub struct SqsMessage<'m> {
+    /// The message. Its key is its group; a FIFO queue takes no delay, others one of up to 900 s.
+    pub message: Outgoing<'m>,
     /// What the service knows a repetition by, in a FIFO queue.
     pub dedup_id: Option<String>,
-    /// The letter that it comes back from.
-    pub replays: Option<String>,
-    /// When it was published, if that is not now, in milliseconds since the epoch.
-    pub published_at_ms: Option<u64>,
-    /// Attributes of ours beside these: name and text.
+    /// Attributes of ours beside those of the message: name and text.
     pub more: Vec<(&'static str, String)>,
-}
-
-impl Outgoing {
-    /// Without what is added to a message on its way back: for one that leaves no room for it. It has the
-    /// service's new id then, and is another message to the ledger.
-    #[must_use]
-    pub fn bare(self) -> Self {
-        Self { id: None, replays: None, published_at_ms: None, more: Vec::new(), ..self }
-    }
-
-    /// Whether the service has room for it.
-    #[must_use]
-    pub fn fits(&self) -> bool {
-        let (body, encoding) = attributes::body(&self.body);
-        body.len() + attributes::weight(&attributes_of(self, encoding)) <= MOST_BYTES
-    }
 }
 
 /// One that is ready, and its size.
@@ -74,24 +47,9 @@ struct Ready {
     bytes: usize,
 }
 
-/// Why a message was not sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsent {
-    /// In words.
-    pub words: String,
-    /// It is refused for what it is, and would be each time.
-    pub for_good: bool,
-}
-
-impl Unsent {
-    fn now(words: impl Into<String>) -> Self {
-        Self { words: words.into(), for_good: false }
-    }
-
-    /// By what the service answered.
-    fn answered(code: &str, words: String) -> Self {
-        Self { words, for_good: is_of_content(code) }
-    }
+/// Refused, by what the service answered.
+fn refused(code: &str, words: String) -> Unsent {
+    Unsent { words, for_good: is_of_content(code) }
 }
 
 /// What became of a message: the service's id of it.
@@ -99,7 +57,7 @@ type Sent = Result<String, Unsent>;
 
 /// Sends messages; for each the service's id of it, or why it was not sent. In order, where the queue
 /// has one.
-pub async fn send(client: &Client, queue_url: &str, batch: &[Outgoing]) -> Vec<Sent> {
+pub async fn send(client: &Client, queue_url: &str, batch: &[SqsMessage<'_>]) -> Vec<Sent> {
     let fifo = is_fifo(queue_url);
     let mut results: BTreeMap<usize, Sent> = BTreeMap::new();
     let (mut next, mut bytes) = (Vec::new(), 0);
@@ -114,7 +72,7 @@ pub async fn send(client: &Client, queue_url: &str, batch: &[Outgoing]) -> Vec<S
                 bytes += one.bytes;
                 next.push(one);
             }
-            Err(words) => drop(results.insert(number, Err(Unsent { words, for_good: true }))),
+            Err(words) => drop(results.insert(number, Err(Unsent::for_good(words)))),
         }
     }
     all.extend((!next.is_empty()).then_some(next));
@@ -130,7 +88,7 @@ pub async fn send(client: &Client, queue_url: &str, batch: &[Outgoing]) -> Vec<S
     while let Some(done) = calls.join_next().await {
         results.extend(told(done));
     }
-    let unsaid = || Err(Unsent::now("the service did not say whether it has it"));
+    let unsaid = || Err(Unsent::for_now("the service did not say whether it has it"));
     (0..batch.len()).map(|number| results.remove(&number).unwrap_or_else(unsaid)).collect()
 }
 
@@ -168,7 +126,7 @@ async fn send_batch(client: &Client, queue_url: &str, batch: Vec<Ready>) -> Vec<
             Ok(()) => Ok(ids.get(one.entry.id()).copied().unwrap_or_default().to_owned()),
             Err(failed) if failed.for_good => {
                 let code = codes.get(one.entry.id()).copied().unwrap_or_default();
-                Err(Unsent::answered(code, failed.fault.words))
+                Err(refused(code, failed.fault.words))
             }
             Err(_) => send_alone(client, queue_url, &one.entry).await,
         };
@@ -190,27 +148,28 @@ async fn send_alone(client: &Client, queue_url: &str, entry: &Entry) -> Sent {
 }
 
 /// Bytes that a message takes, beyond what the service does; 0 when it fits.
-pub fn excess(message: &Outgoing) -> usize {
-    let (body, encoding) = attributes::body(&message.body);
-    (body.len() + attributes::weight(&attributes_of(message, encoding))).saturating_sub(MOST_BYTES)
+pub fn excess(sent: &SqsMessage<'_>) -> usize {
+    let (body, encoding) = attributes::body(sent.message.bytes());
+    (body.len() + attributes::weight(&attributes_of(sent, encoding))).saturating_sub(MOST_BYTES)
 }
 
 fn unsent<E>(error: &SdkError<E>) -> Unsent
 where
     E: ProvideErrorMetadata + std::error::Error + Needs + 'static,
 {
-    Unsent::answered(error.code().unwrap_or_default(), Fault::of(error).words)
+    refused(error.code().unwrap_or_default(), Fault::of(error).words)
 }
 
 /// A message as an entry of a call to a queue without order.
 #[cfg(test)]
-pub fn entry_of(message: &Outgoing) -> Result<Entry, String> {
-    ready(0, message, false).map(|ready| ready.entry)
+pub fn entry_of(sent: &SqsMessage<'_>) -> Result<Entry, String> {
+    ready(0, sent, false).map(|ready| ready.entry)
 }
 
-fn ready(number: usize, message: &Outgoing, fifo: bool) -> Result<Ready, String> {
-    let (body, encoding) = attributes::body(&message.body);
-    let attributes = attributes_of(message, encoding);
+fn ready(number: usize, sent: &SqsMessage<'_>, fifo: bool) -> Result<Ready, String> {
+    let message = &sent.message;
+    let (body, encoding) = attributes::body(message.bytes());
+    let attributes = attributes_of(sent, encoding);
     let bytes = body.len() + attributes::weight(&attributes);
     if bytes > MOST_BYTES {
         return Err(format!(
@@ -219,7 +178,8 @@ fn ready(number: usize, message: &Outgoing, fifo: bool) -> Result<Ready, String>
         ));
     }
     let group = group(message.key.as_deref(), fifo)?;
-    let dedup_id = message.dedup_id.clone().filter(|_| fifo);
+    let dedup_id = sent.dedup_id.clone().filter(|_| fifo);
+    let delay_s = message.delay_ms.map(|ms| i32::try_from(ms.div_ceil(1_000)).unwrap_or(i32::MAX));
     let entry = Entry::builder()
         .id(number.to_string())
         .message_body(body)
@@ -227,23 +187,25 @@ fn ready(number: usize, message: &Outgoing, fifo: bool) -> Result<Ready, String>
         .set_message_system_attributes(trace(&message.headers))
         .set_message_group_id(group)
         .set_message_deduplication_id(dedup_id)
-        .set_delay_seconds((message.delay_s > 0).then_some(message.delay_s))
+        .set_delay_seconds(delay_s.filter(|delay_s| *delay_s > 0))
         .build();
     Ok(Ready { number, entry: entry.map_err(|error| error.to_string())?, bytes })
 }
 
-fn attributes_of(message: &Outgoing, encoding: Option<&str>) -> Attributes {
-    let text = |name: &'static str, text: Option<String>| text.map(|text| (name, text));
+fn attributes_of(sent: &SqsMessage<'_>, encoding: Option<&str>) -> Attributes {
+    let message = &sent.message;
+    let text = |name: &'static str, text: Option<&str>| text.map(|text| (name, text.to_owned()));
+    let published = message.published_at_ms.map(|ms| ms.to_string());
     let ours: Vec<(&str, String)> = [
-        text(ENCODING, encoding.map(str::to_owned)),
+        text(ENCODING, encoding),
         // One that no attribute can have is another message there.
-        text(MESSAGE_ID, message.id.clone().filter(|id| attributes::is_text(id))),
-        text(PUBLISHED_AT, message.published_at_ms.map(|ms| ms.to_string())),
-        text(letter::REPLAY, message.replays.clone()),
+        text(MESSAGE_ID, message.id.as_deref().filter(|id| attributes::is_text(id))),
+        text(PUBLISHED_AT, published.as_deref()),
+        text(letter::REPLAY, message.replay.as_ref().map(|replay| &*replay.name)),
     ]
     .into_iter()
     .flatten()
-    .chain(message.more.iter().cloned())
+    .chain(sent.more.iter().cloned())
     .collect();
     let of_service = |h: &Header| h.name.starts_with(SYSTEM_PREFIX);
     let own: Vec<Header> = letter::own(&message.headers).filter(|h| !of_service(h)).collect();
@@ -295,9 +257,9 @@ mod tests {
     #[test]
     fn a_trace_is_told_where_the_service_would_take_it() {
         let told = |value: &[u8]| {
-            let headers = vec![Header::new(TRACE, value)];
-            let message = Outgoing { body: b"x".to_vec(), headers, ..Outgoing::default() };
-            let entry = ready(0, &message, false).unwrap().entry;
+            let headers = vec![Header::new(TRACE, value)].into();
+            let message = Outgoing { headers, ..Outgoing::of(&b"x"[..]) };
+            let entry = entry_of(&SqsMessage { message, ..SqsMessage::default() }).unwrap();
             assert_eq!(entry.message_attributes(), None);
             entry
                 .message_system_attributes()
@@ -311,7 +273,8 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_refused_by_name() {
-        let message = Outgoing { body: vec![b'x'; MOST_BYTES + 1], ..Outgoing::default() };
-        assert!(ready(0, &message, false).err().unwrap().contains("1048577 bytes"));
+        let message = Outgoing::of(vec![b'x'; MOST_BYTES + 1]);
+        let sent = SqsMessage { message, ..SqsMessage::default() };
+        assert!(ready(0, &sent, false).err().unwrap().contains("1048577 bytes"));
     }
 }

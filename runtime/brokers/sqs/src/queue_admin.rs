@@ -1,11 +1,10 @@
-//! A queue for commands that wait: how it stands, what is sent, letters. All of it blocks.
+//! A queue for commands that wait: how it stands, letters. All of it blocks.
 
 use super::calls::Entries;
 use super::client::{Connection, patient};
 use super::dead_letter_record::{DeadLetterRecord, kept};
 use super::fault::Fault;
 use super::options::{BATCH, is_fifo, seconds};
-use super::outgoing::{Outgoing, Unsent, send};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
@@ -114,13 +113,6 @@ impl QueueAdmin {
     pub fn facts(&self) -> Result<QueueFacts, String> {
         let facts = async { facts(self.connection.client().await, &self.queue_url).await };
         self.runtime.block_on(facts).map_err(|fault| fault.words)
-    }
-
-    /// Sends messages; for each the service's id of it, or why it was refused, in words.
-    pub fn send(&self, batch: &[Outgoing]) -> Vec<Result<String, String>> {
-        let sent = async { send(self.connection.client().await, &self.queue_url, batch).await };
-        let words = |sent: Result<String, Unsent>| sent.map_err(|unsent| unsent.words);
-        self.runtime.block_on(sent).into_iter().map(words).collect()
     }
 
     /// Whether the queue keeps the order of its groups.

@@ -1,5 +1,6 @@
 //! What a broker asks of the worker's books, beside the ports.
 
+use super::publish::Publisher;
 use crate::Delivery;
 use crate::ports::{DeadLetters, Source};
 use std::fmt::{self, Display};
@@ -70,6 +71,53 @@ pub trait Books: Send + Sync {
     fn worker_name(&self) -> &dyn WorkerName;
 }
 
+/// What of a pipeline's books every process of its data directory may use: the worker, and a command beside
+/// it. Its calls block, for about as long as a commit takes.
+pub trait SharedBooks: Send + Sync {
+    /// The way out to a queue in the books themselves.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn queue_publisher(&self, name: &str) -> Result<Box<dyn Publisher>, BooksError>;
+
+    /// Which letters in a topic are done with.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn letters_done(&self, topic: &str) -> Result<Box<dyn DoneLetters>, BooksError>;
+
+    /// Notes letters of a topic, by partition and offset, as done with. On disk when it returns.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn letters_end(&self, topic: &str, places: &[(u32, u64)]) -> Result<(), BooksError>;
+
+    /// Forgets what is done with in one partition of a topic: it was made anew.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn letters_anew(&self, topic: &str, partition: u32) -> Result<(), BooksError>;
+
+    /// Tells which topic of letters a name stands for now, by the id that the broker has given; whether it
+    /// was another. Then what was done with in that is forgotten.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn letters_topic_is(&self, topic: &str, id: &str) -> Result<bool, BooksError>;
+}
+
+/// The letters of one topic that were replayed or purged: a topic does not lose single records.
+pub trait DoneLetters {
+    /// Whether a letter is done with.
+    fn contains(&self, partition: u32, offset: u64) -> bool;
+
+    /// How many of a partition there are from `first` on, and before `end`.
+    fn count(&self, partition: u32, first: u64, end: u64) -> u64;
+
+    /// The last one of a partition.
+    fn last(&self, partition: u32) -> Option<u64>;
+}
+
 /// What was known of a topic before its id was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownTopic {
@@ -97,7 +145,7 @@ pub trait WorkerName {
     fn made(&self) -> Result<String, String>;
 }
 
-/// Why a source or a place of dead letters cannot be opened.
+/// Why something at a broker cannot be opened, or read.
 #[derive(Debug)]
 pub enum OpenError {
     /// Its settings are no good.

@@ -2,12 +2,16 @@
 //! registry of the app names it.
 
 mod books;
+mod letters;
+mod publish;
 mod replay;
 mod settings;
 mod skip;
 mod status;
 
-pub use books::{Books, BooksError, KnownTopic, OpenError, WorkerName};
+pub use books::{Books, BooksError, DoneLetters, KnownTopic, OpenError, SharedBooks, WorkerName};
+pub use letters::{LetterQuery, LetterReader, Listener};
+pub use publish::{Outgoing, Published, Publisher, ReplayMark, Sent, Uncarried, Unsent, too_large};
 pub use replay::{BoundedSource, FromOffset, PlanError, Replay, ReplayFrom, ReplayPlan, ReplayRange};
 pub use settings::Settings;
 pub use skip::{AfterLetter, FindMessage, FoundContent, FoundMessage, Look, WantedMessage};
@@ -58,6 +62,27 @@ pub trait Broker: FindMessage + Any + Debug + Send + Sync {
     /// Asks the broker how far it is; none where there is no broker to be asked. Blocks for some seconds at
     /// most. `Err` says all that is wrong, and what to do.
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>>;
+
+    /// What of a new message of a pipeline it cannot carry.
+    fn cannot_carry(&self, pipeline: &PipelineView, message: &Outgoing<'_>) -> Option<Uncarried>;
+
+    /// The way out to what it reads. Blocks, where the broker is asked for it.
+    ///
+    /// # Errors
+    /// Nothing could ever be sent like that, or the broker does not answer.
+    fn publisher(&self, books: &dyn SharedBooks) -> Result<Box<dyn Publisher>, OpenError>;
+
+    /// Where a message goes, in words: `topic orders, partition 3`.
+    fn destination(&self, message: &Outgoing<'_>) -> String;
+
+    /// Whether what it hands over says by which replay it came back.
+    fn names_replays(&self) -> bool {
+        false
+    }
+
+    /// Where a message of this source was published, of which a letter says `said`: that, if it is read here;
+    /// else the first that is.
+    fn origin<'a>(&'a self, said: &'a str) -> &'a str;
 }
 
 impl dyn Broker {
@@ -94,6 +119,30 @@ pub trait DeadLetterPlace: Any + Debug + Send + Sync {
 
     /// Whether a worker that starts asks too, as for a source.
     fn is_diagnosed_at_start(&self) -> bool;
+
+    /// The letters of the pipeline of this name, for commands. The broker is asked when a walk begins, if
+    /// that is possible.
+    ///
+    /// # Errors
+    /// They could never be read like that.
+    fn reader<'a>(
+        &'a self,
+        source: &'a dyn Broker,
+        pipeline: &'a str,
+        books: Arc<dyn SharedBooks>,
+        listener: &'a dyn Listener,
+    ) -> Result<Box<dyn LetterReader + 'a>, OpenError>;
+
+    /// How many letters it holds now, as far as the broker knows. Blocks.
+    ///
+    /// # Errors
+    /// The broker or the books do not answer, or not like that.
+    fn count(
+        &self,
+        source: &dyn Broker,
+        books: &dyn SharedBooks,
+        listener: &dyn Listener,
+    ) -> Result<u64, OpenError>;
 }
 
 impl dyn DeadLetterPlace {

@@ -7,6 +7,7 @@ use crate::ledger::show::PARTITION_BITS;
 use crate::ledger::topics;
 use crate::numbers::unsigned;
 use crate::{Store, StoreError};
+use pelton_core::broker;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
@@ -14,22 +15,16 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default)]
 pub struct DoneLetters(BTreeMap<u32, Ranges>);
 
-impl DoneLetters {
-    /// Whether a letter is done with.
-    #[must_use]
-    pub fn contains(&self, partition: u32, offset: u64) -> bool {
+impl broker::DoneLetters for DoneLetters {
+    fn contains(&self, partition: u32, offset: u64) -> bool {
         self.0.get(&partition).is_some_and(|ranges| ranges.contains(offset))
     }
 
-    /// How many of a partition there are from `first` on, and before `end`.
-    #[must_use]
-    pub fn count(&self, partition: u32, first: u64, end: u64) -> u64 {
+    fn count(&self, partition: u32, first: u64, end: u64) -> u64 {
         self.0.get(&partition).map_or(0, |ranges| ranges.count(first, end))
     }
 
-    /// The last one of a partition.
-    #[must_use]
-    pub fn last(&self, partition: u32) -> Option<u64> {
+    fn last(&self, partition: u32) -> Option<u64> {
         self.0.get(&partition)?.last()
     }
 }

@@ -4,10 +4,12 @@ pub mod elsewhere;
 mod queued;
 mod stored;
 
-pub use stored::{LetterFilter, StoredLetter};
+pub use stored::LetterFilter;
 
 use crate::numbers::signed;
 use crate::queue::rows::{self, NewRow};
+use pelton_core::broker::Outgoing;
+use pelton_core::letter::{LetterId, StoredLetter};
 use pelton_core::{HeaderList, Letter};
 use rusqlite::{Connection, params};
 
@@ -89,24 +91,25 @@ pub fn purge(db: &Connection, kept: Kept, ids: &[u64], now: u64) -> rusqlite::Re
 /// Puts a letter back where it came from, with its own id, and removes it, inside one transaction
 /// of the caller's. False when it is not there any more.
 pub fn replay(db: &Connection, kept: Kept, letter: &StoredLetter, now: u64) -> rusqlite::Result<bool> {
-    if purge(db, kept, &[letter.id], now)? == 0 {
+    let LetterId::Number(id) = letter.id else { return Ok(false) };
+    if purge(db, kept, &[id], now)? == 0 {
         return Ok(false);
     }
-    put_back(db, letter, now)?;
+    put_back(db, &letter.outgoing(), now)?;
     Ok(true)
 }
 
-/// Puts a letter back where it came from, with its own id.
-pub fn put_back(db: &Connection, letter: &StoredLetter, now: u64) -> rusqlite::Result<()> {
+/// Puts a message of a letter into the queue that it is for, with its own id.
+pub fn put_back(db: &Connection, message: &Outgoing<'_>, now: u64) -> rusqlite::Result<()> {
     let sql = "INSERT INTO queues(name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name RETURNING id";
-    let queue = db.query_row(sql, [&letter.origin], |r| r.get(0))?;
-    let headers: HeaderList = letter.headers.iter().collect();
+    let queue = db.query_row(sql, [message.destination.as_deref().unwrap_or_default()], |r| r.get(0))?;
+    let headers: HeaderList = message.headers.iter().collect();
     let row = NewRow {
-        message_id: Some(&letter.message_id),
-        key: letter.key.as_deref(),
+        message_id: message.id.as_deref(),
+        key: message.key.as_deref(),
         headers: headers.view(),
-        body: &letter.body,
-        published_at: letter.published_at_ms.unwrap_or(now),
+        body: message.bytes(),
+        published_at: message.published_at_ms.unwrap_or(now),
         visible_at: 0,
         delayed_at: 0,
         replayed: true,

@@ -1,9 +1,10 @@
 //! Letters as messages of another embedded queue: what a letter adds is in headers.
 
-use super::{LetterFilter, StoredLetter};
+use super::LetterFilter;
 use crate::numbers::{signed, unsigned};
 use crate::queue::rows::{self, COLUMNS};
-use pelton_core::{Channel, Message, letter};
+use pelton_core::letter::{self, LetterId, StoredLetter};
+use pelton_core::{Channel, Message};
 use rusqlite::Connection;
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ fn stored(id: u64, message: &Message) -> StoredLetter {
     let headers = message.headers().to_vec();
     let note = letter::note(&headers);
     StoredLetter {
-        id,
+        id: LetterId::Number(id),
         // The row's: a replay gives it back.
         message_id: message.id().to_string(),
         cause: note.cause,

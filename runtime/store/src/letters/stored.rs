@@ -2,41 +2,8 @@
 
 use crate::numbers::{signed, unsigned};
 use crate::queue::rows;
-use pelton_core::Header;
+use pelton_core::letter::{LetterId, StoredLetter};
 use rusqlite::{Connection, Row, params};
-
-/// A letter, wherever it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredLetter {
-    /// Its number, for commands.
-    pub id: u64,
-    /// The id of the message.
-    pub message_id: String,
-    /// Why it was given up on (a word of `Cause`).
-    pub cause: String,
-    /// How the last attempt ended (a word of `Failure`).
-    pub failure: String,
-    /// In words.
-    pub reason: String,
-    /// Handler starts.
-    pub attempts: u32,
-    /// Digest of the handler.
-    pub handler: String,
-    /// Where the message was published, and where a replay puts it.
-    pub origin: String,
-    /// The ordering key.
-    pub key: Option<Vec<u8>>,
-    /// The message's own headers.
-    pub headers: Vec<Header>,
-    /// The body.
-    pub body: Vec<u8>,
-    /// The broker had no value for it, where that differs from an empty body.
-    pub tombstone: bool,
-    /// When it was published, in milliseconds since the epoch.
-    pub published_at_ms: Option<u64>,
-    /// When the letter was written, in milliseconds since the epoch.
-    pub failed_at_ms: u64,
-}
 
 /// Which letters are meant.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +51,7 @@ pub fn last(db: &Connection, pipeline: i64) -> rusqlite::Result<Option<u64>> {
 fn letter(row: &Row<'_>) -> rusqlite::Result<StoredLetter> {
     let headers = row.get_ref(9)?.as_blob_or_null()?;
     Ok(StoredLetter {
-        id: unsigned(row.get(0)?),
+        id: LetterId::Number(unsigned(row.get(0)?)),
         message_id: row.get(1)?,
         cause: row.get(2)?,
         failure: row.get(3)?,

@@ -2,7 +2,8 @@
 
 use pelton_core::broker::{
     Books, Broker, Contradiction, Diagnosis, FindMessage, FoundContent, FoundMessage, Look, OpenError,
-    PipelineView, Replay, Settings, SourceStatus, WantedMessage, WorkerName,
+    Outgoing, PipelineView, Publisher, Replay, Settings, SharedBooks, SourceStatus, Uncarried,
+    WantedMessage, WorkerName,
 };
 use pelton_core::pipeline::Named;
 use pelton_core::ports::Source;
@@ -93,6 +94,23 @@ impl Broker for EmbeddedConfig {
     /// The store itself knows.
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         None
+    }
+
+    fn cannot_carry(&self, pipeline: &PipelineView, message: &Outgoing<'_>) -> Option<Uncarried> {
+        let waits_too_long = message.delay_ms.is_some_and(|delay| delay > pipeline.retry.max_delay_ms);
+        waits_too_long.then_some(Uncarried::Delay)
+    }
+
+    fn publisher(&self, books: &dyn SharedBooks) -> Result<Box<dyn Publisher>, OpenError> {
+        Ok(books.queue_publisher(&self.queue)?)
+    }
+
+    fn destination(&self, message: &Outgoing<'_>) -> String {
+        format!("queue {}", message.destination.as_deref().unwrap_or(&self.queue))
+    }
+
+    fn origin<'a>(&'a self, _: &'a str) -> &'a str {
+        &self.queue
     }
 }
 

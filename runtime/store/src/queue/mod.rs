@@ -1,6 +1,7 @@
 //! The embedded queue, as a source.
 
 pub mod broker;
+pub mod publish;
 mod read;
 pub mod rows;
 mod sched;

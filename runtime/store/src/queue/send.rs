@@ -3,7 +3,8 @@
 use super::rows::{self, NewRow};
 use crate::error::StoreError;
 use crate::numbers::{signed, unsigned};
-use pelton_core::{Header, HeaderList};
+use pelton_core::HeaderList;
+use pelton_core::broker::{Outgoing, too_large};
 use rusqlite::Connection;
 
 /// The longest id a producer may give.
@@ -13,29 +14,11 @@ pub const MAX_KEY: usize = 4 << 10;
 /// The most that headers may take together.
 pub const MAX_HEADERS: usize = 64 << 10;
 
-/// A message to be sent.
-#[derive(Debug, Clone, Default)]
-pub struct NewMessage {
-    /// The producer's id; without one the queue gives `queue/number`.
-    pub id: Option<String>,
-    /// The ordering key.
-    pub key: Option<Vec<u8>>,
-    /// Headers.
-    pub headers: Vec<Header>,
-    /// The body.
-    pub body: Vec<u8>,
-    /// Wait so long before the first delivery, in milliseconds.
-    pub delay_ms: u64,
-}
-
 /// Why one message of a batch was refused. The others are sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The body is too large.
-    #[error(
-        "the body has {size} bytes, and `max_message_bytes` is {max}: raise it, or send a reference to the \
-         data instead"
-    )]
+    #[error("{}", too_large(*size, *max))]
     Body {
         /// Its size.
         size: usize,
@@ -53,24 +36,23 @@ pub enum SendError {
     Headers(usize),
 }
 
-impl NewMessage {
-    fn check(&self, queue: &str, max: usize) -> Result<(), SendError> {
-        if self.body.len() > max {
-            return Err(SendError::Body { size: self.body.len(), max });
-        }
-        if let Some(id) = &self.id {
-            check_id(id, queue)?;
-        }
-        let key = self.key.as_ref().map_or(0, Vec::len);
-        if key > MAX_KEY {
-            return Err(SendError::Key(key));
-        }
-        let headers = self.headers.iter().map(|h| h.name.len() + h.value.len()).sum();
-        if headers > MAX_HEADERS {
-            return Err(SendError::Headers(headers));
-        }
-        Ok(())
+fn check(message: &Outgoing<'_>, queue: &str, max: usize) -> Result<(), SendError> {
+    let body = message.bytes().len();
+    if body > max {
+        return Err(SendError::Body { size: body, max });
     }
+    if let Some(id) = &message.id {
+        check_id(id, queue)?;
+    }
+    let key = message.key.as_ref().map_or(0, |key| key.len());
+    if key > MAX_KEY {
+        return Err(SendError::Key(key));
+    }
+    let headers = message.headers.iter().map(|h| h.name.len() + h.value.len()).sum();
+    if headers > MAX_HEADERS {
+        return Err(SendError::Headers(headers));
+    }
+    Ok(())
 }
 
 fn check_id(id: &str, queue: &str) -> Result<(), SendError> {
@@ -90,11 +72,11 @@ fn check_id(id: &str, queue: &str) -> Result<(), SendError> {
 pub fn send(
     db: &Connection,
     queue: (i64, &str),
-    batch: &[NewMessage],
+    batch: &[Outgoing<'_>],
     max: usize,
     now: u64,
 ) -> Result<Vec<Result<String, SendError>>, StoreError> {
-    let checked: Vec<_> = batch.iter().map(|m| m.check(queue.1, max)).collect();
+    let checked: Vec<_> = batch.iter().map(|message| check(message, queue.1, max)).collect();
     let count = signed(checked.iter().filter(|c| c.is_ok()).count());
     let sql = "UPDATE queues SET next_seq = next_seq + ?2, depth = depth + ?2 WHERE id = ?1 RETURNING \
         next_seq - ?2";
@@ -105,20 +87,22 @@ pub fn send(
             results.push(Err(refused));
             continue;
         }
-        let delayed = message.delay_ms > 0;
+        let delay_ms = message.delay_ms.unwrap_or(0);
+        let delayed = delay_ms > 0;
         let headers: HeaderList = message.headers.iter().collect();
         let row = NewRow {
             message_id: message.id.as_deref(),
             key: message.key.as_deref(),
             headers: headers.view(),
-            body: &message.body,
+            body: message.bytes(),
             published_at: now,
-            visible_at: if delayed { now.saturating_add(message.delay_ms) } else { 0 },
+            visible_at: if delayed { now.saturating_add(delay_ms) } else { 0 },
             delayed_at: if delayed { now } else { 0 },
             replayed: false,
         };
         rows::put(db, rows::id(queue.0, unsigned(next)), &row)?;
-        results.push(Ok(message.id.clone().unwrap_or_else(|| format!("{}/{next}", queue.1))));
+        let given = message.id.as_deref().map(str::to_owned);
+        results.push(Ok(given.unwrap_or_else(|| format!("{}/{next}", queue.1))));
         next += 1;
     }
     Ok(results)

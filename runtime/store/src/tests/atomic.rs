@@ -1,8 +1,9 @@
 //! Groups: every change whole, a bad one alone.
 
 use super::support::*;
-use crate::{NewMessage, SendError};
+use crate::SendError;
 use pelton_core::Counter;
+use pelton_core::broker::Outgoing;
 use pelton_core::ports::{Completion, ErrorClass, Ledger, Verdict};
 
 #[tokio::test]
@@ -81,10 +82,10 @@ async fn what_is_too_large_is_refused_alone() {
     let dir = dir();
     let worker = Worker::open(dir.path());
     let mut batch = numbers(0..2);
-    batch.insert(1, NewMessage { body: vec![0; (1 << 20) + 1], ..NewMessage::default() });
+    batch.insert(1, Outgoing::of(vec![0; (1 << 20) + 1]));
     batch.push(with_id("orders/7"));
     batch.push(with_id(""));
-    batch.push(NewMessage { key: Some(vec![0; 5_000]), ..NewMessage::default() });
+    batch.push(Outgoing { key: Some(vec![0; 5_000].into()), ..Outgoing::default() });
     let sent = worker.store.send(NAME, &batch).unwrap();
     assert_eq!(sent[0], Ok("orders/1".to_owned()));
     assert!(matches!(sent[1], Err(SendError::Body { .. })));
@@ -98,18 +99,17 @@ async fn what_is_too_large_is_refused_alone() {
 async fn odd_bytes_survive() {
     let dir = dir();
     let worker = Worker::open(dir.path());
-    let odd = NewMessage {
-        id: Some("it's \"x\"\0; DROP TABLE messages".to_owned()),
-        key: Some(vec![0, 255, b'\'']),
-        headers: vec![pelton_core::Header::new("a", [0, 254]); 2],
-        body: vec![0, 159, 146, 150],
-        delay_ms: 0,
+    let odd = Outgoing {
+        id: Some("it's \"x\"\0; DROP TABLE messages".into()),
+        key: Some(vec![0, 255, b'\''].into()),
+        headers: vec![pelton_core::Header::new("a", [0, 254]); 2].into(),
+        ..Outgoing::of(vec![0, 159, 146, 150])
     };
     worker.send(std::slice::from_ref(&odd));
     let got = worker.take(1).await.remove(0);
     let message = got.message.clone();
-    assert_eq!((Some(message.id().to_string()), message.key()), (odd.id, odd.key.as_deref()));
-    assert_eq!((message.headers().to_vec(), message.body()), (odd.headers, &*odd.body));
+    assert_eq!((Some(&*message.id().text()), message.key()), (odd.id.as_deref(), odd.key.as_deref()));
+    assert_eq!((&*message.headers().to_vec(), message.body()), (&*odd.headers, odd.bytes()));
     let claim = worker.start(std::slice::from_ref(&got)).await[0];
     worker.complete(&got, claim).await.unwrap();
     assert!(worker.store.ledger_show(NAME, Some(NAME), &*message.id().text()).unwrap().unwrap().completed);

@@ -2,6 +2,7 @@
 
 use super::support::*;
 use crate::{Options, Store, StoreError};
+use pelton_core::broker::Outgoing;
 use std::fs;
 use std::path::Path;
 
@@ -110,7 +111,7 @@ fn a_log_cut_at_any_frame_gives_the_last_whole_commit() {
     let mut ends = vec![0];
     for n in 0..8 {
         let body = vec![b'x'; 3_000 * (n + 1)];
-        worker.send(&[crate::NewMessage { body, ..Default::default() }]);
+        worker.send(&[Outgoing::of(body)]);
         ends.push(fs::metadata(&log).unwrap().len() as usize);
     }
     let whole = copy_of(dir.path());

@@ -1,12 +1,13 @@
 //! A disk that is full, and later has room again: the writer may have no more pages than these.
 
 use super::support::*;
-use crate::{NewMessage, Options, Store};
+use crate::{Options, Store};
+use pelton_core::broker::Outgoing;
 use pelton_core::ports::{DeadLetters, ErrorClass, Ledger, Release, Verdict};
 
 /// Messages of 8 KiB in a queue that nobody reads.
 fn ballast(store: &Store) {
-    let one = NewMessage { body: vec![b'x'; 8_192], ..NewMessage::default() };
+    let one = Outgoing::of(vec![b'x'; 8_192]);
     let sent = store.send("ballast", &vec![one; 100]).unwrap();
     assert!(sent.iter().all(Result::is_ok));
 }
@@ -26,7 +27,7 @@ async fn what_finds_no_room_is_not_done_and_can_be_done_later() {
     let dir = dir();
     let store = Store::open_beside(dir.path(), Options::default()).unwrap();
     ballast(&store);
-    let big = NewMessage { body: vec![b'y'; 65_536], ..NewMessage::default() };
+    let big = Outgoing::of(vec![b'y'; 65_536]);
     send(&store, &[big]);
     let worker = without_room(dir.path());
     let held = worker.take(1).await;
@@ -49,8 +50,8 @@ async fn what_finds_no_room_is_not_done_and_can_be_done_later() {
 async fn attempts_of_what_was_not_done_stay_known() {
     let dir = dir();
     let store = Store::open_beside(dir.path(), Options::default()).unwrap();
-    let big = NewMessage { body: vec![b'y'; 65_536], ..NewMessage::default() };
-    send(&store, &[NewMessage::default(), big]);
+    let big = Outgoing::of(vec![b'y'; 65_536]);
+    send(&store, &[Outgoing::default(), big]);
     let worker = without_room(dir.path());
     let held = worker.take(2).await;
     let claims = worker.start(&held).await;

@@ -2,7 +2,8 @@
 //! next one.
 
 use super::support::*;
-use crate::{NewMessage, WallClock};
+use crate::WallClock;
+use pelton_core::broker::Outgoing;
 use pelton_core::ports::{ErrorClass, Settle, Source};
 use pelton_core::{Delivery, Receipt};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +26,7 @@ async fn mixed(worker: &Worker, clock: &Wall) -> usize {
     worker.send(&plain(&["new-1", "new-2"]));
     worker.send(&keyed("a", &["a-4"]));
     worker.send(&keyed("c", &["c-1", "c-2"]));
-    let delayed = NewMessage { delay_ms: 20, ..keyed("c", &["c-late"]).remove(0) };
+    let delayed = Outgoing { delay_ms: Some(20), ..keyed("c", &["c-late"]).remove(0) };
     worker.send(&[delayed]);
     clock.set(clock.now_ms() + 100);
     15

@@ -1,9 +1,9 @@
 //! A store in a folder of its own, and short ways to say what a driver does.
 
 use crate::{
-    EmbeddedSource, NewMessage, Options, PipelineOptions, PipelineStatus, PipelineStore, Store, WallClock,
-    ledger_key,
+    EmbeddedSource, Options, PipelineOptions, PipelineStatus, PipelineStore, Store, WallClock, ledger_key,
 };
+use pelton_core::broker::Outgoing;
 use pelton_core::outcome::Failure;
 use pelton_core::ports::{
     Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Ledger, Release, Settle, Source, Verdict,
@@ -123,7 +123,7 @@ impl Worker {
         assert_eq!(self.ledger.publish(vec![letter]).await, [Ok(())]);
     }
 
-    pub fn send(&self, batch: &[NewMessage]) -> Vec<String> {
+    pub fn send(&self, batch: &[Outgoing<'_>]) -> Vec<String> {
         send(&self.store, batch)
     }
 
@@ -132,7 +132,7 @@ impl Worker {
     }
 }
 
-pub fn send(store: &Store, batch: &[NewMessage]) -> Vec<String> {
+pub fn send(store: &Store, batch: &[Outgoing<'_>]) -> Vec<String> {
     store.send(NAME, batch).unwrap().into_iter().map(Result::unwrap).collect()
 }
 
@@ -166,22 +166,22 @@ pub fn claim_of(verdict: Verdict) -> Option<Claim> {
 }
 
 /// Messages with these bodies.
-pub fn plain(bodies: &[&str]) -> Vec<NewMessage> {
-    let message = |body: &&str| NewMessage { body: body.as_bytes().to_vec(), ..NewMessage::default() };
-    bodies.iter().map(message).collect()
+pub fn plain(bodies: &[&str]) -> Vec<Outgoing<'static>> {
+    bodies.iter().map(|body| Outgoing::of(body.as_bytes().to_vec())).collect()
 }
 
-pub fn numbers(range: std::ops::Range<usize>) -> Vec<NewMessage> {
-    range.map(|n| NewMessage { body: n.to_string().into_bytes(), ..NewMessage::default() }).collect()
+pub fn numbers(range: std::ops::Range<usize>) -> Vec<Outgoing<'static>> {
+    range.map(|n| Outgoing::of(n.to_string().into_bytes())).collect()
 }
 
 /// Messages of one lane with these bodies.
-pub fn keyed(key: &str, bodies: &[&str]) -> Vec<NewMessage> {
-    plain(bodies).into_iter().map(|m| NewMessage { key: Some(key.into()), ..m }).collect()
+pub fn keyed(key: &str, bodies: &[&str]) -> Vec<Outgoing<'static>> {
+    let key = || Some(key.as_bytes().to_vec().into());
+    plain(bodies).into_iter().map(|m| Outgoing { key: key(), ..m }).collect()
 }
 
-pub fn with_id(id: &str) -> NewMessage {
-    NewMessage { id: Some(id.to_owned()), ..NewMessage::default() }
+pub fn with_id(id: &str) -> Outgoing<'_> {
+    Outgoing { id: Some(id.into()), ..Outgoing::default() }
 }
 
 pub fn bodies(deliveries: &[Delivery]) -> Vec<String> {

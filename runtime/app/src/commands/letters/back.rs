@@ -1,109 +1,88 @@
-//! The way back: letters that are kept elsewhere go into what their pipeline reads.
+//! The way back: letters go into what their pipeline reads.
 
-use super::{Found, letter};
+use super::letter;
+use crate::books::StoreBooks;
 use crate::config::PipelineConfig;
 use crate::exit::Fail;
-use crate::registry::SourceConfig;
-use pelton_store::Store;
+use crate::worker::assemble::open_fail;
+use pelton_core::broker::{Outgoing, Published, Publisher, ReplayMark};
+use pelton_core::letter::StoredLetter;
+use std::sync::Arc;
 
 /// Where letters of a pipeline go back to.
-pub enum Back<'c> {
-    /// An embedded queue.
-    Embedded { pipeline: &'c PipelineConfig, store: Store },
-    #[cfg(feature = "kafka")]
-    Kafka(Box<super::topics::Back<'c>>),
-    #[cfg(feature = "redis")]
-    Redis(Box<super::redis::Back<'c>>),
-    #[cfg(feature = "sqs")]
-    Sqs(Box<super::queues::Back<'c>>),
+pub struct Back<'c> {
+    pipeline: &'c PipelineConfig,
+    books: Arc<StoreBooks>,
+    /// Opened for the first letter.
+    publisher: Option<Box<dyn Publisher>>,
 }
 
 impl<'c> Back<'c> {
     /// Nothing is asked yet.
-    pub fn of(pipeline: &'c PipelineConfig, store: &Store) -> Self {
-        match &pipeline.source {
-            SourceConfig::Embedded(_) => Self::Embedded { pipeline, store: store.clone() },
-            #[cfg(feature = "kafka")]
-            SourceConfig::Kafka(kafka) => Self::Kafka(Box::new(super::topics::Back::new(pipeline, kafka))),
-            #[cfg(feature = "redis")]
-            SourceConfig::Redis(redis) => Self::Redis(Box::new(super::redis::Back::new(pipeline, redis))),
-            #[cfg(feature = "sqs")]
-            SourceConfig::Sqs(sqs) => Self::Sqs(Box::new(super::queues::Back::new(pipeline, sqs))),
-        }
+    pub fn of(pipeline: &'c PipelineConfig, books: Arc<StoreBooks>) -> Self {
+        Self { pipeline, books, publisher: None }
     }
 
     /// Whether letters go back into the data directory's own database.
     pub fn is_here(&self) -> bool {
-        matches!(self, Self::Embedded { .. })
-    }
-
-    /// What a letter that goes back is known by, if it should be one again: its replay has a name where the
-    /// message carries one, and else it is the message's id.
-    #[cfg(feature = "sqs")]
-    pub fn mark(&self, found: &Found) -> String {
-        match self {
-            Self::Sqs(back) => back.replay(found),
-            #[cfg(feature = "redis")]
-            Self::Redis(back) if back.names_replays() => back.replay(found),
-            _ => found.letter.message_id.clone(),
-        }
+        self.pipeline.source.queue().is_some()
     }
 
     /// Where a letter would go, in words.
-    pub fn destination(&self, found: &Found) -> String {
-        match self {
-            Self::Embedded { .. } => format!("queue {}", found.letter.origin),
-            #[cfg(feature = "kafka")]
-            Self::Kafka(_) => super::topics::destination(&found.letter),
-            #[cfg(feature = "redis")]
-            Self::Redis(back) => back.destination(),
-            #[cfg(feature = "sqs")]
-            Self::Sqs(back) => back.destination(&found.letter),
-        }
+    pub fn destination(&self, letter: &StoredLetter) -> String {
+        self.pipeline.source.broker().destination(&self.returning(letter))
     }
 
-    /// Puts letters back, and waits until they are there. `end` is given those that are: when this is cut
-    /// short before it, a message is there twice, never lost.
+    /// Puts letters back, and waits until they are there: those that are. When this is cut short before they
+    /// are removed where they were, a message is there twice, never lost. The second says why one is not
+    /// there.
     pub fn put(
-        &self,
-        letters: Vec<Found>,
-        end: impl FnOnce(&[Found]) -> Result<u64, Fail>,
-    ) -> Result<u64, Fail> {
+        &mut self,
+        letters: Vec<StoredLetter>,
+    ) -> Result<(Vec<StoredLetter>, Result<(), Fail>), Fail> {
         let results = self.send(&letters)?;
         let (mut gone, mut refused) = (Vec::new(), Ok(()));
-        for (found, result) in letters.into_iter().zip(results) {
+        for (letter, result) in letters.into_iter().zip(results) {
             match result {
-                Ok(()) => gone.push(found),
-                Err(why) => refused = refused.and_then(|()| Err(self.stays(&found, &why))),
+                Ok(sent) => {
+                    if sent.as_new {
+                        note!(
+                            "warning: the message of letter {} leaves no room for its id: it goes back as a \
+                             new message",
+                            letter.id
+                        );
+                    }
+                    gone.push(letter);
+                }
+                Err(why) => refused = refused.and_then(|()| Err(self.stays(&letter, &why.words))),
             }
         }
-        let count = end(&gone)?;
-        refused.map(|()| count)
+        Ok((gone, refused))
     }
 
-    fn send(&self, letters: &[Found]) -> Result<Vec<Result<(), String>>, Fail> {
-        match self {
-            Self::Embedded { pipeline, store } => {
-                let keyed = letters
-                    .iter()
-                    .map(|found| (found.letter.clone(), letter::ledger_key(pipeline, &found.letter)));
-                store.put_back(&pipeline.name, &keyed.collect::<Vec<_>>())?;
-                Ok(vec![Ok(()); letters.len()])
-            }
-            #[cfg(feature = "kafka")]
-            Self::Kafka(back) => back.send(letters),
-            #[cfg(feature = "redis")]
-            Self::Redis(back) => back.send(letters),
-            #[cfg(feature = "sqs")]
-            Self::Sqs(back) => back.send(letters),
-        }
+    fn send(&mut self, letters: &[StoredLetter]) -> Result<Vec<Published>, Fail> {
+        let fail = |error| open_fail(&self.pipeline.name, error);
+        let batch: Vec<Outgoing<'_>> = letters.iter().map(|letter| self.returning(letter)).collect();
+        let publisher = match &mut self.publisher {
+            Some(publisher) => publisher,
+            none => none.insert(self.pipeline.source.broker().publisher(&*self.books).map_err(fail)?),
+        };
+        publisher.publish(&batch).map_err(|error| fail(error.into()))
     }
 
-    fn stays(&self, found: &Found, why: &str) -> Fail {
-        let to = self.destination(found);
+    fn returning<'l>(&self, letter: &'l StoredLetter) -> Outgoing<'l> {
+        // Only the books know a message by it, and it takes a copy of the message to tell.
+        let ledger_key = if self.is_here() { letter::ledger_key(self.pipeline, letter) } else { None };
+        let name = letter.replay_name(&self.pipeline.name).into();
+        let replay = Some(ReplayMark { name, ledger_key: ledger_key.map(Into::into) });
+        Outgoing { replay, ..letter.outgoing() }
+    }
+
+    fn stays(&self, letter: &StoredLetter, why: &str) -> Fail {
+        let to = self.destination(letter);
         Fail::refused(format!(
             "letter {} could not be put back into {to}: {why}. It stays a letter",
-            found.id
+            letter.id
         ))
     }
 }

@@ -1,13 +1,13 @@
 //! A dead letter as JSON and as text.
 
-use crate::cli::LetterId;
 use crate::config::PipelineConfig;
 use crate::telemetry::time;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use pelton_core::letter::{LetterId, StoredLetter};
 use pelton_core::shown::{Keep, shown};
 use pelton_core::{Channel, HeaderList, Message, Name, Parts};
-use pelton_store::{StoredLetter, digest};
+use pelton_store::digest;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -41,14 +41,14 @@ fn message(pipeline: &PipelineConfig, letter: &StoredLetter) -> Message {
 }
 
 /// The object of `dlq list --json`. Its shape is a contract.
-pub fn to_json(pipeline: &PipelineConfig, id: &LetterId, letter: &StoredLetter) -> Value {
+pub fn to_json(pipeline: &PipelineConfig, letter: &StoredLetter) -> Value {
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
     put(
         "id",
-        match id {
+        match &letter.id {
             LetterId::Number(number) => (*number).into(),
-            LetterId::Place { .. } | LetterId::Message(_) => id.to_string().into(),
+            id @ (LetterId::Place { .. } | LetterId::Message(_)) => id.to_string().into(),
         },
     );
     put("pipeline", pipeline.name.as_str().into());
@@ -97,10 +97,10 @@ pub fn start(text: &str, max: usize) -> String {
 }
 
 /// One letter, whole, for people: line by line, none of which can be taken for another.
-pub fn describe(pipeline: &PipelineConfig, id: &LetterId, letter: &StoredLetter) -> Vec<String> {
+pub fn describe(pipeline: &PipelineConfig, letter: &StoredLetter) -> Vec<String> {
     let dedup = dedup_key(pipeline, letter);
     let mut lines = vec![
-        format!("letter      {id} of {}", pipeline.name),
+        format!("letter      {} of {}", letter.id, pipeline.name),
         format!("message     {}", shown(&letter.message_id).at_most(WORD)),
         format!("dedup key   {}", shown(dedup.as_deref().unwrap_or("none")).at_most(WORD)),
         format!("cause       {} ({}) after {} attempts", letter.cause, letter.failure, letter.attempts),

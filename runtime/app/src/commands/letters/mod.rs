@@ -2,237 +2,192 @@
 
 mod back;
 pub mod letter;
-#[cfg(feature = "sqs")]
-mod queues;
-#[cfg(feature = "redis")]
-mod redis;
-#[cfg(feature = "kafka")]
-pub mod topics;
+mod stored;
 
-use crate::cli::{LetterId, Which};
-use crate::commands::open_beside;
+use crate::commands::books;
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
-use crate::registry::LettersConfig;
+use crate::telemetry::progress::Progress;
+use crate::worker::assemble::open_fail;
+use crate::worker::store::store_fail;
 use back::Back;
-#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
-use pelton_core::letter::Note;
-#[cfg(feature = "sqs")]
-use pelton_sqs::LetterQueue;
-use pelton_store::{LetterFilter, Store, StoredLetter};
+use pelton_core::broker::{LetterQuery, LetterReader, Listener, OpenError};
+use pelton_core::letter::{LetterId, StoredLetter};
+use pelton_store::Store;
+use std::cell::RefCell;
+use std::sync::Arc;
+use stored::StoredLetters;
 
-/// A letter with its id.
-pub struct Found {
-    pub id: LetterId,
-    pub letter: StoredLetter,
-}
-
-/// Reads, replays and removes letters. All of it blocks.
-pub trait DeadLetterStore {
-    /// Every letter that is meant and was there when this was called, each once, in pages of at most
-    /// `limit`; how many there were. What is written meanwhile is not met, above all what `see` put back
-    /// and failed again: a walk that met it would never end.
-    fn each(
-        &self,
-        which: &Which,
-        limit: usize,
-        see: &mut dyn FnMut(Vec<Found>) -> Outcome,
-    ) -> Result<u64, Fail>;
-
-    /// A walk is about to begin elsewhere, and to come here behind that: what is written from now on is not
-    /// met.
-    #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
-    fn begins(&self) -> Outcome {
-        Ok(())
-    }
-
-    /// These are put back from elsewhere: what comes of them is no letter of the walk.
-    #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
-    fn goes_back(&self, _letters: &[Found]) {}
-
-    /// Removes letters for good; how many were still there.
-    fn purge(&self, letters: &[Found]) -> Result<u64, Fail>;
-
-    /// The way to where letters came from.
-    fn back(&self) -> &Back<'_>;
-
-    /// Puts letters back where they came from and removes them here; how many were still there.
-    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
-        self.back().put(letters, |gone| self.purge(gone))
-    }
-
-    /// Where a replay would put a letter, in words.
-    fn destination(&self, found: &Found) -> String {
-        self.back().destination(found)
-    }
-}
-
-/// What is known of a letter that a broker keeps, as if it were stored here. `own_id` and `origin` are its
-/// where nothing else is said; `at_ms` is when the broker took it.
-#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
-pub fn noted(note: Note, own_id: String, origin: &str, at_ms: Option<u64>) -> StoredLetter {
-    let unsaid = |text: String, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text };
-    StoredLetter {
-        id: 0,
-        message_id: note.message_id.unwrap_or(own_id),
-        cause: unsaid(note.cause, "unknown"),
-        failure: unsaid(note.failure, "unknown"),
-        reason: note.reason,
-        attempts: note.attempts,
-        handler: note.handler,
-        origin: unsaid(note.origin, origin),
-        key: None,
-        headers: Vec::new(),
-        body: Vec::new(),
-        tombstone: note.tombstone,
-        published_at_ms: note.published_at_ms.or(at_ms),
-        failed_at_ms: note.failed_at_ms.or(at_ms).unwrap_or(0),
-    }
-}
-
-/// Opens the letters of a pipeline.
-pub fn open<'c>(
-    config: &'c Config,
+/// Reads, replays and removes the letters of a pipeline. All of it blocks.
+pub struct Letters<'c> {
     pipeline: &'c PipelineConfig,
-) -> Result<Box<dyn DeadLetterStore + 'c>, Fail> {
-    let store = open_beside(config)?;
-    match &pipeline.dead_letters {
-        LettersConfig::DataDir | LettersConfig::Queue(_) => Ok(Box::new(stored(pipeline, store))),
-        #[cfg(feature = "kafka")]
-        LettersConfig::Topics(topics) => {
-            let there = Box::new(topics::open(pipeline, topics, store.clone())?);
-            Ok(Box::new(Both { here: stored(pipeline, store), there }))
-        }
-        #[cfg(feature = "redis")]
-        LettersConfig::Redis(place) => {
-            let there = Box::new(redis::open(pipeline, place, &store)?);
-            Ok(Box::new(Both { here: stored(pipeline, store), there }))
-        }
-        #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(LetterQueue::Queue(queue)) => {
-            let there = Box::new(queues::open(pipeline, queue, &store)?);
-            Ok(Box::new(Both { here: stored(pipeline, store), there }))
-        }
-        #[cfg(feature = "sqs")]
-        LettersConfig::Sqs(LetterQueue::Redrive) => {
-            let queue = crate::commands::brokers::sqs::redriven(pipeline).map_err(Fail::refused)?;
-            Ok(Box::new(queues::open(pipeline, &queue, &store)?))
-        }
-    }
-}
-
-/// Where the broker keeps them, and here those that it does not take. Their ids tell them apart.
-#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
-struct Both<'c> {
-    here: Stored<'c>,
-    there: Box<dyn DeadLetterStore + 'c>,
-}
-
-#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
-impl Both<'_> {
-    /// Who keeps these. A page is of one kind: one place is looked at after the other.
-    fn of(&self, letters: &[Found]) -> &dyn DeadLetterStore {
-        match letters.first().map(|found| &found.id) {
-            Some(LetterId::Number(_)) => &self.here,
-            _ => &*self.there,
-        }
-    }
-}
-
-#[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
-impl DeadLetterStore for Both<'_> {
-    fn each(
-        &self,
-        which: &Which,
-        limit: usize,
-        see: &mut dyn FnMut(Vec<Found>) -> Outcome,
-    ) -> Result<u64, Fail> {
-        if matches!(which.id, Some(LetterId::Number(_))) {
-            return self.here.each(which, limit, see);
-        }
-        // What is here is met also when the broker cannot be asked.
-        let begun = self.there.begins();
-        let here = self.here.each(which, limit, see)?;
-        begun?;
-        Ok(here + self.there.each(which, limit, see)?)
-    }
-
-    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
-        // Whoever keeps it now: when it fails again it may be the other.
-        self.there.goes_back(&letters);
-        self.of(&letters).replay(letters)
-    }
-
-    fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
-        self.of(letters).purge(letters)
-    }
-
-    fn back(&self) -> &Back<'_> {
-        self.here.back()
-    }
-}
-
-/// In the data directory, or in an embedded queue.
-struct Stored<'c> {
-    pipeline: &'c PipelineConfig,
-    store: Store,
+    /// Where the pipeline keeps them: in the data directory, or an embedded queue; or what a broker did not
+    /// take. Nothing where all are left to the broker.
+    here: Option<StoredLetters<'c>>,
+    /// Where a broker keeps them.
+    there: Option<Box<dyn LetterReader + 'c>>,
     back: Back<'c>,
 }
 
-fn stored(pipeline: &PipelineConfig, store: Store) -> Stored<'_> {
-    Stored { pipeline, back: Back::of(pipeline, &store), store }
-}
-
-impl Stored<'_> {
-    fn queue(&self) -> Option<&str> {
-        self.pipeline.dead_letters.queue()
-    }
-}
-
-impl DeadLetterStore for Stored<'_> {
-    fn each(
-        &self,
-        which: &Which,
-        limit: usize,
-        see: &mut dyn FnMut(Vec<Found>) -> Outcome,
-    ) -> Result<u64, Fail> {
-        let id = match &which.id {
+impl<'c> Letters<'c> {
+    /// Opens them. `heard` is told what a broker has to say of them.
+    pub fn open(
+        config: &'c Config,
+        pipeline: &'c PipelineConfig,
+        heard: &'c dyn Listener,
+    ) -> Result<Self, Fail> {
+        let books = Arc::new(books(config, pipeline));
+        let store = books.store().map_err(store_fail)?.clone();
+        let there = match pipeline.dead_letters.place() {
+            Some(place) => {
+                let source = pipeline.source.broker();
+                let reader = place.reader(source, &pipeline.name, books.clone(), heard);
+                Some(reader.map_err(|error| open_fail(&pipeline.name, error))?)
+            }
             None => None,
-            Some(LetterId::Number(number)) => Some(*number),
-            // No letter here has such an id.
-            Some(LetterId::Place { .. } | LetterId::Message(_)) => return Ok(0),
         };
-        let (mut after, mut seen) = (0, 0);
-        let until = self.store.last_letter(&self.pipeline.name, self.queue())?;
-        loop {
-            let filter = LetterFilter { id, cause: which.cause.clone(), after, until, limit };
-            let page = self.store.letters(&self.pipeline.name, self.queue(), &filter)?;
-            let Some(last) = page.last() else { return Ok(seen) };
-            after = last.id;
-            seen += page.len() as u64;
-            see(page.into_iter().map(|l| Found { id: LetterId::Number(l.id), letter: l }).collect())?;
+        let is_here = !pipeline.dead_letters.is_redrive();
+        let here = is_here.then(|| StoredLetters::of(pipeline, store));
+        Ok(Self { pipeline, here, there, back: Back::of(pipeline, books) })
+    }
+
+    /// Every letter that is meant and was there when this was called, each once, in pages of at most `limit`;
+    /// how many there were. A page is of one place.
+    pub fn each(
+        &mut self,
+        query: &LetterQuery,
+        limit: usize,
+        mut see: impl FnMut(&mut Self, Vec<StoredLetter>) -> Outcome,
+    ) -> Result<u64, Fail> {
+        let seen = self.walk(query, limit, &mut see);
+        if let Some(there) = &mut self.there {
+            there.end();
+        }
+        seen
+    }
+
+    fn walk(
+        &mut self,
+        query: &LetterQuery,
+        limit: usize,
+        see: &mut dyn FnMut(&mut Self, Vec<StoredLetter>) -> Outcome,
+    ) -> Result<u64, Fail> {
+        // Both before the first letter is seen: what goes back from the one may fail into the other.
+        let places = match query.id {
+            Some(LetterId::Number(_)) if self.here.is_some() => &[Place::Here][..],
+            _ => &[Place::Here, Place::There],
+        };
+        let begun: Vec<_> = places.iter().map(|place| (*place, self.begin(*place, query))).collect();
+        let mut seen = 0;
+        for (place, begun) in begun {
+            // What is here is met also when the broker cannot be asked.
+            begun.map_err(|error| self.fail(error))?;
+            loop {
+                let page = self.next(place, limit).map_err(|error| self.fail(error))?;
+                if page.is_empty() {
+                    break;
+                }
+                seen += page.len() as u64;
+                see(self, page)?;
+            }
+        }
+        Ok(seen)
+    }
+
+    fn begin(&mut self, place: Place, query: &LetterQuery) -> Result<(), OpenError> {
+        self.at(place).map_or(Ok(()), |reader| reader.begin(query))
+    }
+
+    fn next(&mut self, place: Place, limit: usize) -> Result<Vec<StoredLetter>, OpenError> {
+        self.at(place).map_or_else(|| Ok(Vec::new()), |reader| reader.next(limit))
+    }
+
+    fn at(&mut self, place: Place) -> Option<&mut (dyn LetterReader + 'c)> {
+        match place {
+            Place::Here => self.here.as_mut().map(|here| here as &mut dyn LetterReader),
+            Place::There => self.there.as_deref_mut(),
         }
     }
 
-    fn replay(&self, letters: Vec<Found>) -> Result<u64, Fail> {
-        if !self.back.is_here() {
-            return self.back.put(letters, |gone| self.purge(gone));
+    fn fail(&self, error: OpenError) -> Fail {
+        open_fail(&self.pipeline.name, error)
+    }
+
+    /// Puts letters of a page back where they came from and removes them; how many were still there.
+    pub fn replay(&mut self, letters: Vec<StoredLetter>) -> Result<u64, Fail> {
+        // Whoever keeps them now: when they fail again it may be the other.
+        if let Some(there) = &mut self.there {
+            there.goes_back(&letters);
         }
-        // One transaction moves them.
-        let keyed = letters.into_iter().map(|found| {
-            let key = letter::ledger_key(self.pipeline, &found.letter);
-            (found.letter, key)
-        });
-        let letters: Vec<_> = keyed.collect();
-        Ok(self.store.replay(&self.pipeline.name, self.queue(), &letters)? as u64)
+        if let (Place::Here, Some(here), true) = (Place::of(&letters), &self.here, self.back.is_here()) {
+            return Ok(here.replay(letters)?);
+        }
+        let (gone, refused) = self.back.put(letters)?;
+        let count = self.purge(&gone)?;
+        refused.map(|()| count)
     }
 
-    fn purge(&self, letters: &[Found]) -> Result<u64, Fail> {
-        let ids: Vec<u64> = letters.iter().map(|found| found.letter.id).collect();
-        Ok(self.store.purge(&self.pipeline.name, self.queue(), &ids)? as u64)
+    /// Removes letters of a page for good; how many were still there.
+    pub fn purge(&mut self, letters: &[StoredLetter]) -> Result<u64, Fail> {
+        let removed = self.at(Place::of(letters)).map_or(Ok(0), |reader| reader.remove(letters));
+        removed.map_err(|error| self.fail(error))
     }
 
-    fn back(&self) -> &Back<'_> {
-        &self.back
+    /// Where a replay would put a letter, in words.
+    pub fn destination(&self, letter: &StoredLetter) -> String {
+        self.back.destination(letter)
     }
+}
+
+/// Who keeps letters.
+#[derive(Clone, Copy)]
+enum Place {
+    Here,
+    There,
+}
+
+impl Place {
+    /// Of a page. The ids tell.
+    fn of(page: &[StoredLetter]) -> Self {
+        match page.first().map(|letter| &letter.id) {
+            Some(LetterId::Number(_)) => Self::Here,
+            _ => Self::There,
+        }
+    }
+}
+
+/// Says on standard error what is to be said of letters, and how far they are read.
+#[derive(Default)]
+pub struct Said(RefCell<Option<Progress>>);
+
+impl Listener for Said {
+    fn line(&self, line: &str) {
+        note!("{line}");
+    }
+
+    fn looked_at(&self, count: u64, all: u64) {
+        let mut shown = self.0.borrow_mut();
+        if count >= all {
+            shown.take().inspect(Progress::clear);
+            return;
+        }
+        shown.get_or_insert_with(|| Progress::of("read", Some(all))).shows(count);
+    }
+}
+
+/// How many letters a pipeline has, where a broker keeps them; none when none does, or does not say, which is
+/// said. Blocks.
+pub fn count(config: &Config, pipeline: &PipelineConfig, store: &Store) -> Option<u64> {
+    let place = pipeline.dead_letters.place()?;
+    let books = books(config, pipeline).sharing(store);
+    let there = place.count(pipeline.source.broker(), &books, &Said::default());
+    let there = there.map_err(|error| open_fail(&pipeline.name, error).words());
+    let warning = |why: &String| {
+        note!("warning: pipelines.{}.dead_letter: letters are not counted: {why}", pipeline.name);
+    };
+    let there = there.inspect_err(warning).ok()?;
+    // Those that the broker did not take.
+    let status = store.status(&pipeline.name, None, None);
+    let here = if pipeline.dead_letters.is_redrive() { 0 } else { status.map_or(0, |s| s.dead_letters) };
+    Some(there.saturating_add(here))
 }
