@@ -14,7 +14,7 @@ fn with_errors(site: &Site, calls: &str, n: u32) -> (Worker, Ended) {
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
     command.args(["-e", &format!("inject={calls}:error=EIO:when={n}")]);
     command.arg(pelton_tests::binary::pelton()).args(["run", "--until-empty", "--log-format", "json"]);
-    let worker = Worker::start(command.current_dir(site.path()));
+    let worker = Worker::start(command.current_dir(site.path()).env("PELTON_CACHE", "off"));
     let ended = worker.wait();
     (worker, ended)
 }

@@ -153,7 +153,8 @@ fn a_worker_whose_binary_was_replaced_still_compiles() {
     let start = |binary: &Path| {
         let mut command = std::process::Command::new(binary);
         command.args(["run", "--log-format", "json"]).current_dir(site.path());
-        Worker::start(command.env_remove("PELTON_CONFIG").env_remove("PELTON_LOG")).ready()
+        command.env_remove("PELTON_CONFIG").env_remove("PELTON_LOG").env("PELTON_CACHE", "off");
+        Worker::start(&mut command).ready()
     };
     let worker = start(&own);
     let taken = |count| {

@@ -105,6 +105,8 @@ impl Site {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(pelton());
         command.args(words).current_dir(self.path()).env_remove("PELTON_CONFIG").env_remove("PELTON_LOG");
+        // What is compiled is its own affair: some look at it, or damage it.
+        command.env("PELTON_CACHE", "off");
         command
     }
 

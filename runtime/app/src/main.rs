@@ -34,6 +34,7 @@ mod registry;
 mod settings;
 mod signals;
 mod telemetry;
+mod user_cache;
 mod worker;
 
 use clap::error::{ContextValue, Error as Misused};

@@ -65,7 +65,8 @@ impl Host {
         let threads = threads.unwrap_or(1).max(1);
         // Both pools, the clock and the cache's own.
         threads::there_is_room_for(2 * threads + 2)?;
-        let cache = options.cache_dir.as_deref().map(CodeCache::open).transpose()?;
+        let open = |dir| CodeCache::open_with(dir, options.shared_cache_dir.as_deref());
+        let cache = options.cache_dir.as_deref().map(open).transpose()?;
         let engine = engine::running(&options, cache.as_ref())?;
         let failed = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let linker = link::linker(&engine).map_err(failed)?;

@@ -15,6 +15,9 @@ pub struct HostOptions {
     /// Where compiled code is kept; made with mode 0700 and used by nobody else. `None` compiles
     /// every time.
     pub cache_dir: Option<PathBuf>,
+    /// A second folder of that kind, which other processes of the same user share: what it has is not compiled
+    /// again, and what is compiled is left there too. Only with a `cache_dir`.
+    pub shared_cache_dir: Option<PathBuf>,
     /// The largest component file, in bytes.
     pub max_component_bytes: usize,
     /// Instances that may exist at once, over all pipelines. Idle ones make room when it is reached.
@@ -37,6 +40,7 @@ impl Default for HostOptions {
     fn default() -> Self {
         Self {
             cache_dir: None,
+            shared_cache_dir: None,
             max_component_bytes: 32 * MIB,
             max_instances: 256,
             max_memory: 1024 * MIB,

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     }
     for (name, test) in [
         ("compiled_once_and_then_from_the_cache", compiled_once_and_then_from_the_cache as fn()),
+        ("what_a_shared_folder_has_is_compiled_once", what_a_shared_folder_has_is_compiled_once),
         ("a_bomb_ends_within_its_budget", a_bomb_ends_within_its_budget),
         ("memory_is_bounded", memory_is_bounded),
         ("a_worker_that_cannot_start_is_said", a_worker_that_cannot_start_is_said),
@@ -64,6 +65,37 @@ fn compiled_once_and_then_from_the_cache() {
     println!("loaded from the cache in {:?}", start.elapsed());
     assert_eq!(one(&handler, "a"), Outcome::Ok);
     assert!(matches!(host.load_bytes("p", many(), &spec()), Err(LoadError::NotCompiled(_))));
+}
+
+/// Of one user's folder, as far as nobody else could have written what is in it.
+fn what_a_shared_folder_has_is_compiled_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = |own: &str, worker: &Path| HostOptions {
+        shared_cache_dir: Some(dir.path().join("shared")),
+        compile_worker: Some(worker.to_owned()),
+        ..with_worker(&dir.path().join(own), CompileBudget::default())
+    };
+    let (me, none) = (std::env::current_exe().unwrap(), Path::new("/nonexistent"));
+    drop(load(&Host::new(options("a", &me)).unwrap(), chaos(), &spec()));
+    let handler = load(&Host::new(options("b", none)).unwrap(), chaos(), &spec());
+    assert_eq!(one(&handler, "a"), Outcome::Ok);
+    // From a folder that is alone again.
+    let alone = HostOptions { shared_cache_dir: None, ..options("b", none) };
+    assert_eq!(one(&load(&Host::new(alone).unwrap(), chaos(), &spec()), "a"), Outcome::Ok);
+    let all = files(&dir.path().join("shared"));
+    assert!(all.len() >= 2, "{all:?}");
+    for (number, path) in all.iter().filter(|path| path.extension() != Some("stats".as_ref())).enumerate() {
+        let mode = |mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o620);
+        let host = Host::new(options(&format!("c{number}"), none)).unwrap();
+        let refused = host.load_bytes("p", chaos(), &spec());
+        assert!(matches!(refused, Err(LoadError::NotCompiled(_))), "{}", path.display());
+        mode(0o600);
+    }
+    // What was not believed is made anew.
+    std::fs::write(&all[0], "damaged").unwrap();
+    drop(load(&Host::new(options("d", &me)).unwrap(), chaos(), &spec()));
+    drop(load(&Host::new(options("e", none)).unwrap(), chaos(), &spec()));
 }
 
 /// A component that validates at once and compiles for very long.

@@ -14,13 +14,14 @@ pub use words::{time, told};
 
 use crate::exit::{CONFIG, Fail};
 use crate::program;
+use crate::user_cache;
 use lines::Lines;
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::{Handler, Report, Work};
 use pelton_host::{
     ComponentInfo, HandlerSpec, Host, HostError, HostOptions, WasmHandler, digest, read_component,
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -157,10 +158,13 @@ fn host(options: HostOptions) -> Result<(Host, Option<TempDir>), Fail> {
     let of = |cache: Option<&Path>| {
         Host::new(HostOptions { cache_dir: cache.map(Path::to_owned), ..options.clone() })
     };
-    if let Some((folder, asked)) = cache_dir() {
-        match of(Some(&folder)) {
-            Err(error @ HostError::Cache { .. }) if !asked => {
-                note!("warning: {error}; PELTON_CACHE names another. What is compiled now is not kept");
+    if let Some(user) = user_cache::of_user() {
+        match of(Some(&user.folder)) {
+            Err(error @ HostError::Cache { .. }) if !user.asked => {
+                note!(
+                    "warning: {error}; {} names another. What is compiled now is not kept",
+                    user_cache::VARIABLE
+                );
             }
             done => return done.map(|host| (host, None)).map_err(|error| Fail::new(CONFIG, error)),
         }
@@ -169,18 +173,6 @@ fn host(options: HostOptions) -> Result<(Host, Option<TempDir>), Fail> {
     let scratch = tempfile::tempdir().ok();
     let host = of(scratch.as_ref().map(TempDir::path)).map_err(|error| Fail::new(CONFIG, error))?;
     Ok((host, scratch))
-}
-
-/// Where compiled code is kept without a `data_dir`: in the user's cache folder, for all projects. None where
-/// there is no home; and whether it was asked for.
-fn cache_dir() -> Option<(PathBuf, bool)> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let asked = set("PELTON_CACHE");
-    let is_asked = asked.is_some();
-    let folder = asked
-        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("pelton")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache").join("pelton")))?;
-    Some((folder.join("compiled"), is_asked))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -6,7 +6,8 @@ use crate::deploy::fetch::{self, Want};
 use crate::deploy::signature;
 use crate::exit::{CONFIG, Fail};
 use crate::program;
-use pelton_host::{CompileBudget, Host, HostOptions, WasmHandler, digest, there_is_room_for};
+use crate::user_cache;
+use pelton_host::{CompileBudget, Host, HostError, HostOptions, WasmHandler, digest, there_is_room_for};
 use rustix::process::{Resource, getrlimit};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,12 +38,14 @@ pub fn room_for_worker() -> Result<(), Fail> {
     there_is_room_for(3 * cores + 14).map_err(|error| Fail::new(CONFIG, error))
 }
 
-/// Sets up the sandbox, with compiled code in `cache_dir`.
+/// Sets up the sandbox, with compiled code in `cache_dir`; what the user's other commands have compiled is taken
+/// over, and the other way round.
 pub fn host(config: &Config, cache_dir: PathBuf) -> Result<Host, Fail> {
     let concurrency: usize = config.pipelines.iter().map(|p| p.handler.spec.concurrency).sum();
     // Twice: a new version has instances of its own while the old one finishes.
     let instances = (2 * concurrency + config.pipelines.len()).min(MAX_INSTANCES);
-    let host = Host::new(HostOptions {
+    let of = |options: &HostOptions| Host::new(options.clone());
+    let mut options = HostOptions {
         cache_dir: Some(cache_dir),
         max_component_bytes: config.max_component_bytes,
         max_instances: u32::try_from(instances).unwrap_or(u32::MAX),
@@ -50,7 +53,22 @@ pub fn host(config: &Config, cache_dir: PathBuf) -> Result<Host, Fail> {
         compile: CompileBudget { wall: config.compile_timeout, ..CompileBudget::default() },
         compile_worker: Some(program::own()?),
         ..HostOptions::default()
-    });
+    };
+    let user = user_cache::of_user();
+    options.shared_cache_dir = user.as_ref().map(|user| user.folder.clone());
+    let host = match (of(&options), user) {
+        // A service may have no home, or nobody's.
+        (Err(HostError::Cache { path, reason }), Some(user)) if path == user.folder && !user.asked => {
+            tracing::info!(
+                "compiled code is kept in `data_dir` alone, not for the user too: {}: \
+                {reason}",
+                path.display()
+            );
+            options.shared_cache_dir = None;
+            of(&options)
+        }
+        (done, _) => done,
+    };
     host.map_err(|error| Fail::new(CONFIG, error))
 }
 

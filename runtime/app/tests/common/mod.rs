@@ -92,6 +92,7 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pelton"));
         command.current_dir(self.path()).args(args).stdin(Stdio::null());
         command.env_remove("PELTON_CONFIG").env_remove("PELTON_LOG").env_remove("RUST_BACKTRACE");
+        command.env("PELTON_CACHE", self.path().join("cache"));
         command
     }
 

@@ -1,8 +1,9 @@
-//! Bounds the folder of compiled code: what was used least goes first.
+//! Bounds the folder of compiled code: what was used least goes first, and what nobody uses any more.
 //!
 //! wasmtime's cache would do it when it adds code itself; ours is added by renaming.
 
-use super::cache::{CHECKED, COMPILED, MAKING, NOTE_BYTES, read};
+use super::folder::{CHECKED, MAKING, NOTE_BYTES, read};
+use super::workshop::COMPILED;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,6 +12,8 @@ use std::time::{Duration, SystemTime};
 pub(crate) const MAX_BYTES: u64 = 2 << 30;
 /// Files, likewise.
 pub(crate) const MAX_FILES: usize = 4096;
+/// Code that was not used for so long goes.
+const MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A workshop as old as this is one of a process that was killed.
 const LEFT: Duration = Duration::from_secs(24 * 3600);
 
@@ -23,7 +26,7 @@ struct Code {
 
 /// Removes what is too much. An error costs room, nothing else: what is left is looked at again next time.
 pub(crate) fn tidy(dir: &Path) {
-    bound(dir, MAX_BYTES, MAX_FILES);
+    bound(dir, (MAX_BYTES, MAX_FILES, MAX_AGE));
     for path in list(&dir.join(MAKING)) {
         let old = std::fs::metadata(&path).and_then(|found| found.modified());
         if old.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT)) {
@@ -32,14 +35,15 @@ pub(crate) fn tidy(dir: &Path) {
     }
 }
 
-fn bound(dir: &Path, max_bytes: u64, max_files: usize) {
+fn bound(dir: &Path, (max_bytes, max_files, max_age): (u64, usize, Duration)) {
     let folders = list(&dir.join(COMPILED).join("modules"));
     let mut all: Vec<Code> = folders.iter().flat_map(|folder| list(folder)).filter_map(code).collect();
     all.sort_by_key(|code| std::cmp::Reverse(code.used));
     let mut bytes = 0u64;
     let kept = all.iter().take(max_files).take_while(|code| {
         bytes = bytes.saturating_add(code.size);
-        bytes <= max_bytes
+        // Where the clock was set back it was used later than now.
+        bytes <= max_bytes && code.used.elapsed().unwrap_or_default() <= max_age
     });
     let kept = kept.count();
     if kept == all.len() {
@@ -64,7 +68,7 @@ fn bound(dir: &Path, max_bytes: u64, max_files: usize) {
     }
 }
 
-/// wasmtime writes a file beside the code at each use.
+/// When it was used is noted at the code, and by wasmtime at a file beside it.
 fn code(path: PathBuf) -> Option<Code> {
     if path.extension().is_some() {
         return None;
@@ -73,7 +77,7 @@ fn code(path: PathBuf) -> Option<Code> {
     let found = std::fs::metadata(&path).ok()?;
     let size = found.len();
     let beside = std::fs::metadata(path.with_extension("stats")).ok().and_then(modified);
-    Some(Code { used: beside.or_else(|| modified(found)).unwrap_or(SystemTime::UNIX_EPOCH), size, path })
+    Some(Code { used: beside.max(modified(found)).unwrap_or(SystemTime::UNIX_EPOCH), size, path })
 }
 
 fn list(folder: &Path) -> Vec<PathBuf> {
@@ -115,12 +119,16 @@ mod tests {
             names.sort();
             names
         };
-        bound(dir.path(), 1000, 10);
+        let ever = Duration::MAX;
+        bound(dir.path(), (1000, 10, ever));
         assert_eq!(left("checked").len(), 6);
-        bound(dir.path(), 300, 10);
+        bound(dir.path(), (300, 10, ever));
         assert_eq!(left("compiled/modules/v"), ["0", "0.stats", "4", "5"]);
         assert_eq!(left("checked"), ["0", "4", "5"]);
-        bound(dir.path(), 300, 1);
+        bound(dir.path(), (300, 2, ever));
+        assert_eq!(left("checked"), ["0", "5"]);
+        // Nobody has used the other one since 1970.
+        bound(dir.path(), (300, 2, MAX_AGE));
         assert_eq!(left("checked"), ["0"]);
     }
 }
