@@ -8,6 +8,7 @@
     reason = "tests make their own numbers"
 )]
 
+mod beside;
 mod cases;
 mod dev;
 mod forms;

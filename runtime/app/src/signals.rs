@@ -3,7 +3,7 @@
 use crate::exit::{end, end_now};
 use crate::output;
 use pelton_engine::Phase;
-use rustix::process::{Signal, getpid};
+use rustix::process::{Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -42,6 +42,21 @@ pub fn are_heard() {
     ENDS.store(false, Ordering::SeqCst);
 }
 
+/// Names the process that a worker ends with: `pelton dev` leaves none behind, however it ends.
+pub const ENDS_WITH: &str = "PELTON_ENDS_WITH";
+
+/// Has the system send SIGTERM when the parent ends, if that is wanted.
+fn end_with_parent() -> std::io::Result<()> {
+    let Some(parent) = std::env::var_os(ENDS_WITH) else { return Ok(()) };
+    set_parent_process_death_signal(Some(Signal::TERM))?;
+    let is_there = getppid().is_some_and(|now| parent.to_str() == Some(&now.to_string()));
+    if !is_there {
+        // It was too late to be told.
+        kill_process(getpid(), Signal::TERM)?;
+    }
+    Ok(())
+}
+
 /// What a process does that a signal can end.
 #[derive(Default)]
 enum Doing {
@@ -75,6 +90,7 @@ pub fn hear() -> std::io::Result<Heard> {
     let listening = heard.clone();
     let thread = std::thread::Builder::new().name("pelton-signals".to_owned());
     thread.spawn(move || signals.forever().for_each(|signal| listening.hears(signal)))?;
+    end_with_parent()?;
     Ok(heard)
 }
 

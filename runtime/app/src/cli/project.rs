@@ -51,6 +51,10 @@ pub struct BuildArgs {
     /// The project's folder.
     #[arg(default_value = ".")]
     pub dir: PathBuf,
+    /// Where something is missing, run the lines that install it. Without, they are shown, and on a terminal
+    /// it is asked.
+    #[arg(long)]
+    pub install: bool,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +68,9 @@ pub struct TestArgs {
     /// Test the component that is there.
     #[arg(long)]
     pub no_build: bool,
+    /// Where something is missing, run the lines that install it, as for `build`.
+    #[arg(long)]
+    pub install: bool,
     /// Print one JSON object on standard output; all else goes to standard error.
     #[arg(long)]
     pub json: bool,
@@ -74,4 +81,7 @@ pub struct DevArgs {
     /// The project's folder.
     #[arg(default_value = ".")]
     pub dir: PathBuf,
+    /// Where something is missing, run the lines that install it, as for `build`.
+    #[arg(long)]
+    pub install: bool,
 }

@@ -2,12 +2,14 @@
 
 use crate::cli::BuildArgs;
 use crate::exit::Outcome;
-use crate::project::{Project, build, limits};
+use crate::project::{Project, build, install, limits};
 use pelton_core::shown::path as shown_path;
 
 /// Builds and validates.
 pub fn build(args: &BuildArgs) -> Outcome {
     let project = Project::find(&args.dir)?;
+    install::ready(&project, args.install)?;
+    limits::warn_if_watched(&project);
     let built = build::build(&project)?;
     let harness = build::validate(&project, &limits::spec(&project))?;
     let info = harness.info();

@@ -3,7 +3,7 @@
 use crate::cli::{Kind, NewArgs};
 use crate::exit::{Fail, Outcome};
 use crate::project::template::Language;
-use crate::project::{Project, build, template};
+use crate::project::{Project, install, template};
 use pelton_core::shown::path as shown_path;
 use std::path::Path;
 
@@ -29,9 +29,7 @@ pub fn new(args: &NewArgs) -> Outcome {
     say!("{name}/ is a handler of {form}, in {}. Next:", language.words);
     say!("");
     let mut steps = vec![(format!("cd {name}"), "")];
-    steps.extend(
-        build::installs(&project).into_iter().map(|line| (line, "what is missing on this machine")),
-    );
+    steps.extend(missing(&project));
     steps.push((
         "pelton test".to_owned(),
         "builds it, runs its unit tests, then tests/cases.toml on the component",
@@ -55,6 +53,16 @@ pub fn new(args: &NewArgs) -> Outcome {
          vendor/ holds the SDK."
     );
     Ok(())
+}
+
+/// What is to be done before the first build, where something is missing.
+fn missing(project: &Project) -> Vec<(String, &'static str)> {
+    let (steps, is_run) = install::steps(project);
+    if is_run {
+        let what = "installs what is missing on this machine; without --install it says what it would run";
+        return vec![("pelton build --install".to_owned(), what)];
+    }
+    steps.into_iter().map(|line| (line, "what is missing on this machine")).collect()
 }
 
 /// The kind that is asked for, or else the usual one.

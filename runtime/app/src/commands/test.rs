@@ -5,7 +5,7 @@ use crate::exit::{Fail, REFUSED};
 use crate::harness::time;
 use crate::output;
 use crate::project::cases::{Case, Ran, Runner, read_all};
-use crate::project::{Project, build};
+use crate::project::{Project, build, install, limits, shell};
 use pelton_core::shown::path as shown_path;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -22,7 +22,11 @@ pub fn test(args: &TestArgs) -> Result<u8, Fail> {
             return Err(Fail::usage(format!("no case has \"{only}\" in its name")));
         }
     }
+    if !args.no_build || args.only.is_none() {
+        install::ready(&project, args.install)?;
+    }
     if !args.no_build {
+        limits::warn_if_watched(&project);
         tell(args, &format!("building: {}", project.manifest.build));
         build::build(&project)?;
     }
@@ -55,9 +59,8 @@ fn units(project: &Project, args: &TestArgs) -> Result<Option<bool>, Fail> {
     let Some(line) = project.manifest.test.as_ref().filter(|_| args.only.is_none()) else {
         return Ok(None);
     };
-    build::want_tools(project)?;
     tell(args, &format!("unit tests: {line}"));
-    Ok(Some(build::run(project, line)?.success()))
+    Ok(Some(shell::run(project, line)?.success()))
 }
 
 /// For people; nothing on standard output where a program reads it.

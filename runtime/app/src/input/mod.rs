@@ -9,7 +9,7 @@ use pelton_core::shown::{path as shown_path, shown};
 use pelton_host::file::{self, FileError};
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 /// What people write by hand: a configuration, cases, a manifest.
@@ -54,6 +54,13 @@ pub fn written(path: &Path) -> Result<String, FileError> {
 /// All of standard input.
 pub fn standard(max: usize) -> Result<Vec<u8>, Unread> {
     all(std::io::stdin().lock(), max)
+}
+
+/// Whether who was asked something says yes: on a line of its own, `y` or `yes`. All else is no.
+pub fn is_yes() -> bool {
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 /// What is wrong with a text that somebody wrote as TOML: with the line that it is in, unless that is a long

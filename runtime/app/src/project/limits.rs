@@ -1,33 +1,18 @@
-//! The limits a handler is tried out with: those of its pipeline, where `pelton.toml` beside it has one.
+//! What `pelton.toml` beside a project says of its handler: the limits it is tried out with, and whether a
+//! worker takes each build.
 
 use super::Project;
 use crate::input;
 use pelton_core::units;
 use pelton_host::HandlerSpec;
 use pelton_host::file::FileError;
+use pelton_store::Store;
 use std::time::Duration;
+use toml::{Table, Value};
 
 /// Reads nothing but the two limits: what else the file wants (addresses, secrets) is not needed here.
 pub fn spec(project: &Project) -> HandlerSpec {
-    let file = project.dir.join("pelton.toml");
-    let text = input::written(&file).unwrap_or_else(|why| {
-        if !matches!(why, FileError::Missing) {
-            note!(
-                "warning: {} {why}: the limits are those of a pipeline that says nothing",
-                file.display()
-            );
-        }
-        String::new()
-    });
-    let handler = text.parse::<toml::Table>().ok().and_then(|table| {
-        let pipelines = table.get("pipelines")?.as_table()?.clone();
-        pipelines.into_iter().find_map(|(name, pipeline)| {
-            let handler = pipeline.get("handler")?.clone();
-            let component = handler.get("component").and_then(toml::Value::as_str);
-            let ours = component.is_some_and(|path| project.dir.join(path) == project.component());
-            (ours || name == project.manifest.name).then_some(handler)
-        })
-    });
+    let handler = table(project).and_then(|table| handler(project, &table));
     let text = |key: &str| handler.as_ref().and_then(|h| h.get(key)?.as_str().map(str::to_owned));
     let defaults = HandlerSpec::default();
     HandlerSpec {
@@ -36,6 +21,47 @@ pub fn spec(project: &Project) -> HandlerSpec {
         concurrency: 1,
         ..defaults
     }
+}
+
+/// Has somebody who builds beside a worker know when that takes each build by itself.
+pub fn warn_if_watched(project: &Project) {
+    let Some(table) = table(project) else { return };
+    let Some(handler) = handler(project, &table) else { return };
+    let says = |key: &str| handler.get(key).and_then(Value::as_str);
+    let is_watched = says("reload") != Some("manual") && says("digest").is_none();
+    let data = table.get("data_dir").and_then(Value::as_str).unwrap_or("data");
+    if is_watched && Store::owner_of(&project.dir.join(data)).is_some() {
+        note!(
+            "warning: a worker runs here and takes this build at once, tested or not; with `reload = \
+             \"manual\"` in the handler's section of pelton.toml it waits for `pelton deploy`"
+        );
+    }
+}
+
+/// `pelton.toml` beside the project, as it stands there.
+fn table(project: &Project) -> Option<Table> {
+    let file = project.dir.join("pelton.toml");
+    match input::written(&file) {
+        Ok(text) => text.parse().ok(),
+        Err(FileError::Missing) => None,
+        Err(why) => {
+            note!(
+                "warning: {} {why}: the limits are those of a pipeline that says nothing",
+                file.display()
+            );
+            None
+        }
+    }
+}
+
+/// The handler's section of the pipeline that runs what this project makes.
+fn handler(project: &Project, table: &Table) -> Option<Value> {
+    table.get("pipelines")?.as_table()?.iter().find_map(|(name, pipeline)| {
+        let handler = pipeline.get("handler")?;
+        let component = handler.get("component").and_then(Value::as_str);
+        let ours = component.is_some_and(|path| project.dir.join(path) == project.component());
+        (ours || *name == project.manifest.name).then(|| handler.clone())
+    })
 }
 
 /// As said in a case.

@@ -42,6 +42,10 @@ pub struct Manifest {
     /// A command of the shell; none, where the language has no tests of its own.
     #[serde(default)]
     pub test: Option<String>,
+    /// What the component is made of: files, folders, or `*.ENDING`. `pelton dev` builds when one of them is
+    /// saved; without any, when anything is that is not known to be something else.
+    #[serde(default)]
+    pub watch: Vec<String>,
     #[serde(default)]
     pub tools: Vec<Tool>,
 }
@@ -62,8 +66,12 @@ pub struct Tool {
     /// The oldest version that does.
     #[serde(default)]
     pub at_least: Option<String>,
-    /// What to type where it is missing.
-    pub install: String,
+    /// What to do where it is missing, in words.
+    #[serde(default)]
+    pub install: Option<String>,
+    /// Instead: a line to type in the project's folder, which `pelton build --install` runs.
+    #[serde(default)]
+    pub command: Option<String>,
 }
 
 /// Which file gives a language away, in the order in which they are looked for.
@@ -125,6 +133,11 @@ fn parse(text: &str) -> Result<Manifest, String> {
     for tool in &manifest.tools {
         if tool.check.is_some() == tool.rust_target.is_some() {
             return Err("each of [[tools]] has one of `check` and `rust_target`".to_owned());
+        }
+        if tool.install.is_some() == tool.command.is_some() {
+            return Err("each of [[tools]] has one of `install`, in words, and `command`, a line that \
+                        `pelton build --install` runs"
+                .to_owned());
         }
     }
     Ok(manifest)

@@ -7,11 +7,12 @@
 pub mod build;
 pub mod cases;
 pub mod dev;
+pub mod install;
 pub mod limits;
 pub mod manifest;
 mod module;
 mod rust;
-mod shell;
+pub mod shell;
 pub mod template;
 mod tools;
 

@@ -1,8 +1,17 @@
 //! Commands of a project: by the shell, in its folder, with the tools it has installed for itself.
 
 use super::{Project, rust};
+use crate::exit::Fail;
+use crate::output;
+use anyhow::Context;
 use std::ffi::OsString;
-use std::process::Command;
+use std::io::{PipeReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// What is waited for the rest of what a command has printed.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a project's package manager puts programs.
 const PROGRAMS: [&str; 2] = [".venv/bin", "node_modules/.bin"];
@@ -34,4 +43,42 @@ fn path(first: Vec<OsString>) -> OsString {
         path.push(rest);
     }
     path
+}
+
+/// Runs a command of the project to its end. Its standard output goes to standard error, since ours is for
+/// answers; on a terminal as it is, for what it draws there, and else by us: a compiler that cannot print
+/// fails, and nobody who does not read shall make a build fail.
+pub fn run(project: &Project, line: &str) -> Result<ExitStatus, Fail> {
+    let mut command = command(project, line);
+    command.stdin(Stdio::null());
+    let unstarted = || format!("`{line}` cannot be started");
+    if output::is_terminal_error() {
+        #[allow(clippy::disallowed_methods, reason = "it is the child that writes")]
+        command.stdout(std::io::stderr());
+        return Ok(command.status().with_context(unstarted)?);
+    }
+    let (printed, write) = std::io::pipe()?;
+    command.stdout(write.try_clone()?).stderr(write);
+    let mut child = command.spawn().with_context(unstarted)?;
+    // Our own writing ends, without which the reading one ends with the command.
+    drop(command);
+    let relayed = relay(printed);
+    let status = child.wait()?;
+    // Unless it has left something running, that holds the pipe.
+    relayed.recv_timeout(PATIENCE).unwrap_or_default();
+    Ok(status)
+}
+
+/// Hands on what is printed, until nobody can print any more.
+fn relay(mut printed: PipeReader) -> Receiver<()> {
+    let (end, ended) = channel();
+    std::thread::spawn(move || {
+        let mut some = [0; 8192];
+        while let Ok(count @ 1..) = printed.read(&mut some) {
+            output::relay(&some[..count]);
+        }
+        // Nobody waits any more when it was left running.
+        end.send(()).unwrap_or_default();
+    });
+    ended
 }

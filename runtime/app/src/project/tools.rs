@@ -8,8 +8,32 @@ use std::process::Stdio;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Missing {
     pub what: String,
-    /// What to type.
-    pub install: String,
+    pub remedy: Remedy,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// To be read by people.
+    Words(String),
+    /// A line to type in the project's folder.
+    Line(String),
+}
+
+impl Remedy {
+    fn of(tool: &Tool) -> Self {
+        match (&tool.command, &tool.install) {
+            (Some(line), _) => Self::Line(line.clone()),
+            (None, words) => Self::Words(words.clone().unwrap_or_default()),
+        }
+    }
+
+    /// Either of them.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Words(text) | Self::Line(text) => text,
+        }
+    }
 }
 
 /// All that is missing. Starts each tool once.
@@ -18,7 +42,7 @@ pub fn missing(project: &Project) -> Vec<Missing> {
 }
 
 fn look(project: &Project, tool: &Tool) -> Option<Missing> {
-    let missing = |what: String| Some(Missing { what, install: tool.install.clone() });
+    let missing = |what: String| Some(Missing { what, remedy: Remedy::of(tool) });
     if let Some(target) = &tool.rust_target {
         let lacks = || missing(format!("the Rust compiler has no standard library for {target}"));
         return if rust::can_build(target) { None } else { lacks() };

@@ -1,24 +1,27 @@
 //! The loop of who writes a handler: save, see it built, send a line, see what becomes of it.
 //!
-//! The worker is the real one, as a process beside this one: it takes a new component by itself once that
-//! has settled, and a version that is no good changes nothing. Here is only what stands around it.
+//! The worker is the real one, as a process beside this one. It is told to take each build, and a version that
+//! is no good changes nothing. Here is only what stands around it.
 
 mod files;
 mod queue;
 mod show;
+mod typed;
 mod worker;
 
-use super::{Project, build};
+use super::{Project, build, install, manifest};
 use crate::exit::{Fail, Outcome};
-use crate::input::lines::{Line, Lines};
 use crate::output;
 use crate::signals;
 use files::Files;
+use pelton_core::shown::path as shown_path;
 use queue::Place;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
+use typed::Waiting;
 use worker::Worker;
 
 /// How often the folder is looked at.
@@ -31,19 +34,23 @@ const EVENTS: usize = 1024;
 pub enum Event {
     /// A line of the worker's log.
     Log(String),
+    /// The worker has its handler and takes messages.
+    Started,
     /// The worker has ended.
     Ended,
     /// A line that somebody has typed, or why it is no message.
     Typed(Result<String, String>),
     /// A build is done.
     Built(Result<build::Built, Fail>),
+    /// The worker was told to take a build. `Err` says why it has not.
+    Taken(Result<(), String>),
 }
 
-/// Builds, runs and watches until SIGINT or SIGTERM, then lets the worker finish.
-pub fn run(project: &Project) -> Outcome {
+/// Builds, runs and watches until SIGINT, SIGTERM or SIGHUP, then lets the worker finish.
+pub fn run(project: &Project, install: bool) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     hear(&stop)?;
-    build::want_tools(project)?;
+    install::ready(project, install)?;
     let place = Place::make(project)?;
     let (events, heard) = sync_channel(EVENTS);
     let mut loop_ = Loop {
@@ -51,21 +58,25 @@ pub fn run(project: &Project) -> Outcome {
         files: Files::look(project),
         place,
         worker: None,
-        building: false,
+        doing: Doing::Nothing,
+        taken: None,
+        waiting: Waiting::default(),
         events,
     };
     loop_.build();
-    read_lines(loop_.events.clone());
+    typed::read(loop_.events.clone());
     loop_.go_on(&heard, &stop)
 }
 
 /// The first SIGINT or SIGTERM ends the loop, though it may wait for a reader of what it prints; the second
-/// ends at once, whatever the loop waits for.
+/// ends at once, whatever the loop waits for. A terminal whose window is closed may say so twice.
 fn hear(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
-    const BOTH: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
-    let mut signals = signal_hook::iterator::Signals::new(BOTH)?;
-    for signal in BOTH {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
+    }
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone())?;
     }
     signals::are_heard();
@@ -74,13 +85,27 @@ fn hear(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What goes on beside the loop. Lines that are typed meanwhile wait, since they are meant for what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Nothing,
+    Building,
+    /// The worker loads its first version.
+    Starting,
+    /// The worker loads another one.
+    Loading,
+}
+
 struct Loop {
     project: Project,
     files: Files,
     place: Place,
     /// None until something has been built.
     worker: Option<Worker>,
-    building: bool,
+    doing: Doing,
+    /// The digest of the build that the worker was told to take last.
+    taken: Option<String>,
+    waiting: Waiting,
     events: SyncSender<Event>,
 }
 
@@ -91,10 +116,12 @@ impl Loop {
                 Ok(Event::Log(line)) => show::log(&line),
                 Ok(Event::Typed(line)) => self.typed(line),
                 Ok(Event::Built(built)) => self.built(built)?,
-                Ok(Event::Ended) if self.worker.is_some() => {
-                    return Err(Fail::refused("the worker has ended: what it said last, above, is why"));
+                Ok(Event::Started) => {
+                    show::say(&self.place.hint());
+                    self.rest();
                 }
-                Ok(Event::Ended) => {}
+                Ok(Event::Taken(taken)) => self.taken(taken),
+                Ok(Event::Ended) => self.ended()?,
                 Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -105,7 +132,7 @@ impl Loop {
                 match event {
                     Event::Log(line) => show::log(&line),
                     Event::Ended => break,
-                    Event::Typed(_) | Event::Built(_) => {}
+                    Event::Typed(_) | Event::Built(_) | Event::Started | Event::Taken(_) => {}
                 }
             }
         }
@@ -114,17 +141,22 @@ impl Loop {
 
     /// Builds when something was saved. Not while a build runs: what is saved meanwhile is seen after it.
     fn look(&mut self) {
-        if self.building {
+        if self.doing != Doing::Nothing {
             return;
         }
-        if let Some(changed) = self.files.changed(&self.project) {
-            show::say(&format!("{changed} has changed"));
-            self.build();
+        let Some(changed) = self.files.changed(&self.project) else { return };
+        show::say(&format!("{} has changed", shown_path(&changed)));
+        if changed == Path::new(manifest::MANIFEST) {
+            match Project::find(&self.project.dir) {
+                Ok(project) => self.project = project,
+                Err(why) => return show::say(&format!("{}; what it said before counts", why.words())),
+            }
         }
+        self.build();
     }
 
     fn build(&mut self) {
-        self.building = true;
+        self.doing = Doing::Building;
         show::say(&format!("building: {}", self.project.manifest.build));
         let (project, events) = (self.project.clone(), self.events.clone());
         std::thread::spawn(move || {
@@ -134,59 +166,94 @@ impl Loop {
     }
 
     fn built(&mut self, built: Result<build::Built, Fail>) -> Outcome {
-        self.building = false;
         self.files.built(&self.project);
         match built {
             Ok(built) => {
                 show::say(&format!("built in {:.1?}", built.took));
-                if self.worker.is_none() {
-                    self.worker = Some(Worker::start(&self.place, self.events.clone())?);
-                    show::say(&self.place.hint());
-                }
+                self.load()?;
             }
             Err(why) if self.worker.is_some() => {
-                show::say(&format!("{}; the version before goes on", why.words()))
+                show::say(&format!("{}; the version before goes on", why.words()));
+                self.rest();
             }
-            Err(why) => show::say(&format!("{}; save a change to try again", why.words())),
+            Err(why) => {
+                show::say(&format!("{}; save a change to try again", why.words()));
+                self.doing = Doing::Nothing;
+            }
         }
         Ok(())
     }
 
-    fn typed(&mut self, line: Result<String, String>) {
-        let sent = match line {
-            Ok(line) if line.trim().is_empty() => return,
-            Ok(line) => self.place.send(&line).map_err(|why| why.words()),
-            Err(why) => Err(why),
-        };
-        if let Err(why) = sent {
-            show::say(&format!("the line was not sent: {why}"));
+    /// Has the worker take what was built.
+    fn load(&mut self) -> Outcome {
+        let built = pelton_host::file::read(&self.project.component(), usize::MAX);
+        let digest = built.ok().map(|bytes| pelton_host::digest(&bytes));
+        let same = digest.is_some() && digest == self.taken;
+        self.taken = digest;
+        if self.worker.is_none() {
+            self.worker = Some(Worker::start(&self.place, self.events.clone())?);
+            self.doing = Doing::Starting;
+        } else if same {
+            show::say("it is the same component as before");
+            self.rest();
+        } else {
+            self.doing = Doing::Loading;
+            worker::take(&self.place, self.events.clone())?;
         }
+        Ok(())
     }
-}
 
-/// What a word of a command may have, and a line is sent as one.
-const LINE: usize = 100_000;
-
-/// Lines of standard input, until it ends.
-fn read_lines(events: SyncSender<Event>) {
-    std::thread::spawn(move || {
-        let mut lines = Lines::of(std::io::stdin().lock(), LINE);
-        loop {
-            let (typed, failed) = match lines.next() {
-                Ok(None) => return,
-                Ok(Some(Line::Body(line))) => {
-                    (String::from_utf8(line).map_err(|_| "it is no text in UTF-8".to_owned()), false)
-                }
-                Ok(Some(Line::TooLong(size))) => (
-                    Err(format!("it has {size} bytes; `pelton send --file` takes more than {LINE}")),
-                    false,
-                ),
-                Err(error) => (Err(format!("standard input cannot be read any more: {error}")), true),
-            };
-            // The loop has ended when nobody hears it.
-            if events.send(Event::Typed(typed)).is_err() || failed {
-                return;
+    fn taken(&mut self, taken: Result<(), String>) {
+        match taken {
+            Ok(()) => show::say("the new version takes all messages"),
+            Err(why) => {
+                self.taken = None;
+                show::say(&why);
             }
         }
-    });
+        self.rest();
+    }
+
+    /// The worker has ended by itself.
+    fn ended(&mut self) -> Outcome {
+        self.worker = None;
+        if self.doing != Doing::Starting {
+            return Err(Fail::refused("the worker has ended: what it said last, above, is why"));
+        }
+        show::say("it cannot be run: save a change to try again");
+        self.doing = Doing::Nothing;
+        Ok(())
+    }
+
+    /// Nothing new is on its way: what was typed for it is sent.
+    fn rest(&mut self) {
+        self.doing = Doing::Nothing;
+        for line in self.waiting.take() {
+            self.send(&line);
+        }
+    }
+
+    fn typed(&mut self, line: Result<String, String>) {
+        let line = match line {
+            Ok(line) if line.trim().is_empty() => return,
+            Ok(line) => line,
+            Err(why) => return show::say(&format!("the line was not sent: {why}")),
+        };
+        // What was saved before it was typed is meant to handle it.
+        self.look();
+        if self.doing == Doing::Nothing && self.worker.is_some() {
+            return self.send(&line);
+        }
+        match self.waiting.add(line) {
+            Ok(true) => show::say("lines wait until this version is loaded"),
+            Ok(false) => {}
+            Err(why) => show::say(&format!("the line was not sent: {why}")),
+        }
+    }
+
+    fn send(&self, line: &str) {
+        if let Err(why) = self.place.send(line) {
+            show::say(&format!("the line was not sent: {}", why.words()));
+        }
+    }
 }

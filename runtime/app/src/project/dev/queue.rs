@@ -76,7 +76,7 @@ impl Place {
 }
 
 /// The pipeline of this project as it is configured, but for where messages come from, where letters go,
-/// and what keeps a new version out.
+/// and what keeps a new version out. The loop says when a build is to be taken.
 fn derived(project: &Project, table: &Table) -> (String, Table) {
     let none = Table::new();
     let pipelines = table.get("pipelines").and_then(Value::as_table).unwrap_or(&none);
@@ -103,7 +103,7 @@ fn derived(project: &Project, table: &Table) -> (String, Table) {
         .map_or(component.clone(), |inside| Path::new("..").join(inside));
     let path = |path: &Path| Value::String(path.display().to_string());
     handler.insert("component".to_owned(), path(&component));
-    handler.insert("reload".to_owned(), Value::String("watch".to_owned()));
+    handler.insert("reload".to_owned(), Value::String("manual".to_owned()));
     pipeline.insert("handler".to_owned(), Value::Table(handler));
     let mut whole = Table::new();
     whole.insert("data_dir".to_owned(), path(Path::new("data")));

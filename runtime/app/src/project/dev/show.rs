@@ -33,9 +33,6 @@ fn shown(line: &str) -> Option<String> {
             Some(format!("{:<8}    {}{attempt}{after}{reason}", text("outcome"), text("message_id")))
         }
         _ if matches!(text("level"), "WARN" | "ERROR") => Some(format!("-- {}", text("message"))),
-        _ if text("message").starts_with("a new version") => {
-            Some("-- the new version takes all messages".to_owned())
-        }
         _ => None,
     }
 }
