@@ -15,8 +15,8 @@ pub struct HostOptions {
     /// Where compiled code is kept; made with mode 0700 and used by nobody else. `None` compiles
     /// every time.
     pub cache_dir: Option<PathBuf>,
-    /// A second folder of that kind, which other processes of the same user share: what it has is not compiled
-    /// again, and what is compiled is left there too. Only with a `cache_dir`.
+    /// A second folder of that kind, which other processes of the same user share: what it has is not
+    /// compiled again, and what is compiled is left there too. Only with a `cache_dir`.
     pub shared_cache_dir: Option<PathBuf>,
     /// The largest component file, in bytes.
     pub max_component_bytes: usize,

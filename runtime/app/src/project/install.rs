@@ -1,5 +1,5 @@
-//! What a project lacks on this machine: said, and installed when somebody says so. Only lines that were shown
-//! are run.
+//! What a project lacks on this machine: said, and installed when somebody says so. Only lines that were
+//! shown are run.
 
 use super::tools::{Missing, Remedy};
 use super::{Project, shell, tools};

@@ -126,8 +126,8 @@ pub(crate) fn note_name(digest: &str, engine: &Engine) -> String {
     format!("{digest}-{settings}.sha256")
 }
 
-/// The bytes of a file in the folder, which nobody else has written. What else lies there in its place is made
-/// anew, and not waited for. An error without words: there is no such file.
+/// The bytes of a file in the folder, which nobody else has written. What else lies there in its place is
+/// made anew, and not waited for. An error without words: there is no such file.
 pub(crate) fn read(path: &Path, max: usize) -> Result<Vec<u8>, Option<String>> {
     let missing = || std::fs::symlink_metadata(path).is_err();
     let mut file = Regular::open(path, Links::Refused)

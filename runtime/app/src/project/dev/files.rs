@@ -124,8 +124,8 @@ fn is_source(project: &Project, path: &Path, name: &str) -> bool {
     path == Path::new(MANIFEST) || (!NO_SOURCE_ENDINGS.contains(&ending) && watched.iter().any(is))
 }
 
-/// What editors write beside a file while they save it: vim (`4913`), Emacs (`#a#`, `.#a`), most others (`a~`,
-/// `.a.swp`), JetBrains' (`a___jb_tmp___`), `sed -i` (`sedAb12Cd`).
+/// What editors write beside a file while they save it: vim (`4913`), Emacs (`#a#`, `.#a`), most others
+/// (`a~`, `.a.swp`), JetBrains' (`a___jb_tmp___`), `sed -i` (`sedAb12Cd`).
 fn is_passing(name: &str) -> bool {
     let of_sed = |rest: &str| rest.len() == 6 && rest.bytes().all(|b| b.is_ascii_alphanumeric());
     name.starts_with(['.', '#'])

@@ -1,7 +1,7 @@
 //! The loop of who writes a handler: save, see it built, send a line, see what becomes of it.
 //!
-//! The worker is the real one, as a process beside this one. It is told to take each build, and a version that
-//! is no good changes nothing. Here is only what stands around it.
+//! The worker is the real one, as a process beside this one. It is told to take each build, and a version
+//! that is no good changes nothing. Here is only what stands around it.
 
 mod files;
 mod queue;
