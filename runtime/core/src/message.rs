@@ -5,6 +5,9 @@ mod content;
 mod headers;
 mod id;
 
+use crate::hash::hash_of;
+use std::hash::Hash;
+
 pub use channel::Channel;
 pub use content::{Message, Parts};
 pub use headers::{HeaderList, HeaderView, Headers};
@@ -41,6 +44,15 @@ pub struct Position {
 /// Deliveries of one lane are handled in the order of their receipt, one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane(pub u64);
+
+impl Lane {
+    /// The lane of an ordering key, or of what else keeps its order. Two that share one by chance only wait
+    /// for each other.
+    #[must_use]
+    pub fn of<T: Hash + ?Sized>(key: &T) -> Self {
+        Self(hash_of(key))
+    }
+}
 
 /// A source's own name for one receipt; what `settle` and `extend` take. A redelivery has a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -14,6 +14,7 @@
 )]
 #![forbid(unsafe_code)]
 
+pub mod backoff;
 pub mod clock;
 pub mod fate;
 pub mod fetch_budget;

@@ -6,7 +6,6 @@ use super::partition::Partition;
 use super::receipt::{MAX_OFFSET, Ticket};
 use pelton_core::{Delivery, HeaderList, Headers, Lane, Message, Name, Parts, Position};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The header of a record that an operator replays. It is not the producer's, and not handed on.
 pub const REPLAYED: &str = "pelton-replayed";
@@ -83,15 +82,10 @@ fn text<'h>(headers: Headers<'h>, name: &str) -> Option<&'h str> {
     std::str::from_utf8(headers.find(name)?.value).ok()
 }
 
-/// Two keys with one hash share a lane, and wait for each other: rare, and harmless.
 fn lane(order: Order, partition: u32, key: Option<&[u8]>) -> Option<Lane> {
     match (order, key) {
         (Order::None, _) | (Order::Key, None) => None,
         (Order::Partition, _) => Some(Lane(u64::from(partition))),
-        (Order::Key, Some(key)) => {
-            let mut hasher = DefaultHasher::new();
-            (partition, key).hash(&mut hasher);
-            Some(Lane(hasher.finish()))
-        }
+        (Order::Key, Some(key)) => Some(Lane::of(&(partition, key))),
     }
 }

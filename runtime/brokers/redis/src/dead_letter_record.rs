@@ -5,10 +5,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_broker_common::packed::{packed, unpacked};
 use pelton_core::broker::Outgoing;
+use pelton_core::hash::hash_of;
 use pelton_core::letter::{self, Note};
 use pelton_core::{Channel, Header, Letter};
 use serde_json::{Map, Value, json};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// Where letters are kept.
@@ -110,9 +110,7 @@ pub fn element(pipeline: &str, item: &Letter, now_ms: u64) -> Vec<u8> {
 
 /// The inverse, of any element.
 pub fn of_element(raw: Vec<u8>) -> DeadLetterRecord {
-    let mut hasher = DefaultHasher::new();
-    raw.hash(&mut hasher);
-    let id = format!("list-{:016x}", hasher.finish());
+    let id = format!("list-{:016x}", hash_of(&raw));
     let said = serde_json::from_slice::<Value>(&raw).unwrap_or_default();
     let is_letter = said["pelton-message-id"].is_string();
     if !is_letter {

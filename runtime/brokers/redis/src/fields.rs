@@ -10,7 +10,6 @@ use pelton_core::broker::Outgoing;
 use pelton_core::number::of_an_id;
 use pelton_core::{Channel, Header, HeaderList, Lane, Message, Name, Parts, letter};
 use serde_json::{Map, Value, json};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// The id that a message has, where its producer gave one, or a replay gave it back.
@@ -108,7 +107,7 @@ pub fn message(
     let (body, mut headers) = body_and_headers(own, names);
     packed.iter().for_each(|header| headers.push(&header.name, header.value()));
     replay.iter().for_each(|value| headers.push(letter::REPLAY, Some(value)));
-    let lane = key.as_deref().map(lane);
+    let lane = key.as_deref().map(Lane::of);
     let message = Message::new(Parts {
         channel,
         name: own_id.as_deref().map_or(Name::Pair(id.ms, id.seq), Name::Text),
@@ -164,13 +163,6 @@ fn as_json(fields: &[Field]) -> Vec<u8> {
         }
     }
     Value::Object(all).to_string().into_bytes()
-}
-
-/// Two keys with one hash share a lane, and wait for each other: rare, and harmless.
-fn lane(key: &[u8]) -> Lane {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    Lane(hasher.finish())
 }
 
 /// The fields of a message, as `message` reads them.

@@ -4,10 +4,10 @@
 mod tests;
 
 use pelton_broker_common::fetch_budget::FetchBudget;
+use pelton_core::hash::hash_of;
 use pelton_core::ports::{ErrorClass, Settle};
 use pelton_core::{Delivery, Lane, Message, Receipt, Time};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
@@ -52,10 +52,6 @@ pub struct InFlightTable {
     soonest: Option<Instant>,
     pace: FetchBudget,
     lease: Duration,
-    /// How many may be held whatever the pace, and at most.
-    bounds: (usize, usize),
-    /// How many more: these wait in the pipeline for others.
-    waiting_there: usize,
 }
 
 impl InFlightTable {
@@ -69,10 +65,8 @@ impl InFlightTable {
             out: HashMap::new(),
             ending: 0,
             soonest: None,
-            pace: FetchBudget::new(Instant::now()),
+            pace: FetchBudget::new(lease, at_least, at_most, Instant::now()),
             lease,
-            bounds: (at_least.max(1), at_most.max(at_least).max(1)),
-            waiting_there: 0,
         }
     }
 
@@ -81,8 +75,7 @@ impl InFlightTable {
         if self.waiting_bytes >= BUFFER {
             return 0;
         }
-        let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
-        let allowed = allowed.saturating_add(self.waiting_there);
+        let allowed = self.pace.allows(now);
         let held = self.held.len() - self.ending;
         if held >= allowed {
             self.forget_expired(now);
@@ -92,7 +85,7 @@ impl InFlightTable {
 
     /// So many of what the pipeline has wait for others there, and are not counted.
     pub fn waits_there(&mut self, count: usize) {
-        self.waiting_there = count;
+        self.pace.waits_there(count);
     }
 
     /// Whether so much room is little beside what is held: a read for that would bring next to nothing.
@@ -117,9 +110,11 @@ impl InFlightTable {
         self.held.values().filter(|held| held.until > now || held.ending).count()
     }
 
-    /// Whether this is here, ours still or not.
-    pub fn has(&self, place: Place) -> bool {
-        self.by_place.contains_key(&place)
+    /// Whether what the server has for us at a place is not here, and has to be read. `ours` is what was here
+    /// before the server was asked: what is settled meanwhile is not missing.
+    pub fn is_missing(&self, place: Place, ours: &HashSet<Place>, now: Instant) -> bool {
+        let is_settled = ours.contains(&place) && !self.by_place.contains_key(&place);
+        !self.holds(place, now) && !is_settled
     }
 
     /// Where everything is that is ours.
@@ -301,10 +296,8 @@ impl InFlightTable {
 
 /// Which message a place is, among those with one id.
 #[must_use]
-pub fn instance((ms, number): Place) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (ms, number).hash(&mut hasher);
-    hasher.finish()
+pub fn instance(place: Place) -> u64 {
+    hash_of(&place)
 }
 
 impl Held {

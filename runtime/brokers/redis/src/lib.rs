@@ -39,6 +39,7 @@ mod server;
 mod shared;
 mod skip;
 mod stream;
+mod task;
 
 pub use client::Client;
 pub use config::{ListConfig, RedisConfig, RedisKind, StreamConfig, configure_list, configure_stream};

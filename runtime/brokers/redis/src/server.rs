@@ -1,7 +1,7 @@
 //! The way to a server: by its own address, by those of its sentinels, or by any node of its cluster.
 
 use super::fault::Fault;
-use pelton_broker_common::fetch_budget::fraction;
+use pelton_broker_common::backoff;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
@@ -105,8 +105,7 @@ impl Server {
 
 /// What to wait before the next try, after so many failures in a row.
 pub fn backoff(failures: u32) -> Duration {
-    let longest = (PAUSE.0 * (1 << failures.saturating_sub(1).min(10))).min(PAUSE.1);
-    longest.mul_f64(1.0 - 0.5 * fraction(RandomState::new().hash_one(failures)))
+    backoff::backoff(failures, PAUSE, RandomState::new().hash_one(failures))
 }
 
 /// An address of one server, with what is forgotten easily put right.

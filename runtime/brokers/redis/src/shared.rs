@@ -136,6 +136,11 @@ impl Shared {
         self.shelf().room(Instant::now())
     }
 
+    /// Waits until there may be room, or for so long: leases of what waits here have to be renewed.
+    pub async fn wait_for_room(&self, longest: Duration) {
+        drop(tokio::time::timeout(longest, self.room.notified()).await);
+    }
+
     /// Waits for deliveries; none when the source closes.
     pub async fn receive(&self, max: usize, max_bytes: usize) -> Vec<Delivery> {
         loop {

@@ -3,9 +3,9 @@
 use super::attributes::{self, ENCODING};
 use super::options::{SqsOptions, queue_name};
 use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName as System};
+use pelton_core::hash::hash_of;
 use pelton_core::{Channel, Header, HeaderList, Lane, Message, Name, Parts, letter};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::IntErrorKind;
 use std::sync::Arc;
 
@@ -78,8 +78,13 @@ pub fn message(received: &Received, options: &SqsOptions, channel: &Arc<Channel>
     let receives = system(&System::ApproximateReceiveCount).and_then(number).unwrap_or(1);
     let receives = u32::try_from(receives).unwrap_or(u32::MAX);
     // On a standard queue a group is for fairness, and promises no order.
-    let lane = group.filter(|_| options.is_fifo()).map(lane);
+    let lane = group.filter(|_| options.is_fifo()).map(Lane::of);
     Converted { message, lane, receives }
+}
+
+/// Which message it is among those with one id, by the service's own.
+pub fn instance(id: &str) -> u64 {
+    hash_of(id)
 }
 
 /// A number that the service tells, which sends all of them as text. One that is too large for us is the
@@ -100,13 +105,6 @@ pub fn is_message_id(id: &str) -> bool {
 
 fn header(name: &str, value: &str) -> Header {
     Header::new(name, value)
-}
-
-/// Two groups with one hash share a lane, and wait for each other: rare, and harmless.
-fn lane(group: &str) -> Lane {
-    let mut hasher = DefaultHasher::new();
-    group.hash(&mut hasher);
-    Lane(hasher.finish())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use pelton_broker_common::fate::{self, Fate};
 use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_broker_common::trouble::Trouble;
 use pelton_core::broker::{Outgoing, Unsent};
+use pelton_core::hash::hash_of;
 use pelton_core::ports::{BoxFuture, Counted, DeadLetters, ErrorClass};
 use pelton_core::{HeaderView, Letter, letter};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
@@ -152,9 +153,7 @@ fn group(key: &[u8]) -> Vec<u8> {
     if is_group(key) {
         return key.to_vec();
     }
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    format!("pelton-{:016x}", hasher.finish()).into_bytes()
+    format!("pelton-{:016x}", hash_of(key)).into_bytes()
 }
 
 /// What of an id the service lets an id for deduplication have.

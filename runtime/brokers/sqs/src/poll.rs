@@ -1,18 +1,18 @@
 //! Long polls: one when idle, more while they come back full.
 
 use super::batch::Job;
-use super::convert;
+use super::convert::{self, instance};
 use super::fault::Fault;
 use super::held::Held;
 use super::options::seconds;
 use super::state::Shared;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use pelton_broker_common::fetch_budget::fraction;
+use pelton_broker_common::backoff::backoff;
 use pelton_broker_common::log_throttle::LogThrottle;
 use pelton_core::contain::standing_at;
 use pelton_core::shown::shown;
 use pelton_core::{Delivery, Receipt, points};
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -193,8 +193,7 @@ impl Poller {
     }
 
     fn backoff(&self) -> Duration {
-        let longest = (PAUSE.0 * (1 << self.failures.saturating_sub(1).min(10))).min(PAUSE.1);
-        longest.mul_f64(1.0 - 0.5 * fraction(self.random.hash_one((self.failures, Instant::now()))))
+        backoff(self.failures, PAUSE, self.random.hash_one((self.failures, Instant::now())))
     }
 
     fn take_in(&self, messages: &[Message]) {
@@ -219,7 +218,7 @@ impl Poller {
                 ending: false,
                 capped: false,
             };
-            let instance = Some(digest(&held.id));
+            let instance = Some(instance(&held.id));
             let make = |receipt: Receipt, receives| Delivery {
                 receipt,
                 message: converted.message,
@@ -277,15 +276,6 @@ impl Poller {
             }
         }
     }
-}
-
-/// Tells messages apart that producers gave one id.
-/// Which message it is among those with one id, by the service's own.
-#[must_use]
-pub fn digest(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
 }
 
 async fn receive(shared: &Shared, ask: &Ask, wait: Duration) -> Result<Vec<Message>, Fault> {

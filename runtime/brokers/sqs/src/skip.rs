@@ -2,7 +2,7 @@
 //! without one it is received among others, which go back.
 
 use crate::SqsConfig;
-use crate::poll::digest as instance;
+use crate::convert::instance;
 use pelton_core::Delivery;
 use pelton_core::broker::{AfterLetter, FindMessage, FoundMessage, Look, WantedMessage};
 use pelton_core::pipeline::Named;

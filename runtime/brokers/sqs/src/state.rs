@@ -10,7 +10,7 @@ use super::held::{Held, Table};
 use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
 use pelton_broker_common::fetch_budget::FetchBudget;
 use pelton_broker_common::fuse::Fuse;
-use pelton_broker_common::log_throttle::SAY_AGAIN;
+use pelton_broker_common::log_throttle::KindThrottle;
 use pelton_core::ports::{Counted, ErrorClass, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,9 +66,6 @@ pub struct State {
     promised: usize,
     pace: FetchBudget,
     lease: Duration,
-    bounds: (usize, usize),
-    /// What waits in the pipeline for others, and is not counted.
-    waiting_there: usize,
     pub closing: bool,
     /// What was fetched had to go back, since nobody asked for it: nothing more is fetched until then.
     unwanted: bool,
@@ -77,7 +74,7 @@ pub struct State {
     /// What is wrong, by what was done: a service may take receives and refuse deletes.
     troubles: BTreeMap<&'static str, Trouble>,
     /// When each kind of trouble was last logged: one that comes and goes is not said each time.
-    said: BTreeMap<&'static str, Instant>,
+    said: KindThrottle<&'static str>,
     extended: u64,
     lost: u64,
     /// Waits that were longer than the service keeps a message away.
@@ -104,15 +101,13 @@ impl State {
             buffer: BTreeMap::new(),
             by_lane: BTreeSet::new(),
             promised: 0,
-            pace: FetchBudget::new(Instant::now()),
+            pace: FetchBudget::new(options.lease(), options.at_least, options.at_most, Instant::now()),
             lease: options.lease(),
-            bounds: (options.at_least, options.at_most.max(options.at_least)),
-            waiting_there: 0,
             closing: false,
             unwanted: false,
             room_at: None,
             troubles: BTreeMap::new(),
-            said: BTreeMap::new(),
+            said: KindThrottle::default(),
             extended: 0,
             lost: 0,
             cut: 0,
@@ -123,12 +118,7 @@ impl State {
     fn complain(&mut self, doing: &'static str, fault: &Fault, now: Instant) -> bool {
         let trouble = Trouble { words: fault.words.clone(), unanswered: fault.unanswered, met: now };
         self.troubles.insert(doing, trouble);
-        let recent = |said: &Instant| now.saturating_duration_since(*said) < SAY_AGAIN;
-        let news = !self.said.get(doing).is_some_and(recent);
-        if news {
-            self.said.insert(doing, now);
-        }
-        news
+        self.said.again(doing, now).is_some()
     }
 
     /// How many messages are ours, and what became of their leases.
@@ -149,8 +139,7 @@ impl State {
 
     /// How many messages one more receive may bring; none while there is no room.
     pub fn promise(&mut self, now: Instant) -> Option<usize> {
-        let allowed = self.pace.allows(self.lease / 3, now).clamp(self.bounds.0, self.bounds.1);
-        let allowed = allowed.saturating_add(self.waiting_there);
+        let allowed = self.pace.allows(now);
         // A request is paid for, however little it may bring: where many may be held, it waits until it can
         // bring all that one does.
         let needed = if allowed >= ROOMY { BATCH } else { 1 };
@@ -170,7 +159,7 @@ impl State {
 
     /// So many of what the pipeline has wait for others there.
     pub fn waits_there(&mut self, count: usize) {
-        self.waiting_there = count;
+        self.pace.waits_there(count);
     }
 
     /// A receive that may bring another number takes the place of one that was promised.

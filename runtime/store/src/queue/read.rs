@@ -12,7 +12,6 @@ use pelton_core::number::of_an_id;
 use pelton_core::ports::ErrorClass;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// Rows that one read looks at, whether they can be delivered or not: behind a lane that is closed
@@ -295,7 +294,7 @@ fn delivery(row: &Row<'_>, id: u64, channel: &Arc<Channel>, queue: &Queue) -> ru
     let position = Position { partition, offset: rows::seq_of(id) };
     Ok(Delivery {
         receipt: Receipt(id),
-        lane: message.key().map(lane),
+        lane: message.key().map(Lane::of),
         position: generated.then_some(position),
         skipped: 0,
         receives: 0,
@@ -328,13 +327,6 @@ pub fn find(
     let Some(row) = rows.next()? else { return Ok(None) };
     let id = row.get::<_, i64>(0)?.cast_unsigned();
     delivery(row, id, &queue.channel(pipeline), queue).map(Some)
-}
-
-/// Lanes are told apart by a hash: two keys that share one only wait for each other.
-fn lane(key: &[u8]) -> Lane {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    Lane(hasher.finish())
 }
 
 fn next_due(db: &Connection, queue: i64, now: u64) -> rusqlite::Result<Option<u64>> {

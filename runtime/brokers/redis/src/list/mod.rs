@@ -15,8 +15,9 @@ use super::ack_writer::{self, Broker};
 use super::fault::Fault;
 use super::in_flight::{Held, InFlightTable, Place};
 use super::number::{Count, count};
-use super::server::{ANSWER, Server, backoff};
+use super::server::{ANSWER, Server};
 use super::shared::{Shared, lock};
+use super::task::{self, Task};
 use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Channel, Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
@@ -135,30 +136,29 @@ impl Broker for List {
     }
 }
 
-/// Gives signs of life until the source closes.
-async fn beat(list: Arc<List>) {
-    let (mut connection, mut failures) = (None, 0);
-    while !list.shared.is_closing() {
-        let beaten = async {
-            let mut open = match connection.take() {
-                Some(open) => open,
-                None => list.shared.server.connect(ANSWER).await?,
-            };
-            list.beat(&mut open).await?;
-            Ok::<_, Fault>(open)
-        };
-        match beaten.await {
-            Ok(open) => {
-                (connection, failures) = (Some(open), 0);
-                list.shared.works(BEATING);
-                list.shared.pause(list.options.interval()).await;
-            }
-            Err(fault) => {
-                failures += 1;
-                list.shared.complain(BEATING, &fault);
-                list.shared.pause(backoff(failures).min(list.options.interval())).await;
-            }
-        }
+/// Gives signs of life.
+struct Beat(Arc<List>);
+
+impl Task for Beat {
+    const DOING: &'static str = BEATING;
+
+    fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    async fn attach(&mut self) -> Result<MultiplexedConnection, Fault> {
+        self.0.shared.server.connect(ANSWER).await
+    }
+
+    async fn turn(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+        self.0.beat(connection).await?;
+        self.0.shared.works(BEATING);
+        self.0.shared.pause(self.0.options.interval()).await;
+        Ok(())
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.0.options.interval()
     }
 }
 
@@ -201,7 +201,7 @@ impl RedisList {
             fuse.spawn("the task that acknowledges", ack_writer::run(list.clone(), asked)),
         ];
         if !at_most_once {
-            tasks.push(fuse.spawn("the task that gives signs of life", beat(list.clone())));
+            tasks.push(fuse.spawn("the task that gives signs of life", task::run(Beat(list.clone()))));
         }
         Ok(Self { list, side: tokio::sync::Mutex::new(None), tasks: Mutex::new(tasks) })
     }

@@ -11,7 +11,9 @@ use crate::facts;
 use crate::fault::Fault;
 use crate::in_flight::{Held, Place};
 use crate::number::{Count, count};
-use crate::server::{ANSWER, backoff};
+use crate::server::ANSWER;
+use crate::shared::Shared;
+use crate::task::{self, BLOCK, BYTES, PAGE, Task};
 use pelton_core::contain::standing_at;
 use pelton_core::{Lane, points};
 use redis::aio::MultiplexedConnection;
@@ -20,41 +22,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Messages of one step, and bytes after which it ends.
-const PAGE: usize = 256;
-const BYTES: usize = 8 << 20;
-/// How long the server waits for a message: so long may closing take.
-const BLOCK: Duration = Duration::from_secs(1);
-const DOING: &str = "reading";
 const WAITING: &str = "waiting for messages";
 const TAKING_OVER: &str = "taking over what a worker has left";
 
 /// Reads until the source closes.
 pub async fn run(list: Arc<List>) {
-    let mut reader =
-        Reader { list, has_begun: false, own: None, looked: None, count: 0, read: Instant::now() };
-    let (mut connection, mut failures) = (None, 0);
-    while !reader.list.shared.is_closing() {
-        let turned = async {
-            let mut open = match connection.take() {
-                Some(open) => open,
-                None => reader.attach().await?,
-            };
-            reader.turn(&mut open).await?;
-            Ok::<_, Fault>(open)
-        };
-        match turned.await {
-            Ok(open) => {
-                reader.list.shared.works(DOING);
-                (connection, failures) = (Some(open), 0);
-            }
-            Err(fault) => {
-                reader.list.shared.complain(DOING, &fault);
-                failures += 1;
-                reader.list.shared.pause(backoff(failures)).await;
-            }
-        }
-    }
+    task::run(Reader { list, has_begun: false, own: None, looked: None, count: 0, read: Instant::now() })
+        .await;
 }
 
 struct Reader {
@@ -71,7 +45,13 @@ struct Reader {
     read: Instant,
 }
 
-impl Reader {
+impl Task for Reader {
+    const DOING: &'static str = "reading";
+
+    fn shared(&self) -> &Shared {
+        &self.list.shared
+    }
+
     async fn attach(&mut self) -> Result<MultiplexedConnection, Fault> {
         // Longer than the server waits: an answer that is on its way is not given up on.
         let mut connection = self.list.shared.server.connect(BLOCK + ANSWER).await?;
@@ -79,6 +59,31 @@ impl Reader {
         Ok(connection)
     }
 
+    /// One step: whatever comes first.
+    async fn turn(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+        points::reach("redis-read");
+        let room = self.list.shared.room_since(self.read).await.min(PAGE);
+        self.read = Instant::now();
+        self.list.shared.refresh_waiting(self.list.options.interval());
+        if room == 0 {
+            self.list.shared.wait_for_room(self.list.options.interval().min(BLOCK)).await;
+            return Ok(());
+        }
+        if self.list.options.at_most_once {
+            return self.pop(connection, room).await;
+        }
+        if let Some(from) = self.own {
+            return self.read_own(connection, from, room).await;
+        }
+        let interval = self.list.options.interval();
+        if self.looked.is_none_or(|at| at.elapsed() >= interval) {
+            return self.look_around(connection, room).await;
+        }
+        self.take(connection, room).await
+    }
+}
+
+impl Reader {
     async fn beat(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
         if self.list.options.at_most_once {
             return Ok(());
@@ -100,30 +105,6 @@ impl Reader {
         self.has_begun = true;
         self.own = Some(0);
         Ok(())
-    }
-
-    /// One step: whatever comes first.
-    async fn turn(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
-        points::reach("redis-read");
-        let room = self.list.shared.room_since(self.read).await.min(PAGE);
-        self.read = Instant::now();
-        self.list.shared.refresh_waiting(self.list.options.interval());
-        if room == 0 {
-            let look = self.list.options.interval().min(BLOCK);
-            drop(tokio::time::timeout(look, self.list.shared.room.notified()).await);
-            return Ok(());
-        }
-        if self.list.options.at_most_once {
-            return self.pop(connection, room).await;
-        }
-        if let Some(from) = self.own {
-            return self.read_own(connection, from, room).await;
-        }
-        let interval = self.list.options.interval();
-        if self.looked.is_none_or(|at| at.elapsed() >= interval) {
-            return self.look_around(connection, room).await;
-        }
-        self.take(connection, room).await
     }
 
     /// A page of what is in the processing list, and not here.
@@ -172,8 +153,8 @@ impl Reader {
 
     fn missing(&self, items: Vec<Vec<u8>>, ours: &HashSet<Place>) -> Vec<Vec<u8>> {
         let (shelf, now) = (self.list.shared.shelf(), Instant::now());
-        let is_here = |place| shelf.holds(place, now) || (ours.contains(&place) && !shelf.has(place));
-        items.into_iter().filter(|bytes| item::place(bytes).is_some_and(|place| !is_here(place))).collect()
+        let is_missing = |place| shelf.is_missing(place, ours, now);
+        items.into_iter().filter(|bytes| item::place(bytes).is_some_and(is_missing)).collect()
     }
 
     /// Takes over what workers have left that are gone; and sees whether something of ours is not here,

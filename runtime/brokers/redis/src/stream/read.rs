@@ -12,7 +12,9 @@ use crate::fault::Fault;
 use crate::fields::{self, EntryId, Field};
 use crate::in_flight::Held;
 use crate::number::{Count, Counter};
-use crate::server::{ANSWER, backoff};
+use crate::server::ANSWER;
+use crate::shared::Shared;
+use crate::task::{self, BLOCK, BYTES, PAGE, Task};
 use pelton_core::contain::standing_at;
 use pelton_core::points;
 use redis::Value;
@@ -21,16 +23,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Entries of one read.
-const PAGE: usize = 256;
-/// Bytes that one read is to bring at most, going by what the last one brought.
-const BYTES: usize = 8 << 20;
 /// What an entry is taken to weigh before any was seen.
 const HEAVY: usize = BYTES / 16;
-/// How long a read waits for new entries: so long may closing take.
-const BLOCK: Duration = Duration::from_secs(1);
-const DOING: &str = "reading";
-
 /// Entries as the server tells them: an id with its fields, or without any when it was deleted.
 pub type Entries = Vec<(String, Option<Vec<Field>>)>;
 
@@ -44,7 +38,7 @@ struct Pending {
 
 /// Reads until the source closes.
 pub async fn run(stream: Arc<Stream>) {
-    let mut reader = Reader {
+    task::run(Reader {
         group: Group::new(stream.clone()),
         stream,
         own: None,
@@ -53,29 +47,8 @@ pub async fn run(stream: Arc<Stream>) {
         weight: HEAVY,
         read: Instant::now(),
         newest: Newest::Unknown,
-    };
-    let (mut connection, mut failures) = (None, 0);
-    while !reader.stream.shared.is_closing() {
-        let turned = async {
-            let mut open = match connection.take() {
-                Some(open) => open,
-                None => reader.attach().await?,
-            };
-            reader.turn(&mut open).await?;
-            Ok::<_, Fault>(open)
-        };
-        match turned.await {
-            Ok(open) => {
-                reader.stream.shared.works(DOING);
-                (connection, failures) = (Some(open), 0);
-            }
-            Err(fault) => {
-                reader.stream.shared.complain(DOING, &fault);
-                failures += 1;
-                reader.stream.shared.pause(backoff(failures)).await;
-            }
-        }
-    }
+    })
+    .await;
 }
 
 struct Reader {
@@ -95,7 +68,13 @@ struct Reader {
     newest: Newest,
 }
 
-impl Reader {
+impl Task for Reader {
+    const DOING: &'static str = "reading";
+
+    fn shared(&self) -> &Shared {
+        &self.stream.shared
+    }
+
     async fn attach(&mut self) -> Result<MultiplexedConnection, Fault> {
         // Longer than a read waits: an answer that is on its way is not given up on.
         let mut connection = self.stream.shared.server.connect(BLOCK + ANSWER).await?;
@@ -116,7 +95,7 @@ impl Reader {
         let room = room.min((BYTES / self.weight.max(1)).clamp(1, PAGE));
         self.stream.shared.refresh_waiting(self.stream.options.interval() / 2);
         if room == 0 {
-            self.wait_for_room().await;
+            self.stream.shared.wait_for_room(self.stream.options.interval().min(BLOCK)).await;
             return Ok(());
         }
         if let Some(from) = self.own {
@@ -128,14 +107,9 @@ impl Reader {
             _ => self.claim(connection, room).await,
         }
     }
+}
 
-    async fn wait_for_room(&self) {
-        let shared = &self.stream.shared;
-        // Looks up now and then, because leases of what waits have to be renewed.
-        let look = self.stream.options.interval().min(BLOCK);
-        drop(tokio::time::timeout(look, shared.room.notified()).await);
-    }
-
+impl Reader {
     /// A page of what is pending for this worker, and not here.
     async fn read_own(
         &mut self,
@@ -157,8 +131,8 @@ impl Reader {
         let next = all.last().and_then(|last| last.id.after());
         let mut missing = {
             let (shelf, now) = (self.stream.shared.shelf(), Instant::now());
-            let is_here = |place| shelf.holds(place, now) || (ours.contains(&place) && !shelf.has(place));
-            all.into_iter().filter(|one| !is_here((one.id.ms, one.id.seq))).collect::<Vec<_>>()
+            let is_missing = |one: &Pending| shelf.is_missing((one.id.ms, one.id.seq), &ours, now);
+            all.into_iter().filter(is_missing).collect::<Vec<_>>()
         };
         let cut = missing.get(room).map(|one| one.id);
         missing.truncate(room);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use pelton_broker_common::log_throttle::SAY_AGAIN;
 use pelton_core::{Message, Parts};
 
 const VISIBILITY: Duration = Duration::from_secs(30);
