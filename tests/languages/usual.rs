@@ -1,7 +1,7 @@
 //! The way of a user of each language: new, build, test, a change that breaks a case, invoke, deploy.
 
 use crate::dev;
-use crate::project::Project;
+use crate::project::{Project, command, said};
 use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
 
@@ -157,9 +157,14 @@ fn deploy(project: &Project, language: &Language) {
     for body in [r#"{"id":7,"amount_cents":1}"#, bad] {
         project.done(&["send", &project.name, "--body", body]);
     }
-    // What it compiles is kept for the run, since `data_dir` is there.
+    // `pelton test` has compiled it, for all that this user runs.
+    let mut run = command(&project.dir);
+    run.args(["run", "--until-empty"]).env("PELTON_LOG", "info,pelton_host=debug");
+    let ran = said(&mut run);
+    assert!(ran.code == 0 && ran.err.contains("started"), "{}", ran.err);
+    assert!(!ran.err.contains("load::cache: compiled"), "it was compiled again: {}", ran.err);
     project.done(&["check"]);
-    let counts: Value = serde_json::from_str(&project.done(&["run", "--until-empty"])).expect("JSON");
+    let counts: Value = serde_json::from_str(&ran.out).expect("JSON");
     let ours = &counts["pipelines"][&project.name];
     assert_eq!((ours["handled"].as_u64(), ours["dead_letters"].as_u64()), (Some(1), Some(1)), "{counts}");
     let letter = project.done(&["dlq", "show", &project.name, "--id", "1"]);

@@ -47,8 +47,10 @@ pub enum Command {
     New(NewArgs),
     /// Build a handler's project, and see that what it makes is a handler.
     ///
-    /// Says what to install where a tool is missing. `handler.toml` has the commands.
-    #[command(after_help = "Example:\n  pelton build\n  pelton build handlers/orders")]
+    /// Says what to install where a tool is missing, or installs it. `handler.toml` has the commands.
+    #[command(
+        after_help = "Example:\n  pelton build\n  pelton build --install\n  pelton build handlers/orders"
+    )]
     Build(BuildArgs),
     /// Build a handler's project and test it: its own unit tests, then the cases in tests/*.toml on its
     /// component.

@@ -258,7 +258,10 @@ fn a_component_is_compiled_once_for_a_user() {
     }
     // The other way round: what a worker compiles is there for all.
     home.write("good.wasm", &rejecting());
-    home.done(&["run", "--until-empty"]);
+    let mut run = home.command(&["run", "--until-empty"]);
+    let ran = run.env("PELTON_LOG", "info,pelton_host=debug").output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.contains("load::cache: compiled"), "{said}");
     let both = code(&cache);
     assert_eq!(both.len(), 2);
     assert_eq!(home.run(&["invoke", "good.wasm", "--body", "a"]).status.code(), Some(65));

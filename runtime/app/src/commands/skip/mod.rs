@@ -13,6 +13,7 @@ use crate::config::{Config, PipelineConfig};
 use crate::control::client;
 use crate::deploy::catalog::Catalog;
 use crate::exit::{Fail, Outcome};
+use crate::input;
 use crate::worker::assemble;
 use one::write_letter;
 pub use pelton_core::broker::Look;
@@ -21,7 +22,7 @@ use pelton_core::pipeline::{Named, Skip};
 use pelton_core::shown::shown;
 use pelton_store::{PipelineStore, Store};
 use serde_json::json;
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,8 +99,7 @@ fn asked(args: &SkipArgs) -> Outcome {
     if args.yes {
         return Ok(());
     }
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
+    if !std::io::stdin().is_terminal() {
         return Err(Fail::usage(
             "a message that is skipped is not handled any more, so this asks first; say --yes where nobody \
              can answer",
@@ -110,12 +110,7 @@ fn asked(args: &SkipArgs) -> Outcome {
         shown(&args.place),
         args.pipeline
     );
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Fail::refused("nothing was skipped")),
-    }
+    if input::is_yes() { Ok(()) } else { Err(Fail::refused("nothing was skipped")) }
 }
 
 /// In this process, which owns the data directory meanwhile. What is to be said beside.
