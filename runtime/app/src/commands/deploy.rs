@@ -1,20 +1,21 @@
 //! `pelton deploy` and `pelton rollback`: by the worker that runs, or for the next start.
 
-use super::{find, load, options, store_fail};
+use super::{find, load, options, store_fail, trial};
 use crate::cli::DeployArgs;
 use crate::config::{Component, Config, PipelineConfig};
-use crate::control::client;
+use crate::control::client::{ask, unexpected};
+use crate::control::protocol::{
+    DeployRequest, Deployment, PinnedReference, Progress, Reply, Request, Rollback,
+};
 use crate::deploy::catalog::Catalog;
 use crate::deploy::fetch::{self, Want};
 use crate::deploy::state::{Kept, Pin};
 use crate::deploy::{rollout, signature};
 use crate::exit::{Fail, Outcome};
-use crate::worker::answer::versions as serve;
 use crate::worker::sandbox;
 use pelton_core::rollout::SHARE;
 use pelton_host::{Description, describe};
 use pelton_store::Store;
-use serde_json::{Value, json};
 use std::path::Path;
 
 /// Deploys a file.
@@ -38,13 +39,19 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
         Fail::refused(format!("{shown} cannot be kept in data_dir: {error}; make room, then deploy again"))
     })?;
     let origin = fetch::origin(&component);
-    let request = json!({
-        "pipeline": pipeline.name, "digest": found.digest, "origin": origin, "pin": pin,
-        "canary": share, "shadow": args.shadow, "now": args.now, "wait": args.wait,
-    });
-    let between = |progress: &Value| say!("{}", serve::in_words(progress));
-    match client::ask(&config.data_dir, "deploy", &request, between)? {
-        Some(answer) => report(&pipeline.name, &answer),
+    let request = DeployRequest {
+        pipeline: pipeline.name.clone(),
+        digest: found.digest,
+        origin: origin.clone(),
+        pin: pin.as_ref().map(pinned),
+        canary: share,
+        shadow: args.shadow,
+        now: args.now,
+        wait: args.wait,
+    };
+    match ask(&config.data_dir, Request::Deploy(request), show_progress)? {
+        Some(Reply::Deploy(done)) => report(&pipeline.name, done),
+        Some(other) => Err(unexpected(&other)),
         None if args.canary.is_some() || args.shadow => Err(Fail::refused(
             "no worker runs, so there is nothing to try it out on; start one, or leave out --canary and \
              --shadow: the next start takes it for all messages",
@@ -94,19 +101,32 @@ fn show(pipeline: &str, old: Option<&Kept>, new: &Description) {
     }
 }
 
-fn report(pipeline: &str, answer: &Value) -> Outcome {
-    match answer["done"].as_str() {
-        Some("unchanged") => say!("{pipeline} has this version already"),
-        Some("deployed") => say!("{pipeline} runs this version now"),
-        Some("promoted") => say!("promoted: {pipeline} gives this version all messages"),
-        Some("trying") => {
+fn pinned(pin: &Pin) -> PinnedReference {
+    PinnedReference {
+        reference: pin.reference.clone(),
+        manifest: pin.manifest.clone(),
+        component: pin.component.clone(),
+    }
+}
+
+fn show_progress(progress: Progress) {
+    match progress {
+        Progress::Trial(trial) => say!("{}", trial::in_words(&trial)),
+        Progress::Accepted | Progress::Replay { .. } => {}
+    }
+}
+
+fn report(pipeline: &str, done: Deployment) -> Outcome {
+    match done {
+        Deployment::Unchanged => say!("{pipeline} has this version already"),
+        Deployment::Deployed => say!("{pipeline} runs this version now"),
+        Deployment::Promoted => say!("promoted: {pipeline} gives this version all messages"),
+        Deployment::Trying { .. } => {
             say!("{pipeline} tries this version out; `pelton versions {pipeline}` shows how it goes");
         }
-        Some("sent back") => {
-            let why = answer["why"].as_str().unwrap_or("for no reason that is known");
+        Deployment::SentBack { why } => {
             return Err(Fail::refused(format!("the version was sent back: {why}. The old one goes on")));
         }
-        _ => return Err(Fail::refused("the worker's answer is not known; is it of another version?")),
     }
     Ok(())
 }
@@ -116,18 +136,21 @@ pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
     let config = load(file)?;
     let pipeline = find(&config, pipeline)?;
     let name = &pipeline.name;
-    let request = json!({ "pipeline": name, "to": to });
-    if let Some(answer) = client::ask(&config.data_dir, "rollback", &request, |_| {})? {
-        let digest = answer["digest"].as_str().unwrap_or_default();
-        match answer["done"].as_str() {
-            Some("trial ended") => say!("the trial has ended: {name} goes on with {digest}"),
-            Some("unchanged") => say!("{name} runs {digest} already"),
-            _ => say!("{name} runs {digest} again"),
+    let request = Request::Rollback { pipeline: name.clone(), to: to.map(str::to_owned) };
+    match ask(&config.data_dir, request, |_| {})? {
+        Some(Reply::Rollback { what, digest }) => {
+            match what {
+                Rollback::TrialEnded => say!("the trial has ended: {name} goes on with {digest}"),
+                Rollback::Unchanged => say!("{name} runs {digest} already"),
+                Rollback::RolledBack => say!("{name} runs {digest} again"),
+            }
+            return Ok(());
         }
-        return Ok(());
+        Some(other) => return Err(unexpected(&other)),
+        None => {}
     }
     let catalog = Catalog::open(&config.data_dir, name);
-    let target = serve::target(&catalog.state(), to).map_err(Fail::refused)?;
+    let target = catalog.state().rollback_target(to).map_err(Fail::refused)?;
     let bytes = catalog
         .read(&target, config.max_component_bytes)
         .map_err(|error| Fail::refused(format!("{target} in data_dir {error}; deploy its file")))?;

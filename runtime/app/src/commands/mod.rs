@@ -17,9 +17,10 @@ pub mod run;
 pub mod send;
 pub mod sign;
 pub mod skip;
-mod standing;
+mod source_table;
 pub mod status;
 pub mod test;
+mod trial;
 pub mod versions;
 
 use crate::books::StoreBooks;

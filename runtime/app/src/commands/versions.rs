@@ -1,62 +1,59 @@
 //! `pelton versions`.
 
-use super::{find, load, table};
-use crate::control::client;
+use super::{find, load, table, trial};
+use crate::control::client::{ask, unexpected};
+use crate::control::protocol::{Reply, Request, Version, Versions};
 use crate::deploy::catalog::Catalog;
 use crate::deploy::rollout::percent;
 use crate::deploy::short;
 use crate::exit::Outcome;
 use crate::output;
 use crate::telemetry::time;
-use crate::worker::answer::versions as serve;
-use serde_json::{Value, json};
+use crate::worker::answer::versions::kept;
 use std::path::Path;
 
 /// Shows the versions of a pipeline's handler.
 pub fn versions(file: &Path, pipeline: &str, as_json: bool) -> Outcome {
     let config = load(file)?;
-    let name = &find(&config, pipeline)?.name;
-    let live = client::ask(&config.data_dir, "versions", &json!({ "pipeline": name }), |_| {})?;
-    let runs = live.is_some();
-    let all = live.unwrap_or_else(|| {
-        let state = Catalog::open(&config.data_dir, name).state();
-        json!({ "pipeline": name, "versions": serve::kept(&state) })
-    });
+    let pipeline = find(&config, pipeline)?.name.clone();
+    let (all, runs) = match ask(&config.data_dir, Request::Versions { pipeline: pipeline.clone() }, |_| {})?
+    {
+        Some(Reply::Versions(all)) => (all, true),
+        Some(other) => return Err(unexpected(&other)),
+        None => {
+            let versions = kept(&Catalog::open(&config.data_dir, &pipeline).state());
+            (Versions { pipeline, versions }, false)
+        }
+    };
     if as_json {
-        output::json(&all);
+        output::json(&serde_json::to_value(&all)?);
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = all["versions"].as_array().into_iter().flatten().map(row).collect();
+    let rows: Vec<Vec<String>> = all.versions.iter().map(row).collect();
     table::print(&["version", "state", "share", "handled", "failed", "p50", "p99", "since", "from"], &rows);
-    let shadows =
-        all["versions"].as_array().into_iter().flatten().filter(|version| version["shadow"].is_object());
-    shadows.for_each(|version| {
+    for difference in all.versions.iter().filter_map(|version| version.shadow.as_ref()?.as_ref()) {
         say!("");
-        say!("in the shadow: {}", serve::difference_in_words(&version["shadow"]));
-    });
+        say!("in the shadow: {}", trial::difference_in_words(difference));
+    }
     say!("");
     say!("{}", if runs { "counted since the worker started" } else { "no worker runs" });
     Ok(())
 }
 
-fn row(version: &Value) -> Vec<String> {
-    let text = |name: &str| version[name].as_str().unwrap_or_default().to_owned();
-    let count = |name: &str| version[name].as_u64().map(table::number).unwrap_or_default();
-    let micros = |name: &str| version[name].as_u64().map(|us| format!("{us} us")).unwrap_or_default();
-    let failed = version["failed"].as_object().into_iter().flatten();
-    let failed: Vec<String> = failed
-        .filter_map(|(kind, n)| n.as_u64().filter(|n| *n > 0).map(|n| format!("{n} {kind}")))
-        .collect();
-    let left = version["left"] == true && version["state"] == "kept";
+fn row(version: &Version) -> Vec<String> {
+    let (kept, running) = (version.kept.as_ref(), version.running.as_ref());
+    let failed = running.iter().flat_map(|running| &running.failed).filter(|(_, count)| **count > 0);
+    let failed: Vec<String> = failed.map(|(kind, count)| format!("{count} {kind}")).collect();
+    let left = kept.is_some_and(|kept| kept.left) && version.state == "kept";
     vec![
-        short(&text("digest")),
-        if left { "left".to_owned() } else { text("state") },
-        version["share"].as_f64().map(percent).unwrap_or_default(),
-        count("handled"),
+        short(&version.digest),
+        if left { "left".to_owned() } else { version.state.clone() },
+        percent(version.share),
+        running.map(|running| table::number(running.handled)).unwrap_or_default(),
         failed.join(", "),
-        micros("p50_us"),
-        micros("p99_us"),
-        version["since_ms"].as_u64().map(time::rfc3339).unwrap_or_default(),
-        text("origin"),
+        running.map(|running| format!("{} us", running.p50_us)).unwrap_or_default(),
+        running.map(|running| format!("{} us", running.p99_us)).unwrap_or_default(),
+        kept.map(|kept| time::rfc3339(kept.since_ms)).unwrap_or_default(),
+        kept.map(|kept| kept.origin.clone()).unwrap_or_default(),
     ]
 }

@@ -85,6 +85,27 @@ impl State {
         self.versions.iter().skip(1).find(|kept| !kept.left)
     }
 
+    /// The digest of the version that a rollback to `to` means: the beginning of one, or the version before.
+    pub fn rollback_target(&self, to: Option<&str>) -> Result<String, String> {
+        let kept = || {
+            let all: Vec<&str> = self.versions.iter().map(|kept| kept.digest.as_str()).collect();
+            if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+        };
+        let Some(prefix) = to else {
+            let before = self.before().map(|kept| kept.digest.clone());
+            return before.ok_or_else(|| {
+                "there is no version before the one in use that was not left by a rollback; name one with \
+                 --to: `pelton versions` shows them"
+                    .to_owned()
+            });
+        };
+        match self.matching(prefix).as_slice() {
+            [one] => Ok(one.digest.clone()),
+            [] => Err(format!("no version that is kept begins with `{prefix}`; there are {}", kept())),
+            _ => Err(format!("several versions begin with `{prefix}`; write more of it: {}", kept())),
+        }
+    }
+
     /// The version in use is left for an earlier one.
     pub fn leave(&mut self) {
         if let Some(first) = self.versions.first_mut() {

@@ -6,6 +6,7 @@ use crate::books::PipelineBooks;
 use crate::cli::ReplayArgs;
 use crate::commands::{find, load, options, store_fail, table};
 use crate::config::{Config, PipelineConfig};
+use crate::control::protocol::ReplayResult;
 use crate::exit::{Fail, Outcome};
 use crate::signals::{self, Heard};
 use crate::telemetry::logs;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Between two looks at how far it is.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Replays, and says what came of it.
 pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
@@ -93,7 +94,7 @@ fn alone(
     pipeline: &PipelineConfig,
     (args, parts): (&ReplayArgs, &str),
     (progress, heard): (&Progress, &Heard),
-) -> Result<Done, Fail> {
+) -> Result<ReplayResult, Fail> {
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
     let host = sandbox::host(config, sandbox::cache_dir(config))?;
     let started = assemble::load_handlers(file, config, &host)?.pop();
@@ -124,19 +125,6 @@ pub struct Work<'c> {
     pub redo: bool,
 }
 
-/// What came of a replay.
-#[derive(Debug, Clone, Default)]
-pub struct Done {
-    /// All of it was read and settled.
-    pub complete: bool,
-    pub settled: u64,
-    pub handled: u64,
-    pub retries: u64,
-    pub dead_letters: u64,
-    /// Why it could not be read to its end.
-    pub failed: Option<String>,
-}
-
 impl Work<'_> {
     /// Runs it to its end, or until `phase` says drain. `seen` is told now and then how many are settled.
     pub async fn drive(
@@ -147,7 +135,7 @@ impl Work<'_> {
         handler: Arc<dyn Handler>,
         phase: watch::Receiver<Phase>,
         mut seen: impl FnMut(u64),
-    ) -> Result<Done, Fail> {
+    ) -> Result<ReplayResult, Fail> {
         let ledger = if self.redo { ledger.redoing() } else { ledger };
         let ports = Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler };
         let stats = Arc::new(PipelineStats::default());
@@ -155,7 +143,7 @@ impl Work<'_> {
         let random = RandomState::new().hash_one(self.pipeline.name.as_str());
         let spec = assemble::spec(self.config, self.pipeline);
         let mut running = pin!(pelton_engine::run(vec![(spec, ports, stats.clone())], control, random));
-        let mut tick = tokio::time::interval(LOOK);
+        let mut tick = tokio::time::interval(POLL_INTERVAL);
         let ended = loop {
             tokio::select! {
                 ended = &mut running => break ended,
@@ -164,7 +152,7 @@ impl Work<'_> {
         };
         ended.map_err(|stopped| stopped_fail(self.store, &stopped))?;
         let counters = stats.counts().counters;
-        Ok(Done {
+        Ok(ReplayResult {
             complete: source.is_complete(),
             settled: source.settled(),
             handled: counters[Counter::Handled],
@@ -175,7 +163,7 @@ impl Work<'_> {
     }
 }
 
-fn report(name: &str, done: &Done) -> Outcome {
+fn report(name: &str, done: &ReplayResult) -> Outcome {
     let n = table::number;
     let known = done.settled.saturating_sub(done.handled + done.dead_letters);
     say!(

@@ -10,7 +10,8 @@ use crate::books::PipelineBooks;
 use crate::cli::SkipArgs;
 use crate::commands::{find, load, options, store_fail};
 use crate::config::{Config, PipelineConfig};
-use crate::control::client;
+use crate::control::client::{ask, unexpected};
+use crate::control::protocol::{Reply, Request, SkipRequest};
 use crate::deploy::catalog::Catalog;
 use crate::exit::{Fail, Outcome};
 use crate::input;
@@ -21,7 +22,6 @@ use pelton_core::broker::WantedMessage;
 use pelton_core::pipeline::{Named, Skip};
 use pelton_core::shown::shown;
 use pelton_store::{PipelineStore, Store};
-use serde_json::json;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,13 +67,15 @@ pub fn skip(file: &Path, args: &SkipArgs) -> Outcome {
     }
     is_reason(&args.reason)?;
     asked(args)?;
-    let request = json!({
-        "pipeline": pipeline.name, "place": args.place, "reason": args.reason,
-        "wait_ms": pelton_core::number::millis(args.wait),
+    let request = Request::Skip(SkipRequest {
+        pipeline: pipeline.name.clone(),
+        place: args.place.clone(),
+        reason: args.reason.clone(),
+        wait_ms: pelton_core::number::millis(args.wait),
     });
-    let by_worker = client::ask(&config.data_dir, "skip", &request, |_| {})?;
-    let more = match by_worker {
-        Some(said) => said["note"].as_str().map(str::to_owned),
+    let more = match ask(&config.data_dir, request, |_| {})? {
+        Some(Reply::Skip { note }) => note,
+        Some(other) => return Err(unexpected(&other)),
         None => alone(config, pipeline, args)?,
     };
     let name = &args.pipeline;

@@ -2,66 +2,41 @@
 
 use super::one::write_letter;
 use super::{Look, Place, look, named, order};
+use crate::control::protocol::SkipRequest;
 use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_core::pipeline::{Fate, Named, Skipped};
-use serde::Deserialize;
-use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Between two looks at whether it is done.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a message may be on its way from one state to the next before that is said.
-const MOMENT: Duration = Duration::from_secs(5);
+const PASSING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a letter may take to be written.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LETTER_TIMEOUT: Duration = Duration::from_secs(60);
 
-#[derive(Deserialize)]
-struct Asked {
-    pipeline: String,
-    place: String,
-    reason: String,
-    wait_ms: u64,
-}
-
-/// Does it. The answer is the last line.
-pub async fn serve(request: &str, served: &Arc<WorkerState>) -> Value {
-    let asked: Asked = match serde_json::from_str(request) {
-        Ok(asked) => asked,
-        Err(error) => return json!({ "error": format!("the worker does not understand: {error}") }),
-    };
-    let Some(live) = served.find(&asked.pipeline) else {
-        return json!({ "error": format!("the worker runs no pipeline `{}`", asked.pipeline) });
-    };
-    match skip(served, &live, asked).await {
-        Ok(note) => json!({ "done": true, "note": note }),
-        Err(why) => json!({ "error": why }),
-    }
-}
-
-async fn skip(
-    served: &Arc<WorkerState>,
-    live: &Arc<RunningPipeline>,
-    asked: Asked,
-) -> Result<Option<String>, String> {
+/// Does it. What is to be said beside.
+pub async fn serve(worker: &Arc<WorkerState>, wanted: SkipRequest) -> Result<Option<String>, String> {
+    let live = worker.find(&wanted.pipeline);
+    let live = &live.ok_or_else(|| format!("the worker runs no pipeline `{}`", wanted.pipeline))?;
     let place = Arc::new(Place {
-        config: served.config(),
+        config: worker.config(),
         pipeline: live.pipeline.clone(),
-        store: served.store.clone(),
+        store: worker.store.clone(),
         ledger: live.ledger.clone(),
-        text: asked.place,
-        wait: Duration::from_millis(asked.wait_ms),
+        text: wanted.place,
+        wait: Duration::from_millis(wanted.wait_ms),
         runs: true,
     });
     let of = place.clone();
     let named = blocking(move || named(&of)).await?;
-    match begin(live, &named, &asked.reason).await? {
+    match begin(live, &named, &wanted.reason).await? {
         Skipped::InWork(doing) | Skipped::Passing(doing) => Err(format!(
             "{} {doing}: it is left alone; ask again when it waits, or stop the worker",
             place.text
         )),
         Skipped::Begun => settled(live, named).await,
-        Skipped::Awaited => elsewhere(live, &place, named, asked.reason).await,
+        Skipped::Awaited => elsewhere(live, &place, named, wanted.reason).await,
     }
 }
 
@@ -71,10 +46,10 @@ async fn begin(live: &RunningPipeline, named: &Named, reason: &str) -> Result<Sk
     loop {
         let skip = order(named.clone(), reason.to_owned());
         let begun = live.stats.skip(skip).await.ok_or_else(ended)?;
-        if !matches!(begun, Skipped::Passing(_)) || since.elapsed() >= MOMENT {
+        if !matches!(begun, Skipped::Passing(_)) || since.elapsed() >= PASSING_TIMEOUT {
             return Ok(begun);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -112,7 +87,7 @@ async fn comes(live: &RunningPipeline, named: &Named, place: &Place) -> Result<(
                 place.text, place.wait
             ));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }
@@ -132,13 +107,13 @@ async fn settled(live: &RunningPipeline, named: Named) -> Result<Option<String>,
                 );
             }
         }
-        if since.elapsed() >= PATIENCE {
+        if since.elapsed() >= LETTER_TIMEOUT {
             return Err(format!(
-                "its letter is not written after {PATIENCE:?}, and is tried until it is: the worker's log \
+                "its letter is not written after {LETTER_TIMEOUT:?}, and is tried until it is: the worker's log \
                  says why"
             ));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -1,23 +1,22 @@
 //! How a source stands, as its broker and the worker say it: for a terminal, and as JSON.
 
+use crate::control::protocol::{BlockedBy, PartitionReport, RunningStatus};
 use pelton_core::broker::{Cell, Column, Fact, Facts, Row, SourceStatus};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// What the broker says, and for each row what the worker says of it.
-pub struct Standing {
+pub struct SourceTable {
     status: SourceStatus,
-    /// Null where the worker has nothing of it, or none runs.
-    here: Vec<Value>,
+    /// None where the worker has nothing of it, or none runs.
+    here: Vec<Option<PartitionReport>>,
 }
 
-impl Standing {
-    /// `live` is what the worker says of the pipeline.
-    pub fn new(status: SourceStatus, live: Option<&Value>) -> Self {
-        let own = |row: &Row| {
-            let name = row.partition.as_deref()?;
-            live?["parts"].get(name).cloned()
-        };
-        let here = status.rows.iter().map(|row| own(row).unwrap_or_default()).collect();
+impl SourceTable {
+    /// `running` is what the worker says of the pipeline.
+    pub fn new(status: SourceStatus, running: Option<&RunningStatus>) -> Self {
+        let own = |row: &Row| running?.partitions.get(row.partition.as_deref()?).cloned();
+        let here = status.rows.iter().map(own).collect();
         Self { status, here }
     }
 
@@ -33,9 +32,9 @@ impl Standing {
 
     /// The part of `status --json` that a broker adds.
     pub fn to_json(&self) -> Value {
-        let row = |(row, here): (&Row, &Value)| {
+        let row = |(row, here): (&Row, &Option<PartitionReport>)| {
             let mut json = object(&row.facts);
-            json.insert("here".to_owned(), here.clone());
+            json.insert("here".to_owned(), json!(here));
             Value::Object(json)
         };
         let rows: Vec<Value> = self.status.rows.iter().zip(&self.here).map(row).collect();
@@ -50,7 +49,7 @@ impl Standing {
         let mut lines = Vec::new();
         for (row, here) in self.status.rows.iter().zip(&self.here) {
             let own: Vec<String> =
-                columns.iter().map(|column| cell(column, &row.facts, here, worker_runs)).collect();
+                columns.iter().map(|column| cell(column, &row.facts, here.as_ref(), worker_runs)).collect();
             let rows = below.map_or(&[][..], |below| row.facts.rows(below.name));
             if rows.is_empty() {
                 lines.push(own);
@@ -58,7 +57,7 @@ impl Standing {
             }
             for (number, facts) in rows.iter().enumerate() {
                 let head = if number == 0 { own.clone() } else { vec![String::new(); own.len()] };
-                let rest = more.iter().map(|column| cell(column, facts, here, worker_runs));
+                let rest = more.iter().map(|column| cell(column, facts, here.as_ref(), worker_runs));
                 lines.push(head.into_iter().chain(rest).collect());
             }
         }
@@ -81,12 +80,13 @@ fn value(fact: &Fact) -> Value {
     }
 }
 
-fn cell(column: &Column, facts: &Facts, here: &Value, worker_runs: bool) -> String {
+fn cell(column: &Column, facts: &Facts, here: Option<&PartitionReport>, worker_runs: bool) -> String {
     match column.cell {
         Cell::Fact(name) => facts.shown(name),
         Cell::Of(words) => words(facts),
-        Cell::Received if here["received"].is_null() => "-".to_owned(),
-        Cell::Received => here["received"].to_string(),
+        Cell::Received => {
+            here.and_then(|here| here.received).map_or_else(|| "-".to_owned(), |offset| offset.to_string())
+        }
         Cell::WaitsFor(otherwise) => match waits(here, worker_runs) {
             nothing if nothing.is_empty() => otherwise(facts).to_owned(),
             waits => waits,
@@ -95,22 +95,20 @@ fn cell(column: &Column, facts: &Facts, here: &Value, worker_runs: bool) -> Stri
 }
 
 /// What the commit of a partition waits for.
-fn waits(here: &Value, worker_runs: bool) -> String {
-    if here.is_null() {
+fn waits(here: Option<&PartitionReport>, worker_runs: bool) -> String {
+    let Some(here) = here else {
         return if worker_runs { "not assigned here" } else { "" }.to_owned();
-    }
-    let by = &here["blocked_by"];
-    if by.is_null() {
+    };
+    let Some(BlockedBy { offset, held_ms, attempt, doing }) = &here.blocked_by else {
         return String::new();
-    }
-    let seconds = by["held_ms"].as_f64().unwrap_or(0.0) / 1_000.0;
-    let doing = by["doing"].as_str().unwrap_or_default();
-    let held = if here["crowded"] == true {
+    };
+    let held = if here.crowded {
         "; paused, too much of it waits for others of its key".to_owned()
-    } else if here["held_back"] == true {
-        format!("; paused by max_uncommitted, {} behind", here["behind"])
+    } else if here.held_back {
+        format!("; paused by max_uncommitted, {} behind", here.behind)
     } else {
         String::new()
     };
-    format!("offset {} {doing}, attempt {}, for {seconds:.1} s{held}", by["offset"], by["attempt"])
+    let held_for = Duration::from_millis(*held_ms).as_secs_f64();
+    format!("offset {offset} {doing}, attempt {attempt}, for {held_for:.1} s{held}")
 }

@@ -1,0 +1,30 @@
+//! How a trial of a new version goes, for people.
+
+use crate::control::protocol::{Difference, Starts, Trial};
+use crate::deploy::rollout::percent;
+
+/// How it stands.
+pub fn in_words(trial: &Trial) -> String {
+    let side = |Starts { started, failed }| format!("{failed} of {started} failed");
+    let share = percent(trial.share);
+    match &trial.shadow {
+        Some(difference) => {
+            format!("in the shadow (copies of {share}): {}", difference_in_words(difference))
+        }
+        None => {
+            format!("new version ({share}): {}; old version: {}", side(trial.canary), side(trial.stable))
+        }
+    }
+}
+
+/// How a version in the shadow differs from the one in use.
+pub fn difference_in_words(difference: &Difference) -> String {
+    let pace = match difference.slower_percent {
+        Some(percent) if percent < 0.0 => format!(", faster by {:.1} %", -percent),
+        Some(percent) => format!(", slower by {percent:.1} %"),
+        None => String::new(),
+    };
+    let first = difference.first.as_ref().map(|first| format!(" ({first})")).unwrap_or_default();
+    let Difference { agreed, differed, dropped, .. } = difference;
+    format!("{agreed} agreed, {differed} differed{first}, {dropped} could not be followed{pace}")
+}
