@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod crates;
+mod folders;
 mod form;
 mod licences;

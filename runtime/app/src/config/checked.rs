@@ -1,6 +1,7 @@
 //! What the program works with: every value there, in its own type, within its bounds.
 
 use super::handler::{HandlerConfig, handler};
+use super::{DAY, MIB};
 use crate::registry::{LettersConfig, SourceConfig, dead_letters, source};
 use crate::settings::{Problems, Section};
 use pelton_core::RetryPolicy;
@@ -34,9 +35,6 @@ pub struct PipelineConfig {
     pub expires_after: Duration,
     pub dead_letters: LettersConfig,
 }
-
-pub const MIB: usize = 1 << 20;
-pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// Takes a file apart. Problems are noted; what is returned then is of no use.
 pub fn config(root: Section<'_>, base: &Path) -> Config {

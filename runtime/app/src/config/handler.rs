@@ -1,6 +1,6 @@
 //! A pipeline's handler: its component, its limits, and how a new version of it comes in.
 
-use super::checked::{DAY, MIB};
+use super::{DAY, MIB};
 use crate::oci::Reference;
 use crate::settings::Section;
 use pelton_core::number::millis;

@@ -11,6 +11,10 @@ use crate::input;
 use crate::settings::{Lookup, Problems, Section};
 use pelton_core::shown::{path as shown_path, shown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const MIB: usize = 1 << 20;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Bytes of a problem that are shown.
 const WORDS: usize = 4 << 10;

@@ -4,6 +4,7 @@ mod status;
 pub mod versions;
 
 use super::state::WorkerState;
+use super::{replay, skip};
 use crate::control::protocol::{Reply, Request};
 use crate::control::server::{Client, Service, serve};
 use crate::control::socket::listen;
@@ -34,11 +35,11 @@ impl Service for WorkerState {
                 Ok(Reply::Reload { done })
             }
             Request::Skip(wanted) => {
-                let note = crate::commands::skip::serve::serve(worker, wanted).await?;
+                let note = skip::running::skip(worker, wanted).await?;
                 Ok(Reply::Skip { note })
             }
             Request::Replay(wanted) => {
-                crate::commands::replay::live::serve(worker, wanted, client).await.map(Reply::Replay)
+                replay::running::replay(worker, wanted, client).await.map(Reply::Replay)
             }
         }
     }

@@ -1,33 +1,23 @@
 //! `pelton replay`: a part of a topic or stream once more, beside the group.
 
-pub mod live;
-
-use crate::books::PipelineBooks;
 use crate::cli::ReplayArgs;
 use crate::commands::{find, load, options, store_fail, table};
 use crate::config::{Config, PipelineConfig};
-use crate::control::protocol::ReplayResult;
+use crate::control::client;
+use crate::control::protocol::{self, ReplayRequest, ReplayResult, Reply, Request};
 use crate::exit::{Fail, Outcome};
 use crate::signals::{self, Heard};
 use crate::telemetry::logs;
 use crate::telemetry::progress::Progress;
 use crate::worker::assemble::{self, open_fail};
+use crate::worker::replay::{Work, open, replays};
 use crate::worker::sandbox;
-use crate::worker::shutdown::stopped_fail;
-use pelton_core::Counter;
-use pelton_core::broker::{BoundedSource, PlanError, Replay, ReplayPlan};
-use pelton_core::ports::{DeadLetters, Handler};
-use pelton_engine::{Control, Phase, PipelineStats, Ports};
-use pelton_store::{PipelineStore, Store};
-use std::hash::{BuildHasher, RandomState};
+use pelton_core::broker::{PlanError, ReplayPlan};
+use pelton_engine::Phase;
+use pelton_store::Store;
 use std::path::Path;
-use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// Between two looks at how far it is.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Replays, and says what came of it.
 pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
@@ -47,7 +37,7 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
     };
     let progress = Progress::of("replayed", messages);
     let done = if Store::owner_of(&config.data_dir).is_some() {
-        live::ask(&config, pipeline, args, &parts, &progress)
+        by_worker(&config, pipeline, args, &parts, &progress)
     } else {
         let heard = signals::hear()?;
         logs::start(args.log_format);
@@ -57,17 +47,6 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
     report(&name, &done?)
 }
 
-/// How what a pipeline has handled is read once more. `Err` says that it cannot be.
-fn replays(pipeline: &PipelineConfig) -> Result<&dyn Replay, String> {
-    pipeline.source.broker().replay().map_err(|what| {
-        format!(
-            "`{}` reads {what}, which keeps nothing that was handled; `pelton dlq replay` brings back dead \
-             letters",
-            pipeline.name
-        )
-    })
-}
-
 fn plan_fail(pipeline: &str, error: PlanError) -> Fail {
     match error {
         PlanError::Usage(why) => Fail::usage(why),
@@ -75,17 +54,32 @@ fn plan_fail(pipeline: &str, error: PlanError) -> Fail {
     }
 }
 
-/// Begins to read what was planned. Within the runtime.
-fn open(
-    (parts, rate): (&str, Option<f64>),
+/// By the worker of the data directory. Blocks until the end.
+fn by_worker(
     config: &Config,
     pipeline: &PipelineConfig,
-    (store, ledger): (&Store, &PipelineStore),
-) -> Result<Arc<dyn BoundedSource>, Fail> {
-    let replay = replays(pipeline).map_err(Fail::refused)?;
-    let books = Arc::new(PipelineBooks::new(config, &pipeline.name, store, ledger));
-    let opened = replay.open(parts, rate, &config.view(pipeline), books);
-    opened.map_err(|error| open_fail(&pipeline.name, error))
+    args: &ReplayArgs,
+    parts: &str,
+    progress: &Progress,
+) -> Result<ReplayResult, Fail> {
+    let request = Request::Replay(ReplayRequest {
+        pipeline: pipeline.name.clone(),
+        redo: args.redo,
+        rate: args.rate,
+        parts: parts.to_owned(),
+    });
+    let show = |sent| match sent {
+        protocol::Progress::Replay { settled } => progress.shows(settled),
+        protocol::Progress::Accepted | protocol::Progress::Trial(_) => {}
+    };
+    match client::ask(&config.data_dir, request, show)? {
+        Some(Reply::Replay(done)) => {
+            progress.shows(done.settled);
+            Ok(done)
+        }
+        Some(other) => Err(client::unexpected(&other)),
+        None => Err(Fail::refused("the worker has ended before it was asked: ask again")),
+    }
 }
 
 /// In this process, which owns the data directory meanwhile.
@@ -115,52 +109,6 @@ fn alone(
     runtime.shutdown_timeout(Duration::from_secs(1));
     store.close();
     ended
-}
-
-/// A replay, whatever it reads.
-pub struct Work<'c> {
-    pub config: &'c Config,
-    pub pipeline: &'c PipelineConfig,
-    pub store: &'c Store,
-    pub redo: bool,
-}
-
-impl Work<'_> {
-    /// Runs it to its end, or until `phase` says drain. `seen` is told now and then how many are settled.
-    pub async fn drive(
-        &self,
-        source: Arc<dyn BoundedSource>,
-        ledger: PipelineStore,
-        letters: Arc<dyn DeadLetters>,
-        handler: Arc<dyn Handler>,
-        phase: watch::Receiver<Phase>,
-        mut seen: impl FnMut(u64),
-    ) -> Result<ReplayResult, Fail> {
-        let ledger = if self.redo { ledger.redoing() } else { ledger };
-        let ports = Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler };
-        let stats = Arc::new(PipelineStats::default());
-        let control = Control { phase, until_empty: true, shutdown_timeout: self.config.shutdown_timeout };
-        let random = RandomState::new().hash_one(self.pipeline.name.as_str());
-        let spec = assemble::spec(self.config, self.pipeline);
-        let mut running = pin!(pelton_engine::run(vec![(spec, ports, stats.clone())], control, random));
-        let mut tick = tokio::time::interval(POLL_INTERVAL);
-        let ended = loop {
-            tokio::select! {
-                ended = &mut running => break ended,
-                _ = tick.tick() => seen(source.settled()),
-            }
-        };
-        ended.map_err(|stopped| stopped_fail(self.store, &stopped))?;
-        let counters = stats.counts().counters;
-        Ok(ReplayResult {
-            complete: source.is_complete(),
-            settled: source.settled(),
-            handled: counters[Counter::Handled],
-            retries: counters[Counter::Retries],
-            dead_letters: counters.dead_letters(),
-            failed: source.failed(),
-        })
-    }
 }
 
 fn report(name: &str, done: &ReplayResult) -> Outcome {

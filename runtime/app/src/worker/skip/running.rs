@@ -1,9 +1,10 @@
-//! A skip in the worker that owns the data directory, asked for over its socket.
+//! A skip in the worker that runs, which alone knows what is in work.
 
-use super::one::write_letter;
-use super::{Look, Place, look, named, order};
+use super::letter::write_letter;
+use super::{Place, look, named, order};
 use crate::control::protocol::SkipRequest;
 use crate::worker::state::{RunningPipeline, WorkerState};
+use pelton_core::broker::Look;
 use pelton_core::pipeline::{Fate, Named, Skipped};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ const PASSING_TIMEOUT: Duration = Duration::from_secs(5);
 const LETTER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Does it. What is to be said beside.
-pub async fn serve(worker: &Arc<WorkerState>, wanted: SkipRequest) -> Result<Option<String>, String> {
+pub async fn skip(worker: &Arc<WorkerState>, wanted: SkipRequest) -> Result<Option<String>, String> {
     let live = worker.find(&wanted.pipeline);
     let live = &live.ok_or_else(|| format!("the worker runs no pipeline `{}`", wanted.pipeline))?;
     let place = Arc::new(Place {

@@ -1,52 +1,19 @@
-//! A replay in the worker that owns the data directory, asked for over its socket.
+//! A replay in the worker that runs, beside its own work.
 //!
 //! The replay ends when the client goes, or the worker. What it has with the handler then may finish
 //! within the shutdown timeout, and is interrupted after that: it alone, not what the pipeline itself runs.
 
 use super::{Work, replays};
-use crate::cli::ReplayArgs;
-use crate::config::{Config, PipelineConfig};
-use crate::control::client;
-use crate::control::protocol::{self, ReplayRequest, ReplayResult, Reply, Request};
+use crate::control::protocol::{Progress, ReplayRequest, ReplayResult};
 use crate::control::server::Client;
-use crate::exit::Fail;
-use crate::telemetry::progress::Progress;
 use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_core::broker::BoundedSource;
 use pelton_engine::{DedupKey, Phase};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-/// Has the worker do it. Blocks until the end.
-pub fn ask(
-    config: &Config,
-    pipeline: &PipelineConfig,
-    args: &ReplayArgs,
-    parts: &str,
-    progress: &Progress,
-) -> Result<ReplayResult, Fail> {
-    let request = Request::Replay(ReplayRequest {
-        pipeline: pipeline.name.clone(),
-        redo: args.redo,
-        rate: args.rate,
-        parts: parts.to_owned(),
-    });
-    let show = |sent| match sent {
-        protocol::Progress::Replay { settled } => progress.shows(settled),
-        protocol::Progress::Accepted | protocol::Progress::Trial(_) => {}
-    };
-    match client::ask(&config.data_dir, request, show)? {
-        Some(Reply::Replay(done)) => {
-            progress.shows(done.settled);
-            Ok(done)
-        }
-        Some(other) => Err(client::unexpected(&other)),
-        None => Err(Fail::refused("the worker has ended before it was asked: ask again")),
-    }
-}
-
 /// Does it, in the worker.
-pub async fn serve(
+pub async fn replay(
     worker: &WorkerState,
     wanted: ReplayRequest,
     client: &mut Client,
@@ -64,10 +31,10 @@ pub async fn serve(
     }
     let turn = worker.turn.try_lock();
     let _turn = turn.map_err(|_| "the worker has another replay under way: ask again when it has ended")?;
-    replay(&wanted, worker, &live, client).await
+    read(&wanted, worker, &live, client).await
 }
 
-async fn replay(
+async fn read(
     wanted: &ReplayRequest,
     served: &WorkerState,
     live: &RunningPipeline,
@@ -91,7 +58,7 @@ async fn replay(
                 count = settled.recv() => {
                     let Some(count) = count else { return std::future::pending().await };
                     // A client that is stopped reads nothing, and holds nobody up.
-                    if !client.progress(protocol::Progress::Replay { settled: count }).await { break }
+                    if !client.progress(Progress::Replay { settled: count }).await { break }
                 }
                 () = client.gone() => break,
                 () = drains(&mut worker) => break,

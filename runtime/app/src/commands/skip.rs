@@ -3,10 +3,6 @@
 //! The worker of the data directory does it, if one runs: it alone knows what is in work. Else this process
 //! is the owner for as long as it takes.
 
-mod one;
-pub mod serve;
-
-use crate::books::PipelineBooks;
 use crate::cli::SkipArgs;
 use crate::commands::{find, load, options, store_fail};
 use crate::config::{Config, PipelineConfig};
@@ -16,12 +12,11 @@ use crate::deploy::catalog::Catalog;
 use crate::exit::{Fail, Outcome};
 use crate::input;
 use crate::worker::assemble;
-use one::write_letter;
-pub use pelton_core::broker::Look;
-use pelton_core::broker::WantedMessage;
-use pelton_core::pipeline::{Named, Skip};
+use crate::worker::skip::letter::write_letter;
+use crate::worker::skip::{Place, look, named};
+use pelton_core::broker::Look;
 use pelton_core::shown::shown;
-use pelton_store::{PipelineStore, Store};
+use pelton_store::Store;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,34 +24,6 @@ use std::time::Duration;
 
 /// Bytes of a reason, at most.
 const REASON: usize = 1_024;
-
-/// Everything that is needed to find a message.
-pub struct Place {
-    pub config: Arc<Config>,
-    pub pipeline: PipelineConfig,
-    pub store: Store,
-    pub ledger: PipelineStore,
-    /// As it was typed.
-    pub text: String,
-    /// How long it may take to come.
-    pub wait: Duration,
-    /// A worker runs the pipeline.
-    pub runs: bool,
-}
-
-impl Place {
-    /// As the pipeline's broker is asked for it.
-    fn wanted(&self) -> WantedMessage {
-        let books = PipelineBooks::new(&self.config, &self.pipeline.name, &self.store, &self.ledger);
-        WantedMessage {
-            text: self.text.clone(),
-            wait: self.wait,
-            runs: self.runs,
-            pipeline: self.config.view(&self.pipeline),
-            books: Arc::new(books),
-        }
-    }
-}
 
 /// Gives up on a message.
 pub fn skip(file: &Path, args: &SkipArgs) -> Outcome {
@@ -66,7 +33,7 @@ pub fn skip(file: &Path, args: &SkipArgs) -> Outcome {
         return Err(Fail::usage("PLACE is empty; `pelton skip --help` says what names a message"));
     }
     is_reason(&args.reason)?;
-    asked(args)?;
+    confirm(args)?;
     let request = Request::Skip(SkipRequest {
         pipeline: pipeline.name.clone(),
         place: args.place.clone(),
@@ -97,7 +64,7 @@ fn is_reason(text: &str) -> Outcome {
 }
 
 /// Asks on a terminal; elsewhere `--yes` is wanted.
-fn asked(args: &SkipArgs) -> Outcome {
+fn confirm(args: &SkipArgs) -> Outcome {
     if args.yes {
         return Ok(());
     }
@@ -145,36 +112,4 @@ fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Op
     let note = written.and_then(|after| after().map_err(Fail::refused));
     store.close();
     note
-}
-
-/// What the core knows the message by. `Err` says that the place is none.
-pub fn named(place: &Place) -> Result<Named, String> {
-    place.pipeline.source.broker().named(&place.wanted())
-}
-
-/// Looks for a message that the pipeline does not hold. `Err` says why it is not skipped. Blocks.
-pub fn look(place: &Place) -> Result<Look, String> {
-    is_open(place)?;
-    place.pipeline.source.broker().look(&place.wanted())
-}
-
-/// Refuses what the ledger knows as done.
-fn is_open(place: &Place) -> Result<(), String> {
-    let (name, source) = (&place.pipeline.name, &place.pipeline.source);
-    let (queue, key) = (source.queue(), source.broker().ledger_key(&place.text));
-    let known = place.store.ledger_show(name, queue, &key).map_err(|error| error.to_string())?;
-    match known {
-        Some(entry) if entry.completed => {
-            Err(format!("{} is completed: there is nothing to skip", place.text))
-        }
-        Some(entry) if entry.lettered => {
-            Err(format!("{} was given up on before: `pelton dlq list {name}` shows its letter", place.text))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What the core is told.
-pub fn order(named: Named, reason: String) -> Skip {
-    Skip { named, reason }
 }

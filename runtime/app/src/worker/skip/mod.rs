@@ -1,0 +1,72 @@
+//! Giving up on one message: finding it, and writing its letter.
+
+pub mod letter;
+pub mod running;
+
+use crate::books::PipelineBooks;
+use crate::config::{Config, PipelineConfig};
+use pelton_core::broker::{Look, WantedMessage};
+use pelton_core::pipeline::{Named, Skip};
+use pelton_store::{PipelineStore, Store};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that is needed to find a message.
+pub struct Place {
+    pub config: Arc<Config>,
+    pub pipeline: PipelineConfig,
+    pub store: Store,
+    pub ledger: PipelineStore,
+    /// As it was typed.
+    pub text: String,
+    /// How long it may take to come.
+    pub wait: Duration,
+    /// A worker runs the pipeline.
+    pub runs: bool,
+}
+
+impl Place {
+    /// As the pipeline's broker is asked for it.
+    fn wanted(&self) -> WantedMessage {
+        let books = PipelineBooks::new(&self.config, &self.pipeline.name, &self.store, &self.ledger);
+        WantedMessage {
+            text: self.text.clone(),
+            wait: self.wait,
+            runs: self.runs,
+            pipeline: self.config.view(&self.pipeline),
+            books: Arc::new(books),
+        }
+    }
+}
+
+/// What the core knows the message by. `Err` says that the place is none.
+pub fn named(place: &Place) -> Result<Named, String> {
+    place.pipeline.source.broker().named(&place.wanted())
+}
+
+/// Looks for a message that the pipeline does not hold. `Err` says why it is not skipped. Blocks.
+pub fn look(place: &Place) -> Result<Look, String> {
+    is_open(place)?;
+    place.pipeline.source.broker().look(&place.wanted())
+}
+
+/// Refuses what the ledger knows as done.
+fn is_open(place: &Place) -> Result<(), String> {
+    let (name, source) = (&place.pipeline.name, &place.pipeline.source);
+    let (queue, key) = (source.queue(), source.broker().ledger_key(&place.text));
+    let known = place.store.ledger_show(name, queue, &key).map_err(|error| error.to_string())?;
+    match known {
+        Some(entry) if entry.completed => {
+            Err(format!("{} is completed: there is nothing to skip", place.text))
+        }
+        Some(entry) if entry.lettered => {
+            Err(format!("{} was given up on before: `pelton dlq list {name}` shows its letter", place.text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the core is told.
+pub fn order(named: Named, reason: String) -> Skip {
+    Skip { named, reason }
+}
