@@ -27,7 +27,7 @@ fn each_way_to_fail_ends_as_a_letter_that_names_it_and_costs_no_other_message() 
     }
     site.done(&["send", "chaos", "--id", "reject", "--body", r#"{"do": "reject"}"#]);
     site.done(&["send", "chaos", "--id", "malformed", "--body", "{"]);
-    let (_, ended) = site.until_empty();
+    let (worker, ended) = site.until_empty();
     let status = Status::of(&ended.out, "chaos");
     assert_eq!(
         (status.handled, status.left(), status.dead_letters),
@@ -56,6 +56,17 @@ fn each_way_to_fail_ends_as_a_letter_that_names_it_and_costs_no_other_message() 
             "{letter}"
         );
         assert_eq!(letter["attempts"], 1, "a rejected message is not tried again: {letter}");
+    }
+    // The log of the worker says it too: which message, and the first line of why.
+    let logged = worker.log.lines();
+    let logged = logged.iter().filter(|line| line.says("a message is a dead letter"));
+    let logged: BTreeMap<&str, _> = logged.map(|line| (line.field("cause"), line)).collect();
+    assert_eq!(logged.keys().collect::<Vec<_>>(), [&"rejected", &"retries-exhausted"], "{logged:?}");
+    for line in logged.values() {
+        let letter = by_id[line.field("message_id")];
+        let reason = letter["reason"].as_str().and_then(|reason| reason.lines().next()).unwrap_or_default();
+        assert_eq!((line.field("level"), line.field("pipeline")), ("WARN", "chaos"), "{line:?}");
+        assert!(reason.starts_with(line.field("reason")), "{line:?}: {letter}");
     }
     // A panic in what it said, which is longer than a cell with what led to it.
     let listed = site.done(&["dlq", "list", "chaos"]);

@@ -5,6 +5,7 @@ use pelton_tests::books::{Books, Keyed};
 use pelton_tests::components::made_up;
 use pelton_tests::site::Site;
 use pelton_tests::worker::Worker;
+use std::io::{BufRead, BufReader};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,6 +105,25 @@ fn one_that_asks_for_retries_is_sent_back_by_the_count() {
 fn one_that_rejects_everything_writes_no_letter() {
     let said = sent_back(&made_up("", &rejects(), false));
     assert!(said.contains("first attempts failed"), "{said}");
+}
+
+#[test]
+fn who_waits_for_a_trial_without_messages_is_told_of_it() {
+    let site = on_trial();
+    let worker = site.worker().ready();
+    let new = version(&site, 1);
+    let mut command = site.command(&["deploy", "orders", &new, "--wait"]);
+    let mut waiting = command.stdout(std::process::Stdio::piped()).spawn().expect("pelton can be started");
+    let mut lines = BufReader::new(waiting.stdout.take().expect("it is a pipe")).lines();
+    let mut find = |words: &str| {
+        lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(words))).expect("it is shown").ok()
+    };
+    find("0 of 0 failed");
+    let told = find("no message has come to the new version yet").expect("it is a line");
+    assert!(told.contains("`pelton rollback orders`"), "{told}");
+    site.done(&["rollback", "orders"]);
+    assert_eq!(waiting.wait().expect("it is our child").code(), Some(1), "it was sent back");
+    worker.stop();
 }
 
 #[test]

@@ -28,6 +28,25 @@ fn a_file_is_taken_however_it_is_replaced() {
     worker.stop();
 }
 
+/// A mounted `ConfigMap` is a link, whose folder changes under it.
+#[test]
+fn what_a_link_leads_to_is_taken_when_the_worker_is_told_to() {
+    let site = site("", &[]);
+    let first = file(&site, "first", &orders_version(1));
+    std::fs::remove_file(component(&site)).expect("it is there");
+    std::os::unix::fs::symlink(first, component(&site)).expect("a link can be made");
+    let worker = site.worker().ready();
+    worker.log.wait("it says what to do", |line| line.says("is a link") && line.says("`pelton reload`"));
+    assert_eq!(taken_by(&site, &worker.log, 1), 1);
+    let (next, second) = (site.path().join("next"), file(&site, "second", &orders_version(2)));
+    std::os::unix::fs::symlink(second, &next).expect("a link can be made");
+    std::fs::rename(next, component(&site)).expect("it is swapped");
+    let done = site.done(&["reload"]);
+    assert!(done.contains("orders has its new handler"), "{done}");
+    assert_eq!(taken_by(&site, &worker.log, 2), 2);
+    worker.stop();
+}
+
 #[test]
 fn a_file_that_is_being_written_is_not_taken_half() {
     let site = site("", &[]);

@@ -1,5 +1,6 @@
 //! `pelton deploy` and `pelton rollback`: by the worker that runs, or for the next start.
 
+use super::import_changes::import_changes;
 use super::{find, load, options, store_fail, trial};
 use crate::cli::DeployArgs;
 use crate::config::{Component, Config, PipelineConfig};
@@ -49,7 +50,12 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
         now: args.now,
         wait: args.wait,
     };
-    match ask(&config.data_dir, Request::Deploy(request), show_progress)? {
+    let mut trial = trial::Shown::new(&pipeline.name);
+    let progress = |progress| match progress {
+        Progress::Trial(now) => trial.show(now),
+        Progress::Accepted | Progress::Replay { .. } => {}
+    };
+    match ask(&config.data_dir, Request::Deploy(request), progress)? {
         Some(Reply::Deploy(done)) => report(&pipeline.name, done),
         Some(other) => Err(unexpected(&other)),
         None if args.canary.is_some() || args.shadow => Err(Fail::refused(
@@ -83,14 +89,7 @@ fn show(pipeline: &str, old: Option<&Kept>, new: &Description) {
         Some(old) => {
             say!("{pipeline}: {} ({})", old.digest, kb(old.size));
             say!("  becomes {} ({})", new.digest, kb(size));
-            let only = |these: &[String], those: &[String]| -> Vec<String> {
-                these.iter().filter(|name| !those.contains(name)).cloned().collect()
-            };
-            let (added, removed) = (only(&new.imports, &old.imports), only(&old.imports, &new.imports));
-            [("imports too", added), ("imports no more", removed)]
-                .iter()
-                .filter(|(_, names)| !names.is_empty())
-                .for_each(|(what, names)| say!("  {what}: {}", names.join(", ")));
+            import_changes(&old.imports, &new.imports).iter().for_each(|change| say!("  {change}"));
         }
         None => say!("{pipeline}: the first version is {} ({})", new.digest, kb(size)),
     }
@@ -106,13 +105,6 @@ fn pinned(pin: &Pin) -> PinnedReference {
         reference: pin.reference.clone(),
         manifest: pin.manifest.clone(),
         component: pin.component.clone(),
-    }
-}
-
-fn show_progress(progress: Progress) {
-    match progress {
-        Progress::Trial(trial) => say!("{}", trial::in_words(&trial)),
-        Progress::Accepted | Progress::Replay { .. } => {}
     }
 }
 

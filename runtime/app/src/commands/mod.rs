@@ -5,6 +5,7 @@ pub mod check;
 pub mod deploy;
 pub mod dev;
 pub mod dlq;
+mod import_changes;
 pub mod inspect;
 pub mod invoke;
 pub mod ledger;

@@ -3,8 +3,36 @@
 use crate::control::protocol::{Difference, Starts, Trial};
 use crate::deploy::rollout::percent;
 
+/// A trial whose end is waited for, as it was shown last.
+pub struct Shown<'p> {
+    pipeline: &'p str,
+    last: Option<Trial>,
+    /// It was said that no message comes.
+    waits: bool,
+}
+
+impl<'p> Shown<'p> {
+    pub fn new(pipeline: &'p str) -> Self {
+        Self { pipeline, last: None, waits: false }
+    }
+
+    /// Shows what has changed. The worker tells it again now and then when nothing does.
+    pub fn show(&mut self, now: Trial) {
+        if self.last.as_ref() != Some(&now) {
+            say!("{}", in_words(&now));
+        } else if now.canary.started == 0 && !std::mem::replace(&mut self.waits, true) {
+            let name = self.pipeline;
+            say!(
+                "no message has come to the new version yet, and the trial goes on until some have. \
+                 `pelton rollback {name}` ends it; to end this command ends the waiting alone"
+            );
+        }
+        self.last = Some(now);
+    }
+}
+
 /// How it stands.
-pub fn in_words(trial: &Trial) -> String {
+fn in_words(trial: &Trial) -> String {
     let side = |Starts { started, failed }| format!("{failed} of {started} failed");
     let share = percent(trial.share);
     match &trial.shadow {

@@ -42,8 +42,8 @@ pub enum NoReply {
     Refused(String),
 }
 
-/// Asks, and hands on the progress that comes before the reply. `None` when no worker runs. Blocks for as long
-/// as the worker takes.
+/// Asks, and hands on the progress that comes before the reply. `None` when no worker runs. Blocks for as
+/// long as the worker takes.
 pub fn ask(
     data_dir: &Path,
     request: Request,

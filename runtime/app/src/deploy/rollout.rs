@@ -131,12 +131,12 @@ pub enum Deployed {
 pub async fn deploy(deployer: &Deployer, target: &Arc<Target>, order: Order) -> Result<Deployed, Refused> {
     let number = target.orders.given.fetch_add(1, Ordering::SeqCst) + 1;
     points::reach("deploy-begun");
-    let asked = digest(&order.bytes);
-    if let Some(canary) = target.versions.canary().filter(|canary| *canary.digest() == *asked) {
+    let wanted = digest(&order.bytes);
+    if let Some(canary) = target.versions.canary().filter(|canary| *canary.digest() == *wanted) {
         let share = percent(canary.share());
         return Err(Refused::settled(format!("is on trial already, with {share} of the messages")));
     }
-    if !order.again && *target.versions.digest() == *asked {
+    if !order.again && *target.versions.digest() == *wanted {
         // To deploy what is in use is to be content with it.
         target.versions.send_back("the version in use was deployed again");
         return Ok(Deployed::Unchanged);
@@ -306,11 +306,11 @@ async fn passed(deployer: &Deployer, target: &Arc<Target>, version: Kept) -> Res
 
 /// Nobody looks when no message comes.
 async fn judged_by_time(versions: &HandlerVersions, canary: &Arc<Canary>, ms: u64) -> Judgement {
-    const AGAIN: Duration = Duration::from_millis(500);
+    const POLL_INTERVAL: Duration = Duration::from_millis(500);
     tokio::time::sleep(Duration::from_millis(ms)).await;
     loop {
         versions.look(canary);
-        if let Ok(judgement) = tokio::time::timeout(AGAIN, canary.judged()).await {
+        if let Ok(judgement) = tokio::time::timeout(POLL_INTERVAL, canary.judged()).await {
             return judgement;
         }
     }

@@ -27,14 +27,16 @@ fn with(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// The signature beside a component, if there is one. Where one is `asked` for, `Err` says why what is
+/// The signature beside a component, if there is one. Where one is `required`, `Err` says why what is
 /// there cannot be read; else that is said in the log.
-pub fn of(component: &Path, asked: bool) -> Result<Option<String>, String> {
+pub fn of(component: &Path, required: bool) -> Result<Option<String>, String> {
     let file = beside(component);
     match line(&file) {
         Ok(line) => Ok(Some(line)),
         Err(FileError::Missing) => Ok(None),
-        Err(why) if asked => Err(format!("has a signature that cannot be used: {} {why}", file.display())),
+        Err(why) if required => {
+            Err(format!("has a signature that cannot be used: {} {why}", file.display()))
+        }
         Err(why) => {
             tracing::warn!("{} {why}: no signature is kept with the component", file.display());
             Ok(None)

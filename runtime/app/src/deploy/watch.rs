@@ -16,13 +16,14 @@ use pelton_host::{Cause, digest};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::Metadata;
 use std::io::ErrorKind;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// So many looks in a row that find it changed are worth a word.
 const RESTLESS: u32 = 120;
 
@@ -34,8 +35,8 @@ type Signs = (Sign, Option<Sign>);
 
 /// A file that was kept from being taken is tried again after so many times as long as the try took, so that
 /// what takes long is a small part of the work; and at least, and at most, after so long.
-const TIMES: u32 = 10;
-const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+const RETRY_FACTOR: u32 = 10;
+const RETRY_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
 /// What was seen of one path.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -48,8 +49,8 @@ struct Watched {
     trouble: Option<String>,
     /// When it is tried again, and how long that was waited for.
     again: Option<(Instant, Duration)>,
-    /// Of which pipelines it was said that it is tried again.
-    said: BTreeSet<String>,
+    /// The pipelines of which it was reported that it is tried again.
+    reported: BTreeSet<String>,
 }
 
 /// What one look comes to.
@@ -59,12 +60,12 @@ enum Look {
     Wait,
     /// It is settled, and was not taken.
     Read(Signs),
-    /// It cannot be taken, and that was not said yet.
-    Say(String),
+    /// It cannot be taken, and that was not reported yet.
+    Report(String),
 }
 
 /// The watched paths of the pipelines, with what was seen of each.
-type Seen = HashMap<PathBuf, Watched>;
+type WatchedFiles = HashMap<PathBuf, Watched>;
 
 /// A path, the pipelines that run it, and what a look at it came to.
 type News = (PathBuf, Vec<Arc<Target>>, Look);
@@ -72,20 +73,20 @@ type News = (PathBuf, Vec<Arc<Target>>, Look);
 /// Watches until it is aborted. Files are touched on threads that may wait: on a file system that does not
 /// answer, this alone stands still. `targets` are those of the pipelines that run.
 pub async fn watch(deployer: Deployer, targets: impl Fn() -> Vec<Arc<Target>>) {
-    let mut seen = Seen::new();
+    let mut files = WatchedFiles::new();
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let targets = targets();
-        let looked = tokio::task::spawn_blocking(move || look_at_all(targets, seen)).await;
+        let looked = tokio::task::spawn_blocking(move || look_at_all(targets, files)).await;
         let news;
         // An error: the runtime ends.
-        (seen, news) = looked.unwrap_or_default();
+        (files, news) = looked.unwrap_or_default();
         for (path, targets, look) in news {
             match look {
                 Look::Wait => {}
-                Look::Say(what) => say(&path, &targets, &what),
+                Look::Report(what) => report(&path, &targets, &what),
                 Look::Read(signs) => {
-                    let watched = seen.entry(path.clone()).or_default();
+                    let watched = files.entry(path.clone()).or_default();
                     read_and_take(&deployer, watched, (path, targets), signs).await;
                 }
             }
@@ -94,7 +95,7 @@ pub async fn watch(deployer: Deployer, targets: impl Fn() -> Vec<Arc<Target>>) {
 }
 
 /// Looks once at every path that a pipeline wants to be watched. Blocks.
-fn look_at_all(targets: Vec<Arc<Target>>, mut seen: Seen) -> (Seen, Vec<News>) {
+fn look_at_all(targets: Vec<Arc<Target>>, mut files: WatchedFiles) -> (WatchedFiles, Vec<News>) {
     let mut paths: HashMap<PathBuf, Vec<Arc<Target>>> = HashMap::new();
     for target in targets {
         let handler = &target.handler;
@@ -105,17 +106,17 @@ fn look_at_all(targets: Vec<Arc<Target>>, mut seen: Seen) -> (Seen, Vec<News>) {
             paths.entry(path).or_default().push(target);
         }
     }
-    seen.retain(|path, _| paths.contains_key(path));
+    files.retain(|path, _| paths.contains_key(path));
     let look = |(path, targets): (PathBuf, Vec<Arc<Target>>)| {
-        let watched = seen.entry(path.clone()).or_default();
+        let watched = files.entry(path.clone()).or_default();
         let look = watched.look(std::fs::symlink_metadata(&path), signed(&path));
         (path, targets, look)
     };
     let news = paths.into_iter().map(look).collect();
-    (seen, news)
+    (files, news)
 }
 
-fn say(path: &Path, targets: &[Arc<Target>], what: &str) {
+fn report(path: &Path, targets: &[Arc<Target>], what: &str) {
     let names: Vec<&str> = targets.iter().map(|target| &*target.pipeline).collect();
     tracing::warn!(pipelines = names.join(", "), "{} {what}: the running version goes on", path.display());
 }
@@ -133,10 +134,10 @@ async fn read_and_take(
         Ok(Ok(Some(bytes))) => {
             watched.taken = Some(signs);
             let begun = Instant::now();
-            let kept = take(deployer, (&path, &mut watched.said), &targets, bytes).await;
+            let kept = take(deployer, (&path, &mut watched.reported), &targets, bytes).await;
             watched.try_again(kept, begun.elapsed());
         }
-        Ok(Err(error)) if watched.is_news(&error) => say(&path, &targets, &remedy(&error)),
+        Ok(Err(error)) if watched.is_news(&error) => report(&path, &targets, &remedy(&error)),
         // It has changed since it was looked at, or all was said.
         _ => {}
     }
@@ -155,7 +156,7 @@ fn remedy(error: &FileError) -> String {
 /// Deploys a file to the pipelines that have not seen it. True when one of them was kept from looking at it.
 async fn take(
     deployer: &Deployer,
-    (path, said): (&Path, &mut BTreeSet<String>),
+    (path, reported): (&Path, &mut BTreeSet<String>),
     targets: &[Arc<Target>],
     bytes: Vec<u8>,
 ) -> bool {
@@ -190,7 +191,7 @@ async fn take(
             Ok(Deployed::Unchanged | Deployed::Swapped | Deployed::Trying(..)) => Cause::Bytes,
             Err(refused) => {
                 let again = refused.cause == Cause::Moment;
-                if !again || said.insert(pipeline.clone()) {
+                if !again || reported.insert(pipeline.clone()) {
                     let then = if again { ", and it is tried again" } else { "" };
                     tracing::warn!(%pipeline, handler = found, "{} {refused}: the running version goes \
                         on{then}", path.display());
@@ -215,7 +216,7 @@ impl Watched {
         if self.last != Some(signs) {
             self.trouble = None;
             self.again = None;
-            self.said.clear();
+            self.reported.clear();
         }
         if self.taken == Some(signs) {
             let due = self.again.is_some_and(|(at, _)| at <= Instant::now());
@@ -227,8 +228,8 @@ impl Watched {
         }
         self.changed = self.changed.saturating_add(1);
         if self.changed == RESTLESS {
-            let seconds = (LOOK * RESTLESS).as_secs();
-            return Look::Say(format!(
+            let seconds = (POLL_INTERVAL * RESTLESS).as_secs();
+            return Look::Report(format!(
                 "has been changing for {seconds} s, and is taken when it is left alone"
             ));
         }
@@ -238,7 +239,8 @@ impl Watched {
     /// After a try that took so long: whether there is another, and when. Each is waited for longer.
     fn try_again(&mut self, kept: bool, took: Duration) {
         let waited = self.again.map_or(Duration::ZERO, |(_, waited)| waited);
-        let wait = (took * TIMES).max(waited * 2).clamp(AGAIN.0, AGAIN.1);
+        let wait =
+            (took * RETRY_FACTOR).max(waited * 2).clamp(*RETRY_INTERVAL.start(), *RETRY_INTERVAL.end());
         self.again = kept.then(|| (Instant::now() + wait, wait));
     }
 
@@ -255,7 +257,7 @@ impl Watched {
             return Look::Wait;
         }
         self.trouble = Some(what.clone());
-        Look::Say(what)
+        Look::Report(what)
     }
 }
 
@@ -271,8 +273,8 @@ fn sign(file: &Metadata) -> Sign {
 fn what_instead(found: &std::io::Result<Metadata>) -> String {
     match found {
         Ok(file) if file.is_symlink() => {
-            "is a link, which is not followed while the worker runs; put the file itself there, or use \
-             `pelton deploy`"
+            "is a link, which is not followed while the worker runs: when it leads to a new component \
+             (as a mounted ConfigMap does), `pelton reload` takes that; or put the file itself there"
                 .to_owned()
         }
         Ok(file) => format!("is {}; put the component there", file_kind(file.file_type())),
@@ -321,16 +323,16 @@ mod tests {
         let path = dir.path().join("x.wasm");
         let mut file = std::fs::File::create(&path).unwrap();
         let mut watched = Watched::default();
-        let mut said = Vec::new();
+        let mut reports = Vec::new();
         for _ in 0..2 * RESTLESS {
             std::io::Write::write_all(&mut file, b"more").unwrap();
             match watched.look(std::fs::symlink_metadata(&path), None) {
                 Look::Wait => {}
-                Look::Say(what) => said.push(what),
+                Look::Report(what) => reports.push(what),
                 Look::Read(_) => panic!("it has not settled"),
             }
         }
-        assert!(said.len() == 1 && said[0].contains("changing for 60 s"), "{said:?}");
+        assert!(reports.len() == 1 && reports[0].contains("changing for 60 s"), "{reports:?}");
         assert_eq!(watched.look(std::fs::symlink_metadata(&path), None), Look::Read(watched.last.unwrap()));
     }
 
@@ -385,12 +387,12 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(dir.path(), &path).unwrap();
         assert_eq!(look(&mut watched), Look::Wait);
-        let Look::Say(what) = look(&mut watched) else { panic!("it is a link") };
+        let Look::Report(what) = look(&mut watched) else { panic!("it is a link") };
         assert!(what.contains("link"), "{what}");
         assert_eq!(look(&mut watched), Look::Wait);
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
-        let Look::Say(what) = look(&mut watched) else { panic!("it is a folder") };
+        let Look::Report(what) = look(&mut watched) else { panic!("it is a folder") };
         assert!(what.contains("folder"), "{what}");
     }
 }

@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a helper may take; it may ask a key ring, or a cloud.
-const PATIENCE: Duration = Duration::from_secs(20);
+const HELPER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two looks whether it has ended.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// What it may say.
 const SAID: u64 = 64 << 10;
 
@@ -120,15 +120,15 @@ fn ask(helper: &str, server: &str) -> Result<Option<Login>, String> {
     let ended = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if since.elapsed() < PATIENCE => std::thread::park_timeout(LOOK),
+            Ok(None) if since.elapsed() < HELPER_TIMEOUT => std::thread::park_timeout(POLL_INTERVAL),
             _ => {
                 drop(child.kill());
                 drop(child.wait());
-                return Err(failed(format!("has no answer within {PATIENCE:?}")));
+                return Err(failed(format!("has no answer within {HELPER_TIMEOUT:?}")));
             }
         }
     };
-    let text = heard.recv_timeout(PATIENCE).ok().and_then(Result::ok).unwrap_or_default();
+    let text = heard.recv_timeout(HELPER_TIMEOUT).ok().and_then(Result::ok).unwrap_or_default();
     if !ended.success() {
         // The words that all helpers have for it.
         let none = String::from_utf8_lossy(&text).contains("credentials not found");

@@ -26,7 +26,7 @@ pub fn write_patiently(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno
 }
 
 /// How long a wait stands before it is asked again whether there is patience.
-const ASK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Writes all of it. With `patience`, at most so long is waited for room, each time; it may come while that
 /// is waited for, when the process is told to end.
@@ -59,7 +59,7 @@ fn wait(fd: BorrowedFd<'_>, patience: &impl Fn() -> Option<Duration>) -> Result<
         if most == Some(Duration::ZERO) {
             return Err(Errno::TIMEDOUT);
         }
-        let some = most.unwrap_or(ASK).min(ASK);
+        let some = most.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
         let mut room = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
         match poll(&mut room, Timespec::try_from(some).ok().as_ref()) {
             // What was waited before there was an end to it does not count.

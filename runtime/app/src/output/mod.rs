@@ -24,8 +24,8 @@ use std::time::Duration;
 
 /// What the end of the process waits for a reader that reads nothing: of what stands in a log, and of an
 /// answer.
-const PATIENCE: Duration = Duration::from_secs(1);
-const PATIENCE_OF_ANSWERS: Duration = Duration::from_secs(5);
+const LOG_TIMEOUT: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Prints a line for people on standard output.
 macro_rules! say {
@@ -172,7 +172,7 @@ pub fn write_behind() -> &'static Behind {
 
 /// Nobody is waited for any longer than a moment: a worker ends when it is told to, whoever does not read.
 pub fn wait_for_nobody() {
-    state(|state| state.patience = Some(PATIENCE_OF_ANSWERS));
+    state(|state| state.patience = Some(ANSWER_TIMEOUT));
 }
 
 /// Whether somebody gets what is printed on standard output.
@@ -193,7 +193,7 @@ pub fn finish() -> bool {
         );
     }
     // A log that is kept badly says nothing of the work that was done.
-    let is_log = BEHIND.get().is_some_and(|behind| behind.finish(PATIENCE) == Left::Log);
+    let is_log = BEHIND.get().is_some_and(|behind| behind.finish(LOG_TIMEOUT) == Left::Log);
     let err = err.filter(|errno| !is_log && !is_gone(*errno));
     out.or(err).is_none()
 }
@@ -210,10 +210,10 @@ pub fn last_words(text: &str) {
     match BEHIND.get() {
         Some(behind) => {
             behind.take(bytes, Rank::Own);
-            behind.finish(PATIENCE);
+            behind.finish(LOG_TIMEOUT);
         }
         // There is nobody to tell when it cannot be written.
-        None => drop(standard_error(|fd| fd::write(fd, bytes, || Some(PATIENCE)))),
+        None => drop(standard_error(|fd| fd::write(fd, bytes, || Some(LOG_TIMEOUT)))),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// What is waited for the rest of what a command has printed.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RELAY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a project's package manager puts programs.
 const PROGRAMS: [&str; 2] = [".venv/bin", "node_modules/.bin"];
@@ -65,7 +65,7 @@ pub fn run(project: &Project, line: &str) -> Result<ExitStatus, Fail> {
     let relayed = relay(printed);
     let status = child.wait()?;
     // Unless it has left something running, that holds the pipe.
-    relayed.recv_timeout(PATIENCE).unwrap_or_default();
+    relayed.recv_timeout(RELAY_TIMEOUT).unwrap_or_default();
     Ok(status)
 }
 

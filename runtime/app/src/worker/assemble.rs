@@ -1,5 +1,6 @@
 //! From a configuration to what the engine runs: the ports of a pipeline, and what it is told.
 
+use super::letter_log::LoggedLetters;
 use super::state::RunningPipeline;
 use super::store::store_fail;
 use crate::books::{NameFile, PipelineBooks};
@@ -64,6 +65,7 @@ pub fn open(
     let source = pipeline.source.broker().open(&config.view(pipeline), books);
     let source = source.map_err(|error| open_fail(&pipeline.name, error))?;
     let letters = letters(config, pipeline, store, &ledger)?;
+    let letters = Arc::new(LoggedLetters::new(letters, &pipeline.name));
     let versions = Arc::new(HandlerVersions::new(handler));
     let handler = outcomes::tell(versions.clone());
     let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler };

@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 const PERIOD: Duration = Duration::from_millis(500);
 
 /// Redraws the line until it is dropped. Never returns; not called when nobody sees it.
-pub async fn keep(line: Progress, served: Arc<WorkerState>) {
+pub async fn keep(line: Progress, worker: Arc<WorkerState>) {
     let (mut at, mut before) = (Instant::now(), BTreeMap::new());
     loop {
         tokio::time::sleep(PERIOD).await;
-        let (config, store) = (served.config(), served.store.clone());
+        let (config, store) = (worker.config(), worker.store.clone());
         let all = tokio::task::spawn_blocking(move || statuses(&config, &store)).await;
         let Ok(Ok(all)) = all else { continue };
         let counts = |live: &Arc<RunningPipeline>| {
             let counts = live.stats.counts();
             (live.pipeline.name.clone(), (counts.counters[Counter::Handled], counts.in_flight))
         };
-        let now: BTreeMap<String, (u64, u64)> = served.pipelines().iter().map(counts).collect();
+        let now: BTreeMap<String, (u64, u64)> = worker.pipelines().iter().map(counts).collect();
         let handled = now.iter().map(|(name, (handled, _))| (name.clone(), *handled)).collect();
         let rate = since(&before, &handled) as f64 / at.elapsed().as_secs_f64().max(0.001);
         (at, before) = (Instant::now(), handled);

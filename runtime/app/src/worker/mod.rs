@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod assemble;
 pub mod diagnose;
+mod letter_log;
 mod live_line;
 pub mod reload;
 pub mod replay;

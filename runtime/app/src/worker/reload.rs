@@ -36,18 +36,18 @@ enum Step {
 
 /// Reads the configuration again and does what it says of the pipeline `only`, or of all. `Err` says why
 /// nothing has changed, or what could not be done.
-pub async fn reload(served: &Arc<WorkerState>, only: Option<&str>) -> Result<Done, String> {
-    let _turn = served.reloads.running.lock().await;
-    let file = served.reloads.file.clone();
+pub async fn reload(worker: &Arc<WorkerState>, only: Option<&str>) -> Result<Done, String> {
+    let _turn = worker.reloads.running.lock().await;
+    let file = worker.reloads.file.clone();
     let read = tokio::task::spawn_blocking(move || config::load(&file).map_err(|e| e.to_string())).await;
     let new = Arc::new(read.map_err(|ended| ended.to_string())??);
-    needs_no_restart(&served.config(), &new)?;
-    let steps = plan(served, &new, only)?;
-    let loaded = load_all(served, &new, &steps).await?;
-    served.set_config(merge(&served.config(), &new, only));
+    needs_no_restart(&worker.config(), &new)?;
+    let steps = plan(worker, &new, only)?;
+    let loaded = load_all(worker, &new, &steps).await?;
+    worker.set_config(merge(&worker.config(), &new, only));
     let (mut done, mut problems) = (Done::new(), Vec::new());
     for (step, started) in steps.into_iter().zip(loaded) {
-        match perform(served, &new, step, started).await {
+        match perform(worker, &new, step, started).await {
             Ok(what) => done.extend(what),
             Err(why) => problems.push(why),
         }
@@ -75,8 +75,8 @@ fn needs_no_restart(old: &Config, new: &Config) -> Result<(), String> {
     ))
 }
 
-fn plan(served: &WorkerState, new: &Config, only: Option<&str>) -> Result<Vec<Step>, String> {
-    let running = served.pipelines();
+fn plan(worker: &WorkerState, new: &Config, only: Option<&str>) -> Result<Vec<Step>, String> {
+    let running = worker.pipelines();
     let meant = |name: &str| only.is_none_or(|only| only == name);
     let mut steps = Vec::new();
     for live in running.iter().filter(|live| meant(&live.pipeline.name)) {
@@ -121,7 +121,7 @@ fn change(live: &Arc<RunningPipeline>, new: &PipelineConfig) -> Step {
 
 /// Loads what begins anew, and sees that it can be opened, before anything ends. All that cannot be is said.
 async fn load_all(
-    served: &Arc<WorkerState>,
+    worker: &Arc<WorkerState>,
     new: &Arc<Config>,
     steps: &[Step],
 ) -> Result<Vec<Option<Started>>, String> {
@@ -132,7 +132,7 @@ async fn load_all(
             loaded.push(None);
             continue;
         };
-        let (host, new, pipeline) = (served.deployer.host.clone(), new.clone(), pipeline.clone());
+        let (host, new, pipeline) = (worker.deployer.host.clone(), new.clone(), pipeline.clone());
         let load = move || {
             let against = assemble::probe(&new, &pipeline);
             let started = start::load(&new, &pipeline, &host);
@@ -167,61 +167,61 @@ fn merge(old: &Config, new: &Config, only: Option<&str>) -> Config {
 }
 
 async fn perform(
-    served: &Arc<WorkerState>,
+    worker: &Arc<WorkerState>,
     new: &Arc<Config>,
     step: Step,
     started: Option<Started>,
 ) -> Result<Option<String>, String> {
     match (step, started) {
         (Step::Remove(live), _) => {
-            end(served, &live).await;
+            end(worker, &live).await;
             Ok(Some(format!("{} has ended", live.pipeline.name)))
         }
         (Step::Replace(live, pipeline), Some(started)) => {
-            end(served, &live).await;
-            match begin(served, new, &pipeline, started).await {
+            end(worker, &live).await;
+            match begin(worker, new, &pipeline, started).await {
                 Ok(()) => Ok(Some(format!("{} has begun anew", pipeline.name))),
-                Err(why) => Err(begin_again(served, new, &live.pipeline, why).await),
+                Err(why) => Err(begin_again(worker, new, &live.pipeline, why).await),
             }
         }
         (Step::Add(pipeline), Some(started)) => {
-            begin(served, new, &pipeline, started).await?;
+            begin(worker, new, &pipeline, started).await?;
             Ok(Some(format!("{} has begun", pipeline.name)))
         }
-        (Step::Handler(live, pipeline), _) => handler(served, &live, pipeline).await.map(Some),
-        (Step::Look(live), _) => look(served, &live).await,
+        (Step::Handler(live, pipeline), _) => handler(worker, &live, pipeline).await.map(Some),
+        (Step::Look(live), _) => look(worker, &live).await,
         (Step::Replace(..) | Step::Add(_), None) => Err("an internal fault: nothing was loaded".to_owned()),
     }
 }
 
 /// Drains a pipeline, and waits for its end.
-async fn end(served: &WorkerState, live: &RunningPipeline) {
+async fn end(worker: &WorkerState, live: &RunningPipeline) {
     let (done, ended) = oneshot::channel();
     let name = live.pipeline.name.as_str().into();
     live.target.versions.send_back("the pipeline ends");
     tracing::info!(pipeline = %live.pipeline.name, "drains for a reload: what runs is finished, or handed \
         back after `shutdown_timeout`");
-    if served.reloads.changes.send(Change::Remove(name, done)).is_ok() {
+    if worker.reloads.changes.send(Change::Remove(name, done)).is_ok() {
         // An error: the worker ends, and all its pipelines with it.
         drop(ended.await);
     }
-    served.forget(&live.pipeline.name);
+    worker.forget(&live.pipeline.name);
 }
 
 async fn begin(
-    served: &Arc<WorkerState>,
+    worker: &Arc<WorkerState>,
     config: &Arc<Config>,
     pipeline: &PipelineConfig,
     started: Started,
 ) -> Result<(), String> {
-    let (store, config, of) = (served.store.clone(), config.clone(), pipeline.clone());
+    let (store, config, of) = (worker.store.clone(), config.clone(), pipeline.clone());
     let open = move || assemble::open(&store, &config, &of, started);
     let opened = tokio::task::spawn_blocking(open).await.map_err(|ended| ended.to_string())?;
     let (live, job) = opened.map_err(|fail| format!("{}: {}", pipeline.name, fail.words()))?;
     let name = pipeline.name.clone();
-    served.add(live);
-    if served.reloads.changes.send(Change::Add(Box::new(job))).is_err() {
-        served.forget(&name);
+    worker.add(live);
+    if worker.reloads.changes.send(Change::Add(Box::new(job))).is_err() {
+        worker.forget(&name);
         return Err(format!("{name}: the worker ends, and the pipeline begins at its next start"));
     }
     Ok(())
@@ -229,19 +229,19 @@ async fn begin(
 
 /// A pipeline that has ended for one that cannot be opened goes on as it was. What is to be said.
 async fn begin_again(
-    served: &Arc<WorkerState>,
+    worker: &Arc<WorkerState>,
     config: &Arc<Config>,
     old: &PipelineConfig,
     why: String,
 ) -> String {
-    let (host, of, pipeline) = (served.deployer.host.clone(), config.clone(), old.clone());
+    let (host, of, pipeline) = (worker.deployer.host.clone(), config.clone(), old.clone());
     let load = move || start::load(&of, &pipeline, &host);
     let loaded = match tokio::task::spawn_blocking(load).await {
         Ok(loaded) => loaded,
         Err(ended) => Err(ended.to_string()),
     };
     let begun = match loaded {
-        Ok(started) => begin(served, config, old, started).await,
+        Ok(started) => begin(worker, config, old, started).await,
         Err(why) => Err(why),
     };
     match begun {
@@ -252,7 +252,7 @@ async fn begin_again(
 
 /// The new handler as in a deploy, with its new limits; and how the next one comes in.
 async fn handler(
-    served: &Arc<WorkerState>,
+    worker: &Arc<WorkerState>,
     live: &Arc<RunningPipeline>,
     new: PipelineConfig,
 ) -> Result<String, String> {
@@ -260,23 +260,23 @@ async fn handler(
     let moved = old.component != new.handler.component || old.spec.digest != new.handler.spec.digest;
     let limits = old.spec != new.handler.spec || old.keys != new.handler.keys;
     let now = Arc::new(live.with(new));
-    served.replace(now.clone());
+    worker.replace(now.clone());
     let deployed = match (moved, limits) {
-        (true, _) => deploy_file(served, &now, limits).await.map(|_| ()).map_err(|refused| refused.why),
-        (false, true) => deploy_again(served, &now).await,
+        (true, _) => deploy_file(worker, &now, limits).await.map(|_| ()).map_err(|refused| refused.why),
+        (false, true) => deploy_again(worker, &now).await,
         (false, false) => return Ok(format!("{name}: what is to come of a new version has changed")),
     };
     deployed.map(|()| format!("{name} has its new handler")).map_err(|why| {
         // As it was: the next reload finds the difference again.
-        served.replace(live.clone());
+        worker.replace(live.clone());
         format!("{name}: {why}; its running version goes on")
     })
 }
 
 /// Its file, if it has changed since it was last looked at.
-async fn look(served: &Arc<WorkerState>, live: &Arc<RunningPipeline>) -> Result<Option<String>, String> {
+async fn look(worker: &Arc<WorkerState>, live: &Arc<RunningPipeline>) -> Result<Option<String>, String> {
     let name = &live.pipeline.name;
-    match deploy_file(served, live, false).await {
+    match deploy_file(worker, live, false).await {
         Ok(None | Some(Deployed::Unchanged)) => Ok(None),
         Ok(Some(Deployed::Swapped)) => Ok(Some(format!("{name} has its new handler"))),
         Ok(Some(Deployed::Trying(..))) => Ok(Some(format!("{name} tries its new handler out"))),
@@ -286,38 +286,38 @@ async fn look(served: &Arc<WorkerState>, live: &Arc<RunningPipeline>) -> Result<
 
 /// Tries out, after a start, what the configuration names and nobody has looked at yet: with a rollout a
 /// start goes on with the version that was in use, and only files are watched.
-pub async fn try_configured(served: Arc<WorkerState>) {
+pub async fn try_configured(worker: Arc<WorkerState>) {
     // Ended when this is.
     let mut trying = JoinSet::new();
-    for live in served.pipelines() {
+    for live in worker.pipelines() {
         let handler = &live.pipeline.handler;
         let watched = handler.reload == Reload::Watch && fetch::watched(&handler.component).is_some();
         if handler.rollout.is_none() || watched {
             continue;
         }
-        trying.spawn(try_until_settled(served.clone(), live));
+        trying.spawn(try_until_settled(worker.clone(), live));
     }
     while trying.join_next().await.is_some() {}
 }
 
 /// Tries a configured component until it is taken, or refused for what it is, or its pipeline has ended.
 /// What stands in the way is said once.
-async fn try_until_settled(served: Arc<WorkerState>, begun: Arc<RunningPipeline>) {
+async fn try_until_settled(worker: Arc<WorkerState>, begun: Arc<RunningPipeline>) {
     const LONGEST: Duration = Duration::from_secs(600);
     let name = &begun.pipeline.name;
-    let (mut wait, mut said) = (Duration::from_secs(1), false);
+    let (mut wait, mut reported) = (Duration::from_secs(1), false);
     let same = |live: &Arc<RunningPipeline>| Arc::ptr_eq(&live.target.versions, &begun.target.versions);
-    while let Some(live) = served.find(name).filter(same) {
-        let Err(refused) = deploy_file(&served, &live, false).await else { return };
+    while let Some(live) = worker.find(name).filter(same) {
+        let Err(refused) = deploy_file(&worker, &live, false).await else { return };
         let again = refused.cause == Cause::Moment;
-        if !(again && said) {
+        if !(again && reported) {
             let then = if again { ", and it is tried again" } else { "" };
             tracing::warn!("{name}: {refused}; its running version goes on{then}");
         }
         if !again {
             return;
         }
-        said = true;
+        reported = true;
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST);
     }
@@ -325,12 +325,12 @@ async fn try_until_settled(served: Arc<WorkerState>, begun: Arc<RunningPipeline>
 
 /// Deploys the configured file; none when it was looked at before and `again` is not said.
 async fn deploy_file(
-    served: &Arc<WorkerState>,
+    worker: &Arc<WorkerState>,
     live: &Arc<RunningPipeline>,
     again: bool,
 ) -> Result<Option<Deployed>, Refused> {
     let shown = live.pipeline.handler.component.to_string();
-    let (of, max) = (live.clone(), served.deployer.max_component_bytes);
+    let (of, max) = (live.clone(), worker.deployer.max_component_bytes);
     let fetch = move || {
         let handler = &of.pipeline.handler;
         fetch::pinned(&handler.component, &of.target.catalog, Want { max, keys: &handler.keys })
@@ -343,7 +343,7 @@ async fn deploy_file(
     }
     let plan = live.pipeline.handler.rollout.filter(|_| *live.target.versions.digest() != *found);
     let order = Order { bytes, signature, origin: shown.clone(), plan, back: false, again };
-    let deployed = deploy(&served.deployer, &live.target, order).await;
+    let deployed = deploy(&worker.deployer, &live.target, order).await;
     if deployed.as_ref().err().is_none_or(Refused::is_verdict) {
         note_seen(&live.target, found, pin).await;
     }
@@ -351,8 +351,8 @@ async fn deploy_file(
 }
 
 /// The version in use, with limits that have changed.
-async fn deploy_again(served: &Arc<WorkerState>, live: &Arc<RunningPipeline>) -> Result<(), String> {
-    let (in_use, max) = (live.target.versions.digest(), served.deployer.max_component_bytes);
+async fn deploy_again(worker: &Arc<WorkerState>, live: &Arc<RunningPipeline>) -> Result<(), String> {
+    let (in_use, max) = (live.target.versions.digest(), worker.deployer.max_component_bytes);
     let catalog = live.target.catalog.clone();
     let read = move || Ok((catalog.read(&in_use, max)?, catalog.signature(&in_use)));
     let read: Result<_, FileError> =
@@ -360,5 +360,5 @@ async fn deploy_again(served: &Arc<WorkerState>, live: &Arc<RunningPipeline>) ->
     let (bytes, signature) = read.map_err(|error| format!("the version in use, in data_dir, {error}"))?;
     let origin = live.pipeline.handler.component.to_string();
     let order = Order { bytes, signature, origin, plan: None, back: false, again: true };
-    deploy(&served.deployer, &live.target, order).await.map(drop).map_err(|refused| refused.why)
+    deploy(&worker.deployer, &live.target, order).await.map(drop).map_err(|refused| refused.why)
 }

@@ -26,10 +26,10 @@ pub async fn run(
     store: &Store,
     (host, started): (Host, Vec<Started>),
     until_empty: bool,
-    heard: Heard,
+    signals: Heard,
 ) -> Outcome {
     let (phase, phases) = watched::channel(Phase::Running);
-    heard.work(phase);
+    signals.work(phase);
     let control = Control { phase: phases, until_empty, shutdown_timeout: config.shutdown_timeout };
     let (mut pipelines, mut lives) = (Vec::new(), Vec::new());
     for (pipeline, started) in config.pipelines.iter().zip(started) {
@@ -40,24 +40,24 @@ pub async fn run(
     let (change, changes) = mpsc::unbounded_channel();
     let deployer = Deployer { host, store: store.clone(), max_component_bytes: config.max_component_bytes };
     let reloads = Reloads::new(file, change);
-    let served = WorkerState::new(config.clone(), deployer.clone(), lives, reloads, control.phase.clone());
-    let asked = answer::start(served.clone());
-    let watched = served.clone();
-    let mut beside = vec![
+    let worker = WorkerState::new(config.clone(), deployer.clone(), lives, reloads, control.phase.clone());
+    let answering = answer::start(worker.clone());
+    let watched = worker.clone();
+    let mut tasks = vec![
         needed(watch::watch(deployer, move || watched.targets())),
-        needed(reload::try_configured(served.clone())),
-        needed(reload_on(heard, served.clone())),
+        needed(reload::try_configured(worker.clone())),
+        needed(reload_on(signals, worker.clone())),
         needed(throttle::tell()),
     ];
     if output::is_terminal() {
-        beside.push(needed(live_line::keep(Progress::new(), served)));
+        tasks.push(needed(live_line::keep(Progress::new(), worker)));
     }
     super::diagnose::advise(config);
     let random = RandomState::new().hash_one(std::process::id());
     let ended = pelton_engine::run_changing(pipelines, changes, control, random).await;
     // Heard until the last moment: a second signal ends at once.
-    asked.end().await;
-    beside.iter().for_each(tokio::task::JoinHandle::abort);
+    answering.end().await;
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
     throttle::say();
     ended.map_err(|stopped| stopped_fail(store, &stopped))?;
     tracing::info!("ended: what ran was finished, the rest handed back");
@@ -65,10 +65,10 @@ pub async fn run(
 }
 
 /// Reads the configuration again at each SIGHUP, until it is aborted.
-async fn reload_on(heard: Heard, served: Arc<WorkerState>) {
+async fn reload_on(signals: Heard, worker: Arc<WorkerState>) {
     loop {
-        heard.reload().await;
-        if let Err(why) = reload::reload(&served, None).await {
+        signals.reload().await;
+        if let Err(why) = reload::reload(&worker, None).await {
             tracing::warn!("the configuration was read again: {why}");
         }
     }

@@ -25,7 +25,7 @@ use typed::Waiting;
 use worker::Worker;
 
 /// How often the folder is looked at.
-const LOOK: Duration = Duration::from_millis(300);
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 /// What happens faster than it is shown waits where it comes from: the worker drops lines that nobody takes.
 const EVENTS: usize = 1024;
@@ -112,7 +112,7 @@ struct Loop {
 impl Loop {
     fn go_on(&mut self, heard: &Receiver<Event>, stop: &AtomicBool) -> Outcome {
         while !stop.load(Ordering::SeqCst) {
-            match heard.recv_timeout(LOOK) {
+            match heard.recv_timeout(POLL_INTERVAL) {
                 Ok(Event::Log(line)) => show::log(&line),
                 Ok(Event::Typed(line)) => self.typed(line),
                 Ok(Event::Built(built)) => self.built(built)?,

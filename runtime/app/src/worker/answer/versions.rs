@@ -16,11 +16,13 @@ use pelton_engine::{Canary, Compared, FailureKind, Role, VersionStats};
 use pelton_host::digest;
 use pelton_host::file::FileError;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// Between two looks at how a trial goes.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How often it is told when nothing has changed: who waits sees that it goes on.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(5);
 
 fn find(worker: &WorkerState, name: &str) -> Result<Arc<RunningPipeline>, String> {
     worker.find(name).ok_or_else(|| {
@@ -73,34 +75,41 @@ fn plan(request: &DeployRequest, live: &RunningPipeline) -> Option<Plan> {
     }
 }
 
-/// Tells of a trial until it ends. It goes on when the client goes.
+/// What a client knows of a trial.
+struct Reported {
+    tallies: (Tally, Tally),
+    at: Instant,
+}
+
+/// Reports on a trial until it ends. It goes on when the client goes.
 async fn follow(
     canary: &Canary,
     mut end: JoinHandle<Result<(), String>>,
     client: &mut Client,
 ) -> Result<Deployment, String> {
-    let mut before = None;
+    let mut last = None;
     loop {
         tokio::select! {
             ended = &mut end => {
-                progress(canary, &mut before, client).await;
+                progress(canary, &mut last, client).await;
                 return match ended {
                     Ok(Ok(())) => Ok(Deployment::Promoted),
                     Ok(Err(why)) => Ok(Deployment::SentBack { why }),
                     Err(_) => Err("the worker ended before the trial did".to_owned()),
                 };
             }
-            () = tokio::time::sleep(POLL_INTERVAL) => progress(canary, &mut before, client).await,
+            () = tokio::time::sleep(POLL_INTERVAL) => progress(canary, &mut last, client).await,
         }
     }
 }
 
-/// Tells how it goes, if that has changed.
-async fn progress(canary: &Canary, before: &mut Option<(Tally, Tally)>, client: &mut Client) {
+/// Reports how it goes, if that has changed or was not reported for long.
+async fn progress(canary: &Canary, last: &mut Option<Reported>, client: &mut Client) {
     let now = canary.tallies();
-    if before.replace(now) == Some(now) {
+    if last.as_ref().is_some_and(|last| last.tallies == now && last.at.elapsed() < REPEAT_INTERVAL) {
         return;
     }
+    *last = Some(Reported { tallies: now, at: Instant::now() });
     let starts = |tally: Tally| Starts { started: tally.started, failed: tally.failed };
     let trial = Trial {
         share: canary.share(),

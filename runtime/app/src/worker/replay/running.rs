@@ -36,15 +36,15 @@ pub async fn replay(
 
 async fn read(
     wanted: &ReplayRequest,
-    served: &WorkerState,
+    worker: &WorkerState,
     live: &RunningPipeline,
     client: &mut Client,
 ) -> Result<ReplayResult, String> {
     let (stop, phase) = watch::channel(Phase::Running);
     let (progress, mut settled) = mpsc::unbounded_channel();
-    let config = served.config();
-    let source = open(wanted, served, live)?;
-    let work = Work { config: &config, pipeline: &live.pipeline, store: &served.store, redo: wanted.redo };
+    let config = worker.config();
+    let source = open(wanted, worker, live)?;
+    let work = Work { config: &config, pipeline: &live.pipeline, store: &worker.store, redo: wanted.redo };
     let letters = live.ports.letters.clone();
     let handler =
         live.ports.handler.isolated_handle().ok_or("the worker's handler runs for its pipeline alone")?;
@@ -52,7 +52,7 @@ async fn read(
     let seen = move |settled: u64| progress.send(settled).unwrap_or_default();
     let work = work.drive(source, live.ledger.clone(), letters, handler, phase, seen);
     let watching = async {
-        let (mut worker, mut stopping) = (served.phase.clone(), served.stopping());
+        let (mut draining, mut stopping) = (worker.phase.clone(), worker.stopping());
         loop {
             tokio::select! {
                 count = settled.recv() => {
@@ -61,7 +61,7 @@ async fn read(
                     if !client.progress(Progress::Replay { settled: count }).await { break }
                 }
                 () = client.gone() => break,
-                () = drains(&mut worker) => break,
+                () = drains(&mut draining) => break,
                 () = drains(&mut stopping) => break,
             }
         }
@@ -82,7 +82,7 @@ async fn drains(phase: &mut watch::Receiver<Phase>) {
 /// What the client wants to be read.
 fn open(
     request: &ReplayRequest,
-    served: &WorkerState,
+    worker: &WorkerState,
     live: &RunningPipeline,
 ) -> Result<Arc<dyn BoundedSource>, String> {
     if replays(&live.pipeline).is_err() {
@@ -91,9 +91,9 @@ fn open(
     let rate = request.rate.filter(|rate| *rate > 0.0);
     let opened = super::open(
         (&request.parts, rate),
-        &served.config(),
+        &worker.config(),
         &live.pipeline,
-        (&served.store, &live.ledger),
+        (&worker.store, &live.ledger),
     );
     opened.map_err(|fail| fail.error.to_string())
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// How long a letter may take to be durable.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LETTER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Writes the letter; durable when it returns. What is left to do then.
 pub async fn write_letter(
@@ -59,8 +59,9 @@ async fn drive(
     let (_phase, phase) = watch::channel(Phase::Running);
     let control = Control { phase, until_empty: true, shutdown_timeout: place.config.shutdown_timeout };
     let running = pelton_engine::run(vec![(spec, ports, stats.clone())], control, 0);
-    let ended = tokio::time::timeout(PATIENCE, running).await;
-    let late = |_| format!("the letter was not written within {PATIENCE:?}: see the log, and ask again");
+    let ended = tokio::time::timeout(LETTER_TIMEOUT, running).await;
+    let late =
+        |_| format!("the letter was not written within {LETTER_TIMEOUT:?}: see the log, and ask again");
     ended.map_err(late)?.map_err(|_| "the store failed: nothing more can be promised".to_owned())?;
     Ok(stats.counts().counters.dead_letters() > 0)
 }
