@@ -22,7 +22,7 @@ use std::time::Duration;
 /// Messages and bytes that one transaction takes at most.
 const BATCH: (usize, usize) = (1_000, 4 << 20);
 /// What has come is sent when nothing more comes for so long.
-const PATIENCE: Duration = Duration::from_millis(50);
+const LINE_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Sends one message, or one for each line.
 pub fn send(file: &Path, args: &SendArgs) -> Outcome {
@@ -190,7 +190,7 @@ impl Sender<'_, '_> {
         let template = self.template;
         let (mut batch, mut numbers, mut bytes) = (Vec::new(), Vec::new(), 0);
         loop {
-            let line = match arrived.recv_timeout(PATIENCE) {
+            let line = match arrived.recv_timeout(LINE_TIMEOUT) {
                 Ok(Ok(line)) => Some(line),
                 Ok(Err(error)) => {
                     // What stands before it was read, and is sent.
