@@ -70,7 +70,7 @@ fn each_way_to_fail_ends_as_a_letter_that_names_it_and_costs_no_other_message() 
     }
     // A panic in what it said, which is longer than a cell with what led to it.
     let listed = site.done(&["dlq", "list", "chaos"]);
-    let panicked = listed.lines().find(|line| line.contains("  trap  ")).expect("it is listed");
+    let panicked = listed.lines().find(|line| line.contains("panicked at")).expect("it is listed");
     assert!(panicked.ends_with(": asked to trap"), "{listed}");
 }
 

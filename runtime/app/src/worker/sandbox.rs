@@ -38,8 +38,8 @@ pub fn room_for_worker() -> Result<(), Fail> {
     there_is_room_for(3 * cores + 14).map_err(|error| Fail::new(CONFIG, error))
 }
 
-/// Sets up the sandbox, with compiled code in `cache_dir`; what the user's other commands have compiled is taken
-/// over, and the other way round.
+/// Sets up the sandbox, with compiled code in `cache_dir`; what the user's other commands have compiled is
+/// taken over, and the other way round.
 pub fn host(config: &Config, cache_dir: PathBuf) -> Result<Host, Fail> {
     let concurrency: usize = config.pipelines.iter().map(|p| p.handler.spec.concurrency).sum();
     // Twice: a new version has instances of its own while the old one finishes.

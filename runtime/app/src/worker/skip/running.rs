@@ -103,15 +103,15 @@ async fn settled(live: &RunningPipeline, named: Named) -> Result<Option<String>,
             Some(Fate::ComesAgain) | None => {
                 return Err(
                     "it was handed back before its letter was written, since the worker ends or its \
-                            lease has ended: it comes again. Ask again"
+                     lease has ended: it comes again. Ask again"
                         .to_owned(),
                 );
             }
         }
         if since.elapsed() >= LETTER_TIMEOUT {
             return Err(format!(
-                "its letter is not written after {LETTER_TIMEOUT:?}, and is tried until it is: the worker's log \
-                 says why"
+                "its letter is not written after {LETTER_TIMEOUT:?}, and is tried until it is: the worker's \
+                 log says why"
             ));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
