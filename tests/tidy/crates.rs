@@ -4,17 +4,15 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-/// What each crate of the runtime takes of the others. The binary alone takes all.
-const DIRECTIONS: [(&str, &[&str]); 8] = [
+/// What each crate of the runtime takes of the others. The binary alone takes all, brokers the same each.
+const DIRECTIONS: [(&str, &[&str]); 5] = [
     ("pelton-core", &[]),
     ("pelton-engine", &["pelton-core"]),
     ("pelton-store", &["pelton-core"]),
     ("pelton-host", &["pelton-core"]),
     ("pelton-broker-common", &["pelton-core"]),
-    ("pelton-kafka", &["pelton-broker-common", "pelton-core"]),
-    ("pelton-redis", &["pelton-broker-common", "pelton-core"]),
-    ("pelton-sqs", &["pelton-broker-common", "pelton-core"]),
 ];
+const OF_BROKERS: [&str; 2] = ["pelton-broker-common", "pelton-core"];
 
 /// What cargo says of the workspace.
 pub fn metadata(more: &[&str]) -> Value {
@@ -42,6 +40,19 @@ fn crates_depend_in_one_direction() {
     for (name, wanted) in DIRECTIONS {
         assert_eq!(found[name], wanted, "what {name} takes of the other crates");
     }
+    for broker in brokers() {
+        let name = format!("pelton-{broker}");
+        assert_eq!(found[&*name], OF_BROKERS, "what {name} takes of the other crates");
+    }
+}
+
+/// The brokers by their folders, which their features are named after.
+pub fn brokers() -> Vec<String> {
+    let folders = std::fs::read_dir("../../runtime/brokers").unwrap();
+    let names = folders.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    let brokers: Vec<String> = names.filter(|name| name != "common").collect();
+    assert!(!brokers.is_empty());
+    brokers
 }
 
 #[test]

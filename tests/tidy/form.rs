@@ -15,10 +15,10 @@ const SLEEPS: [(&str, &str); 5] = [
     ("tests/src/contract/delivery.rs", "between two looks at what a source has delivered"),
 ];
 
-struct Source {
+pub struct Source {
     /// Below the root.
-    path: String,
-    text: String,
+    pub path: String,
+    pub text: String,
 }
 
 fn root() -> PathBuf {
@@ -26,7 +26,7 @@ fn root() -> PathBuf {
 }
 
 /// All files of Rust but those that were made by others or by tools.
-fn sources() -> Vec<Source> {
+pub fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> =
         ["runtime", "sdk", "plugins", "tests", "fuzz", "examples"].map(|name| root().join(name)).into();
@@ -50,7 +50,7 @@ fn below_root(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
 
-fn none(what: &str, found: &[String]) {
+pub fn none(what: &str, found: &[String]) {
     assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
 }
 

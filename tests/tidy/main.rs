@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod brokers;
 mod crates;
 mod folders;
 mod form;

@@ -2,42 +2,17 @@
 
 use crate::settings::Section;
 use pelton_core::broker::{Broker, DeadLetterPlace};
-#[cfg(feature = "kafka")]
-use pelton_kafka::{KafkaConfig, LetterTopics};
-#[cfg(feature = "redis")]
-use pelton_redis::{LetterPlace, RedisConfig};
-#[cfg(feature = "sqs")]
-use pelton_sqs::{LetterQueue, SqsConfig};
 use pelton_store::EmbeddedConfig;
+use std::sync::Arc;
 
 /// The broker and what is read there.
 #[derive(Debug, Clone)]
-pub enum SourceConfig {
-    /// A queue in the data directory.
-    Embedded(EmbeddedConfig),
-    /// Topics of Kafka, as a member of a group.
-    #[cfg(feature = "kafka")]
-    Kafka(Box<KafkaConfig>),
-    /// A stream or a list of Redis.
-    #[cfg(feature = "redis")]
-    Redis(Box<RedisConfig>),
-    /// A queue of SQS.
-    #[cfg(feature = "sqs")]
-    Sqs(Box<SqsConfig>),
-}
+pub struct SourceConfig(Arc<dyn Broker>);
 
 impl SourceConfig {
     /// What is asked of every broker.
     pub fn broker(&self) -> &dyn Broker {
-        match self {
-            Self::Embedded(embedded) => embedded,
-            #[cfg(feature = "kafka")]
-            Self::Kafka(kafka) => &**kafka,
-            #[cfg(feature = "redis")]
-            Self::Redis(redis) => &**redis,
-            #[cfg(feature = "sqs")]
-            Self::Sqs(sqs) => &**sqs,
-        }
+        &*self.0
     }
 
     /// The embedded queue, if it is one.
@@ -65,30 +40,30 @@ const ANY_TYPE: &str = "\"embedded\", \"kafka\", \"redis-stream\", \"redis-list\
 pub fn source(pipeline: &Section<'_>, name: &str) -> SourceConfig {
     let section = pipeline.section("source");
     let word = section.text("type");
-    let source = match word.as_deref() {
+    let source: Arc<dyn Broker> = match word.as_deref() {
         #[cfg(feature = "kafka")]
-        Some("kafka") => SourceConfig::Kafka(Box::new(pelton_kafka::configure(&section))),
+        Some("kafka") => Arc::new(pelton_kafka::configure(&section)),
         #[cfg(feature = "redis")]
-        Some("redis-stream") => SourceConfig::Redis(Box::new(pelton_redis::configure_stream(&section))),
+        Some("redis-stream") => Arc::new(pelton_redis::configure_stream(&section)),
         #[cfg(feature = "redis")]
-        Some("redis-list") => SourceConfig::Redis(Box::new(pelton_redis::configure_list(&section))),
+        Some("redis-list") => Arc::new(pelton_redis::configure_list(&section)),
         #[cfg(feature = "sqs")]
-        Some("sqs") => SourceConfig::Sqs(Box::new(pelton_sqs::configure(&section))),
-        Some("embedded") => SourceConfig::Embedded(pelton_store::configure(&section, name)),
+        Some("sqs") => Arc::new(pelton_sqs::configure(&section)),
+        Some("embedded") => Arc::new(pelton_store::configure(&section, name)),
         None => {
             if pipeline.has("source") {
                 section.problem("type", format!("is missing; write type = {ANY_TYPE}"));
             }
-            SourceConfig::Embedded(pelton_store::configure(&section, name))
+            Arc::new(pelton_store::configure(&section, name))
         }
         // Which keys such a source has is not known here.
         Some(other) => {
             section.problem("type", not_here(other));
-            return SourceConfig::Embedded(EmbeddedConfig { queue: name.to_owned() });
+            return SourceConfig(Arc::new(EmbeddedConfig { queue: name.to_owned() }));
         }
     };
     section.finish();
-    source
+    SourceConfig(source)
 }
 
 /// What to say of a type that this build has not.
@@ -108,15 +83,8 @@ pub enum LettersConfig {
     DataDir,
     /// An embedded queue, by its name.
     Queue(String),
-    /// Topics of the broker that is read.
-    #[cfg(feature = "kafka")]
-    Topics(LetterTopics),
-    /// A stream or a list of the server that is read.
-    #[cfg(feature = "redis")]
-    Redis(LetterPlace),
-    /// A queue of SQS, or what the policy of the queue that is read does.
-    #[cfg(feature = "sqs")]
-    Sqs(LetterQueue),
+    /// A place at a broker.
+    At(Arc<dyn DeadLetterPlace>),
 }
 
 impl LettersConfig {
@@ -124,7 +92,7 @@ impl LettersConfig {
     pub fn queue(&self) -> Option<&str> {
         match self {
             Self::Queue(name) => Some(name),
-            _ => None,
+            Self::DataDir | Self::At(_) => None,
         }
     }
 
@@ -132,21 +100,13 @@ impl LettersConfig {
     pub fn place(&self) -> Option<&dyn DeadLetterPlace> {
         match self {
             Self::DataDir | Self::Queue(_) => None,
-            #[cfg(feature = "kafka")]
-            Self::Topics(topics) => Some(topics),
-            #[cfg(feature = "redis")]
-            Self::Redis(place) => Some(place),
-            #[cfg(feature = "sqs")]
-            Self::Sqs(queue) => Some(queue),
+            Self::At(place) => Some(&**place),
         }
     }
 
     /// Whether they are left to the broker that is read.
     pub fn is_redrive(&self) -> bool {
-        #[cfg(feature = "sqs")]
-        return matches!(self, Self::Sqs(LetterQueue::Redrive));
-        #[cfg(not(feature = "sqs"))]
-        false
+        self.place().is_some_and(DeadLetterPlace::is_of_source)
     }
 }
 
@@ -163,28 +123,28 @@ impl PartialEq for LettersConfig {
 /// Reads the section `dead_letter` of a pipeline.
 pub fn dead_letters(pipeline: &Section<'_>, source: &SourceConfig) -> LettersConfig {
     let section = pipeline.section("dead_letter");
-    let target = target(&section, source);
+    let place = PLACES.iter().find_map(|place| place(&section, source.broker()));
+    let target = place.map_or_else(
+        || {
+            let queue = pelton_store::configure_letters(&section, source.broker());
+            queue.map_or(LettersConfig::DataDir, LettersConfig::Queue)
+        },
+        LettersConfig::At,
+    );
     section.finish();
     target
 }
 
-fn target(section: &Section<'_>, source: &SourceConfig) -> LettersConfig {
+/// Takes the section `dead_letter` apart, of a pipeline that reads this; none when no place at the broker is
+/// meant.
+type PlaceOf = fn(&Section<'_>, &dyn Broker) -> Option<Arc<dyn DeadLetterPlace>>;
+
+/// Those of the brokers, in the order in which they are asked.
+const PLACES: &[PlaceOf] = &[
     #[cfg(feature = "sqs")]
-    if let Some(queue) = pelton_sqs::configure_letters(section, source.broker()) {
-        return LettersConfig::Sqs(queue);
-    }
+    |section, source| Some(Arc::new(pelton_sqs::configure_letters(section, source)?)),
     #[cfg(feature = "kafka")]
-    if let SourceConfig::Kafka(kafka) = source
-        && !section.has("queue")
-    {
-        return LettersConfig::Topics(pelton_kafka::configure_letters(section, kafka));
-    }
+    |section, source| Some(Arc::new(pelton_kafka::configure_letters(section, source)?)),
     #[cfg(feature = "redis")]
-    if let SourceConfig::Redis(redis) = source
-        && let Some(place) = pelton_redis::configure_letters(section, redis)
-    {
-        return LettersConfig::Redis(place);
-    }
-    pelton_store::configure_letters(section, source.broker())
-        .map_or(LettersConfig::DataDir, LettersConfig::Queue)
-}
+    |section, source| Some(Arc::new(pelton_redis::configure_letters(section, source)?)),
+];

@@ -25,26 +25,9 @@ pub const DEPLOY_NAMES: &[&str] = &[
     "deploy-swapped",
 ];
 
-/// The points of what runs for one pipeline alone: its panic ends this pipeline, and not the process.
-pub const TASK_NAMES: &[&str] = &[
-    "driver-turn",
-    "guest-chunk",
-    "kafka-poll",
-    "kafka-record",
-    "kafka-commit",
-    "kafka-assign",
-    "kafka-letter",
-    "redis-read",
-    "redis-entry",
-    "redis-settle",
-    "redis-chores",
-    "sqs-receive",
-    "sqs-message",
-    "sqs-settle",
-    "sqs-call",
-    "queue-read",
-    "shadow",
-];
+/// The points of what runs for one pipeline alone: its panic ends this pipeline, and not the process. Each
+/// adapter of a broker has a list of its own.
+pub const TASK_NAMES: &[&str] = &["driver-turn", "guest-chunk", "queue-read", "shadow"];
 
 #[cfg(feature = "crash-points")]
 static HOOK: std::sync::OnceLock<fn(&'static str)> = std::sync::OnceLock::new();
@@ -58,10 +41,13 @@ pub fn on_reach(hook: fn(&'static str)) {
 /// Marks that the point `name` is reached.
 #[inline(always)]
 pub fn reach(name: &'static str) {
-    debug_assert!(
-        [NAMES, DEPLOY_NAMES, TASK_NAMES].iter().any(|names| names.contains(&name)),
-        "a point that is in no list"
-    );
+    reach_one_of(&[NAMES, DEPLOY_NAMES, TASK_NAMES], name);
+}
+
+/// The same, of a point that is in one of these lists.
+#[inline(always)]
+pub fn reach_one_of(lists: &[&[&str]], name: &'static str) {
+    debug_assert!(lists.iter().any(|names| names.contains(&name)), "a point that is in no list");
     #[cfg(feature = "crash-points")]
     if let Some(hook) = HOOK.get() {
         hook(name);

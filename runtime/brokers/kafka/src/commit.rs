@@ -6,7 +6,7 @@ use super::context::Context;
 use super::partition::Partition;
 use super::state::Shared;
 use super::topic_id::Mark;
-use pelton_core::points;
+use crate::points;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};

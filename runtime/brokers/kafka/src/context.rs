@@ -6,7 +6,7 @@ use super::commit::{commit, turn};
 use super::partition::Partition;
 use super::state::Shared;
 use super::topic_id::TopicId;
-use pelton_core::points;
+use crate::points;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};

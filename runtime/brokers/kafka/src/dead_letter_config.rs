@@ -94,6 +94,10 @@ impl DeadLetterPlace for LetterTopics {
     fn is_diagnosed_at_start(&self) -> bool {
         false
     }
+
+    fn is_of_source(&self) -> bool {
+        false
+    }
 }
 
 /// The configuration gives topics for letters to pipelines that read Kafka only.
@@ -101,9 +105,14 @@ fn no_kafka() -> OpenError {
     OpenError::Settings("topics for dead letters are of a pipeline that reads Kafka".to_owned())
 }
 
-/// Takes the table of dead letters apart, of a pipeline that reads `source`.
-pub fn configure_letters(settings: &dyn Settings, source: &KafkaConfig) -> LetterTopics {
-    let read = &source.topics;
+/// Takes the table of dead letters apart, of a pipeline that reads `source`; none when they do not go to
+/// topics.
+pub fn configure_letters(settings: &dyn Settings, source: &dyn Broker) -> Option<LetterTopics> {
+    let kafka = source.of::<KafkaConfig>().filter(|_| !settings.has("queue"))?;
+    Some(letter_topics(settings, &kafka.topics))
+}
+
+fn letter_topics(settings: &dyn Settings, read: &[String]) -> LetterTopics {
     let styles = [
         ("pelton", HeaderStyle::Pelton),
         ("spring", HeaderStyle::Spring),

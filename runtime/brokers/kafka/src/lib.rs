@@ -35,6 +35,7 @@ mod letter_reader;
 mod letters;
 mod options;
 mod partition;
+mod points;
 mod poll;
 mod producer;
 mod publish;

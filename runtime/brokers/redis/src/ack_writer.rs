@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::in_flight::{Held, Place};
 use super::server::{ANSWER, backoff};
 use super::shared::Shared;
-use pelton_core::points;
+use crate::points;
 use pelton_core::ports::ErrorClass;
 use redis::aio::MultiplexedConnection;
 use std::collections::BTreeSet;

@@ -55,6 +55,10 @@ impl DeadLetterPlace for LetterPlace {
     fn is_diagnosed_at_start(&self) -> bool {
         false
     }
+
+    fn is_of_source(&self) -> bool {
+        false
+    }
 }
 
 /// The configuration gives keys for letters to pipelines that read Redis only.
@@ -64,7 +68,8 @@ fn no_redis() -> OpenError {
 
 /// Takes the table of dead letters apart, of a pipeline that reads `source`; none when it names no key of
 /// Redis.
-pub fn configure_letters(settings: &dyn Settings, source: &RedisConfig) -> Option<LetterPlace> {
+pub fn configure_letters(settings: &dyn Settings, source: &dyn Broker) -> Option<LetterPlace> {
+    let source: &RedisConfig = source.of()?;
     if !settings.has("stream") && !settings.has("list") {
         return None;
     }

@@ -33,6 +33,7 @@ mod letters;
 mod list;
 mod number;
 mod one;
+mod points;
 mod publish;
 mod replay;
 mod server;

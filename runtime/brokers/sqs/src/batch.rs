@@ -3,7 +3,7 @@
 use super::calls::{alone, change_all, delete_all};
 use super::options::BATCH;
 use super::state::Shared;
-use pelton_core::points;
+use crate::points;
 use pelton_core::ports::ErrorClass;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -278,6 +278,10 @@ impl DeadLetterPlace for LetterQueue {
     fn is_diagnosed_at_start(&self) -> bool {
         true
     }
+
+    fn is_of_source(&self) -> bool {
+        *self == Self::Redrive
+    }
 }
 
 impl LetterQueue {

@@ -38,6 +38,7 @@ mod one;
 mod options;
 mod outgoing;
 mod place;
+mod points;
 mod poll;
 mod publish;
 mod queue_admin;

@@ -120,6 +120,10 @@ pub trait DeadLetterPlace: Any + Debug + Send + Sync {
     /// Whether a worker that starts asks too, as for a source.
     fn is_diagnosed_at_start(&self) -> bool;
 
+    /// Whether the broker that is read moves there by itself what was given up on. Then nothing is written
+    /// there.
+    fn is_of_source(&self) -> bool;
+
     /// The letters of the pipeline of this name, for commands. The broker is asked when a walk begins, if
     /// that is possible.
     ///

@@ -1,0 +1,10 @@
+//! Named points of what runs for one source, where a test build can panic.
+
+/// All of them.
+const NAMES: &[&str] = &["sqs-receive", "sqs-message", "sqs-settle", "sqs-call"];
+
+/// Marks that the point `name` is reached.
+#[inline(always)]
+pub fn reach(name: &'static str) {
+    pelton_core::points::reach_one_of(&[NAMES], name);
+}
