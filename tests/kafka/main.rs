@@ -24,6 +24,7 @@ mod pressure;
 mod rebalance;
 mod refused;
 mod replay;
+mod rights;
 mod security;
 mod skip;
 mod status;

@@ -2,6 +2,7 @@
 
 use crate::{add, body, list, order, site, status, stream, taken};
 use pelton_tests::redis::{Redis, Sentinel, cluster, free_port, make_certificate};
+use pelton_tests::site::Pipeline;
 use pelton_tests::wait::until;
 
 #[test]
@@ -105,4 +106,66 @@ fn a_failover_is_followed_by_way_of_the_sentinels() {
     add(&replica, 101..=200);
     until("they are handled", || (status(&site)["handled"] == 200).then_some(()));
     worker.stop();
+}
+
+#[test]
+fn what_a_user_may_not_do_is_found_before_a_start_or_a_letter_meets_it() {
+    let redis = Redis::start();
+    let rights = "+@stream +@list +@scripting +@read +@write +@connection +@transaction +time";
+    let allow = |words: &str| {
+        let _: () =
+            redis.run("ACL", &[&["SETUSER", "worker"][..], &words.split(' ').collect::<Vec<_>>()].concat());
+    };
+    allow(&format!("on >secret resetkeys ~orders* ~{{orders}}* ~letters {rights}"));
+    let url = format!("redis://worker:secret@{}", redis.address);
+    let check = |kind: fn(&str, &str) -> Pipeline, letters: &str| {
+        let one = site(kind(&url, "").with("dead_letter", letters));
+        let done = one.run(&["check", "--connect"]);
+        (String::from_utf8_lossy(&done.stderr).into_owned(), done.status.code())
+    };
+    for (kind, letters, denied) in [
+        (stream as fn(&str, &str) -> Pipeline, "stream = \"letters\"", ["xack", "xadd"]),
+        (list, "list = \"letters\"", ["lrem", "lpush"]),
+    ] {
+        let (said, code) = check(kind, letters);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(redis.run::<u64>("DBSIZE", &[]), 0, "nothing was done there");
+        allow(&format!("-{}", denied[0]));
+        let (said, code) = check(kind, letters);
+        assert_eq!(code, Some(78), "{said}");
+        let wanted = format!("the server refuses {} on `orders`", denied[0].to_uppercase());
+        assert!(said.contains(&wanted) && said.contains("ACL SETUSER"), "{said}");
+        allow(&format!("+{}", denied[0]));
+        let letters_elsewhere = letters.replace("letters", "others");
+        let (said, code) = check(kind, &letters_elsewhere);
+        assert_eq!(code, Some(78), "{said}");
+        assert!(said.contains("dead_letter: ") && said.contains("`others`"), "{said}");
+        allow("-multi");
+        let (said, code) = check(kind, letters);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("+multi +discard"), "{said}");
+        allow("+multi");
+    }
+}
+
+#[test]
+fn a_port_that_speaks_another_protocol_and_a_password_with_a_mark_of_addresses_are_told() {
+    let dir = tempfile::tempdir().expect("a folder can be made");
+    make_certificate(dir.path());
+    let (port, folder) = (free_port(), dir.path().display());
+    let redis = Redis::start_with(&format!(
+        "--tls-port {port} --tls-cert-file {folder}/cert.pem --tls-key-file {folder}/key.pem \
+         --tls-ca-cert-file {folder}/cert.pem --tls-auth-clients no"
+    ));
+    let (_, plain) = redis.address.split_once(':').expect("host:port");
+    for (url, wanted) in [
+        (format!("redis://localhost:{port}"), "write rediss:// into `url`"),
+        (format!("rediss://localhost:{plain}"), "write redis:// into `url`"),
+        (format!("redis://worker:a#b@{}", redis.address), "write it as %23"),
+    ] {
+        let checked = site(stream(&url, "")).run(&["check", "--connect"]);
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert_eq!(checked.status.code(), Some(78), "{said}");
+        assert!(said.contains(wanted) && !said.contains("a#b"), "{url}: {said}");
+    }
 }

@@ -151,3 +151,24 @@ fn what_is_kept_too_short_or_less_secret_is_said_by_check_and_at_the_start() {
         assert!(!checked.contains(word), "{checked}");
     }
 }
+
+#[test]
+fn letters_that_could_not_be_sent_are_found_by_a_check_which_sends_nothing() {
+    let sqs = Sqs::start();
+    let url = sqs.queue("orders", &[]);
+    let letters = sqs.queue("letters", &[]);
+    let check = |denied: &[&'static str]| {
+        let way = Denying::before(&sqs.address, denied);
+        let one = pipeline(&url, &format!(", endpoint_url = \"http://{}\"", way.address));
+        let shop = Shop::new(&[one.with("dead_letter", &format!("queue_url = \"{letters}\""))]);
+        let done = shop.run(&["check", "--connect"]);
+        (String::from_utf8_lossy(&done.stderr).into_owned(), done.status.code())
+    };
+    let (said, code) = check(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    let (said, code) = check(&["SendMessageBatch", "DeleteMessageBatch"]);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("dead letters cannot be sent to the queue letters"), "{said}");
+    assert!(said.contains("Allow this identity sqs:DeleteMessage"), "{said}");
+    assert_eq!(sqs.counts(&url).visible + sqs.counts(&letters).visible, 0, "nothing was sent");
+}

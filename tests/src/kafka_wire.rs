@@ -86,7 +86,7 @@ impl Broker {
         }
     }
 
-    fn exchange(&self, (key, version): (i16, i16), ask: &[u8]) -> Vec<u8> {
+    pub(crate) fn exchange(&self, (key, version): (i16, i16), ask: &[u8]) -> Vec<u8> {
         let mut request = Vec::new();
         request.extend(key.to_be_bytes());
         request.extend(version.to_be_bytes());
@@ -108,7 +108,7 @@ fn length(bytes: usize) -> i32 {
     i32::try_from(bytes).expect("it is short")
 }
 
-fn text(to: &mut Vec<u8>, text: &str) {
+pub(crate) fn text(to: &mut Vec<u8>, text: &str) {
     to.extend(i16::try_from(text.len()).expect("it is short").to_be_bytes());
     to.extend(text.as_bytes());
 }

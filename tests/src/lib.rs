@@ -21,6 +21,7 @@ pub mod components;
 pub mod contract;
 pub mod denying;
 pub mod kafka;
+pub mod kafka_acls;
 pub mod kafka_commits;
 pub mod kafka_secure;
 pub mod kafka_wire;

@@ -48,9 +48,9 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
                 problems.extend(found.into_iter().map(|what| Problem { path: path.clone(), what }));
                 continue;
             }
-            note(&path, pipeline.source.broker().diagnose(&config.view(pipeline)), &mut problems);
-            let path = format!("pipelines.{}.dead_letter", pipeline.name);
-            note(&path, diagnose::diagnose_letters(pipeline), &mut problems);
+            let [source, letters] = diagnose::look(pipeline, &config.view(pipeline));
+            note(&path, source, &mut problems);
+            note(&format!("pipelines.{}.dead_letter", pipeline.name), letters, &mut problems);
         }
     }
     if !problems.is_empty() {

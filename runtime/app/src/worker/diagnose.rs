@@ -1,12 +1,30 @@
 //! What brokers say of how they are set up, against the configuration.
 
 use crate::config::{Config, PipelineConfig};
-use pelton_core::broker::{DeadLetterPlace, Diagnosis};
+use pelton_core::broker::{DeadLetterPlace, Diagnosis, PipelineView};
 
 /// Looks at where a pipeline's dead letters go, by asking its broker. Blocks.
-pub fn diagnose_letters(pipeline: &PipelineConfig) -> Diagnosis {
+pub fn diagnose_letters(pipeline: &PipelineConfig, view: &PipelineView) -> Diagnosis {
     let place = pipeline.dead_letters.place();
-    place.map_or_else(Diagnosis::default, |place| place.diagnose(pipeline.source.broker()))
+    place.map_or_else(Diagnosis::default, |place| place.diagnose(pipeline.source.broker(), view))
+}
+
+/// What `check` says of a pipeline: of its source, and of where its letters go. Blocks.
+pub fn look(pipeline: &PipelineConfig, view: &PipelineView) -> [Diagnosis; 2] {
+    let (source, place) = (pipeline.source.broker(), pipeline.dead_letters.place());
+    let with_rights = |mut found: Diagnosis, rights: &dyn Fn() -> Diagnosis| {
+        // Where something is wrong already, the rest may follow from that.
+        if found.problems.is_empty() {
+            found.add(rights());
+        }
+        found
+    };
+    [
+        with_rights(source.diagnose(view), &|| source.rights()),
+        with_rights(diagnose_letters(pipeline, view), &|| {
+            place.map_or_else(Diagnosis::default, |place| place.rights(source))
+        }),
+    ]
 }
 
 /// Says in the log what contradicts the pipelines at brokers whose sources would never notice. Asks in the
@@ -23,7 +41,7 @@ pub fn advise(config: &Config) {
         }
         drop(tokio::task::spawn_blocking(move || {
             let source = asks_source.then(|| pipeline.source.broker().diagnose(&view));
-            let letters = asks_letters.then(|| diagnose_letters(&pipeline));
+            let letters = asks_letters.then(|| diagnose_letters(&pipeline, &view));
             for (part, found) in [("source", source), ("dead_letter", letters)] {
                 let (pipeline, found) = (pipeline.name.as_str(), found.unwrap_or_default());
                 found.warnings.iter().for_each(|what| tracing::warn!(pipeline, "{part}: {what}"));

@@ -3,6 +3,7 @@
 use crate::{KafkaConfig, PartitionStatus, inspect};
 use pelton_core::broker::{Cell, Column, Fact, Facts, Row, SourceStatus};
 use pelton_core::shown::file_kind;
+use std::fs::File;
 use std::time::Duration;
 
 /// How long the broker may take for an answer to somebody who waits for it.
@@ -14,7 +15,8 @@ pub fn unreadable_files(librdkafka: &[(String, String)]) -> Vec<String> {
     let wrong = |(name, value): &(String, String)| {
         let what = match std::fs::metadata(value) {
             // Of authorities there may be a folder.
-            Ok(found) if found.is_file() || (name == "ssl.ca.location" && found.is_dir()) => return None,
+            Ok(found) if name == "ssl.ca.location" && found.is_dir() => return None,
+            Ok(found) if found.is_file() => format!("cannot be read: {}", File::open(value).err()?),
             Ok(found) => format!("is {}, not a file", file_kind(found.file_type())),
             Err(error) => format!("cannot be read: {error}"),
         };

@@ -32,8 +32,8 @@ pub fn advice_for(error: &KafkaError, reason: &str) -> &'static str {
              or set `security.protocol` in `librdkafka` to that of this one"
         }
         Some(Code::BrokerTransportFailure) if has("security.protocol") || has("SSL listener") => {
-            "If the port has TLS or wants a login, set `security.protocol` in `librdkafka` to SSL, SASL_SSL or \
-             SASL_PLAINTEXT as the listener has it"
+            "If the port has TLS or wants a login, set `security.protocol` in `librdkafka` to SSL, SASL_SSL \
+             or SASL_PLAINTEXT as the listener has it"
         }
         Some(Code::Fatal) if has("fenced") => advice(&KafkaError::Global(Code::FencedInstanceId)),
         // An address that a broker has given, and not we.
@@ -42,8 +42,8 @@ pub fn advice_for(error: &KafkaError, reason: &str) -> &'static str {
              names that this machine knows"
         }
         Some(Code::BrokerTransportFailure) if !has("/bootstrap") => {
-            "Check that this broker runs, and that the address it gives to clients (`advertised.listeners`) is \
-             reached from here"
+            "Check that this broker runs, and that the address it gives to clients (`advertised.listeners`) \
+             is reached from here"
         }
         _ => advice(error),
     }
@@ -73,6 +73,11 @@ pub fn is_of_connection(error: &KafkaError) -> bool {
                 | Code::SSL
         )
     )
+}
+
+/// Whether the broker answers, and this user may not.
+pub fn is_of_rights(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(|code| of_rights(code).is_some())
 }
 
 fn of_connection(code: RDKafkaErrorCode) -> Option<&'static str> {
@@ -108,9 +113,11 @@ fn of_connection(code: RDKafkaErrorCode) -> Option<&'static str> {
 fn of_rights(code: RDKafkaErrorCode) -> Option<&'static str> {
     use RDKafkaErrorCode as Code;
     Some(match code {
-        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed => {
-            "Allow this user to read the topic and to use the group"
+        Code::TopicAuthorizationFailed => {
+            "Allow this user the topic, by an ACL of the broker: Read and Describe where it is read, Write \
+             and Describe where it takes dead letters"
         }
+        Code::GroupAuthorizationFailed => "Allow this user Read on the group, by an ACL of the broker",
         Code::ClusterAuthorizationFailed => {
             "Allow this user what is asked of the cluster (to make topics: Create; to send, with brokers \
              before 2.8: IdempotentWrite)"
@@ -134,7 +141,8 @@ fn of_group(code: RDKafkaErrorCode) -> Option<&'static str> {
             "Another member has the same `group.instance.id`: give each worker its own, or leave it out"
         }
         Code::UnsupportedAssignor => {
-            "The broker has no such assignor: correct `group.remote.assignor` in `librdkafka`, or leave it out"
+            "The broker has no such assignor: correct `group.remote.assignor` in `librdkafka`, or leave it \
+             out"
         }
         Code::GroupMaxSizeReached => {
             "The group has as many members as the broker lets it (`group.max.size`): run fewer workers, or \

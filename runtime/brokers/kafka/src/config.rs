@@ -1,6 +1,7 @@
 //! A Kafka source, as it is configured.
 
 use crate::admin::{self, unreadable_files};
+use crate::diagnose;
 use crate::{KafkaOptions, KafkaProducer, KafkaPublisher, KafkaSource, Order, publish, refused_option};
 use pelton_core::broker::{
     Books, BooksError, Broker, Contradiction, Dedup, Diagnosis, OpenError, Outgoing, PipelineView,
@@ -174,6 +175,10 @@ impl Broker for KafkaConfig {
 
     fn replay(&self) -> Result<&dyn Replay, String> {
         Ok(self)
+    }
+
+    fn rights(&self) -> Diagnosis {
+        diagnose::of_source(self)
     }
 
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {

@@ -1,9 +1,8 @@
 //! The topics of a pipeline's dead letters, as they are configured.
 
-use crate::admin::ANSWER_TIMEOUT;
 use crate::config::{KafkaConfig, is_topic};
 use crate::letter_reader::{self, KafkaLetterReader};
-use crate::{HeaderStyle, KafkaLetters, LetterOptions, LetterTopic, Topics};
+use crate::{HeaderStyle, KafkaLetters, LetterOptions, LetterTopic, diagnose};
 use pelton_core::broker::{
     Books, Broker, DeadLetterPlace, Diagnosis, LetterReader, Listener, OpenError, PipelineView, Settings,
     SharedBooks,
@@ -74,21 +73,12 @@ impl DeadLetterPlace for LetterTopics {
         kafka.and_then(|kafka| kafka.producer().err()).map(|error| error.to_string()).into_iter().collect()
     }
 
-    fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
-        let mut found = Diagnosis::default();
-        let Some(kafka) = source.of::<KafkaConfig>() else { return found };
-        match Topics::open(&kafka.bootstrap_servers, &kafka.librdkafka, ANSWER_TIMEOUT) {
-            Ok(topics) => {
-                for topic in &self.topics {
-                    match topics.check(topic, self.create) {
-                        Ok(warnings) => found.warnings.extend(warnings),
-                        Err(problem) => found.problems.push(problem),
-                    }
-                }
-            }
-            Err(why) => found.problems.push(why),
-        }
-        found
+    fn diagnose(&self, source: &dyn Broker, pipeline: &PipelineView) -> Diagnosis {
+        source.of().map_or_else(Diagnosis::default, |kafka| diagnose::of_letters(self, kafka, pipeline))
+    }
+
+    fn rights(&self, source: &dyn Broker) -> Diagnosis {
+        source.of().map_or_else(Diagnosis::default, |kafka| diagnose::of_writing(self, kafka))
     }
 
     fn is_diagnosed_at_start(&self) -> bool {

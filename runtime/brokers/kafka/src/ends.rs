@@ -25,8 +25,9 @@ pub type At = (String, i32);
 /// One past the last record of each partition, open transactions included.
 pub type Ends = BTreeMap<At, i64>;
 
-/// Asks for the first offsets of partitions (`Offset::Beginning`), or for the ends that they have for this client
-/// (`Offset::End`): each broker is asked once for all that it leads. Some may have no leader to say it.
+/// Asks for the first offsets of partitions (`Offset::Beginning`), or for the ends that they have for this
+/// client (`Offset::End`): each broker is asked once for all that it leads. Some may have no leader to say
+/// it.
 pub fn ask<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[At],

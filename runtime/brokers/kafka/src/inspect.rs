@@ -1,6 +1,6 @@
 //! A look at the broker from outside the group: is it there, are the topics, how far is the group?
 
-use super::advice::{advice, advice_for};
+use super::advice::{advice, advice_for, is_of_rights};
 use super::ends::{self, At, Bounds};
 use super::options::{KafkaOptions, refused};
 use super::topic_id::TopicId;
@@ -97,6 +97,9 @@ impl Complaint {
     /// What is wrong with the connection, behind the `error` of a question. The client is told when it is
     /// polled: until then what there is to say waits in a queue.
     pub(super) fn behind(&self, error: &KafkaError, poll: impl Fn(Duration)) -> String {
+        if is_of_rights(error) {
+            return format!("refuses that: {error}. {}", advice(error));
+        }
         let until = Instant::now() + LISTEN;
         while Instant::now() < until && !self.is_of_login() {
             poll(POLL);

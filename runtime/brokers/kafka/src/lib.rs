@@ -25,6 +25,7 @@ mod context;
 mod convert;
 mod dead_letter_config;
 mod dead_letter_record;
+mod diagnose;
 mod ends;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -46,6 +47,7 @@ mod receipt;
 mod refused;
 mod renew;
 mod replay;
+mod rights;
 mod skip;
 mod state;
 mod style;

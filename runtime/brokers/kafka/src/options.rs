@@ -1,5 +1,6 @@
 //! What a Kafka source is told, and what the client library is told of it.
 
+use super::diagnose::ASSIGNOR;
 use super::topic_id::{LOG_CONTEXT, LOG_CONTEXT_NEVER};
 use pelton_core::Position;
 use pelton_core::broker::KnownTopic;
@@ -302,7 +303,7 @@ impl KafkaOptions {
             .set(NEW_TOPICS_MS.0, NEW_TOPICS_MS.1)
             .set_log_level(RDKafkaLogLevel::Debug);
         if self.group_protocol == "classic" {
-            config.set("partition.assignment.strategy", "cooperative-sticky");
+            config.set(ASSIGNOR.0, ASSIGNOR.1);
             config.set("heartbeat.interval.ms", HEARTBEAT_MS);
         }
         for (name, value) in &self.librdkafka {

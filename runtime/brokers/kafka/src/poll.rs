@@ -187,8 +187,8 @@ fn heed(shared: &Shared, error: &KafkaError) {
     }
 }
 
-/// The poll has found nothing. Behind the last record of a partition there may be marks of transactions, which are
-/// not handed over: the library knows that they have passed.
+/// The poll has found nothing. Behind the last record of a partition there may be marks of transactions,
+/// which are not handed over: the library knows that they have passed.
 fn run_dry(consumer: &BaseConsumer<Context>, shared: &Shared) {
     let mut state = shared.state();
     state.partitions.iter_mut().for_each(Partition::drained);

@@ -2,9 +2,10 @@
 
 use super::advice::advice;
 use super::options::{KafkaOptions, refused};
+use super::rights::{self, Described};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,13 +83,23 @@ impl Topics {
         }
     }
 
-    /// Whether `ensure` would work, and what to be warned of. Makes nothing.
+    /// Whether `ensure` would work, and what to be warned of where bodies have so many bytes at most. Makes
+    /// nothing.
     ///
     /// # Errors
     /// In words: what to make, and how.
-    pub fn check(&self, topic: &LetterTopic, create: bool) -> Result<Vec<String>, String> {
+    pub fn check(
+        &self,
+        topic: &LetterTopic,
+        create: bool,
+        max_message_bytes: usize,
+    ) -> Result<Vec<String>, String> {
         match self.missing(topic)? {
-            Need::Nothing { .. } => Ok(self.warnings(topic)),
+            Need::Nothing { .. } => {
+                let mut warnings = self.warnings(topic);
+                warnings.extend(self.takes_too_little(topic, max_message_bytes));
+                Ok(warnings)
+            }
             Need::Topic { partitions, .. } if !create => {
                 Err(by_hand(topic, partitions, "`create` is false"))
             }
@@ -101,11 +112,11 @@ impl Topics {
     /// Settings of a topic that lose letters, as far as this user may see them.
     fn warnings(&self, topic: &LetterTopic) -> Vec<String> {
         let name = &topic.name;
-        let number = |of: &Settings, setting: &str| of.get(setting).and_then(|v| v.parse::<i64>().ok());
         let Some(settings) = self.settings(name) else { return Vec::new() };
         let mut warnings = Vec::new();
         for setting in ["retention.ms", "retention.bytes"] {
-            if let Some(limit) = number(&settings, setting).filter(|limit| *limit >= 0) {
+            let number = settings.get(setting).and_then(|value| value.parse::<i64>().ok());
+            if let Some(limit) = number.filter(|limit| *limit >= 0) {
                 warnings.push(format!(
                     "the topic `{name}` drops dead letters: its `{setting}` is {limit}, and a letter has \
                      the time of its message. Set it to -1"
@@ -118,16 +129,32 @@ impl Topics {
                 keeps the last. Set `cleanup.policy` to delete"
             ));
         }
-        let largest = self.settings(&topic.origin).and_then(|of| number(&of, "max.message.bytes"));
-        let own = number(&settings, "max.message.bytes");
-        if let Some((largest, own)) = largest.zip(own).filter(|(largest, own)| own < largest) {
-            warnings.push(format!(
-                "the topic `{name}` takes {own} bytes, and `{}` has records of up to {largest}: the letter \
-                 of one that is larger, even compressed, is kept in data_dir. Raise `max.message.bytes`",
-                topic.origin
-            ));
-        }
         warnings
+    }
+
+    /// A letter is its record, with headers that say what became of it.
+    fn takes_too_little(&self, topic: &LetterTopic, max_message_bytes: usize) -> Option<String> {
+        let own = self.max_bytes(&topic.name)?;
+        let body = u64::try_from(max_message_bytes).unwrap_or(u64::MAX).saturating_add(ADDED_BYTES);
+        // The origin has none that are larger than it takes, whatever this pipeline would.
+        let largest = self.max_bytes(&topic.origin).map_or(body, |origin| origin.min(body));
+        (own < largest).then(|| {
+            format!(
+                "the topic `{}` takes {own} bytes, and letters of `{}` have up to {largest}: one that is \
+                 larger, even compressed, is kept in data_dir. Raise its `max.message.bytes`",
+                topic.name, topic.origin
+            )
+        })
+    }
+
+    /// What the broker says of a topic, and of what this user may do with it.
+    pub(super) fn described(&self, topic: &str) -> KafkaResult<Described> {
+        rights::of_topic(self.admin.inner(), topic, self.patience)
+    }
+
+    /// The same of a group.
+    pub(super) fn described_group(&self, group: &str) -> KafkaResult<Described> {
+        rights::of_group(self.admin.inner(), group, self.patience)
     }
 
     fn missing(&self, topic: &LetterTopic) -> Result<Need, String> {

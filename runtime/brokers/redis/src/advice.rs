@@ -10,13 +10,13 @@ pub const EXHAUSTED: &str = "exhausted the last possible ID";
 const STEPS: &[(&[&str], &str)] = &[
     (
         &["NOAUTH", "WRONGPASS", "AuthenticationFailed", "authentication failed"],
-        "Write the user and the password into `url`: redis://USER:PASSWORD@HOST:PORT, with `/`, `?`, `#`, `@` \
-         and `%` in them as %2F, %3F, %23, %40 and %25",
+        "Write the user and the password into `url`: redis://USER:PASSWORD@HOST:PORT, with `/`, `?`, `#`, \
+         `@` and `%` in them as %2F, %3F, %23, %40 and %25",
     ),
     (
         &["NOPERM"],
         "Allow this user the keys of this source and the commands on them (ACL SETUSER NAME ~KEY* +@stream \
-         +@list +@scripting +@read +@write +@connection +time)",
+         +@list +@scripting +@read +@write +@connection +@transaction +time)",
     ),
     (
         &["WRONGTYPE"],
@@ -98,8 +98,8 @@ const STEPS: &[(&[&str], &str)] = &[
     ),
     (
         &["timed out", "timeout"],
-        "The server has not answered in time: check `url`, the network, and whether the server is busy (SLOWLOG \
-         GET). It is tried again",
+        "The server has not answered in time: check `url`, the network, and whether the server is busy \
+         (SLOWLOG GET). It is tried again",
     ),
 ];
 

@@ -1,9 +1,10 @@
 //! A Redis source, a stream or a list, as it is configured.
 
+use crate::server::unreadable_authorities;
 use crate::skip::worker_name;
 use crate::{
     Client, Completed, End, EntryId, Keys, ListOptions, Names, RedisList, RedisPublisher, RedisStream,
-    Server, StreamOptions, admin, diagnose, publish,
+    Server, StreamOptions, admin, diagnose, publish, rights,
 };
 use pelton_core::broker::{
     Books, Broker, Contradiction, Dedup, Diagnosis, OpenError, Outgoing, PipelineView, Publisher, Replay,
@@ -207,6 +208,7 @@ impl Broker for RedisConfig {
 
     fn probe(&self, _: &PipelineView, name: &dyn WorkerName) -> Vec<String> {
         let mut problems: Vec<String> = self.server(&self.key).err().into_iter().collect();
+        problems.extend(unreadable_authorities(&self.url));
         let named = match &self.kind {
             RedisKind::Stream(stream) => &stream.consumer,
             RedisKind::List(list) => &list.worker,
@@ -231,6 +233,10 @@ impl Broker for RedisConfig {
             RedisKind::Stream(_) => Ok(self),
             RedisKind::List(_) => Err("a list".to_owned()),
         }
+    }
+
+    fn rights(&self) -> Diagnosis {
+        rights::of_source(self)
     }
 
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {

@@ -1,7 +1,7 @@
 //! The place of a pipeline's dead letters, as it is configured.
 
 use crate::letter_reader::RedisLetterReader;
-use crate::{Client, LetterPlace, RedisConfig, RedisLetters, diagnose};
+use crate::{Client, LetterPlace, RedisConfig, RedisLetters, diagnose, rights};
 use pelton_core::broker::{
     Books, Broker, DeadLetterPlace, Diagnosis, LetterReader, Listener, OpenError, PipelineView, Settings,
     SharedBooks,
@@ -31,8 +31,12 @@ impl DeadLetterPlace for LetterPlace {
         server.and_then(Result::err).into_iter().collect()
     }
 
-    fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
+    fn diagnose(&self, source: &dyn Broker, _: &PipelineView) -> Diagnosis {
         source.of().map_or_else(Diagnosis::default, |redis| diagnose::of_letters(self, redis))
+    }
+
+    fn rights(&self, source: &dyn Broker) -> Diagnosis {
+        source.of().map_or_else(Diagnosis::default, |redis| rights::of_letters(self, redis))
     }
 
     fn reader<'a>(

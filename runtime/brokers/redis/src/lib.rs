@@ -36,6 +36,7 @@ mod one;
 mod points;
 mod publish;
 mod replay;
+mod rights;
 mod server;
 mod shared;
 mod skip;

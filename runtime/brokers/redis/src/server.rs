@@ -2,12 +2,15 @@
 
 use super::fault::Fault;
 use pelton_broker_common::backoff;
+use pelton_core::shown::{self, file_kind};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
     RedisError,
 };
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -92,7 +95,10 @@ impl Server {
                 Ok(_) => return Ok(connection),
                 Err(error) => Fault::of(&error),
             };
-            let Some(node) = &fault.moved_to else { return Err(fault) };
+            let Some(node) = &fault.moved_to else {
+                let words = format!("`{}`: {}", self.key, fault.words);
+                return Err(Fault { words, ..fault });
+            };
             info = at(&info, node).ok_or(fault)?;
         }
         Err(Fault::says(format!(
@@ -101,6 +107,22 @@ impl Server {
             self.key
         )))
     }
+}
+
+/// What is wrong with the file of authorities that the environment names, for an address with TLS.
+pub fn unreadable_authorities(url: &str) -> Option<String> {
+    let named = std::env::var_os("SSL_CERT_FILE").filter(|name| !name.is_empty())?;
+    url.starts_with("rediss").then(|| unreadable(Path::new(&named)))?
+}
+
+fn unreadable(file: &Path) -> Option<String> {
+    let what = match std::fs::metadata(file) {
+        // A pipe would be waited for.
+        Ok(found) if !found.is_file() => format!("is {}, not a file", file_kind(found.file_type())),
+        Ok(_) => format!("cannot be read: {}", File::open(file).err()?),
+        Err(error) => format!("cannot be read: {error}"),
+    };
+    Some(format!("SSL_CERT_FILE names {}, which {what}. Correct the path", shown::path(file)))
 }
 
 /// What to wait before the next try, after so many failures in a row.
@@ -264,6 +286,16 @@ mod tests {
         );
         assert_eq!(named("::1:7001").as_deref(), Some("::1:7001"));
         assert_eq!(named("second"), None);
+    }
+
+    #[test]
+    fn a_file_of_authorities_is_one_that_can_be_read() {
+        assert_eq!(unreadable(Path::new("Cargo.toml")), None);
+        for (path, why) in
+            [("/dev", "a folder"), ("/dev/null", "a device"), ("/nowhere/ca", "No such file")]
+        {
+            assert!(unreadable(Path::new(path)).is_some_and(|said| said.contains(why)), "{path}");
+        }
     }
 
     #[test]

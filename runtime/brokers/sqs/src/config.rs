@@ -188,6 +188,10 @@ impl Broker for SqsConfig {
         Err(self.describe())
     }
 
+    fn rights(&self) -> Diagnosis {
+        diagnose::of_settling(&self.queue)
+    }
+
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {
         Some(admin::status(self))
     }
@@ -254,7 +258,7 @@ impl DeadLetterPlace for LetterQueue {
         Vec::new()
     }
 
-    fn diagnose(&self, source: &dyn Broker) -> Diagnosis {
+    fn diagnose(&self, source: &dyn Broker, _: &PipelineView) -> Diagnosis {
         diagnose::of_letters(self, source)
     }
 
@@ -281,6 +285,10 @@ impl DeadLetterPlace for LetterQueue {
 
     fn is_of_source(&self) -> bool {
         *self == Self::Redrive
+    }
+
+    fn rights(&self, _: &dyn Broker) -> Diagnosis {
+        diagnose::of_sending(self)
     }
 }
 

@@ -1,8 +1,12 @@
 //! Where a queue contradicts its pipeline: in words, and with the number to set.
 
+use crate::dead_letter_record::MAX_REASON;
 use crate::{LetterQueue, QueueConfig, QueueFacts, SqsConfig};
 use pelton_core::broker::{Broker, Dedup, Diagnosis, PipelineView};
 use std::time::Duration;
+
+/// What a letter says beside its message, at most and for the most part its reason.
+const LEAST_ROOM: u64 = MAX_REASON as u64;
 
 /// What of the queue that is read contradicts the pipeline. Asks the service.
 pub fn of_source(pipeline: &PipelineView, sqs: &SqsConfig) -> Diagnosis {
@@ -107,7 +111,10 @@ pub fn of_letters(letters: &LetterQueue, source: &dyn Broker) -> Diagnosis {
     };
     let Some(target) = target else { return found };
     match target.facts() {
-        Ok(there) => found.warnings = of_target(&target, &there, source.map(|(_, facts)| facts).as_ref()),
+        Ok(there) => {
+            found.warnings = of_target(&target, &there, source.map(|(_, facts)| facts).as_ref());
+            found.problems.extend(has_no_room(&there, target.name()));
+        }
         // Letters are written without us there, so it need not let us look.
         Err(why) if *letters == LetterQueue::Redrive => found.warnings.push(why),
         Err(why) => found.problems.push(why),
@@ -115,11 +122,29 @@ pub fn of_letters(letters: &LetterQueue, source: &dyn Broker) -> Diagnosis {
     found
 }
 
+/// Whether this identity may send letters. Where the queue's own policy moves them it need not.
+pub fn of_sending(letters: &LetterQueue) -> Diagnosis {
+    let LetterQueue::Queue(queue) = letters else { return Diagnosis::default() };
+    let looked = queue.open().map_or_else(Some, |admin| admin.may_not_send());
+    let why = looked.map(|why| format!("dead letters cannot be sent to the queue {}: {why}", queue.name()));
+    Diagnosis { problems: why.into_iter().collect(), ..Diagnosis::default() }
+}
+
+/// Whether this identity may settle what it receives.
+pub fn of_settling(queue: &QueueConfig) -> Diagnosis {
+    match queue.open() {
+        // The worker goes on without them, and says what is missing.
+        Ok(admin) => Diagnosis { warnings: admin.may_not_settle(), ..Diagnosis::default() },
+        Err(why) => Diagnosis { problems: vec![why], ..Diagnosis::default() },
+    }
+}
+
 fn of_target(queue: &QueueConfig, there: &QueueFacts, source: Option<&QueueFacts>) -> Vec<String> {
     let name = queue.name();
     let mut warnings = Vec::new();
     if let Some(source) = source {
         warnings.extend(kept_too_short(source, there, name));
+        warnings.extend(takes_too_little(source, there, name));
         warnings.extend(less_encrypted(source, there, name));
     }
     if there.redrive.is_some() {
@@ -140,6 +165,30 @@ fn kept_too_short(source: &QueueFacts, target: &QueueFacts, name: &str) -> Optio
             "letters are kept for {}, and messages of the queue for {}: set the retention of {name} to 14 d",
             days(letters),
             days(messages)
+        )
+    })
+}
+
+/// What says why a letter is one may be larger than all that the queue takes.
+fn has_no_room(target: &QueueFacts, name: &str) -> Option<String> {
+    let is_small = target.max_message != 0 && target.max_message < LEAST_ROOM;
+    is_small.then(|| {
+        format!(
+            "the queue {name} takes {} bytes, and a dead letter may need {LEAST_ROOM} to say why it is one: \
+             set its MaximumMessageSize to as much as that of the queue that is read",
+            target.max_message
+        )
+    })
+}
+
+/// A letter is its message, and why it is one.
+fn takes_too_little(source: &QueueFacts, target: &QueueFacts, name: &str) -> Option<String> {
+    let (letters, messages) = (target.max_message, source.max_message);
+    let is_less = letters != 0 && letters < messages;
+    is_less.then(|| {
+        format!(
+            "the queue {name} takes {letters} bytes, and messages of the queue have up to {messages}: \
+             letters that are larger are kept in data_dir. Set its MaximumMessageSize to {messages}"
         )
     })
 }
@@ -212,6 +261,17 @@ mod tests {
         assert_eq!(kept_too_short(&kept(4), &hour, "letters").as_deref(), Some(wanted));
         assert_eq!(kept_too_short(&kept(4), &kept(4), "letters"), None);
         assert_eq!(kept_too_short(&kept(4), &kept(0), "letters"), None);
+    }
+
+    #[test]
+    fn a_queue_for_letters_is_to_take_what_they_are() {
+        let takes = |bytes: u64| QueueFacts { max_message: bytes, ..kept(4) };
+        assert_eq!(has_no_room(&takes(16 << 10), "letters"), None);
+        assert_eq!(has_no_room(&takes(0), "letters"), None, "an emulator does not say");
+        assert!(has_no_room(&takes(1_024), "letters").is_some_and(|said| said.contains("1024 bytes")));
+        let said = takes_too_little(&takes(1 << 20), &takes(256 << 10), "letters");
+        assert!(said.is_some_and(|said| said.ends_with("Set its MaximumMessageSize to 1048576")));
+        assert_eq!(takes_too_little(&takes(256 << 10), &takes(1 << 20), "letters"), None);
     }
 
     #[test]

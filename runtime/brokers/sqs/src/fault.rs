@@ -29,8 +29,7 @@ impl Fault {
                 let code = code.map_or_else(nameless, str::to_owned);
                 let message = message.unwrap_or_default();
                 // A key of the service's other half is denied by another name, with advice of its own.
-                let denied = code.contains("AccessDenied") && !code.contains("Kms");
-                let told = if denied {
+                let told = if is_denied(&code) {
                     Self::denied(&code, message, E::ACTION.advice())
                 } else {
                     Self::told(&code, message)
@@ -96,6 +95,11 @@ fn is_lost(code: &str, message: &str) -> bool {
     let code = code.rsplit(['.', '#']).next().unwrap_or(code);
     matches!(code, "ReceiptHandleIsInvalid" | "MessageNotInflight")
         || (code == "InvalidParameterValue" && message.contains("eceipt"))
+}
+
+/// This identity may not make the call.
+pub fn is_denied(code: &str) -> bool {
+    code.contains("AccessDenied") && !code.contains("Kms")
 }
 
 /// It is asked too much, or too often.

@@ -1,17 +1,20 @@
 //! A queue for commands that wait: how it stands, letters. All of it blocks.
 
+use super::action::Needs;
 use super::calls::Entries;
 use super::client::{Connection, patient};
 use super::dead_letter_record::{DeadLetterRecord, kept};
-use super::fault::Fault;
+use super::fault::{Fault, is_denied};
 use super::options::{BATCH, is_fifo, seconds};
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
     QueueAttributeName as Attribute,
 };
 use pelton_core::ports::ErrorClass;
 use std::collections::HashMap;
+use std::error::Error;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -32,6 +35,8 @@ pub struct QueueFacts {
     pub retention: Duration,
     /// The queue's own visibility timeout.
     pub visibility: Duration,
+    /// The largest message that it takes, in bytes; 0 where the service does not say.
+    pub max_message: u64,
     /// Where it puts what was received too often.
     pub redrive: Option<Redrive>,
     /// The key that it is encrypted with, if that is one of its owner's: its use must be allowed.
@@ -65,6 +70,7 @@ impl QueueFacts {
             delayed: number(Attribute::ApproximateNumberOfMessagesDelayed),
             retention: Duration::from_secs(number(Attribute::MessageRetentionPeriod)),
             visibility: Duration::from_secs(number(Attribute::VisibilityTimeout)),
+            max_message: number(Attribute::MaximumMessageSize),
             redrive: redrive(text(Attribute::RedrivePolicy)),
             key: Some(text(Attribute::KmsMasterKeyId).to_owned()).filter(|key| !key.is_empty()),
         }
@@ -86,6 +92,16 @@ pub async fn facts(client: &Client, queue_url: &str) -> Result<QueueFacts, Fault
     let call = client.get_queue_attributes().queue_url(queue_url).attribute_names(Attribute::All);
     let told = call.send().await.map_err(|error| Fault::of(&error))?;
     Ok(QueueFacts::of(&told.attributes.unwrap_or_default()))
+}
+
+/// What a call was refused for that this identity may not make.
+fn denied<T, E>(answer: &Result<T, SdkError<E>>) -> Option<String>
+where
+    E: ProvideErrorMetadata + Error + Needs + 'static,
+{
+    let error = answer.as_ref().err()?;
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code)?;
+    is_denied(code).then(|| Fault::of(error).words)
 }
 
 /// One queue. Not within a tokio runtime.
@@ -113,6 +129,34 @@ impl QueueAdmin {
     pub fn facts(&self) -> Result<QueueFacts, String> {
         let facts = async { facts(self.connection.client().await, &self.queue_url).await };
         self.runtime.block_on(facts).map_err(|fault| fault.words)
+    }
+
+    /// Why this identity may not send to the queue; none when it may, as far as is known. An empty batch is
+    /// asked to be sent: the service looks at the permission, and refuses the batch for what it is.
+    #[must_use]
+    pub fn may_not_send(&self) -> Option<String> {
+        let sent = self.runtime.block_on(async {
+            let client = self.connection.client().await;
+            client
+                .send_message_batch()
+                .queue_url(&self.queue_url)
+                .set_entries(Some(Vec::new()))
+                .send()
+                .await
+        });
+        denied(&sent)
+    }
+
+    /// The same of what a worker does with what it has received.
+    #[must_use]
+    pub fn may_not_settle(&self) -> Vec<String> {
+        let (deleted, changed) = self.runtime.block_on(async {
+            let (client, url) = (self.connection.client().await, &self.queue_url);
+            let deleted = client.delete_message_batch().queue_url(url).set_entries(Some(Vec::new()));
+            let changed = client.change_message_visibility_batch().queue_url(url);
+            (deleted.send().await, changed.set_entries(Some(Vec::new())).send().await)
+        });
+        denied(&deleted).into_iter().chain(denied(&changed)).collect()
     }
 
     /// Whether the queue keeps the order of its groups.

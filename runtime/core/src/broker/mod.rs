@@ -59,6 +59,12 @@ pub trait Broker: FindMessage + Any + Debug + Send + Sync {
     /// `an embedded queue`.
     fn replay(&self) -> Result<&dyn Replay, String>;
 
+    /// Asks the broker whether this user may do there what a worker does, and whether it would be let in now.
+    /// Nothing is tried that would change anything. Blocks.
+    fn rights(&self) -> Diagnosis {
+        Diagnosis::default()
+    }
+
     /// Asks the broker how far it is; none where there is no broker to be asked. Blocks for some seconds at
     /// most. `Err` says all that is wrong, and what to do.
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>>;
@@ -114,8 +120,14 @@ pub trait DeadLetterPlace: Any + Debug + Send + Sync {
     /// Blocks.
     fn probe(&self, source: &dyn Broker) -> Vec<String>;
 
-    /// Asks the broker whether letters can be kept there, and are kept for as long as their messages. Blocks.
-    fn diagnose(&self, source: &dyn Broker) -> Diagnosis;
+    /// Asks the broker whether letters of the pipeline can be kept there, and are kept for as long as their
+    /// messages. Blocks.
+    fn diagnose(&self, source: &dyn Broker, pipeline: &PipelineView) -> Diagnosis;
+
+    /// Asks the broker whether this user may write letters there. Nothing is written. Blocks.
+    fn rights(&self, _source: &dyn Broker) -> Diagnosis {
+        Diagnosis::default()
+    }
 
     /// Whether a worker that starts asks too, as for a source.
     fn is_diagnosed_at_start(&self) -> bool;
@@ -164,6 +176,14 @@ pub struct Diagnosis {
     pub problems: Vec<String>,
     /// It can, and will lose something that its owner may want.
     pub warnings: Vec<String>,
+}
+
+impl Diagnosis {
+    /// With what was found beside it.
+    pub fn add(&mut self, more: Self) {
+        self.problems.extend(more.problems);
+        self.warnings.extend(more.warnings);
+    }
 }
 
 /// Two settings that cannot both be.
