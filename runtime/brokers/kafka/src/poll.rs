@@ -103,7 +103,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
                 continue;
             }
         }
-        if shared.announce.swap(false, Ordering::Relaxed) {
+        if shared.announce.load(Ordering::Relaxed) && shared.announce.swap(false, Ordering::Relaxed) {
             // Before anything of it is handled: what is completed before a crash is not forgotten then.
             commit::commit(consumer, shared, |p| !p.leaving);
         }

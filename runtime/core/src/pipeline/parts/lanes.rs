@@ -4,6 +4,7 @@
 //! turn comes.
 
 use super::entry::Slot;
+use super::waiting::Waiting;
 use crate::message::Lane;
 use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, VecDeque};
@@ -28,7 +29,7 @@ pub struct Lanes {
 #[derive(Debug, Default)]
 struct LaneQueue {
     /// By order of receipt, so that what comes back takes its old place.
-    waiting: BTreeMap<u64, Slot>,
+    waiting: Waiting,
     /// Messages of the lane that were taken and have not ended.
     out: usize,
     /// The number of its offer in `ready`; 0 while it is not offered.
@@ -182,7 +183,7 @@ impl Lanes {
     pub fn peek(&mut self) -> Option<Slot> {
         match self.front()? {
             Ready::Free(slot) => Some(slot),
-            Ready::Lane(lane, _) => self.lanes.get(&lane)?.waiting.first_key_value().map(|(_, s)| *s),
+            Ready::Lane(lane, _) => self.lanes.get(&lane)?.waiting.first().map(|(_, slot)| slot),
         }
     }
 
@@ -239,7 +240,7 @@ impl Lanes {
     /// The number of the first that waits in a lane.
     #[must_use]
     pub fn first_waiting(&self, lane: Lane) -> Option<u64> {
-        self.lanes.get(&lane)?.waiting.first_key_value().map(|(order, _)| *order)
+        self.lanes.get(&lane)?.waiting.first().map(|(order, _)| order)
     }
 
     /// Takes out everything of one lane that waits, in order. Nothing of it was started.
@@ -247,7 +248,7 @@ impl Lanes {
         let Some(queue) = self.lanes.get_mut(&lane) else {
             return Vec::new();
         };
-        let slots: Vec<Slot> = std::mem::take(&mut queue.waiting).into_values().collect();
+        let slots: Vec<Slot> = std::mem::take(&mut queue.waiting).into_slots().collect();
         self.waiting -= slots.len();
         if queue.out > 0 {
             self.behind -= slots.len();
@@ -264,7 +265,7 @@ impl Lanes {
             return self.outdate();
         };
         let queue = self.queue(lane);
-        let removed = queue.waiting.remove(&order);
+        let removed = queue.waiting.remove(order);
         assert_eq!(removed, Some(slot), "what is number {order} does not wait in {lane:?}");
         let (behind, is_last) = (queue.out > 0, queue.waiting.is_empty());
         self.waiting -= 1;

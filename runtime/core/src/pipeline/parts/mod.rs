@@ -18,3 +18,4 @@ pub mod partitions;
 pub mod skips;
 pub mod suspects;
 pub mod timers;
+pub mod waiting;
