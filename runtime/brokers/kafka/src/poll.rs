@@ -88,12 +88,15 @@ fn commit_last(consumer: &BaseConsumer<Context>, shared: &Shared) {
 /// Until the source closes.
 fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
     let (mut looked, mut asked, mut learner) = (0, None, Learner::default());
+    // The record before has seen that there is room for another.
+    let mut has_room = false;
     loop {
-        let full = match shared.room(STUCK) {
-            Room::Closing => return,
-            Room::Full => true,
-            Room::Some => false,
-        };
+        let full = !has_room
+            && match shared.room(STUCK) {
+                Room::Closing => return,
+                Room::Full => true,
+                Room::Some => false,
+            };
         let polled = consumer.poll(POLL);
         points::reach("kafka-poll");
         if shared.news.load(Ordering::Relaxed) {
@@ -109,10 +112,11 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
         }
         looked += 1;
         let look = full || polled.is_none() || looked >= LOOK;
+        has_room = false;
         match polled {
             Some(Ok(record)) => {
                 let place = || format!("{}/{}:{}", record.topic(), record.partition(), record.offset());
-                standing_at(place, || take_in(shared, &record));
+                has_room = standing_at(place, || take_in(shared, &record)) && !look;
             }
             Some(Err(error)) => heed(shared, &error),
             None => run_dry(consumer, shared),
@@ -130,12 +134,13 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
     }
 }
 
-fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
+/// Whether there is room for another, as far as this has seen.
+fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) -> bool {
     points::reach("kafka-record");
     let mut state = shared.state();
-    let Some((place, partition)) = state.find(record.topic(), record.partition()) else { return };
+    let Some((place, partition)) = state.find(record.topic(), record.partition()) else { return false };
     if !partition.takes() {
-        return;
+        return false;
     }
     let delivery =
         (place < MAX_PLACES).then(|| convert::delivery(record, place, partition, &shared.options));
@@ -146,14 +151,19 @@ fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) {
                 pipeline ends"
         );
         state.failed = true;
-        return shared.arrived.notify_one();
+        shared.arrived.notify_one();
+        return false;
     };
     partition.fetch(record.offset());
     let wanted = !partition.unwanted;
     state.works();
-    state.arrive(delivery, wanted);
+    let is_awaited = state.arrive(delivery, wanted);
+    let has_room = !state.closing && !state.is_full(&shared.options);
     drop(state);
-    shared.arrived.notify_one();
+    if is_awaited {
+        shared.arrived.notify_one();
+    }
+    has_room
 }
 
 fn heed(shared: &Shared, error: &KafkaError) {

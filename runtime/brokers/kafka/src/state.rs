@@ -72,9 +72,7 @@ impl Shared {
     /// Whether there is room in the buffer. Waits for it for `patience`, unless all is paused already: what
     /// a pause throws away is fetched again after it.
     pub fn room(&self, patience: Duration) -> Room {
-        let options = &self.options;
-        let full =
-            |s: &State| s.buffer.len() >= options.max_buffered || s.bytes >= options.max_buffered_bytes;
+        let full = |s: &State| s.is_full(&self.options);
         let mut state = self.state();
         if full(&state) && state.partitions.iter().any(|p| p.ours && !p.paused) {
             let waits = |s: &mut State| full(s) && !s.closing;
@@ -241,14 +239,24 @@ impl State {
     }
 
     /// Takes in what was fetched.
-    pub fn arrive(&mut self, delivery: Delivery, wanted: bool) {
+    /// Whether a receive may wait for it: it is the first in the buffer.
+    pub fn arrive(&mut self, delivery: Delivery, wanted: bool) -> bool {
         match delivery.position.filter(|_| !wanted) {
-            Some(position) => self.aside.entry(position.partition).or_default().push_back(delivery),
+            Some(position) => {
+                self.aside.entry(position.partition).or_default().push_back(delivery);
+                false
+            }
             None => {
                 self.bytes += delivery.message.weight();
                 self.buffer.push_back(delivery);
+                self.buffer.len() == 1
             }
         }
+    }
+
+    /// Whether no more may be buffered.
+    pub fn is_full(&self, options: &KafkaOptions) -> bool {
+        self.buffer.len() >= options.max_buffered || self.bytes >= options.max_buffered_bytes
     }
 
     /// Of these partitions nothing more is wanted, and of all others something is.
@@ -324,7 +332,7 @@ mod tests {
     use super::*;
     use pelton_core::{Message, Parts, Position};
 
-    fn fetched(state: &mut State, partition: u32, offset: u64) {
+    fn fetched(state: &mut State, partition: u32, offset: u64) -> bool {
         let id = format!("{partition}/{offset}");
         let message = Message::new(Parts { body: &[0; 10], ..Parts::named(&id) });
         let wanted = !state.partitions.iter().any(|p| p.id == partition && p.unwanted);
@@ -340,16 +348,31 @@ mod tests {
             instance: None,
             unreadable: None,
         };
-        state.arrive(delivery, wanted);
+        state.arrive(delivery, wanted)
+    }
+
+    #[test]
+    fn a_receive_waits_for_the_first_in_the_buffer_alone() {
+        let mut state = State::default();
+        state.partitions.push(Partition::new("p", "orders".into(), 0, 0));
+        assert_eq!([1, 2].map(|offset| fetched(&mut state, 0, offset)), [true, false]);
+        assert_eq!(state.take(9, 1_000).len(), 2);
+        assert!(fetched(&mut state, 0, 3));
+        state.want_all_but(&[0]);
+        assert!(!fetched(&mut state, 0, 4), "it is not to be received yet");
     }
 
     #[test]
     fn what_is_not_wanted_keeps_its_order_and_holds_nobody_up() {
         let mut state = State::default();
         state.partitions.extend((0..2).map(|n| Partition::new("p", "orders".into(), n, n.unsigned_abs())));
-        [(0, 1), (1, 1), (0, 2)].into_iter().for_each(|(p, o)| fetched(&mut state, p, o));
+        for (partition, offset) in [(0, 1), (1, 1), (0, 2)] {
+            fetched(&mut state, partition, offset);
+        }
         state.want_all_but(&[0]);
-        [(0, 3), (1, 2)].into_iter().for_each(|(p, o)| fetched(&mut state, p, o));
+        for (partition, offset) in [(0, 3), (1, 2)] {
+            fetched(&mut state, partition, offset);
+        }
         let ids = |taken: Vec<Delivery>| {
             taken.into_iter().map(|d| d.message.id().to_string()).collect::<Vec<_>>()
         };
