@@ -71,7 +71,7 @@ enum Doing {
 
 /// What signals do to a worker.
 #[derive(Clone, Default)]
-pub struct Heard(Arc<Shared>);
+pub struct WorkerSignals(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -83,25 +83,25 @@ struct Shared {
 ///
 /// # Errors
 /// The system's.
-pub fn hear() -> std::io::Result<Heard> {
-    let heard = Heard::default();
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+pub fn listen() -> std::io::Result<WorkerSignals> {
+    let signals = WorkerSignals::default();
+    let mut coming = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     are_heard();
-    let listening = heard.clone();
+    let listening = signals.clone();
     let thread = std::thread::Builder::new().name("pelton-signals".to_owned());
-    thread.spawn(move || signals.forever().for_each(|signal| listening.hears(signal)))?;
+    thread.spawn(move || coming.forever().for_each(|signal| listening.handle(signal)))?;
     end_with_parent()?;
-    Ok(heard)
+    Ok(signals)
 }
 
-impl Heard {
+impl WorkerSignals {
     /// From now on there is something to finish: the first signal has it drained.
     pub fn work(&self, phase: watch::Sender<Phase>) {
         *self.doing() = Doing::Working(phase);
     }
 
     /// Waits for a SIGHUP; one that came while nobody waited counts.
-    pub async fn reload(&self) {
+    pub async fn reload_wanted(&self) {
         self.0.reload.notified().await;
     }
 
@@ -110,7 +110,7 @@ impl Heard {
     }
 
     /// The first one drains, the second ends.
-    fn hears(&self, signal: i32) {
+    fn handle(&self, signal: i32) {
         if signal == SIGHUP {
             return self.0.reload.notify_one();
         }

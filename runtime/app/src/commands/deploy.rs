@@ -183,7 +183,8 @@ fn for_the_next_start(
             state.promote(version);
         }
         state.pin = pin.or(state.pin.take());
-        state.seen = fetch::look(component, state, config.max_component_bytes).or(state.seen.take());
+        state.configured =
+            fetch::look(component, state, config.max_component_bytes).or(state.configured.take());
     })?;
     store.close();
     Ok(())

@@ -6,7 +6,7 @@ use crate::config::{Config, PipelineConfig};
 use crate::control::client;
 use crate::control::protocol::{self, ReplayRequest, ReplayResult, Reply, Request};
 use crate::exit::{Fail, Outcome};
-use crate::signals::{self, Heard};
+use crate::signals::{self, WorkerSignals};
 use crate::telemetry::logs;
 use crate::telemetry::progress::Progress;
 use crate::worker::assemble::{self, open_fail};
@@ -39,9 +39,9 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
     let done = if Store::owner_of(&config.data_dir).is_some() {
         by_worker(&config, pipeline, args, &parts, &progress)
     } else {
-        let heard = signals::hear()?;
+        let signals = signals::listen()?;
         logs::start(args.log_format);
-        alone((file, &config), pipeline, (args, &parts), (&progress, &heard))
+        alone((file, &config), pipeline, (args, &parts), (&progress, &signals))
     };
     progress.clear();
     report(&name, &done?)
@@ -87,7 +87,7 @@ fn alone(
     (file, config): (&Path, &Config),
     pipeline: &PipelineConfig,
     (args, parts): (&ReplayArgs, &str),
-    (progress, heard): (&Progress, &Heard),
+    (progress, signals): (&Progress, &WorkerSignals),
 ) -> Result<ReplayResult, Fail> {
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
     let host = sandbox::host(config, sandbox::cache_dir(config))?;
@@ -99,7 +99,7 @@ fn alone(
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
     let ended = runtime.block_on(async {
         let (phase, phases) = watch::channel(Phase::Running);
-        heard.work(phase);
+        signals.work(phase);
         let ledger = assemble::ledger(&store, pipeline, &handler)?;
         let letters = assemble::letters(config, pipeline, &store, &ledger)?;
         let source = open((parts, args.rate), config, pipeline, (&store, &ledger))?;

@@ -16,7 +16,7 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     #[cfg(feature = "crash-points")]
     crate::crash::arm();
     sandbox::room_for_worker()?;
-    let heard = signals::hear()?;
+    let signals = signals::listen()?;
     output::wait_for_nobody();
     logs::start(args.log_format);
     let config = load(file)?;
@@ -26,7 +26,7 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
     let ended =
-        runtime.block_on(worker::run((file, &config), &store, (host, started), args.until_empty, heard));
+        runtime.block_on(worker::run((file, &config), &store, (host, started), args.until_empty, signals));
     runtime.shutdown_timeout(Duration::from_secs(1));
     let counts = args.until_empty.then(|| status::look(&config, &store, None)).transpose();
     store.close();

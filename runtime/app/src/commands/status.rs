@@ -132,7 +132,7 @@ pub fn look(
     for ((name, mut counts), pipeline) in statuses(config, store)?.into_iter().zip(&config.pipelines) {
         let running = worker.and_then(|worker| worker.pipelines.get(&name)).cloned();
         let broker = pipeline.source.broker().status();
-        let broker = broker.map(|asked| asked.map(|status| SourceTable::new(status, running.as_ref())));
+        let broker = broker.map(|answer| answer.map(|status| SourceTable::new(status, running.as_ref())));
         if let Some(Ok(source)) = &broker {
             counts.queued = source.lag().saturating_sub(counts.in_flight);
         }

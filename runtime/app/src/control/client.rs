@@ -194,7 +194,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     /// A worker that answers one request with these bytes; what the client makes of it.
-    fn asked(answer: &'static [u8], accept: Duration) -> Result<Reply, NoReply> {
+    fn reply_to(answer: &'static [u8], accept: Duration) -> Result<Reply, NoReply> {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("s")).unwrap();
         let stream = UnixStream::connect(dir.path().join("s")).unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     fn other_version_of(answer: &'static [u8]) -> String {
-        match asked(answer, REQUEST.accept) {
+        match reply_to(answer, REQUEST.accept) {
             Err(NoReply::OtherVersion(what)) => what,
             other => panic!("{other:?}"),
         }
@@ -252,15 +252,16 @@ mod tests {
     fn what_is_no_answer_is_no_hang_and_no_reply() {
         assert!(other_version_of(b"HTTP/1.1 400 Bad Request\r\n").contains("HTTP/1.1 400"));
         assert!(other_version_of(b"\xff\xfe\n").contains("not known"));
-        let gone = asked(b"{\"protocol\":2,\"pelton\":\"1\",\"progress\":\"accepted\"}\n", REQUEST.accept);
+        let gone =
+            reply_to(b"{\"protocol\":2,\"pelton\":\"1\",\"progress\":\"accepted\"}\n", REQUEST.accept);
         assert!(matches!(&gone, Err(NoReply::Lost(what)) if what.contains("ended before")), "{gone:?}");
-        let silent = asked(b"", Duration::from_millis(50));
+        let silent = reply_to(b"", Duration::from_millis(50));
         assert!(matches!(&silent, Err(NoReply::Lost(what)) if what.contains("within 50ms")), "{silent:?}");
     }
 
     #[test]
     fn a_refusal_of_what_was_asked_is_shown_as_it_is() {
-        let refused = asked(b"{\"protocol\":2,\"pelton\":\"1\",\"error\":\"a\\nb\"}\n", REQUEST.accept);
+        let refused = reply_to(b"{\"protocol\":2,\"pelton\":\"1\",\"error\":\"a\\nb\"}\n", REQUEST.accept);
         assert!(matches!(&refused, Err(NoReply::Refused(what)) if what == "a\nb"), "{refused:?}");
     }
 }

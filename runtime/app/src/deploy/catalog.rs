@@ -212,7 +212,7 @@ mod tests {
     fn a_state_that_is_damaged_is_empty() {
         let dir = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(dir.path(), "orders");
-        catalog.change(|state| state.seen = Some("x".to_owned())).unwrap();
+        catalog.change(|state| state.configured = Some("x".to_owned())).unwrap();
         std::fs::write(dir.path().join("versions/orders.json"), "{").unwrap();
         assert_eq!(Catalog::open(dir.path(), "orders").state(), State::default());
     }

@@ -338,9 +338,9 @@ fn promote(target: &Target, version: Kept, back: bool) -> Result<(), String> {
 
 /// The configured file was looked at, and taken or refused for good: it does not count again until it
 /// changes.
-pub async fn note_seen(target: &Arc<Target>, digest: String, pin: Option<Pin>) {
+pub async fn note_configured(target: &Arc<Target>, digest: String, pin: Option<Pin>) {
     let (of, pipeline) = (target.clone(), &target.pipeline);
-    let change = move || of.catalog.change(|state| state.see(digest, pin));
+    let change = move || of.catalog.change(|state| state.set_configured(digest, pin));
     if let Ok(Err(error)) = tokio::task::spawn_blocking(change).await {
         tracing::debug!(%pipeline, %error, "what was looked at cannot be noted");
     }

@@ -161,14 +161,14 @@ fn choose(config: &Config, pipeline: &PipelineConfig, catalog: &Catalog) -> Choi
         Component::File(_) => None,
     };
     let kept = match (kept, known) {
-        (Some(kept), Some(known)) if state.seen.as_ref() == Some(&known) => {
+        (Some(kept), Some(known)) if state.configured.as_ref() == Some(&known) => {
             return Choice { first: Ok(kept), second: Second::Configured, found: Some(known) };
         }
         (kept, _) => kept,
     };
     let file = configured(config, pipeline, catalog);
     let found = file.as_ref().ok().map(|candidate| digest(&candidate.bytes));
-    let unchanged = found == state.seen;
+    let unchanged = found == state.configured;
     // What comes in on trial does so at a start, too: it is found by the worker, and was not seen yet.
     let on_trial = pipeline.handler.rollout.is_some() && !unchanged;
     let (first, second) = match (kept, file) {
@@ -199,7 +199,7 @@ fn note(
             if !in_use {
                 state.promote(version);
             }
-            state.seen = found.map(str::to_owned).or(state.seen.take());
+            state.configured = found.map(str::to_owned).or(state.configured.take());
             state.pin = candidate.pin.clone().or(state.pin.take());
         })
     });

@@ -39,8 +39,8 @@ pub struct State {
     /// The digest of the configured file when it was last taken, or refused for what it is. A file that is
     /// as it was does not replace what was deployed since. What was refused for lack of room or time, or
     /// for what its pipeline is set to, counts as not looked at.
-    #[serde(default)]
-    pub seen: Option<String>,
+    #[serde(default, rename = "seen")]
+    pub configured: Option<String>,
     #[serde(default)]
     pub pin: Option<Pin>,
 }
@@ -57,8 +57,8 @@ impl State {
     }
 
     /// The configured component was looked at, and taken or refused for good.
-    pub fn see(&mut self, digest: String, pin: Option<Pin>) {
-        self.seen = Some(digest);
+    pub fn set_configured(&mut self, digest: String, pin: Option<Pin>) {
+        self.configured = Some(digest);
         self.pin = pin.or(self.pin.take());
     }
 

@@ -7,7 +7,7 @@
 //! meant.
 
 use super::fetch;
-use super::rollout::{Deployed, Deployer, Order, Target, deploy, note_seen};
+use super::rollout::{Deployed, Deployer, Order, Target, deploy, note_configured};
 use super::signature;
 use crate::config::Reload;
 use pelton_core::shown::file_kind;
@@ -162,7 +162,8 @@ async fn take(
 ) -> bool {
     let found = digest(&bytes);
     let mut kept = false;
-    for target in targets.iter().filter(|target| target.catalog.state().seen.as_ref() != Some(&found)) {
+    for target in targets.iter().filter(|target| target.catalog.state().configured.as_ref() != Some(&found))
+    {
         let pipeline = &target.pipeline;
         let (of, from, digest) = (target.clone(), path.to_owned(), found.clone());
         let signed = tokio::task::spawn_blocking(move || {
@@ -201,7 +202,7 @@ async fn take(
         };
         kept |= cause == Cause::Moment;
         if cause == Cause::Bytes {
-            note_seen(target, found.clone(), None).await;
+            note_configured(target, found.clone(), None).await;
         }
     }
     kept

@@ -142,15 +142,15 @@ impl<S: Subscriber> Layer<S> for Throttle {
 }
 
 /// Says how many lines were dropped, from time to time, until it is aborted.
-pub async fn tell() {
+pub async fn report_regularly() {
     loop {
         tokio::time::sleep(WINDOW).await;
-        say();
+        report();
     }
 }
 
 /// Says it now, if there were any.
-pub fn say() {
+pub fn report() {
     let [of_libraries, of_ours] =
         [Speaker::Library, Speaker::Ours].map(|speaker| speaker.dropped().swap(0, Relaxed));
     if of_libraries > 0 {

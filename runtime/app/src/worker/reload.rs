@@ -8,7 +8,7 @@ use super::assemble;
 use super::state::{RunningPipeline, WorkerState};
 use crate::config::{self, Config, PipelineConfig, Reload};
 use crate::deploy::fetch::{self, Want};
-use crate::deploy::rollout::{Deployed, Order, Refused, deploy, note_seen};
+use crate::deploy::rollout::{Deployed, Order, Refused, deploy, note_configured};
 use crate::deploy::start::{self, Started};
 use pelton_core::ports::Handler;
 use pelton_engine::Change;
@@ -338,14 +338,14 @@ async fn deploy_file(
     let fetched = tokio::task::spawn_blocking(fetch).await.map_err(|ended| ended.to_string())?;
     let fetch::Fetched { bytes, signature, pin } = fetched.map_err(|why| format!("{shown} {why}"))?;
     let found = digest(&bytes);
-    if !again && live.target.catalog.state().seen.as_ref() == Some(&found) {
+    if !again && live.target.catalog.state().configured.as_ref() == Some(&found) {
         return Ok(None);
     }
     let plan = live.pipeline.handler.rollout.filter(|_| *live.target.versions.digest() != *found);
     let order = Order { bytes, signature, origin: shown.clone(), plan, back: false, again };
     let deployed = deploy(&worker.deployer, &live.target, order).await;
     if deployed.as_ref().err().is_none_or(Refused::is_verdict) {
-        note_seen(&live.target, found, pin).await;
+        note_configured(&live.target, found, pin).await;
     }
     deployed.map(Some).map_err(|refused| Refused { why: format!("{shown} {refused}"), ..refused })
 }

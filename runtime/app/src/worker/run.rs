@@ -9,7 +9,7 @@ use crate::deploy::start::Started;
 use crate::deploy::watch;
 use crate::exit::{Outcome, needed};
 use crate::output;
-use crate::signals::Heard;
+use crate::signals::WorkerSignals;
 use crate::telemetry::progress::Progress;
 use crate::telemetry::throttle;
 use pelton_engine::{Control, Phase};
@@ -26,7 +26,7 @@ pub async fn run(
     store: &Store,
     (host, started): (Host, Vec<Started>),
     until_empty: bool,
-    signals: Heard,
+    signals: WorkerSignals,
 ) -> Outcome {
     let (phase, phases) = watched::channel(Phase::Running);
     signals.work(phase);
@@ -47,7 +47,7 @@ pub async fn run(
         needed(watch::watch(deployer, move || watched.targets())),
         needed(reload::try_configured(worker.clone())),
         needed(reload_on(signals, worker.clone())),
-        needed(throttle::tell()),
+        needed(throttle::report_regularly()),
     ];
     if output::is_terminal() {
         tasks.push(needed(live_line::keep(Progress::new(), worker)));
@@ -58,16 +58,16 @@ pub async fn run(
     // Heard until the last moment: a second signal ends at once.
     answering.end().await;
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    throttle::say();
+    throttle::report();
     ended.map_err(|stopped| stopped_fail(store, &stopped))?;
     tracing::info!("ended: what ran was finished, the rest handed back");
     Ok(())
 }
 
 /// Reads the configuration again at each SIGHUP, until it is aborted.
-async fn reload_on(signals: Heard, worker: Arc<WorkerState>) {
+async fn reload_on(signals: WorkerSignals, worker: Arc<WorkerState>) {
     loop {
-        signals.reload().await;
+        signals.reload_wanted().await;
         if let Err(why) = reload::reload(&worker, None).await {
             tracing::warn!("the configuration was read again: {why}");
         }

@@ -7,7 +7,7 @@ use crate::control::protocol::{
 };
 use crate::control::server::Client;
 use crate::deploy::fetch;
-use crate::deploy::rollout::{Deployed, Order, deploy as perform, note_seen};
+use crate::deploy::rollout::{Deployed, Order, deploy as perform, note_configured};
 use crate::deploy::state::{Kept, Pin, State};
 use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_core::ports::Handler;
@@ -51,8 +51,8 @@ pub async fn deploy(
         component: pin.component,
     });
     match pin.filter(|pin| pin.reference == live.pipeline.handler.component.to_string()) {
-        Some(pin) => note_seen(&live.target, request.digest, Some(pin)).await,
-        None => see_file(worker, &live).await,
+        Some(pin) => note_configured(&live.target, request.digest, Some(pin)).await,
+        None => note_configured_file(worker, &live).await,
     }
     match deployed {
         Deployed::Unchanged => Ok(Deployment::Unchanged),
@@ -148,7 +148,7 @@ pub async fn rollback(
         Order { bytes, signature, origin: "a rollback".to_owned(), plan: None, back: true, again: false };
     let deployed = perform(&worker.deployer, &live.target, order).await;
     let deployed = deployed.map_err(|why| format!("{digest} {why}"))?;
-    see_file(worker, &live).await;
+    note_configured_file(worker, &live).await;
     let what = match deployed {
         Deployed::Unchanged => Rollback::Unchanged,
         Deployed::Swapped | Deployed::Trying(..) => Rollback::RolledBack,
@@ -175,11 +175,11 @@ async fn kept_bytes(
 }
 
 /// The configured file as it is now does not replace what was asked for.
-async fn see_file(worker: &WorkerState, live: &Arc<RunningPipeline>) {
+async fn note_configured_file(worker: &WorkerState, live: &Arc<RunningPipeline>) {
     let (of, max) = (live.clone(), worker.deployer.max_component_bytes);
     let look = move || fetch::look(&of.pipeline.handler.component, &of.target.catalog.state(), max);
     if let Ok(Some(digest)) = tokio::task::spawn_blocking(look).await {
-        note_seen(&live.target, digest, None).await;
+        note_configured(&live.target, digest, None).await;
     }
 }
 

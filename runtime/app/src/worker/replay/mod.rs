@@ -55,7 +55,7 @@ pub struct Work<'c> {
 }
 
 impl Work<'_> {
-    /// Runs it to its end, or until `phase` says drain. `seen` is told now and then how many are settled.
+    /// Runs it to its end, or until `phase` says drain. `show` is told now and then how many are settled.
     pub async fn drive(
         &self,
         source: Arc<dyn BoundedSource>,
@@ -63,7 +63,7 @@ impl Work<'_> {
         letters: Arc<dyn DeadLetters>,
         handler: Arc<dyn Handler>,
         phase: watch::Receiver<Phase>,
-        mut seen: impl FnMut(u64),
+        mut show: impl FnMut(u64),
     ) -> Result<ReplayResult, Fail> {
         let ledger = if self.redo { ledger.redoing() } else { ledger };
         let ports = Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler };
@@ -76,7 +76,7 @@ impl Work<'_> {
         let ended = loop {
             tokio::select! {
                 ended = &mut running => break ended,
-                _ = tick.tick() => seen(source.settled()),
+                _ = tick.tick() => show(source.settled()),
             }
         };
         ended.map_err(|stopped| stopped_fail(self.store, &stopped))?;

@@ -49,8 +49,8 @@ async fn read(
     let handler =
         live.ports.handler.isolated_handle().ok_or("the worker's handler runs for its pipeline alone")?;
     // The receiving end lives as long as this does.
-    let seen = move |settled: u64| progress.send(settled).unwrap_or_default();
-    let work = work.drive(source, live.ledger.clone(), letters, handler, phase, seen);
+    let show = move |settled: u64| progress.send(settled).unwrap_or_default();
+    let work = work.drive(source, live.ledger.clone(), letters, handler, phase, show);
     let watching = async {
         let (mut draining, mut stopping) = (worker.phase.clone(), worker.stopping());
         loop {
