@@ -1,5 +1,5 @@
-//! What a dead letter says of its message, as headers: for targets that keep letters as messages. And a letter
-//! as it is found there.
+//! What a dead letter says of its message, as headers: for targets that keep letters as messages. And a
+//! letter as it is found there.
 //!
 //! The names are a contract: other tools read them.
 

@@ -12,8 +12,8 @@ use pelton_core::message::{FormerKey, Message};
 const DIGITS_KEPT: usize = 15;
 
 impl DedupKey {
-    /// What an earlier version knew this message by; none where that is what it is known by now, or where that
-    /// version could not know it.
+    /// What an earlier version knew this message by; none where that is what it is known by now, or where
+    /// that version could not know it.
     #[must_use]
     pub fn former(&self, message: &Message, digest: Digest, ledger_key: Digest) -> Option<FormerKey> {
         let (text, shared) = match self {

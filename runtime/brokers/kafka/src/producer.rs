@@ -97,8 +97,8 @@ impl KafkaProducer {
 
     /// Sends a batch, each record to its destination, and waits for all of it: for each its id, or why it was
     /// not taken. A replay is marked as one of the message with its `id`, for the handler; it has its time in
-    /// a header, and is published now. So is a record whose time its topic does not take. What is too large is
-    /// sent again compressed. Blocks.
+    /// a header, and is published now. So is a record whose time its topic does not take. What is too large
+    /// is sent again compressed. Blocks.
     #[must_use]
     pub fn send(&self, batch: &[Outgoing<'_>]) -> Vec<Result<String, Refused>> {
         let unsent = |_| Err(Refused::passing("it was not sent"));

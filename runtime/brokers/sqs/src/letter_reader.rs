@@ -106,8 +106,8 @@ impl<'c> SqsLetterReader<'c> {
         Ok(())
     }
 
-    /// Whether there may be more, though nothing more came. In order: what stands behind letters that are gone
-    /// now can be received.
+    /// Whether there may be more, though nothing more came. In order: what stands behind letters that are
+    /// gone now can be received.
     fn may_be_more(&mut self) -> bool {
         let held = self.walk.held.take();
         let more = self.admin.is_fifo() && held.is_some_and(|held| self.handles.len() < held);

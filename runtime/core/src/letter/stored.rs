@@ -67,8 +67,8 @@ pub struct StoredLetter {
 }
 
 impl StoredLetter {
-    /// What is known of a letter that a broker keeps, without its message. `own_id` and `origin` are its where
-    /// nothing else is said; `at_ms` is when the broker took it.
+    /// What is known of a letter that a broker keeps, without its message. `own_id` and `origin` are its
+    /// where nothing else is said; `at_ms` is when the broker took it.
     #[must_use]
     pub fn noted(id: LetterId, note: Note, own_id: String, origin: &str, at_ms: Option<u64>) -> Self {
         let unsaid =

@@ -27,7 +27,8 @@ pub(crate) struct Component {
     texts: Texts,
 }
 
-/// The texts of the messages of a call that are made to be read, one behind the other. Kept for the next call.
+/// The texts of the messages of a call that are made to be read, one behind the other. Kept for the next
+/// call.
 #[derive(Default)]
 struct Texts {
     all: String,

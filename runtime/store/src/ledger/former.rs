@@ -63,8 +63,8 @@ impl Former {
         Ok(())
     }
 
-    /// Whether a message was published before the form changed; that of one that does not tell is unknown, and
-    /// it may have been.
+    /// Whether a message was published before the form changed; that of one that does not tell is unknown,
+    /// and it may have been.
     fn was_there(&self, message: &Message) -> bool {
         message.published_at_ms().is_none_or(|at| at <= self.changed_at)
     }
