@@ -165,4 +165,8 @@ fn a_commit_that_is_refused_is_no_commit_and_is_made_again() {
     }
     worker.stop();
     assert_eq!(taken(&worker.log).len(), 50 * refusals.len(), "an effect came twice, or not at all");
+    let lines = worker.log.lines();
+    let said: Vec<_> = lines.iter().filter(|line| line.says("offsets could not be committed")).collect();
+    // Each is tried again twice a second; that they are refused is said twice a minute.
+    assert!((1..=6).contains(&said.len()), "said {} times", said.len());
 }

@@ -219,3 +219,20 @@ fn a_slow_server_costs_time_and_no_lease() {
         assert_eq!(handled(&slow) + handled(&beside), 100, "each once");
     }
 }
+
+#[test]
+fn a_server_that_takes_no_writes_says_why_in_one_short_line() {
+    let redis = Redis::start();
+    redis.push("orders", &(1..=1_000).map(|n| body(n, &format!("c{n}"), 0)).collect::<Vec<_>>());
+    let site = site(list(&redis.url(), ""));
+    let worker = site.worker();
+    worker.log.wait("some are taken", |line| line.says(" taken"));
+    let _: () = redis.run("CONFIG", &["SET", "min-replicas-to-write", "1"]);
+    let refused = worker.log.wait("acknowledgements are refused", |line| line.says("acknowledging failed"));
+    assert!(refused.says("NOREPLICAS") && refused.says("min-replicas-to-write"), "{}", refused.text);
+    let _: () = redis.run("CONFIG", &["SET", "min-replicas-to-write", "0"]);
+    until("all are handled", || (status(&site)["handled"] == 1_000).then_some(()));
+    worker.stop();
+    let longest = worker.log.lines().iter().map(|line| line.text.len()).max().unwrap_or_default();
+    assert!(longest < 4_200, "a line of {longest} bytes");
+}

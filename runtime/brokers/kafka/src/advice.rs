@@ -35,6 +35,10 @@ pub fn advice_for(error: &KafkaError, reason: &str) -> &'static str {
             "If the port has TLS or wants a login, set `security.protocol` in `librdkafka` to SSL, SASL_SSL \
              or SASL_PLAINTEXT as the listener has it"
         }
+        Some(Code::Authentication) if has("mechanism handshake failed") => {
+            "The listener takes no such login: set `security.protocol` and `sasl.mechanisms` in \
+             `librdkafka` to what it has, or write another port into `bootstrap_servers`"
+        }
         Some(Code::Fatal) if has("fenced") => advice(&KafkaError::Global(Code::FencedInstanceId)),
         // An address that a broker has given, and not we.
         Some(Code::Resolve) if !has("/bootstrap") => {
@@ -257,6 +261,10 @@ mod tests {
         assert!(said(Code::BrokerTransportFailure, refused).contains("`bootstrap_servers`"));
         let learned = refused.replace("bootstrap", "3");
         assert!(said(Code::BrokerTransportFailure, &learned).contains("`advertised.listeners`"));
+        let login = "sasl_plaintext://h:9092/bootstrap: SASL PLAIN mechanism handshake failed: Broker: \
+                     Request not valid in current SASL state";
+        assert!(said(Code::Authentication, login).contains("`security.protocol`"));
+        assert!(said(Code::Authentication, "wrong password").contains("user name and password"));
         let plain = "h:9092/bootstrap: SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker \
                      listener? (after 1ms)";
         assert!(said(Code::SSL, plain).contains("without TLS"));

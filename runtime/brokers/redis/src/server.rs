@@ -243,10 +243,18 @@ async fn open(info: &ConnectionInfo, patience: Duration) -> Result<MultiplexedCo
 /// What else it may be where a port takes the connection, and does not speak as it should.
 fn other_protocol(address: &ConnectionAddr, error: &RedisError) -> &'static str {
     let is_odd = error.is_timeout() || error.is_connection_dropped() || error.kind() == ErrorKind::Parse;
+    if !is_odd || error.is_connection_refusal() {
+        return "";
+    }
+    // A server that is full says so and closes, and what was sent to it meanwhile has its words thrown away.
     match address {
-        ConnectionAddr::TcpTls { .. } if is_odd => ". If the port has no TLS, write redis:// into `url`",
-        ConnectionAddr::Tcp(..) if is_odd && !error.is_connection_refusal() => {
-            ". If the port has TLS, write rediss:// into `url`"
+        ConnectionAddr::TcpTls { .. } => {
+            ". If the port has no TLS, write redis:// into `url`; if the server has as many connections as \
+             its `maxclients`, raise that"
+        }
+        ConnectionAddr::Tcp(..) => {
+            ". If the port has TLS, write rediss:// into `url`; if the server has as many connections as its \
+             `maxclients`, raise that"
         }
         _ => "",
     }
