@@ -19,6 +19,7 @@ pub mod clock;
 pub mod fate;
 pub mod fetch_budget;
 pub mod fuse;
+pub mod in_flight;
 pub mod log_throttle;
 pub mod packed;
 pub mod replay;

@@ -4,6 +4,7 @@
 mod tests;
 
 use pelton_broker_common::fetch_budget::FetchBudget;
+use pelton_broker_common::in_flight::{InFlight, Leased};
 use pelton_core::hash::hash_of;
 use pelton_core::ports::{ErrorClass, Settle};
 use pelton_core::{Delivery, Lane, Message, Receipt, Time};
@@ -33,13 +34,30 @@ pub struct Held {
     pub ending: bool,
 }
 
+impl Leased for Held {
+    type Key = Place;
+
+    fn key(&self) -> &Place {
+        &self.place
+    }
+
+    fn until(&self) -> Instant {
+        self.until
+    }
+
+    fn ending(&mut self) -> &mut bool {
+        &mut self.ending
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ending
+    }
+}
+
 /// All of them.
 #[derive(Debug)]
 pub struct InFlightTable {
-    last: u64,
-    /// By the number of the receipt.
-    held: BTreeMap<u64, Held>,
-    by_place: HashMap<Place, u64>,
+    held: InFlight<Held>,
     /// Not taken by the pipeline yet, in the server's order.
     waiting: BTreeMap<Place, u64>,
     /// What these weigh.
@@ -47,9 +65,6 @@ pub struct InFlightTable {
     /// Ids of messages that the pipeline has and their producers gave. It knows messages by their ids, and
     /// would take a second one for another delivery of the first, and settle that alone.
     out: HashMap<String, Place>,
-    ending: usize,
-    /// Before this none of them expires.
-    soonest: Option<Instant>,
     pace: FetchBudget,
     lease: Duration,
 }
@@ -57,14 +72,10 @@ pub struct InFlightTable {
 impl InFlightTable {
     pub fn new(lease: Duration, at_least: usize, at_most: usize) -> Self {
         Self {
-            last: 0,
-            held: BTreeMap::new(),
-            by_place: HashMap::new(),
+            held: InFlight::default(),
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
             out: HashMap::new(),
-            ending: 0,
-            soonest: None,
             pace: FetchBudget::new(lease, at_least, at_most, Instant::now()),
             lease,
         }
@@ -76,11 +87,11 @@ impl InFlightTable {
             return 0;
         }
         let allowed = self.pace.allows(now);
-        let held = self.held.len() - self.ending;
-        if held >= allowed {
-            self.forget_expired(now);
+        if self.held.staying() >= allowed {
+            let expired = self.held.forget_expired(now);
+            expired.iter().for_each(|(receipt, held)| self.left(*receipt, held));
         }
-        allowed.saturating_sub(self.held.len() - self.ending)
+        allowed.saturating_sub(self.held.staying())
     }
 
     /// So many of what the pipeline has wait for others there, and are not counted.
@@ -90,19 +101,17 @@ impl InFlightTable {
 
     /// Whether so much room is little beside what is held: a read for that would bring next to nothing.
     pub fn is_little(&self, room: usize) -> bool {
-        room.saturating_mul(8) < self.held.len() - self.ending
+        room.saturating_mul(8) < self.held.staying()
     }
 
     /// Whether this is ours already, and will be.
     pub fn holds(&self, place: Place, now: Instant) -> bool {
-        let held = self.by_place.get(&place).and_then(|receipt| self.held.get(receipt));
-        held.is_some_and(|held| held.until > now || held.ending)
+        self.at(place).is_some_and(|held| held.until > now || held.ending)
     }
 
     /// Whether this is held, and not being settled.
     pub fn is_renewable(&self, place: Place) -> bool {
-        let held = self.by_place.get(&place).and_then(|receipt| self.held.get(receipt));
-        held.is_some_and(|held| !held.ending)
+        self.at(place).is_some_and(|held| !held.ending)
     }
 
     /// How many are ours, and will be.
@@ -113,13 +122,13 @@ impl InFlightTable {
     /// Whether what the server has for us at a place is not here, and has to be read. `ours` is what was here
     /// before the server was asked: what is settled meanwhile is not missing.
     pub fn is_missing(&self, place: Place, ours: &HashSet<Place>, now: Instant) -> bool {
-        let is_settled = ours.contains(&place) && !self.by_place.contains_key(&place);
+        let is_settled = ours.contains(&place) && self.held.receipt(&place).is_none();
         !self.holds(place, now) && !is_settled
     }
 
     /// Where everything is that is ours.
     pub fn places(&self) -> HashSet<Place> {
-        self.by_place.keys().copied().collect()
+        self.held.keys().copied().collect()
     }
 
     /// How many are here, ours still or not.
@@ -129,14 +138,13 @@ impl InFlightTable {
 
     /// Takes one in. An older receipt of the same message is no longer ours: the newest settles it.
     pub fn hold(&mut self, held: Held) {
-        self.last += 1;
-        if let Some(older) = self.by_place.insert(held.place, self.last) {
-            self.drop_receipt(older);
+        let (place, weight) = (held.place, held.message.weight());
+        let (receipt, older) = self.held.hold(held);
+        if let Some((older, held)) = older {
+            self.left(older, &held);
         }
-        self.waiting.insert(held.place, self.last);
-        self.waiting_bytes += held.message.weight();
-        self.expires(held.until);
-        self.held.insert(self.last, held);
+        self.waiting.insert(place, receipt);
+        self.waiting_bytes += weight;
     }
 
     /// What the pipeline is given: no message whose id is that of another one that it has.
@@ -146,7 +154,7 @@ impl InFlightTable {
             self.waiting.range((from, Bound::Unbounded)).next().map(|(p, r)| (*p, *r))
         {
             from = Bound::Excluded(place);
-            let Some(held) = self.held.get(&receipt).filter(|held| held.until > now) else {
+            let Some(held) = self.held.get(receipt).filter(|held| held.until > now) else {
                 // Its time was up before anybody asked for it: it comes again.
                 self.forget(receipt);
                 continue;
@@ -173,7 +181,7 @@ impl InFlightTable {
 
     /// Begins to settle one; true when the server has to be told.
     pub fn settle(&mut self, receipt: Receipt, how: Settle, now: Instant) -> Result<bool, ErrorClass> {
-        let held = self.held.get_mut(&receipt.0).ok_or(ErrorClass::LeaseLost)?;
+        let held = self.held.get(receipt.0).ok_or(ErrorClass::LeaseLost)?;
         if how != Settle::Ack {
             // It stays ours, and comes again from here, under a receipt of its own; unless it is on its
             // way out.
@@ -183,38 +191,28 @@ impl InFlightTable {
             }
             return Ok(false);
         }
-        if !std::mem::replace(&mut held.ending, true) {
-            self.ending += 1;
-        }
+        self.held.end(receipt.0);
         self.pace.settled(1, now);
         Ok(true)
     }
 
     /// The server was told, or could not be.
     pub fn settled(&mut self, receipt: u64, told: bool) {
-        if told {
-            self.forget(receipt);
-        } else if let Some(held) = self.held.get_mut(&receipt)
-            && std::mem::replace(&mut held.ending, false)
-        {
-            let until = held.until;
-            self.ending -= 1;
-            self.expires(until);
-        }
+        if told { self.forget(receipt) } else { self.held.keep(receipt) }
     }
 
-    /// One that is not being settled expires then.
-    fn expires(&mut self, until: Instant) {
-        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
+    /// What is at a place.
+    fn at(&self, place: Place) -> Option<&Held> {
+        self.held.get(self.held.receipt(&place)?)
     }
 
     pub fn get(&self, receipt: u64) -> Option<&Held> {
-        self.held.get(&receipt)
+        self.held.get(receipt)
     }
 
     /// It is ours for the length of a lease again.
     pub fn renewed(&mut self, place: Place, until: Instant) {
-        let receipt = self.by_place.get(&place);
+        let receipt = self.held.receipt(&place);
         if let Some(held) = receipt.and_then(|receipt| self.held.get_mut(receipt)) {
             held.until = held.until.max(until);
         }
@@ -224,59 +222,43 @@ impl InFlightTable {
     pub fn stale(&self, now: Instant) -> Vec<Place> {
         let soon = now + self.lease - self.lease / 3;
         let is_stale =
-            |receipt: &u64| self.held.get(receipt).is_some_and(|h| h.until < soon && h.until > now);
+            |receipt: &u64| self.held.get(*receipt).is_some_and(|h| h.until < soon && h.until > now);
         self.waiting.iter().filter(|(_, receipt)| is_stale(receipt)).map(|(place, _)| *place).collect()
     }
 
     /// It is not ours any more, and may be somebody else's.
     pub fn lost(&mut self, place: Place) {
-        if let Some(receipt) = self.by_place.get(&place).copied() {
+        if let Some(receipt) = self.held.receipt(&place) {
             self.forget(receipt);
         }
     }
 
     fn forget(&mut self, receipt: u64) {
-        if let Some(held) = self.drop_receipt(receipt)
-            && self.by_place.get(&held.place) == Some(&receipt)
-        {
-            self.by_place.remove(&held.place);
+        if let Some(held) = self.held.forget(receipt) {
+            self.left(receipt, &held);
         }
     }
 
-    fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {
-        let held = self.held.remove(&receipt)?;
-        self.ending -= usize::from(held.ending);
+    /// A receipt is gone, and what it was of.
+    fn left(&mut self, receipt: u64, held: &Held) {
         if self.waiting.get(&held.place) == Some(&receipt) {
             self.waiting.remove(&held.place);
             self.waiting_bytes -= held.message.weight();
         } else if held.named && self.out.get(&*held.message.id().text()) == Some(&held.place) {
             self.out.remove(&*held.message.id().text());
         }
-        Some(held)
-    }
-
-    /// Looks at all of them only when the first may have expired.
-    fn forget_expired(&mut self, now: Instant) {
-        if self.soonest.is_none_or(|soonest| now < soonest) {
-            return;
-        }
-        let held = self.held.iter().filter(|(_, held)| !held.ending);
-        let (expired, rest): (Vec<_>, Vec<_>) = held.partition(|(_, held)| held.until <= now);
-        self.soonest = rest.into_iter().map(|(_, held)| held.until).min();
-        let expired: Vec<u64> = expired.into_iter().map(|(receipt, _)| *receipt).collect();
-        expired.into_iter().for_each(|receipt| self.forget(receipt));
     }
 
     /// What nobody has taken, in order.
     pub fn untaken(&self) -> Vec<Held> {
-        self.waiting.values().filter_map(|receipt| self.held.get(receipt)).cloned().collect()
+        self.waiting.values().filter_map(|receipt| self.held.get(*receipt)).cloned().collect()
     }
 
     /// The leases of what waits here are good until then, if they have not ended. What the pipeline has it
     /// renews itself: what it has let go of would never come again, were it renewed here.
     pub fn renew_waiting(&mut self, now: Instant, until: Instant) {
         for receipt in self.waiting.values() {
-            if let Some(held) = self.held.get_mut(receipt).filter(|held| held.until > now) {
+            if let Some(held) = self.held.get_mut(*receipt).filter(|held| held.until > now) {
                 held.until = held.until.max(until);
             }
         }
@@ -284,10 +266,8 @@ impl InFlightTable {
 
     /// Everything that is held and not being settled, in order; nothing is held then.
     pub fn take_all(&mut self) -> Vec<Held> {
-        let mut all: Vec<Held> =
-            std::mem::take(&mut self.held).into_values().filter(|h| !h.ending).collect();
-        (self.by_place, self.waiting, self.waiting_bytes, self.ending) = Default::default();
-        self.soonest = None;
+        let mut all: Vec<Held> = self.held.take_all().into_iter().map(|(_, held)| held).collect();
+        (self.waiting, self.waiting_bytes) = Default::default();
         self.out.clear();
         all.sort_unstable_by_key(|held| held.place);
         all

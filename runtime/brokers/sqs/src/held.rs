@@ -1,7 +1,8 @@
 //! What is ours now: receipts, as the core knows them, and the service's handles behind them.
 
+use pelton_broker_common::in_flight::{InFlight, Leased};
 use pelton_core::Lane;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How many messages that were given back are remembered.
@@ -24,15 +25,30 @@ pub struct Held {
     pub capped: bool,
 }
 
+impl Leased for Held {
+    type Key = String;
+
+    fn key(&self) -> &String {
+        &self.id
+    }
+
+    fn until(&self) -> Instant {
+        self.until
+    }
+
+    fn ending(&mut self) -> &mut bool {
+        &mut self.ending
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ending
+    }
+}
+
 /// All of them, by the number of their receipt; in the order they came.
 #[derive(Debug, Default)]
 pub struct Table {
-    last: u64,
-    held: BTreeMap<u64, Held>,
-    by_id: HashMap<String, u64>,
-    ending: usize,
-    /// Before this none of them expires.
-    soonest: Option<Instant>,
+    held: InFlight<Held>,
     /// Receipts of messages that ended without a start.
     released: HashMap<String, u32>,
     order: VecDeque<String>,
@@ -42,78 +58,42 @@ impl Table {
     /// Takes a message in; the number of its receipt. An older receipt of the same message is no longer
     /// ours: the newest handle is the one to settle it with.
     pub fn hold(&mut self, held: Held) -> u64 {
-        self.last += 1;
-        if let Some(older) = self.by_id.insert(held.id.clone(), self.last) {
-            self.drop_receipt(older);
-            self.release(&held.id.clone());
+        let (receipt, older) = self.held.hold(held);
+        if let Some((_, older)) = older {
+            self.release(&older.id);
         }
-        self.expires(held.until);
-        self.held.insert(self.last, held);
-        self.last
+        receipt
     }
 
     pub fn get_mut(&mut self, receipt: u64) -> Option<&mut Held> {
-        self.held.get_mut(&receipt)
+        self.held.get_mut(receipt)
     }
 
     /// How many messages are ours and not being settled.
     pub fn len(&self) -> usize {
-        self.held.len() - self.ending
+        self.held.staying()
     }
 
     /// It is being settled from now on.
     pub fn end(&mut self, receipt: u64) {
-        if let Some(held) = self.held.get_mut(&receipt)
-            && !std::mem::replace(&mut held.ending, true)
-        {
-            self.ending += 1;
-        }
+        self.held.end(receipt);
     }
 
     /// It could not be settled: it is held on.
     pub fn keep(&mut self, receipt: u64) {
-        if let Some(held) = self.held.get_mut(&receipt)
-            && std::mem::replace(&mut held.ending, false)
-        {
-            let until = held.until;
-            self.ending -= 1;
-            self.expires(until);
-        }
-    }
-
-    /// One that is not being settled expires then.
-    fn expires(&mut self, until: Instant) {
-        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
+        self.held.keep(receipt);
     }
 
     /// It is not ours any more.
     pub fn forget(&mut self, receipt: u64) {
-        if let Some(held) = self.drop_receipt(receipt)
-            && self.by_id.get(&held.id) == Some(&receipt)
-        {
-            self.by_id.remove(&held.id);
-        }
+        drop(self.held.forget(receipt));
     }
 
     /// Forgets what is not ours any more because its time is up: nobody settles that. How many those were,
     /// and when the next of them may be due.
     pub fn forget_expired(&mut self, now: Instant) -> (u64, Option<Instant>) {
-        if self.soonest.is_none_or(|soonest| now < soonest) {
-            return (0, self.soonest);
-        }
-        let held = self.held.iter().filter(|(_, held)| !held.ending);
-        let (expired, rest): (Vec<_>, Vec<_>) = held.partition(|(_, held)| held.until <= now);
-        let next = rest.into_iter().map(|(_, held)| held.until).min();
-        let expired: Vec<u64> = expired.into_iter().map(|(receipt, _)| *receipt).collect();
-        expired.iter().for_each(|receipt| self.forget(*receipt));
-        self.soonest = next;
-        (u64::try_from(expired.len()).unwrap_or(u64::MAX), next)
-    }
-
-    fn drop_receipt(&mut self, receipt: u64) -> Option<Held> {
-        let held = self.held.remove(&receipt)?;
-        self.ending -= usize::from(held.ending);
-        Some(held)
+        let expired = self.held.forget_expired(now).len();
+        (u64::try_from(expired).unwrap_or(u64::MAX), self.held.soonest())
     }
 
     /// A receipt of this message ends without a start.
@@ -140,10 +120,7 @@ impl Table {
 
     /// Everything that is ours and not being settled, in the order it came; nothing is held then.
     pub fn take_all(&mut self, now: Instant) -> Vec<(u64, Held)> {
-        let all = std::mem::take(&mut self.held);
-        self.by_id.clear();
-        (self.ending, self.soonest) = (0, None);
-        all.into_iter().filter(|(_, held)| !held.ending && held.until > now).collect()
+        self.held.take_all().into_iter().filter(|(_, held)| held.until > now).collect()
     }
 }
 
@@ -172,32 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_receipt_of_a_message_is_the_one() {
+    fn an_older_receipt_of_a_message_ends_without_a_start() {
         let mut table = Table::default();
         let older = table.hold(held("m"));
         let newer = table.hold(held("m"));
         assert!(table.get_mut(older).is_none() && table.get_mut(newer).is_some());
-        table.forget(older);
-        assert_eq!(table.len(), 1);
-        table.end(newer);
-        table.end(newer);
-        assert_eq!(table.len(), 0);
-        table.keep(newer);
-        assert_eq!(table.len(), 1);
-        table.forget(newer);
-        assert_eq!(table.len(), 0);
-    }
-
-    #[test]
-    fn what_has_expired_takes_no_room() {
-        let mut table = Table::default();
-        let (expired, settled) = (table.hold(held("a")), table.hold(held("b")));
-        table.end(settled);
+        assert_eq!(table.beside_released("m", 2), 1);
         assert_eq!(table.forget_expired(Instant::now()), (1, None));
-        assert!(table.get_mut(expired).is_none() && table.get_mut(settled).is_some());
-        table.keep(settled);
-        table.forget_expired(Instant::now());
-        assert_eq!((table.len(), table.held.len(), table.by_id.len()), (0, 0, 0));
+        assert_eq!(table.len(), 0);
     }
 
     #[test]
