@@ -6,13 +6,14 @@
 use super::entry::Slot;
 use super::waiting::Waiting;
 use crate::message::Lane;
-use rustc_hash::FxHashSet;
-use std::collections::{BTreeMap, VecDeque};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::VecDeque;
 
 /// Messages that wait for a worker. A lane is offered only while none of its messages is out.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    lanes: BTreeMap<Lane, LaneQueue>,
+    /// Never walked: looked up some eight times for a message. What collides is bounded by what may be held.
+    lanes: FxHashMap<Lane, LaneQueue>,
     ready: VecDeque<Ready>,
     /// Free messages in `ready` that do not wait any more.
     removed: FxHashSet<Slot>,
