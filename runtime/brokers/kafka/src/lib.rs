@@ -54,30 +54,25 @@ mod style;
 mod topic_id;
 mod topics;
 
-pub use admin::{ANSWER_TIMEOUT, unreadable_files};
 pub use config::{KafkaConfig, configure};
 pub use dead_letter_config::{LetterTopics, configure_letters};
-pub use dead_letter_record::{DeadLetterRecord, UnreadableLetter, dead_letter_record};
-pub use inspect::{PartitionStatus, inspect};
-pub use letters::{KafkaLetters, LetterOptions};
-pub use options::{
-    Completed, Forget, IsDone, KafkaOptions, OPTIONS_OF_OURS, Order, Settled, TopicIs, refused_option,
-};
-pub use producer::KafkaProducer;
-pub use publish::KafkaPublisher;
-pub use reader::{Damaged, Part, Reader, Unread};
-pub use refused::{Refusal, Refused};
-pub use style::{HeaderStyle, partition_in};
-pub use topics::{LetterTopic, Topics};
+pub use options::{KafkaOptions, Order};
 
+use inspect::{PartitionStatus, inspect};
+use letters::{KafkaLetters, LetterOptions};
+use options::refused_option;
 use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Revocation, Settle, Source};
 use pelton_core::{Panicked, Receipt};
+use producer::KafkaProducer;
+use publish::KafkaPublisher;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use style::HeaderStyle;
+use topics::{LetterTopic, Topics};
 
 /// A consumer cannot be made of these options.
 #[derive(Debug, thiserror::Error)]

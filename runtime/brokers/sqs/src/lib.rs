@@ -48,19 +48,20 @@ mod skip;
 mod state;
 
 pub use client::Connection;
-pub use config::{LetterQueue, QueueConfig, SqsConfig, configure, configure_letters};
-pub use convert::{MESSAGE_ID, SYSTEM_PREFIX, is_message_id};
-pub use dead_letter_record::DeadLetterRecord;
-pub use letters::SqsLetters;
-pub use options::{SqsOptions, is_fifo, queue_name};
-pub use publish::SqsPublisher;
-pub use queue_admin::{QueueAdmin, QueueFacts, Redrive};
+pub use config::{LetterQueue, SqsConfig, configure, configure_letters};
+pub use convert::MESSAGE_ID;
+pub use options::SqsOptions;
 
 use batch::Job;
+use config::QueueConfig;
 use fault::Fault;
+use letters::SqsLetters;
 use options::LONGEST_WAIT;
+use options::queue_name;
 use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Delivery, Panicked, Receipt};
+use publish::SqsPublisher;
+use queue_admin::{QueueAdmin, QueueFacts, Redrive};
 use state::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
