@@ -5,7 +5,7 @@ use pelton_tests::books::{Books, Keyed};
 use pelton_tests::components::plugin;
 use pelton_tests::random::{Random, setting};
 use pelton_tests::site::{Pipeline, Site};
-use pelton_tests::wait::PATIENCE;
+use pelton_tests::wait::DEADLINE;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -73,7 +73,7 @@ fn kills_at_random_moments_lose_nothing_and_do_nothing_twice() {
         }
     });
     // What was sent meanwhile grows with the rounds.
-    let limit = PATIENCE * u32::try_from(1 + rounds / 50).expect("a number of rounds");
+    let limit = DEADLINE * u32::try_from(1 + rounds / 50).expect("a number of rounds");
     let (worker, _) = site.until_empty_within(limit);
     for book in books.into_inner().expect("the producer is done").iter() {
         let fates = book.balance(&site);

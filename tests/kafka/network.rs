@@ -15,7 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::time::Duration;
 
 const PARTITIONS: i32 = 3;
-const ASK: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn orders(numbers: std::ops::Range<u64>) -> Vec<Record> {
     numbers.map(|n| order(n, &format!("c{}", n % 40), u32::from(n % 100 == 9))).collect()
@@ -118,14 +118,14 @@ impl Mock {
             (one.key, one.payload) = (record.key.as_deref(), record.value.as_deref());
             producer.send(one).map_err(|(error, _)| error).expect("it is taken");
         }
-        producer.flush(ASK).expect("all are acknowledged");
+        producer.flush(REQUEST_TIMEOUT).expect("all are acknowledged");
     }
 
     fn committed(&self) -> Option<i64> {
         let consumer: BaseConsumer = self.client.create().expect("a client can be made");
         let mut list = TopicPartitionList::new();
         list.add_partition("orders", 0);
-        let found = consumer.committed_offsets(list, ASK).ok()?;
+        let found = consumer.committed_offsets(list, REQUEST_TIMEOUT).ok()?;
         match found.elements().first()?.offset() {
             Offset::Offset(next) => Some(next),
             _ => None,

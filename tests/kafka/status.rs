@@ -4,7 +4,7 @@ use crate::order;
 use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};
 use pelton_tests::site::{Pipeline, Site};
-use pelton_tests::wait::{PATIENCE, until};
+use pelton_tests::wait::{DEADLINE, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::time::Instant;
@@ -127,7 +127,7 @@ fn a_worker_ends_in_time_though_nobody_takes_its_letter_or_its_commit() {
     worker.signal(Signal::TERM);
     let told = Instant::now();
     assert_eq!(worker.wait().code, Some(0), "{}", worker.log.tail());
-    assert!(told.elapsed() < PATIENCE / 2, "it took {:?}", told.elapsed());
+    assert!(told.elapsed() < DEADLINE / 2, "it took {:?}", told.elapsed());
     // Nothing was passed over: the letter is written by the next worker, the order was completed.
     broker.restart();
     broker.topic("orders-dlt", 1);

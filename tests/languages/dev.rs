@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// A build of a large component on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 struct Dev {
     child: Child,
@@ -43,7 +43,7 @@ impl Dev {
     /// Waits for a line with this text.
     fn wait(&mut self, text: &str) {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE);
+            let line = self.lines.recv_timeout(DEADLINE);
             let line = line.unwrap_or_else(|_| panic!("no \"{text}\" in:\n{}", self.heard.join("\n")));
             self.heard.push(line.clone());
             if line.contains(text) {

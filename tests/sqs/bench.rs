@@ -7,7 +7,7 @@ use pelton_sqs::{Connection, SqsOptions, SqsSource};
 use pelton_tests::sqs::{Counts, Sent, client};
 use pelton_tests::sqs_stub::Operation::{ChangeBatch, DeleteBatch};
 use pelton_tests::sqs_stub::{Call, Fate, How, Operation, Stub};
-use pelton_tests::wait::PATIENCE;
+use pelton_tests::wait::DEADLINE;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -63,7 +63,7 @@ impl Bench {
             }
             all
         };
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, all).await.expect("they come") })
+        self.runtime.block_on(async { tokio::time::timeout(DEADLINE, all).await.expect("they come") })
     }
 
     /// Begins to settle; for each its answer, later.
@@ -84,7 +84,7 @@ impl Bench {
     }
 
     pub fn answer<T>(&self, answer: JoinHandle<T>) -> T {
-        let answer = async { tokio::time::timeout(PATIENCE, answer).await.expect("it is answered") };
+        let answer = async { tokio::time::timeout(DEADLINE, answer).await.expect("it is answered") };
         self.runtime.block_on(answer).expect("it does not panic")
     }
 

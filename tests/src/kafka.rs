@@ -6,7 +6,7 @@ mod record;
 
 use crate::binary::root;
 use crate::ports;
-use crate::wait::PATIENCE;
+use crate::wait::DEADLINE;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -23,7 +23,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const ASK: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a broker may take for its start. It is a Java program, and begins with some thousands of
 /// classes: where much else runs it takes minutes.
 const START: Duration = Duration::from_secs(400);
@@ -102,7 +102,7 @@ impl Broker {
     /// Asks the broker for something that only who administers it may.
     fn administer<T>(&self, ask: impl AsyncFnOnce(&Admin, &AdminOptions) -> KafkaResult<T>) -> T {
         let admin: Admin = self.client().create().expect("a client can be made");
-        let options = AdminOptions::new().operation_timeout(Some(ASK));
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(ask(&admin, &options)).expect("the broker answers")
@@ -158,7 +158,7 @@ impl Broker {
         gone.into_iter().for_each(|one| drop(one.expect("the topic is deleted")));
         let consumer: BaseConsumer = self.client().create().expect("a client can be made");
         crate::wait::until("the topic is gone", || {
-            let all = consumer.fetch_metadata(None, ASK).ok()?;
+            let all = consumer.fetch_metadata(None, REQUEST_TIMEOUT).ok()?;
             all.topics().iter().all(|t| t.name() != name).then_some(())
         });
     }
@@ -220,7 +220,7 @@ impl Broker {
         let mut config = self.client();
         let producer: BaseProducer =
             config.set("transactional.id", "tests").create().expect("a producer can be made");
-        producer.init_transactions(ASK).expect("the broker has transactions");
+        producer.init_transactions(REQUEST_TIMEOUT).expect("the broker has transactions");
         producer.begin_transaction().expect("it begins");
         for record in records {
             let mut one: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
@@ -228,7 +228,7 @@ impl Broker {
             one.partition = record.partition;
             producer.send(one).map_err(|(error, _)| error).expect("it is taken");
         }
-        producer.flush(PATIENCE).expect("all are there");
+        producer.flush(DEADLINE).expect("all are there");
         producer
     }
 
@@ -239,7 +239,7 @@ impl Broker {
     #[must_use]
     pub fn partitions(&self, topic: &str) -> usize {
         let consumer: BaseConsumer = self.client().create().expect("a client can be made");
-        let all = consumer.fetch_metadata(None, ASK).expect("the broker answers");
+        let all = consumer.fetch_metadata(None, REQUEST_TIMEOUT).expect("the broker answers");
         all.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len())
     }
 
@@ -260,7 +260,7 @@ impl Broker {
         consumer.assign(&list).expect("it can be assigned");
         let (mut records, mut ended) = (Vec::new(), 0);
         while ended < count {
-            match consumer.poll(PATIENCE).expect("the broker goes on") {
+            match consumer.poll(DEADLINE).expect("the broker goes on") {
                 Ok(record) => records.push(seen(&record)),
                 Err(KafkaError::PartitionEOF(_)) => ended += 1,
                 Err(error) => panic!("the topic cannot be read: {error}"),
@@ -282,7 +282,7 @@ impl Broker {
         list.add_partition_range(topic, 0, partitions - 1);
         // One that has just been asked to is still reading what groups have committed.
         let found = crate::wait::until("the group's coordinator answers", || {
-            consumer.committed_offsets(list.clone(), ASK).ok()
+            consumer.committed_offsets(list.clone(), REQUEST_TIMEOUT).ok()
         });
         let offset = |offset: Offset| match offset {
             Offset::Offset(next) => Some(next),
@@ -299,7 +299,11 @@ impl Broker {
 /// # Panics
 /// When that fails.
 pub fn end_transaction(producer: &BaseProducer, commit: bool) {
-    let ended = if commit { producer.commit_transaction(ASK) } else { producer.abort_transaction(ASK) };
+    let ended = if commit {
+        producer.commit_transaction(REQUEST_TIMEOUT)
+    } else {
+        producer.abort_transaction(REQUEST_TIMEOUT)
+    };
     ended.expect("it ends");
 }
 

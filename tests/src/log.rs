@@ -1,6 +1,6 @@
 //! The log of a worker, read as it comes.
 
-use crate::wait::PATIENCE;
+use crate::wait::DEADLINE;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -81,7 +81,7 @@ impl Log {
     /// The first line, of all there are and will be, that is as wanted.
     ///
     /// # Panics
-    /// When the log ends, or `PATIENCE` does, without it.
+    /// When the log ends, or `DEADLINE` does, without it.
     pub fn wait(&self, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
         self.wait_for(what, 1, wanted)
     }
@@ -89,9 +89,9 @@ impl Log {
     /// The line that is the `count`-th that is as wanted.
     ///
     /// # Panics
-    /// When the log ends, or `PATIENCE` does, without it.
+    /// When the log ends, or `DEADLINE` does, without it.
     pub fn wait_for(&self, what: &str, count: usize, wanted: impl Fn(&Line) -> bool) -> Line {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + DEADLINE;
         let (mut looked, mut found) = (0, 0);
         let mut lines = self.lock();
         loop {
@@ -115,9 +115,9 @@ impl Log {
     /// Waits until the stream has ended: the process is gone, and all it said is here.
     ///
     /// # Panics
-    /// When it does not end within `PATIENCE`.
+    /// When it does not end within `DEADLINE`.
     pub fn wait_for_the_end(&self) {
-        let waited = self.bell.wait_timeout_while(self.lock(), PATIENCE, |(_, ended)| !*ended);
+        let waited = self.bell.wait_timeout_while(self.lock(), DEADLINE, |(_, ended)| !*ended);
         assert!(!waited.unwrap_or_else(PoisonError::into_inner).1.timed_out(), "the log does not end");
     }
 

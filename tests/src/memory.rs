@@ -98,8 +98,8 @@ impl Drop for Limit {
     /// What was in it has ended by now, or is just ending.
     fn drop(&mut self) {
         let since = std::time::Instant::now();
-        while std::fs::remove_dir(&self.0).is_err() && since.elapsed() < crate::wait::PATIENCE / 10 {
-            std::thread::park_timeout(crate::wait::LOOK);
+        while std::fs::remove_dir(&self.0).is_err() && since.elapsed() < crate::wait::DEADLINE / 10 {
+            std::thread::park_timeout(crate::wait::POLL_INTERVAL);
         }
     }
 }

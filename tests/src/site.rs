@@ -1,7 +1,7 @@
 //! A folder with a configuration and a data directory, and the commands in it.
 
 use crate::binary::pelton;
-use crate::wait::PATIENCE;
+use crate::wait::DEADLINE;
 use crate::worker::{Ended, Worker};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -180,7 +180,7 @@ impl Site {
     /// # Panics
     /// When it does not end with 0.
     pub fn until_empty(&self) -> (Worker, Ended) {
-        self.until_empty_within(PATIENCE)
+        self.until_empty_within(DEADLINE)
     }
 
     /// The same, where there is more than usual to do.

@@ -1,7 +1,7 @@
 //! One process of `pelton run`: started, watched, told to end, killed.
 
 use crate::log::Log;
-use crate::wait::PATIENCE;
+use crate::wait::DEADLINE;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -74,10 +74,10 @@ impl Worker {
     /// Waits for its end.
     ///
     /// # Panics
-    /// When it does not end within `PATIENCE`.
+    /// When it does not end within `DEADLINE`.
     #[must_use]
     pub fn wait(&self) -> Ended {
-        self.ends_within(PATIENCE).unwrap_or_else(|| panic!("the worker does not end:{}", self.log.tail()))
+        self.ends_within(DEADLINE).unwrap_or_else(|| panic!("the worker does not end:{}", self.log.tail()))
     }
 
     /// Waits for its end, or for so long.

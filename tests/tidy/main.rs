@@ -8,3 +8,4 @@ mod crates;
 mod folders;
 mod form;
 mod licences;
+mod names;

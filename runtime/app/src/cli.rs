@@ -15,7 +15,7 @@ pub use deploy::DeployArgs;
 pub use dlq::{DlqCommand, Which};
 pub use invoke::InvokeArgs;
 use pelton_core::units;
-pub use project::{BuildArgs, DevArgs, Kind, LANGUAGES, NewArgs, TestArgs};
+pub use project::{BuildArgs, DevArgs, LANGUAGES, NewArgs, ProjectKind, TestArgs};
 pub use replay::ReplayArgs;
 pub use skip::SkipArgs;
 use std::ffi::OsString;

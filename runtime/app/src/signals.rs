@@ -71,10 +71,10 @@ enum Doing {
 
 /// What signals do to a worker.
 #[derive(Clone, Default)]
-pub struct WorkerSignals(Arc<Shared>);
+pub struct WorkerSignals(Arc<SignalState>);
 
 #[derive(Default)]
-struct Shared {
+struct SignalState {
     doing: Mutex<Doing>,
     reload: Notify,
 }

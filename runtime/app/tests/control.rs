@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Home, PATIENCE, end, signal, until};
+use common::{DEADLINE, Home, end, signal, until};
 use pelton_store::{Options, Store};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Write};
@@ -83,7 +83,7 @@ fn a_worker_tells_a_command_of_another_version_both_and_goes_on() {
     let socket = home.path().join("data/pelton.sock");
     let ask = |line: &[u8]| {
         let mut client = until("the worker listens", || UnixStream::connect(&socket).ok());
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_read_timeout(Some(DEADLINE)).unwrap();
         // What is too long is refused before it is read to its end.
         client.write_all(line).unwrap_or_default();
         let mut answer = String::new();

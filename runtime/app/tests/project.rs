@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Home, PATIENCE, component, encoded, end, signal, until};
+use common::{DEADLINE, Home, component, encoded, end, signal, until};
 use rustix::process::{Pid, Signal, test_kill_process};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -65,7 +65,7 @@ impl Dev {
     /// Waits for a line with this text.
     fn wait(&mut self, text: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE);
+            let line = self.lines.recv_timeout(DEADLINE);
             let line = line.unwrap_or_else(|_| panic!("no \"{text}\" in:\n{}", self.heard.join("\n")));
             self.heard.push(line.clone());
             if line.contains(text) {
@@ -81,7 +81,7 @@ impl Dev {
     /// All that it says before it ends.
     fn rest(&mut self) -> String {
         let mut text = String::new();
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+        while let Ok(line) = self.lines.recv_timeout(DEADLINE) {
             text = format!("{text}{line}\n");
         }
         text

@@ -46,7 +46,7 @@ pub enum JudgeAfter {
 
 /// First attempts on one side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct SideCounts {
     /// All of them.
     pub started: u64,
     /// Those that failed, faults included.
@@ -59,9 +59,9 @@ pub struct Trial {
     /// The plan.
     pub plan: Plan,
     /// The new version's first attempts.
-    pub canary: Tally,
+    pub canary: SideCounts,
     /// The old version's, meanwhile.
-    pub stable: Tally,
+    pub stable: SideCounts,
     /// Faults of the new version.
     pub faults: u32,
     looks: u32,
@@ -79,7 +79,7 @@ pub enum Judgement {
     Failed(String),
 }
 
-impl Tally {
+impl SideCounts {
     fn rate(self) -> f64 {
         if self.started == 0 { 0.0 } else { self.failed as f64 / self.started as f64 }
     }
@@ -89,7 +89,7 @@ impl Trial {
     /// One that begins.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        let (canary, stable) = (Tally::default(), Tally::default());
+        let (canary, stable) = (SideCounts::default(), SideCounts::default());
         Self { plan, canary, stable, faults: 0, looks: 0, next_look: FIRST_LOOK }
     }
 
@@ -174,7 +174,7 @@ fn hash(bytes: &[u8]) -> u64 {
 
 /// How likely it is that so many of all failures, or more, fall on the first side by chance, were both equal:
 /// the upper tail of the hypergeometric distribution.
-fn chance(first: Tally, second: Tally) -> f64 {
+fn chance(first: SideCounts, second: SideCounts) -> f64 {
     let failures = first.failed + second.failed;
     let all = first.started + second.started;
     let most = first.started.min(failures);
@@ -214,11 +214,11 @@ mod tests {
     use super::*;
     use crate::message::Parts;
 
-    fn tally(failed: u64, started: u64) -> Tally {
-        Tally { started, failed }
+    fn tally(failed: u64, started: u64) -> SideCounts {
+        SideCounts { started, failed }
     }
 
-    fn trial(canary: Tally, stable: Tally) -> Trial {
+    fn trial(canary: SideCounts, stable: SideCounts) -> Trial {
         let judge_after = JudgeAfter::Messages(200);
         let plan = Plan {
             share: 0.05,
@@ -294,7 +294,7 @@ mod tests {
     fn luck_is_bounded() {
         let mut sent_back = 0;
         for seed in 0..400 {
-            let mut trial = trial(Tally::default(), Tally::default());
+            let mut trial = trial(SideCounts::default(), SideCounts::default());
             trial.plan.max_increase = 0.0;
             let mut verdict = Judgement::GoesOn;
             let mut draw = 0;
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn the_share_is_kept_and_a_lane_stays_on_its_side() {
-        let trial = trial(Tally::default(), Tally::default());
+        let trial = trial(SideCounts::default(), SideCounts::default());
         let message = |id: u64| Message::new(Parts::named(&id.to_string()));
         let taken = (0..20_000).filter(|id| trial.takes(None, &message(*id), 7)).count();
         assert!((800..1_200).contains(&taken), "{taken}");

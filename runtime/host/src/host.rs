@@ -6,10 +6,10 @@ use crate::guest::link;
 use crate::guest::output::PipelineLog;
 use crate::guest::reason::Stop;
 use crate::guest::sink::{LogSink, TracingSink};
-use crate::guest::state::State;
+use crate::guest::state::GuestState;
 use crate::guest::text;
 use crate::kinds::component::Indices;
-use crate::kinds::kind::{Kind, Protocol};
+use crate::kinds::kind::{HandlerKind, Protocol};
 use crate::kinds::program::Program;
 use crate::kinds::{NotMade, Setting, Template, standard};
 use crate::load::compile::Code;
@@ -18,7 +18,7 @@ use crate::load::{cache::CodeCache, compile, read};
 use crate::options::{HandlerSpec, HostOptions, Isolation};
 use crate::run::clock::Clock;
 use crate::run::control::Control;
-use crate::run::handler::{Shared, WasmHandler};
+use crate::run::handler::{HandlerShared, WasmHandler};
 use crate::run::instance::{Instance, Maker};
 use crate::run::instance_pool::{InstancePool, RoomNeed};
 use crate::run::pools::{self, Pools};
@@ -47,10 +47,10 @@ pub(crate) struct Sandbox {
     pub(crate) cache: Option<CodeCache>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) pools: Pools,
-    linker: Linker<State>,
-    modules: wasmtime::Linker<State>,
+    linker: Linker<GuestState>,
+    modules: wasmtime::Linker<GuestState>,
     /// Of the files in use, by digest and kind.
-    templates: Mutex<HashMap<(String, Kind), Weak<Template>>>,
+    templates: Mutex<HashMap<(String, HandlerKind), Weak<Template>>>,
     /// Held by whoever compiles.
     compiling: Mutex<()>,
     room: Arc<InstancePool>,
@@ -152,7 +152,7 @@ impl Host {
             room: Arc::clone(&sandbox.room),
         };
         let maker = Maker { template, setting: Arc::new(setting), used: Arc::default() };
-        let shared = Shared::new(&info.digest, maker, spec);
+        let shared = HandlerShared::new(&info.digest, maker, spec);
         let instance = sandbox.trial(&shared, info.kind, spec.timeout.clamp(START.0, START.1))?;
         if spec.isolation == Isolation::Reuse {
             shared.idle.put(instance);
@@ -195,7 +195,7 @@ impl Sandbox {
         Ok(template)
     }
 
-    fn link(&self, code: Code, kind: Kind) -> Result<Template, LoadError> {
+    fn link(&self, code: Code, kind: HandlerKind) -> Result<Template, LoadError> {
         let failed = |error| LoadError::Link(text::clean(&format!("{error:#}"), 1024));
         let mistyped = |error| mistyped(kind, &error);
         let component = match code {
@@ -206,21 +206,28 @@ impl Sandbox {
             }
         };
         Ok(match kind {
-            Kind::Message | Kind::Batch => {
+            HandlerKind::Message | HandlerKind::Batch => {
                 let indices = Indices::new(&component, kind).map_err(mistyped)?;
                 Template::Component(component, indices)
             }
-            Kind::Standard => Template::Standard(standard::Template::new(component).map_err(mistyped)?),
-            Kind::Program(_) => program(Program::of_component(component).map_err(mistyped)?, kind),
+            HandlerKind::Standard => {
+                Template::Standard(standard::Template::new(component).map_err(mistyped)?)
+            }
+            HandlerKind::Program(_) => program(Program::of_component(component).map_err(mistyped)?, kind),
         })
     }
 
-    fn templates(&self) -> MutexGuard<'_, HashMap<(String, Kind), Weak<Template>>> {
+    fn templates(&self) -> MutexGuard<'_, HashMap<(String, HandlerKind), Weak<Template>>> {
         self.templates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the first instance, on a guest thread: the component's start is guest code too.
-    fn trial(&self, shared: &Arc<Shared>, kind: Kind, timeout: Duration) -> Result<Instance, LoadError> {
+    fn trial(
+        &self,
+        shared: &Arc<HandlerShared>,
+        kind: HandlerKind,
+        timeout: Duration,
+    ) -> Result<Instance, LoadError> {
         let (answer, answered) = mpsc::channel();
         let control = Arc::new(Control::new(timeout));
         let ticking = self.clock.enter();
@@ -238,18 +245,18 @@ impl Sandbox {
     }
 }
 
-fn program(program: Program, kind: Kind) -> Template {
+fn program(program: Program, kind: HandlerKind) -> Template {
     match kind {
-        Kind::Program(Protocol::Command) => Template::Command(program),
+        HandlerKind::Program(Protocol::Command) => Template::Command(program),
         _ => Template::Worker(program, kind.takes_batches()),
     }
 }
 
 /// A first instance, when there is room for it.
 async fn first(
-    shared: &Shared,
+    shared: &HandlerShared,
     control: &Arc<Control>,
-    kind: Kind,
+    kind: HandlerKind,
     instances: u32,
 ) -> Result<Instance, LoadError> {
     let mut has_waited = false;
@@ -281,7 +288,7 @@ async fn first(
     }
 }
 
-fn mistyped(kind: Kind, error: &wasmtime::Error) -> LoadError {
+fn mistyped(kind: HandlerKind, error: &wasmtime::Error) -> LoadError {
     LoadError::WrongType { interface: kind.export(), reason: text::clean(&format!("{error:#}"), 1024) }
 }
 

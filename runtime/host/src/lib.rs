@@ -34,7 +34,7 @@ mod testing;
 pub use error::{Cause, HostError, LoadError};
 pub use guest::sink::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
-pub use kinds::kind::{Kind, PROTOCOL_SECTION, Protocol};
+pub use kinds::kind::{HandlerKind, PROTOCOL_SECTION, Protocol};
 pub use kinds::mark::mark;
 pub use load::inspect::{ComponentInfo, Description, describe, digest, inspect};
 pub use load::read::component as read_component;

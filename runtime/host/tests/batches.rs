@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use pelton_core::outcome::{FaultKind, Outcome};
-use pelton_host::{HandlerSpec, Isolation, Kind};
+use pelton_host::{HandlerKind, HandlerSpec, Isolation};
 
 fn rejected() -> Outcome {
     Outcome::Reject { reason: String::new() }
@@ -14,7 +14,7 @@ fn rejected() -> Outcome {
 #[test]
 fn each_message_has_its_own_result() {
     let handler = load(&host(), many(), &spec());
-    assert_eq!(handler.info().kind, Kind::Batch);
+    assert_eq!(handler.info().kind, HandlerKind::Batch);
     assert_eq!(run(&handler, chunk(&["a", "j", "a"])), [Outcome::Ok, rejected(), Outcome::Ok]);
 }
 

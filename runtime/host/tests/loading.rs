@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use pelton_core::ports::Handler;
-use pelton_host::{HandlerSpec, Kind, LoadError, inspect};
+use pelton_host::{HandlerKind, HandlerSpec, LoadError, inspect};
 use std::time::{Duration, Instant};
 
 const MAX: usize = 32 << 20;
@@ -20,7 +20,7 @@ fn refused(bytes: &[u8]) -> LoadError {
 #[test]
 fn a_handler_is_described() {
     let info = inspect(chaos(), MAX, None).unwrap();
-    assert_eq!(info.kind, Kind::Message);
+    assert_eq!(info.kind, HandlerKind::Message);
     assert_eq!(info.size, chaos().len());
     assert!(info.digest.starts_with("sha256:") && info.digest.len() == 71);
     assert!(info.imports.contains(&"wasi:cli/exit@0.2.0".to_owned()), "{:?}", info.imports);

@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use pelton_core::outcome::{FaultKind, Outcome};
-use pelton_host::{HandlerSpec, Kind, LoadError, Protocol, WasmHandler};
+use pelton_host::{HandlerKind, HandlerSpec, LoadError, Protocol, WasmHandler};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ fn trap(handler: &WasmHandler, body: &str) -> String {
 #[test]
 fn a_worker_answers_one_message_after_another() {
     let handler = worker();
-    assert_eq!(handler.info().kind, Kind::Program(Protocol::Worker));
+    assert_eq!(handler.info().kind, HandlerKind::Program(Protocol::Worker));
     let bodies: Vec<&str> = std::iter::repeat_n(["ok", "r", "j"], 300).flatten().collect();
     for (body, outcome) in bodies.iter().zip(run(&handler, chunk(&bodies))) {
         let wanted = match *body {

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use pelton_core::outcome::{FaultKind, Outcome};
-use pelton_host::{HandlerSpec, Kind};
+use pelton_host::{HandlerKind, HandlerSpec};
 use std::time::Duration;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -32,7 +32,7 @@ fn standard() -> Vec<u8> {
 fn a_handler_of_the_standard_runs_unchanged() {
     let host = host();
     let handler = load(&host, &standard(), &spec());
-    assert_eq!(handler.info().kind, Kind::Standard);
+    assert_eq!(handler.info().kind, HandlerKind::Standard);
     let mut outcomes = run(&handler, chunk(&["fine", "timeout", "other", "unreachable", "fine"]));
     let retry = |reason: &str| Outcome::Retry { reason: reason.to_owned(), after_ms: None };
     fault(&outcomes.remove(3), FaultKind::Trap);

@@ -121,7 +121,7 @@ impl Store {
         let owner = Owner::take(dir)?;
         let connection = db::open(dir, true)?;
         let gate = Gate::open(dir)?;
-        gate.begin(&connection, PATIENCE)?;
+        gate.begin(&connection, BUSY_TIMEOUT)?;
         let now = options.clock.now_ms();
         let suspects = recovery::recover(&connection, now)?;
         writer::rebase(&connection, now)?;
@@ -265,7 +265,7 @@ impl Store {
         db: &Connection,
         body: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.inner.gate.begin(db, PATIENCE)?;
+        self.inner.gate.begin(db, BUSY_TIMEOUT)?;
         let done = body(db).and_then(|value| Ok(db.execute_batch("COMMIT").map(|()| value)?));
         if done.is_err() && !db.is_autocommit() {
             db.execute_batch("ROLLBACK")?;
@@ -309,4 +309,4 @@ impl Drop for Inner {
 }
 
 /// How long a transaction waits for those of other processes.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

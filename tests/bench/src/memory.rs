@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const ORDER: &str = r#"{"id":1,"customer":"Ada","amount_cents":100}"#;
 /// How long a thousand pipelines may take to start, or to handle a message each.
-const PATIENCE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// How often the worker's status is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -101,7 +101,7 @@ fn wait_for(worker: &Worker, running: &mut Child, pipelines: std::ops::Range<usi
         let ended = running.try_wait()?;
         ensure!(ended.is_none(), "the worker ended: {ended:?}; its log is {}", worker.log().display());
         ensure!(
-            start.elapsed() < PATIENCE,
+            start.elapsed() < DEADLINE,
             "not all of {pipelines:?} have handled their message: {status}"
         );
         park_timeout(LOOK_AGAIN);

@@ -54,7 +54,7 @@ pub enum End {
 }
 
 /// How often it is looked whether all is completed.
-const LOOK: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// An async runtime, and the handler.
 pub struct Ours {
@@ -194,7 +194,7 @@ async fn settled(stats: Arc<PipelineStats>, count: u64) -> Instant {
         if counts.counters[Counter::Handled] >= count && counts.in_flight == 0 {
             return Instant::now();
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Probe;
 use super::probe::ids;
-use crate::wait::LOOK;
+use crate::wait::POLL_INTERVAL;
 use pelton_core::ports::Settle;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -113,10 +113,10 @@ pub async fn what_is_held_is_left(probe: Probe) {
         if left == 10 {
             break;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     probe.settle_all(&held, Settle::Ack).await;
     while left().await > 0 {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,7 +1,7 @@
 //! Producing records, each of which is known to be there afterwards.
 
 use super::{Broker, Record};
-use crate::wait::PATIENCE;
+use crate::wait::DEADLINE;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -71,9 +71,9 @@ impl Broker {
             for place in &open {
                 send(&producer, topic, &records[*place], *place);
             }
-            producer.flush(PATIENCE).expect("all are acknowledged");
+            producer.flush(DEADLINE).expect("all are acknowledged");
             open = producer.context().too_early();
-            assert!(open.is_empty() || since.elapsed() < PATIENCE, "there is no topic {topic}");
+            assert!(open.is_empty() || since.elapsed() < DEADLINE, "there is no topic {topic}");
         }
     }
 }

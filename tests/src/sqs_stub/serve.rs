@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// How often a receive that waits looks again: messages become visible by themselves.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// An answer: its status, and what it says.
 type Told = (u16, Value);
@@ -122,7 +122,10 @@ fn receive(shared: &Shared, body: &Value, client: &TcpStream) -> Value {
         if !messages.is_empty() || now >= until || http::is_gone(client) {
             break messages;
         }
-        state = shared.bell.wait_timeout(state, LOOK).map_or_else(|e| e.into_inner().0, |waited| waited.0);
+        state = shared
+            .bell
+            .wait_timeout(state, POLL_INTERVAL)
+            .map_or_else(|e| e.into_inner().0, |waited| waited.0);
     };
     state.polls.0 -= 1;
     json!({ "Messages": messages })

@@ -11,7 +11,7 @@ pub const LANGUAGES: &[&str] = &include!(concat!(env!("OUT_DIR"), "/languages.rs
 /// What a handler is, as its author sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ProjectKind {
     /// A component: its function is called with each message.
     Component,
     /// A program that stays alive, and reads one message after another.
@@ -20,7 +20,7 @@ pub enum Kind {
     Command,
 }
 
-impl Kind {
+impl ProjectKind {
     /// The word in `handler.toml` and on the command line.
     pub fn word(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ pub struct NewArgs {
     pub language: String,
     /// Where the language leaves a choice (C): component, which is the default, or worker.
     #[arg(long, value_enum, hide_possible_values = true)]
-    pub kind: Option<Kind>,
+    pub kind: Option<ProjectKind>,
     /// It handles many messages at a time, for what gains from it: bulk inserts, vectorised work.
     #[arg(long)]
     pub batch: bool,

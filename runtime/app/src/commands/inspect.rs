@@ -5,7 +5,7 @@ use crate::deploy::fetch::{Want, fetch};
 use crate::exit::{Fail, Outcome};
 use crate::output;
 use pelton_host::{
-    ComponentInfo, Description, Form, HandlerSpec, HostOptions, Kind, LoadError, Protocol, describe,
+    ComponentInfo, Description, Form, HandlerKind, HandlerSpec, HostOptions, LoadError, Protocol, describe,
     inspect as usable,
 };
 use serde_json::json;
@@ -33,7 +33,7 @@ pub fn inspect(file: &OsStr, as_json: bool) -> Outcome {
     match handler {
         Ok(info) => {
             if !as_json {
-                tell(&info);
+                print_component(&info);
             }
             Ok(())
         }
@@ -49,14 +49,14 @@ pub fn inspect(file: &OsStr, as_json: bool) -> Outcome {
 }
 
 /// What it is, and how it is run where the pipeline says nothing else.
-fn tell(info: &ComponentInfo) {
+fn print_component(info: &ComponentInfo) {
     let defaults = HandlerSpec::default();
     say!("is       a {}", info.kind.words());
     let lives = match info.kind {
-        Kind::Program(Protocol::Command) => {
+        HandlerKind::Program(Protocol::Command) => {
             "a new instance for each message, whatever `isolation` says".to_owned()
         }
-        Kind::Message | Kind::Batch | Kind::Standard | Kind::Program(_) => {
+        HandlerKind::Message | HandlerKind::Batch | HandlerKind::Standard | HandlerKind::Program(_) => {
             "instances stay warm, for 10,000 calls at most (`isolation = \"reuse\"`)".to_owned()
         }
     };

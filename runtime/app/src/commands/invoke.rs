@@ -161,12 +161,12 @@ fn print(harness: &Harness, spec: &HandlerSpec, calls: &Calls) {
         last = match last {
             Some((same, count)) if same == outcome => Some((same, count + 1)),
             other => {
-                other.inspect(|(outcome, count)| tell(outcome, *count));
+                other.inspect(|(outcome, count)| print_outcome(outcome, *count));
                 Some((outcome, 1))
             }
         };
     }
-    last.inspect(|(outcome, count)| tell(outcome, *count));
+    last.inspect(|(outcome, count)| print_outcome(outcome, *count));
     let loaded = harness.loaded();
     let how = if loaded.compiled { "compiled now" } else { "compiled before" };
     say!("load     {} ({how})", time(loaded.took));
@@ -178,7 +178,7 @@ fn print(harness: &Harness, spec: &HandlerSpec, calls: &Calls) {
     say!("memory   {:.1} MiB of {:.0} MiB", mib(harness.memory_used()), mib(spec.memory));
 }
 
-fn tell(outcome: &Outcome, count: u64) {
+fn print_outcome(outcome: &Outcome, count: u64) {
     let (word, reason, after_ms) = told(outcome);
     let after = after_ms.map(|ms| format!(" after {ms} ms")).unwrap_or_default();
     let times = if count > 1 { format!(" ({} times)", table::number(count)) } else { String::new() };

@@ -1,6 +1,6 @@
 //! `pelton new`: a handler's project from a template.
 
-use crate::cli::{Kind, NewArgs};
+use crate::cli::{NewArgs, ProjectKind};
 use crate::exit::{Fail, Outcome};
 use crate::project::template::Language;
 use crate::project::{Project, install, template};
@@ -66,9 +66,9 @@ fn missing(project: &Project) -> Vec<(String, &'static str)> {
 }
 
 /// The kind that is asked for, or else the usual one.
-fn kind(asked: Option<Kind>, language: &Language) -> Result<Kind, Fail> {
+fn kind(asked: Option<ProjectKind>, language: &Language) -> Result<ProjectKind, Fail> {
     let kinds = &language.kinds;
-    let kind = asked.or(kinds.first().copied()).unwrap_or(Kind::Component);
+    let kind = asked.or(kinds.first().copied()).unwrap_or(ProjectKind::Component);
     if kinds.contains(&kind) {
         return Ok(kind);
     }

@@ -13,7 +13,7 @@ use crate::exit::{Fail, Outcome};
 use crate::input;
 use crate::worker::assemble;
 use crate::worker::skip::letter::write_letter;
-use crate::worker::skip::{Place, look, named};
+use crate::worker::skip::{SkipTarget, look, named};
 use pelton_core::broker::Look;
 use pelton_core::shown::shown;
 use pelton_store::Store;
@@ -88,7 +88,7 @@ fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Op
     let catalog = Catalog::open(&config.data_dir, &pipeline.name);
     let digest = catalog.state().promoted().map(|kept| kept.digest.clone()).unwrap_or_default();
     let ledger = assemble::ledger_of(&store, &pipeline, digest.as_str().into())?;
-    let place = Place {
+    let place = SkipTarget {
         config: Arc::new(config),
         pipeline,
         store: store.clone(),

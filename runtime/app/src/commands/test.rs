@@ -27,7 +27,7 @@ pub fn test(args: &TestArgs) -> Result<u8, Fail> {
     }
     if !args.no_build {
         limits::warn_if_watched(&project);
-        tell(args, &format!("building: {}", project.manifest.build));
+        print(args, &format!("building: {}", project.manifest.build));
         build::build(&project)?;
     }
     let units = units(&project, args)?;
@@ -36,8 +36,8 @@ pub fn test(args: &TestArgs) -> Result<u8, Fail> {
     let mut file = None;
     for case in &cases {
         if file != Some(&case.file) {
-            tell(args, "");
-            tell(args, &format!("cases: {}", shown_path(&case.file)));
+            print(args, "");
+            print(args, &format!("cases: {}", shown_path(&case.file)));
             file = Some(&case.file);
         }
         let one = runner.run(case)?;
@@ -59,26 +59,26 @@ fn units(project: &Project, args: &TestArgs) -> Result<Option<bool>, Fail> {
     let Some(line) = project.manifest.test.as_ref().filter(|_| args.only.is_none()) else {
         return Ok(None);
     };
-    tell(args, &format!("unit tests: {line}"));
+    print(args, &format!("unit tests: {line}"));
     Ok(Some(shell::run(project, line)?.success()))
 }
 
 /// For people; nothing on standard output where a program reads it.
-fn tell(args: &TestArgs, text: &str) {
+fn print(args: &TestArgs, text: &str) {
     if args.json { note!("{text}") } else { say!("{text}") }
 }
 
 fn show(args: &TestArgs, case: &Case, ran: &Ran) {
     let took = time(ran.took);
     if ran.problems.is_empty() {
-        return tell(args, &format!("  ok      {} ({took})", case.name));
+        return print(args, &format!("  ok      {} ({took})", case.name));
     }
-    tell(args, &format!("  FAILED  {} ({took})", case.name));
+    print(args, &format!("  FAILED  {} ({took})", case.name));
     for line in ran.problems.iter().flat_map(|text| text.lines()) {
-        tell(args, &format!("          {line}"));
+        print(args, &format!("          {line}"));
     }
     for line in &ran.logs {
-        tell(args, &format!("          {:<7} {}", line.stream, line.text));
+        print(args, &format!("          {:<7} {}", line.stream, line.text));
     }
 }
 

@@ -5,7 +5,7 @@
 //! digest only. One process writes states: the owner of `data_dir`; components others may bring too.
 
 use super::signature;
-use super::state::State;
+use super::state::VersionsState;
 use pelton_core::points;
 use pelton_host::file::{FileError, Links, Regular};
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ pub struct Catalog {
     dir: PathBuf,
     /// The file of the state.
     file: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<VersionsState>,
 }
 
 impl Catalog {
@@ -41,13 +41,13 @@ impl Catalog {
         let state = read_state(&file).unwrap_or_else(|why| {
             tracing::warn!(pipeline, file = %file.display(), why, "what was deployed cannot be read: the \
                 configured component is taken");
-            State::default()
+            VersionsState::default()
         });
         Self { dir, file, state: Mutex::new(state) }
     }
 
     /// What is known now.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> VersionsState {
         self.locked().clone()
     }
 
@@ -77,7 +77,7 @@ impl Catalog {
     }
 
     /// Changes the state, on disk when it returns, and lets go of what no state names any more.
-    pub fn change(&self, change: impl FnOnce(&mut State)) -> std::io::Result<()> {
+    pub fn change(&self, change: impl FnOnce(&mut VersionsState)) -> std::io::Result<()> {
         if self.put(change, true)? {
             self.tidy();
         }
@@ -85,12 +85,12 @@ impl Catalog {
     }
 
     /// Changes the state without waiting for the disk: for what a start finds out again, if it is lost.
-    pub fn note(&self, change: impl FnOnce(&mut State)) -> std::io::Result<()> {
+    pub fn note(&self, change: impl FnOnce(&mut VersionsState)) -> std::io::Result<()> {
         self.put(change, false).map(drop)
     }
 
     /// Whether anything was changed.
-    fn put(&self, change: impl FnOnce(&mut State), sync: bool) -> std::io::Result<bool> {
+    fn put(&self, change: impl FnOnce(&mut VersionsState), sync: bool) -> std::io::Result<bool> {
         let mut state = self.locked();
         // A pipeline that is begun anew has a catalog of its own while the old one ends.
         let mut new = read_state(&self.file).unwrap_or_else(|_| state.clone());
@@ -105,7 +105,7 @@ impl Catalog {
         Ok(changed)
     }
 
-    fn locked(&self) -> MutexGuard<'_, State> {
+    fn locked(&self) -> MutexGuard<'_, VersionsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -162,10 +162,10 @@ fn is_new(path: &Path) -> bool {
     written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < IN_HAND))
 }
 
-fn read_state(file: &Path) -> Result<State, String> {
+fn read_state(file: &Path) -> Result<VersionsState, String> {
     match Regular::open(file, Links::Refused).and_then(|mut file| file.read(STATE_BYTES)) {
         Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
-        Err(FileError::Missing) => Ok(State::default()),
+        Err(FileError::Missing) => Ok(VersionsState::default()),
         Err(why) => Err(format!("it {why}")),
     }
 }
@@ -191,7 +191,7 @@ mod tests {
     fn what_is_kept_is_there_after_a_restart_and_what_is_not_named_goes() {
         let dir = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(dir.path(), "orders");
-        assert_eq!(catalog.state(), State::default());
+        assert_eq!(catalog.state(), VersionsState::default());
         catalog.keep("sha256:aa", b"one", None).unwrap();
         catalog.keep("sha256:bb", b"two", Some("signed")).unwrap();
         let old = File::options().write(true).open(catalog.component("sha256:aa")).unwrap();
@@ -214,6 +214,6 @@ mod tests {
         let catalog = Catalog::open(dir.path(), "orders");
         catalog.change(|state| state.configured = Some("x".to_owned())).unwrap();
         std::fs::write(dir.path().join("versions/orders.json"), "{").unwrap();
-        assert_eq!(Catalog::open(dir.path(), "orders").state(), State::default());
+        assert_eq!(Catalog::open(dir.path(), "orders").state(), VersionsState::default());
     }
 }

@@ -5,7 +5,7 @@
 
 use super::catalog::Catalog;
 use super::signature;
-use super::state::{Pin, State};
+use super::state::{Pin, VersionsState};
 use crate::config::Component;
 use crate::oci::{self, Pulled, Reference, layout};
 use pelton_host::{digest, read_component};
@@ -84,7 +84,7 @@ pub fn whole(catalog: &Catalog, wanted: &str, max: usize) -> Option<Vec<u8>> {
 }
 
 /// The digest of the configured component, as far as that is known without a network.
-pub fn look(component: &Component, state: &State, max: usize) -> Option<String> {
+pub fn look(component: &Component, state: &VersionsState, max: usize) -> Option<String> {
     match component {
         Component::Oci(reference) => state.pinned(&reference.to_string()).map(|pin| pin.component.clone()),
         Component::File(_) => {

@@ -33,7 +33,7 @@ pub struct Pin {
 
 /// All of them; the file of the catalog.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct VersionsState {
     /// The one in use is the first; then those before it, the latest first.
     pub versions: Vec<Kept>,
     /// The digest of the configured file when it was last taken, or refused for what it is. A file that is
@@ -45,7 +45,7 @@ pub struct State {
     pub pin: Option<Pin>,
 }
 
-impl State {
+impl VersionsState {
     /// The version in use.
     pub fn promoted(&self) -> Option<&Kept> {
         self.versions.first()
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_rollback_goes_back_and_not_forth() {
-        let mut state = State::default();
+        let mut state = VersionsState::default();
         ["a", "b", "c"].iter().for_each(|d| state.promote(kept(d)));
         assert_eq!(state.before().unwrap().digest, "sha256:b");
         state.leave();
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_let_go() {
-        let mut state = State::default();
+        let mut state = VersionsState::default();
         (0..9).for_each(|n| state.promote(kept(&n.to_string())));
         state.promote(kept("6"));
         let left: Vec<&str> = state.versions.iter().map(|k| &k.digest[7..]).collect();

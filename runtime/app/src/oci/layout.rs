@@ -1,6 +1,6 @@
 //! A folder in the OCI image layout: an artefact without a registry.
 
-use super::Place;
+use super::Repository;
 use super::manifest::{Descriptor, Document, MANIFEST_BYTES};
 use super::reference::{Selector, is_digest, is_tag};
 use pelton_host::digest;
@@ -62,7 +62,7 @@ impl Layout {
     }
 }
 
-impl Place for Layout {
+impl Repository for Layout {
     fn manifest(&self, selector: &Selector) -> Result<(String, Vec<u8>), String> {
         let name =
             |one: &Descriptor| one.annotations.get(NAME).and_then(|name| name.as_str()).map(str::to_owned);

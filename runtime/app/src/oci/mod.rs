@@ -25,7 +25,7 @@ const SIGNATURES: usize = 16;
 const SIGNATURE_BYTES: u64 = 1024;
 
 /// Where artefacts are. What fails is said in words that go on where the artefact's name stops.
-trait Place {
+trait Repository {
     /// A manifest and its digest, which is verified.
     fn manifest(&self, selector: &Selector) -> Result<(String, Vec<u8>), String>;
     /// A blob, verified.
@@ -68,13 +68,13 @@ pub fn open(dir: &Path, selector: &Selector, max: usize, signed: bool) -> Result
     take(&Layout::open(dir)?, selector, max, signed)
 }
 
-fn take(place: &dyn Place, selector: &Selector, max: usize, signed: bool) -> Result<Pulled, String> {
+fn take(place: &dyn Repository, selector: &Selector, max: usize, signed: bool) -> Result<Pulled, String> {
     let found = find(place, selector, max)?;
     let signatures = if signed { signatures(place, &found.manifest.digest)? } else { Vec::new() };
     Ok(Pulled { bytes: found.bytes, manifest: found.asked, signatures })
 }
 
-fn find(place: &dyn Place, selector: &Selector, max: usize) -> Result<Found, String> {
+fn find(place: &dyn Repository, selector: &Selector, max: usize) -> Result<Found, String> {
     let (asked, bytes) = place.manifest(selector)?;
     let document = Document::parse(&bytes)?;
     let (bytes, document) = match document.choice() {
@@ -97,7 +97,7 @@ fn find(place: &dyn Place, selector: &Selector, max: usize) -> Result<Found, Str
 }
 
 /// The signatures that refer to a manifest. What is none is passed over: anybody may refer to anything.
-fn signatures(place: &dyn Place, digest: &str) -> Result<Vec<String>, String> {
+fn signatures(place: &dyn Repository, digest: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let all = place.referrers(digest)?;
     let meant =

@@ -8,7 +8,7 @@ use super::credentials::{self, Login};
 use super::http::{Answer, Ask, agent, fallback, leads_to, place};
 use super::manifest::{self, Descriptor, Document, MANIFEST_BYTES};
 use super::reference::{Reference, Selector, is_digest};
-use super::{Place, challenge, clean};
+use super::{Repository, challenge, clean};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_host::digest;
@@ -333,7 +333,7 @@ impl Registry {
     }
 }
 
-impl Place for Registry {
+impl Repository for Registry {
     fn manifest(&self, selector: &Selector) -> Result<(String, Vec<u8>), String> {
         let (Selector::Tag(name) | Selector::Digest(name)) = selector else {
             return Err("names neither a tag nor a digest".to_owned());

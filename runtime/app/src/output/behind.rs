@@ -34,10 +34,10 @@ pub enum Left {
 
 /// Where lines wait.
 #[derive(Clone)]
-pub struct Behind(Arc<Shared>);
+pub struct Behind(Arc<BufferState>);
 
 #[derive(Default)]
-struct Shared {
+struct BufferState {
     waiting: Mutex<Waiting>,
     /// Something has come.
     come: Condvar,
@@ -66,7 +66,7 @@ struct Waiting {
 impl Behind {
     /// Starts the thread. It ends with the process.
     pub fn start(write: impl Fn(&[u8]) -> Result<(), Errno> + Send + 'static) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(BufferState::default());
         let writer = shared.clone();
         let thread = std::thread::Builder::new().name("pelton-log".to_owned());
         // Without threads nothing runs, which is said by who needs the next one.
@@ -137,7 +137,7 @@ impl Waiting {
     }
 }
 
-impl Shared {
+impl BufferState {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -41,9 +41,9 @@ macro_rules! note {
 static BEHIND: OnceLock<Behind> = OnceLock::new();
 
 /// What became of the two streams.
-static STATE: Mutex<State> = Mutex::new(State { out: None, err: None, patience: None });
+static STATE: Mutex<Streams> = Mutex::new(Streams { out: None, err: None, patience: None });
 
-struct State {
+struct Streams {
     /// Why nothing more is printed on standard output.
     out: Option<Errno>,
     /// Why something is missing on standard error.
@@ -52,7 +52,7 @@ struct State {
     patience: Option<Duration>,
 }
 
-fn state<T>(look: impl FnOnce(&mut State) -> T) -> T {
+fn state<T>(look: impl FnOnce(&mut Streams) -> T) -> T {
     look(&mut STATE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 

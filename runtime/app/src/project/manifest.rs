@@ -1,7 +1,7 @@
 //! `handler.toml`: which language a project is in, what builds and tests it, and what that needs.
 
 use super::template;
-use crate::cli::{Kind, LANGUAGES};
+use crate::cli::{LANGUAGES, ProjectKind};
 use crate::exit::Fail;
 use crate::input;
 use pelton_core::shown::path as shown_path;
@@ -31,7 +31,7 @@ pub struct Manifest {
     /// Where the language leaves a choice: what the handler is to be. For `build` to read, and held against
     /// what it makes.
     #[serde(default)]
-    pub kind: Option<Kind>,
+    pub kind: Option<ProjectKind>,
     /// What `build` makes.
     pub component: PathBuf,
     /// What `build` makes instead, where that is a core module: Pelton makes `component` of it.

@@ -4,7 +4,7 @@
 //! the canonical ABI names them, becomes a component here, so that nobody needs a tool for that; a plain
 //! program is run as it is.
 
-use crate::cli::Kind;
+use crate::cli::ProjectKind;
 use anyhow::{Context, Result, anyhow, ensure};
 use pelton_host::{Description, Form, file};
 use std::path::Path;
@@ -27,12 +27,16 @@ const WORLDS: [(&str, &str); 2] =
 /// # Errors
 /// It cannot be read, is no WebAssembly, is not of the kind that is wanted, does not fit the contract, or
 /// nothing can be written.
-pub fn place(module: &Path, component: &Path, wanted: Option<Kind>) -> Result<()> {
+pub fn place(module: &Path, component: &Path, wanted: Option<ProjectKind>) -> Result<()> {
     let shown = module.display();
     let mut bytes = file::read(module, MODULE_BYTES).map_err(|why| anyhow!("{shown} {why}"))?;
     let found = pelton_host::describe(&bytes, usize::MAX).map_err(|error| anyhow!("{shown} {error}"))?;
     let world = world(&found);
-    let is = if world.is_some() || found.form == Form::Component { Kind::Component } else { Kind::Worker };
+    let is = if world.is_some() || found.form == Form::Component {
+        ProjectKind::Component
+    } else {
+        ProjectKind::Worker
+    };
     ensure!(
         wanted.is_none_or(|wanted| wanted == is),
         "{shown} is a {}, and handler.toml says another `kind`: `build` there has to make what it says",
@@ -81,7 +85,7 @@ mod tests {
         (export \"_start\")))";
 
     /// What is made of a module, in text or not; its description, or what is wrong.
-    fn placed(text: impl AsRef<[u8]>, wanted: Option<Kind>) -> Result<Description, String> {
+    fn placed(text: impl AsRef<[u8]>, wanted: Option<ProjectKind>) -> Result<Description, String> {
         let text = text.as_ref();
         let dir = tempfile::tempdir().expect("a folder");
         let (module, component) = (dir.path().join("a.module.wasm"), dir.path().join("a.wasm"));
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn a_module_of_the_contract_becomes_a_component() {
         let text = include_str!("../../tests/golden/good.wat");
-        let found = placed(text, Some(Kind::Component)).expect("a component");
+        let found = placed(text, Some(ProjectKind::Component)).expect("a component");
         assert_eq!(found.form, Form::Component);
         assert_eq!(found.exports, ["pelton:handler/message-handler@0.1.0"]);
         // As generated bindings have it, which say what they are.
@@ -115,14 +119,14 @@ mod tests {
     fn what_needs_nothing_is_left_as_it_is() {
         assert_eq!(placed(WORKER, None).expect("a worker").form, Form::Module);
         assert_eq!(
-            placed("(component)", Some(Kind::Component)).expect("a component").form,
+            placed("(component)", Some(ProjectKind::Component)).expect("a component").form,
             Form::Component
         );
     }
 
     #[test]
     fn another_kind_than_handler_toml_says_is_told() {
-        let why = placed(WORKER, Some(Kind::Component)).expect_err("a worker");
+        let why = placed(WORKER, Some(ProjectKind::Component)).expect_err("a worker");
         assert!(why.contains("is a worker, and handler.toml says another `kind`"), "{why}");
         let why = placed("int main", None).expect_err("a source");
         assert!(why.contains("a.module.wasm is not WebAssembly"), "{why}");

@@ -1,6 +1,6 @@
 //! What `pelton new` writes: templates, SDKs and the contract, all of them in the binary.
 
-use crate::cli::Kind;
+use crate::cli::ProjectKind;
 use crate::exit::Fail;
 use anyhow::Context;
 use serde::Deserialize;
@@ -32,13 +32,13 @@ pub struct Language {
     /// It, in a sentence.
     pub words: String,
     /// What its handlers can be; the usual kind first.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<ProjectKind>,
     sdks: Vec<String>,
 }
 
 impl Default for Language {
     fn default() -> Self {
-        Self { words: String::new(), kinds: vec![Kind::Component], sdks: Vec::new() }
+        Self { words: String::new(), kinds: vec![ProjectKind::Component], sdks: Vec::new() }
     }
 }
 
@@ -68,7 +68,7 @@ pub struct Filling<'a> {
     /// The project's name: `{{name}}`, and as an identifier `{{name_}}`.
     pub name: &'a str,
     /// `{{kind}}`.
-    pub kind: Kind,
+    pub kind: ProjectKind,
 }
 
 /// The files of a new project.

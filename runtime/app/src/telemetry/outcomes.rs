@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub const TARGET: &str = "outcome";
 
 /// The handler itself, or one that tells, where such events are wanted.
-pub fn tell(handler: Arc<dyn Handler>) -> Arc<dyn Handler> {
+pub fn logged(handler: Arc<dyn Handler>) -> Arc<dyn Handler> {
     if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
         Arc::new(Telling(handler))
     } else {

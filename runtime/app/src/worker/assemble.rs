@@ -67,7 +67,7 @@ pub fn open(
     let letters = letters(config, pipeline, store, &ledger)?;
     let letters = Arc::new(LoggedLetters::new(letters, &pipeline.name));
     let versions = Arc::new(HandlerVersions::new(handler));
-    let handler = outcomes::tell(versions.clone());
+    let handler = outcomes::logged(versions.clone());
     let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler };
     let stats = Arc::new(PipelineStats::default());
     let job = (spec(config, pipeline), ports.clone(), stats.clone());

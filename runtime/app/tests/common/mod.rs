@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// What anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a pipe holds that nobody reads.
 const PIPE: usize = 64 << 10;
@@ -22,7 +22,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(since.elapsed() < PATIENCE, "{what}: not in {PATIENCE:?}");
+        assert!(since.elapsed() < DEADLINE, "{what}: not in {DEADLINE:?}");
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }
@@ -34,7 +34,7 @@ pub fn end(child: &mut Child) -> ExitStatus {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if since.elapsed() > PATIENCE {
+        if since.elapsed() > DEADLINE {
             child.kill().unwrap();
             panic!("the process does not end");
         }

@@ -5,8 +5,8 @@
 use super::advice::{advice, is_of_connection};
 use super::context::Context;
 use super::ends::{At, ask};
-use super::state::{Group, Shared};
-use super::topic_id::Mark;
+use super::state::{Group, SourceShared};
+use super::topic_id::CommitMark;
 use super::topics::partitions_of;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -18,15 +18,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// How long the broker may take for one answer.
-const ASK: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two questions to a broker that fails at once.
-const AGAIN: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What the group had committed in a partition when it was assigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub offset: i64,
-    pub mark: Mark,
+    pub mark: CommitMark,
 }
 
 /// Where a partition begins, as the library is told.
@@ -55,7 +55,7 @@ impl Context {
             match element.offset() {
                 Offset::Offset(offset) => {
                     self.settled(topic, number, offset);
-                    let found = Found { offset, mark: Mark::of(&metadata(&element)) };
+                    let found = Found { offset, mark: CommitMark::of(&metadata(&element)) };
                     beginnings.insert(at, Beginning { offset: Offset::Offset(offset), found: Some(found) });
                 }
                 _ if self.shared.options.auto_offset_reset == "error" => {
@@ -148,7 +148,7 @@ impl Context {
     fn ask_of_group(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<Group> {
         let (mut all, mut list) = (BTreeSet::new(), TopicPartitionList::new());
         for (topic, _) in &self.shared.options.topics {
-            let metadata = consumer.fetch_metadata(Some(topic), ASK)?;
+            let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
             let unsaid = |_| KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable);
             for number in partitions_of(&metadata).map_err(unsaid)?.unwrap_or_default() {
                 list.add_partition(topic, number);
@@ -176,7 +176,7 @@ impl Context {
                 tracing::warn!(pipeline, %error, "the broker does not say where to begin; it is asked again");
             }
             // Woken when the source closes.
-            drop(self.shared.released.wait_timeout(state, AGAIN));
+            drop(self.shared.released.wait_timeout(state, RETRY_INTERVAL));
         }
     }
 }
@@ -185,12 +185,12 @@ impl Context {
 /// library finds out, once there is one, and nobody waits for it here.
 pub fn ends_of(
     consumer: &BaseConsumer<Context>,
-    shared: &Shared,
+    shared: &SourceShared,
     partitions: &[At],
     latest: bool,
 ) -> BTreeMap<At, Offset> {
     let otherwise = if latest { Offset::End } else { Offset::Beginning };
-    let told = ask(consumer, partitions, otherwise, ASK);
+    let told = ask(consumer, partitions, otherwise, REQUEST_TIMEOUT);
     let (mut offsets, mut unsaid) = (BTreeMap::new(), Vec::new());
     for at in partitions {
         let why = match told.as_ref().map(|told| told.get(at)) {
@@ -220,7 +220,7 @@ fn committed(
     consumer: &BaseConsumer<Context>,
     list: &TopicPartitionList,
 ) -> KafkaResult<TopicPartitionList> {
-    let told = consumer.committed_offsets(list.clone(), ASK)?;
+    let told = consumer.committed_offsets(list.clone(), REQUEST_TIMEOUT)?;
     for element in told.elements() {
         element.error()?;
     }
@@ -237,7 +237,7 @@ fn metadata(element: &TopicPartitionListElem<'_>) -> String {
     catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default()
 }
 
-pub fn fail(shared: &Shared) {
+pub fn fail(shared: &SourceShared) {
     shared.state().failed = true;
     shared.arrived.notify_one();
 }

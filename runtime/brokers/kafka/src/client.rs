@@ -45,7 +45,7 @@ pub struct Reports {
 
 impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
-        self.complaint.hear(&error, reason);
+        self.complaint.note_error(&error, reason);
         let kind = &self.said[usize::from(is_of_connection(&error))];
         if let Some(times) = kind.again(1, Instant::now()) {
             tracing::warn!(%error, times, "Kafka, sending: {reason}. {}", advice_for(&error, reason));

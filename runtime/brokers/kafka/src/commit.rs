@@ -4,8 +4,8 @@
 use super::advice::advice;
 use super::context::Context;
 use super::partition::Partition;
-use super::state::Shared;
-use super::topic_id::Mark;
+use super::state::SourceShared;
+use super::topic_id::CommitMark;
 use crate::points;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
@@ -18,7 +18,7 @@ const COMMIT: Duration = Duration::from_millis(500);
 
 /// Commits what has moved on, until the source closes: on a thread of its own, since the poll must not wait
 /// for a broker.
-pub fn run(consumer: &BaseConsumer<Context>, shared: &Shared) {
+pub fn run(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
     loop {
         let state = shared.state();
         let waited = shared.released.wait_timeout_while(state, COMMIT, |s| !s.closing);
@@ -32,7 +32,11 @@ pub fn run(consumer: &BaseConsumer<Context>, shared: &Shared) {
 
 /// Commits what has moved on of some partitions of ours, and waits for the answer: whether nothing is left to
 /// commit.
-pub fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, of: impl Fn(&Partition) -> bool) -> bool {
+pub fn commit(
+    consumer: &BaseConsumer<Context>,
+    shared: &SourceShared,
+    of: impl Fn(&Partition) -> bool,
+) -> bool {
     let _turn = turn(shared);
     let list = moved(shared, of);
     if list.count() == 0 {
@@ -58,7 +62,7 @@ pub fn commit(consumer: &BaseConsumer<Context>, shared: &Shared, of: impl Fn(&Pa
 }
 
 /// Says so, unless it was just said: a commit is tried again twice a second.
-fn refused(shared: &Shared, list: &TopicPartitionList, error: &KafkaError) {
+fn refused(shared: &SourceShared, list: &TopicPartitionList, error: &KafkaError) {
     let Some(times) = shared.uncommitted.again(1, Instant::now()) else { return };
     let first = list.elements().first().map(|at| format!("{}/{}", at.topic(), at.partition()));
     tracing::warn!(
@@ -71,13 +75,13 @@ fn refused(shared: &Shared, list: &TopicPartitionList, error: &KafkaError) {
 }
 
 /// Held by whoever commits. Nothing that was given to the broker is without an answer then.
-pub fn turn(shared: &Shared) -> MutexGuard<'_, ()> {
+pub fn turn(shared: &SourceShared) -> MutexGuard<'_, ()> {
     shared.turn.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The offsets to commit: those that the broker has not confirmed. What it has is not given again: the
 /// topic may be another by now.
-fn moved(shared: &Shared, of: impl Fn(&Partition) -> bool) -> TopicPartitionList {
+fn moved(shared: &SourceShared, of: impl Fn(&Partition) -> bool) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for partition in shared.state().partitions.iter().filter(|p| p.ours && !p.gone && of(p)) {
         if let Some(position) = partition.position.filter(|position| partition.committed != Some(*position))
@@ -90,7 +94,7 @@ fn moved(shared: &Shared, of: impl Fn(&Partition) -> bool) -> TopicPartitionList
                 );
             }
             // So that nobody takes it for an offset of another topic of this name.
-            element.set_metadata(Mark::metadata(partition.topic_id.as_ref()));
+            element.set_metadata(CommitMark::metadata(partition.topic_id.as_ref()));
         }
     }
     list

@@ -4,7 +4,7 @@ use super::advice::{advice_for, is_damage, is_of_connection};
 use super::beginning::{Beginning, Beginnings};
 use super::commit::{commit, turn};
 use super::partition::Partition;
-use super::state::Shared;
+use super::state::SourceShared;
 use super::topic_id::TopicId;
 use crate::points;
 use rdkafka::client::ClientContext;
@@ -18,17 +18,17 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 pub struct Context {
-    pub shared: Arc<Shared>,
+    pub shared: Arc<SourceShared>,
 }
 
 impl ClientContext for Context {
     /// What matters of it comes as an error too.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.contain("the client library's log", || self.say(level, facility, text));
+        self.contain("the client library's log", || self.write_log(level, facility, text));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.contain("an error of the client library", || self.heed(&error, reason));
+        self.contain("an error of the client library", || self.handle_error(&error, reason));
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -42,7 +42,7 @@ impl Context {
         self.shared.fuse.contain(what, work).unwrap_or_default();
     }
 
-    fn say(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+    fn write_log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         let pipeline = &*self.shared.options.pipeline;
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -52,13 +52,13 @@ impl Context {
                 tracing::debug!(pipeline, facility, "{text}")
             }
             _ => {
-                self.hear_id(text);
+                self.note_id(text);
                 tracing::trace!(pipeline, facility, "{text}");
             }
         }
     }
 
-    fn heed(&self, error: &KafkaError, reason: &str) {
+    fn handle_error(&self, error: &KafkaError, reason: &str) {
         // The end of a partition is no error; the poll tells it too.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
@@ -146,7 +146,7 @@ impl Context {
     }
 
     /// Its id is told before any record of a topic, and again when it is another topic's.
-    fn hear_id(&self, text: &str) {
+    fn note_id(&self, text: &str) {
         let Some((topic, id)) = TopicId::told_by(text) else { return };
         let mut state = self.shared.state();
         let known = state.topics.entry(topic.to_owned()).or_default();
@@ -229,8 +229,8 @@ impl Context {
         leaving
     }
 
-    fn tell(&self, partitions: &[(u32, u32)], lost: bool) {
-        self.shared.tell(&mut self.shared.state(), partitions.to_vec(), lost);
+    fn report_revoked(&self, partitions: &[(u32, u32)], lost: bool) {
+        self.shared.report_revoked(&mut self.shared.state(), partitions.to_vec(), lost);
     }
 
     /// They are another member's already: nothing is committed.
@@ -242,7 +242,7 @@ impl Context {
              it had in work is not committed; who has them now handles it again"
         );
         self.end(leaving);
-        self.tell(leaving, true);
+        self.report_revoked(leaving, true);
         // What is on its way has the number of the assignment that was lost, and is refused by it.
         drop(turn(&self.shared));
     }
@@ -252,7 +252,7 @@ impl Context {
         let pipeline = &*self.shared.options.pipeline;
         let mut waits = Vec::new();
         if !self.shared.state().closing && !leaving.is_empty() {
-            self.tell(leaving, false);
+            self.report_revoked(leaving, false);
             waits = self.wait(leaving);
         }
         commit(consumer, &self.shared, |p| leaving.iter().any(|(id, _)| *id == p.id));
@@ -264,7 +264,7 @@ impl Context {
                 "partitions were let go while messages of them were still in work: they are handled again \
                  elsewhere"
             );
-            self.tell(&waits, true);
+            self.report_revoked(&waits, true);
         }
         tracing::info!(pipeline, partitions = leaving.len(), "revoked");
     }

@@ -5,7 +5,7 @@ use super::advice::advice;
 use super::context::Context;
 use super::options::KafkaOptions;
 use super::partition::Partition;
-use super::state::Shared;
+use super::state::SourceShared;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long the broker may take to say where the partitions end.
-const ASK: Duration = Duration::from_secs(2);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// The client library wants a name of every consumer; nothing is committed with this one.
 const NO_GROUP: &str = "pelton-ends";
 
@@ -121,7 +121,7 @@ pub struct Learner {
 
 impl Learner {
     /// Asks for the ends that are not known, and again for those before which a transaction is open.
-    pub fn learn(&mut self, consumer: &BaseConsumer<Context>, shared: &Shared) {
+    pub fn learn(&mut self, consumer: &BaseConsumer<Context>, shared: &SourceShared) {
         let of = |wanted: &dyn Fn(&Partition) -> bool| -> Vec<(String, i32)> {
             let state = shared.state();
             let asked = state.partitions.iter().filter(|p| state.wants_ends && p.ours && wanted(p));
@@ -133,7 +133,7 @@ impl Learner {
         }
         // In this order: what is written between the two is not taken for a transaction.
         let asked = self.all(shared, &new).and_then(|all| {
-            let stable = ends(consumer, &[new, open].concat(), ASK)?;
+            let stable = ends(consumer, &[new, open].concat(), REQUEST_TIMEOUT)?;
             Ok((all, stable))
         });
         match asked {
@@ -146,14 +146,24 @@ impl Learner {
     }
 
     /// Where a partition ends, if that is behind the end that this client sees.
-    pub fn behind(&mut self, shared: &Shared, topic: &str, number: i32, stable: i64) -> KafkaResult<i64> {
+    pub fn behind(
+        &mut self,
+        shared: &SourceShared,
+        topic: &str,
+        number: i32,
+        stable: i64,
+    ) -> KafkaResult<i64> {
         let at = (topic.to_owned(), number);
         let all = self.all(shared, std::slice::from_ref(&at))?;
         Ok(all.and_then(|all| all.get(&at).copied()).map_or(stable, |end| end.max(stable)))
     }
 
     /// None where every client sees the same.
-    fn all(&mut self, shared: &Shared, partitions: &[(String, i32)]) -> Result<Option<Ends>, KafkaError> {
+    fn all(
+        &mut self,
+        shared: &SourceShared,
+        partitions: &[(String, i32)],
+    ) -> Result<Option<Ends>, KafkaError> {
         if partitions.is_empty() {
             return Ok(None);
         }
@@ -162,11 +172,11 @@ impl Learner {
             self.of_all =
                 of_all(&KafkaOptions::connection(&options.bootstrap_servers, &options.librdkafka))?;
         }
-        self.of_all.as_ref().map(|client| ends(client, partitions, ASK)).transpose()
+        self.of_all.as_ref().map(|client| ends(client, partitions, REQUEST_TIMEOUT)).transpose()
     }
 }
 
-fn note(shared: &Shared, all: Option<Ends>, stable: &Ends) {
+fn note(shared: &SourceShared, all: Option<Ends>, stable: &Ends) {
     let mut state = shared.state();
     let mut behind = 0;
     for ((topic, number), stable) in stable {

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two questions for the coordinator.
-const AGAIN: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a broker's refusal may be on its way to us.
 const LISTEN: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(50);
@@ -86,7 +86,7 @@ impl Tells {
 }
 
 impl Complaint {
-    pub(super) fn hear(&self, error: &KafkaError, reason: &str) {
+    pub(super) fn note_error(&self, error: &KafkaError, reason: &str) {
         let tells = Tells::of(error);
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|(known, _)| *known <= tells) {
@@ -132,7 +132,7 @@ impl ClientContext for Complaint {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.hear(&error, reason);
+        self.note_error(&error, reason);
     }
 }
 
@@ -220,7 +220,7 @@ fn committed(
                 RDKafkaErrorCode::NotCoordinator
                 | RDKafkaErrorCode::CoordinatorNotAvailable
                 | RDKafkaErrorCode::CoordinatorLoadInProgress,
-            ) => drop(consumer.poll(AGAIN)),
+            ) => drop(consumer.poll(RETRY_INTERVAL)),
             _ => return Err(error),
         }
     }

@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How long the broker may take to say what topics it has.
-const ASK: Duration = Duration::from_secs(10);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks for topics that are missing, or have too few partitions.
-const AGAIN: Duration = Duration::from_secs(10);
+const TOPICS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Where the letters of a pipeline go.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ impl KafkaLetters {
         otherwise: Arc<dyn DeadLetters>,
     ) -> Result<Self, String> {
         let producer = KafkaProducer::open(&options.bootstrap_servers, &options.librdkafka)?;
-        let topics = Topics::open(&options.bootstrap_servers, &options.librdkafka, ASK)?;
+        let topics = Topics::open(&options.bootstrap_servers, &options.librdkafka, METADATA_TIMEOUT)?;
         let (jobs, asked) = channel();
         let trouble = Arc::<Trouble>::default();
         let (partitions, counted, unsent) = Default::default();
@@ -138,9 +138,10 @@ impl LetterSender {
             let missing = self.options.topics.iter().any(|t| !self.partitions.contains_key(&t.name));
             if missing && look <= Instant::now() {
                 self.find();
-                look = Instant::now() + AGAIN;
+                look = Instant::now() + TOPICS_INTERVAL;
             }
-            let wait = if missing { look.saturating_duration_since(Instant::now()) } else { AGAIN };
+            let wait =
+                if missing { look.saturating_duration_since(Instant::now()) } else { TOPICS_INTERVAL };
             match jobs.recv_timeout(wait) {
                 Ok(job) => {
                     let (letters, askers) = together(job, jobs);
@@ -228,7 +229,7 @@ impl LetterSender {
             (partition >= count).then(|| topic.to_owned())
         };
         let topics: BTreeSet<String> = letters.iter().filter_map(beyond).collect();
-        if topics.is_empty() || self.counted.is_some_and(|at| at.elapsed() < AGAIN) {
+        if topics.is_empty() || self.counted.is_some_and(|at| at.elapsed() < TOPICS_INTERVAL) {
             return;
         }
         self.counted = Some(Instant::now());

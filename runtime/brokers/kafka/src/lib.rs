@@ -67,7 +67,7 @@ use producer::KafkaProducer;
 use publish::KafkaPublisher;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
-use state::Shared;
+use state::SourceShared;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -93,7 +93,7 @@ const LEAVE: Duration = Duration::from_secs(10);
 
 /// A member of a consumer group, as a source.
 pub struct KafkaSource {
-    shared: Arc<Shared>,
+    shared: Arc<SourceShared>,
     poller: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -103,7 +103,7 @@ impl KafkaSource {
     /// # Errors
     /// When the client library refuses the options, or a thread cannot be started.
     pub fn open(options: KafkaOptions) -> Result<Self, KafkaSourceError> {
-        let shared = Arc::new(Shared::new(options));
+        let shared = Arc::new(SourceShared::new(options));
         let consumer = poll::consumer(&shared)?;
         let name = format!("kafka-{}", shared.options.pipeline);
         let polling = shared.clone();

@@ -274,11 +274,14 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
-    use super::super::topic_id::Mark;
+    use super::super::topic_id::CommitMark;
     use super::*;
 
     fn committed(offset: i64) -> Beginning {
-        Beginning { offset: Offset::Offset(offset), found: Some(Found { offset, mark: Mark::Ours(None) }) }
+        Beginning {
+            offset: Offset::Offset(offset),
+            found: Some(Found { offset, mark: CommitMark::Ours(None) }),
+        }
     }
 
     fn read_to(next: i64) -> Partition {

@@ -9,7 +9,7 @@ use super::partition::Partition;
 use super::range::out_of_range;
 use super::receipt::MAX_PLACES;
 use super::renew::look;
-use super::state::{Room, Shared};
+use super::state::{FetchRoom, SourceShared};
 use super::{commit, convert};
 use crate::points;
 use pelton_core::contain::standing_at;
@@ -30,11 +30,11 @@ const STUCK: Duration = Duration::from_secs(1);
 /// How long the last commit is tried again.
 const LAST: Duration = Duration::from_secs(5);
 /// Records between two looks at what is to be paused or committed.
-const LOOK: u32 = 256;
+const RECORDS_BETWEEN_CHECKS: u32 = 256;
 /// How long until the broker is asked again where the partitions end.
-const ASK: Duration = Duration::from_secs(2);
+const ENDS_INTERVAL: Duration = Duration::from_secs(2);
 
-pub fn consumer(shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, KafkaSourceError> {
+pub fn consumer(shared: &Arc<SourceShared>) -> Result<BaseConsumer<Context>, KafkaSourceError> {
     let context = Context { shared: shared.clone() };
     let consumer = BaseConsumer::from_config_and_context(&shared.options.client(), context)
         .map_err(KafkaSourceError::Options)?;
@@ -51,7 +51,7 @@ pub fn consumer(shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, KafkaSour
     Ok(consumer)
 }
 
-pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
+pub fn run(consumer: BaseConsumer<Context>, shared: &SourceShared) {
     std::thread::scope(|scope| {
         let name = format!("commit-{}", shared.options.pipeline);
         let committing = std::thread::Builder::new().name(name);
@@ -77,7 +77,7 @@ pub fn run(consumer: BaseConsumer<Context>, shared: &Shared) {
 
 /// A commit that comes while the group assigns anew is refused, and what calls for another assignment may
 /// come at any time: who takes over should not have to begin before what is done.
-fn commit_last(consumer: &BaseConsumer<Context>, shared: &Shared) {
+fn commit_last(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
     let until = Instant::now() + LAST;
     while !commit::commit(consumer, shared, |p| !p.leaving) && Instant::now() < until {
         // The assignment goes on in here. What is fetched is nobody's.
@@ -86,16 +86,16 @@ fn commit_last(consumer: &BaseConsumer<Context>, shared: &Shared) {
 }
 
 /// Until the source closes.
-fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
+fn poll(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
     let (mut looked, mut asked, mut learner) = (0, None, Learner::default());
     // The record before has seen that there is room for another.
     let mut has_room = false;
     loop {
         let full = !has_room
             && match shared.room(STUCK) {
-                Room::Closing => return,
-                Room::Full => true,
-                Room::Some => false,
+                FetchRoom::Closing => return,
+                FetchRoom::Full => true,
+                FetchRoom::Some => false,
             };
         let polled = consumer.poll(POLL);
         points::reach("kafka-poll");
@@ -111,14 +111,14 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
             commit::commit(consumer, shared, |p| !p.leaving);
         }
         looked += 1;
-        let look = full || polled.is_none() || looked >= LOOK;
+        let look = full || polled.is_none() || looked >= RECORDS_BETWEEN_CHECKS;
         has_room = false;
         match polled {
             Some(Ok(record)) => {
                 let place = || format!("{}/{}:{}", record.topic(), record.partition(), record.offset());
                 has_room = standing_at(place, || take_in(shared, &record)) && !look;
             }
-            Some(Err(error)) => heed(shared, &error),
+            Some(Err(error)) => handle_error(shared, &error),
             None => run_dry(consumer, shared),
         }
         if !look {
@@ -126,7 +126,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
         }
         looked = 0;
         hold_back(consumer, shared, full);
-        if asked.is_none_or(|at: Instant| at.elapsed() >= ASK) && wants_to_know(shared) {
+        if asked.is_none_or(|at: Instant| at.elapsed() >= ENDS_INTERVAL) && wants_to_know(shared) {
             asked = Some(Instant::now());
             learner.learn(consumer, shared);
             out_of_range(consumer, shared, &mut learner);
@@ -135,7 +135,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
 }
 
 /// Whether there is room for another, as far as this has seen.
-fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) -> bool {
+fn take_in(shared: &SourceShared, record: &BorrowedMessage<'_>) -> bool {
     points::reach("kafka-record");
     let mut state = shared.state();
     let Some((place, partition)) = state.find(record.topic(), record.partition()) else { return false };
@@ -166,7 +166,7 @@ fn take_in(shared: &Shared, record: &BorrowedMessage<'_>) -> bool {
     has_room
 }
 
-fn heed(shared: &Shared, error: &KafkaError) {
+fn handle_error(shared: &SourceShared, error: &KafkaError) {
     let pipeline = &*shared.options.pipeline;
     let mut state = shared.state();
     match error {
@@ -199,7 +199,7 @@ fn heed(shared: &Shared, error: &KafkaError) {
 
 /// The poll has found nothing. Behind the last record of a partition there may be marks of transactions,
 /// which are not handed over: the library knows that they have passed.
-fn run_dry(consumer: &BaseConsumer<Context>, shared: &Shared) {
+fn run_dry(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
     let mut state = shared.state();
     state.partitions.iter_mut().for_each(Partition::drained);
     if !state.wants_ends || !state.partitions.iter().any(Partition::may_end_in_marks) {
@@ -217,7 +217,7 @@ fn run_dry(consumer: &BaseConsumer<Context>, shared: &Shared) {
     }
 }
 
-fn wants_to_know(shared: &Shared) -> bool {
+fn wants_to_know(shared: &SourceShared) -> bool {
     let state = shared.state();
     let unknown = |p: &Partition| p.doubtful || (state.wants_ends && (p.open || p.end.is_none()));
     state.partitions.iter().any(|p| p.ours && unknown(p))
@@ -225,7 +225,7 @@ fn wants_to_know(shared: &Shared) -> bool {
 
 /// Pauses what must not be fetched now, and resumes what may be again: all partitions when the buffer stays
 /// full, one whose committed offset lags too far behind, one of which too much waits in the pipeline.
-fn hold_back(consumer: &BaseConsumer<Context>, shared: &Shared, full: bool) {
+fn hold_back(consumer: &BaseConsumer<Context>, shared: &SourceShared, full: bool) {
     let options = &shared.options;
     let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
     let mut state = shared.state();

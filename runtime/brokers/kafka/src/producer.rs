@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the broker may take for a batch.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take to say what topics it has.
-const ASK: Duration = Duration::from_secs(10);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 /// From so many bytes on a record is compressed unasked: a broker closes the connection on which a request of
 /// 100 MB comes, and says nothing of the record.
@@ -79,7 +79,7 @@ impl KafkaProducer {
             bootstrap_servers: bootstrap_servers.to_owned(),
             librdkafka: librdkafka.to_vec(),
             clients: Mutex::new(BTreeMap::from([(Manner::Batched, Arc::new(client))])),
-            patience: PATIENCE,
+            patience: DELIVERY_TIMEOUT,
         })
     }
 
@@ -89,7 +89,7 @@ impl KafkaProducer {
     /// When the broker has no such topic, does not say, or does not answer; in words.
     pub fn partitions(&self, topic: &str) -> Result<usize, String> {
         let client = self.client(Manner::Batched)?;
-        let metadata = client.producer.client().fetch_metadata(Some(topic), ASK);
+        let metadata = client.producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
         let metadata = metadata.map_err(|error| client.unreachable(&error))?;
         let partitions = partitions_of(&metadata)?.map(|numbers| numbers.len());
         partitions.ok_or_else(|| format!("there is no topic `{topic}`: make it, or correct `topics`"))
@@ -222,7 +222,7 @@ mod tests {
         producer.patience = Duration::ZERO;
         // Nobody waits for it. It comes while the next batch is waited for, of which it says nothing.
         assert_eq!(kinds(producer.send(&[record(0)])), [Err(Refusal::Passing)]);
-        producer.patience = PATIENCE;
+        producer.patience = DELIVERY_TIMEOUT;
         let next = kinds(producer.send(&[record(7), record(0)]));
         assert_eq!(next, [Err(Refusal::Partition), Ok("letters/0/1".to_owned())]);
     }

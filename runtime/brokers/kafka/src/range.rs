@@ -7,14 +7,14 @@ use super::ends::{At, Bounds, Learner};
 use super::partition::Partition;
 use super::reassign::read_from;
 use super::renew::forget;
-use super::state::{Shared, State};
+use super::state::{SourceShared, SourceState};
 use rdkafka::Offset;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use std::time::Duration;
 
 /// How long the broker may take for one answer.
-const ASK: Duration = Duration::from_secs(2);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A partition of which an offset may have been refused.
 struct Doubt {
@@ -32,7 +32,7 @@ struct Doubt {
 
 /// What is wrong with the offset.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum OffsetFault {
     /// The broker has it after all, and ends there, or behind.
     Within { end: i64 },
     /// The records from here to the first that is left are gone.
@@ -43,7 +43,7 @@ enum Place {
 
 /// Looks at the partitions that may be meant by a refusal. Those of which the broker says nothing now are
 /// looked at again.
-pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: &mut Learner) {
+pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &SourceShared, learner: &mut Learner) {
     let doubt = |p: &Partition| {
         let (topic, partition, id) = (p.topic.to_string(), p.number, p.id);
         Some(Doubt { topic, partition, id, next: p.next()?, received: p.received(), stands: p.stands() })
@@ -54,7 +54,7 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: 
     };
     let (mut places, mut explained) = (Vec::new(), shared.state().is_renewed());
     let asked: Vec<At> = doubtful.iter().map(|doubt| (doubt.topic.clone(), doubt.partition)).collect();
-    let bounds = Bounds::ask(consumer, &asked, ASK);
+    let bounds = Bounds::ask(consumer, &asked, REQUEST_TIMEOUT);
     for doubt in doubtful {
         match place_of(bounds.as_ref(), shared, learner, &doubt) {
             Ok(place) => places.push((doubt, place)),
@@ -75,23 +75,23 @@ pub fn out_of_range(consumer: &BaseConsumer<Context>, shared: &Shared, learner: 
         }
     }
     // The refusal was for another one of them, then.
-    explained |= places.iter().any(|(_, place)| !matches!(place, Place::Within { .. }));
+    explained |= places.iter().any(|(_, place)| !matches!(place, OffsetFault::Within { .. }));
     let damage = shared.state().damage.take();
     let stuck = damage.is_some() || !explained;
     for (doubt, place) in places {
         let to = match place {
             // What else explains it is no damage.
-            Place::Within { end } if stuck && doubt.stands && doubt.next < end => {
+            OffsetFault::Within { end } if stuck && doubt.stands && doubt.next < end => {
                 Some(unread(shared, &doubt, damage.as_deref()))
             }
             _ => decide(shared, &doubt, place, explained || damage.is_some()),
         };
         let Some(to) = to else { return fail(shared) };
         // Other records have these offsets now, or will have.
-        if matches!(place, Place::Cut { .. }) && forget(shared, doubt.id).is_none() {
+        if matches!(place, OffsetFault::Cut { .. }) && forget(shared, doubt.id).is_none() {
             return;
         }
-        let jump = |state: &mut State| {
+        let jump = |state: &mut SourceState| {
             if let Some((_, partition)) = state.find(&doubt.topic, doubt.partition) {
                 partition.jump(doubt.next, to);
             }
@@ -116,10 +116,10 @@ fn is_gone(error: &KafkaError) -> bool {
 
 fn place_of(
     bounds: Result<&Bounds, &KafkaError>,
-    shared: &Shared,
+    shared: &SourceShared,
     learner: &mut Learner,
     doubt: &Doubt,
-) -> KafkaResult<Place> {
+) -> KafkaResult<OffsetFault> {
     let bounds = bounds.map_err(KafkaError::clone)?;
     let (first, mut end) = bounds.of(&(doubt.topic.clone(), doubt.partition))?;
     if doubt.next > end {
@@ -127,21 +127,21 @@ fn place_of(
         end = learner.behind(shared, &doubt.topic, doubt.partition, end)?;
     }
     Ok(match doubt.next {
-        next if next < first => Place::Gone { first, end },
-        next if next > end => Place::Cut { first, end },
-        _ => Place::Within { end },
+        next if next < first => OffsetFault::Gone { first, end },
+        next if next > end => OffsetFault::Cut { first, end },
+        _ => OffsetFault::Within { end },
     })
 }
 
 /// Where to go on; none if the worker is to stop. Says why; `explained` says that there is nothing to say
 /// of one that is as it should be.
-fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Option<i64> {
+fn decide(shared: &SourceShared, doubt: &Doubt, place: OffsetFault, explained: bool) -> Option<i64> {
     let options = &shared.options;
     let (pipeline, topic) = (&*options.pipeline, &*doubt.topic);
     let (partition, offset) = (doubt.partition, doubt.next);
     let (what, first, end) = match place {
-        Place::Within { .. } if explained => return Some(offset),
-        Place::Within { .. } => {
+        OffsetFault::Within { .. } if explained => return Some(offset),
+        OffsetFault::Within { .. } => {
             tracing::warn!(
                 pipeline,
                 topic,
@@ -154,10 +154,10 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
             );
             return Some(offset);
         }
-        Place::Gone { first, end } => {
+        OffsetFault::Gone { first, end } => {
             (format!("the records {offset} to {} are gone", first - 1), first, end)
         }
-        Place::Cut { first, end } => {
+        OffsetFault::Cut { first, end } => {
             (format!("the partition ends at {end}: it was cut, or made anew"), first, end)
         }
     };
@@ -180,7 +180,7 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
             return None;
         }
     };
-    if matches!(place, Place::Cut { .. }) && doubt.received {
+    if matches!(place, OffsetFault::Cut { .. }) && doubt.received {
         tracing::error!(
             pipeline,
             topic,
@@ -207,7 +207,7 @@ fn decide(shared: &Shared, doubt: &Doubt, place: Place, explained: bool) -> Opti
 
 /// There is a record, and it does not come: it cannot be read. Where to go on: behind it, once somebody has
 /// given up on it. Until then nothing is skipped.
-fn unread(shared: &Shared, doubt: &Doubt, damage: Option<&str>) -> i64 {
+fn unread(shared: &SourceShared, doubt: &Doubt, damage: Option<&str>) -> i64 {
     let options = &shared.options;
     let (pipeline, topic, partition, offset) =
         (&*options.pipeline, &*doubt.topic, doubt.partition, doubt.next);
@@ -237,8 +237,8 @@ fn unread(shared: &Shared, doubt: &Doubt, damage: Option<&str>) -> i64 {
 }
 
 /// Nothing more is committed of a partition whose offsets may be another log's.
-fn give_up(shared: &Shared, doubt: &Doubt, place: Place) {
-    if matches!(place, Place::Cut { .. })
+fn give_up(shared: &SourceShared, doubt: &Doubt, place: OffsetFault) {
+    if matches!(place, OffsetFault::Cut { .. })
         && let Some((_, partition)) = shared.state().find(&doubt.topic, doubt.partition)
     {
         partition.position = None;

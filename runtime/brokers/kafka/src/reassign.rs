@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::partition::Partition;
-use super::state::{Shared, State};
+use super::state::{SourceShared, SourceState};
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
@@ -11,10 +11,10 @@ use rdkafka::{Offset, TopicPartitionList};
 /// fetched. What has stopped after a refusal would not go on with a seek: they are assigned anew.
 pub fn read_from(
     consumer: &BaseConsumer<Context>,
-    shared: &Shared,
+    shared: &SourceShared,
     topic: &str,
     places: &[(i32, Offset)],
-    change: impl FnOnce(&mut State),
+    change: impl FnOnce(&mut SourceState),
 ) -> KafkaResult<()> {
     // The library would keep a pause.
     consumer.resume(&listed(topic, places)?)?;

@@ -9,8 +9,8 @@ use super::context::Context;
 use super::ends::At;
 use super::partition::Partition;
 use super::reassign::read_from;
-use super::state::{Shared, State};
-use super::topic_id::{Mark, TopicId};
+use super::state::{SourceShared, SourceState};
+use super::topic_id::{CommitMark, TopicId};
 use pelton_core::broker::KnownTopic;
 use rdkafka::Offset;
 use rdkafka::consumer::BaseConsumer;
@@ -18,11 +18,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Between two times that the ledger is asked, when it cannot write.
-const AGAIN: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Where a partition is to be read, now that its topic is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum StartAt {
     /// Where it is.
     Here,
     /// At what the group has committed to this topic.
@@ -31,12 +31,12 @@ enum Place {
     Beginning,
 }
 
-impl Place {
+impl StartAt {
     /// `anew` says that the topic was another when this process, or one before it, last knew its id.
     fn of(partition: &Partition, id: &TopicId, anew: bool) -> Self {
         let others = anew || partition.topic_id.as_ref().is_some_and(|known| known != id);
         match &partition.found {
-            Some(Found { offset, mark: Mark::Ours(Some(of)) }) => {
+            Some(Found { offset, mark: CommitMark::Ours(Some(of)) }) => {
                 let moved = partition.start != Offset::Offset(*offset);
                 match (of == id, moved) {
                     (true, true) => Self::Committed(*offset),
@@ -53,7 +53,7 @@ impl Place {
 
 /// Looks at the topics of which there is something new. `polled` is the topic of the record that was polled
 /// with it: whether that record is to be dropped, since its partition is read from elsewhere now.
-pub fn look(consumer: &BaseConsumer<Context>, shared: &Shared, polled: Option<&str>) -> bool {
+pub fn look(consumer: &BaseConsumer<Context>, shared: &SourceShared, polled: Option<&str>) -> bool {
     let (mut open, mut dropped) = (false, false);
     for (topic, _) in &shared.options.topics {
         let (id, was_read) = {
@@ -83,7 +83,7 @@ fn is_new(partition: &Partition, id: Option<&TopicId>) -> bool {
 }
 
 /// Takes back what was received of another topic of this name, and says whether some of it is still in work.
-fn is_in_work(shared: &Shared, topic: &str, id: &TopicId) -> bool {
+fn is_in_work(shared: &SourceShared, topic: &str, id: &TopicId) -> bool {
     let mut state = shared.state();
     let is_of_old = |p: &&mut Partition| {
         let old = p.topic_id.as_ref().is_some_and(|known| known != id);
@@ -98,7 +98,7 @@ fn is_in_work(shared: &Shared, topic: &str, id: &TopicId) -> bool {
         let ids: Vec<u32> = ended.iter().map(|(id, _)| *id).collect();
         state.discard(&ids);
         state.topics.entry(topic.to_owned()).or_default().since = Some(Instant::now());
-        shared.tell(&mut state, ended, false);
+        shared.report_revoked(&mut state, ended, false);
     }
     let mut waits = Vec::new();
     for partition in state.partitions.iter().filter(|p| *p.topic == *topic && p.ours && p.gone && p.leaving)
@@ -114,12 +114,17 @@ fn is_in_work(shared: &Shared, topic: &str, id: &TopicId) -> bool {
         "messages of the topic that was deleted are still in work: what becomes of them is not noted"
     );
     state.let_go(&waits.iter().map(|(id, _)| *id).collect::<Vec<_>>());
-    shared.tell(&mut state, waits, true);
+    shared.report_revoked(&mut state, waits, true);
     false
 }
 
 /// Compares, and reads on where it is right; whether partitions are read from elsewhere now.
-fn judge(consumer: &BaseConsumer<Context>, shared: &Shared, topic: &str, id: Option<&TopicId>) -> bool {
+fn judge(
+    consumer: &BaseConsumer<Context>,
+    shared: &SourceShared,
+    topic: &str,
+    id: Option<&TopicId>,
+) -> bool {
     // None when the source closes meanwhile.
     let Some(before) = id.map_or_else(|| Some(KnownTopic::default()), |id| meet(shared, topic, id)) else {
         return true;
@@ -129,7 +134,7 @@ fn judge(consumer: &BaseConsumer<Context>, shared: &Shared, topic: &str, id: Opt
         return false;
     }
     let from = offsets(consumer, shared, topic, &places);
-    let change = |state: &mut State| {
+    let change = |state: &mut SourceState| {
         for ((number, place), (_, offset)) in places.iter().zip(&from) {
             if let Some((_, partition)) = state.find(topic, *number) {
                 read_again(partition, id, *place, *offset);
@@ -151,44 +156,44 @@ fn judge(consumer: &BaseConsumer<Context>, shared: &Shared, topic: &str, id: Opt
 
 fn offsets(
     consumer: &BaseConsumer<Context>,
-    shared: &Shared,
+    shared: &SourceShared,
     topic: &str,
-    places: &[(i32, Place)],
+    places: &[(i32, StartAt)],
 ) -> Vec<(i32, Offset)> {
     let at = |number: i32| (topic.to_owned(), number);
-    let begins = |(number, place): &(i32, Place)| {
-        matches!(place, Place::Here | Place::Beginning).then(|| at(*number))
+    let begins = |(number, place): &(i32, StartAt)| {
+        matches!(place, StartAt::Here | StartAt::Beginning).then(|| at(*number))
     };
     let asked: Vec<At> = places.iter().filter_map(begins).collect();
     let firsts = ends_of(consumer, shared, &asked, false);
-    let offset = |(number, place): &(i32, Place)| match place {
-        Place::Committed(offset) => (*number, Offset::Offset(*offset)),
-        Place::Here | Place::Beginning => {
+    let offset = |(number, place): &(i32, StartAt)| match place {
+        StartAt::Committed(offset) => (*number, Offset::Offset(*offset)),
+        StartAt::Here | StartAt::Beginning => {
             (*number, firsts.get(&at(*number)).copied().unwrap_or(Offset::Beginning))
         }
     };
     places.iter().map(offset).collect()
 }
 
-fn read_again(partition: &mut Partition, id: Option<&TopicId>, place: Place, offset: Offset) {
-    let found = partition.found.take().filter(|_| matches!(place, Place::Committed(_)));
+fn read_again(partition: &mut Partition, id: Option<&TopicId>, place: StartAt, offset: Offset) {
+    let found = partition.found.take().filter(|_| matches!(place, StartAt::Committed(_)));
     partition.assign(Beginning { offset, found });
     (partition.topic_id, partition.judged) = (id.cloned(), true);
 }
 
 /// Tells the ledger the id of a topic.
-fn meet(shared: &Shared, topic: &str, id: &TopicId) -> Option<KnownTopic> {
+fn meet(shared: &SourceShared, topic: &str, id: &TopicId) -> Option<KnownTopic> {
     let number = shared.options.topic(topic)?;
     until_noted(shared, || (shared.options.topic_is)(number, id.as_str()))
 }
 
 /// The ledger forgets a partition: how many ranges it had of it. None when the source closes meanwhile.
-pub fn forget(shared: &Shared, partition: u32) -> Option<usize> {
+pub fn forget(shared: &SourceShared, partition: u32) -> Option<usize> {
     until_noted(shared, || (shared.options.forget)(partition))
 }
 
 /// Asks the ledger until it has answered: what it remembers would hide records.
-fn until_noted<T>(shared: &Shared, ask: impl Fn() -> Option<T>) -> Option<T> {
+fn until_noted<T>(shared: &SourceShared, ask: impl Fn() -> Option<T>) -> Option<T> {
     loop {
         if let Some(noted) = ask() {
             return Some(noted);
@@ -202,13 +207,18 @@ fn until_noted<T>(shared: &Shared, ask: impl Fn() -> Option<T>) -> Option<T> {
                 a partition yet: nothing of it is received");
         }
         // Woken when the source closes.
-        drop(shared.released.wait_timeout(state, AGAIN));
+        drop(shared.released.wait_timeout(state, RETRY_INTERVAL));
     }
 }
 
 /// Where partitions of a topic are to be read from now on, of those that are not where they should be. The
 /// others are taken in from here on.
-fn decide(shared: &Shared, topic: &str, id: Option<&TopicId>, before: &KnownTopic) -> Vec<(i32, Place)> {
+fn decide(
+    shared: &SourceShared,
+    topic: &str,
+    id: Option<&TopicId>,
+    before: &KnownTopic,
+) -> Vec<(i32, StartAt)> {
     let mut state = shared.state();
     let known = state.topics.entry(topic.to_owned()).or_default();
     known.met |= before.met;
@@ -216,11 +226,11 @@ fn decide(shared: &Shared, topic: &str, id: Option<&TopicId>, before: &KnownTopi
     let (anew, met, former) = (known.anew || before.other, known.met, known.former_group.clone());
     let (mut places, mut new, mut stay, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for partition in state.partitions.iter_mut().filter(|p| *p.topic == *topic && is_new(p, id)) {
-        match id.map_or(Place::Here, |id| Place::of(partition, id, anew)) {
-            Place::Here => {
+        match id.map_or(StartAt::Here, |id| StartAt::of(partition, id, anew)) {
+            StartAt::Here => {
                 (partition.judged, partition.topic_id) = (true, id.cloned());
                 match &partition.found {
-                    Some(found) if found.mark == Mark::Foreign || former.is_some() => {
+                    Some(found) if found.mark == CommitMark::Foreign || former.is_some() => {
                         stay.push((partition.id, partition.number, found.offset))
                     }
                     Some(_) => {}
@@ -234,7 +244,7 @@ fn decide(shared: &Shared, topic: &str, id: Option<&TopicId>, before: &KnownTopi
             place => places.push((partition.number, place)),
         }
     }
-    let from_others = places.iter().any(|(_, place)| *place == Place::Beginning);
+    let from_others = places.iter().any(|(_, place)| *place == StartAt::Beginning);
     if before.other || from_others {
         state.renewed = Some(Instant::now());
     }
@@ -259,11 +269,11 @@ fn decide(shared: &Shared, topic: &str, id: Option<&TopicId>, before: &KnownTopi
 }
 
 /// Whether it was said of this topic already; it is from now on.
-fn anew_said(state: &mut State, topic: &str) -> bool {
+fn anew_said(state: &mut SourceState, topic: &str) -> bool {
     std::mem::replace(&mut state.topics.entry(topic.to_owned()).or_default().anew, true)
 }
 
-fn say_anew(shared: &Shared, topic: &str, id: Option<&TopicId>, from_its_beginning: bool) {
+fn say_anew(shared: &SourceShared, topic: &str, id: Option<&TopicId>, from_its_beginning: bool) {
     let then = if from_its_beginning {
         "and it is read from its beginning"
     } else {
@@ -278,7 +288,7 @@ fn say_anew(shared: &Shared, topic: &str, id: Option<&TopicId>, from_its_beginni
 /// A partition without a committed offset is new to a group that has not read the topic of this id: a topic
 /// that was made anew counts its offsets from 0, and of one without an id it is not known. Nothing of it
 /// may be hidden.
-fn forget_new(shared: &Shared, topic: &str, id: u32, partition: i32) {
+fn forget_new(shared: &SourceShared, topic: &str, id: u32, partition: i32) {
     if forget(shared, id).is_some_and(|ranges| ranges > 0) {
         tracing::warn!(
             pipeline = %shared.options.pipeline, topic, partition,
@@ -288,13 +298,13 @@ fn forget_new(shared: &Shared, topic: &str, id: u32, partition: i32) {
     }
 }
 
-fn completed(shared: &Shared, id: u32, offset: i64) -> Option<u64> {
+fn completed(shared: &SourceShared, id: u32, offset: i64) -> Option<u64> {
     u64::try_from(offset).ok().and_then(|offset| (shared.options.completed)(id, offset))
 }
 
 /// Says that the group is before what is done, where that is no crash's doing: an operator may have wanted it
 /// to be handled again.
-fn say_set_back(shared: &Shared, topic: &str, partitions: &[(u32, i32, i64)], why: &str) {
+fn say_set_back(shared: &SourceShared, topic: &str, partitions: &[(u32, i32, i64)], why: &str) {
     let options = &shared.options;
     let mut behind = partitions.iter().filter_map(|(id, number, offset)| {
         let done = completed(shared, *id, *offset);
@@ -330,7 +340,7 @@ mod tests {
         TopicId::told_by(&line).expect("it is one").1
     }
 
-    fn assigned(found: Option<(i64, Mark)>) -> Partition {
+    fn assigned(found: Option<(i64, CommitMark)>) -> Partition {
         let mut partition = Partition::new("p", "t".into(), 0, 0);
         let found = found.map(|(offset, mark)| Found { offset, mark });
         let offset = Offset::Offset(found.as_ref().map_or(90, |found| found.offset));
@@ -341,27 +351,27 @@ mod tests {
     #[test]
     fn an_offset_of_another_topic_is_no_place_to_begin() {
         let (old, new) = (id('o'), id('n'));
-        let ours = |of: &TopicId| Some((7, Mark::Ours(Some(of.clone()))));
+        let ours = |of: &TopicId| Some((7, CommitMark::Ours(Some(of.clone()))));
         for (found, known, anew, place) in [
-            (None, None, false, Place::Here),
-            (None, None, true, Place::Beginning),
-            (None, Some(&old), false, Place::Beginning),
-            (Some((7, Mark::Foreign)), None, false, Place::Here),
-            (Some((7, Mark::Foreign)), None, true, Place::Beginning),
-            (Some((7, Mark::Foreign)), Some(&old), false, Place::Beginning),
-            (Some((7, Mark::Ours(None))), None, false, Place::Here),
-            (ours(&old), None, false, Place::Beginning),
-            (ours(&old), Some(&old), true, Place::Beginning),
+            (None, None, false, StartAt::Here),
+            (None, None, true, StartAt::Beginning),
+            (None, Some(&old), false, StartAt::Beginning),
+            (Some((7, CommitMark::Foreign)), None, false, StartAt::Here),
+            (Some((7, CommitMark::Foreign)), None, true, StartAt::Beginning),
+            (Some((7, CommitMark::Foreign)), Some(&old), false, StartAt::Beginning),
+            (Some((7, CommitMark::Ours(None))), None, false, StartAt::Here),
+            (ours(&old), None, false, StartAt::Beginning),
+            (ours(&old), Some(&old), true, StartAt::Beginning),
             // Another member was there before.
-            (ours(&new), None, true, Place::Here),
-            (ours(&new), Some(&old), false, Place::Here),
+            (ours(&new), None, true, StartAt::Here),
+            (ours(&new), Some(&old), false, StartAt::Here),
         ] {
             let mut partition = assigned(found.clone());
             partition.topic_id = known.cloned();
-            assert_eq!(Place::of(&partition, &new, anew), place, "{found:?} {known:?} {anew}");
+            assert_eq!(StartAt::of(&partition, &new, anew), place, "{found:?} {known:?} {anew}");
         }
         let mut moved = assigned(ours(&new));
         moved.start = Offset::Offset(0);
-        assert_eq!(Place::of(&moved, &new, false), Place::Committed(7));
+        assert_eq!(StartAt::of(&moved, &new, false), StartAt::Committed(7));
     }
 }

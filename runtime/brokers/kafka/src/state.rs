@@ -20,9 +20,9 @@ const RENEWED: Duration = Duration::from_secs(60);
 /// Partitions that a line names.
 const NAMED: usize = 5;
 
-pub struct Shared {
+pub struct SourceShared {
     pub options: KafkaOptions,
-    state: Mutex<State>,
+    state: Mutex<SourceState>,
     /// What a panic of a thread, or of a callback, blows.
     pub fuse: Fuse,
     /// Whose turn it is to commit.
@@ -45,13 +45,13 @@ pub struct Shared {
 
 /// Whether more may be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
+pub enum FetchRoom {
     Some,
     Full,
     Closing,
 }
 
-impl Shared {
+impl SourceShared {
     pub fn new(options: KafkaOptions) -> Self {
         let state = Mutex::default();
         Self {
@@ -71,29 +71,29 @@ impl Shared {
 
     /// Whether there is room in the buffer. Waits for it for `patience`, unless all is paused already: what
     /// a pause throws away is fetched again after it.
-    pub fn room(&self, patience: Duration) -> Room {
-        let full = |s: &State| s.is_full(&self.options);
+    pub fn room(&self, patience: Duration) -> FetchRoom {
+        let full = |s: &SourceState| s.is_full(&self.options);
         let mut state = self.state();
         if full(&state) && state.partitions.iter().any(|p| p.ours && !p.paused) {
-            let waits = |s: &mut State| full(s) && !s.closing;
+            let waits = |s: &mut SourceState| full(s) && !s.closing;
             let waited = self.taken.wait_timeout_while(state, patience, waits);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         match (state.closing, full(&state)) {
-            (true, _) => Room::Closing,
-            (false, true) => Room::Full,
-            (false, false) => Room::Some,
+            (true, _) => FetchRoom::Closing,
+            (false, true) => FetchRoom::Full,
+            (false, false) => FetchRoom::Some,
         }
     }
 
     /// Tells the pipeline of partitions that are taken back.
-    pub fn tell(&self, state: &mut State, partitions: Vec<(u32, u32)>, lost: bool) {
+    pub fn report_revoked(&self, state: &mut SourceState, partitions: Vec<(u32, u32)>, lost: bool) {
         state.revocations.push_back(Revocation { partitions, lost });
         self.taken_back.notify_one();
     }
 
     /// Held for moments only: by the poll for each record, by the task for each batch.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, SourceState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,7 +126,7 @@ pub struct Topic {
 }
 
 #[derive(Default)]
-pub struct State {
+pub struct SourceState {
     /// Fetched, and not received by the pipeline.
     pub buffer: VecDeque<Delivery>,
     pub bytes: usize,
@@ -163,7 +163,7 @@ struct Trouble {
     of_connection: bool,
 }
 
-impl State {
+impl SourceState {
     /// Something is wrong, in these words; whether to say so: the client library repeats itself, ten times
     /// a second.
     pub fn complain(&mut self, words: String, of_connection: bool) -> bool {
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use pelton_core::{Message, Parts, Position};
 
-    fn fetched(state: &mut State, partition: u32, offset: u64) -> bool {
+    fn fetched(state: &mut SourceState, partition: u32, offset: u64) -> bool {
         let id = format!("{partition}/{offset}");
         let message = Message::new(Parts { body: &[0; 10], ..Parts::named(&id) });
         let wanted = !state.partitions.iter().any(|p| p.id == partition && p.unwanted);
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_receive_waits_for_the_first_in_the_buffer_alone() {
-        let mut state = State::default();
+        let mut state = SourceState::default();
         state.partitions.push(Partition::new("p", "orders".into(), 0, 0));
         assert_eq!([1, 2].map(|offset| fetched(&mut state, 0, offset)), [true, false]);
         assert_eq!(state.take(9, 1_000).len(), 2);
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_keeps_its_order_and_holds_nobody_up() {
-        let mut state = State::default();
+        let mut state = SourceState::default();
         state.partitions.extend((0..2).map(|n| Partition::new("p", "orders".into(), n, n.unsigned_abs())));
         for (partition, offset) in [(0, 1), (1, 1), (0, 2)] {
             fetched(&mut state, partition, offset);

@@ -49,14 +49,14 @@ impl TopicId {
 
 /// Who committed an offset, by what is kept beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mark {
+pub enum CommitMark {
     /// Pelton: to the topic of this id, if the broker told one.
     Ours(Option<TopicId>),
     /// Somebody else: an operator, another program, or Pelton before it made marks.
     Foreign,
 }
 
-impl Mark {
+impl CommitMark {
     pub fn of(metadata: &str) -> Self {
         match metadata.strip_prefix(OURS) {
             Some(rest) => Self::Ours(rest.strip_prefix(TOPIC).and_then(TopicId::of)),
@@ -94,11 +94,11 @@ mod tests {
     #[test]
     fn what_is_kept_beside_a_commit_says_whose_it_is() {
         let id = TopicId::of(ID);
-        assert_eq!(Mark::of(&Mark::metadata(id.as_ref())), Mark::Ours(id));
-        assert_eq!(Mark::of(&Mark::metadata(None)), Mark::Ours(None));
+        assert_eq!(CommitMark::of(&CommitMark::metadata(id.as_ref())), CommitMark::Ours(id));
+        assert_eq!(CommitMark::of(&CommitMark::metadata(None)), CommitMark::Ours(None));
         assert_eq!(
-            ["", "kafka-streams", "Pelton"].map(Mark::of),
-            [Mark::Foreign, Mark::Foreign, Mark::Foreign]
+            ["", "kafka-streams", "Pelton"].map(CommitMark::of),
+            [CommitMark::Foreign, CommitMark::Foreign, CommitMark::Foreign]
         );
     }
 }

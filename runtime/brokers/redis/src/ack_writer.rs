@@ -1,9 +1,9 @@
 //! Acknowledging and renewing leases, many in one round trip, on a connection that never waits for messages.
 
 use super::fault::Fault;
-use super::in_flight::{Held, Place};
+use super::in_flight::{Held, ServerPosition};
 use super::server::{ANSWER, backoff};
-use super::shared::Shared;
+use super::shared::SourceShared;
 use crate::points;
 use pelton_core::ports::ErrorClass;
 use redis::aio::MultiplexedConnection;
@@ -30,7 +30,7 @@ pub struct Job {
 pub enum What {
     /// Receipts that are acknowledged.
     Ack(Vec<u64>),
-    Renew(Vec<Place>),
+    Renew(Vec<ServerPosition>),
 }
 
 impl What {
@@ -44,7 +44,7 @@ impl What {
 
 /// How a kind of source says it.
 pub trait Broker: Send + Sync + 'static {
-    fn shared(&self) -> &Shared;
+    fn shared(&self) -> &SourceShared;
 
     /// Removes messages for good. One that is not there any more was removed by somebody else.
     fn ack(
@@ -57,8 +57,8 @@ pub trait Broker: Send + Sync + 'static {
     fn renew(
         &self,
         connection: &mut MultiplexedConnection,
-        places: &[Place],
-    ) -> impl Future<Output = Result<Vec<Place>, Fault>> + Send;
+        places: &[ServerPosition],
+    ) -> impl Future<Output = Result<Vec<ServerPosition>, Fault>> + Send;
 }
 
 /// Does what is asked for, until nobody can ask any more and all is done.
@@ -103,11 +103,11 @@ pub async fn run<B: Broker>(broker: Arc<B>, mut jobs: UnboundedReceiver<Job>) {
 /// the one and do the other.
 struct Done {
     acked: Result<(), Fault>,
-    lost: Result<BTreeSet<Place>, Fault>,
+    lost: Result<BTreeSet<ServerPosition>, Fault>,
 }
 
 /// Says what became of a job.
-fn answer(shared: &Shared, job: Job, done: &Done) {
+fn answer(shared: &SourceShared, job: Job, done: &Done) {
     let results = match &job.what {
         What::Ack(receipts) => {
             let told = if done.acked.is_ok() { Ok(()) } else { Err(Fault::CLASS) };
@@ -147,7 +147,7 @@ async fn perform<B: Broker>(
     };
     let (acked, renewed) = {
         let shelf = broker.shared().shelf();
-        let (mut acked, mut renewed) = (Vec::<Held>::new(), Vec::<Place>::new());
+        let (mut acked, mut renewed) = (Vec::<Held>::new(), Vec::<ServerPosition>::new());
         for job in batch {
             match &job.what {
                 What::Ack(receipts) => {
@@ -168,8 +168,8 @@ async fn perform<B: Broker>(
 async fn renew<B: Broker>(
     broker: &B,
     open: &mut MultiplexedConnection,
-    places: &[Place],
-) -> Result<BTreeSet<Place>, Fault> {
+    places: &[ServerPosition],
+) -> Result<BTreeSet<ServerPosition>, Fault> {
     let mut lost = BTreeSet::new();
     for some in places.chunks(MANY) {
         lost.extend(broker.renew(open, some).await?);

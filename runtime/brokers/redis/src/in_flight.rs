@@ -13,7 +13,7 @@ use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 /// Where a message is at the server, in its order: the two numbers of a stream's id, or of a list's item.
-pub type Place = (u64, u64);
+pub type ServerPosition = (u64, u64);
 
 /// Bytes that may wait here.
 const BUFFER: usize = 16 << 20;
@@ -21,7 +21,7 @@ const BUFFER: usize = 16 << 20;
 /// One message that is ours.
 #[derive(Debug, Clone)]
 pub struct Held {
-    pub place: Place,
+    pub place: ServerPosition,
     pub message: Message,
     pub lane: Option<Lane>,
     /// The id is its producer's: another message may have the same.
@@ -35,9 +35,9 @@ pub struct Held {
 }
 
 impl Leased for Held {
-    type Key = Place;
+    type Key = ServerPosition;
 
-    fn key(&self) -> &Place {
+    fn key(&self) -> &ServerPosition {
         &self.place
     }
 
@@ -59,12 +59,12 @@ impl Leased for Held {
 pub struct InFlightTable {
     held: InFlight<Held>,
     /// Not taken by the pipeline yet, in the server's order.
-    waiting: BTreeMap<Place, u64>,
+    waiting: BTreeMap<ServerPosition, u64>,
     /// What these weigh.
     waiting_bytes: usize,
     /// Ids of messages that the pipeline has and their producers gave. It knows messages by their ids, and
     /// would take a second one for another delivery of the first, and settle that alone.
-    out: HashMap<String, Place>,
+    out: HashMap<String, ServerPosition>,
     pace: FetchBudget,
     lease: Duration,
 }
@@ -105,12 +105,12 @@ impl InFlightTable {
     }
 
     /// Whether this is ours already, and will be.
-    pub fn holds(&self, place: Place, now: Instant) -> bool {
+    pub fn holds(&self, place: ServerPosition, now: Instant) -> bool {
         self.at(place).is_some_and(|held| held.until > now || held.ending)
     }
 
     /// Whether this is held, and not being settled.
-    pub fn is_renewable(&self, place: Place) -> bool {
+    pub fn is_renewable(&self, place: ServerPosition) -> bool {
         self.at(place).is_some_and(|held| !held.ending)
     }
 
@@ -121,13 +121,13 @@ impl InFlightTable {
 
     /// Whether what the server has for us at a place is not here, and has to be read. `ours` is what was here
     /// before the server was asked: what is settled meanwhile is not missing.
-    pub fn is_missing(&self, place: Place, ours: &HashSet<Place>, now: Instant) -> bool {
+    pub fn is_missing(&self, place: ServerPosition, ours: &HashSet<ServerPosition>, now: Instant) -> bool {
         let is_settled = ours.contains(&place) && self.held.receipt(&place).is_none();
         !self.holds(place, now) && !is_settled
     }
 
     /// Where everything is that is ours.
-    pub fn places(&self) -> HashSet<Place> {
+    pub fn places(&self) -> HashSet<ServerPosition> {
         self.held.keys().copied().collect()
     }
 
@@ -202,7 +202,7 @@ impl InFlightTable {
     }
 
     /// What is at a place.
-    fn at(&self, place: Place) -> Option<&Held> {
+    fn at(&self, place: ServerPosition) -> Option<&Held> {
         self.held.get(self.held.receipt(&place)?)
     }
 
@@ -211,7 +211,7 @@ impl InFlightTable {
     }
 
     /// It is ours for the length of a lease again.
-    pub fn renewed(&mut self, place: Place, until: Instant) {
+    pub fn renewed(&mut self, place: ServerPosition, until: Instant) {
         let receipt = self.held.receipt(&place);
         if let Some(held) = receipt.and_then(|receipt| self.held.get_mut(receipt)) {
             held.until = held.until.max(until);
@@ -219,7 +219,7 @@ impl InFlightTable {
     }
 
     /// Those that wait here and need a new lease before somebody takes them.
-    pub fn stale(&self, now: Instant) -> Vec<Place> {
+    pub fn stale(&self, now: Instant) -> Vec<ServerPosition> {
         let soon = now + self.lease - self.lease / 3;
         let is_stale =
             |receipt: &u64| self.held.get(*receipt).is_some_and(|h| h.until < soon && h.until > now);
@@ -227,7 +227,7 @@ impl InFlightTable {
     }
 
     /// It is not ours any more, and may be somebody else's.
-    pub fn lost(&mut self, place: Place) {
+    pub fn lost(&mut self, place: ServerPosition) {
         if let Some(receipt) = self.held.receipt(&place) {
             self.forget(receipt);
         }
@@ -276,7 +276,7 @@ impl InFlightTable {
 
 /// Which message a place is, among those with one id.
 #[must_use]
-pub fn instance(place: Place) -> u64 {
+pub fn instance(place: ServerPosition) -> u64 {
     hash_of(&place)
 }
 

@@ -17,9 +17,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, oneshot};
 
 /// Between two reads that bring next to nothing.
-const MOMENT: Duration = Duration::from_millis(2);
+const READ_INTERVAL: Duration = Duration::from_millis(2);
 
-pub struct Shared {
+pub struct SourceShared {
     pub pipeline: Arc<str>,
     /// The stream or list.
     pub key: String,
@@ -76,7 +76,7 @@ struct Trouble {
     now: Vec<(&'static str, String)>,
 }
 
-impl Shared {
+impl SourceShared {
     pub fn new(
         pipeline: Arc<str>,
         key: String,
@@ -128,7 +128,7 @@ impl Shared {
             let room = shelf.room(Instant::now());
             (room, shelf.is_little(room))
         };
-        let left = MOMENT.saturating_sub(read.elapsed());
+        let left = READ_INTERVAL.saturating_sub(read.elapsed());
         if room == 0 || !is_little || left.is_zero() {
             return room;
         }

@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::server::backoff;
-use crate::shared::Shared;
+use crate::shared::SourceShared;
 use redis::aio::MultiplexedConnection;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub trait Task: Send {
     const DOING: &'static str;
 
     /// What it shares with the other tasks of its source.
-    fn shared(&self) -> &Shared;
+    fn shared(&self) -> &SourceShared;
 
     /// Connects, and does what comes first on a new connection.
     fn attach(&mut self) -> impl Future<Output = Result<MultiplexedConnection, Fault>> + Send;

@@ -2,7 +2,7 @@
 
 use super::calls::{alone, change_all, delete_all};
 use super::options::BATCH;
-use super::state::Shared;
+use super::state::SourceShared;
 use crate::points;
 use pelton_core::ports::ErrorClass;
 use std::collections::{HashMap, VecDeque};
@@ -21,7 +21,7 @@ const CALLS: usize = 16;
 
 /// What is to be done to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BatchKind {
     Delete,
     /// It is invisible for so many seconds from now, and not ours any more.
     Visibility(i32),
@@ -34,7 +34,7 @@ pub enum Kind {
 pub struct Job {
     pub receipt: u64,
     pub handle: String,
-    pub kind: Kind,
+    pub kind: BatchKind,
     /// Who waits for the answer, if anybody does.
     pub answer: Option<oneshot::Sender<Result<(), ErrorClass>>>,
 }
@@ -51,7 +51,7 @@ pub enum Fate {
 pub type Answered = Vec<(Job, Fate)>;
 
 /// Makes the calls, until nobody can ask for one any more and all are answered.
-pub async fn run(shared: Arc<Shared>, mut jobs: UnboundedReceiver<Job>) {
+pub async fn run(shared: Arc<SourceShared>, mut jobs: UnboundedReceiver<Job>) {
     let mut desk = SettleBatcher::new(shared);
     let mut open = true;
     while open || !desk.is_idle() {
@@ -77,12 +77,12 @@ pub async fn run(shared: Arc<Shared>, mut jobs: UnboundedReceiver<Job>) {
 }
 
 #[derive(Default)]
-struct Queue {
+struct BatchQueue {
     jobs: VecDeque<Job>,
     since: Option<Instant>,
 }
 
-impl Queue {
+impl BatchQueue {
     fn push(&mut self, job: Job) {
         self.since.get_or_insert_with(Instant::now);
         self.jobs.push_back(job);
@@ -102,10 +102,10 @@ impl Queue {
 }
 
 struct SettleBatcher {
-    shared: Arc<Shared>,
+    shared: Arc<SourceShared>,
     gather: Duration,
-    deletes: Queue,
-    changes: Queue,
+    deletes: BatchQueue,
+    changes: BatchQueue,
     calls: JoinSet<Answered>,
     /// Entries that are tried again by themselves: nobody else waits for them.
     singles: JoinSet<Answered>,
@@ -115,13 +115,13 @@ struct SettleBatcher {
 }
 
 impl SettleBatcher {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<SourceShared>) -> Self {
         let gather = if shared.options.is_fifo() { GATHER.0 } else { GATHER.1 };
         Self {
             shared,
             gather,
-            deletes: Queue::default(),
-            changes: Queue::default(),
+            deletes: BatchQueue::default(),
+            changes: BatchQueue::default(),
             calls: JoinSet::new(),
             singles: JoinSet::new(),
             extending: HashMap::new(),
@@ -146,8 +146,8 @@ impl SettleBatcher {
             return;
         }
         match job.kind {
-            Kind::Delete => self.deletes.push(job),
-            Kind::Visibility(_) | Kind::Extend(_) => self.changes.push(job),
+            BatchKind::Delete => self.deletes.push(job),
+            BatchKind::Visibility(_) | BatchKind::Extend(_) => self.changes.push(job),
         }
     }
 
@@ -166,7 +166,7 @@ impl SettleBatcher {
             if jobs.is_empty() {
                 continue;
             }
-            let extended = jobs.iter().filter(|job| matches!(job.kind, Kind::Extend(_)));
+            let extended = jobs.iter().filter(|job| matches!(job.kind, BatchKind::Extend(_)));
             self.extending.extend(extended.map(|job| (job.receipt, Vec::new())));
             let shared = self.shared.clone();
             self.calls.spawn(async move { call(&shared, change_all(&shared, jobs)).await });
@@ -180,10 +180,10 @@ impl SettleBatcher {
         let mut state = self.shared.state();
         for job in jobs {
             let ends = state.table.get_mut(job.receipt).is_none_or(|held| held.ending);
-            if matches!(job.kind, Kind::Extend(_)) && ends { moot.push(job) } else { wanted.push(job) }
+            if matches!(job.kind, BatchKind::Extend(_)) && ends { moot.push(job) } else { wanted.push(job) }
         }
         drop(state);
-        moot.into_iter().for_each(|job| tell(job, Ok(())));
+        moot.into_iter().for_each(|job| answer(job, Ok(())));
         wanted
     }
 
@@ -203,16 +203,16 @@ impl SettleBatcher {
     fn done(&mut self, job: Job, result: Result<(), ErrorClass>) {
         self.shared.state().answered(job.receipt, job.kind, result);
         let after = match job.kind {
-            Kind::Extend(_) => self.extending.remove(&job.receipt),
-            Kind::Delete | Kind::Visibility(_) => None,
+            BatchKind::Extend(_) => self.extending.remove(&job.receipt),
+            BatchKind::Delete | BatchKind::Visibility(_) => None,
         };
-        tell(job, result);
+        answer(job, result);
         after.into_iter().flatten().for_each(|job| self.take(job));
     }
 }
 
 /// Makes a call. Whoever asked for what a panic takes along is told that nobody answers.
-async fn call(shared: &Shared, made: impl Future<Output = Answered>) -> Answered {
+async fn call(shared: &SourceShared, made: impl Future<Output = Answered>) -> Answered {
     let made = async {
         points::reach("sqs-call");
         made.await
@@ -220,7 +220,7 @@ async fn call(shared: &Shared, made: impl Future<Output = Answered>) -> Answered
     shared.fuse.contained("a call", made).await.unwrap_or_default()
 }
 
-fn tell(job: Job, result: Result<(), ErrorClass>) {
+fn answer(job: Job, result: Result<(), ErrorClass>) {
     if let Some(answer) = job.answer {
         // Who asked may have gone.
         answer.send(result).unwrap_or_default();

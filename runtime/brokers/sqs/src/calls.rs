@@ -1,9 +1,9 @@
 //! The calls of a batch. The service answers 200 with failed entries inside: each is looked at, and
 //! tried again by itself.
 
-use super::batch::{Answered, Fate, Job, Kind};
+use super::batch::{Answered, BatchKind, Fate, Job};
 use super::fault::{Fault, is_throttling};
-use super::state::Shared;
+use super::state::SourceShared;
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
@@ -56,7 +56,7 @@ impl Entries {
 const DELETING: &str = "deleting messages";
 const CHANGING: &str = "changing how long messages are invisible";
 
-pub async fn delete_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
+pub async fn delete_all(shared: &SourceShared, jobs: Vec<Job>) -> Answered {
     let client = shared.connection.client().await;
     let entry = |(number, job): (usize, &Job)| {
         let entry = DeleteMessageBatchRequestEntry::builder().id(number.to_string());
@@ -73,7 +73,7 @@ pub async fn delete_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
     judge(shared, jobs, answer, DELETING)
 }
 
-pub async fn change_all(shared: &Shared, jobs: Vec<Job>) -> Answered {
+pub async fn change_all(shared: &SourceShared, jobs: Vec<Job>) -> Answered {
     let client = shared.connection.client().await;
     let entry = |(number, job): (usize, &Job)| {
         let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
@@ -94,15 +94,20 @@ fn unbuilt(error: &BuildError) -> Fault {
     Fault { class: ErrorClass::Transient, words: error.to_string(), unanswered: false }
 }
 
-fn visibility(kind: Kind) -> i32 {
+fn visibility(kind: BatchKind) -> i32 {
     match kind {
-        Kind::Visibility(seconds) | Kind::Extend(seconds) => seconds,
-        Kind::Delete => 0,
+        BatchKind::Visibility(seconds) | BatchKind::Extend(seconds) => seconds,
+        BatchKind::Delete => 0,
     }
 }
 
 /// Tells each entry's fate.
-fn judge(shared: &Shared, jobs: Vec<Job>, answer: Result<Entries, Fault>, doing: &'static str) -> Answered {
+fn judge(
+    shared: &SourceShared,
+    jobs: Vec<Job>,
+    answer: Result<Entries, Fault>,
+    doing: &'static str,
+) -> Answered {
     let mut entries = match answer {
         Ok(entries) => entries,
         Err(fault) => {
@@ -126,7 +131,7 @@ fn judge(shared: &Shared, jobs: Vec<Job>, answer: Result<Entries, Fault>, doing:
 }
 
 /// Given up on: the message is somebody else's by now, or comes again by itself.
-fn refused(shared: &Shared, doing: &str, fault: &Fault) -> ErrorClass {
+fn refused(shared: &SourceShared, doing: &str, fault: &Fault) -> ErrorClass {
     let (pipeline, queue) = (&*shared.options.pipeline, &*shared.options.queue_url);
     tracing::info!(
         pipeline,
@@ -139,8 +144,8 @@ fn refused(shared: &Shared, doing: &str, fault: &Fault) -> ErrorClass {
 }
 
 /// One entry once more, by itself.
-pub async fn alone(shared: &Shared, job: Job) -> Answered {
-    let doing = if job.kind == Kind::Delete { DELETING } else { CHANGING };
+pub async fn alone(shared: &SourceShared, job: Job) -> Answered {
+    let doing = if job.kind == BatchKind::Delete { DELETING } else { CHANGING };
     let result = match call_alone(shared, &job).await {
         Ok(()) => {
             shared.state().works(doing);
@@ -155,9 +160,9 @@ pub async fn alone(shared: &Shared, job: Job) -> Answered {
     vec![(job, Fate::Known(result))]
 }
 
-async fn call_alone(shared: &Shared, job: &Job) -> Result<(), Fault> {
+async fn call_alone(shared: &SourceShared, job: &Job) -> Result<(), Fault> {
     let (client, queue_url) = (shared.connection.client().await, &shared.options.queue_url);
-    if job.kind == Kind::Delete {
+    if job.kind == BatchKind::Delete {
         let call = client.delete_message().queue_url(queue_url).receipt_handle(&job.handle);
         return call.send().await.map(drop).map_err(|error| Fault::of(&error));
     }

@@ -1,7 +1,7 @@
 //! The way to the service: credentials, region and address by the SDK's usual chain.
 
 use super::options::LONGEST_WAIT;
-use super::place::{Door, Place};
+use super::place::{Door, QueueAddress};
 use super::requests::{Counting, Requests};
 use aws_config::ConfigLoader;
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -43,7 +43,7 @@ impl Connection {
     /// the address of the queue names.
     #[must_use]
     pub fn usual(queue_url: &str, endpoint_url: Option<&str>, region: Option<&str>) -> Self {
-        let place = Place::of(queue_url);
+        let place = QueueAddress::of(queue_url);
         let endpoint_url = endpoint_url.map(str::to_owned);
         let region = region.map(str::to_owned).or(place.region);
         let (client, receiver, requests) = Default::default();
@@ -139,7 +139,7 @@ impl Connection {
 /// where the environment asks for such: that is not gone round.
 fn at(loader: ConfigLoader, address: &str) -> ConfigLoader {
     let loader = loader.endpoint_url(address).use_dual_stack(false);
-    if Place::of(address).is_fips() { loader.use_fips(false) } else { loader }
+    if QueueAddress::of(address).is_fips() { loader.use_fips(false) } else { loader }
 }
 
 /// Endpoints that the SDK has beside the usual one of a region. What is not asked for here the environment

@@ -62,7 +62,7 @@ use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Sett
 use pelton_core::{Delivery, Panicked, Receipt};
 use publish::SqsPublisher;
 use queue_admin::{QueueAdmin, QueueFacts, Redrive};
-use state::Shared;
+use state::SourceShared;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -78,7 +78,7 @@ const COUNTING: &str = "asking how much is left";
 
 /// A queue, as a source.
 pub struct SqsSource {
-    shared: Arc<Shared>,
+    shared: Arc<SourceShared>,
     /// None once it is closed.
     jobs: Mutex<Option<UnboundedSender<Job>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -91,7 +91,7 @@ impl SqsSource {
     pub fn open(mut options: SqsOptions, connection: Connection) -> Self {
         options.wait = options.wait.min(LONGEST_WAIT);
         let connection = connection.holding(options.visibility);
-        let shared = Arc::new(Shared::new(options, connection));
+        let shared = Arc::new(SourceShared::new(options, connection));
         let (jobs, asked) = unbounded_channel();
         let poller = shared.fuse.spawn("the task that receives", poll::run(shared.clone(), jobs.clone()));
         let settler = shared.fuse.spawn("the task that settles", batch::run(shared.clone(), asked));

@@ -80,20 +80,20 @@ pub async fn send(client: &Client, queue_url: &str, batch: &[SqsMessage<'_>]) ->
     let most = if fifo { 1 } else { CALLS };
     for call in all {
         if calls.len() >= most {
-            results.extend(calls.join_next().await.map(told).unwrap_or_default());
+            results.extend(calls.join_next().await.map(joined).unwrap_or_default());
         }
         let (client, queue_url) = (client.clone(), queue_url.to_owned());
         calls.spawn(contained(async move { send_batch(&client, &queue_url, call).await }));
     }
     while let Some(done) = calls.join_next().await {
-        results.extend(told(done));
+        results.extend(joined(done));
     }
     let unsaid = || Err(Unsent::for_now("the service did not say whether it has it"));
     (0..batch.len()).map(|number| results.remove(&number).unwrap_or_else(unsaid)).collect()
 }
 
 /// What a call came to. Its panic goes on where the batch is waited for.
-fn told<T: Default>(done: Result<Result<T, Panicked>, JoinError>) -> T {
+fn joined<T: Default>(done: Result<Result<T, Panicked>, JoinError>) -> T {
     done.map(|sent| sent.unwrap_or_else(|panicked| panicked.resume())).unwrap_or_default()
 }
 

@@ -3,7 +3,7 @@
 
 /// Where a queue is, by its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct QueueAddress {
     /// The region that requests are signed for, where the host names it.
     pub region: Option<String>,
     pub door: Door,
@@ -35,7 +35,7 @@ const DUAL_STACK: [&str; 3] = ["api.aws", "api.amazonwebservices.com.cn", "api.a
 /// The region of the oldest host, which names none.
 const FIRST_REGION: &str = "us-east-1";
 
-impl Place {
+impl QueueAddress {
     /// Reads the address of a queue.
     pub fn of(queue_url: &str) -> Self {
         let (origin, authority) = origin(queue_url);
@@ -105,8 +105,8 @@ fn origin(url: &str) -> (&str, &str) {
 mod tests {
     use super::*;
 
-    fn place(host: &str) -> Place {
-        Place::of(&format!("https://{host}/123456789012/orders"))
+    fn place(host: &str) -> QueueAddress {
+        QueueAddress::of(&format!("https://{host}/123456789012/orders"))
     }
 
     #[test]
@@ -118,7 +118,11 @@ mod tests {
             ("sqs.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
             ("SQS.EU-Central-1.AmazonAWS.com:443", "eu-central-1"),
         ] {
-            assert_eq!(place(host), Place { region: Some(region.into()), door: Door::Usual }, "{host}");
+            assert_eq!(
+                place(host),
+                QueueAddress { region: Some(region.into()), door: Door::Usual },
+                "{host}"
+            );
         }
         for (host, fips, dual_stack) in [
             ("sqs-fips.us-east-2.amazonaws.com", true, false),
@@ -126,7 +130,7 @@ mod tests {
             ("sqs-fips.us-east-2.api.aws", true, true),
         ] {
             let door = Door::Special { fips, dual_stack };
-            assert_eq!(place(host), Place { region: Some("us-east-2".into()), door }, "{host}");
+            assert_eq!(place(host), QueueAddress { region: Some("us-east-2".into()), door }, "{host}");
         }
         let china = place("sqs.cn-north-1.api.amazonwebservices.com.cn");
         assert_eq!(china.door, Door::Special { fips: false, dual_stack: true });
@@ -153,7 +157,7 @@ mod tests {
             ("evil-amazonaws.com", None, false),
         ] {
             let door = Door::Address { origin: format!("https://{host}"), fips };
-            assert_eq!(place(host), Place { region: region.map(str::to_owned), door }, "{host}");
+            assert_eq!(place(host), QueueAddress { region: region.map(str::to_owned), door }, "{host}");
         }
     }
 }

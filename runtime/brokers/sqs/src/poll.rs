@@ -5,7 +5,7 @@ use super::convert::{self, instance};
 use super::fault::Fault;
 use super::held::Held;
 use super::options::seconds;
-use super::state::Shared;
+use super::state::SourceShared;
 use crate::points;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use pelton_broker_common::backoff::backoff;
@@ -40,7 +40,7 @@ struct Ask {
 }
 
 /// Asks the queue for messages until the source closes.
-pub async fn run(shared: Arc<Shared>, jobs: UnboundedSender<Job>) {
+pub async fn run(shared: Arc<SourceShared>, jobs: UnboundedSender<Job>) {
     let mut poller = Poller::new(shared);
     let mut polls = JoinSet::new();
     loop {
@@ -80,7 +80,7 @@ async fn until(at: Option<Instant>) {
 type Polls = JoinSet<(Ask, Result<Vec<Message>, Fault>)>;
 
 struct Poller {
-    shared: Arc<Shared>,
+    shared: Arc<SourceShared>,
     /// How many receives may be under way.
     wanted: usize,
     /// Errors in a row.
@@ -98,7 +98,7 @@ struct Poller {
 }
 
 impl Poller {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<SourceShared>) -> Self {
         Self {
             shared,
             wanted: 1,
@@ -279,7 +279,7 @@ impl Poller {
     }
 }
 
-async fn receive(shared: &Shared, ask: &Ask, wait: Duration) -> Result<Vec<Message>, Fault> {
+async fn receive(shared: &SourceShared, ask: &Ask, wait: Duration) -> Result<Vec<Message>, Fault> {
     points::reach("sqs-receive");
     let options = &shared.options;
     let client = shared.connection.receiver(options.wait).await;
@@ -312,7 +312,7 @@ mod tests {
         let (at_least, at_most) = (100, 100);
         let options =
             SqsOptions { pipeline: "orders".into(), queue_url, wait, visibility, at_least, at_most };
-        Poller::new(Arc::new(Shared::new(options, connection)))
+        Poller::new(Arc::new(SourceShared::new(options, connection)))
     }
 
     fn lost() -> Fault {

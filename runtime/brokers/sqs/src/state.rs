@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::batch::{Job, Kind};
+use super::batch::{BatchKind, Job};
 use super::client::Connection;
 use super::fault::Fault;
 use super::held::{Held, Table};
@@ -23,10 +23,10 @@ const ROOMY: usize = 20 * BATCH;
 /// Trouble that has not been met again for so long is over: longer than a receive and a pause take.
 const OVER: Duration = Duration::from_secs(120);
 
-pub struct Shared {
+pub struct SourceShared {
     pub options: SqsOptions,
     pub connection: Connection,
-    state: Mutex<State>,
+    state: Mutex<SourceState>,
     /// What a panic of a task blows.
     pub fuse: Arc<Fuse>,
     /// There is something to receive, or the source is closing.
@@ -35,15 +35,15 @@ pub struct Shared {
     pub room: Notify,
 }
 
-impl Shared {
+impl SourceShared {
     pub fn new(options: SqsOptions, connection: Connection) -> Self {
-        let state = Mutex::new(State::new(&options));
+        let state = Mutex::new(SourceState::new(&options));
         let (arrived, room) = (Notify::new(), Notify::new());
         Self { options, connection, state, fuse: Arc::default(), arrived, room }
     }
 
     /// Held for moments only.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, SourceState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -56,7 +56,7 @@ impl Shared {
     }
 }
 
-pub struct State {
+pub struct SourceState {
     pub table: Table,
     /// Received, and not taken by the pipeline: by receipt, which is the order they came in.
     buffer: BTreeMap<u64, Waiting>,
@@ -94,7 +94,7 @@ struct Waiting {
     since: Instant,
 }
 
-impl State {
+impl SourceState {
     fn new(options: &SqsOptions) -> Self {
         Self {
             table: Table::default(),
@@ -269,7 +269,7 @@ impl State {
             self.table.forget(receipt);
             return None;
         }
-        let job = self.job(receipt, Kind::Visibility(0))?;
+        let job = self.job(receipt, BatchKind::Visibility(0))?;
         self.released(receipt);
         Some(job)
     }
@@ -304,10 +304,10 @@ impl State {
             return Err(ErrorClass::LeaseLost);
         }
         let kind = match how {
-            Settle::Ack => Kind::Delete,
-            Settle::GiveBack => Kind::Visibility(0),
+            Settle::Ack => BatchKind::Delete,
+            Settle::GiveBack => BatchKind::Visibility(0),
             Settle::RetryLater { delay_ms } | Settle::LeaveToRedrive { delay_ms } => {
-                Kind::Visibility(seconds(self.cut(delay_ms, remains)))
+                BatchKind::Visibility(seconds(self.cut(delay_ms, remains)))
             }
         };
         if how == Settle::GiveBack {
@@ -349,25 +349,28 @@ impl State {
         let handle = held.handle.clone();
         // Too late if the call fails: then it is a little longer in the table than it is ours.
         held.until = now + Duration::from_secs(u64::from(visibility.unsigned_abs()));
-        Ok(Some(Job { receipt: receipt.0, handle, kind: Kind::Extend(visibility), answer: None }))
+        Ok(Some(Job { receipt: receipt.0, handle, kind: BatchKind::Extend(visibility), answer: None }))
     }
 
-    fn job(&mut self, receipt: u64, kind: Kind) -> Option<Job> {
+    fn job(&mut self, receipt: u64, kind: BatchKind) -> Option<Job> {
         let handle = self.table.get_mut(receipt)?.handle.clone();
         self.table.end(receipt);
         Some(Job { receipt, handle, kind, answer: None })
     }
 
     /// A call was answered.
-    pub fn answered(&mut self, receipt: u64, kind: Kind, result: Result<(), ErrorClass>) {
-        self.extended += u64::from(result.is_ok() && matches!(kind, Kind::Extend(_)));
+    pub fn answered(&mut self, receipt: u64, kind: BatchKind, result: Result<(), ErrorClass>) {
+        self.extended += u64::from(result.is_ok() && matches!(kind, BatchKind::Extend(_)));
         self.lost += u64::from(result == Err(ErrorClass::LeaseLost));
         match (kind, result) {
-            (Kind::Extend(_), Ok(()) | Err(ErrorClass::Transient | ErrorClass::Permanent)) => {}
-            (Kind::Delete | Kind::Visibility(_), Err(ErrorClass::Transient | ErrorClass::Permanent)) => {
+            (BatchKind::Extend(_), Ok(()) | Err(ErrorClass::Transient | ErrorClass::Permanent)) => {}
+            (
+                BatchKind::Delete | BatchKind::Visibility(_),
+                Err(ErrorClass::Transient | ErrorClass::Permanent),
+            ) => {
                 self.table.keep(receipt);
             }
-            (Kind::Delete | Kind::Visibility(_), Ok(())) | (_, Err(ErrorClass::LeaseLost)) => {
+            (BatchKind::Delete | BatchKind::Visibility(_), Ok(())) | (_, Err(ErrorClass::LeaseLost)) => {
                 self.table.forget(receipt);
             }
         }
@@ -380,7 +383,7 @@ impl State {
         let job = |(receipt, held): (u64, Held)| Job {
             receipt,
             handle: held.handle,
-            kind: Kind::Visibility(0),
+            kind: BatchKind::Visibility(0),
             answer: None,
         };
         self.table.take_all(now).into_iter().map(job).collect()

@@ -9,7 +9,7 @@ use pelton_core::number::micros;
 use pelton_core::outcome::Outcome;
 use pelton_core::points;
 use pelton_core::ports::{Report, Work};
-use pelton_core::rollout::Tally;
+use pelton_core::rollout::SideCounts;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -192,8 +192,8 @@ async fn compare(canary: &Arc<Canary>, copies: &Copies, set: Set) {
     );
 }
 
-fn tally<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Tally {
-    outcomes.fold(Tally::default(), |tally, outcome| Tally {
+fn tally<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> SideCounts {
+    outcomes.fold(SideCounts::default(), |tally, outcome| SideCounts {
         started: tally.started + 1,
         failed: tally.failed + u64::from(FailureKind::of(outcome).is_some()),
     })

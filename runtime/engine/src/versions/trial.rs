@@ -10,7 +10,7 @@ use super::{FailureKind, HandlerVersion, Inner};
 use pelton_core::number::millis;
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::ports::{BoxFuture, Report, Work};
-use pelton_core::rollout::{Judgement, Plan, Tally, Trial};
+use pelton_core::rollout::{Judgement, Plan, SideCounts, Trial};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,7 +77,7 @@ impl Canary {
 
     /// First attempts so far: its own, and the old version's meanwhile.
     #[must_use]
-    pub fn tallies(&self) -> (Tally, Tally) {
+    pub fn tallies(&self) -> (SideCounts, SideCounts) {
         let trial = self.trial();
         (trial.canary, trial.stable)
     }
@@ -122,7 +122,7 @@ impl Canary {
 
     /// Counts first attempts. A batch that failed as a whole is one, since nobody knows whose fault it is.
     fn note(&self, side: Side, attempts: &[u32], outcomes: &[(usize, Outcome)]) {
-        let mut seen = Tally::default();
+        let mut seen = SideCounts::default();
         let (mut faults, mut batch) = (0, false);
         for (_, outcome) in outcomes.iter().filter(|(at, _)| attempts[*at] == 1) {
             let kind = FailureKind::of(outcome);
@@ -144,9 +144,9 @@ impl Canary {
     }
 
     /// Counts what was compared.
-    pub(super) fn count(&self, canary: Tally, stable: Tally, faults: usize) {
+    pub(super) fn count(&self, canary: SideCounts, stable: SideCounts, faults: usize) {
         let mut trial = self.trial();
-        let add = |tally: Tally, more: Tally| Tally {
+        let add = |tally: SideCounts, more: SideCounts| SideCounts {
             started: tally.started + more.started,
             failed: tally.failed + more.failed,
         };

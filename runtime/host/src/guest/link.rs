@@ -2,7 +2,7 @@
 
 use crate::guest::bindings::incoming::Incoming;
 use crate::guest::sink::LogLevel;
-use crate::guest::state::State;
+use crate::guest::state::GuestState;
 use wasmtime::component::{ComponentType, HasSelf, Lift, Linker, LinkerInstance};
 use wasmtime::{Engine, StoreContextMut};
 
@@ -62,10 +62,10 @@ pub(crate) fn is_number(text: &str) -> bool {
 }
 
 /// A linker with everything that may be granted.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    Incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    Incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut GuestState| state)?;
     for name in LOGGING {
         logging(&mut linker.instance(name)?)?;
     }
@@ -73,16 +73,16 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 }
 
 /// The same for core modules: preview 1 of WASI, with nothing behind its files.
-pub(crate) fn modules(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
+pub(crate) fn modules(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<GuestState>> {
     let mut linker = wasmtime::Linker::new(engine);
-    wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
+    wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut GuestState| &mut state.wasi)?;
     Ok(linker)
 }
 
-fn logging(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn logging(instance: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "log",
-        |cx: StoreContextMut<'_, State>, (level, context, message): (Level, String, String)| {
+        |cx: StoreContextMut<'_, GuestState>, (level, context, message): (Level, String, String)| {
             cx.data().about.output.log(level.into(), &context, &message);
             Ok(())
         },

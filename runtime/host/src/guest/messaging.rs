@@ -5,7 +5,7 @@
 use crate::guest::bindings::incoming::wasi::messaging::types::{
     Error, Host, HostClient, HostMessage, MetadataError,
 };
-use crate::guest::state::State;
+use crate::guest::state::GuestState;
 use pelton_core::message::Message;
 use pelton_core::ports::Work;
 use wasmtime::component::Resource;
@@ -79,7 +79,7 @@ pub(crate) fn reason(error: &Error) -> String {
     }
 }
 
-impl State {
+impl GuestState {
     fn envelope(&mut self, message: &Resource<Envelope>) -> wasmtime::Result<&mut Envelope> {
         Ok(self.ctx().table.get_mut(message)?)
     }
@@ -108,9 +108,9 @@ impl State {
     }
 }
 
-impl Host for State {}
+impl Host for GuestState {}
 
-impl HostClient for State {
+impl HostClient for GuestState {
     fn connect(&mut self, _name: String) -> wasmtime::Result<Result<Resource<Client>, Error>> {
         Ok(Err(Error::PermissionDenied("a handler has no connection of its own to a broker".to_owned())))
     }
@@ -124,7 +124,7 @@ impl HostClient for State {
     }
 }
 
-impl HostMessage for State {
+impl HostMessage for GuestState {
     fn new(&mut self, data: Vec<u8>) -> wasmtime::Result<Resource<Envelope>> {
         let mut envelope = Envelope { data, ..Envelope::default() };
         let (before, after) = envelope.charge();

@@ -20,7 +20,7 @@ const WRITE_PERMIT: usize = 64 << 10;
 const PROGRAM: &str = "handler";
 
 /// The data of one store.
-pub(crate) struct State {
+pub(crate) struct GuestState {
     /// Serves components and preview 1 modules alike.
     pub(crate) wasi: WasiP1Ctx,
     pub(crate) limits: Limiter,
@@ -67,7 +67,12 @@ impl Seat {
 }
 
 /// A store with every limit set, its epoch included; `given` is for programs.
-pub(crate) fn store(engine: &Engine, memory: usize, about: About, given: Option<Given>) -> Store<State> {
+pub(crate) fn store(
+    engine: &Engine,
+    memory: usize,
+    about: About,
+    given: Option<Given>,
+) -> Store<GuestState> {
     let mut wasi = WasiCtx::builder();
     wasi.stderr(Pipe(Arc::clone(&about.output), Stream::Err))
         .allow_tcp(false)
@@ -89,7 +94,7 @@ pub(crate) fn store(engine: &Engine, memory: usize, about: About, given: Option<
     let mut wasi = wasi.build_p1();
     wasi.ctx().table.set_max_capacity(handles(memory));
     let limits = Limiter::new(memory, Arc::clone(&about.gauge));
-    let mut store = Store::new(engine, State { wasi, limits, about });
+    let mut store = Store::new(engine, GuestState { wasi, limits, about });
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(hostcall);
     store.set_max_component_handles(handles(memory));
@@ -98,13 +103,13 @@ pub(crate) fn store(engine: &Engine, memory: usize, about: About, given: Option<
 }
 
 /// Runs in a guest that has not ended within the last ticks of the clock.
-fn on_tick(cx: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+fn on_tick(cx: StoreContextMut<'_, GuestState>) -> wasmtime::Result<UpdateDeadline> {
     let control = Arc::clone(&cx.data().about.control.lock());
     control.tick()?;
     Ok(UpdateDeadline::Yield(1))
 }
 
-impl WasiView for State {
+impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.wasi.ctx()
     }

@@ -2,9 +2,9 @@
 
 use crate::guest::bindings::{Failure, Header, Message, many, one};
 use crate::guest::reason::REASON_BYTES;
-use crate::guest::state::{self, About, State};
+use crate::guest::state::{self, About, GuestState};
 use crate::guest::text;
-use crate::kinds::kind::Kind;
+use crate::kinds::kind::HandlerKind;
 use crate::kinds::{Answers, Handles, NotMade, Setting};
 use crate::run::clock::FIRST_TICKS;
 use pelton_core::outcome::Outcome;
@@ -22,7 +22,7 @@ pub(crate) enum Indices {
 
 /// An instance.
 pub(crate) struct Component {
-    store: Store<State>,
+    store: Store<GuestState>,
     exports: Exports,
     texts: Texts,
 }
@@ -35,7 +35,7 @@ struct Texts {
 }
 
 /// Where in them a message's id and its idempotency key are.
-struct Place {
+struct TextRanges {
     id: Range<usize>,
     key: Range<usize>,
 }
@@ -47,9 +47,9 @@ enum Exports {
 
 impl Indices {
     /// Finds the handler; its signature is compared when an instance is made.
-    pub(crate) fn new(linked: &InstancePre<State>, kind: Kind) -> Result<Self> {
+    pub(crate) fn new(linked: &InstancePre<GuestState>, kind: HandlerKind) -> Result<Self> {
         Ok(match kind {
-            Kind::Batch => Self::Many(many::BatchIndices::new(linked)?),
+            HandlerKind::Batch => Self::Many(many::BatchIndices::new(linked)?),
             _ => Self::One(one::HandlerIndices::new(linked)?),
         })
     }
@@ -64,7 +64,7 @@ impl Component {
     pub(crate) async fn make(
         setting: &Setting,
         about: &About,
-        linked: &InstancePre<State>,
+        linked: &InstancePre<GuestState>,
         indices: &Indices,
     ) -> std::result::Result<Self, NotMade> {
         let mut store = state::store(&setting.engine, setting.memory, about.clone(), None);
@@ -79,14 +79,14 @@ impl Component {
 }
 
 impl Texts {
-    fn of(&mut self, work: &Work) -> Place {
+    fn of(&mut self, work: &Work) -> TextRanges {
         let key = self.write(work.idempotency_key());
         // Without a key of its own it ends with the id.
         let id = match work.key {
             Some(_) => self.write(work.message.id()),
             None => key.start + work.message.pipeline().len() + 1..key.end,
         };
-        Place { id, key }
+        TextRanges { id, key }
     }
 
     fn write(&mut self, text: impl Display) -> Range<usize> {
@@ -97,7 +97,7 @@ impl Texts {
     }
 
     /// The id and the idempotency key.
-    fn get(&self, place: Place) -> (&str, &str) {
+    fn get(&self, place: TextRanges) -> (&str, &str) {
         let of = |range| self.all.get(range).unwrap_or_default();
         (of(place.id), of(place.key))
     }
@@ -119,7 +119,7 @@ impl Handles for Component {
             (Exports::Many(handler), work) => {
                 let handler = handler.pelton_handler_batch_handler();
                 let headers: Vec<Vec<Header<'_>>> = work.iter().map(headers).collect();
-                let texts: Vec<Place> = work.iter().map(|work| self.texts.of(work)).collect();
+                let texts: Vec<TextRanges> = work.iter().map(|work| self.texts.of(work)).collect();
                 let all = work.iter().zip(&headers).zip(texts);
                 let messages: Vec<Message<'_>> =
                     all.map(|((w, h), place)| message(w, h, self.texts.get(place))).collect();

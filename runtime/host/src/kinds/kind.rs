@@ -28,7 +28,7 @@ pub enum Protocol {
 
 /// What a file is as a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum HandlerKind {
     /// A component with a handler of messages.
     Message,
     /// A component with a handler of batches.
@@ -65,7 +65,7 @@ impl Protocol {
     }
 }
 
-impl Kind {
+impl HandlerKind {
     /// What it is called in sentences: "a handler of messages".
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -187,20 +187,27 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn of(exports: &[&str], says: Option<Protocol>, asked: Option<Protocol>) -> Result<Kind, String> {
+    fn of(
+        exports: &[&str],
+        says: Option<Protocol>,
+        asked: Option<Protocol>,
+    ) -> Result<HandlerKind, String> {
         let exports: Vec<String> = exports.iter().map(|name| (*name).to_owned()).collect();
         let module = exports.iter().any(|name| name == "memory" || name == START);
         let form = if module { Form::Module } else { Form::Component };
-        Kind::of(form, &exports, says, asked).map_err(|error| error.to_string())
+        HandlerKind::of(form, &exports, says, asked).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_file_is_what_it_exports() {
         let (worker, command) = (Some(Protocol::Worker), Some(Protocol::Command));
-        assert_eq!(of(&["pelton:handler/message-handler@0.1.7"], None, None), Ok(Kind::Message));
-        assert_eq!(of(&["wasi:messaging/incoming-handler@0.2.0-draft"], None, None), Ok(Kind::Standard));
-        assert_eq!(of(&["memory", "_start"], None, worker), Ok(Kind::Program(Protocol::Worker)));
-        assert_eq!(of(&["wasi:cli/run@0.2.6"], command, None), Ok(Kind::Program(Protocol::Command)));
+        assert_eq!(of(&["pelton:handler/message-handler@0.1.7"], None, None), Ok(HandlerKind::Message));
+        assert_eq!(
+            of(&["wasi:messaging/incoming-handler@0.2.0-draft"], None, None),
+            Ok(HandlerKind::Standard)
+        );
+        assert_eq!(of(&["memory", "_start"], None, worker), Ok(HandlerKind::Program(Protocol::Worker)));
+        assert_eq!(of(&["wasi:cli/run@0.2.6"], command, None), Ok(HandlerKind::Program(Protocol::Command)));
         for (exports, says, asked, words) in [
             (&["pelton:handler/message-handler@0.2.0"][..], None, None, "another version of the contract"),
             (&["wasmcloud:messaging/handler@0.2.0"], None, None, "wasmCloud"),

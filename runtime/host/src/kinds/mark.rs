@@ -33,7 +33,7 @@ fn number(out: &mut Vec<u8>, mut value: usize) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::kinds::kind::Kind;
+    use crate::kinds::kind::HandlerKind;
     use crate::load::inspect::inspect;
 
     #[test]
@@ -45,7 +45,7 @@ mod tests {
             let mut program = wat::parse_str(text).unwrap();
             for protocol in Protocol::ALL {
                 program = mark(&program, protocol);
-                assert_eq!(inspect(&program, 1 << 20, None).unwrap().kind, Kind::Program(protocol));
+                assert_eq!(inspect(&program, 1 << 20, None).unwrap().kind, HandlerKind::Program(protocol));
             }
         }
     }

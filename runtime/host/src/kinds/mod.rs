@@ -12,7 +12,7 @@ pub(crate) mod standard;
 pub(crate) mod worker;
 
 use crate::guest::output::PipelineLog;
-use crate::guest::state::{About, State};
+use crate::guest::state::{About, GuestState};
 use crate::run::instance_pool::InstancePool;
 use command::Command;
 use component::{Component, Indices};
@@ -28,7 +28,7 @@ use worker::Worker;
 /// A file that is compiled and linked, by its kind. Pipelines with the same file share it.
 pub(crate) enum Template {
     /// It exports a handler of our contract.
-    Component(InstancePre<State>, Indices),
+    Component(InstancePre<GuestState>, Indices),
     /// It exports the standard's.
     Standard(standard::Template),
     /// It is a program that stays alive, and may take batches.

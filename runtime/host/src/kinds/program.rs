@@ -1,7 +1,7 @@
 //! Plain WASI programs, of preview 1 (core modules) or preview 2 (components): started, run to their end.
 
 use crate::guest::output::Output;
-use crate::guest::state::State;
+use crate::guest::state::GuestState;
 use crate::run::clock::FIRST_TICKS;
 use wasmtime::component;
 use wasmtime::{InstancePre, Result, Store};
@@ -14,18 +14,18 @@ pub(crate) const START: &str = "_start";
 /// A linked program.
 #[derive(Clone)]
 pub(crate) enum Program {
-    Module(InstancePre<State>),
-    Component(CommandPre<State>),
+    Module(InstancePre<GuestState>),
+    Component(CommandPre<GuestState>),
 }
 
 impl Program {
     /// Finds the entry of a component.
-    pub(crate) fn of_component(linked: component::InstancePre<State>) -> Result<Self> {
+    pub(crate) fn of_component(linked: component::InstancePre<GuestState>) -> Result<Self> {
         CommandPre::new(linked).map(Self::Component)
     }
 
     /// Runs to the end; the exit code. Gives the store up, with all that is in it.
-    pub(crate) async fn run(self, mut store: Store<State>) -> Result<i32> {
+    pub(crate) async fn run(self, mut store: Store<GuestState>) -> Result<i32> {
         store.set_epoch_deadline(FIRST_TICKS);
         let ended = match self {
             Self::Module(linked) => {
@@ -49,7 +49,7 @@ impl Program {
     }
 
     /// Makes an instance and does not run it.
-    pub(crate) async fn instantiate(&self, store: &mut Store<State>) -> Result<()> {
+    pub(crate) async fn instantiate(&self, store: &mut Store<GuestState>) -> Result<()> {
         store.set_epoch_deadline(FIRST_TICKS);
         match self {
             Self::Module(linked) => {

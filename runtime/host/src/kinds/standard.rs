@@ -4,7 +4,7 @@
 use crate::guest::bindings::incoming::{Incoming, IncomingIndices};
 use crate::guest::messaging::{Envelope, reason};
 use crate::guest::reason::REASON_BYTES;
-use crate::guest::state::{self, About, State};
+use crate::guest::state::{self, About, GuestState};
 use crate::guest::text;
 use crate::kinds::{Answers, Handles, NotMade, Setting};
 use crate::run::clock::FIRST_TICKS;
@@ -16,20 +16,20 @@ use wasmtime_wasi::WasiView;
 
 /// A linked component, and where its handler is.
 pub(crate) struct Template {
-    linked: InstancePre<State>,
+    linked: InstancePre<GuestState>,
     indices: IncomingIndices,
 }
 
 /// An instance.
 pub(crate) struct Standard {
-    store: Store<State>,
+    store: Store<GuestState>,
     exports: Incoming,
     over: bool,
 }
 
 impl Template {
     /// Finds the handler; its signature is compared when an instance is made.
-    pub(crate) fn new(linked: InstancePre<State>) -> Result<Self> {
+    pub(crate) fn new(linked: InstancePre<GuestState>) -> Result<Self> {
         let indices = IncomingIndices::new(&linked)?;
         Ok(Self { linked, indices })
     }

@@ -2,7 +2,7 @@
 
 use crate::error::LoadError;
 use crate::guest::link;
-use crate::kinds::kind::{Kind, Protocol};
+use crate::kinds::kind::{HandlerKind, Protocol};
 use crate::load::validate::{self, Form};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +12,7 @@ pub struct ComponentInfo {
     /// `sha256:` and 64 hexadecimal digits, of the whole file.
     pub digest: String,
     /// What it is as a handler.
-    pub kind: Kind,
+    pub kind: HandlerKind,
     /// How it is packed.
     pub form: Form,
     /// The interfaces it imports, all of them granted.
@@ -102,7 +102,7 @@ pub(crate) fn inspect_pinned(
     }
     let form = validate::form(bytes)?;
     let surface = if known(&digest) { validate::surface(bytes)? } else { validate::file(bytes)? };
-    let kind = Kind::of(form, &surface.exports, surface.says(), protocol)?;
+    let kind = HandlerKind::of(form, &surface.exports, surface.says(), protocol)?;
     let (imports, refused): (Vec<_>, Vec<_>) =
         surface.imports.into_iter().partition(|name| link::granted(name));
     if !refused.is_empty() {

@@ -6,7 +6,7 @@ use crate::options::Isolation;
 use crate::run::chunk_outcomes::ChunkOutcomes;
 use crate::run::clock::Ticking;
 use crate::run::control::Control;
-use crate::run::handler::Shared;
+use crate::run::handler::HandlerShared;
 use crate::run::instance::Instance;
 use crate::run::watch::watch;
 use pelton_core::outcome::{FaultKind, Outcome};
@@ -20,11 +20,11 @@ use std::time::Duration;
 /// Calls after which an instance is replaced, so that what a handler leaks stays bounded.
 const MAX_CALLS: u32 = 10_000;
 /// How long to wait for room for an instance before the messages are handed back.
-const PATIENCE: Duration = Duration::from_secs(2);
+const INSTANCE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A chunk that is being handled.
 pub(crate) struct Chunk {
-    handler: Arc<Shared>,
+    handler: Arc<HandlerShared>,
     control: Arc<Control>,
     work: Arc<[Work]>,
     book: ChunkOutcomes,
@@ -33,7 +33,7 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     pub(crate) fn new(
-        handler: Arc<Shared>,
+        handler: Arc<HandlerShared>,
         control: Arc<Control>,
         work: Arc<[Work]>,
         report: Report,
@@ -101,7 +101,7 @@ impl Chunk {
             if !matches!(stop, Stop::NoRoom) {
                 return self.fail(&stop, range.len());
             }
-            if !self.handler.maker.wait(PATIENCE).await {
+            if !self.handler.maker.wait(INSTANCE_TIMEOUT).await {
                 return self.book.give_up();
             }
             has_waited = true;
@@ -137,7 +137,7 @@ impl Chunk {
 
 /// Makes an instance if there is none, and calls it.
 async fn attempt(
-    handler: &Shared,
+    handler: &HandlerShared,
     control: &Arc<Control>,
     (work, range): (&Arc<[Work]>, Range<usize>),
     slot: &mut Option<Instance>,

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 #[derive(Clone)]
 pub struct WasmHandler {
     sandbox: Arc<Sandbox>,
-    shared: Arc<Shared>,
+    shared: Arc<HandlerShared>,
     running: Arc<Running>,
     info: ComponentInfo,
     max_chunk: usize,
@@ -28,7 +28,7 @@ pub struct WasmHandler {
 }
 
 /// What the chunks of one handler share.
-pub(crate) struct Shared {
+pub(crate) struct HandlerShared {
     pub(crate) digest: Arc<str>,
     pub(crate) maker: Maker,
     pub(crate) idle: Arc<Idle>,
@@ -47,7 +47,7 @@ struct Entered {
     control: Arc<Control>,
 }
 
-impl Shared {
+impl HandlerShared {
     pub(crate) fn new(digest: &str, maker: Maker, spec: &HandlerSpec) -> Arc<Self> {
         Arc::new(Self {
             digest: digest.into(),
@@ -83,7 +83,7 @@ impl Drop for Entered {
 impl WasmHandler {
     pub(crate) fn new(
         sandbox: Arc<Sandbox>,
-        shared: Arc<Shared>,
+        shared: Arc<HandlerShared>,
         info: ComponentInfo,
         spec: &HandlerSpec,
     ) -> Self {

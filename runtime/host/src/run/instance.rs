@@ -4,7 +4,7 @@ use crate::guest::limits::Refusal;
 use crate::guest::state::About;
 use crate::kinds::{Answers, Guest, Handles, NotMade, Setting, Template};
 use crate::run::control::Control;
-use crate::run::instance_pool::{InstancePool, Place};
+use crate::run::instance_pool::{InstancePermit, InstancePool};
 use pelton_core::ports::Work;
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) struct Instance {
     /// When it was put aside.
     pub(crate) idle_since: Instant,
     // Last, so that the memory has been given back when the next one hears of it.
-    _place: Place,
+    _place: InstancePermit,
 }
 
 impl Maker {
@@ -37,7 +37,7 @@ impl Maker {
     pub(crate) async fn make(
         &self,
         control: &Arc<Control>,
-        place: Place,
+        place: InstancePermit,
     ) -> Result<Instance, (NotMade, Option<Refusal>)> {
         let about = About::new(&self.setting.log, control);
         let made = self.template.make(&self.setting, &about).await;
@@ -56,7 +56,7 @@ impl Maker {
     pub(crate) async fn make_first(
         &self,
         control: &Arc<Control>,
-        place: Place,
+        place: InstancePermit,
     ) -> Result<Instance, (NotMade, Option<Refusal>)> {
         let instance = self.make(control, place).await?;
         let started = self.template.try_start(&self.setting, &instance.about).await;
@@ -74,7 +74,7 @@ impl Maker {
     }
 
     /// A place for another instance, if there is one now.
-    pub(crate) fn place(&self, has_waited: bool) -> Option<Place> {
+    pub(crate) fn place(&self, has_waited: bool) -> Option<InstancePermit> {
         self.setting.room.enter(&self.setting.pipeline, has_waited)
     }
 

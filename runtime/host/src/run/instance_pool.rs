@@ -63,7 +63,7 @@ pub struct RoomNeed {
 }
 
 /// The right to one instance.
-pub(crate) struct Place {
+pub(crate) struct InstancePermit {
     room: Arc<InstancePool>,
     pipeline: Arc<str>,
 }
@@ -95,13 +95,13 @@ impl InstancePool {
 
     /// A place for another instance of a pipeline, if there is one for it now. Who has not waited takes
     /// none away from those who do.
-    pub(crate) fn enter(self: &Arc<Self>, pipeline: &Arc<str>, has_waited: bool) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>, pipeline: &Arc<str>, has_waited: bool) -> Option<InstancePermit> {
         let mut taken = lock(&self.taken);
         let may = (has_waited || taken.waiting.is_empty()) && taken.has_room(pipeline, self.max);
         may.then(|| {
             taken.total += 1;
             taken.change(pipeline, |share| share.held += 1);
-            Place { room: Arc::clone(self), pipeline: Arc::clone(pipeline) }
+            InstancePermit { room: Arc::clone(self), pipeline: Arc::clone(pipeline) }
         })
     }
 
@@ -245,7 +245,7 @@ impl Taken {
     }
 }
 
-impl Drop for Place {
+impl Drop for InstancePermit {
     fn drop(&mut self) {
         let mut taken = lock(&self.room.taken);
         taken.total = taken.total.saturating_sub(1);
@@ -306,7 +306,7 @@ mod tests {
     fn the_last_place_is_for_a_pipeline_that_has_none() {
         let (room, lists) = room(4, &["a", "b"]);
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let held: Vec<Place> = std::iter::from_fn(|| room.enter(&a, false)).collect();
+        let held: Vec<InstancePermit> = std::iter::from_fn(|| room.enter(&a, false)).collect();
         assert_eq!(held.len(), 3);
         let one = room.enter(&b, false).unwrap();
         assert!(room.enter(&b, false).is_none() && room.enter(&a, true).is_none());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Pages after which the log is folded in.
 const FOLD: u64 = 4_000;
 /// When it could not be, the next try comes after so many more.
-const AGAIN: u64 = 1_000;
+const RETRY_PAGES: u64 = 1_000;
 /// After so many more the log is folded in whatever is left to do: who does it beside cannot keep up.
 const LATE: u64 = 4_000;
 /// Bytes from which on the operator is told.
@@ -63,12 +63,12 @@ impl Log {
             return Ok(());
         }
         let left = fold(db, "PASSIVE")?;
-        self.next = pages + AGAIN;
+        self.next = pages + RETRY_PAGES;
         if let Some(folder) = &mut self.folder {
             folder.skip_to(pages);
         }
         if left && pages * PAGE > LONG {
-            self.tell(pages * PAGE);
+            self.warn_long(pages * PAGE);
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Log {
         let left = fold(db, "RESTART");
         db.busy_timeout(super::BUSY)?;
         if left? {
-            self.tell(self.pages.load(Ordering::Relaxed) * PAGE);
+            self.warn_long(self.pages.load(Ordering::Relaxed) * PAGE);
             return Ok(true);
         }
         self.pages.store(0, Ordering::Relaxed);
@@ -106,7 +106,7 @@ impl Log {
         self.pages.store(TOO_LONG / PAGE + 1, Ordering::Relaxed);
     }
 
-    fn tell(&mut self, bytes: u64) {
+    fn warn_long(&mut self, bytes: u64) {
         if self.told.is_some_and(|at| at.elapsed() < TELL_EVERY) {
             return;
         }

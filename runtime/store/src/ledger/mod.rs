@@ -22,7 +22,7 @@ use pelton_core::ports::{
     BoxFuture, Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Ledger, Release, Verdict,
 };
 use pelton_core::{Identity, Letter, Position};
-use ranges::{Kind, Ranges};
+use ranges::{RangeKind, Ranges};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -55,12 +55,12 @@ pub struct Pipeline {
     pub source: OnceLock<Arc<Queue>>,
     /// Where keys may be completed under a form that is no more.
     pub former: OnceLock<Former>,
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
 }
 
 /// Written by the writer thread only.
 #[derive(Default)]
-pub struct State {
+pub struct LedgerState {
     /// Chunks with claims that have not ended; the place of an ended one is empty.
     pub live: HashMap<u64, Vec<Option<Item>>>,
     pub ranges: HashMap<u32, Ranges>,
@@ -86,7 +86,7 @@ impl Pipeline {
         }
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, LedgerState> {
         // Nothing panics while it is held; if something did, the maps are still maps.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,7 +111,7 @@ impl Pipeline {
         let mut rows = db.prepare_cached(
             "SELECT partition, first, last FROM ranges WHERE pipeline = ?1 AND partition <= ?2",
         )?;
-        let mut rows = rows.query(params![self.id, Kind::Completed.of(u32::MAX)])?;
+        let mut rows = rows.query(params![self.id, RangeKind::Completed.of(u32::MAX)])?;
         while let Some(row) = rows.next()? {
             let (first, last): (i64, i64) = (row.get(1)?, row.get(2)?);
             ranges.entry(row.get(0)?).or_default().add(unsigned(first), unsigned(last));

@@ -21,7 +21,7 @@ const LETTERS_AT_ONCE: i64 = 1_000;
 
 /// What the ranges of a partition in the table are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RangeKind {
     /// Completed messages, and those that have a letter somewhere else.
     Completed,
     /// Those that have a letter somewhere else: a range each.
@@ -30,7 +30,7 @@ pub enum Kind {
     DoneLetters,
 }
 
-impl Kind {
+impl RangeKind {
     /// The number of a partition's ranges of this kind in the table.
     pub fn of(self, partition: u32) -> i64 {
         let kind: i64 = match self {
@@ -68,14 +68,14 @@ pub fn clear(
 /// Removes all that is completed in a partition; how many ranges that were.
 pub fn clear_partition(db: &Connection, pipeline: i64, partition: u32) -> rusqlite::Result<usize> {
     let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition IN (?2, ?3)";
-    let [completed, lettered] = [Kind::Completed, Kind::Lettered].map(|kind| kind.of(partition));
+    let [completed, lettered] = [RangeKind::Completed, RangeKind::Lettered].map(|kind| kind.of(partition));
     db.prepare_cached(sql)?.execute(params![pipeline, completed, lettered])
 }
 
 /// Removes some of the oldest letters of the partition that has the most of them, while a pipeline has more
 /// than `kept`; how many. Their messages stay completed.
 pub fn clear_letters(db: &Connection, pipeline: i64, kept: u64) -> rusqlite::Result<usize> {
-    let (first, last) = (Kind::Lettered.of(0), Kind::Lettered.of(u32::MAX));
+    let (first, last) = (RangeKind::Lettered.of(0), RangeKind::Lettered.of(u32::MAX));
     let sql = "SELECT count(*) FROM ranges WHERE pipeline = ?1 AND partition BETWEEN ?2 AND ?3";
     let count: i64 = db.prepare_cached(sql)?.query_row(params![pipeline, first, last], |r| r.get(0))?;
     let beyond = count.saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX)).min(LETTERS_AT_ONCE);
@@ -93,7 +93,7 @@ pub fn clear_letters(db: &Connection, pipeline: i64, kept: u64) -> rusqlite::Res
 }
 
 /// Whether the table has the position in a range of this kind.
-pub fn is_within(db: &Connection, pipeline: i64, kind: Kind, at: Position) -> rusqlite::Result<bool> {
+pub fn is_within(db: &Connection, pipeline: i64, kind: RangeKind, at: Position) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3";
     let row = params![pipeline, kind.of(at.partition), signed(at.offset)];
     Ok(db.prepare_cached(sql)?.query_row(row, |_| Ok(())).optional()?.is_some())
@@ -145,23 +145,27 @@ mod tests {
     fn of_letters_in_topics_the_oldest_are_forgotten_and_stay_completed() {
         let mut db = Connection::open_in_memory().unwrap();
         crate::db::schema::migrate(&mut db).unwrap();
-        let one = |kind: Kind, partition, offset: u64| {
+        let one = |kind: RangeKind, partition, offset: u64| {
             write(&db, 1, kind.of(partition), Merged { first: offset * 2, last: offset * 2 }).unwrap();
         };
         for offset in 0..30 {
-            one(Kind::Completed, 0, offset);
-            one(Kind::Lettered, 0, offset);
-            one(Kind::DoneLetters, 0, offset);
+            one(RangeKind::Completed, 0, offset);
+            one(RangeKind::Lettered, 0, offset);
+            one(RangeKind::DoneLetters, 0, offset);
         }
-        (0..10).for_each(|offset| one(Kind::Lettered, 7, offset));
+        (0..10).for_each(|offset| one(RangeKind::Lettered, 7, offset));
         assert_eq!(clear_letters(&db, 1, 40).unwrap(), 0);
         assert_eq!(clear_letters(&db, 1, 25).unwrap(), 15);
         assert_eq!((clear_letters(&db, 1, 25).unwrap(), clear_letters(&db, 2, 0).unwrap()), (0, 0));
         let has = |kind, partition, offset: u64| {
             is_within(&db, 1, kind, Position { partition, offset: offset * 2 }).unwrap()
         };
-        assert_eq!([14, 15].map(|offset| has(Kind::Lettered, 0, offset)), [false, true]);
-        assert!(has(Kind::Completed, 0, 0) && has(Kind::DoneLetters, 0, 0) && has(Kind::Lettered, 7, 0));
+        assert_eq!([14, 15].map(|offset| has(RangeKind::Lettered, 0, offset)), [false, true]);
+        assert!(
+            has(RangeKind::Completed, 0, 0)
+                && has(RangeKind::DoneLetters, 0, 0)
+                && has(RangeKind::Lettered, 7, 0)
+        );
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use super::entries;
 use super::identity::encode;
 use super::key::ledger_key;
-use super::ranges::{Kind, is_within};
+use super::ranges::{RangeKind, is_within};
 use crate::numbers::signed;
 use pelton_core::number::of_an_id;
 use pelton_core::{Identity, Position};
@@ -68,8 +68,8 @@ pub fn show(db: &Connection, pipeline: i64, identity: Identity) -> rusqlite::Res
     let completed: Option<Option<u64>> = match identity {
         Identity::Key(key) => entries::find(db, pipeline, &key)?.map(Some),
         Identity::Position(p) => {
-            entry.lettered = is_within(db, pipeline, Kind::Lettered, p)?;
-            (!entry.lettered && is_within(db, pipeline, Kind::Completed, p)?).then_some(None)
+            entry.lettered = is_within(db, pipeline, RangeKind::Lettered, p)?;
+            (!entry.lettered && is_within(db, pipeline, RangeKind::Completed, p)?).then_some(None)
         }
     };
     if let Some(at) = completed {
@@ -99,8 +99,8 @@ pub fn forget(db: &Connection, pipeline: i64, identities: &[Identity]) -> rusqli
         match identity {
             Identity::Key(key) => keys.push(*key),
             Identity::Position(p) => {
-                gone += usize::from(split(db, pipeline, Kind::Completed, *p)?);
-                gone += usize::from(split(db, pipeline, Kind::Lettered, *p)?);
+                gone += usize::from(split(db, pipeline, RangeKind::Completed, *p)?);
+                gone += usize::from(split(db, pipeline, RangeKind::Lettered, *p)?);
             }
         }
     }
@@ -110,7 +110,7 @@ pub fn forget(db: &Connection, pipeline: i64, identities: &[Identity]) -> rusqli
     Ok(gone > 0)
 }
 
-fn split(db: &Connection, pipeline: i64, kind: Kind, p: Position) -> rusqlite::Result<bool> {
+fn split(db: &Connection, pipeline: i64, kind: RangeKind, p: Position) -> rusqlite::Result<bool> {
     let partition = kind.of(p.partition);
     let offset = signed(p.offset);
     let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition = ?2 AND first <= ?3 AND last >= ?3

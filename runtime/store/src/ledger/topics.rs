@@ -2,7 +2,7 @@
 //! is never. What is known of one topic says nothing of another of its name.
 
 use super::identity::encode;
-use super::ranges::Kind;
+use super::ranges::RangeKind;
 use super::show::PARTITION_BITS;
 use pelton_core::{Identity, Position};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -53,7 +53,7 @@ pub fn remember(
 pub fn forget(db: &Connection, pipeline: i64, number: u32) -> rusqlite::Result<()> {
     let partitions = partitions(number);
     let (first, last) = (*partitions.start(), *partitions.end());
-    for kind in [Kind::Completed, Kind::Lettered] {
+    for kind in [RangeKind::Completed, RangeKind::Lettered] {
         let sql = "DELETE FROM ranges WHERE pipeline = ?1 AND partition BETWEEN ?2 AND ?3";
         db.prepare_cached(sql)?.execute(params![pipeline, kind.of(first), kind.of(last)])?;
     }

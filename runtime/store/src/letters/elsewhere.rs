@@ -2,7 +2,7 @@
 //!
 //! Kept as ranges of positions, as completed messages are, under the number of the letters' topic.
 
-use crate::ledger::ranges::{self, Kind, Ranges};
+use crate::ledger::ranges::{self, RangeKind, Ranges};
 use crate::ledger::show::PARTITION_BITS;
 use crate::ledger::topics;
 use crate::numbers::unsigned;
@@ -99,7 +99,7 @@ impl Store {
 }
 
 fn key(topic: u32, partition: u32) -> i64 {
-    Kind::DoneLetters.of(topic << PARTITION_BITS | partition)
+    RangeKind::DoneLetters.of(topic << PARTITION_BITS | partition)
 }
 
 fn read(db: &Connection, pipeline: i64, number: u32) -> rusqlite::Result<DoneLetters> {

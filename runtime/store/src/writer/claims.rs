@@ -4,7 +4,7 @@ use super::How;
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode, encode_items};
 use crate::ledger::key::Key;
-use crate::ledger::ranges::{self, Kind};
+use crate::ledger::ranges::{self, RangeKind};
 use crate::numbers::signed;
 use pelton_core::ports::{Claim, ClaimItem, Verdict};
 use pelton_core::{Identity, Message, Position, letter};
@@ -123,7 +123,7 @@ fn ended(db: &Connection, pipeline: &Pipeline, position: Position) -> rusqlite::
     if !pipeline.completed(position) {
         return Ok(None);
     }
-    let lettered = ranges::is_within(db, pipeline.id, Kind::Lettered, position)?;
+    let lettered = ranges::is_within(db, pipeline.id, RangeKind::Lettered, position)?;
     let duplicate = pipeline.dedup.then_some(Verdict::Duplicate);
     Ok(if lettered { Some(Verdict::AlreadyDeadLettered) } else { duplicate })
 }

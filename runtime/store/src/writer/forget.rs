@@ -25,10 +25,10 @@ impl Loop {
     pub(super) fn forget(&mut self, pipeline: &Pipeline, what: Forget) {
         match what {
             Forget::Partition(partition, answer) => {
-                tell(&answer, self.forget_partition(pipeline, partition))
+                answer_with(&answer, self.forget_partition(pipeline, partition))
             }
             Forget::OtherTopics { number, id, group, answer } => {
-                tell(&answer, self.meet_topic(pipeline, number, &id, &group));
+                answer_with(&answer, self.meet_topic(pipeline, number, &id, &group));
             }
             Forget::AttemptsBefore(end) => self.forget_attempts_before(pipeline, end),
         }
@@ -115,7 +115,7 @@ fn forget_in_memory(db: &Connection, pipeline: &Pipeline, number: u32) -> rusqli
     Ok(())
 }
 
-fn tell<T>(answer: &Sender<T>, what: T) {
+fn answer_with<T>(answer: &Sender<T>, what: T) {
     if answer.send(what).is_err() {
         tracing::debug!("nobody waits for the answer any more");
     }

@@ -3,7 +3,7 @@
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode_items};
 use crate::ledger::key::Key;
-use crate::ledger::ranges::{self, Kind, Merged};
+use crate::ledger::ranges::{self, Merged, RangeKind};
 use crate::numbers::signed;
 use crate::queue::{Queue, rows};
 use pelton_core::ports::Claim;
@@ -37,14 +37,14 @@ pub struct Counts {
 
 #[derive(Default)]
 pub struct GroupEffects {
-    pipelines: BTreeMap<i64, Of>,
+    pipelines: BTreeMap<i64, PipelineEffects>,
     deleted: Vec<u64>,
     /// By queue: a group touches few.
     effects: Vec<(Arc<Queue>, Vec<Effect>)>,
 }
 
 /// What a group does to one pipeline.
-struct Of {
+struct PipelineEffects {
     pipeline: Arc<Pipeline>,
     counts: Counts,
     taken: Vec<(Claim, Item)>,
@@ -55,8 +55,8 @@ struct Of {
 }
 
 impl GroupEffects {
-    fn of(&mut self, pipeline: &Arc<Pipeline>) -> &mut Of {
-        self.pipelines.entry(pipeline.id).or_insert_with(|| Of {
+    fn of(&mut self, pipeline: &Arc<Pipeline>) -> &mut PipelineEffects {
+        self.pipelines.entry(pipeline.id).or_insert_with(|| PipelineEffects {
             pipeline: pipeline.clone(),
             counts: Counts::default(),
             taken: Vec::new(),
@@ -159,7 +159,7 @@ impl GroupEffects {
     }
 }
 
-impl Of {
+impl PipelineEffects {
     /// Ends the record of a chunk with its last item, or leaves in it what is still started.
     fn write_started(&self, db: &Connection) -> rusqlite::Result<()> {
         let mut chunks: Vec<u64> = self.taken.iter().map(|(claim, _)| claim.chunk).collect();
@@ -178,14 +178,14 @@ impl Of {
         let mut state = self.pipeline.state();
         for (partition, first, last) in runs(&self.completed) {
             let merged = state.ranges.entry(partition).or_default().add(first, last);
-            ranges::write(db, self.pipeline.id, Kind::Completed.of(partition), merged)?;
+            ranges::write(db, self.pipeline.id, RangeKind::Completed.of(partition), merged)?;
             if self.pipeline.source.get().is_none() {
-                ranges::clear(db, self.pipeline.id, Kind::Lettered.of(partition), first, last)?;
+                ranges::clear(db, self.pipeline.id, RangeKind::Lettered.of(partition), first, last)?;
             }
         }
         for Position { partition, offset } in &self.lettered {
             let one = Merged { first: *offset, last: *offset };
-            ranges::write(db, self.pipeline.id, Kind::Lettered.of(*partition), one)?;
+            ranges::write(db, self.pipeline.id, RangeKind::Lettered.of(*partition), one)?;
         }
         Ok(())
     }

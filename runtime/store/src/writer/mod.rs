@@ -30,17 +30,17 @@ use std::time::{Duration, Instant};
 
 /// Operations that are taken in at once; what waits longer is taken in after a commit.
 const TAKEN: usize = 512;
-const PATIENCE: Duration = Duration::from_secs(10);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The thread's handle.
 pub struct Writer {
     ops: Sender<Op>,
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
     thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct WriterShared {
     failed: OnceLock<String>,
 }
 
@@ -48,7 +48,7 @@ impl Writer {
     /// Starts it on a connection of its own.
     pub fn start(db: Connection, log: Log, gate: Gate, clock: Arc<dyn WallClock>) -> std::io::Result<Self> {
         let (ops, arrived) = channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(WriterShared::default());
         let loop_ = Loop {
             db,
             log,
@@ -106,7 +106,7 @@ impl Writer {
     }
 }
 
-impl Shared {
+impl WriterShared {
     fn fail(&self, why: String) {
         if self.failed.set(why.clone()).is_ok() {
             tracing::error!(
@@ -124,7 +124,7 @@ struct Loop {
     gate: Gate,
     clock: Arc<dyn WallClock>,
     next_chunk: u64,
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
     /// Whether commits are synced now (`PRAGMA synchronous`).
     full: bool,
     prune: prune::Pruner,
@@ -358,7 +358,7 @@ impl Loop {
             self.db.pragma_update(None, "synchronous", if full { "FULL" } else { "NORMAL" })?;
             self.full = full;
         }
-        self.gate.begin(&self.db, PATIENCE)?;
+        self.gate.begin(&self.db, BUSY_TIMEOUT)?;
         body(self)?;
         self.db.execute_batch("COMMIT")?;
         Ok(())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Between two looks, which ask memory alone.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two segments: others commit meanwhile.
 const STRIDE: Duration = Duration::from_millis(20);
 /// Between two looks at the attempts of one pipeline, at most.
@@ -53,14 +53,14 @@ pub struct Pruner {
 
 impl Default for Pruner {
     fn default() -> Self {
-        Self { pipelines: Vec::new(), seen: None, distrust: None, next: Instant::now() + LOOK }
+        Self { pipelines: Vec::new(), seen: None, distrust: None, next: Instant::now() + POLL_INTERVAL }
     }
 }
 
 impl Pruner {
     /// A pipeline begins.
     pub fn keep(&mut self, pipeline: Arc<Pipeline>) {
-        self.pipelines.push(Kept { pipeline, age_at: Instant::now() + LOOK });
+        self.pipelines.push(Kept { pipeline, age_at: Instant::now() + POLL_INTERVAL });
     }
 
     /// Another one begins in its place.
@@ -81,7 +81,7 @@ impl Pruner {
 
     /// Nothing can be done now.
     pub fn rest(&mut self) {
-        self.next = Instant::now() + LOOK;
+        self.next = Instant::now() + POLL_INTERVAL;
     }
 
     /// There is more to be looked through of a pipeline.
@@ -104,11 +104,11 @@ impl Pruner {
             }
             let is_due = believes && *age_at <= now;
             is_due.then(|| {
-                *age_at = now + Duration::from_millis(kept_ms / 16).clamp(LOOK, AGE);
+                *age_at = now + Duration::from_millis(kept_ms / 16).clamp(POLL_INTERVAL, AGE);
                 Chore::Age(pipeline.clone())
             })
         });
-        self.next = now + if chore.is_some() { STRIDE } else { LOOK };
+        self.next = now + if chore.is_some() { STRIDE } else { POLL_INTERVAL };
         chore
     }
 

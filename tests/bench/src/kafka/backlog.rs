@@ -16,7 +16,7 @@ const MANY: u64 = 1_000_000;
 /// Records of the small one: more than what is fetched ahead, whatever is measured.
 const FEW: u64 = 200_000;
 /// How often the worker is looked at.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
     let (large, small) = (Topic::new(setup)?, Topic::new(setup)?);
@@ -62,7 +62,7 @@ fn watch(mut running: Child, load: Load) -> Result<f64> {
     while running.try_wait()?.is_none() {
         // It may have ended since.
         highest = highest.max(peak(running.id()).unwrap_or(0) as f64);
-        park_timeout(LOOK);
+        park_timeout(POLL_INTERVAL);
     }
     let said = String::from_utf8(running.wait_with_output()?.stdout)?;
     let handled = format!("\"handled\":{},", load.count);

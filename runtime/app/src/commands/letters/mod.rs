@@ -74,8 +74,8 @@ impl<'c> Letters<'c> {
     ) -> Result<u64, Fail> {
         // Both before the first letter is seen: what goes back from the one may fail into the other.
         let places = match query.id {
-            Some(LetterId::Number(_)) if self.here.is_some() => &[Place::Here][..],
-            _ => &[Place::Here, Place::There],
+            Some(LetterId::Number(_)) if self.here.is_some() => &[KeptBy::Here][..],
+            _ => &[KeptBy::Here, KeptBy::There],
         };
         let begun: Vec<_> = places.iter().map(|place| (*place, self.begin(*place, query))).collect();
         let mut seen = 0;
@@ -94,18 +94,18 @@ impl<'c> Letters<'c> {
         Ok(seen)
     }
 
-    fn begin(&mut self, place: Place, query: &LetterQuery) -> Result<(), OpenError> {
+    fn begin(&mut self, place: KeptBy, query: &LetterQuery) -> Result<(), OpenError> {
         self.at(place).map_or(Ok(()), |reader| reader.begin(query))
     }
 
-    fn next(&mut self, place: Place, limit: usize) -> Result<Vec<StoredLetter>, OpenError> {
+    fn next(&mut self, place: KeptBy, limit: usize) -> Result<Vec<StoredLetter>, OpenError> {
         self.at(place).map_or_else(|| Ok(Vec::new()), |reader| reader.next(limit))
     }
 
-    fn at(&mut self, place: Place) -> Option<&mut (dyn LetterReader + 'c)> {
+    fn at(&mut self, place: KeptBy) -> Option<&mut (dyn LetterReader + 'c)> {
         match place {
-            Place::Here => self.here.as_mut().map(|here| here as &mut dyn LetterReader),
-            Place::There => self.there.as_deref_mut(),
+            KeptBy::Here => self.here.as_mut().map(|here| here as &mut dyn LetterReader),
+            KeptBy::There => self.there.as_deref_mut(),
         }
     }
 
@@ -119,7 +119,7 @@ impl<'c> Letters<'c> {
         if let Some(there) = &mut self.there {
             there.goes_back(&letters);
         }
-        if let (Place::Here, Some(here), true) = (Place::of(&letters), &self.here, self.back.is_here()) {
+        if let (KeptBy::Here, Some(here), true) = (KeptBy::of(&letters), &self.here, self.back.is_here()) {
             return Ok(here.replay(letters)?);
         }
         let (gone, refused) = self.back.put(letters)?;
@@ -129,7 +129,7 @@ impl<'c> Letters<'c> {
 
     /// Removes letters of a page for good; how many were still there.
     pub fn purge(&mut self, letters: &[StoredLetter]) -> Result<u64, Fail> {
-        let removed = self.at(Place::of(letters)).map_or(Ok(0), |reader| reader.remove(letters));
+        let removed = self.at(KeptBy::of(letters)).map_or(Ok(0), |reader| reader.remove(letters));
         removed.map_err(|error| self.fail(error))
     }
 
@@ -141,12 +141,12 @@ impl<'c> Letters<'c> {
 
 /// Who keeps letters.
 #[derive(Clone, Copy)]
-enum Place {
+enum KeptBy {
     Here,
     There,
 }
 
-impl Place {
+impl KeptBy {
     /// Of a page. The ids tell.
     fn of(page: &[StoredLetter]) -> Self {
         match page.first().map(|letter| &letter.id) {

@@ -15,7 +15,7 @@ use crate::output;
 use crate::signals;
 use files::Files;
 use pelton_core::shown::path as shown_path;
-use queue::Place;
+use queue::DevQueue;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,9 +49,9 @@ pub enum Event {
 /// Builds, runs and watches until SIGINT, SIGTERM or SIGHUP, then lets the worker finish.
 pub fn run(project: &Project, install: bool) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
-    hear(&stop)?;
+    listen(&stop)?;
     install::ready(project, install)?;
-    let place = Place::make(project)?;
+    let place = DevQueue::make(project)?;
     let (events, heard) = sync_channel(EVENTS);
     let mut loop_ = Loop {
         project: project.clone(),
@@ -70,7 +70,7 @@ pub fn run(project: &Project, install: bool) -> Outcome {
 
 /// The first SIGINT or SIGTERM ends the loop, though it may wait for a reader of what it prints; the second
 /// ends at once, whatever the loop waits for. A terminal whose window is closed may say so twice.
-fn hear(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
+fn listen(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     for signal in [SIGINT, SIGTERM] {
@@ -99,7 +99,7 @@ enum Doing {
 struct Loop {
     project: Project,
     files: Files,
-    place: Place,
+    place: DevQueue,
     /// None until something has been built.
     worker: Option<Worker>,
     doing: Doing,

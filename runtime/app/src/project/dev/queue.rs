@@ -16,14 +16,14 @@ use toml::{Table, Value};
 const FOLDER: &str = ".pelton";
 
 /// A configuration and its queue.
-pub struct Place {
+pub struct DevQueue {
     pipeline: String,
     pub config: PathBuf,
     /// As people would type it.
     shown: PathBuf,
 }
 
-impl Place {
+impl DevQueue {
     /// Writes the configuration.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The worker beside the loop: `pelton run`, with its log as JSON to be shown.
 
 use super::Event;
-use super::queue::Place;
+use super::queue::DevQueue;
 use crate::exit::Fail;
 use crate::program;
 use crate::signals;
@@ -20,7 +20,7 @@ pub struct Worker {
 
 impl Worker {
     /// Starts it. Its lines, its beginning and its end are events. It ends with the thread that starts it.
-    pub fn start(place: &Place, events: SyncSender<Event>) -> Result<Self, Fail> {
+    pub fn start(place: &DevQueue, events: SyncSender<Event>) -> Result<Self, Fail> {
         let mut child = Command::new(program::own()?)
             .args(["run", "--log-format", "json", "--config"])
             .arg(&place.config)
@@ -65,7 +65,7 @@ fn is_start(line: &str) -> bool {
 }
 
 /// Has the worker take the component's file as it is now; what comes of it is an event.
-pub fn take(place: &Place, events: SyncSender<Event>) -> Result<(), Fail> {
+pub fn take(place: &DevQueue, events: SyncSender<Event>) -> Result<(), Fail> {
     let mut command = Command::new(program::own()?);
     command.arg("reload").arg("--config").arg(&place.config).stdin(Stdio::null());
     std::thread::spawn(move || {

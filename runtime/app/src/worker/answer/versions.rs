@@ -8,10 +8,10 @@ use crate::control::protocol::{
 use crate::control::server::Client;
 use crate::deploy::fetch;
 use crate::deploy::rollout::{Deployed, Order, deploy as perform, note_configured};
-use crate::deploy::state::{Kept, Pin, State};
+use crate::deploy::state::{Kept, Pin, VersionsState};
 use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_core::ports::Handler;
-use pelton_core::rollout::{Plan, Tally};
+use pelton_core::rollout::{Plan, SideCounts};
 use pelton_engine::{Canary, Compared, FailureKind, Role, VersionStats};
 use pelton_host::digest;
 use pelton_host::file::FileError;
@@ -77,7 +77,7 @@ fn plan(request: &DeployRequest, live: &RunningPipeline) -> Option<Plan> {
 
 /// What a client knows of a trial.
 struct Reported {
-    tallies: (Tally, Tally),
+    tallies: (SideCounts, SideCounts),
     at: Instant,
 }
 
@@ -110,7 +110,7 @@ async fn progress(canary: &Canary, last: &mut Option<Reported>, client: &mut Cli
         return;
     }
     *last = Some(Reported { tallies: now, at: Instant::now() });
-    let starts = |tally: Tally| Starts { started: tally.started, failed: tally.failed };
+    let starts = |tally: SideCounts| Starts { started: tally.started, failed: tally.failed };
     let trial = Trial {
         share: canary.share(),
         canary: starts(now.0),
@@ -227,7 +227,7 @@ fn running(stats: &VersionStats) -> RunningVersion {
 }
 
 /// The versions that are kept, as nobody runs them.
-pub fn kept(state: &State) -> Vec<Version> {
+pub fn kept(state: &VersionsState) -> Vec<Version> {
     let one = |(place, kept): (usize, &Kept)| Version {
         digest: kept.digest.clone(),
         kept: Some(KeptVersion {

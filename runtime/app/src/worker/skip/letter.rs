@@ -1,7 +1,7 @@
 //! Writing the letter of one message that no pipeline holds: by an engine of its own, with a source of one
 //! message.
 
-use super::{Place, named, order};
+use super::{SkipTarget, named, order};
 use crate::deploy::catalog::Catalog;
 use crate::worker::assemble;
 use pelton_core::broker::{AfterLetter, FoundContent, FoundMessage};
@@ -20,7 +20,7 @@ const LETTER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Writes the letter; durable when it returns. What is left to do then.
 pub async fn write_letter(
-    place: &Place,
+    place: &SkipTarget,
     letters: Arc<dyn DeadLetters>,
     found: FoundMessage,
     reason: String,
@@ -43,7 +43,7 @@ pub async fn write_letter(
 
 /// Whether a letter was written.
 async fn drive(
-    place: &Place,
+    place: &SkipTarget,
     letters: Arc<dyn DeadLetters>,
     source: Arc<dyn Source>,
     reason: &str,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that is needed to find a message.
-pub struct Place {
+pub struct SkipTarget {
     pub config: Arc<Config>,
     pub pipeline: PipelineConfig,
     pub store: Store,
@@ -25,7 +25,7 @@ pub struct Place {
     pub runs: bool,
 }
 
-impl Place {
+impl SkipTarget {
     /// As the pipeline's broker is asked for it.
     fn wanted(&self) -> WantedMessage {
         let books = PipelineBooks::new(&self.config, &self.pipeline.name, &self.store, &self.ledger);
@@ -40,18 +40,18 @@ impl Place {
 }
 
 /// What the core knows the message by. `Err` says that the place is none.
-pub fn named(place: &Place) -> Result<Named, String> {
+pub fn named(place: &SkipTarget) -> Result<Named, String> {
     place.pipeline.source.broker().named(&place.wanted())
 }
 
 /// Looks for a message that the pipeline does not hold. `Err` says why it is not skipped. Blocks.
-pub fn look(place: &Place) -> Result<Look, String> {
+pub fn look(place: &SkipTarget) -> Result<Look, String> {
     is_open(place)?;
     place.pipeline.source.broker().look(&place.wanted())
 }
 
 /// Refuses what the ledger knows as done.
-fn is_open(place: &Place) -> Result<(), String> {
+fn is_open(place: &SkipTarget) -> Result<(), String> {
     let (name, source) = (&place.pipeline.name, &place.pipeline.source);
     let (queue, key) = (source.queue(), source.broker().ledger_key(&place.text));
     let known = place.store.ledger_show(name, queue, &key).map_err(|error| error.to_string())?;

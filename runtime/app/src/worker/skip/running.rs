@@ -1,7 +1,7 @@
 //! A skip in the worker that runs, which alone knows what is in work.
 
 use super::letter::write_letter;
-use super::{Place, look, named, order};
+use super::{SkipTarget, look, named, order};
 use crate::control::protocol::SkipRequest;
 use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_core::broker::Look;
@@ -20,7 +20,7 @@ const LETTER_TIMEOUT: Duration = Duration::from_secs(60);
 pub async fn skip(worker: &Arc<WorkerState>, wanted: SkipRequest) -> Result<Option<String>, String> {
     let live = worker.find(&wanted.pipeline);
     let live = &live.ok_or_else(|| format!("the worker runs no pipeline `{}`", wanted.pipeline))?;
-    let place = Arc::new(Place {
+    let place = Arc::new(SkipTarget {
         config: worker.config(),
         pipeline: live.pipeline.clone(),
         store: worker.store.clone(),
@@ -58,7 +58,7 @@ async fn begin(live: &RunningPipeline, named: &Named, reason: &str) -> Result<Sk
 /// what is said of a message that did not come is not true any more.
 async fn elsewhere(
     live: &Arc<RunningPipeline>,
-    place: &Arc<Place>,
+    place: &Arc<SkipTarget>,
     named: Named,
     reason: String,
 ) -> Result<Option<String>, String> {
@@ -78,7 +78,7 @@ async fn elsewhere(
 }
 
 /// Waits until the pipeline is handed it.
-async fn comes(live: &RunningPipeline, named: &Named, place: &Place) -> Result<(), String> {
+async fn comes(live: &RunningPipeline, named: &Named, place: &SkipTarget) -> Result<(), String> {
     let since = Instant::now();
     while live.stats.awaits(named.clone()).await.ok_or_else(ended)? {
         if since.elapsed() >= place.wait {

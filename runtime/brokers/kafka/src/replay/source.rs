@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, mpsc};
 /// Records read ahead of the pipeline. Each may have a megabyte.
 const AHEAD: usize = 64;
 /// How long the broker may take for one answer.
-const ASK: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads each part once, in order, at most at a rate. Everything it hands over is marked as replayed;
 /// nothing is committed anywhere.
@@ -45,7 +45,8 @@ impl KafkaReplay {
         rate: Option<f64>,
         damaged: Damaged,
     ) -> Result<Self, String> {
-        let reader = Reader::open_with(&options.bootstrap_servers, &options.librdkafka, ASK, damaged)?;
+        let reader =
+            Reader::open_with(&options.bootstrap_servers, &options.librdkafka, REQUEST_TIMEOUT, damaged)?;
         let (sent, arrived) = mpsc::channel(AHEAD);
         let progress = Arc::new(ReplayProgress::default());
         let reading = Reading { options, sent, progress: progress.clone(), began: Instant::now(), rate };

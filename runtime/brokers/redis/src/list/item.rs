@@ -1,17 +1,17 @@
 //! An item of a processing list: a body, behind the number that it was given when it was taken.
 
-use crate::in_flight::Place;
+use crate::in_flight::ServerPosition;
 use pelton_core::number::of_an_id;
 use pelton_core::{Channel, Message, Name, Parts};
 use std::sync::Arc;
 
 /// As it is in the processing list.
-pub fn of((ms, number): Place, body: &[u8]) -> Vec<u8> {
+pub fn of((ms, number): ServerPosition, body: &[u8]) -> Vec<u8> {
     [format!("{ms}-{number}|").as_bytes(), body].concat()
 }
 
 /// Its number; none for what is no such item.
-pub fn place(bytes: &[u8]) -> Option<Place> {
+pub fn place(bytes: &[u8]) -> Option<ServerPosition> {
     Some(parts(bytes)?.0)
 }
 
@@ -21,13 +21,13 @@ pub fn named(bytes: &[u8]) -> String {
 }
 
 /// Takes it apart.
-pub fn message(channel: &Arc<Channel>, bytes: &[u8]) -> Option<(Place, Message)> {
+pub fn message(channel: &Arc<Channel>, bytes: &[u8]) -> Option<(ServerPosition, Message)> {
     let (place, body) = parts(bytes)?;
     let name = Name::Pair(place.0, place.1);
     Some((place, Message::new(Parts { channel, name, body, ..Parts::default() })))
 }
 
-fn parts(bytes: &[u8]) -> Option<(Place, &[u8])> {
+fn parts(bytes: &[u8]) -> Option<(ServerPosition, &[u8])> {
     let end = bytes.iter().take(64).position(|b| *b == b'|')?;
     let (ms, number) = std::str::from_utf8(&bytes[..end]).ok()?.split_once('-')?;
     // An item is removed by its bytes, which are made of its number again.

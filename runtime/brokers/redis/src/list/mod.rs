@@ -13,15 +13,15 @@ pub use options::{End, Keys, ListOptions};
 
 use super::ack_writer::{self, Broker};
 use super::fault::Fault;
-use super::in_flight::{Held, InFlightTable, Place};
+use super::in_flight::{Held, InFlightTable, ServerPosition};
 use super::number::{Count, count};
 use super::server::{ANSWER, Server};
-use super::shared::{Shared, lock};
+use super::shared::{SourceShared, lock};
 use super::task::{self, Task};
 use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Channel, Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
-use scripts::{BEAT, GIVE_BACK, LEAVE};
+use scripts::{GIVE_BACK, HEARTBEAT_INTERVAL, LEAVE};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinHandle;
 
 /// How long the server may take for what is given back at the end.
-const PATIENCE: Duration = Duration::from_secs(8);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 /// What is popped for good is ours for as long as it takes.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 const ASKING: &str = "asking how much is left";
@@ -40,7 +40,7 @@ const BEATING: &str = "giving a sign of life";
 struct List {
     options: ListOptions,
     keys: Keys,
-    shared: Shared,
+    shared: SourceShared,
     /// What its messages come through.
     channel: Arc<Channel>,
     /// This process, among all that ever had the worker's name.
@@ -85,7 +85,7 @@ impl List {
     /// A sign of life; whether everything that is held is still ours.
     async fn beat(&self, connection: &mut MultiplexedConnection) -> Result<bool, Fault> {
         let asked = Instant::now();
-        let mut call = BEAT.prepare_invoke();
+        let mut call = HEARTBEAT_INTERVAL.prepare_invoke();
         call.key(self.keys.alive(&self.options.worker)).key(self.keys.workers());
         call.arg(&self.incarnation).arg(self.options.alive_ms()).arg(&self.options.worker).arg(0);
         let ours = call.invoke_async::<Count>(connection).await? == Count(1);
@@ -97,7 +97,7 @@ impl List {
 }
 
 impl Broker for List {
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &SourceShared {
         &self.shared
     }
 
@@ -120,8 +120,8 @@ impl Broker for List {
     async fn renew(
         &self,
         connection: &mut MultiplexedConnection,
-        places: &[Place],
-    ) -> Result<Vec<Place>, Fault> {
+        places: &[ServerPosition],
+    ) -> Result<Vec<ServerPosition>, Fault> {
         let asked = Instant::now();
         let ours = self.options.at_most_once || self.beat(connection).await?;
         let mut shelf = self.shared.shelf();
@@ -142,7 +142,7 @@ struct Beat(Arc<List>);
 impl Task for Beat {
     const DOING: &'static str = BEATING;
 
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &SourceShared {
         &self.0.shared
     }
 
@@ -181,7 +181,7 @@ impl RedisList {
         let lease = if options.at_most_once { Duration::from_secs(30) } else { options.lease() };
         let (jobs, asked) = unbounded_channel();
         let shelf = InFlightTable::new(lease, options.at_least, options.at_most);
-        let shared = Shared::new(options.pipeline.clone(), options.list.clone(), server, shelf, jobs);
+        let shared = SourceShared::new(options.pipeline.clone(), options.list.clone(), server, shelf, jobs);
         let random = RandomState::new().hash_one(&options.worker);
         let at_most_once = options.at_most_once;
         let list = Arc::new(List {
@@ -315,10 +315,11 @@ impl Source for RedisList {
         self.list.shared.end();
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         Box::pin(async move {
-            if tokio::time::timeout(PATIENCE, self.leave(tasks)).await.is_err() {
+            if tokio::time::timeout(CLOSE_TIMEOUT, self.leave(tasks)).await.is_err() {
                 tracing::warn!(
                     pipeline = %self.list.shared.pipeline,
-                    "Redis has not answered for {PATIENCE:?}: what was not given back is taken over in {:?}",
+                    "Redis has not answered for {CLOSE_TIMEOUT:?}: what was not given back is taken over in \
+                     {:?}",
                     self.list.options.takeover_after
                 );
             }

@@ -6,14 +6,14 @@
 
 use super::List;
 use super::item;
-use super::scripts::{BEAT, RETURN, TAKE, TAKE_OVER};
+use super::scripts::{HEARTBEAT_INTERVAL, RETURN, TAKE, TAKE_OVER};
 use crate::facts;
 use crate::fault::Fault;
-use crate::in_flight::{Held, Place};
+use crate::in_flight::{Held, ServerPosition};
 use crate::number::{Count, count};
 use crate::points;
 use crate::server::ANSWER;
-use crate::shared::Shared;
+use crate::shared::SourceShared;
 use crate::task::{self, BLOCK, BYTES, PAGE, Task};
 use pelton_core::Lane;
 use pelton_core::contain::standing_at;
@@ -49,7 +49,7 @@ struct Reader {
 impl Task for Reader {
     const DOING: &'static str = "reading";
 
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &SourceShared {
         &self.list.shared
     }
 
@@ -90,7 +90,7 @@ impl Reader {
             return Ok(());
         }
         let (options, keys) = (&self.list.options, &self.list.keys);
-        let mut call = BEAT.prepare_invoke();
+        let mut call = HEARTBEAT_INTERVAL.prepare_invoke();
         call.key(keys.alive(&options.worker)).key(keys.workers());
         call.arg(&self.list.incarnation)
             .arg(options.alive_ms())
@@ -152,7 +152,7 @@ impl Reader {
         Ok(())
     }
 
-    fn missing(&self, items: Vec<Vec<u8>>, ours: &HashSet<Place>) -> Vec<Vec<u8>> {
+    fn missing(&self, items: Vec<Vec<u8>>, ours: &HashSet<ServerPosition>) -> Vec<Vec<u8>> {
         let (shelf, now) = (self.list.shared.shelf(), Instant::now());
         let is_missing = |place| shelf.is_missing(place, ours, now);
         items.into_iter().filter(|bytes| item::place(bytes).is_some_and(is_missing)).collect()

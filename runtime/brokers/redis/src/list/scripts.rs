@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 /// A sign of life. KEYS: alive, workers. ARGV: incarnation, its milliseconds, worker, whether the name is
 /// taken whoever has it. 0: another process has the name; 1: it was ours; 2: it was nobody's, or another's.
-pub static BEAT: LazyLock<Script> = LazyLock::new(|| {
+pub static HEARTBEAT_INTERVAL: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local owner = redis.call('GET', KEYS[1])
          if owner and owner ~= ARGV[1] and ARGV[4] ~= '1' then return 0 end

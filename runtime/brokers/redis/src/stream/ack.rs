@@ -3,10 +3,10 @@
 use super::Stream;
 use crate::ack_writer::{Broker, MANY};
 use crate::fault::Fault;
-use crate::in_flight::{Held, Place};
+use crate::in_flight::{Held, ServerPosition};
 use crate::number::Count;
 use crate::server::ANSWER;
-use crate::shared::Shared;
+use crate::shared::SourceShared;
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 use std::sync::LazyLock;
@@ -36,12 +36,12 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-fn name((ms, seq): Place) -> String {
+fn name((ms, seq): ServerPosition) -> String {
     format!("{ms}-{seq}")
 }
 
 impl Broker for Stream {
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &SourceShared {
         &self.shared
     }
 
@@ -57,8 +57,8 @@ impl Broker for Stream {
     async fn renew(
         &self,
         connection: &mut MultiplexedConnection,
-        places: &[Place],
-    ) -> Result<Vec<Place>, Fault> {
+        places: &[ServerPosition],
+    ) -> Result<Vec<ServerPosition>, Fault> {
         let asked = Instant::now();
         let mut call = RENEW.prepare_invoke();
         call.key(&self.options.stream).arg(&self.options.group).arg(&self.options.consumer);
@@ -89,7 +89,7 @@ impl Broker for Stream {
 }
 
 /// Has entries pass for idle, so that whoever looks next takes them over at once.
-pub async fn release(stream: &Stream, places: &[Place]) -> Result<(), Fault> {
+pub async fn release(stream: &Stream, places: &[ServerPosition]) -> Result<(), Fault> {
     let mut connection = stream.shared.server.connect(ANSWER).await?;
     let mut pipe = redis::pipe();
     for some in places.chunks(MANY) {

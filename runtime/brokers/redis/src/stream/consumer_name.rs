@@ -15,9 +15,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Between two signs of life.
-pub const BEAT: Duration = Duration::from_millis(500);
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// Who is silent for so long has died, or stands still.
-const LOOK: Duration = BEAT.saturating_mul(3);
+const SILENCE_LIMIT: Duration = HEARTBEAT_INTERVAL.saturating_mul(3);
 /// An id that nothing comes after. Not the very last: that the server takes for `>`, and hands out what is
 /// new.
 const LATE: &str = "18446744073709551615-0";
@@ -36,10 +36,10 @@ pub async fn begin(stream: &Stream, connection: &mut MultiplexedConnection) -> R
     if stream.named.load(Ordering::Acquire) {
         return Ok(());
     }
-    if silence(stream, connection).await?.is_some_and(|silent| silent < LOOK) {
-        stream.shared.pause(LOOK).await;
+    if silence(stream, connection).await?.is_some_and(|silent| silent < SILENCE_LIMIT) {
+        stream.shared.pause(SILENCE_LIMIT).await;
         let silent = silence(stream, connection).await?;
-        if silent.is_some_and(|silent| silent < LOOK) && !stream.shared.is_closing() {
+        if silent.is_some_and(|silent| silent < SILENCE_LIMIT) && !stream.shared.is_closing() {
             return Err(lives(stream));
         }
     }

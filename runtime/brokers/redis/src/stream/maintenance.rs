@@ -73,7 +73,10 @@ static REMOVE: LazyLock<Script> = LazyLock::new(|| {
 pub async fn run(stream: Arc<Stream>) {
     let (mut connection, mut failures, mut due) = (None, 0, Instant::now() + interval(&stream));
     loop {
-        stream.shared.pause(if failures == 0 { consumer_name::BEAT } else { backoff(failures) }).await;
+        stream
+            .shared
+            .pause(if failures == 0 { consumer_name::HEARTBEAT_INTERVAL } else { backoff(failures) })
+            .await;
         if stream.shared.is_closing() {
             return;
         }

@@ -19,9 +19,9 @@ pub use replay::{ReplayOptions, StreamReplay};
 use super::ack_writer;
 use super::fault::Fault;
 use super::fields::EntryId;
-use super::in_flight::{InFlightTable, Place};
+use super::in_flight::{InFlightTable, ServerPosition};
 use super::server::{ANSWER, Server};
-use super::shared::{Shared, lock};
+use super::shared::{SourceShared, lock};
 use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
 use pelton_core::{Channel, Delivery, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
@@ -39,7 +39,7 @@ const ASKING: &str = "asking how much is left";
 /// What the tasks of one source share.
 struct Stream {
     options: StreamOptions,
-    shared: Shared,
+    shared: SourceShared,
     /// What its messages come through.
     channel: Arc<Channel>,
     ids: ids::Ids,
@@ -81,7 +81,8 @@ impl RedisStream {
     pub fn open(options: StreamOptions, server: Server) -> Self {
         let shelf = InFlightTable::new(options.lease(), options.at_least, options.at_most);
         let (jobs, asked) = unbounded_channel();
-        let shared = Shared::new(options.pipeline.clone(), options.stream.clone(), server, shelf, jobs);
+        let shared =
+            SourceShared::new(options.pipeline.clone(), options.stream.clone(), server, shelf, jobs);
         let stream = Arc::new(Stream {
             channel: Arc::new(Channel::new(&options.pipeline, &options.stream)),
             options,
@@ -136,7 +137,7 @@ impl RedisStream {
             tracing::debug!("the name stays in the group: {fault}");
         }
         // What may be another's already is left alone.
-        let places: Vec<Place> =
+        let places: Vec<ServerPosition> =
             held.iter().filter(|held| held.until > now).map(|held| held.place).collect();
         if !places.is_empty()
             && let Err(fault) = ack::release(&self.stream, &places).await

@@ -34,7 +34,7 @@ impl Newest {
             Self::Unknown => completed(stream, &ids).await == Some(true),
         };
         if was_here {
-            say(stream, *first);
+            warn(stream, *first);
         }
     }
 }
@@ -47,7 +47,7 @@ async fn completed(stream: &Stream, ids: &[EntryId]) -> Option<bool> {
     asked.unwrap_or_else(|panicked| panicked.resume())
 }
 
-fn say(stream: &Stream, first: EntryId) {
+fn warn(stream: &Stream, first: EntryId) {
     let (pipeline, options) = (&*stream.shared.pipeline, &stream.options);
     tracing::warn!(
         pipeline,

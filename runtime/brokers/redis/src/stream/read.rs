@@ -14,7 +14,7 @@ use crate::in_flight::Held;
 use crate::number::{Count, Counter};
 use crate::points;
 use crate::server::ANSWER;
-use crate::shared::Shared;
+use crate::shared::SourceShared;
 use crate::task::{self, BLOCK, BYTES, PAGE, Task};
 use pelton_core::contain::standing_at;
 use redis::Value;
@@ -71,7 +71,7 @@ struct Reader {
 impl Task for Reader {
     const DOING: &'static str = "reading";
 
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &SourceShared {
         &self.stream.shared
     }
 

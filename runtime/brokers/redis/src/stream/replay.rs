@@ -21,7 +21,7 @@ const AHEAD: usize = 64;
 /// What a rate may have an entry wait for.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// Questions in a row that may go wrong.
-const PATIENCE: u32 = 5;
+const MAX_FAILURES: u32 = 5;
 
 /// What is read again, and how.
 #[derive(Debug, Clone)]
@@ -125,7 +125,7 @@ impl StreamReplay {
             let fetched = self.fetch(&mut reading).await;
             if let Err(fault) = fetched {
                 reading.failures += 1;
-                if reading.failures >= PATIENCE {
+                if reading.failures >= MAX_FAILURES {
                     self.progress.fail(fault.words);
                     self.progress.end();
                 }

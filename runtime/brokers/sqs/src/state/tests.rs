@@ -19,11 +19,11 @@ fn options() -> SqsOptions {
     }
 }
 
-fn state() -> State {
-    State::new(&options())
+fn state() -> SourceState {
+    SourceState::new(&options())
 }
 
-fn arrive(state: &mut State, id: &str, lane: Option<Lane>, since: Instant) {
+fn arrive(state: &mut SourceState, id: &str, lane: Option<Lane>, since: Instant) {
     let (id, handle, until) = (id.to_owned(), id.to_owned(), since + VISIBILITY);
     let held = Held { id: id.clone(), handle, since, until, lane, ending: false, capped: false };
     let message = Message::new(Parts::named(&id));
@@ -43,7 +43,7 @@ fn arrive(state: &mut State, id: &str, lane: Option<Lane>, since: Instant) {
     state.arrive(held, make, 1);
 }
 
-fn take(state: &mut State, now: Instant) -> Vec<Delivery> {
+fn take(state: &mut SourceState, now: Instant) -> Vec<Delivery> {
     state.take(1_000, usize::MAX, now).0
 }
 
@@ -59,7 +59,7 @@ fn what_nobody_asks_for_goes_back_at_half_its_lease_and_is_not_fetched_again() {
     let back = state.sweep(later(15));
     // What follows it in its group goes with it.
     assert_eq!(back.iter().map(|job| &*job.handle).collect::<Vec<_>>(), ["a", "b"]);
-    assert!(back.iter().all(|job| job.kind == Kind::Visibility(0)));
+    assert!(back.iter().all(|job| job.kind == BatchKind::Visibility(0)));
     assert_eq!(state.promise(later(15)), None, "it would only be received for nothing");
     assert!(state.asked());
     assert_eq!(take(&mut state, later(16)).len(), 1);
@@ -104,7 +104,7 @@ fn nothing_is_extended_beyond_twelve_hours_and_a_lease_is_never_shorter_than_the
         now += VISIBILITY / 3;
         match state.extend(receipt, 30, now) {
             Ok(job) => {
-                assert_eq!(job.unwrap().kind, Kind::Extend(30));
+                assert_eq!(job.unwrap().kind, BatchKind::Extend(30));
                 assert!(now + VISIBILITY < start + Duration::from_secs(12 * 3_600));
             }
             // The lease that it has runs on, and can be settled by.
@@ -123,7 +123,7 @@ fn a_retry_waits_no_longer_than_a_message_may_be_held() {
     let day = Settle::RetryLater { delay_ms: 86_400_000 };
     let soon = start + Duration::from_secs(10);
     let jobs = state.settle(receipt, day, soon).unwrap();
-    assert_eq!(jobs[0].kind, Kind::Visibility(12 * 3_600 - 30 - 10));
+    assert_eq!(jobs[0].kind, BatchKind::Visibility(12 * 3_600 - 30 - 10));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn an_answer_to_an_older_receipt_changes_nothing_of_the_newer() {
     arrive(&mut state, "a", None, start);
     let newer = take(&mut state, start)[0].receipt;
     for result in [Ok(()), Err(ErrorClass::Transient), Err(ErrorClass::LeaseLost)] {
-        state.answered(jobs[0].receipt, Kind::Delete, result);
+        state.answered(jobs[0].receipt, BatchKind::Delete, result);
     }
     assert_eq!(state.settle(older, Settle::Ack, start).err(), Some(ErrorClass::LeaseLost));
     assert!(state.settle(newer, Settle::Ack, start).is_ok());
@@ -162,7 +162,7 @@ fn trouble_of_one_kind_is_not_over_because_another_call_works() {
 fn where_many_may_be_held_no_receive_asks_for_less_than_it_can_bring() {
     let now = Instant::now();
     let asks = |most: usize| {
-        let mut state = State::new(&SqsOptions { at_least: most, at_most: most, ..options() });
+        let mut state = SourceState::new(&SqsOptions { at_least: most, at_most: most, ..options() });
         (0..most - 3).for_each(|n| arrive(&mut state, &n.to_string(), None, now));
         let before = state.promise(now);
         let room_at = state.room_at;
