@@ -1,12 +1,10 @@
 //! Times, as everybody reads them.
 
-use pelton_core::number::millis;
+use pelton_store::{SystemClock, WallClock};
 
 /// Milliseconds since the epoch, to be shown.
-#[allow(clippy::disallowed_methods, reason = "people read it; nothing is measured by it")]
 pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, millis)
+    SystemClock.now_ms()
 }
 
 /// Milliseconds since the epoch as RFC 3339, in UTC.

@@ -285,15 +285,11 @@ impl Held {
         let left = self.until.saturating_duration_since(now).as_millis();
         Delivery {
             receipt: Receipt(receipt),
-            message: self.message.clone(),
             lane: self.lane,
-            position: None,
-            skipped: 0,
             receives: self.receives,
-            assignment: 0,
             lease_until: Some(Time(u64::try_from(left).unwrap_or(u64::MAX))),
             instance: Some(instance(self.place)),
-            unreadable: None,
+            ..Delivery::of(self.message.clone())
         }
     }
 }

@@ -222,15 +222,10 @@ impl Poller {
             let instance = Some(instance(&held.id));
             let make = |receipt: Receipt, receives| Delivery {
                 receipt,
-                message: converted.message,
                 lane: converted.lane,
-                position: None,
-                skipped: 0,
                 receives,
-                assignment: 0,
-                lease_until: None,
                 instance,
-                unreadable: None,
+                ..Delivery::of(converted.message)
             };
             self.shared.state().arrive(held, make, converted.receives);
         }

@@ -296,13 +296,7 @@ fn delivery(row: &Row<'_>, id: u64, channel: &Arc<Channel>, queue: &Queue) -> ru
         receipt: Receipt(id),
         lane: message.key().map(Lane::of),
         position: generated.then_some(position),
-        skipped: 0,
-        receives: 0,
-        assignment: 0,
-        lease_until: None,
-        instance: None,
-        unreadable: None,
-        message,
+        ..Delivery::of(message)
     })
 }
 
