@@ -3,7 +3,7 @@
 use crate::{component, refused, site, taken_by, version};
 use pelton_tests::components::{orders_version, plugin};
 use pelton_tests::log::Line;
-use pelton_tests::redis::make_certificate;
+use pelton_tests::redis::Redis;
 use pelton_tests::site::{Pipeline, Site};
 use pelton_tests::wait::until;
 use rustix::process::Signal;
@@ -52,6 +52,29 @@ fn pipelines_come_change_and_go_beside_one_that_is_not_touched() {
     worker.stop();
     let status = site.status("orders");
     assert_eq!((status.handled, status.left(), status.retries), (2, 0, 0), "{status:?}");
+}
+
+#[test]
+fn what_runs_does_not_end_for_what_cannot_be_reached() {
+    let site = site("", &[]);
+    let worker = site.worker().ready();
+    assert_eq!(taken_by(&site, &worker.log, 1), 0);
+    // Nobody listens there any more.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let source = format!(
+        "\n[pipelines.orders.source]\ntype = \"redis-stream\"\nurl = \"redis://{}\"\nstream = \"orders\"\n\
+         group = \"g\"\n",
+        free.expect("there is a port")
+    );
+    edit(&site, |text| text + &source);
+    let said = refused(&site, &["reload"]);
+    assert!(said.contains("pipelines.orders.source: "), "{said}");
+    assert!(said.contains("nothing was reloaded"), "{said}");
+    edit(&site, |text| text.replace(&source, ""));
+    assert_eq!(taken_by(&site, &worker.log, 2), 0, "the one before it goes on");
+    let starts = worker.log.lines().iter().filter(|line| starts_of("orders")(line)).count();
+    assert_eq!(starts, 1, "it was never ended");
+    worker.stop();
 }
 
 #[test]
@@ -143,26 +166,26 @@ fn what_cannot_be_opened_ends_nothing() {
 #[test]
 fn what_cannot_be_opened_in_the_end_goes_on_as_it_was() {
     let site = Site::with("shutdown_timeout = \"4s\"", &[Pipeline::new("orders", plugin("chaos"))]);
-    make_certificate(site.path());
+    let server = Redis::start();
+    server.add("orders", &[vec![("body", b"{}".to_vec())]]);
     site.done(&["send", "orders", "--body", r#"{"do": "sleep"}"#]);
     let worker = site.worker().ready();
     until("it runs", || (site.status("orders").in_flight == 1).then_some(()));
-    let authority = site.path().join("cert.pem");
     let source = format!(
-        "source = {{ type = \"kafka\", bootstrap_servers = \"127.0.0.1:1\", topics = [\"orders\"], \
-         group_id = \"orders\", librdkafka = {{ \"security.protocol\" = \"ssl\", \"ssl.ca.location\" = \
-         {authority:?} }} }}"
+        "source = {{ type = \"redis-stream\", url = \"{}\", stream = \"orders\", group = \"orders\" }}",
+        server.url()
     );
     let base = std::fs::read_to_string(site.path().join("pelton.toml")).expect("it is there");
     edit(&site, |_| base.replace("[pipelines.orders]\n", &format!("[pipelines.orders]\n{source}\n")));
     let mut command = site.command(&["reload"]);
     let reloading = command.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
     worker.log.wait("all is loaded, and the old one ends", |line| line.says("drains for a reload"));
-    std::fs::remove_file(&authority).expect("it is there");
+    // A worker of a stream keeps its name there.
+    std::fs::create_dir(site.data().join("worker-name")).expect("it can be made");
     let reloaded = reloading.wait_with_output().expect("it ends");
     let said = crate::said(&reloaded);
     assert_eq!(reloaded.status.code(), Some(1), "{said}");
-    assert!(said.contains("cert.pem") && said.contains("it goes on as it was before"), "{said}");
+    assert!(said.contains("worker-name") && said.contains("it goes on as it was before"), "{said}");
     // It reads its old queue, where what was handed back still is.
     edit(&site, |_| base.clone());
     site.done(&["send", "orders", "--body", r#"{"do": "ok"}"#]);

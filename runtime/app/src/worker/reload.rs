@@ -6,7 +6,7 @@
 
 use super::assemble;
 use super::state::{RunningPipeline, WorkerState};
-use crate::config::{self, Config, PipelineConfig, Reload};
+use crate::config::{self, Config, PipelineConfig, Problem, Reload};
 use crate::deploy::fetch::{self, Want};
 use crate::deploy::rollout::{Deployed, Order, Refused, deploy, note_configured};
 use crate::deploy::start::{self, Started};
@@ -133,8 +133,15 @@ async fn load_all(
             continue;
         };
         let (host, new, pipeline) = (worker.deployer.host.clone(), new.clone(), pipeline.clone());
+        let runs = match step {
+            Step::Replace(live, _) if live.stats.stopped().is_none() => Some(live.clone()),
+            _ => None,
+        };
         let load = move || {
-            let against = assemble::probe(&new, &pipeline);
+            let mut against = assemble::probe(&new, &pipeline);
+            if let Some(live) = runs.filter(|_| against.is_empty()) {
+                against.extend(out_of_reach(&live.pipeline, &pipeline));
+            }
             let started = start::load(&new, &pipeline, &host);
             (
                 against,
@@ -154,6 +161,17 @@ async fn load_all(
     } else {
         Err(format!("{}; nothing was reloaded", problems.join("; ")))
     }
+}
+
+/// Asks the broker of a pipeline that is to run in place of another one, if it reads something else: what runs
+/// does not end for what cannot be read. Nothing is received, and no group is joined. Blocks.
+fn out_of_reach(old: &PipelineConfig, new: &PipelineConfig) -> Vec<Problem> {
+    if old.source == new.source {
+        return Vec::new();
+    }
+    let problems = new.source.broker().status().and_then(Result::err).unwrap_or_default();
+    let problem = |what| Problem { path: format!("pipelines.{}.source", new.name), what };
+    problems.into_iter().map(problem).collect()
 }
 
 /// The configuration that holds from now on: the new one, or the old one with one pipeline of the new.
