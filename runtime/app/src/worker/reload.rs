@@ -163,8 +163,8 @@ async fn load_all(
     }
 }
 
-/// Asks the broker of a pipeline that is to run in place of another one, if it reads something else: what runs
-/// does not end for what cannot be read. Nothing is received, and no group is joined. Blocks.
+/// Asks the broker of a pipeline that is to run in place of another one, if it reads something else: what
+/// runs does not end for what cannot be read. Nothing is received, and no group is joined. Blocks.
 fn out_of_reach(old: &PipelineConfig, new: &PipelineConfig) -> Vec<Problem> {
     if old.source == new.source {
         return Vec::new();
