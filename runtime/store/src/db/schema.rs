@@ -142,7 +142,8 @@ const KEY_FORMS: &str = "
 -- When a version that forms keys as they are now opened the file first; no row where it began with one.
 CREATE TABLE key_forms(changed_at INTEGER NOT NULL);
 INSERT INTO key_forms
-    SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 + 999 WHERE EXISTS (SELECT 1 FROM pipelines);
+    SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER)
+    WHERE EXISTS (SELECT 1 FROM pipelines);
 ";
 
 /// Completed keys, which were rows of one table with an index, are filed by the time of their completion.

@@ -66,6 +66,6 @@ impl Former {
     /// Whether a message was published before the form changed; that of one that does not tell is unknown,
     /// and it may have been.
     fn was_there(&self, message: &Message) -> bool {
-        message.published_at_ms().is_none_or(|at| at <= self.changed_at)
+        message.published_at_ms().is_none_or(|at| at < self.changed_at)
     }
 }

@@ -147,7 +147,7 @@ async fn a_former_key_that_was_shared_counts_for_what_was_there() {
     db.execute("INSERT INTO key_forms VALUES (?1)", [signed(MS)]).unwrap();
     drop(db);
     for (shared, published_at_ms, expected) in
-        [(false, Some(MS + 1), 1), (true, Some(MS), 1), (true, None, 1), (true, Some(MS + 1), 0)]
+        [(false, Some(MS), 1), (true, Some(MS - 1), 1), (true, None, 1), (true, Some(MS), 0)]
     {
         let key = FormerKey { key: ledger_key(b"former"), shared };
         let (store, ledger) = open(Some(FormerKeys(Arc::new(move |_| Some(key)))));
