@@ -1,7 +1,7 @@
 //! Deduplication keys out of headers and bodies.
 #![no_main]
 
-use pelton_core::{Delivery, Header, HeaderList, Message, Parts, Receipt};
+use pelton_core::{Delivery, Header, HeaderList, Message, Parts};
 use pelton_engine::{DedupKey, Key};
 use serde_json::Value;
 
@@ -34,18 +34,7 @@ libfuzzer_sys::fuzz_target!(|input: (u8, String, Vec<u8>, Vec<u8>, String)| {
     let headers: HeaderList = [Header::new("h", value)].iter().collect();
     let message = Message::new(Parts { headers: headers.view(), body: &body, ..Parts::named(&id) });
     compare(&key, &message);
-    let delivery = Delivery {
-        receipt: Receipt(1),
-        message,
-        lane: None,
-        position: None,
-        skipped: 0,
-        receives: 0,
-        assignment: 0,
-        lease_until: None,
-        instance: None,
-        unreadable: None,
-    };
+    let delivery = Delivery::of(message);
     let known = |()| key.known(&delivery, digest, digest);
     assert_eq!(known(()), known(()), "a key is the same every time");
     if let Ok(known) = known(()) {

@@ -148,7 +148,8 @@ fn bytes_of(text: Cow<'_, str>) -> Cow<'_, [u8]> {
     }
 }
 
-fn sha256(digest: [u8; 16]) -> String {
+/// A digest as a key is made of it.
+pub(crate) fn sha256(digest: [u8; 16]) -> String {
     format!("sha256-{}", hex(&digest))
 }
 

@@ -3,8 +3,7 @@
 //! Until a header was known by its bytes, a value of JSON by its kind and digits and a body together with its
 //! ordering key, several messages could have one key. See the pages on upgrading for what follows from that.
 
-use crate::dedup::{DedupKey, Digest};
-use crate::key::hex;
+use crate::dedup::{DedupKey, Digest, sha256};
 use crate::pointer::Scalar;
 use pelton_core::message::{FormerKey, Message};
 
@@ -29,7 +28,7 @@ impl DedupKey {
                 Scalar::Number(digits) => number(digits)?,
             },
             Self::Body if message.key().is_none() && !message.tombstone() => return None,
-            Self::Body => (format!("sha256-{}", hex(&digest(message.body()))), true),
+            Self::Body => (sha256(digest(message.body())), true),
         };
         Some(FormerKey { key: ledger_key(text.as_bytes()), shared })
     }

@@ -28,7 +28,7 @@ pub(crate) struct Overdue;
 #[error("interrupted")]
 pub(crate) struct Interrupted;
 
-/// HandlerShared by the guest's store, the chunk's future and the handler.
+/// Shared by the guest's store, the chunk's future and the handler.
 #[derive(Debug)]
 pub(crate) struct Control {
     timeout: Duration,
