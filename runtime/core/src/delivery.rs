@@ -19,6 +19,7 @@
 mod tests;
 mod words;
 
+use crate::effects::Staged;
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::ports::{Claim, ErrorClass, Settle, Verdict};
 pub use words::{Action, Context, DeliveryState, Event, Then, Why};
@@ -30,7 +31,7 @@ pub fn step(state: DeliveryState, event: Event, cx: &Context) -> (DeliveryState,
         DeliveryState::Admitted => admitted(event),
         DeliveryState::Claiming => claiming(event, cx),
         DeliveryState::Handling { claim, attempt } => handling(claim, attempt, event, cx),
-        DeliveryState::Completing { claim } => completing(claim, event, cx),
+        DeliveryState::Completing { claim, staged } => completing(claim, staged, event, cx),
         DeliveryState::Publishing { claim, why } => publishing(claim, why, event, cx),
         DeliveryState::Releasing { claim, counts, then } => releasing(claim, counts, then, event, cx),
         DeliveryState::Waiting => waiting(event),
@@ -118,9 +119,9 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (Delivery
         | Event::HandBack(_) => return (DeliveryState::Handling { claim, attempt }, Action::None),
     };
     match outcome {
-        Outcome::Ok => {
+        Outcome::Ok(staged) => {
             let settle = cx.shares_ledger && cx.lease_live;
-            (DeliveryState::Completing { claim }, Action::Complete { settle })
+            (DeliveryState::Completing { claim, staged }, Action::Complete { settle })
         }
         Outcome::Reject { reason } => {
             let why = Why { cause: Cause::Rejected, failure: Failure::Reject, reason, attempts: attempt };
@@ -139,9 +140,10 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (Delivery
     }
 }
 
-fn completing(claim: Claim, event: Event, cx: &Context) -> (DeliveryState, Action) {
+fn completing(claim: Claim, staged: Option<Staged>, event: Event, cx: &Context) -> (DeliveryState, Action) {
     match event {
-        Event::Stored(result) => stored(DeliveryState::Completing { claim }, result, cx),
+        Event::Stored(Err(ErrorClass::Conflict)) => release(claim, false, Then::Requeue, cx),
+        Event::Stored(result) => stored(DeliveryState::Completing { claim, staged }, result, cx),
         Event::Invalid(_)
         | Event::Skip(_)
         | Event::Start
@@ -154,7 +156,7 @@ fn completing(claim: Claim, event: Event, cx: &Context) -> (DeliveryState, Actio
         | Event::Due
         | Event::SameKeyCompleted
         | Event::SameKeyDelayed(_)
-        | Event::HandBack(_) => (DeliveryState::Completing { claim }, Action::None),
+        | Event::HandBack(_) => (DeliveryState::Completing { claim, staged }, Action::None),
     }
 }
 
@@ -189,7 +191,7 @@ fn stored(state: DeliveryState, result: Result<(), ErrorClass>, cx: &Context) ->
         Ok(()) if matches!(state, DeliveryState::Publishing { .. }) => settle(cx.given_up),
         Ok(()) => settle(Settle::Ack),
         Err(ErrorClass::LeaseLost) => (DeliveryState::Gone, Action::Forget),
-        Err(ErrorClass::Transient) => (state, Action::Again),
+        Err(ErrorClass::Transient | ErrorClass::Conflict) => (state, Action::Again),
         Err(ErrorClass::Permanent) => (state, Action::Stop),
     }
 }
@@ -219,7 +221,7 @@ fn releasing(
         | Event::HandBack(_) => return (state, Action::None),
     };
     match (result, then) {
-        (Err(ErrorClass::Transient), _) => (state, Action::Again),
+        (Err(ErrorClass::Transient | ErrorClass::Conflict), _) => (state, Action::Again),
         (Err(ErrorClass::Permanent), _) => (state, Action::Stop),
         (Err(ErrorClass::LeaseLost), _) | (Ok(()), Then::Forget) => (DeliveryState::Gone, Action::Forget),
         (Ok(()), _) if !cx.lease_live => (DeliveryState::Gone, Action::Forget),
@@ -260,7 +262,9 @@ fn settling(how: Settle, event: Event, cx: &Context) -> (DeliveryState, Action) 
         // The broker lets go of it by itself, and what is completed is in the ledger.
         Event::Settled(Err(ErrorClass::Transient)) if cx.gives_up => (DeliveryState::Gone, Action::Forget),
         Event::Settled(Ok(()) | Err(ErrorClass::LeaseLost)) => (DeliveryState::Gone, Action::Forget),
-        Event::Settled(Err(ErrorClass::Transient)) => (DeliveryState::Settling(how), Action::Again),
+        Event::Settled(Err(ErrorClass::Transient | ErrorClass::Conflict)) => {
+            (DeliveryState::Settling(how), Action::Again)
+        }
         Event::Settled(Err(ErrorClass::Permanent)) => (DeliveryState::Settling(how), Action::Stop),
         Event::Invalid(_)
         | Event::Skip(_)

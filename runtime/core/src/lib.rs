@@ -20,6 +20,7 @@ pub mod chunk_size;
 pub mod contain;
 pub mod counters;
 pub mod delivery;
+pub mod effects;
 pub mod hash;
 pub mod header;
 pub mod last_words;

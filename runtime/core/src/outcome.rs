@@ -1,5 +1,6 @@
 //! What a handler did with a message, and what a message given up on leaves behind.
 
+use crate::effects::Staged;
 use crate::message::{Identity, Message, Receipt};
 use crate::ports::Claim;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::sync::Arc;
 /// What one handling of one message came to. Made by the host, never by the guest alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Handled: the ledger completes, then the broker is acknowledged.
-    Ok,
+    /// Handled: the ledger completes, what was staged with it, then the broker is acknowledged.
+    Ok(Option<Staged>),
     /// The handler asked for another try.
     Retry {
         /// The handler's reason.
@@ -37,6 +38,14 @@ pub enum Outcome {
     NotStarted,
     /// Not an attempt: shutdown or reload ended the handler. Tried again here, unless it is on its way out.
     Interrupted,
+}
+
+impl Outcome {
+    /// Whether it was handled.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::Ok(_))
+    }
 }
 
 /// How a guest failed without an answer.

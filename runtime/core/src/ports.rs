@@ -5,6 +5,7 @@
 //! that is dropped may or may not have had its effect; callers treat it as unknown.
 
 use crate::contain::Panicked;
+use crate::effects::Staged;
 use crate::message::{Delivery, Identity, Lane, Message, Receipt};
 use crate::outcome::{Letter, Outcome};
 use std::fmt;
@@ -25,6 +26,9 @@ pub enum ErrorClass {
     Permanent,
     /// The lease or the claim is no longer ours: nothing is settled, nothing is retried.
     LeaseLost,
+    /// Only of completing: what the handler read of state has changed since, or another of the same call or
+    /// lane could not complete. Nothing has happened, the claim is still live, and the message is to run again.
+    Conflict,
 }
 
 /// What a source can do, as data. The contract suite and the core are steered by it.
@@ -143,6 +147,11 @@ pub trait Source: Send + Sync {
         Box::pin(std::future::pending())
     }
 
+    /// What numbers this message, as [`Scope`] says. Asked for messages whose handler may have effects.
+    fn scope(&self, message: &Message) -> Scope {
+        message.origin().into()
+    }
+
     /// How the partitions stand that are ours now; none for sources without partitions.
     fn partition_status(&self) -> Vec<PartitionStatus> {
         Vec::new()
@@ -218,7 +227,7 @@ pub enum Verdict {
 }
 
 /// Completes one claim.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Completion {
     /// The live claim.
     pub claim: Claim,
@@ -228,6 +237,11 @@ pub struct Completion {
     pub skipped: u64,
     /// The delivery to acknowledge in the same transaction, where source and ledger share one.
     pub settle: Option<Receipt>,
+    /// What its handler's call has staged: commits with it. All messages of that call are in one batch.
+    pub effects: Option<Staged>,
+    /// The claim of the one ahead of it in its lane, where that was not answered yet: when it is still live,
+    /// this one is a `Conflict` too.
+    pub after: Option<Claim>,
 }
 
 /// Ends one claim without completing it.
@@ -250,7 +264,8 @@ pub trait Ledger: Send + Sync {
     /// loss of power. `alone` says that these may be suspects: the chunk then has one item.
     fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> BoxFuture<'_, Result<Vec<Verdict>, ErrorClass>>;
 
-    /// Completes claims. On disk when it returns. `LeaseLost` for a claim that is not live.
+    /// Completes claims, with their effects. On disk when it returns. `LeaseLost` for a claim that is not live,
+    /// `Conflict` for one whose effects do not hold any more: that one is live still.
     fn complete(&self, batch: Vec<Completion>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>>;
 
     /// Ends claims that did not complete. On disk when it returns, with what they settle.
@@ -300,7 +315,14 @@ pub struct Work {
     pub lane: Option<Lane>,
     /// Its deduplication key in printable form, where that is not its id.
     pub key: Option<Arc<str>>,
+    /// What numbers the messages of its source: told only where a handler may have effects.
+    pub scope: Option<Scope>,
 }
+
+/// What tells the source of a message from every other in the world, so that an id which is a place
+/// (`orders/17`, `topic/0/5`) counts together with what numbers it: the random id of a data directory,
+/// Kafka's id of a topic, the address of a queue. The same over restarts and on every host.
+pub type Scope = Arc<str>;
 
 impl Work {
     /// For the services the handler calls: the same on every attempt, redelivery and replay of

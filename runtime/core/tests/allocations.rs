@@ -124,7 +124,7 @@ fn answers(command: Command) -> Vec<Input> {
             vec![Input::Claimed { chunk, verdicts: Ok((0..).take(items.len()).map(fresh).collect()) }]
         }
         Command::Handle { chunk, work } => {
-            let outcomes = (0..work.len()).map(|place| (place, Outcome::Ok)).collect();
+            let outcomes = (0..work.len()).map(|place| (place, Outcome::Ok(None))).collect();
             let handled = Input::Handled { chunk, handler: "sha256:0".into(), outcomes };
             vec![handled, Input::Finished { chunk, micros: 1 }]
         }

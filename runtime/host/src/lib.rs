@@ -22,6 +22,7 @@ mod error;
 pub mod file;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod grants;
 mod guest;
 mod host;
 mod kinds;
@@ -32,6 +33,7 @@ mod run;
 mod testing;
 
 pub use error::{Cause, HostError, LoadError};
+pub use grants::{Grants, OutboxGrant, Outlet, StateGrant};
 pub use guest::sink::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
 pub use kinds::kind::{HandlerKind, PROTOCOL_SECTION, Protocol};

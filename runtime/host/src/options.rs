@@ -1,5 +1,6 @@
 //! What the host and each handler are given: limits, folders, budgets. All have defaults.
 
+use crate::grants::Grants;
 use crate::guest::sink::LogSink;
 use crate::kinds::kind::Protocol;
 use std::path::PathBuf;
@@ -68,7 +69,7 @@ impl Default for CompileBudget {
 }
 
 /// Settings of one pipeline's handler.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HandlerSpec {
     /// The component's expected digest, `sha256:` and 64 hexadecimal digits.
     pub digest: Option<String>,
@@ -89,6 +90,8 @@ pub struct HandlerSpec {
     pub log_bytes_per_message: usize,
     /// Output of the pipeline, in bytes per second; the rest is dropped and counted.
     pub log_bytes_per_second: usize,
+    /// What it may do in the world.
+    pub grants: Arc<Grants>,
 }
 
 impl Default for HandlerSpec {
@@ -103,6 +106,7 @@ impl Default for HandlerSpec {
             max_chunk: 256,
             log_bytes_per_message: 64 << 10,
             log_bytes_per_second: 10 * MIB,
+            grants: Arc::default(),
         }
     }
 }

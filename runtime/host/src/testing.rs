@@ -11,5 +11,6 @@ pub(crate) fn work(id: &str) -> Work {
         attempt: 1,
         lane: None,
         key: None,
+        scope: None,
     }
 }

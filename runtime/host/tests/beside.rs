@@ -18,7 +18,7 @@ fn occupy(handler: &dyn Handler) -> (BoxFuture<'static, ()>, Reports) {
     let (sender, reports) = channel();
     let done =
         handler.handle(chunk(&["a", "s"]), Box::new(move |_, outcomes| sender.send(outcomes).unwrap()));
-    assert_eq!(reports.recv_timeout(Duration::from_secs(20)).unwrap(), [(0, Outcome::Ok)]);
+    assert_eq!(reports.recv_timeout(Duration::from_secs(20)).unwrap(), [(0, Outcome::Ok(None))]);
     (done, reports)
 }
 

@@ -56,14 +56,14 @@ fn compiled_once_and_then_from_the_cache() {
     let options = with_worker(&dir.path().join("code"), CompileBudget::default());
     let host = Host::new(options.clone()).unwrap();
     let handler = load(&host, chaos(), &spec());
-    assert_eq!(one(&handler, "a"), Outcome::Ok);
+    assert_eq!(one(&handler, "a"), Outcome::Ok(None));
     // Now no worker can be started, so what is loaded was compiled before.
     let gone = HostOptions { compile_worker: Some("/nonexistent".into()), ..options };
     let host = Host::new(gone).unwrap();
     let start = Instant::now();
     let handler = load(&host, chaos(), &spec());
     println!("loaded from the cache in {:?}", start.elapsed());
-    assert_eq!(one(&handler, "a"), Outcome::Ok);
+    assert_eq!(one(&handler, "a"), Outcome::Ok(None));
     assert!(matches!(host.load_bytes("p", many(), &spec()), Err(LoadError::NotCompiled(_))));
 }
 
@@ -78,10 +78,10 @@ fn what_a_shared_folder_has_is_compiled_once() {
     let (me, none) = (std::env::current_exe().unwrap(), Path::new("/nonexistent"));
     drop(load(&Host::new(options("a", &me)).unwrap(), chaos(), &spec()));
     let handler = load(&Host::new(options("b", none)).unwrap(), chaos(), &spec());
-    assert_eq!(one(&handler, "a"), Outcome::Ok);
+    assert_eq!(one(&handler, "a"), Outcome::Ok(None));
     // From a folder that is alone again.
     let alone = HostOptions { shared_cache_dir: None, ..options("b", none) };
-    assert_eq!(one(&load(&Host::new(alone).unwrap(), chaos(), &spec()), "a"), Outcome::Ok);
+    assert_eq!(one(&load(&Host::new(alone).unwrap(), chaos(), &spec()), "a"), Outcome::Ok(None));
     let all = files(&dir.path().join("shared"));
     assert!(all.len() >= 2, "{all:?}");
     for (number, path) in all.iter().filter(|path| path.extension() != Some("stats".as_ref())).enumerate() {
@@ -221,7 +221,7 @@ fn odd_files_among_the_code_are_made_anew() {
             put(&path);
             let host = Host::new(options.clone()).unwrap();
             let handler = load(&host, chaos(), &spec());
-            assert_eq!(one(&handler, "a"), Outcome::Ok, "{kind} at {}", path.display());
+            assert_eq!(one(&handler, "a"), Outcome::Ok(None), "{kind} at {}", path.display());
             assert!(host.is_compiled(&handler.info().digest), "{kind} at {}", path.display());
         }
     }
@@ -254,7 +254,7 @@ fn a_compiler_that_is_killed_is_no_verdict() {
     }
     // And the next try, with the compiler itself, goes well.
     let host = Host::new(with_worker(&dir.path().join("code"), CompileBudget::default())).unwrap();
-    assert_eq!(one(&load(&host, chaos(), &spec()), "a"), Outcome::Ok);
+    assert_eq!(one(&load(&host, chaos(), &spec()), "a"), Outcome::Ok(None));
 }
 
 /// As under `nice`, `ulimit -t` and `ulimit -v`, in a folder with a name of another time.
@@ -276,6 +276,6 @@ fn inherited_limits_and_names_are_kept() {
     };
     let host = Host::new(options).unwrap();
     let handler = load(&host, chaos(), &spec());
-    assert_eq!(one(&handler, "a"), Outcome::Ok);
+    assert_eq!(one(&handler, "a"), Outcome::Ok(None));
     assert!(host.is_compiled(&handler.info().digest));
 }

@@ -16,7 +16,7 @@ fn chunks_in(neighbour: &WasmHandler, time: Duration) -> usize {
     let mut chunks = 0;
     while start.elapsed() < time {
         let outcomes = run(neighbour, chunk(&["a"; 50]));
-        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Ok));
+        assert!(outcomes.iter().all(|outcome| outcome.is_ok()));
         chunks += 1;
     }
     chunks
@@ -77,7 +77,7 @@ fn what_a_component_may_have_is_there_for_each() {
     let good = load(&host, chaos(), &HandlerSpec { concurrency: 4, ..spec() });
     let stuck: Vec<_> = (0..4).map(|_| bad.handle(chunk(&["a"]), Box::new(|_, _| {}))).collect();
     for _ in 0..20 {
-        assert_eq!(run(&good, chunk(&["a", "a"])), [Outcome::Ok, Outcome::Ok]);
+        assert_eq!(run(&good, chunk(&["a", "a"])), [Outcome::Ok(None), Outcome::Ok(None)]);
     }
     bad.interrupt();
     stuck.into_iter().for_each(block_on);
@@ -91,11 +91,11 @@ fn a_pipeline_without_an_instance_gets_one_however_many_another_wants() {
     let good = load(&host, chaos(), &HandlerSpec { isolation: Isolation::Message, ..spec() });
     let stuck: Vec<_> = (0..8).map(|_| bad.handle(chunk(&["l"]), Box::new(|_, _| {}))).collect();
     for _ in 0..10 {
-        assert_eq!(run(&good, chunk(&["a", "a"])), [Outcome::Ok, Outcome::Ok]);
+        assert_eq!(run(&good, chunk(&["a", "a"])), [Outcome::Ok(None), Outcome::Ok(None)]);
     }
     bad.interrupt();
     stuck.into_iter().for_each(block_on);
-    assert_eq!(one(&bad, "a"), Outcome::Ok);
+    assert_eq!(one(&bad, "a"), Outcome::Ok(None));
 }
 
 #[test]

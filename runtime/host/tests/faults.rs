@@ -17,7 +17,7 @@ fn chaos_handler() -> Arc<WasmHandler> {
 /// The message fails like that, and a message after it is handled.
 fn fails(handler: &WasmHandler, body: &str, kind: FaultKind) -> String {
     let reason = fault(&one(handler, body), kind);
-    assert_eq!(one(handler, "a"), Outcome::Ok, "after {body}");
+    assert_eq!(one(handler, "a"), Outcome::Ok(None), "after {body}");
     reason
 }
 
@@ -26,7 +26,10 @@ fn answers_become_outcomes() {
     let handler = chaos_handler();
     let outcomes = run(&handler, chunk(&["a", "r", "j", "a"]));
     let retry = Outcome::Retry { reason: "try again\\x1b[31m".to_owned(), after_ms: Some(1500) };
-    assert_eq!(outcomes, [Outcome::Ok, retry, Outcome::Reject { reason: "never".to_owned() }, Outcome::Ok]);
+    assert_eq!(
+        outcomes,
+        [Outcome::Ok(None), retry, Outcome::Reject { reason: "never".to_owned() }, Outcome::Ok(None)]
+    );
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn a_long_sleep_in_a_host_call_ends_at_the_deadline() {
 
 #[test]
 fn a_short_sleep_is_fine() {
-    assert_eq!(one(&chaos_handler(), "p"), Outcome::Ok);
+    assert_eq!(one(&chaos_handler(), "p"), Outcome::Ok(None));
 }
 
 #[test]
@@ -122,7 +125,10 @@ fn a_nonsense_answer_is_a_trap() {
 #[test]
 fn only_the_failing_message_of_a_chunk_fails() {
     let outcomes = run(&chaos_handler(), chunk(&["a", "u", "a", "d", "a"]));
-    assert_eq!((&outcomes[0], &outcomes[2], &outcomes[4]), (&Outcome::Ok, &Outcome::Ok, &Outcome::Ok));
+    assert_eq!(
+        (&outcomes[0], &outcomes[2], &outcomes[4]),
+        (&Outcome::Ok(None), &Outcome::Ok(None), &Outcome::Ok(None))
+    );
     fault(&outcomes[1], FaultKind::Trap);
     fault(&outcomes[3], FaultKind::Trap);
 }
@@ -132,7 +138,10 @@ fn what_follows_a_failure_in_its_lane_is_not_started() {
     let work = vec![in_lane("a", 1), in_lane("j", 1), in_lane("a", 2), in_lane("a", 1), work("a")];
     let outcomes = run(&chaos_handler(), work);
     let rejected = Outcome::Reject { reason: "never".to_owned() };
-    assert_eq!(outcomes, [Outcome::Ok, rejected, Outcome::Ok, Outcome::NotStarted, Outcome::Ok]);
+    assert_eq!(
+        outcomes,
+        [Outcome::Ok(None), rejected, Outcome::Ok(None), Outcome::NotStarted, Outcome::Ok(None)]
+    );
 }
 
 #[test]
@@ -145,11 +154,11 @@ fn a_slow_message_does_not_keep_its_chunk_waiting() {
         // What is done and what has not started is known while the slow one goes on.
         let mut first = reports.recv_timeout(Duration::from_secs(20)).unwrap();
         first.sort_by_key(|(at, _)| *at);
-        assert_eq!(first, [(0, Outcome::Ok), (2, Outcome::NotStarted)]);
+        assert_eq!(first, [(0, Outcome::Ok(None)), (2, Outcome::NotStarted)]);
         handler.interrupt();
         block_on(done);
         assert_eq!(reports.try_recv().unwrap(), [(1, Outcome::Interrupted)]);
-        assert_eq!(one(&handler, "a"), Outcome::Ok);
+        assert_eq!(one(&handler, "a"), Outcome::Ok(None));
     }
 }
 

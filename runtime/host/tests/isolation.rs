@@ -66,7 +66,7 @@ fn more_handlers_than_room_take_turns() {
     block_on(async {
         let runs = handlers.iter().cycle().take(40).map(|h| {
             let chunk = handle(h, chunk(&["a", "a"]));
-            async move { assert_eq!(chunk.await, [Outcome::Ok, Outcome::Ok]) }
+            async move { assert_eq!(chunk.await, [Outcome::Ok(None), Outcome::Ok(None)]) }
         });
         let mut tasks: Vec<std::pin::Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
         runs.for_each(|run| tasks.push(Box::pin(run)));
@@ -84,7 +84,7 @@ fn handlers_side_by_side_contend_for_room_without_deadlock() {
         for handler in &handlers {
             scope.spawn(move || {
                 for _ in 0..20 {
-                    assert_eq!(run(handler, chunk(&["a", "p"])), [Outcome::Ok, Outcome::Ok]);
+                    assert_eq!(run(handler, chunk(&["a", "p"])), [Outcome::Ok(None), Outcome::Ok(None)]);
                 }
             });
         }

@@ -100,7 +100,7 @@ fn the_right_name_with_another_shape_is_a_wrong_type() {
 fn a_later_patch_version_of_the_contract_is_accepted() {
     let text = wasm_with_version("0.1.0", "0.1.7");
     let handler = load(&host(), &text, &spec());
-    assert_eq!(one(&handler, "a"), pelton_core::outcome::Outcome::Ok);
+    assert_eq!(one(&handler, "a"), pelton_core::outcome::Outcome::Ok(None));
     let error = refused(&wasm_with_version("0.1.0", "0.2.0")).to_string();
     assert!(error.contains("another version of the contract"), "{error}");
 }

@@ -17,7 +17,7 @@ fn patient() -> HandlerSpec {
 fn lines_carry_pipeline_and_message_and_nothing_that_a_terminal_obeys() {
     let (host, lines) = listening();
     let handler = load(&host, chaos(), &spec());
-    assert_eq!(one(&handler, "e"), Outcome::Ok);
+    assert_eq!(one(&handler, "e"), Outcome::Ok(None));
     let lines = lines.take();
     let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
     assert_eq!(texts, ["plain line", "\\x1b[2Jhidden \\xff", "unfinished"]);
@@ -31,7 +31,7 @@ fn lines_carry_pipeline_and_message_and_nothing_that_a_terminal_obeys() {
 fn a_flood_is_cut_for_each_message_and_what_is_dropped_is_said() {
     let (host, lines) = listening();
     let handler = load(&host, chaos(), &patient());
-    assert_eq!([one(&handler, "f"), one(&handler, "f1")], [Outcome::Ok, Outcome::Ok]);
+    assert_eq!([one(&handler, "f"), one(&handler, "f1")], [Outcome::Ok(None), Outcome::Ok(None)]);
     assert_eq!(handler.output_dropped(), 2 * ((1 << 20) - (64 << 10)));
     let lines = lines.take();
     for id in ["id-f", "id-f1"] {
@@ -55,7 +55,7 @@ fn a_pipeline_has_a_rate() {
     let spec = HandlerSpec { log_bytes_per_second: 4096, ..patient() };
     let handler = load(&host, chaos(), &spec);
     let began = Instant::now();
-    assert_eq!([one(&handler, "f"), one(&handler, "f1")], [Outcome::Ok, Outcome::Ok]);
+    assert_eq!([one(&handler, "f"), one(&handler, "f1")], [Outcome::Ok(None), Outcome::Ok(None)]);
     let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
     let printed: usize =
         lines.take().iter().filter(|l| l.stream == "stdout").map(|l| l.text.len() + 1).sum();
@@ -68,7 +68,7 @@ fn a_pipeline_has_a_rate() {
 fn what_a_trapping_message_printed_is_kept() {
     let (host, lines) = listening();
     let handler = load(&host, chaos(), &HandlerSpec { memory: 8 << 20, ..spec() });
-    assert_eq!(one(&handler, "g"), Outcome::Ok);
+    assert_eq!(one(&handler, "g"), Outcome::Ok(None));
     fault(&one(&handler, "u"), FaultKind::Trap);
     let lines = lines.take();
     assert_eq!(lines.len(), 1);
@@ -85,7 +85,7 @@ fn a_record_of_millions_of_lines_is_cut_at_once() {
         for body in ["E", "L"] {
             let before = handler.output_dropped();
             let begun = Instant::now();
-            assert_eq!(one(&handler, body), Outcome::Ok);
+            assert_eq!(one(&handler, body), Outcome::Ok(None));
             assert!(begun.elapsed() < Duration::from_secs(5), "{body}: {:?}", begun.elapsed());
             let printed: usize = lines.take().iter().map(|line| line.text.len() + 1).sum();
             assert!(printed <= most, "{body}: {printed} bytes");

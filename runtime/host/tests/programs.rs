@@ -67,7 +67,7 @@ fn worker() -> Arc<WasmHandler> {
 /// The reason of a trap with this body, after which the next message is handled.
 fn trap(handler: &WasmHandler, body: &str) -> String {
     let mut outcomes = run(handler, chunk(&["ok", body, "ok"]));
-    assert_eq!((&outcomes[0], &outcomes[2]), (&Outcome::Ok, &Outcome::Ok), "{body}");
+    assert_eq!((&outcomes[0], &outcomes[2]), (&Outcome::Ok(None), &Outcome::Ok(None)), "{body}");
     fault(&outcomes.remove(1), FaultKind::Trap)
 }
 
@@ -80,7 +80,7 @@ fn a_worker_answers_one_message_after_another() {
         let wanted = match *body {
             "r" => Outcome::Retry { reason: "try later".to_owned(), after_ms: Some(250) },
             "j" => Outcome::Reject { reason: "no".to_owned() },
-            _ => Outcome::Ok,
+            _ => Outcome::Ok(None),
         };
         assert_eq!(outcome, wanted, "{body}");
     }
@@ -109,7 +109,7 @@ fn what_breaks_the_protocol_fails_its_message_and_no_other() {
 
 #[test]
 fn a_worker_may_end_after_its_answer() {
-    assert_eq!(run(&worker(), chunk(&["a", "ok", "a", "a"])), vec![Outcome::Ok; 4]);
+    assert_eq!(run(&worker(), chunk(&["a", "ok", "a", "a"])), vec![Outcome::Ok(None); 4]);
 }
 
 #[test]
@@ -120,10 +120,10 @@ fn a_worker_meets_its_limits() {
         let outcomes = run(&handler, chunk(&[body]));
         fault(&outcomes[0], FaultKind::Timeout);
         assert!(began.elapsed() < Duration::from_secs(10), "{body}: {:?}", began.elapsed());
-        assert_eq!(one(&handler, "ok"), Outcome::Ok);
+        assert_eq!(one(&handler, "ok"), Outcome::Ok(None));
     }
     assert!(fault(&one(&handler, "g"), FaultKind::Memory).contains("the limit is 4194304 bytes"));
-    assert_eq!(one(&handler, "ok"), Outcome::Ok);
+    assert_eq!(one(&handler, "ok"), Outcome::Ok(None));
     assert!(handler.memory_used() <= 4 << 20);
 }
 
@@ -157,7 +157,7 @@ fn interrupted_workers_are_run_again() {
     }
     let outcome = ended.join().unwrap().remove(0);
     assert!(matches!(outcome, Outcome::Interrupted | Outcome::NotStarted), "{outcome:?}");
-    assert_eq!(one(&handler, "ok"), Outcome::Ok);
+    assert_eq!(one(&handler, "ok"), Outcome::Ok(None));
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_batch_is_answered_message_by_message() {
     // `2` gives both answers of a request for two; a request for one that it is asked later gets one too
     // many.
     let handler = load(&host(), &chaos_worker(), &as_a(Protocol::WorkerBatch));
-    assert_eq!(run(&handler, chunk(&["x", "2"])), vec![Outcome::Ok; 2]);
+    assert_eq!(run(&handler, chunk(&["x", "2"])), vec![Outcome::Ok(None); 2]);
     assert_eq!(run(&handler, chunk(&["x", "ok"])), vec![Outcome::BatchFault; 2]);
     assert!(fault(&one(&handler, "2"), FaultKind::Trap).contains("after its answer"));
 }
@@ -199,7 +199,7 @@ fn a_command_answers_by_its_exit_code() {
     assert_eq!(outcomes[1], Outcome::Retry { reason: reason.clone(), after_ms: None });
     assert_eq!(outcomes[2], Outcome::Reject { reason });
     assert_eq!(outcomes[3], Outcome::Reject { reason: "exit code 65".to_owned() });
-    assert_eq!((&outcomes[0], &outcomes[4]), (&Outcome::Ok, &Outcome::Ok));
+    assert_eq!((&outcomes[0], &outcomes[4]), (&Outcome::Ok(None), &Outcome::Ok(None)));
     assert!(lines.take().iter().any(|line| line.stream == "stderr" && line.text == "last words"));
 }
 
@@ -216,7 +216,7 @@ fn a_command_meets_its_limits() {
     ] {
         let said = fault(&one(&handler, body), kind);
         assert!(said.contains(words), "{body}: {said}");
-        assert_eq!(one(&handler, "ok"), Outcome::Ok);
+        assert_eq!(one(&handler, "ok"), Outcome::Ok(None));
     }
 }
 
@@ -230,7 +230,7 @@ fn a_component_may_be_a_command() {
         );
         let handler = load(&host, &component("command", &wat), &as_a(Protocol::Command));
         match wanted {
-            None => assert_eq!(run(&handler, chunk(&["a", "b"])), vec![Outcome::Ok; 2]),
+            None => assert_eq!(run(&handler, chunk(&["a", "b"])), vec![Outcome::Ok(None); 2]),
             Some(words) => assert!(fault(&one(&handler, "a"), FaultKind::Trap).contains(words)),
         }
     }
@@ -243,7 +243,7 @@ fn a_program_says_how_it_is_run_or_is_refused() {
     let error = host.load_bytes("orders", &program, &spec()).map(drop).unwrap_err();
     assert!(matches!(error, LoadError::Unsaid), "{error}");
     let marked = pelton_host::mark(&program, Protocol::Command);
-    assert_eq!(one(&load(&host, &marked, &spec()), "ok"), Outcome::Ok);
+    assert_eq!(one(&load(&host, &marked, &spec()), "ok"), Outcome::Ok(None));
     let error = host.load_bytes("orders", &marked, &as_a(Protocol::Worker)).map(drop).unwrap_err();
     assert!(error.to_string().contains("says that it is a command"), "{error}");
     let other =

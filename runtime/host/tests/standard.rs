@@ -36,9 +36,12 @@ fn a_handler_of_the_standard_runs_unchanged() {
     let mut outcomes = run(&handler, chunk(&["fine", "timeout", "other", "unreachable", "fine"]));
     let retry = |reason: &str| Outcome::Retry { reason: reason.to_owned(), after_ms: None };
     fault(&outcomes.remove(3), FaultKind::Trap);
-    assert_eq!(outcomes, [Outcome::Ok, retry("timeout"), retry("the database is away"), Outcome::Ok]);
+    assert_eq!(
+        outcomes,
+        [Outcome::Ok(None), retry("timeout"), retry("the database is away"), Outcome::Ok(None)]
+    );
     let many = vec!["fine"; 5_000];
-    assert_eq!(run(&handler, chunk(&many)), vec![Outcome::Ok; 5_000]);
+    assert_eq!(run(&handler, chunk(&many)), vec![Outcome::Ok(None); 5_000]);
 }
 
 /// Bytes of this process that are resident.
@@ -56,10 +59,10 @@ fn what_the_host_keeps_for_a_guest_counts_against_its_memory() {
     for way in ["1", "2", "3", "4", "5"] {
         let reason = fault(&one(&handler, way), FaultKind::Memory);
         assert!(reason.contains("that the host keeps for it"), "{way}: {reason}");
-        assert_eq!(one(&handler, "fine"), Outcome::Ok);
+        assert_eq!(one(&handler, "fine"), Outcome::Ok(None));
     }
     fault(&one(&handler, "6"), FaultKind::Trap);
-    assert_eq!(one(&handler, "7"), Outcome::Ok);
+    assert_eq!(one(&handler, "7"), Outcome::Ok(None));
     assert!(handler.memory_used() < 20 << 20, "{}", handler.memory_used());
     let grown = resident().saturating_sub(before);
     assert!(grown < 100 << 20, "{grown} bytes more");
@@ -72,7 +75,7 @@ fn a_handler_that_keeps_its_messages_starts_anew_when_its_memory_is_full() {
     let before = resident();
     // The messages themselves are four megabytes each time.
     for _ in 0..40 {
-        assert_eq!(run(&handler, chunk(&[kept.as_str(); 10])), vec![Outcome::Ok; 10]);
+        assert_eq!(run(&handler, chunk(&[kept.as_str(); 10])), vec![Outcome::Ok(None); 10]);
     }
     let grown = resident().saturating_sub(before);
     assert!(grown < 100 << 20, "{grown} bytes more");

@@ -122,7 +122,7 @@ impl Bench {
             let mut report = report(&work, &delivered);
             let run = |(place, work): (usize, &Work)| {
                 std::hint::black_box(work::run(work.message.body()));
-                (place, Outcome::Ok)
+                (place, Outcome::Ok(None))
             };
             report(&digest, work.iter().enumerate().map(run).collect());
         }
@@ -144,6 +144,7 @@ fn chunk(level: Level) -> (Load, Vec<Work>) {
         attempt: 1,
         lane: None,
         key: None,
+        scope: None,
     };
     (load, load.numbers().map(work).collect())
 }
@@ -154,6 +155,6 @@ fn report(work: &[Work], delivered: &Arc<Mutex<Set>>) -> pelton_core::ports::Rep
     let delivered = Arc::clone(delivered);
     Box::new(move |_, outcomes| {
         let mut set = delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        outcomes.iter().filter(|(_, o)| *o == Outcome::Ok).for_each(|(at, _)| set.add(numbers[*at]));
+        outcomes.iter().filter(|(_, o)| *o == Outcome::Ok(None)).for_each(|(at, _)| set.add(numbers[*at]));
     })
 }

@@ -93,7 +93,14 @@ async fn complete(ledger: &PipelineStore, keys: Vec<[u8; 16]>) -> Result<()> {
     let mut batch = Vec::with_capacity(keys.len());
     for (verdict, key) in verdicts.into_iter().zip(keys) {
         let Verdict::Fresh { claim, .. } = verdict else { bail!("a key was there before: {verdict:?}") };
-        batch.push(Completion { claim, identity: Identity::Key(key), skipped: 0, settle: None });
+        batch.push(Completion {
+            claim,
+            identity: Identity::Key(key),
+            skipped: 0,
+            settle: None,
+            effects: None,
+            after: None,
+        });
     }
     let failed = ledger.complete(batch).await.into_iter().find_map(Result::err);
     failed.map_or(Ok(()), |class| Err(anyhow!("nothing can be completed: {class:?}")))

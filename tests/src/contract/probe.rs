@@ -236,6 +236,8 @@ impl Probe {
             identity: identity(d),
             skipped: d.skipped,
             settle: shared.then_some(d.receipt),
+            effects: None,
+            after: None,
         };
         let result = self.ports.ledger.complete(vec![item]).await[0];
         if settle && !shared && result.is_ok() {

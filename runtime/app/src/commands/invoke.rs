@@ -119,7 +119,7 @@ impl Calls {
 
 fn code(outcome: &Outcome) -> u8 {
     match outcome {
-        Outcome::Ok => 0,
+        Outcome::Ok(_) => 0,
         Outcome::Retry { .. } => RETRY,
         Outcome::Reject { .. } => REJECT,
         Outcome::Fault { .. } => FAULT,

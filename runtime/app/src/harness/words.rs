@@ -6,7 +6,7 @@ use std::time::Duration;
 /// An outcome by its word, its reason and its delay.
 pub fn told(outcome: &Outcome) -> (&'static str, Option<&str>, Option<u64>) {
     match outcome {
-        Outcome::Ok => ("ok", None, None),
+        Outcome::Ok(_) => ("ok", None, None),
         Outcome::Retry { reason, after_ms } => ("retry", Some(reason), *after_ms),
         Outcome::Reject { reason } => ("reject", Some(reason), None),
         Outcome::Fault { kind, reason } => (Failure::from(*kind).as_str(), Some(reason), None),

@@ -363,16 +363,11 @@ impl SourceState {
         self.extended += u64::from(result.is_ok() && matches!(kind, BatchKind::Extend(_)));
         self.lost += u64::from(result == Err(ErrorClass::LeaseLost));
         match (kind, result) {
-            (BatchKind::Extend(_), Ok(()) | Err(ErrorClass::Transient | ErrorClass::Permanent)) => {}
-            (
-                BatchKind::Delete | BatchKind::Visibility(_),
-                Err(ErrorClass::Transient | ErrorClass::Permanent),
-            ) => {
-                self.table.keep(receipt);
-            }
             (BatchKind::Delete | BatchKind::Visibility(_), Ok(())) | (_, Err(ErrorClass::LeaseLost)) => {
                 self.table.forget(receipt);
             }
+            (BatchKind::Delete | BatchKind::Visibility(_), Err(_)) => self.table.keep(receipt),
+            (BatchKind::Extend(_), _) => {}
         }
     }
 

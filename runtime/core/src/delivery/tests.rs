@@ -45,7 +45,7 @@ fn handling(attempt: u32) -> DeliveryState {
 }
 
 fn completing() -> DeliveryState {
-    S::Completing { claim: C }
+    S::Completing { claim: C, staged: None }
 }
 
 fn releasing(counts: bool, then: Then) -> DeliveryState {
@@ -160,10 +160,10 @@ fn claiming() {
 fn handled_well_or_for_good() {
     let letter = || publishing(rejected());
     hold(vec![
-        (PLAIN, handling(2), done(Outcome::Ok), (completing(), Complete { settle: false })),
-        (SHARED, handling(2), done(Outcome::Ok), (completing(), Complete { settle: true })),
-        (LATE, handling(2), done(Outcome::Ok), (completing(), Complete { settle: false })),
-        (LATE_SHARED, handling(2), done(Outcome::Ok), (completing(), Complete { settle: false })),
+        (PLAIN, handling(2), done(Outcome::Ok(None)), (completing(), Complete { settle: false })),
+        (SHARED, handling(2), done(Outcome::Ok(None)), (completing(), Complete { settle: true })),
+        (LATE, handling(2), done(Outcome::Ok(None)), (completing(), Complete { settle: false })),
+        (LATE_SHARED, handling(2), done(Outcome::Ok(None)), (completing(), Complete { settle: false })),
         (PLAIN, handling(2), reject(), (letter(), Publish { settle: false })),
         (SHARED, handling(2), reject(), (letter(), Publish { settle: true })),
         (LATE_SHARED, handling(2), reject(), (letter(), Publish { settle: false })),
@@ -367,7 +367,7 @@ fn a_pair_that_means_nothing_changes_nothing() {
     let events = || {
         let stored = [Ok(()), Err(Transient), Err(LeaseLost), Err(Permanent)];
         let verdicts = [Verdict::Duplicate, Verdict::AlreadyDeadLettered, Verdict::Suspect];
-        let outcomes = [Outcome::Ok, Outcome::BatchFault, Outcome::NotStarted, Outcome::Interrupted];
+        let outcomes = [Outcome::Ok(None), Outcome::BatchFault, Outcome::NotStarted, Outcome::Interrupted];
         let plain = [E::Start, E::ClaimFailed, E::LaneStopped, E::LeaseEnded, E::Due, E::SameKeyCompleted];
         let told = [E::Invalid(String::new()), E::SameKeyDelayed(1), E::HandBack(1), fresh(1, false)];
         plain

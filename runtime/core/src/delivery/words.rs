@@ -1,5 +1,6 @@
 //! The words of one delivery's life: its states, what happens to it, what is to be done.
 
+use crate::effects::Staged;
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::ports::{Claim, ErrorClass, Settle, Verdict};
 
@@ -21,6 +22,8 @@ pub enum DeliveryState {
     Completing {
         /// The live claim.
         claim: Claim,
+        /// What its handler has staged, until it is committed.
+        staged: Option<Staged>,
     },
     /// Its dead letter is being written.
     Publishing {

@@ -84,7 +84,7 @@ impl Pipeline {
     }
 
     fn check_completion(&self, entry: &Entry, item: &Completion) -> Checked {
-        let is_live = entry.state == DeliveryState::Completing { claim: item.claim };
+        let is_live = matches!(entry.state, DeliveryState::Completing { claim, .. } if claim == item.claim);
         holds(entry.claimed && is_live, 3, || format!("{} is completed without its claim", name(entry)))?;
         self.check_settled_with(entry, item.settle, 1)
     }
@@ -267,7 +267,7 @@ impl Pipeline {
     fn check_entry(&self, slot: Slot, entry: &Entry) -> Checked {
         let claim = match &entry.state {
             DeliveryState::Handling { claim, .. }
-            | DeliveryState::Completing { claim }
+            | DeliveryState::Completing { claim, .. }
             | DeliveryState::Releasing { claim, .. } => Some(*claim),
             DeliveryState::Publishing { claim, .. } => *claim,
             DeliveryState::Admitted

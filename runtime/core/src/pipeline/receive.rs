@@ -14,7 +14,7 @@ impl Pipeline {
         match answer {
             Ok(deliveries) => deliveries.into_iter().for_each(|(d, i)| self.admit(d, i)),
             Err(ErrorClass::Permanent) => self.stop(),
-            Err(ErrorClass::Transient | ErrorClass::LeaseLost) => self.pause(),
+            Err(ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict) => self.pause(),
         }
         self.admission.is_taken_in();
         let lanes = &self.lanes;

@@ -100,7 +100,7 @@ impl Pipeline {
         let verdicts = match verdicts {
             Ok(verdicts) if verdicts.len() == slots.len() => verdicts,
             Ok(_) | Err(ErrorClass::Permanent) => return self.stop(),
-            Err(ErrorClass::Transient | ErrorClass::LeaseLost) => {
+            Err(ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict) => {
                 self.pause();
                 slots.iter().rev().for_each(|s| self.feed(*s, Event::ClaimFailed));
                 return;
@@ -139,7 +139,13 @@ impl Pipeline {
                 self.feed(*slot, Event::LaneStopped);
                 continue;
             }
-            work.push(Work { message: entry.message.clone(), attempt, lane, key: entry.key.clone() });
+            work.push(Work {
+                message: entry.message.clone(),
+                attempt,
+                lane,
+                key: entry.key.clone(),
+                scope: None,
+            });
             granted.push(*slot);
         }
         (granted, work)
@@ -155,7 +161,7 @@ impl Pipeline {
             );
             if let Some(slot) = slot {
                 // Handlers are replaced while a letter waits to be written: it names the one that failed.
-                if outcome != Outcome::Ok {
+                if !outcome.is_ok() {
                     self.entries[slot].handler = Some(handler.clone());
                 }
                 self.feed(slot, Event::Handled(outcome));

@@ -63,9 +63,10 @@ impl Pipeline {
             match (asker, result) {
                 (Asker::Delivery(slot), result) => self.feed(slot, event(result)),
                 (Asker::Watermark(..), Err(ErrorClass::Permanent)) => self.stop(),
-                (Asker::Watermark(..), Err(ErrorClass::Transient | ErrorClass::LeaseLost)) => {
-                    self.commit_failed()
-                }
+                (
+                    Asker::Watermark(..),
+                    Err(ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict),
+                ) => self.commit_failed(),
                 (Asker::Watermark(..), Ok(())) => {}
             }
         }
@@ -160,9 +161,15 @@ impl Pipeline {
 
     fn complete(&mut self, slot: Slot, settle: bool) {
         let entry = &self.entries[slot];
-        let DeliveryState::Completing { claim } = entry.state else { mismatch("complete", entry) };
-        let settle = settle.then_some(entry.receipt);
-        let item = Completion { claim, identity: entry.claimed_identity(), skipped: entry.skipped, settle };
+        let DeliveryState::Completing { claim, staged } = &entry.state else { mismatch("complete", entry) };
+        let item = Completion {
+            claim: *claim,
+            identity: entry.claimed_identity(),
+            skipped: entry.skipped,
+            settle: settle.then_some(entry.receipt),
+            effects: staged.clone(),
+            after: None,
+        };
         self.actions.complete(slot, item);
     }
 

@@ -103,7 +103,7 @@ impl Pipeline {
             match result {
                 Ok(until) => self.hold_lease(slot, Some(until)),
                 Err(ErrorClass::LeaseLost) => self.lease_ended(slot),
-                Err(ErrorClass::Transient) => {
+                Err(ErrorClass::Transient | ErrorClass::Conflict) => {
                     let lease = &mut self.entries[slot].lease;
                     self.leases.iter_mut().for_each(|leases| leases.not_extended(slot, lease, self.now));
                 }

@@ -129,7 +129,7 @@ pub(super) async fn run(
 
 /// Whether an outcome says something of the version that came to it.
 fn is_said(outcome: &Outcome) -> bool {
-    *outcome == Outcome::Ok || FailureKind::of(outcome).is_some()
+    outcome.is_ok() || FailureKind::of(outcome).is_some()
 }
 
 /// Takes copies until the trial has ended.

@@ -44,7 +44,7 @@ impl FailureKind {
             Outcome::Fault { kind: FaultKind::Timeout, .. } => Some(Self::Timeout),
             Outcome::Fault { kind: FaultKind::Memory, .. } => Some(Self::Memory),
             Outcome::Fault { kind: FaultKind::Instantiate, .. } => Some(Self::Instantiate),
-            Outcome::Ok | Outcome::NotStarted | Outcome::Interrupted => None,
+            Outcome::Ok(_) | Outcome::NotStarted | Outcome::Interrupted => None,
         }
     }
 }
@@ -97,7 +97,7 @@ impl VersionStats {
             if let Some(kind) = FailureKind::of(outcome) {
                 failed += 1;
                 self.failed[kind as usize].fetch_add(1, Relaxed);
-            } else if *outcome == Outcome::Ok {
+            } else if outcome.is_ok() {
                 handled += 1;
             }
         }
@@ -171,7 +171,7 @@ mod tests {
     fn the_middle_and_the_tail_are_told() {
         let stats = VersionStats::default();
         for _ in 0..98 {
-            stats.note(&[(0, Outcome::Ok)], Duration::from_micros(10));
+            stats.note(&[(0, Outcome::Ok(None))], Duration::from_micros(10));
         }
         let trap = Outcome::Fault { kind: FaultKind::Trap, reason: String::new() };
         stats.note(&[(0, trap.clone()), (1, trap)], Duration::from_micros(2_000));

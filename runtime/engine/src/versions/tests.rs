@@ -43,7 +43,7 @@ fn quick(digest: &str, answer: fn(&Work) -> Outcome) -> Arc<dyn Handler> {
 }
 
 fn good(_: &Work) -> Outcome {
-    Outcome::Ok
+    Outcome::Ok(None)
 }
 
 fn rejects(_: &Work) -> Outcome {
@@ -56,7 +56,7 @@ fn traps(_: &Work) -> Outcome {
 
 fn work(id: u64, lane: Option<u64>) -> Work {
     let message = Message::new(Parts::named(&format!("m{id}")));
-    Work { message, attempt: 1, lane: lane.map(Lane), key: None }
+    Work { message, attempt: 1, lane: lane.map(Lane), key: None, scope: None }
 }
 
 type Seen = Arc<Mutex<Vec<(usize, String, Outcome)>>>;
@@ -104,12 +104,12 @@ async fn what_has_begun_ends_on_the_old_version_which_is_gone_then() {
     let running = tokio::spawn(versions.handle(fresh(1), report));
     versions.swap(quick("new", good));
     assert_eq!(versions.digest(), "new".into());
-    assert_eq!(handle(&versions, fresh(1)).await, [("new".to_owned(), Outcome::Ok)]);
+    assert_eq!(handle(&versions, fresh(1)).await, [("new".to_owned(), Outcome::Ok(None))]);
     let roles = |g: &HandlerVersions| g.all().into_iter().map(|(_, role, _)| role).collect::<Vec<_>>();
     assert_eq!(roles(&versions), [Role::Stable, Role::Draining]);
     turns.add_permits(1);
     running.await.unwrap();
-    assert_eq!(*seen.lock().unwrap(), [(0, "old".to_owned(), Outcome::Ok)]);
+    assert_eq!(*seen.lock().unwrap(), [(0, "old".to_owned(), Outcome::Ok(None))]);
     assert_eq!(roles(&versions), [Role::Stable, Role::Gone]);
 }
 
@@ -118,7 +118,7 @@ async fn what_fails_on_trial_gets_the_old_versions_word_and_costs_no_attempt() {
     let versions = HandlerVersions::new(quick("old", good));
     let canary = versions.try_out(quick("new", rejects), plan(1_000, 1));
     let all = handle(&versions, fresh(64)).await;
-    assert!(all.iter().all(|one| *one == ("old".to_owned(), Outcome::Ok)), "{all:?}");
+    assert!(all.iter().all(|one| *one == ("old".to_owned(), Outcome::Ok(None))), "{all:?}");
     let Judgement::Failed(why) = canary.judged().await else { panic!("all of them failed") };
     assert!(why.contains("first attempts failed"), "{why}");
     assert!(versions.canary().is_none());
@@ -217,7 +217,7 @@ async fn a_shadow_gets_copies_and_has_no_word() {
     let shadow = in_shadow(&versions, quick("new", rejects), 1_000);
     for _ in 0..4 {
         for (digest, outcome) in handle(&versions, fresh(2)).await {
-            assert_eq!((digest.as_str(), outcome), ("old", Outcome::Ok));
+            assert_eq!((digest.as_str(), outcome), ("old", Outcome::Ok(None)));
         }
     }
     let Judgement::Failed(why) = shadow.judged().await else { panic!("it rejects everything") };

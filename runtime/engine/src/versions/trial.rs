@@ -127,7 +127,7 @@ impl Canary {
         for (_, outcome) in outcomes.iter().filter(|(at, _)| attempts[*at] == 1) {
             let kind = FailureKind::of(outcome);
             let again = std::mem::replace(&mut batch, *outcome == Outcome::BatchFault) && batch;
-            if again || kind.is_none() && *outcome != Outcome::Ok {
+            if again || kind.is_none() && !outcome.is_ok() {
                 continue;
             }
             seen.started += 1;

@@ -136,7 +136,7 @@ impl Answers {
         let Some(end) = end else { return Ok(&[]) };
         let line = std::mem::take(&mut self.part);
         if line == b"ok" {
-            self.given.push(Outcome::Ok);
+            self.given.push(Outcome::Ok(None));
         } else {
             self.head = Some(head(&line)?);
         }
@@ -255,7 +255,7 @@ mod tests {
     fn answers_are_read_however_they_are_cut() {
         let output = b"ok\nretry 3 250\na\nb\nretry 0\n\nreject 2\nno\n";
         let wanted = vec![
-            Outcome::Ok,
+            Outcome::Ok(None),
             Outcome::Retry { reason: "a\nb".to_owned(), after_ms: Some(250) },
             Outcome::Retry { reason: String::new(), after_ms: None },
             Outcome::Reject { reason: "no".to_owned() },

@@ -39,7 +39,7 @@ impl Command {
             text::clean(last.unwrap_or(&format!("exit code {code}")), REASON_BYTES)
         };
         match code {
-            0 => Ok(Outcome::Ok),
+            0 => Ok(Outcome::Ok(None)),
             RETRY => Ok(Outcome::Retry { reason: reason(), after_ms: None }),
             REJECT => Ok(Outcome::Reject { reason: reason() }),
             _ => Err(failed(&format!("the command ended with exit code {code}"), &self.about.output)),

@@ -133,7 +133,7 @@ impl Handles for Component {
 /// One answer as an outcome, with its text made safe and short.
 fn outcome(answer: std::result::Result<(), Failure>) -> Outcome {
     match answer {
-        Ok(()) => Outcome::Ok,
+        Ok(()) => Outcome::Ok(None),
         Err(Failure::Retry(retry)) => {
             Outcome::Retry { reason: text::clean(&retry.reason, REASON_BYTES), after_ms: retry.after_ms }
         }

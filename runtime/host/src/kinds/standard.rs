@@ -62,7 +62,7 @@ impl Handles for Standard {
         // anew.
         self.over = self.store.data_mut().keep(given).is_err();
         Ok(Answers::One(match answer {
-            Ok(()) => Outcome::Ok,
+            Ok(()) => Outcome::Ok(None),
             Err(error) => {
                 Outcome::Retry { reason: text::clean(&reason(&error), REASON_BYTES), after_ms: None }
             }

@@ -63,7 +63,7 @@ impl ChunkOutcomes {
     fn put(&mut self, outcome: Outcome) {
         let at = self.running.start;
         self.running.start += 1;
-        if let Some(lane) = self.work[at].lane.filter(|_| outcome != Outcome::Ok) {
+        if let Some(lane) = self.work[at].lane.filter(|_| !outcome.is_ok()) {
             self.failed.push(lane);
         }
         self.ready.push((at, outcome));
@@ -140,24 +140,24 @@ mod tests {
         assert_eq!(book.next(1), Some(0..1));
         book.settle(retry());
         assert_eq!(book.next(1), Some(2..3));
-        book.settle(Outcome::Ok);
+        book.settle(Outcome::Ok(None));
         assert_eq!(book.next(1), None);
         drop(book);
         let mut seen = seen.lock().unwrap().clone();
         seen.sort_by_key(|(at, _)| *at);
         let outcomes: Vec<Outcome> = seen.into_iter().map(|(_, outcome)| outcome).collect();
-        assert_eq!(outcomes, [retry(), Outcome::NotStarted, Outcome::Ok, Outcome::NotStarted]);
+        assert_eq!(outcomes, [retry(), Outcome::NotStarted, Outcome::Ok(None), Outcome::NotStarted]);
     }
 
     #[test]
     fn a_cut_hands_back_what_has_not_started_at_once() {
         let (mut book, seen) = book(&[None, None, None]);
         book.next(1);
-        book.settle(Outcome::Ok);
+        book.settle(Outcome::Ok(None));
         book.next(1);
         book.cut();
-        assert_eq!(*seen.lock().unwrap(), [(0, Outcome::Ok), (2, Outcome::NotStarted)]);
-        book.settle(Outcome::Ok);
+        assert_eq!(*seen.lock().unwrap(), [(0, Outcome::Ok(None)), (2, Outcome::NotStarted)]);
+        book.settle(Outcome::Ok(None));
         assert_eq!(book.next(1), None);
         drop(book);
         assert_eq!(seen.lock().unwrap().len(), 3);

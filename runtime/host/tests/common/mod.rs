@@ -129,6 +129,7 @@ pub fn work(body: &str) -> Work {
         attempt: 1,
         lane: None,
         key: Some(format!("key-{body}").into()),
+        scope: None,
     }
 }
 

@@ -19,6 +19,8 @@ async fn a_lost_claim_fails_alone() {
         claim: *claim,
         identity: identity(d),
         settle: Some(d.receipt),
+        effects: None,
+        after: None,
     });
     let results = worker.ledger.complete(batch.collect()).await;
     assert_eq!(results, [Ok(()), Err(ErrorClass::LeaseLost), Ok(())]);

@@ -103,7 +103,8 @@ async fn what_was_completed_stays_known_when_the_group_is_past_it() {
     let (store, ledger) = open(dir.path());
     let item = item_in(0, 4);
     let claim = start(&ledger, &item).await;
-    let completion = Completion { claim, identity: item.identity, skipped: 0, settle: None };
+    let completion =
+        Completion { claim, identity: item.identity, skipped: 0, settle: None, effects: None, after: None };
     assert_eq!(ledger.complete(vec![completion]).await, [Ok(())]);
     settled_before(&ledger, 0, 5);
     assert_eq!(verdict(&ledger, item).await, Verdict::Duplicate);
@@ -145,7 +146,14 @@ async fn two_topics(dir: &Path) -> (Store, PipelineStore, Claim) {
     }
     for item in [item_in(0, 0), item_in(3, 0), item_in(1 << 20, 0)] {
         let claim = start(&ledger, &item).await;
-        let item = Completion { claim, identity: item.identity, skipped: 0, settle: None };
+        let item = Completion {
+            claim,
+            identity: item.identity,
+            skipped: 0,
+            settle: None,
+            effects: None,
+            after: None,
+        };
         assert_eq!(ledger.complete(vec![item]).await, [Ok(())]);
     }
     let claim = start(&ledger, &item_in(0, 1)).await;
@@ -166,7 +174,14 @@ async fn nothing_of_a_topic_is_known_of_another_of_its_name() {
 
     let before = ledger.topic_is(0, "two", "other").unwrap();
     assert!(before.is_other_than("two") && before.group.as_deref() == Some("group"));
-    let late = Completion { claim: in_work, identity: item_in(0, 3).identity, skipped: 0, settle: None };
+    let late = Completion {
+        claim: in_work,
+        identity: item_in(0, 3).identity,
+        skipped: 0,
+        settle: None,
+        effects: None,
+        after: None,
+    };
     assert_eq!(ledger.complete(vec![late]).await, [Err(pelton_core::ports::ErrorClass::LeaseLost)]);
     assert_eq!(count(dir.path(), "started"), 0);
     assert_eq!([0, 3, 1 << 20].map(|partition| ledger.completed_from(partition, 0)), [0, 0, 1]);

@@ -30,6 +30,8 @@ async fn complete(ledger: &PipelineStore, items: &[ClaimItem]) {
         identity: item.identity,
         skipped: 0,
         settle: None,
+        effects: None,
+        after: None,
     });
     let results = ledger.complete(completed.collect()).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");

@@ -99,7 +99,14 @@ impl Worker {
     }
 
     pub async fn complete(&self, d: &Delivery, claim: Claim) -> Result<(), ErrorClass> {
-        let item = Completion { claim, identity: identity(d), skipped: d.skipped, settle: Some(d.receipt) };
+        let item = Completion {
+            claim,
+            identity: identity(d),
+            skipped: d.skipped,
+            settle: Some(d.receipt),
+            effects: None,
+            after: None,
+        };
         self.ledger.complete(vec![item]).await[0]
     }
 

@@ -79,7 +79,8 @@ impl Observer {
                 (Fate::Lettered, noted.publish(vec![letter(offset, skipped, claim)]).await)
             }
             _ => {
-                let item = Completion { claim, identity, skipped, settle: None };
+                let item =
+                    Completion { claim, identity, skipped, settle: None, effects: None, after: None };
                 (Fate::Completed, ledger.complete(vec![item]).await)
             }
         };

@@ -40,7 +40,14 @@ async fn start(ledger: &PipelineStore, offset: u64) -> Claim {
 /// Completes an offset and so many before it.
 async fn complete(ledger: &PipelineStore, offset: u64, skipped: u64) {
     let claim = start(ledger, offset).await;
-    let item = Completion { claim, identity: item(offset).identity, skipped, settle: None };
+    let item = Completion {
+        claim,
+        identity: item(offset).identity,
+        skipped,
+        settle: None,
+        effects: None,
+        after: None,
+    };
     assert_eq!(ledger.complete(vec![item]).await, [Ok(())]);
 }
 

@@ -201,7 +201,7 @@ impl Sim {
             self.checker.stopped(&self.world, n, will == Will::Ok && !interrupted);
             if interrupted { Outcome::Interrupted } else { outcome(will) }
         };
-        if outcome != Outcome::Ok {
+        if !outcome.is_ok() {
             stopped.extend(work.lane);
         }
         let outcomes = vec![(place, outcome)];
@@ -278,7 +278,7 @@ impl Sim {
 
 fn outcome(will: Will) -> Outcome {
     match will {
-        Will::Ok => Outcome::Ok,
+        Will::Ok => Outcome::Ok(None),
         Will::Retry => Outcome::Retry { reason: "later".to_owned(), after_ms: Some(30) },
         Will::RetryLate => Outcome::Retry { reason: "much later".to_owned(), after_ms: Some(1_500) },
         Will::Reject => Outcome::Reject { reason: "never".to_owned() },

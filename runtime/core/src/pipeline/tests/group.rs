@@ -131,7 +131,7 @@ impl Group {
     }
 
     pub fn succeeds(&mut self, offsets: &[u64]) {
-        offsets.iter().for_each(|offset| self.ends(*offset, Outcome::Ok));
+        offsets.iter().for_each(|offset| self.ends(*offset, Outcome::Ok(None)));
     }
 
     pub fn fails(&mut self, offset: u64, wait_ms: u64) {

@@ -124,7 +124,7 @@ fn a_port_that_answers_for_fewer_than_it_was_asked_for_ends_the_pipeline_and_for
     let mut pipeline = pipeline();
     receive(&mut pipeline, Time(0), &[1]);
     started(&mut pipeline, Time(0));
-    let outcomes = vec![(0, Outcome::Ok)];
+    let outcomes = vec![(0, Outcome::Ok(None))];
     pipeline.apply(Time(1), Input::Handled { chunk: 1, handler: "sha256:0".into(), outcomes });
     let commands = pipeline.flush(Time(1));
     let batch = commands.iter().find_map(|command| match command {

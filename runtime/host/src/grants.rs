@@ -1,0 +1,76 @@
+//! What a pipeline grants its handler, resolved: names have become places, files have become their contents.
+//! Without a grant there is nothing.
+
+use pelton_core::effects::{Bucket, StagedMessage, StateHome, Target};
+use std::fmt;
+use std::sync::Arc;
+
+/// Everything a pipeline grants. The default grants nothing.
+#[derive(Clone, Default)]
+pub struct Grants {
+    /// Configuration by name, secrets among it; none when it is not granted.
+    pub config: Option<Vec<(String, String)>>,
+    /// Variables of the environment.
+    pub environment: Vec<(String, String)>,
+    /// Key-value state.
+    pub state: Option<StateGrant>,
+    /// Outgoing messages.
+    pub outbox: Option<OutboxGrant>,
+    /// Texts that nothing may show: what a handler writes, and its reasons, have a mark in their place.
+    pub secrets: Vec<String>,
+}
+
+/// Stores of state, by the names that the handler uses.
+#[derive(Clone)]
+pub struct StateGrant {
+    /// Who keeps them.
+    pub home: Arc<dyn StateHome>,
+    /// Name and place.
+    pub stores: Vec<(String, Bucket)>,
+}
+
+/// Targets of outgoing messages, by the names that the handler uses.
+#[derive(Clone)]
+pub struct OutboxGrant {
+    /// All of them.
+    pub targets: Vec<Outlet>,
+}
+
+/// One target.
+#[derive(Clone)]
+pub struct Outlet {
+    /// The handler's name for it.
+    pub name: String,
+    /// Its place in the outbox.
+    pub target: Target,
+    /// What it cannot carry of a message, in words.
+    pub refuses: Arc<dyn Fn(&StagedMessage) -> Option<String> + Send + Sync>,
+}
+
+/// Says what is granted, and nothing of what it is.
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grants")
+            .field("config", &self.config.as_ref().map(Vec::len))
+            .field("environment", &self.environment.len())
+            .field("state", &self.state.as_ref().map(|state| state.stores.len()))
+            .field("outbox", &self.outbox.as_ref().map(|outbox| outbox.targets.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Two are the same when a handler could not tell them apart.
+impl PartialEq for Grants {
+    fn eq(&self, other: &Self) -> bool {
+        let stores = |grants: &Self| grants.state.as_ref().map(|state| state.stores.clone());
+        let names = |outbox: &OutboxGrant| -> Vec<(String, Target)> {
+            outbox.targets.iter().map(|outlet| (outlet.name.clone(), outlet.target)).collect()
+        };
+        let targets = |grants: &Self| grants.outbox.as_ref().map(names);
+        self.config == other.config
+            && self.environment == other.environment
+            && self.secrets == other.secrets
+            && stores(self) == stores(other)
+            && targets(self) == targets(other)
+    }
+}
