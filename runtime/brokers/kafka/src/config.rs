@@ -101,7 +101,7 @@ pub fn configure(settings: &dyn Settings) -> KafkaConfig {
 }
 
 /// The raw table, without what would break a promise or what the library refuses.
-fn raw(settings: &dyn Settings, group_protocol: &str) -> Vec<(String, String)> {
+pub(super) fn raw(settings: &dyn Settings, group_protocol: &str) -> Vec<(String, String)> {
     let all = settings.table("librdkafka");
     for (name, value) in &all {
         if let Some(why) = refused_option(name, value, group_protocol) {

@@ -35,6 +35,7 @@ mod jobs;
 mod letter_reader;
 mod letters;
 mod options;
+mod outbox_config;
 mod partition;
 mod points;
 mod poll;
@@ -57,6 +58,7 @@ mod topics;
 pub use config::{KafkaConfig, configure};
 pub use dead_letter_config::{LetterTopics, configure_letters};
 pub use options::{KafkaOptions, Order};
+pub use outbox_config::{KafkaTarget, configure_target};
 
 use inspect::{PartitionStatus, inspect};
 use letters::{KafkaLetters, LetterOptions};

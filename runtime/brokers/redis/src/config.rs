@@ -105,21 +105,29 @@ pub fn configure_stream(settings: &dyn Settings) -> RedisConfig {
         consumer: settings.optional("consumer"),
         start,
         claim_min_idle: between(settings, "claim_min_idle", Duration::from_secs(60)),
-        maxlen: settings.has("maxlen").then(|| settings.number("maxlen", 1..=i64::MAX.unsigned_abs(), 1)),
-        names: Names { body: settings.optional("body_field"), key: settings.optional("key_field") },
+        maxlen: stream_length(settings),
+        names: names(settings),
     };
-    if stream.names.body.is_some() && stream.names.body == stream.names.key {
+    RedisConfig { url, key, kind: RedisKind::Stream(stream) }
+}
+
+/// Entries that a stream may have.
+pub(crate) fn stream_length(settings: &dyn Settings) -> Option<u64> {
+    settings.has("maxlen").then(|| settings.number("maxlen", 1..=i64::MAX.unsigned_abs(), 1))
+}
+
+/// Which fields of an entry are what.
+pub(crate) fn names(settings: &dyn Settings) -> Names {
+    let names = Names { body: settings.optional("body_field"), key: settings.optional("key_field") };
+    if names.body.is_some() && names.body == names.key {
         settings.problem("key_field", "is the `body_field` too; name another, or leave it out".to_owned());
     }
-    RedisConfig { url, key, kind: RedisKind::Stream(stream) }
+    names
 }
 
 /// Takes the table of a list apart.
 pub fn configure_list(settings: &dyn Settings) -> RedisConfig {
-    let (url, key) = (url(settings), settings.required("list", "\"orders\""));
-    if let Some(problem) = Keys::of(&key).err().filter(|_| !key.is_empty()) {
-        settings.problem("list", problem);
-    }
+    let (url, key) = (url(settings), key_of_list(settings));
     let list = ListConfig {
         pop: settings.one_of("pop", [("right", End::Right), ("left", End::Left)]),
         at_most_once: settings.one_of("delivery", [("at-least-once", false), ("at-most-once", true)]),
@@ -130,7 +138,16 @@ pub fn configure_list(settings: &dyn Settings) -> RedisConfig {
     RedisConfig { url, key, kind: RedisKind::List(list) }
 }
 
-fn url(settings: &dyn Settings) -> String {
+/// The key of a list.
+pub(crate) fn key_of_list(settings: &dyn Settings) -> String {
+    let key = settings.required("list", "\"orders\"");
+    if let Some(problem) = Keys::of(&key).err().filter(|_| !key.is_empty()) {
+        settings.problem("list", problem);
+    }
+    key
+}
+
+pub(crate) fn url(settings: &dyn Settings) -> String {
     let url = settings.required("url", "\"redis://localhost:6379\"");
     if let Some(problem) = Server::parse(&url, "").err().filter(|_| !url.is_empty()) {
         settings.problem("url", problem);

@@ -33,6 +33,7 @@ mod letters;
 mod list;
 mod number;
 mod one;
+mod outbox_config;
 mod points;
 mod publish;
 mod replay;
@@ -49,6 +50,7 @@ pub use dead_letter_record::LetterPlace;
 pub use fields::{MESSAGE_ID, Names};
 pub use letters::RedisLetters;
 pub use list::{End, ListOptions, RedisList};
+pub use outbox_config::{RedisTarget, configure_list_target, configure_stream_target};
 pub use server::Server;
 pub use stream::{RedisStream, StreamOptions};
 

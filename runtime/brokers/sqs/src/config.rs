@@ -67,11 +67,7 @@ const DEFAULT_VISIBILITY: Duration = Duration::from_secs(60);
 
 /// Takes the table of a source apart.
 pub fn configure(settings: &dyn Settings) -> SqsConfig {
-    if !settings.has("queue_url") {
-        let example = "\"https://sqs.eu-central-1.amazonaws.com/123456789012/orders\"";
-        settings.problem("queue_url", format!("is missing; write queue_url = {example}"));
-    }
-    let queue = queue(settings);
+    let queue = required_queue(settings);
     let wait = settings.duration("wait_time", LONGEST_WAIT);
     if wait > LONGEST_WAIT {
         settings
@@ -82,6 +78,15 @@ pub fn configure(settings: &dyn Settings) -> SqsConfig {
         settings.problem("visibility_timeout", "must be from 1s to 12h".to_owned());
     }
     SqsConfig { queue, wait, visibility }
+}
+
+/// A queue, by the keys that say where it is, which has to be named.
+pub(crate) fn required_queue(settings: &dyn Settings) -> QueueConfig {
+    if !settings.has("queue_url") {
+        let example = "\"https://sqs.eu-central-1.amazonaws.com/123456789012/orders\"";
+        settings.problem("queue_url", format!("is missing; write queue_url = {example}"));
+    }
+    queue(settings)
 }
 
 /// A queue, by the keys that say where it is. None of them must be there.

@@ -36,6 +36,7 @@ mod letter_reader;
 mod letters;
 mod one;
 mod options;
+mod outbox_config;
 mod outgoing;
 mod place;
 mod points;
@@ -51,6 +52,7 @@ pub use client::Connection;
 pub use config::{LetterQueue, SqsConfig, configure, configure_letters};
 pub use convert::MESSAGE_ID;
 pub use options::SqsOptions;
+pub use outbox_config::{SqsTarget, configure_target};
 
 use batch::Job;
 use config::QueueConfig;

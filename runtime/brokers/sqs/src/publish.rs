@@ -9,7 +9,7 @@ use pelton_core::broker::{BooksError, Outgoing, Published, Publisher, Sent, Unca
 use std::hash::{BuildHasher, RandomState};
 
 /// The longest delay that a message may be sent with, in milliseconds.
-const LONGEST_DELAY_MS: u64 = 900_000;
+pub(crate) const LONGEST_DELAY_MS: u64 = 900_000;
 /// Bytes of an id for deduplication.
 const MAX_DEDUP_ID: usize = 128;
 
