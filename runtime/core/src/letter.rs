@@ -7,6 +7,7 @@ mod stored;
 
 pub use stored::{LetterId, StoredLetter};
 
+use crate::effects::ID_HEADER;
 use crate::header::Header;
 use crate::outcome::Letter;
 
@@ -66,7 +67,14 @@ pub fn headers(pipeline: &str, letter: &Letter, now_ms: u64) -> Vec<Header> {
 
 /// A message's own headers: none that a letter adds.
 pub fn own(headers: &[Header]) -> impl Iterator<Item = Header> + '_ {
-    headers.iter().filter(|h| !h.name.starts_with(PREFIX)).cloned()
+    headers.iter().filter(|h| !is_ours(&h.name)).cloned()
+}
+
+/// Whether a header is a mark of ours, and not the message's own. The id that it has from an outbox is: it is
+/// the same message wherever it goes.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX) && name != ID_HEADER
 }
 
 /// Takes them apart again: what is said of the letter. `own` gives the rest.

@@ -66,12 +66,8 @@ pub fn entry(pipeline: &str, item: &Letter, now_ms: u64) -> Vec<Field> {
     // It has a place for keys.
     let mut all = fields(&outgoing, &names()).unwrap_or_default();
     let said = letter::headers(pipeline, item, now_ms).into_iter();
-    all.extend(said.filter(is_ours).map(|h| (h.name.into_bytes(), h.value)));
+    all.extend(said.filter(|h| letter::is_ours(&h.name)).map(|h| (h.name.into_bytes(), h.value)));
     all
-}
-
-fn is_ours(header: &Header) -> bool {
-    header.name.starts_with(letter::PREFIX)
 }
 
 /// The inverse, of any entry.
@@ -100,7 +96,8 @@ pub fn element(pipeline: &str, item: &Letter, now_ms: u64) -> Vec<u8> {
     let message = &item.message;
     let said = letter::headers(pipeline, item, now_ms);
     let text = |h: Header| (h.name, Value::from(String::from_utf8_lossy(&h.value).into_owned()));
-    let mut all: Map<String, Value> = said.into_iter().filter(is_ours).map(text).collect();
+    let mut all: Map<String, Value> =
+        said.into_iter().filter(|h| letter::is_ours(&h.name)).map(text).collect();
     let headers: Value = letter::own(&message.headers().to_vec()).map(|h| packed(&h)).collect();
     all.insert("headers".to_owned(), headers);
     all.insert("key".to_owned(), message.key().map(bytes).unwrap_or_default());

@@ -9,6 +9,7 @@ mod replay;
 mod settings;
 mod skip;
 mod status;
+mod target;
 
 pub use books::{Books, BooksError, DoneLetters, KnownTopic, OpenError, SharedBooks, WorkerName};
 pub use letters::{LetterQuery, LetterReader, Listener};
@@ -18,6 +19,7 @@ pub use replay::{BoundedSource, FromOffset, PlanError, Replay, ReplayFrom, Repla
 pub use settings::Settings;
 pub use skip::{AfterLetter, FindMessage, FoundContent, FoundMessage, Look, WantedMessage};
 pub use status::{Below, Cell, Column, Fact, Facts, Row, SourceStatus};
+pub use target::{OutboxTarget, not_a_handlers};
 
 use crate::ports::{DeadLetters, Source};
 use crate::retry::RetryPolicy;

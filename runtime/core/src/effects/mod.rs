@@ -10,7 +10,7 @@
 mod outbox;
 mod state;
 
-pub use outbox::{Backlog, OutboxHome, RowEnd, StagedMessage, Target, Waiting};
+pub use outbox::{Backlog, ID_HEADER, OutboxHome, RowEnd, StagedMessage, Target, Waiting};
 pub use state::{Bucket, Seen, Shown, Stamp, StateError, StateHome, Value, Write};
 
 use std::sync::{Arc, OnceLock};

@@ -4,6 +4,9 @@ use crate::header::Header;
 use crate::ports::{BoxFuture, ErrorClass};
 use std::sync::Arc;
 
+/// The header, or attribute, that a message of an outbox has its id in. A consumer tells a repetition by it.
+pub const ID_HEADER: &str = "pelton-id";
+
 /// A place that a pipeline sends to, as its home numbers it: one for each pair of a pipeline and a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target(pub i64);
