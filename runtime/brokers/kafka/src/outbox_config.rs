@@ -4,7 +4,7 @@ use crate::KafkaPublisher;
 use crate::admin::unreadable_files;
 use crate::config::{is_topic, raw};
 use crate::producer::KafkaProducer;
-use pelton_core::broker::{Diagnosis, OpenError, OutboxPlace, Publisher, Settings};
+use pelton_core::broker::{Diagnosis, OpenError, OutboxTarget, Publisher, Settings};
 use pelton_core::effects::StagedMessage;
 
 /// A topic to send to, or any of a cluster's.
@@ -41,12 +41,12 @@ impl KafkaTarget {
     }
 }
 
-impl OutboxPlace for KafkaTarget {
+impl OutboxTarget for KafkaTarget {
     fn describe(&self) -> String {
         self.topic.as_ref().map_or_else(|| "kafka".to_owned(), |topic| format!("kafka {topic}"))
     }
 
-    fn is_same(&self, other: &dyn OutboxPlace) -> bool {
+    fn is_same(&self, other: &dyn OutboxTarget) -> bool {
         other.of::<Self>() == Some(self)
     }
 
@@ -63,17 +63,14 @@ impl OutboxPlace for KafkaTarget {
         Diagnosis { problems: found.err().into_iter().collect(), ..Diagnosis::default() }
     }
 
-    fn refuses(&self, message: &StagedMessage) -> Option<String> {
+    fn cannot_carry(&self, message: &StagedMessage) -> Option<String> {
         match (&self.topic, &message.topic) {
-            (None, None) => Some(
-                "the target is a whole cluster: name a topic, or have the target's table name one"
-                    .to_owned(),
-            ),
-            (None, Some(topic)) if !is_topic(topic) => {
-                Some(format!("{topic:?} is no topic: 1 to 249 of a-z, A-Z, 0-9, `.`, `-` and `_`"))
-            }
+            (None, None) => Some("is a whole cluster: name a topic, or have its table name one".to_owned()),
+            (None, Some(topic)) if !is_topic(topic) => Some(format!(
+                "has no topic {topic:?}: a name is 1 to 249 of a-z, A-Z, 0-9, `.`, `-` and `_`"
+            )),
             (Some(own), Some(topic)) if own != topic => {
-                Some(format!("the target sends to the topic `{own}` only; leave the topic out"))
+                Some(format!("sends to the topic `{own}` only; leave the topic out"))
             }
             _ => None,
         }
@@ -82,6 +79,10 @@ impl OutboxPlace for KafkaTarget {
     /// There are no delayed records.
     fn longest_delay_ms(&self) -> u64 {
         0
+    }
+
+    fn most(&self) -> usize {
+        1_000
     }
 
     fn publisher(&self) -> Result<Box<dyn Publisher>, OpenError> {

@@ -5,7 +5,7 @@ use crate::config::{
 };
 use crate::server::unreadable_authorities;
 use crate::{Client, End, RedisPublisher};
-use pelton_core::broker::{Diagnosis, OpenError, OutboxPlace, Publisher, Settings};
+use pelton_core::broker::{Diagnosis, OpenError, OutboxTarget, Publisher, Settings};
 use pelton_core::effects::StagedMessage;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub fn configure_list_target(settings: &dyn Settings) -> RedisTarget {
     RedisTarget(RedisConfig { url, key, kind: RedisKind::List(list) })
 }
 
-impl OutboxPlace for RedisTarget {
+impl OutboxTarget for RedisTarget {
     fn describe(&self) -> String {
         match &self.0.kind {
             RedisKind::Stream(_) => format!("redis stream {}", self.0.key),
@@ -50,7 +50,7 @@ impl OutboxPlace for RedisTarget {
         }
     }
 
-    fn is_same(&self, other: &dyn OutboxPlace) -> bool {
+    fn is_same(&self, other: &dyn OutboxTarget) -> bool {
         other.of::<Self>() == Some(self)
     }
 
@@ -65,13 +65,17 @@ impl OutboxPlace for RedisTarget {
         Diagnosis { problems: found.err().into_iter().collect(), ..Diagnosis::default() }
     }
 
-    fn refuses(&self, message: &StagedMessage) -> Option<String> {
-        message.topic.as_ref().map(|_| "the target is one place of Redis; leave the topic out".to_owned())
+    fn cannot_carry(&self, message: &StagedMessage) -> Option<String> {
+        message.topic.as_ref().map(|_| "is one place of Redis; leave the topic out".to_owned())
     }
 
     /// There are no delayed messages.
     fn longest_delay_ms(&self) -> u64 {
         0
+    }
+
+    fn most(&self) -> usize {
+        1_000
     }
 
     fn publisher(&self) -> Result<Box<dyn Publisher>, OpenError> {

@@ -3,7 +3,7 @@
 use crate::config::{QueueConfig, required_queue};
 use crate::options::is_fifo;
 use crate::publish::{LONGEST_DELAY_MS, SqsPublisher};
-use pelton_core::broker::{Diagnosis, OpenError, OutboxPlace, Publisher, Settings};
+use pelton_core::broker::{Diagnosis, OpenError, OutboxTarget, Publisher, Settings};
 use pelton_core::effects::StagedMessage;
 
 /// A queue to send to.
@@ -15,12 +15,12 @@ pub fn configure_target(settings: &dyn Settings) -> SqsTarget {
     SqsTarget(required_queue(settings))
 }
 
-impl OutboxPlace for SqsTarget {
+impl OutboxTarget for SqsTarget {
     fn describe(&self) -> String {
         format!("sqs {}", self.0.name())
     }
 
-    fn is_same(&self, other: &dyn OutboxPlace) -> bool {
+    fn is_same(&self, other: &dyn OutboxTarget) -> bool {
         other.of::<Self>() == Some(self)
     }
 
@@ -35,17 +35,21 @@ impl OutboxPlace for SqsTarget {
         Diagnosis { problems, ..Diagnosis::default() }
     }
 
-    fn refuses(&self, message: &StagedMessage) -> Option<String> {
+    fn cannot_carry(&self, message: &StagedMessage) -> Option<String> {
         if message.topic.is_some() {
-            return Some("the target is one queue of SQS; leave the topic out".to_owned());
+            return Some("is one queue of SQS; leave the topic out".to_owned());
         }
         let keyless = is_fifo(&self.0.url) && message.key.is_none();
-        keyless.then(|| "a FIFO queue of SQS takes no message without a key".to_owned())
+        keyless.then(|| "is a FIFO queue, which takes no message without a key".to_owned())
     }
 
     /// A FIFO queue delays all its messages alike, and none by itself.
     fn longest_delay_ms(&self) -> u64 {
         if is_fifo(&self.0.url) { 0 } else { LONGEST_DELAY_MS }
+    }
+
+    fn most(&self) -> usize {
+        10
     }
 
     fn publisher(&self) -> Result<Box<dyn Publisher>, OpenError> {

@@ -3,7 +3,6 @@
 
 mod books;
 mod letters;
-mod outbox;
 mod publish;
 mod replay;
 mod settings;
@@ -13,7 +12,6 @@ mod target;
 
 pub use books::{Books, BooksError, DoneLetters, KnownTopic, OpenError, SharedBooks, WorkerName};
 pub use letters::{LetterQuery, LetterReader, Listener};
-pub use outbox::OutboxPlace;
 pub use publish::{Outgoing, Published, Publisher, ReplayMark, Sent, Uncarried, Unsent, too_large};
 pub use replay::{BoundedSource, FromOffset, PlanError, Replay, ReplayFrom, ReplayPlan, ReplayRange};
 pub use settings::Settings;
