@@ -1,6 +1,7 @@
 //! What can go wrong before a message is handled, in the reader's words.
 
 use crate::guest::text;
+use crate::interfaces::{self, Want};
 use crate::run::threads::NoThreads;
 use std::path::PathBuf;
 
@@ -113,13 +114,19 @@ pub enum LoadError {
         /// What differs.
         reason: String,
     },
-    /// It imports what its pipeline was not given.
+    /// It imports what no pipeline can grant.
     #[error("imports {}, which {} not granted; handlers get WASI (0.2 in components, preview 1 in modules) \
-        without files and network, and `wasi:logging/logging@0.1.0-draft`",
-        listed(imports), if imports.len() == 1 { "was" } else { "were" })]
+        without files and network, `wasi:logging/logging@0.1.0-draft`, and of {} what their pipeline grants",
+        listed(imports), if imports.len() == 1 { "was" } else { "were" }, grantable())]
     NotGranted {
         /// The imports.
         imports: Vec<String>,
+    },
+    /// It imports what its pipeline could grant, and does not.
+    #[error("{}", ungranted(wants))]
+    GrantsMissing {
+        /// What is missing, with the lines of TOML that grant it.
+        wants: Vec<Want>,
     },
     /// It imports a granted interface in a shape that the host does not have.
     #[error("cannot be linked: {0}")]
@@ -179,6 +186,7 @@ impl LoadError {
             | Self::Protocol(_)
             | Self::BadPin(_)
             | Self::Pin { .. }
+            | Self::GrantsMissing { .. }
             | Self::Limits { .. } => Cause::Settings,
             Self::Missing
             | Self::NotAFile(_)
@@ -187,6 +195,22 @@ impl LoadError {
             | Self::NotStarted(_) => Cause::Moment,
         }
     }
+}
+
+/// What pipelines can grant, in words.
+fn grantable() -> String {
+    interfaces::ALL.iter().map(|interface| interface.name).collect::<Vec<_>>().join(", ")
+}
+
+/// What is missing, and the lines that grant it.
+fn ungranted(wants: &[Want]) -> String {
+    let imports: Vec<String> = wants.iter().flat_map(|want| want.imports.iter().cloned()).collect();
+    let lines: Vec<&str> = wants.iter().map(|want| want.lines.trim_end()).collect();
+    format!(
+        "imports {}, which its pipeline does not grant; add to the configuration:\n{}",
+        listed(&imports),
+        lines.join("\n")
+    )
 }
 
 /// Names in backticks, shortened to the first few.
@@ -209,9 +233,9 @@ mod tests {
 
     #[test]
     fn a_refused_import_is_named() {
-        let one = LoadError::NotGranted { imports: vec!["wasi:http/outgoing-handler@0.2.0".to_owned()] };
+        let one = LoadError::NotGranted { imports: vec!["wasi:nn/tensor@0.2.0".to_owned()] };
         let text = one.to_string();
-        assert!(text.contains("`wasi:http/outgoing-handler@0.2.0`, which was not granted"), "{text}");
+        assert!(text.contains("`wasi:nn/tensor@0.2.0`, which was not granted"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! What a pipeline grants its handler, resolved: names have become places, files have become their contents.
 //! Without a grant there is nothing.
 
+pub(crate) mod http;
+pub(crate) mod origin;
+
+use http::{HttpGrant, HttpLimits, HttpSwitch};
 use pelton_core::effects::{Bucket, StagedMessage, StateHome, Target};
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +20,12 @@ pub struct Grants {
     pub state: Option<StateGrant>,
     /// Outgoing messages.
     pub outbox: Option<OutboxGrant>,
+    /// Places that it may send HTTP requests to.
+    pub http: Vec<HttpGrant>,
+    /// How much HTTP it may do.
+    pub http_limits: HttpLimits,
+    /// Who answers its requests.
+    pub http_switch: HttpSwitch,
     /// Texts that nothing may show: what a handler writes, and its reasons, have a mark in their place.
     pub secrets: Vec<String>,
 }
@@ -36,6 +46,9 @@ pub struct OutboxGrant {
     pub targets: Vec<Outlet>,
 }
 
+/// Says what a target cannot carry of a message.
+pub type Refuses = Arc<dyn Fn(&StagedMessage) -> Option<String> + Send + Sync>;
+
 /// One target.
 #[derive(Clone)]
 pub struct Outlet {
@@ -44,7 +57,7 @@ pub struct Outlet {
     /// Its place in the outbox.
     pub target: Target,
     /// What it cannot carry of a message, in words.
-    pub refuses: Arc<dyn Fn(&StagedMessage) -> Option<String> + Send + Sync>,
+    pub refuses: Refuses,
 }
 
 /// Says what is granted, and nothing of what it is.
@@ -55,6 +68,7 @@ impl fmt::Debug for Grants {
             .field("environment", &self.environment.len())
             .field("state", &self.state.as_ref().map(|state| state.stores.len()))
             .field("outbox", &self.outbox.as_ref().map(|outbox| outbox.targets.len()))
+            .field("http", &self.http)
             .finish_non_exhaustive()
     }
 }
@@ -72,5 +86,7 @@ impl PartialEq for Grants {
             && self.secrets == other.secrets
             && stores(self) == stores(other)
             && targets(self) == targets(other)
+            && self.http == other.http
+            && self.http_limits == other.http_limits
     }
 }

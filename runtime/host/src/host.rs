@@ -8,6 +8,8 @@ use crate::guest::reason::Stop;
 use crate::guest::sink::{LogSink, TracingSink};
 use crate::guest::state::GuestState;
 use crate::guest::text;
+use crate::interfaces::Shared;
+use crate::interfaces::http::Outgoing;
 use crate::kinds::component::Indices;
 use crate::kinds::kind::{HandlerKind, Protocol};
 use crate::kinds::program::Program;
@@ -131,8 +133,15 @@ impl Host {
                 intact = sandbox.is_compiled(digest);
                 intact
             };
-            let info =
-                inspect::inspect_pinned(bytes, max, spec.protocol, spec.digest.as_deref(), compiled)?;
+            let grants = Some((pipeline, &*spec.grants));
+            let info = inspect::inspect_pinned(
+                bytes,
+                max,
+                spec.protocol,
+                spec.digest.as_deref(),
+                grants,
+                compiled,
+            )?;
             let template = sandbox.template(bytes, &info, intact)?;
             Ok::<_, LoadError>((info, template))
         });
@@ -149,6 +158,10 @@ impl Host {
                 spec.log_bytes_per_second,
             ),
             memory: spec.memory,
+            shared: Arc::new(Shared {
+                http: Outgoing::new(pipeline, &spec.grants),
+                grants: Arc::clone(&spec.grants),
+            }),
             room: Arc::clone(&sandbox.room),
         };
         let maker = Maker { template, setting: Arc::new(setting), used: Arc::default() };

@@ -25,6 +25,8 @@ pub mod fuzzing;
 mod grants;
 mod guest;
 mod host;
+#[allow(dead_code, reason = "being built up")]
+mod interfaces;
 mod kinds;
 mod load;
 mod options;
@@ -33,9 +35,14 @@ mod run;
 mod testing;
 
 pub use error::{Cause, HostError, LoadError};
-pub use grants::{Grants, OutboxGrant, Outlet, StateGrant};
+pub use grants::http::{
+    HttpAnswer, HttpError, HttpGrant, HttpLimits, HttpRequest, HttpResponse, HttpScript, HttpSwitch,
+    HttpTarget, IDEMPOTENCY_HEADER, PrivateAddresses,
+};
+pub use grants::{Grants, OutboxGrant, Outlet, Refuses, StateGrant};
 pub use guest::sink::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
+pub use interfaces::{Want, wants};
 pub use kinds::kind::{HandlerKind, PROTOCOL_SECTION, Protocol};
 pub use kinds::mark::mark;
 pub use load::inspect::{ComponentInfo, Description, describe, digest, inspect};

@@ -1,8 +1,10 @@
-//! What handlers may import: the list, and the functions behind it.
+//! What handlers may import without a grant: the list, and the functions behind it. What takes a grant is in
+//! `interfaces`.
 
 use crate::guest::bindings::incoming::Incoming;
 use crate::guest::sink::LogLevel;
 use crate::guest::state::GuestState;
+use crate::interfaces;
 use wasmtime::component::{ComponentType, HasSelf, Lift, Linker, LinkerInstance};
 use wasmtime::{Engine, StoreContextMut};
 
@@ -41,7 +43,11 @@ pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
 /// The types of the standard's handlers. Its producer is not granted.
 const MESSAGING: &str = "wasi:messaging/types@0.2.0-draft";
 
-/// Whether a handler may import the interface of this name.
+/// The types of HTTP, which reach nobody: they come with every component of a language whose library has a
+/// client, used or not.
+const HTTP_TYPES: &str = "wasi:http/types";
+
+/// Whether every handler may import the interface of this name.
 pub(crate) fn granted(name: &str) -> bool {
     if LOGGING.contains(&name) || name == MESSAGING || name == PREVIEW1 {
         return true;
@@ -50,6 +56,9 @@ pub(crate) fn granted(name: &str) -> bool {
         return false;
     };
     let patch_of = |minor: &str| version.strip_prefix(minor).is_some_and(is_number);
+    if path == HTTP_TYPES {
+        return patch_of("0.2.");
+    }
     match path.strip_prefix("wasi:").and_then(|rest| rest.split_once('/')) {
         Some((package, interface)) => WASI.contains(&package) && interface != RUN && patch_of("0.2."),
         None => path == "pelton:handler/types" && patch_of("0.1."),
@@ -68,6 +77,9 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     Incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut GuestState| state)?;
     for name in LOGGING {
         logging(&mut linker.instance(name)?)?;
+    }
+    for interface in interfaces::ALL {
+        (interface.link)(&mut linker)?;
     }
     Ok(linker)
 }
@@ -112,6 +124,7 @@ mod tests {
             "wasi:sockets/tcp@0.2.12",
             "wasi:logging/logging@0.1.0-draft",
             "pelton:handler/types@0.1.3",
+            "wasi:http/types@0.2.10",
         ] {
             assert!(granted(name), "{name}");
         }

@@ -2,6 +2,7 @@
 
 use crate::guest::sink::{LogLevel, LogLine, LogSink};
 use crate::guest::text;
+use crate::interfaces::call::CallInWork;
 use pelton_core::last_words::last_words;
 use pelton_core::ports::Work;
 use std::borrow::Cow;
@@ -206,6 +207,14 @@ impl Output {
     /// The chunk has ended.
     pub(crate) fn release(&self) {
         lock(&self.inner).work = None;
+    }
+
+    /// The messages of the running call; none between chunks.
+    #[allow(dead_code, reason = "being built up")]
+    pub(crate) fn call(&self) -> Option<CallInWork> {
+        let chunk = lock(&self.inner).work.clone()?;
+        let first = self.first.load(Relaxed);
+        Some(CallInWork::new(chunk, first..first + self.count.load(Relaxed)))
     }
 
     /// A call begins, with `count` messages from place `first` on.

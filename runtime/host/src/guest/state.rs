@@ -3,12 +3,15 @@
 use crate::guest::limits::{Gauge, HOSTCALL_BYTES, Limiter, PROGRAM_HOSTCALL_BYTES, RANDOM_BYTES, handles};
 use crate::guest::output::{Output, PipelineLog, Stream};
 use crate::guest::port::Port;
+use crate::interfaces::call::{CallInWork, InCall};
+use crate::interfaces::{Shared, http};
+use crate::kinds::Setting;
 use crate::run::control::Control;
 use bytes::Bytes;
 use pelton_core::ports::Work;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::AsyncWrite;
-use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
@@ -25,6 +28,12 @@ pub(crate) struct GuestState {
     pub(crate) wasi: WasiP1Ctx,
     pub(crate) limits: Limiter,
     pub(crate) about: About,
+    /// What its handler may do in the world.
+    #[allow(dead_code, reason = "being built up")]
+    pub(crate) shared: Arc<Shared>,
+    /// HTTP of this store.
+    #[allow(dead_code, reason = "being built up")]
+    pub(crate) http: http::InStore,
 }
 
 /// What is known of a store from outside, while its guest runs.
@@ -32,6 +41,8 @@ pub(crate) struct GuestState {
 pub(crate) struct About {
     pub(crate) output: Arc<Output>,
     pub(crate) gauge: Arc<Gauge>,
+    /// What interfaces keep of the running call.
+    pub(crate) in_call: Arc<InCall>,
     control: Arc<Seat>,
 }
 
@@ -50,7 +61,13 @@ struct Pipe(Arc<Output>, Stream);
 impl About {
     pub(crate) fn new(log: &Arc<PipelineLog>, control: &Arc<Control>) -> Self {
         let control = Arc::new(Seat(Mutex::new(Arc::clone(control))));
-        Self { output: Output::new(log), gauge: Arc::default(), control }
+        Self { output: Output::new(log), gauge: Arc::default(), in_call: Arc::default(), control }
+    }
+
+    /// The messages in work; none while an instance starts.
+    #[allow(dead_code, reason = "being built up")]
+    pub(crate) fn call(&self) -> Option<CallInWork> {
+        self.output.call()
     }
 
     /// A chunk begins.
@@ -67,12 +84,8 @@ impl Seat {
 }
 
 /// A store with every limit set, its epoch included; `given` is for programs.
-pub(crate) fn store(
-    engine: &Engine,
-    memory: usize,
-    about: About,
-    given: Option<Given>,
-) -> Store<GuestState> {
+pub(crate) fn store(setting: &Setting, about: About, given: Option<Given>) -> Store<GuestState> {
+    let memory = setting.memory;
     let mut wasi = WasiCtx::builder();
     wasi.stderr(Pipe(Arc::clone(&about.output), Stream::Err))
         .allow_tcp(false)
@@ -94,7 +107,9 @@ pub(crate) fn store(
     let mut wasi = wasi.build_p1();
     wasi.ctx().table.set_max_capacity(handles(memory));
     let limits = Limiter::new(memory, Arc::clone(&about.gauge));
-    let mut store = Store::new(engine, GuestState { wasi, limits, about });
+    let shared = Arc::clone(&setting.shared);
+    let http = http::InStore::new(&shared.http, &about);
+    let mut store = Store::new(&setting.engine, GuestState { wasi, limits, about, shared, http });
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(hostcall);
     store.set_max_component_handles(handles(memory));

@@ -53,7 +53,7 @@ impl Handles for Command {
         let setting = &*self.setting;
         let port = Port::command(Bytes::copy_from_slice(work.message.body()));
         let given = Given { port, environment: environment(work) };
-        let store = state::store(&setting.engine, setting.memory, self.about.clone(), Some(given));
+        let store = state::store(setting, self.about.clone(), Some(given));
         let ended = self.program.clone().run(store).await;
         Ok(Answers::One(self.outcome(ended?)?))
     }
@@ -62,7 +62,7 @@ impl Handles for Command {
 /// Makes an instance, to see that there can be one; its program is not run.
 pub(crate) async fn try_start(setting: &Setting, about: &About, program: &Program) -> Result<()> {
     let given = Given { port: Port::command(Bytes::new()), environment: Vec::new() };
-    let mut store = state::store(&setting.engine, setting.memory, about.clone(), Some(given));
+    let mut store = state::store(setting, about.clone(), Some(given));
     program.instantiate(&mut store).await
 }
 

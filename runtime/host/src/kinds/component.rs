@@ -67,7 +67,7 @@ impl Component {
         linked: &InstancePre<GuestState>,
         indices: &Indices,
     ) -> std::result::Result<Self, NotMade> {
-        let mut store = state::store(&setting.engine, setting.memory, about.clone(), None);
+        let mut store = state::store(setting, about.clone(), None);
         store.set_epoch_deadline(FIRST_TICKS);
         let instance = linked.instantiate_async(&mut store).await.map_err(NotMade::Start)?;
         let exports = match indices {

@@ -13,6 +13,7 @@ pub(crate) mod worker;
 
 use crate::guest::output::PipelineLog;
 use crate::guest::state::{About, GuestState};
+use crate::interfaces::Shared;
 use crate::run::instance_pool::InstancePool;
 use command::Command;
 use component::{Component, Indices};
@@ -44,6 +45,7 @@ pub(crate) struct Setting {
     pub(crate) log: Arc<PipelineLog>,
     pub(crate) memory: usize,
     pub(crate) room: Arc<InstancePool>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What became of the messages of a call.

@@ -42,7 +42,7 @@ impl Standard {
         about: &About,
         template: &Template,
     ) -> std::result::Result<Self, NotMade> {
-        let mut store = state::store(&setting.engine, setting.memory, about.clone(), None);
+        let mut store = state::store(setting, about.clone(), None);
         store.set_epoch_deadline(FIRST_TICKS);
         let instance = template.linked.instantiate_async(&mut store).await.map_err(NotMade::Start)?;
         let exports = template.indices.load(&mut store, &instance).map_err(NotMade::Type)?;

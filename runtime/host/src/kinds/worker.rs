@@ -31,7 +31,7 @@ impl Worker {
             ("PELTON_PIPELINE".to_owned(), setting.pipeline.to_string()),
         ];
         let given = Given { port: Arc::clone(&port), environment };
-        let store = state::store(&setting.engine, setting.memory, about.clone(), Some(given));
+        let store = state::store(setting, about.clone(), Some(given));
         let run = Box::pin(program.clone().run(store));
         let mut worker = Self { run, port, output: Arc::clone(&about.output), over: false };
         worker.until_asked().await?;

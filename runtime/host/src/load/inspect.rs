@@ -1,7 +1,9 @@
 //! What a component is, without compiling it.
 
 use crate::error::LoadError;
+use crate::grants::Grants;
 use crate::guest::link;
+use crate::interfaces::{self, Want};
 use crate::kinds::kind::{HandlerKind, Protocol};
 use crate::load::validate::{self, Form};
 use sha2::{Digest, Sha256};
@@ -15,7 +17,7 @@ pub struct ComponentInfo {
     pub kind: HandlerKind,
     /// How it is packed.
     pub form: Form,
-    /// The interfaces it imports, all of them granted.
+    /// The interfaces it imports, all of which may be granted.
     pub imports: Vec<String>,
     /// The interfaces it exports.
     pub exports: Vec<String>,
@@ -24,12 +26,12 @@ pub struct ComponentInfo {
 }
 
 /// Checks a component as far as that goes without compiling: size, validity, bounded complexity, exports,
-/// and that it imports only what is granted. `protocol` is what its pipeline says of a plain program.
+/// and that it imports only what may be granted. `protocol` is what its pipeline says of a plain program.
 ///
 /// # Errors
 /// The first thing that is wrong; of the imports all.
 pub fn inspect(bytes: &[u8], max: usize, protocol: Option<Protocol>) -> Result<ComponentInfo, LoadError> {
-    inspect_pinned(bytes, max, protocol, None, |_| false)
+    inspect_pinned(bytes, max, protocol, None, None, |_| false)
 }
 
 /// Checks only that it can be compiled with bounded effort.
@@ -51,8 +53,10 @@ pub struct Description {
     pub size: usize,
     /// Every interface it imports.
     pub imports: Vec<String>,
-    /// Of these, what no pipeline is granted.
+    /// Of these, what no pipeline can grant.
     pub refused: Vec<String>,
+    /// What of them its pipeline must grant.
+    pub wants: Vec<Want>,
     /// The interfaces it exports.
     pub exports: Vec<String>,
     /// How it is packed.
@@ -71,10 +75,11 @@ pub fn describe(bytes: &[u8], max: usize) -> Result<Description, LoadError> {
     }
     let form = validate::form(bytes)?;
     let surface = validate::file(bytes)?;
-    let refused = surface.imports.iter().filter(|name| !link::granted(name)).cloned().collect();
+    let refused = surface.imports.iter().filter(|name| !has(name)).cloned().collect();
     Ok(Description {
         digest: digest(bytes),
         size: bytes.len(),
+        wants: interfaces::wants(&surface.imports, None),
         imports: surface.imports,
         refused,
         exports: surface.exports,
@@ -83,7 +88,13 @@ pub fn describe(bytes: &[u8], max: usize) -> Result<Description, LoadError> {
     })
 }
 
-/// As [`inspect`], and compares the digest with a pin before anything is parsed. What is `known` by its
+/// Whether the host has this interface, for everybody or by a grant.
+fn has(import: &str) -> bool {
+    link::granted(import) || interfaces::may_be_granted(import)
+}
+
+/// As [`inspect`], and compares the digest with a pin before anything is parsed, and what it imports with
+/// what a pipeline grants. What is `known` by its
 /// digest was validated before it was compiled, so that is not done again: it takes a third of the start of
 /// a large component.
 pub(crate) fn inspect_pinned(
@@ -91,6 +102,7 @@ pub(crate) fn inspect_pinned(
     max: usize,
     protocol: Option<Protocol>,
     pin: Option<&str>,
+    grants: Option<(&str, &Grants)>,
     known: impl FnOnce(&str) -> bool,
 ) -> Result<ComponentInfo, LoadError> {
     if bytes.len() > max {
@@ -103,10 +115,15 @@ pub(crate) fn inspect_pinned(
     let form = validate::form(bytes)?;
     let surface = if known(&digest) { validate::surface(bytes)? } else { validate::file(bytes)? };
     let kind = HandlerKind::of(form, &surface.exports, surface.says(), protocol)?;
-    let (imports, refused): (Vec<_>, Vec<_>) =
-        surface.imports.into_iter().partition(|name| link::granted(name));
+    let (imports, refused): (Vec<_>, Vec<_>) = surface.imports.into_iter().partition(|name| has(name));
     if !refused.is_empty() {
         return Err(LoadError::NotGranted { imports: refused });
+    }
+    if let Some((pipeline, grants)) = grants {
+        let wants = interfaces::missing(&imports, pipeline, grants);
+        if !wants.is_empty() {
+            return Err(LoadError::GrantsMissing { wants });
+        }
     }
     Ok(ComponentInfo { digest, kind, form, imports, exports: surface.exports, size: bytes.len() })
 }

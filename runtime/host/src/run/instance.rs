@@ -98,6 +98,7 @@ impl Instance {
         self.about.gauge.forget();
         let answers = self.guest.call(&work[range]).await?;
         self.about.output.end();
+        self.about.in_call.end();
         Ok(answers)
     }
 
@@ -131,6 +132,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         self.about.output.end();
+        self.about.in_call.end();
         self.note_memory();
     }
 }
