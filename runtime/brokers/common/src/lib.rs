@@ -25,3 +25,4 @@ pub mod packed;
 pub mod replay;
 pub mod testing;
 pub mod trouble;
+pub mod waiting_keys;

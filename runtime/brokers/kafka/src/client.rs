@@ -10,17 +10,22 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How keys are spread over partitions, as the clients of most producers do it: records of one key belong
 /// in one partition, whoever sends them.
 const PARTITIONER: &str = "murmur2_random";
 
+/// What was taken back is told at once.
+const TAKE_BACK: Duration = Duration::from_millis(200);
+
 /// How records come to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Manner {
+    /// In batches, and nothing of a partition behind a record that was not taken: then the client ends.
+    Gapless,
     /// As the settings say.
     Batched,
     /// Each alone: of one in a batch, the broker's answer is that to the batch.
@@ -72,8 +77,10 @@ impl Client {
         librdkafka: &[(String, String)],
     ) -> Result<Self, String> {
         let mut config = config(bootstrap_servers, librdkafka);
-        if manner != Manner::Batched {
-            config.set("batch.num.messages", "1");
+        match manner {
+            Manner::Gapless => drop(config.set("enable.gapless.guarantee", "true")),
+            Manner::Batched => {}
+            Manner::Alone | Manner::Packed => drop(config.set("batch.num.messages", "1")),
         }
         if manner == Manner::Packed {
             config
@@ -83,6 +90,13 @@ impl Client {
         }
         let producer = BaseProducer::from_config_and_context(&config, Reports::default());
         producer.map(|producer| Self { producer }).map_err(|error| refused(&error))
+    }
+
+    /// Takes back all that was not told of: what is on the way may arrive or not, what is not stays here.
+    /// Each is told so.
+    pub fn take_back(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.producer.poll(TAKE_BACK);
     }
 
     /// Whether it has met an error after which it takes no record.

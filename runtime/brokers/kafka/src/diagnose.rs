@@ -4,7 +4,7 @@
 use crate::admin::ANSWER_TIMEOUT;
 use crate::advice::advice;
 use crate::rights::{Described, Operation};
-use crate::{KafkaConfig, LetterTopics, Topics};
+use crate::{KafkaConfig, KafkaTarget, LetterTopics, Topics};
 use pelton_core::broker::{Diagnosis, PipelineView};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::collections::BTreeSet;
@@ -98,6 +98,36 @@ pub fn of_writing(letters: &LetterTopics, kafka: &KafkaConfig) -> Diagnosis {
             Ok(_) => {}
             Err(error) => found.warnings.push(unknown(&format!("the topic `{name}`"), &error)),
         }
+    }
+    found
+}
+
+/// Whether an outbox can send there. Of a topic that each message names nobody knows.
+pub fn of_target(target: &KafkaTarget) -> Diagnosis {
+    let mut found = Diagnosis::default();
+    let Some(topic) = &target.topic else { return found };
+    let topics = match Topics::open(&target.bootstrap_servers, &target.librdkafka, ANSWER_TIMEOUT) {
+        Ok(topics) => topics,
+        Err(why) => return Diagnosis { problems: vec![why], ..found },
+    };
+    match topics.partitions(topic) {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            let what = format!(
+                "there is no topic `{topic}`: make it (kafka-topics --create --topic {topic}), or correct \
+                 `topic`"
+            );
+            return Diagnosis { problems: vec![what], ..found };
+        }
+        Err(why) => return Diagnosis { problems: vec![why], ..found },
+    }
+    match topics.described(topic) {
+        Ok(told) if told.is_denied(Operation::Write) => found.problems.push(format!(
+            "this user may not write to the topic `{topic}`: allow it (kafka-acls --add --allow-principal \
+             User:NAME --operation Write --topic {topic})"
+        )),
+        Ok(_) => {}
+        Err(error) => found.warnings.push(unknown(&format!("the topic `{topic}`"), &error)),
     }
     found
 }

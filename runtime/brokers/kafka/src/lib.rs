@@ -35,6 +35,7 @@ mod jobs;
 mod letter_reader;
 mod letters;
 mod options;
+mod ordered;
 mod outbox_config;
 mod partition;
 mod points;

@@ -31,7 +31,7 @@ pub type Report = OnceLock<Result<String, KafkaError>>;
 pub struct KafkaProducer {
     bootstrap_servers: String,
     librdkafka: Vec<(String, String)>,
-    /// Opened when they are needed; the one for batches at the start.
+    /// Opened when they are needed; the first at the start.
     clients: Mutex<BTreeMap<Manner, Arc<Client>>>,
     patience: Duration,
 }
@@ -74,11 +74,20 @@ impl KafkaProducer {
     /// # Errors
     /// When the client library refuses the settings, in words.
     pub fn open(bootstrap_servers: &str, librdkafka: &[(String, String)]) -> Result<Self, String> {
-        let client = Client::open(Manner::Batched, bootstrap_servers, librdkafka)?;
+        Self::of(Manner::Batched, bootstrap_servers, librdkafka)
+    }
+
+    /// The same, which begins with the client for this manner.
+    pub(super) fn of(
+        first: Manner,
+        bootstrap_servers: &str,
+        librdkafka: &[(String, String)],
+    ) -> Result<Self, String> {
+        let client = Client::open(first, bootstrap_servers, librdkafka)?;
         Ok(Self {
             bootstrap_servers: bootstrap_servers.to_owned(),
             librdkafka: librdkafka.to_vec(),
-            clients: Mutex::new(BTreeMap::from([(Manner::Batched, Arc::new(client))])),
+            clients: Mutex::new(BTreeMap::from([(first, Arc::new(client))])),
             patience: DELIVERY_TIMEOUT,
         })
     }
@@ -88,7 +97,7 @@ impl KafkaProducer {
     /// # Errors
     /// When the broker has no such topic, does not say, or does not answer; in words.
     pub fn partitions(&self, topic: &str) -> Result<usize, String> {
-        let client = self.client(Manner::Batched)?;
+        let client = self.any_client()?;
         let metadata = client.producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
         let metadata = metadata.map_err(|error| client.unreachable(&error))?;
         let partitions = partitions_of(&metadata)?.map(|numbers| numbers.len());
@@ -117,6 +126,44 @@ impl KafkaProducer {
         results
     }
 
+    /// Sends a batch once, so that in each partition nothing was taken behind what was not; what is not known
+    /// after `patience` may have been taken or not, and will not be later. Blocks.
+    #[must_use]
+    pub(super) fn send_gapless(
+        &self,
+        batch: &[Outgoing<'_>],
+        patience: Duration,
+    ) -> Vec<Result<String, Refused>> {
+        let way = Way { manner: Manner::Gapless, unstamped: false };
+        let client = match self.client(Manner::Gapless) {
+            Ok(client) => client,
+            Err(why) => return batch.iter().map(|_| Err(Refused::passing(why.as_str()))).collect(),
+        };
+        let mut reports = Vec::with_capacity(batch.len());
+        let mut fault = None;
+        for record in batch {
+            let report = Arc::<Report>::default();
+            // Behind one that the client itself refuses for now nothing goes.
+            let sent = match &fault {
+                None => enqueue(&client, record, way.unstamped, report.clone()),
+                Some(refused) => Err(Refused::clone(refused)),
+            };
+            fault = fault.or_else(|| sent.as_ref().err().filter(|why| !why.kind.is_for_good()).cloned());
+            reports.push(sent.map(|()| report));
+        }
+        let is_told = |report: &Arc<Report>| report.get().is_some();
+        let all_told = || reports.iter().flatten().all(is_told);
+        let until = Instant::now() + patience;
+        while !all_told() && Instant::now() < until {
+            client.producer.poll(POLL);
+        }
+        if !all_told() {
+            client.take_back();
+            self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&Manner::Gapless);
+        }
+        reports.into_iter().map(|report| report.and_then(|report| result(&report))).collect()
+    }
+
     /// Sends some records of a batch, each its way, and waits for what became of them.
     fn round(&self, batch: &[Outgoing<'_>], which: &[(usize, Way)]) -> Vec<Result<String, Refused>> {
         let mut clients = BTreeMap::new();
@@ -137,6 +184,12 @@ impl KafkaProducer {
             }
         }
         reports.into_iter().map(|report| report.and_then(|report| result(&report))).collect()
+    }
+
+    /// One that can ask.
+    fn any_client(&self) -> Result<Arc<Client>, String> {
+        let first = self.clients.lock().unwrap_or_else(PoisonError::into_inner).keys().next().copied();
+        self.client(first.unwrap_or(Manner::Batched))
     }
 
     /// The client for a manner. One that has met an error it calls fatal takes nothing any more, and is

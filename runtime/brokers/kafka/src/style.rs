@@ -107,7 +107,7 @@ fn of_no_letter(headers: &[Header]) -> Vec<Header> {
 
 /// Whether they say in our words what happened. The time alone may be in a letter of any style.
 fn is_ours(headers: &[Header]) -> bool {
-    headers.iter().any(|h| h.name.starts_with(letter::PREFIX) && h.name != PUBLISHED_AT)
+    headers.iter().any(|h| letter::is_ours(&h.name) && h.name != PUBLISHED_AT)
 }
 
 /// What the headers of a letter's record say, of whatever style and tool.

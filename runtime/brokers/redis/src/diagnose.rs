@@ -1,6 +1,6 @@
 //! What of a Redis server contradicts a pipeline, or may lose its messages.
 
-use crate::{LetterPlace, OLDEST, RedisConfig, RedisKind, ServerFacts};
+use crate::{LetterPlace, OLDEST, RedisConfig, RedisKind, ServerFacts, rights};
 use pelton_core::broker::{Diagnosis, PipelineView};
 
 /// Looks at the server and at what is read there.
@@ -24,6 +24,19 @@ pub fn of_source(pipeline: &PipelineView, redis: &RedisConfig) -> Diagnosis {
         }
     }
     found
+}
+
+/// Looks at where an outbox sends to.
+pub fn of_target(redis: &RedisConfig) -> Diagnosis {
+    match redis.client(&redis.key).and_then(|client| client.server()) {
+        Ok(server) => {
+            let mut found = rights::of_target(redis);
+            found.problems.extend(too_old(&server));
+            found.warnings.extend(may_lose(&server));
+            found
+        }
+        Err(why) => Diagnosis { problems: vec![why], ..Diagnosis::default() },
+    }
 }
 
 /// Looks at where letters go.

@@ -44,6 +44,16 @@ impl Fault {
         Self { words, kind: next, no_group, is_full, refuses, moved_to }
     }
 
+    /// By what the server has answered to a command of a script: `OOM command not allowed ...`.
+    pub fn answered(said: &str) -> Self {
+        let code = said.split(' ').next().unwrap_or_default();
+        let what = clean(said);
+        let next = advice(code, &what);
+        let (is_full, refuses) = (code == "OOM", is_for_good(code, &what));
+        let no_group = what.contains("no such key");
+        Self { words: format!("{what}. {next}"), kind: next, no_group, is_full, refuses, moved_to: None }
+    }
+
     pub fn says(words: impl Into<String>) -> Self {
         let words = words.into();
         let kind = Cow::Owned(words.clone());

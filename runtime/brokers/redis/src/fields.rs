@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_broker_common::packed::{packed, unpacked};
 use pelton_core::broker::Outgoing;
+use pelton_core::effects::ID_HEADER;
 use pelton_core::number::of_an_id;
 use pelton_core::{Channel, Header, HeaderList, Lane, Message, Name, Parts, letter};
 use serde_json::{Map, Value, json};
@@ -102,7 +103,6 @@ pub fn message(
     let published = text(PUBLISHED_AT).and_then(|ms| ms.parse().ok()).unwrap_or(id.ms);
     let replay = named(letter::REPLAY);
     let packed = text(HEADERS).and_then(|text| unpacked(&text)).unwrap_or_default();
-    let is_ours = |name: &[u8]| name.starts_with(letter::PREFIX.as_bytes());
     let own: Vec<Field> = fields.into_iter().filter(|(name, _)| !is_ours(name)).collect();
     let (body, mut headers) = body_and_headers(own, names);
     packed.iter().for_each(|header| headers.push(&header.name, header.value()));
@@ -121,18 +121,26 @@ pub fn message(
     (message, lane)
 }
 
+/// Whether a field is a mark of ours, as of headers.
+fn is_ours(name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(letter::is_ours)
+}
+
 /// The body, and what is neither that nor the key. Of several fields with such a name the first is it.
 fn body_and_headers(own: Vec<Field>, names: &Names) -> (Option<Vec<u8>>, HeaderList) {
     let first = |wanted: &str| own.iter().position(|(name, _)| name == wanted.as_bytes());
     let key_at = names.key.as_deref().and_then(first);
     let Some(body) = &names.body else {
-        let mut others = own.iter().enumerate().filter(|(at, _)| Some(*at) != key_at);
+        let is_id = |(name, _): &&Field| name == ID_HEADER.as_bytes();
+        let mut others = own.iter().enumerate().filter(|(at, field)| Some(*at) != key_at && !is_id(field));
         let body = match (others.next(), others.next()) {
             (None, _) => None,
             (Some((_, (_, only))), None) => Some(only.clone()),
-            (Some(_), Some(_)) => Some(as_json(&own)),
+            (Some(_), Some(_)) => Some(as_json(own.iter().filter(|field| !is_id(field)))),
         };
-        return (body, HeaderList::default());
+        let mut headers = HeaderList::default();
+        own.iter().filter(is_id).for_each(|(name, value)| headers.push_bytes(name, Some(value)));
+        return (body, headers);
     };
     let (body_at, mut found, mut headers) = (first(body), None, HeaderList::default());
     for (at, (name, value)) in own.into_iter().enumerate() {
@@ -147,7 +155,7 @@ fn body_and_headers(own: Vec<Field>, names: &Names) -> (Option<Vec<u8>>, HeaderL
 
 /// All fields as one object. A name that comes again has a list, in order; bytes that are no text are
 /// `{"base64": "..."}`, and in a name what headers make of them.
-fn as_json(fields: &[Field]) -> Vec<u8> {
+fn as_json<'f>(fields: impl Iterator<Item = &'f Field>) -> Vec<u8> {
     let mut all: Map<String, Value> = Map::new();
     for (name, value) in fields {
         let value = match std::str::from_utf8(value) {
@@ -261,9 +269,12 @@ mod tests {
         let channel = Arc::new(Channel::new("p", "s"));
         let header = |name: &str, value: &[u8]| Header::new(name, value);
         for names in [names(Some("data"), Some("k")), names(None, Some("k"))] {
-            for headers in
-                [vec![], vec![header("a", b"1"), header("a", &[0xff])], vec![header("data", b"1")]]
-            {
+            for headers in [
+                vec![],
+                vec![header("a", b"1"), header("a", &[0xff])],
+                vec![header("data", b"1")],
+                vec![header("pelton-id", b"7")],
+            ] {
                 let sent = Outgoing {
                     id: Some("mine".into()),
                     key: Some(vec![0xff].into()),

@@ -33,6 +33,7 @@ mod letters;
 mod list;
 mod number;
 mod one;
+mod outbox;
 mod outbox_config;
 mod points;
 mod publish;

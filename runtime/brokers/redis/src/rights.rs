@@ -42,6 +42,26 @@ pub fn of_letters(place: &LetterPlace, redis: &RedisConfig) -> Diagnosis {
     look(redis, place.key(), &[command])
 }
 
+/// What stands against sending there from an outbox.
+pub fn of_target(redis: &RedisConfig) -> Diagnosis {
+    let key = &redis.key;
+    let Ok(keys) = Keys::of(key) else { return Diagnosis::default() };
+    let (add, sent) = (words(&["XADD", key, "*", "field", "value"]), keys.sent(NOBODY));
+    let command = match &redis.kind {
+        RedisKind::Stream(_) => add,
+        RedisKind::List(list) => {
+            words(&[if list.pop == End::Right { "LPUSH" } else { "RPUSH" }, key, "value"])
+        }
+    };
+    let beside = [
+        words(&["GET", &sent]),
+        words(&["SET", &sent, "value", "PX", "1"]),
+        words(&["EVAL", "return 1", "2", key, &sent]),
+        words(&["SCRIPT", "LOAD", "return 1"]),
+    ];
+    look(redis, key, &[&[command], &beside[..]].concat())
+}
+
 fn words(all: &[&str]) -> Command {
     all.iter().map(|word| (*word).to_owned()).collect()
 }

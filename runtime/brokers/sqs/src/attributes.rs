@@ -9,7 +9,8 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_broker_common::packed::{packed, unpacked};
-use pelton_core::Header;
+use pelton_core::effects::ID_HEADER;
+use pelton_core::{Header, letter};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -26,7 +27,8 @@ pub const TYPES: &str = "sqs.attribute-types";
 const PACKED_TYPES: &str = "pelton-attribute-types";
 /// How the body is encoded, where it is no text.
 pub const ENCODING: &str = "pelton-encoding";
-const MOST: usize = 10;
+/// Attributes of one message.
+pub const MOST: usize = 10;
 
 /// A message's own headers as attributes, beside some of ours (name and text); of the types that `TYPES`
 /// among `all_headers` says.
@@ -62,7 +64,7 @@ pub fn unpack(attributes: &Attributes) -> (Vec<Header>, HashMap<&str, &str>) {
     let mut ours = HashMap::new();
     let (mut own, mut types) = (Vec::new(), Map::new());
     for (name, value) in attributes {
-        if name.starts_with("pelton-") && value.string_value().is_some() {
+        if letter::is_ours(name) && value.string_value().is_some() {
             ours.extend(value.string_value().map(|text| (name.as_str(), text)));
             continue;
         }
@@ -169,8 +171,8 @@ fn bytes(value: &MessageAttributeValue) -> Vec<u8> {
     blob.or_else(|| value.string_value().map(|text| text.as_bytes().to_vec())).unwrap_or_default()
 }
 
-/// What the service lets a name of an attribute be.
-fn is_name(name: &str) -> bool {
+/// What the service lets a name of an attribute be, of those that are not ours.
+pub fn is_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     (1..=256).contains(&name.len())
@@ -180,7 +182,7 @@ fn is_name(name: &str) -> bool {
         && !name.contains("..")
         && !lower.starts_with("aws.")
         && !lower.starts_with("amazon.")
-        && !lower.starts_with("pelton-")
+        && (!lower.starts_with(letter::PREFIX) || name == ID_HEADER)
 }
 
 /// JSON as the service lets a text be. What it lets no text have can be in JSON's own texts only.

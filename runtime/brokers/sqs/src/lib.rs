@@ -36,6 +36,7 @@ mod letter_reader;
 mod letters;
 mod one;
 mod options;
+mod outbox;
 mod outbox_config;
 mod outgoing;
 mod place;

@@ -19,9 +19,9 @@ use std::collections::{BTreeMap, HashMap};
 use tokio::task::{JoinError, JoinSet};
 
 /// What the service takes in one call, and of one message: body and attributes together.
-const MOST_BYTES: usize = 1 << 20;
+pub const MOST_BYTES: usize = 1 << 20;
 /// Calls under way at once, to a queue without order.
-const CALLS: usize = 8;
+pub const CALLS: usize = 8;
 /// The group of a message that has no key, in a queue that wants one.
 const NO_KEY: &str = "pelton";
 /// Bytes of a trace: far more than one has.

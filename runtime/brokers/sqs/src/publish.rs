@@ -60,12 +60,13 @@ impl SqsPublisher {
         (if as_new { entry(message.unmarked()) } else { marked }, as_new)
     }
 
-    /// A replay and a producer's own id are what SQS knows a repetition by, for five minutes; nothing else
-    /// is one.
+    /// A replay, an outbox's id and a producer's own are what SQS knows a repetition by, for five minutes;
+    /// nothing else is one.
     fn dedup_id(&mut self, message: &Outgoing<'_>) -> String {
         self.sent += 1;
         let of_replay = message.replay.as_ref().map(|replay| &*replay.name);
-        let given = of_replay.or(message.id.as_deref().filter(|id| is_dedup_id(id)));
+        let named = message.outbox_id().or(message.id.as_deref()).filter(|id| is_dedup_id(id));
+        let given = of_replay.or(named);
         let unique = || format!("{}-{:016x}", std::process::id(), self.random.hash_one(self.sent));
         given.map_or_else(unique, str::to_owned)
     }

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn marks_of_ours_are_no_handlers() {
         let refused = |name: &str| not_a_handlers(&message(vec![Header::new(name, "1")]));
-        assert!(refused("pelton-replay\n").unwrap().contains("no header `pelton-replay\\n`"));
+        assert!(refused("pelton-replay\n").unwrap().contains("no header `pelton-replay\\x0a`"));
         assert_eq!((refused(ID_HEADER), refused("a")), (None, None));
     }
 }

@@ -64,7 +64,7 @@ impl ListOptions {
     }
 }
 
-/// The keys beside the list. All are in its slot of a cluster.
+/// The keys beside a list, or a stream. All are in its slot of a cluster.
 #[derive(Debug, Clone)]
 pub struct Keys {
     base: String,
@@ -72,7 +72,7 @@ pub struct Keys {
 
 impl Keys {
     /// # Errors
-    /// When no other key could be in the slot of this list, in words.
+    /// When no other key could be in the slot of this one, in words.
     pub fn of(list: &str) -> Result<Self, String> {
         let tag = list.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
         match tag {
@@ -101,6 +101,12 @@ impl Keys {
     #[must_use]
     pub fn processing(&self, worker: &str) -> String {
         format!("{}:pelton:processing:{worker}", self.base)
+    }
+
+    /// There as long as it is remembered that the message with this id of an outbox was added.
+    #[must_use]
+    pub fn sent(&self, id: &str) -> String {
+        format!("{}:pelton:sent:{id}", self.base)
     }
 
     /// What a blocking move has just brought: bodies as they were on the list.
