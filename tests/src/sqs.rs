@@ -162,6 +162,17 @@ impl Sqs {
         }
     }
 
+    /// Deletes messages that were received.
+    ///
+    /// # Panics
+    /// When the service does not answer.
+    pub fn delete(&self, queue_url: &str, messages: &[Message]) {
+        for handle in messages.iter().filter_map(Message::receipt_handle) {
+            let call = self.client.delete_message().queue_url(queue_url).receipt_handle(handle);
+            self.runtime.block_on(call.send()).expect("it is done");
+        }
+    }
+
     /// Receives up to ten messages, which are invisible for so many seconds.
     ///
     /// # Panics

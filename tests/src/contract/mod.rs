@@ -14,6 +14,7 @@ pub mod folder;
 mod ledger;
 mod letters;
 mod order;
+pub mod outbox;
 mod probe;
 
 pub use cases::{Case, all, run, skipped, trials};

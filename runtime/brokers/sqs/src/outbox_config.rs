@@ -1,11 +1,13 @@
 //! Queues that an outbox sends to, as they are configured.
 
+use crate::Connection;
 use crate::attributes::{MOST, body, is_name};
 use crate::config::{QueueConfig, required_queue};
 use crate::options::{BATCH, is_fifo};
 use crate::outbox::SqsOutbox;
 use crate::outgoing::{CALLS, MOST_BYTES, SqsMessage, excess, is_group};
 use crate::publish::{LONGEST_DELAY_MS, SqsPublisher};
+use crate::queue_admin::QueueAdmin;
 use pelton_core::Header;
 use pelton_core::broker::{Diagnosis, OpenError, OutboxTarget, Publisher, Settings};
 use pelton_core::effects::{ID_HEADER, StagedMessage};
@@ -60,12 +62,20 @@ impl OutboxTarget for SqsTarget {
     }
 
     fn publisher(&self) -> Result<Box<dyn Publisher>, OpenError> {
-        let publisher = SqsPublisher::open(&self.0).map_err(OpenError::Refused)?;
-        Ok(Box::new(SqsOutbox::new(publisher, &self.0.url)))
+        self.publisher_by(self.0.connection()).map_err(OpenError::Refused)
     }
 }
 
 impl SqsTarget {
+    /// The way out by this connection.
+    ///
+    /// # Errors
+    /// In words: a thread or a socket cannot be had.
+    pub fn publisher_by(&self, connection: Connection) -> Result<Box<dyn Publisher>, String> {
+        let publisher = SqsPublisher::by(QueueAdmin::open(&self.0.url, connection)?);
+        Ok(Box::new(SqsOutbox::new(publisher, &self.0.url)))
+    }
+
     fn no_group(&self, message: &StagedMessage) -> Option<String> {
         match &message.key {
             None => is_fifo(&self.0.url).then(|| "is a FIFO queue, and takes no message without a key".to_owned()),

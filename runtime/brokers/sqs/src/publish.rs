@@ -48,7 +48,12 @@ impl SqsPublisher {
     /// # Errors
     /// In words: a thread or a socket cannot be had.
     pub fn open(queue: &QueueConfig) -> Result<Self, String> {
-        Ok(Self { admin: queue.open()?, random: RandomState::new(), sent: 0 })
+        Ok(Self::by(queue.open()?))
+    }
+
+    /// The same, of a queue that is open.
+    pub fn by(admin: QueueAdmin) -> Self {
+        Self { admin, random: RandomState::new(), sent: 0 }
     }
 
     fn entry<'m>(&mut self, message: &'m Outgoing<'m>) -> (SqsMessage<'m>, bool) {
