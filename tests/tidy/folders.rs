@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// The folders and files of `runtime/app/src`. Each may import those above it: so there are no circles,
 /// nothing imports `commands`, and what commands share is in none of them. `main` knows all.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "cli",
     "crash",
     "input",
@@ -16,6 +16,7 @@ const ORDER: [&str; 20] = [
     "oci",
     "registry",
     "config",
+    "grants",
     "books",
     "exit",
     "signals",

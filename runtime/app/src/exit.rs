@@ -74,6 +74,11 @@ impl Fail {
         words
     }
 
+    /// What went wrong, with the lines below it.
+    pub fn in_one(&self) -> String {
+        std::iter::once(self.words()).chain(self.lines.iter().cloned()).collect::<Vec<_>>().join("\n")
+    }
+
     /// With lines below it.
     pub fn with(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.lines.extend(lines);

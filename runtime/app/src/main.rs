@@ -25,6 +25,7 @@ mod control;
 mod crash;
 mod deploy;
 mod exit;
+mod grants;
 mod harness;
 mod input;
 mod oci;

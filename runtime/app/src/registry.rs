@@ -1,8 +1,9 @@
 //! The brokers of this build, and what their parts of the configuration are called.
 
 use crate::settings::Section;
-use pelton_core::broker::{Broker, DeadLetterPlace};
+use pelton_core::broker::{Broker, DeadLetterPlace, OutboxTarget};
 use pelton_store::EmbeddedConfig;
+use std::fmt;
 use std::sync::Arc;
 
 /// The broker and what is read there.
@@ -74,6 +75,91 @@ fn not_here(word: &str) -> String {
         _ => return format!("is `{word}`, which this version has not; those it has are {TYPES}"),
     };
     format!("is `{feature}`, which this build leaves out; build with `--features {feature}`")
+}
+
+/// Where goes what a handler sends under one name.
+#[derive(Clone)]
+pub enum TargetConfig {
+    /// Into an embedded queue, by its name.
+    Queue(String),
+    /// To a place at a broker.
+    At(Arc<dyn OutboxTarget>),
+}
+
+#[allow(dead_code, reason = "being built up")]
+impl TargetConfig {
+    /// The embedded queue, if it is one.
+    pub fn queue(&self) -> Option<&str> {
+        match self {
+            Self::Queue(name) => Some(name),
+            Self::At(_) => None,
+        }
+    }
+
+    /// The place at a broker, if it is one.
+    pub fn place(&self) -> Option<&Arc<dyn OutboxTarget>> {
+        match self {
+            Self::Queue(_) => None,
+            Self::At(place) => Some(place),
+        }
+    }
+
+    /// For people. Without a login.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Queue(name) => format!("queue {name}"),
+            Self::At(place) => place.describe(),
+        }
+    }
+}
+
+/// Its table may have a login.
+impl fmt::Debug for TargetConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+impl PartialEq for TargetConfig {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Queue(one), Self::Queue(other)) => one == other,
+            (Self::At(one), Self::At(other)) => one.is_same(&**other),
+            _ => false,
+        }
+    }
+}
+
+/// Reads the table of a target of the outbox, which the handler calls `name`; none when it has no type that
+/// is known.
+pub fn target(section: Section<'_>, name: &str) -> Option<TargetConfig> {
+    let place: Arc<dyn OutboxTarget> = match section.text("type").as_deref() {
+        #[cfg(feature = "kafka")]
+        Some("kafka") => Arc::new(pelton_kafka::configure_target(&section)),
+        #[cfg(feature = "redis")]
+        Some("redis-stream") => Arc::new(pelton_redis::configure_stream_target(&section)),
+        #[cfg(feature = "redis")]
+        Some("redis-list") => Arc::new(pelton_redis::configure_list_target(&section)),
+        #[cfg(feature = "sqs")]
+        Some("sqs") => Arc::new(pelton_sqs::configure_target(&section)),
+        Some("embedded") => {
+            let queue = pelton_store::configure(&section, name).queue;
+            section.finish();
+            return Some(TargetConfig::Queue(queue));
+        }
+        None => {
+            if !section.has("type") {
+                section.problem("type", format!("is missing; write type = {ANY_TYPE}"));
+            }
+            return None;
+        }
+        Some(other) => {
+            section.problem("type", not_here(other));
+            return None;
+        }
+    };
+    section.finish();
+    Some(TargetConfig::At(place))
 }
 
 /// Where a pipeline's dead letters go.

@@ -1,8 +1,9 @@
 //! `pelton check`: everything that is wrong, at once.
 
-use super::table;
+use super::{store_fail, table};
 use crate::config::{self, Config, Invalid, Problem};
 use crate::exit::{CONFIG, Fail, Outcome};
+use crate::grants::{self, Home};
 use crate::worker::{assemble, diagnose, sandbox};
 use pelton_core::broker::Diagnosis;
 use pelton_store::Store;
@@ -12,15 +13,18 @@ use tempfile::TempDir;
 /// Checks the file, then every component as `run` does: read, compiled, linked and started once. With
 /// `connect` the brokers too.
 pub fn check(file: &Path, connect: bool) -> Outcome {
-    let (config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::invalid(&invalid))?;
+    let (mut config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::invalid(&invalid))?;
     if let Err(why) = Store::is_ours(&config.data_dir) {
-        problems.push(Problem { path: "data_dir".to_owned(), what: why.to_string() });
+        problems.push(Problem::new("data_dir", why.to_string()));
     }
+    let found = grants::resolve(&mut config, Home::Nowhere).map_err(store_fail)?;
+    found.warnings.iter().for_each(|Problem { path, what, .. }| note!("warning: {path}: {what}"));
+    problems.extend(found.problems);
     sandbox::room_for_worker()?;
     let (cache, _scratch) = match cache(&config) {
         Ok(found) => found,
         Err(what) => {
-            problems.push(Problem { path: "data_dir".to_owned(), what });
+            problems.push(Problem::new("data_dir", what));
             return Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }));
         }
     };
@@ -28,7 +32,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
         Ok(host) => host,
         // What is wrong beside is said with it.
         Err(fail) if fail.code == CONFIG => {
-            problems.push(Problem { path: String::new(), what: fail.words() });
+            problems.push(Problem::new("", fail.words()));
             return Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }));
         }
         Err(fail) => return Err(fail),
@@ -45,7 +49,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
         for pipeline in &config.pipelines {
             let path = format!("pipelines.{}.source", pipeline.name);
             if let Some(Err(found)) = pipeline.source.broker().status() {
-                problems.extend(found.into_iter().map(|what| Problem { path: path.clone(), what }));
+                problems.extend(found.into_iter().map(|what| Problem::new(&path, what)));
                 continue;
             }
             let [source, letters] = diagnose::look(pipeline, &config.view(pipeline));
@@ -95,7 +99,7 @@ fn cache(config: &Config) -> Result<(PathBuf, Option<TempDir>), String> {
 
 fn note(path: &str, found: Diagnosis, problems: &mut Vec<Problem>) {
     found.warnings.iter().for_each(|what| note!("warning: {path}: {what}"));
-    problems.extend(found.problems.into_iter().map(|what| Problem { path: path.to_owned(), what }));
+    problems.extend(found.problems.into_iter().map(|what| Problem::new(path, what)));
 }
 
 /// What all instances can take together.

@@ -13,7 +13,7 @@ use crate::deploy::fetch::{self, Want};
 use crate::deploy::state::{Kept, Pin};
 use crate::deploy::{rollout, signature};
 use crate::exit::{Fail, Outcome};
-use crate::worker::sandbox;
+use crate::worker::{assemble, sandbox};
 use pelton_core::rollout::SHARE;
 use pelton_host::{Description, describe};
 use pelton_store::Store;
@@ -63,7 +63,7 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
              --shadow: the next start takes it for all messages",
         )),
         None => {
-            for_the_next_start(&config, pipeline, &bytes, (&origin, pin), false)?;
+            for_the_next_start((file, &config), pipeline, &bytes, (&origin, pin), false)?;
             say!("no worker runs: the next start of {} takes this version", pipeline.name);
             Ok(())
         }
@@ -149,7 +149,7 @@ pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
     if pelton_host::digest(&bytes) != target {
         return Err(Fail::refused(format!("{target} is damaged in data_dir; deploy its file")));
     }
-    for_the_next_start(&config, pipeline, &bytes, (&target, None), true)?;
+    for_the_next_start((file, &config), pipeline, &bytes, (&target, None), true)?;
     say!("no worker runs: the next start of {name} takes {target}");
     Ok(())
 }
@@ -157,7 +157,7 @@ pub fn rollback(file: &Path, pipeline: &str, to: Option<&str>) -> Outcome {
 /// Notes a version as the one in use, once it has been loaded as a worker would; `origin` is its file or
 /// its digest. Owns the data directory meanwhile, so that no worker starts with half of it.
 fn for_the_next_start(
-    config: &Config,
+    (file, config): (&Path, &Config),
     pipeline: &PipelineConfig,
     bytes: &[u8],
     (origin, pin): (&str, Option<Pin>),
@@ -168,10 +168,13 @@ fn for_the_next_start(
     signature::check(&pipeline.handler.keys, &digest, catalog.signature(&digest).as_deref())
         .map_err(|why| Fail::refused(format!("{origin} {why}")))?;
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
+    let mut granted = config.clone();
+    granted.pipelines.retain(|other| other.name == pipeline.name);
+    assemble::grant(file, &mut granted, &store)?;
     let host = sandbox::host(config, sandbox::cache_dir(config))?;
     let handler = host
-        .load_bytes(&pipeline.name, bytes, &pipeline.handler.spec)
-        .map_err(|error| Fail::refused(format!("{origin} {error}")))?;
+        .load_bytes(&pipeline.name, bytes, &find(&granted, &pipeline.name)?.handler.spec)
+        .map_err(|error| Fail::in_lines(&format!("{origin} {error}")))?;
     let version = rollout::kept(&handler, origin);
     let component = &pipeline.handler.component;
     let pin = pin.filter(|pin| pin.reference == component.to_string());

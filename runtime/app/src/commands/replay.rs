@@ -90,8 +90,10 @@ fn alone(
     (progress, signals): (&Progress, &WorkerSignals),
 ) -> Result<ReplayResult, Fail> {
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
+    let mut granted = config.clone();
+    assemble::grant(file, &mut granted, &store)?;
     let host = sandbox::host(config, sandbox::cache_dir(config))?;
-    let started = assemble::load_handlers(file, config, &host)?.pop();
+    let started = assemble::load_handlers(file, &granted, &host)?.pop();
     let handler = started
         .map(|started| started.handler)
         .ok_or_else(|| Fail::usage(format!("`{}` has no handler", pipeline.name)))?;

@@ -19,8 +19,9 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     let signals = signals::listen()?;
     output::wait_for_nobody();
     logs::start(args.log_format);
-    let config = load(file)?;
+    let mut config = load(file)?;
     let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
+    assemble::grant(file, &mut config, &store)?;
     let host = sandbox::host(&config, sandbox::cache_dir(&config))?;
     let started = assemble::load_handlers(file, &config, &host)?;
     let runtime =

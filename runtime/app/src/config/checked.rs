@@ -1,7 +1,8 @@
 //! What the program works with: every value there, in its own type, within its bounds.
 
+use super::grants::{GrantsConfig, grants, stores};
 use super::handler::{HandlerConfig, handler};
-use super::{DAY, MIB};
+use super::{DAY, MIB, is_name};
 use crate::registry::{LettersConfig, SourceConfig, dead_letters, source};
 use crate::settings::{Problems, Section};
 use pelton_core::RetryPolicy;
@@ -19,6 +20,9 @@ pub struct Config {
     pub max_message_bytes: usize,
     pub max_component_bytes: usize,
     pub compile_timeout: Duration,
+    /// Stores of state that pipelines may share.
+    #[allow(dead_code, reason = "being built up")]
+    pub stores: Vec<String>,
     pub pipelines: Vec<PipelineConfig>,
 }
 
@@ -34,6 +38,7 @@ pub struct PipelineConfig {
     pub dedup: DedupKey,
     pub expires_after: Duration,
     pub dead_letters: LettersConfig,
+    pub grants: GrantsConfig,
 }
 
 /// Takes a file apart. Problems are noted; what is returned then is of no use.
@@ -53,8 +58,9 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
             "is missing: write at least one `[pipelines.NAME.handler]` with its `component`",
         );
     }
-    let pipelines: Vec<PipelineConfig> =
-        sections.into_iter().map(|(name, s)| pipeline(name, s, base, max_message_bytes)).collect();
+    let stores = stores(&root);
+    let of_all = OfAll { base, max_message_bytes, stores: &stores };
+    let pipelines = sections.into_iter().map(|(name, section)| pipeline(name, section, &of_all)).collect();
     let shutdown_timeout = root.duration("shutdown_timeout", Duration::from_secs(30));
     let compile_timeout = root.duration("compile_timeout", Duration::from_secs(120));
     if compile_timeout < Duration::from_millis(100) || compile_timeout > DAY {
@@ -66,6 +72,7 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
         max_message_bytes,
         max_component_bytes: root.size("max_component_bytes", 32 * MIB),
         compile_timeout,
+        stores,
         pipelines,
     };
     together(&config, root.problems);
@@ -109,7 +116,15 @@ fn together(config: &Config, problems: &Problems) {
     }
 }
 
-fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: usize) -> PipelineConfig {
+/// What a pipeline has to know of the rest of the file.
+struct OfAll<'f> {
+    base: &'f Path,
+    max_message_bytes: usize,
+    stores: &'f [String],
+}
+
+fn pipeline(name: String, section: Section<'_>, of_all: &OfAll<'_>) -> PipelineConfig {
+    let OfAll { base, max_message_bytes, stores } = *of_all;
     if !is_name(&name) {
         let path = section.path.clone();
         section
@@ -126,10 +141,14 @@ fn pipeline(name: String, section: Section<'_>, base: &Path, max_message_bytes: 
         section.problem("max_in_flight_bytes", what);
     }
     let (dedup, expires_after) = dedup(section.section("dedup"));
+    let granted = section.section("grants");
+    let handler = handler(section.section("handler"), base, granted.has("http"));
+    let grants = grants(granted, base, handler.spec.timeout, stores);
     let pipeline = PipelineConfig {
         max_in_flight: section.number("max_in_flight", 1..=1_000_000, 1_000),
         max_in_flight_bytes,
-        handler: handler(section.section("handler"), base),
+        handler,
+        grants,
         retry: retry(section.section("retry")),
         dedup,
         expires_after,
@@ -194,9 +213,4 @@ fn dedup(section: Section<'_>) -> (DedupKey, Duration) {
     }
     section.finish();
     (key.unwrap_or(DedupKey::MessageId), expires_after)
-}
-
-fn is_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }

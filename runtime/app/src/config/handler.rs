@@ -75,9 +75,13 @@ pub const TRIAL: Plan = Plan {
     at_most_ms: 86_400_000,
 };
 
-/// Reads the section `handler` of a pipeline.
-pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
+/// Instances side by side where handlers wait for answers of others, and nothing else is said.
+const WAITING: usize = 16;
+
+/// Reads the section `handler` of a pipeline. `waits` says that it may do HTTP.
+pub fn handler(section: Section<'_>, base: &Path, waits: bool) -> HandlerConfig {
     let defaults = HandlerSpec::default();
+    let concurrency = if waits { WAITING } else { defaults.concurrency };
     let component = section.text("component").filter(|c| !c.is_empty());
     if component.is_none() && !section.has("component") {
         section.problem(
@@ -112,7 +116,7 @@ pub fn handler(section: Section<'_>, base: &Path) -> HandlerConfig {
         timeout,
         memory,
         isolation: section.word("isolation", &isolations, defaults.isolation),
-        concurrency: section.number("concurrency", 1..=1_024, defaults.concurrency),
+        concurrency: section.number("concurrency", 1..=1_024, concurrency),
         max_chunk: section.number("max_batch", 1..=10_000, defaults.max_chunk),
         log_bytes_per_second: section.size("log_rate", defaults.log_bytes_per_second),
         ..defaults

@@ -1,11 +1,17 @@
 //! The configuration: read, checked as a whole, and without options from then on.
 
 mod checked;
+mod given;
+mod grants;
 mod handler;
+mod http;
 
 pub use crate::settings::Problem;
 pub use checked::{Config, PipelineConfig};
+pub use given::{Given, SECRET_BYTES, certificates};
+pub use grants::GrantsConfig;
 pub use handler::{Component, HandlerConfig, Reload, TRIAL};
+pub use http::HttpConfig;
 
 use crate::input;
 use crate::settings::{Lookup, Problems, Section};
@@ -18,6 +24,12 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Bytes of a problem that are shown.
 const WORDS: usize = 4 << 10;
+
+/// Whether something of the file may be called so.
+fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
 
 /// A configuration that cannot be used.
 #[derive(Debug)]
@@ -38,14 +50,20 @@ impl Invalid {
 
     /// The problems, a line each, whatever is in them, and however long that is.
     pub fn lines(&self) -> Vec<String> {
-        let line = |problem: &Problem| {
+        let first = |problem: &Problem| {
             let what = shown(&problem.what).at_most(WORDS);
             match problem.path.as_str() {
                 "" => format!("  {what}"),
                 path => format!("  {}: {what}", shown(path).at_most(WORDS)),
             }
         };
-        self.problems.iter().map(line).collect()
+        let more = |line: &String| format!("      {}", shown(line).at_most(WORDS));
+        let lines = |problem: &Problem| {
+            let mut lines = vec![first(problem)];
+            lines.extend(problem.lines.iter().map(more));
+            lines
+        };
+        self.problems.iter().flat_map(lines).collect()
     }
 }
 
@@ -66,10 +84,7 @@ pub fn load(file: &Path) -> Result<Config, Invalid> {
 
 /// The same, with what could be understood beside what could not: for a check that goes on.
 pub fn load_loose(file: &Path) -> Result<(Config, Vec<Problem>), Invalid> {
-    let invalid = |what: String| Invalid {
-        file: file.to_owned(),
-        problems: vec![Problem { path: String::new(), what }],
-    };
+    let invalid = |what: String| Invalid { file: file.to_owned(), problems: vec![Problem::new("", what)] };
     let text = input::written(file).map_err(|why| {
         invalid(format!("{why}. Name another with --config, or see examples/pelton.toml"))
     })?;

@@ -36,8 +36,10 @@ pub fn load_all(config: &Config, host: &Host) -> Result<Vec<Started>, Vec<Proble
     for pipeline in &config.pipelines {
         match load(config, pipeline, host) {
             Ok(started) => all.push(started),
-            Err(what) => problems
-                .push(Problem { path: format!("pipelines.{}.handler.component", pipeline.name), what }),
+            Err(why) => {
+                let path = format!("pipelines.{}.handler.component", pipeline.name);
+                problems.push(Problem::in_lines(path, &why));
+            }
         }
     }
     if problems.is_empty() { Ok(all) } else { Err(problems) }

@@ -3,5 +3,5 @@
 mod env;
 mod section;
 
-pub use env::Lookup;
-pub use section::{Problem, Problems, Section};
+pub use env::{Lookup, expand};
+pub use section::{Problem, Problems, Section, Written};

@@ -21,6 +21,20 @@ pub struct Problem {
     pub path: String,
     /// What is wrong, and what to write instead.
     pub what: String,
+    /// What stands below it, a line each: what to add to the file.
+    pub lines: Vec<String>,
+}
+
+impl Problem {
+    pub fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { path: path.into(), what: what.into(), lines: Vec::new() }
+    }
+
+    /// With words that may have several lines.
+    pub fn in_lines(path: impl Into<String>, text: &str) -> Self {
+        let (what, rest) = text.split_once('\n').unwrap_or((text, ""));
+        Self { lines: rest.lines().map(str::to_owned).collect(), ..Self::new(path, what) }
+    }
 }
 
 /// Problems found so far; shared by all sections.
@@ -29,7 +43,7 @@ pub struct Problems(RefCell<Vec<Problem>>);
 
 impl Problems {
     pub fn note(&self, path: &str, what: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { path: path.to_owned(), what: what.into() });
+        self.0.borrow_mut().push(Problem::new(path, what));
     }
 
     pub fn into_all(self) -> Vec<Problem> {
@@ -44,6 +58,18 @@ pub struct Section<'c> {
     known: RefCell<BTreeSet<&'static str>>,
     env: Lookup<'c>,
     pub problems: &'c Problems,
+}
+
+/// What stands at a key that may be written in several forms.
+pub enum Written<'c> {
+    Flag(bool),
+    /// As it stands: its references are not put in.
+    Text(String),
+    /// With their references put in.
+    Texts(Vec<String>),
+    Table(Section<'c>),
+    /// None of these; what it is, in words.
+    Other(&'static str),
 }
 
 impl<'c> Section<'c> {
@@ -101,6 +127,58 @@ impl<'c> Section<'c> {
             }
         }
         all
+    }
+
+    /// The tables of a list of tables: `[[KEY]]`.
+    pub fn tables(&self, key: &'static str) -> Vec<Section<'c>> {
+        let list = match self.get(key) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                let what =
+                    format!("is {}, must be a list of tables: write `[[{}]]`", kind(other), self.at(key));
+                self.problem(key, what);
+                return Vec::new();
+            }
+        };
+        let mut all = Vec::new();
+        for (place, value) in list.iter().enumerate() {
+            let path = format!("{}[{place}]", self.at(key));
+            match value {
+                Value::Table(table) => {
+                    all.push(Section::new(&path, table.clone(), self.env, self.problems));
+                }
+                other => self.problems.note(&path, format!("is {}, must be a table", kind(other))),
+            }
+        }
+        all
+    }
+
+    /// What stands at a key, in whatever form.
+    pub fn written(&self, key: &'static str) -> Option<Written<'c>> {
+        let value = self.get(key)?;
+        Some(self.form(key, value))
+    }
+
+    /// All that stands here, whatever the keys are.
+    pub fn entries(&self) -> Vec<(String, Written<'c>)> {
+        self.table.iter().map(|(key, value)| (key.clone(), self.form(key, value))).collect()
+    }
+
+    fn form(&self, key: &str, value: &Value) -> Written<'c> {
+        match value {
+            Value::Boolean(truth) => Written::Flag(*truth),
+            Value::String(text) => Written::Text(text.clone()),
+            Value::Integer(number) => Written::Text(number.to_string()),
+            Value::Float(number) => Written::Text(number.to_string()),
+            Value::Array(list) => {
+                Written::Texts(list.iter().filter_map(|one| self.plain(key, one)).collect())
+            }
+            Value::Table(table) => {
+                Written::Table(Section::new(&self.at(key), table.clone(), self.env, self.problems))
+            }
+            Value::Datetime(_) => Written::Other(kind(value)),
+        }
     }
 
     /// A text, with its references put in.
@@ -242,6 +320,7 @@ impl<'c> Section<'c> {
             let near = known.iter().filter(is_near).min_by_key(|k| distance(k, key));
             let what = match near {
                 Some(near) => format!("is not known here; did you mean `{near}`?"),
+                None if known.is_empty() => "is not known here; this table has no keys".to_owned(),
                 None => {
                     let list: Vec<&str> = known.iter().copied().collect();
                     format!("is not known here; the keys are {}", list.join(", "))

@@ -8,6 +8,7 @@ use crate::config::{Config, Invalid, PipelineConfig, Problem};
 use crate::deploy::rollout::Target;
 use crate::deploy::start::{self, Started};
 use crate::exit::{CONFIG, Fail, INTERNAL};
+use crate::grants::{self, Home};
 use crate::telemetry::outcomes;
 use pelton_core::broker::OpenError;
 use pelton_core::ports::{DeadLetters, Handler};
@@ -19,6 +20,16 @@ use std::sync::Arc;
 
 /// Room that headers, key and id may take beside the largest body.
 const BESIDE_BODY: usize = 70 << 10;
+
+/// Gives the handlers what is granted to them, before they are loaded; reports all that cannot be. Blocks.
+pub fn grant(file: &Path, config: &mut Config, store: &Store) -> Result<(), Fail> {
+    let found = grants::resolve(config, Home::Store(store)).map_err(store_fail)?;
+    found.warnings.iter().for_each(|Problem { path, what, .. }| tracing::warn!("{path}: {what}"));
+    if found.problems.is_empty() {
+        return Ok(());
+    }
+    Err(Fail::invalid(&Invalid { file: file.to_owned(), problems: found.problems }))
+}
 
 /// Loads the handlers as a worker starts with them; reports all that cannot be.
 pub fn load_handlers(file: &Path, config: &Config, host: &Host) -> Result<Vec<Started>, Fail> {
@@ -32,7 +43,7 @@ pub fn probe(config: &Config, pipeline: &PipelineConfig) -> Vec<Problem> {
     let source = pipeline.source.broker();
     let mut against = source.probe(&config.view(pipeline), &NameFile::of(config));
     against.extend(pipeline.dead_letters.place().into_iter().flat_map(|place| place.probe(source)));
-    let problem = |what| Problem { path: format!("pipelines.{}.source", pipeline.name), what };
+    let problem = |what| Problem::new(format!("pipelines.{}.source", pipeline.name), what);
     against.into_iter().map(problem).collect()
 }
 

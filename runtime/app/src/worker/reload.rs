@@ -6,7 +6,7 @@
 
 use super::assemble;
 use super::state::{RunningPipeline, WorkerState};
-use crate::config::{self, Config, PipelineConfig, Problem, Reload};
+use crate::config::{self, Config, GrantsConfig, PipelineConfig, Problem, Reload};
 use crate::deploy::fetch::{self, Want};
 use crate::deploy::rollout::{Deployed, Order, Refused, deploy, note_configured};
 use crate::deploy::start::{self, Started};
@@ -39,8 +39,13 @@ enum Step {
 pub async fn reload(worker: &Arc<WorkerState>, only: Option<&str>) -> Result<Done, String> {
     let _turn = worker.reloads.running.lock().await;
     let file = worker.reloads.file.clone();
-    let read = tokio::task::spawn_blocking(move || config::load(&file).map_err(|e| e.to_string())).await;
-    let new = Arc::new(read.map_err(|ended| ended.to_string())??);
+    let store = worker.store.clone();
+    let read = move || {
+        let mut new = config::load(&file).map_err(|error| error.to_string())?;
+        assemble::grant(&file, &mut new, &store).map_err(|fail| fail.in_one())?;
+        Ok::<_, String>(new)
+    };
+    let new = Arc::new(tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())??);
     needs_no_restart(&worker.config(), &new)?;
     let steps = plan(worker, &new, only)?;
     let loaded = load_all(worker, &new, &steps).await?;
@@ -109,7 +114,12 @@ fn change(live: &Arc<RunningPipeline>, new: &PipelineConfig) -> Step {
         return Step::Look(live.clone());
     }
     let mut otherwise = PipelineConfig { handler: new.handler.clone(), ..old.clone() };
-    // These two are the pipeline's as well.
+    // What is sent, and whether anything is, is the pipeline's as well.
+    if old.grants.stages() == new.grants.stages() {
+        let (outbox, outbox_limit) = (old.grants.outbox.clone(), old.grants.outbox_limit);
+        otherwise.grants = GrantsConfig { outbox, outbox_limit, ..new.grants.clone() };
+    }
+    // And so are these two.
     otherwise.handler.spec.concurrency = old.handler.spec.concurrency;
     otherwise.handler.spec.max_chunk = old.handler.spec.max_chunk;
     if otherwise == *new {
@@ -170,7 +180,7 @@ fn out_of_reach(old: &PipelineConfig, new: &PipelineConfig) -> Vec<Problem> {
         return Vec::new();
     }
     let problems = new.source.broker().status().and_then(Result::err).unwrap_or_default();
-    let problem = |what| Problem { path: format!("pipelines.{}.source", new.name), what };
+    let problem = |what| Problem::new(format!("pipelines.{}.source", new.name), what);
     problems.into_iter().map(problem).collect()
 }
 

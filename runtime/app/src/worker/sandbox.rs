@@ -72,12 +72,14 @@ pub fn host(config: &Config, cache_dir: PathBuf) -> Result<Host, Fail> {
     host.map_err(|error| Fail::new(CONFIG, error))
 }
 
-/// Loads the components of all pipelines but those whose `component` has a problem already, in the
+/// Loads the components of all pipelines but those whose component or grants have a problem already, in the
 /// order of the configuration; notes all that cannot be loaded.
 pub fn load(config: &Config, host: &Host, problems: &mut Vec<Problem>) -> Vec<Option<Arc<WasmHandler>>> {
     let mut load = |pipeline: &crate::config::PipelineConfig| {
         let path = format!("pipelines.{}.handler.component", pipeline.name);
-        if problems.iter().any(|p| p.path == path) {
+        let granted = format!("pipelines.{}.grants.", pipeline.name);
+        // What is not granted for a slip of the pen is no news.
+        if problems.iter().any(|p| p.path == path || p.path.starts_with(&granted)) {
             return None;
         }
         let handler = &pipeline.handler;
@@ -90,7 +92,7 @@ pub fn load(config: &Config, host: &Host, problems: &mut Vec<Problem>) -> Vec<Op
             loaded.map_err(|error| error.to_string())
         });
         loaded
-            .map_err(|why| problems.push(Problem { path, what: format!("{} {why}", handler.component) }))
+            .map_err(|why| problems.push(Problem::in_lines(path, &format!("{} {why}", handler.component))))
             .ok()
     };
     config.pipelines.iter().map(&mut load).collect()

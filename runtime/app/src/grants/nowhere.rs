@@ -1,0 +1,35 @@
+//! No state: where a component is only looked at.
+
+use pelton_core::effects::{Bucket, Shown, Stamp, StateError, StateHome, Value, Write};
+use pelton_core::ports::BoxFuture;
+
+/// Nothing is there, and nothing is kept.
+pub struct NoState;
+
+fn none<T: Send + 'static>() -> BoxFuture<'static, Result<T, StateError>> {
+    let why = "there is no state while a component is only looked at".to_owned();
+    Box::pin(std::future::ready(Err(StateError(why))))
+}
+
+impl StateHome for NoState {
+    fn read<'a>(&'a self, _: Bucket, _: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Value>, StateError>> {
+        none()
+    }
+
+    fn keys<'a>(
+        &'a self,
+        _: Bucket,
+        _: Option<&'a [u8]>,
+        _: usize,
+    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, StateError>> {
+        none()
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp::ABSENT
+    }
+
+    fn show(&self, _: &[Write]) -> Shown {
+        Shown::by(())
+    }
+}
