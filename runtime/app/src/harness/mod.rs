@@ -5,12 +5,15 @@
 //! those of a worker, since it is the worker's own host.
 
 mod lines;
+mod memory;
 mod message;
 mod words;
+mod world;
 
 pub use lines::Line;
 pub use message::Given;
 pub use words::{time, told};
+pub use world::{Committed, Entry, Refuses, Sent, World};
 
 use crate::exit::{CONFIG, Fail};
 use crate::program;

@@ -1,8 +1,13 @@
 //! Cases: messages in, outcomes wanted, run against the real component in the real host.
 
+mod body;
+mod effects;
+mod http;
 mod judge;
+mod judge_effects;
 mod read;
 mod run;
+mod script;
 
 pub use read::{Case, read_all};
 pub use run::{Ran, Runner};

@@ -1,5 +1,6 @@
 //! `tests/*.toml`, as people write them.
 
+use super::effects::{CaseEffects, RawEffects};
 use crate::exit::Fail;
 use crate::harness::Given;
 use crate::input;
@@ -25,6 +26,8 @@ pub struct Case {
     pub file: PathBuf,
     pub name: String,
     pub steps: Vec<Step>,
+    /// What it may do in the world, and what it is to do.
+    pub effects: CaseEffects,
     /// Texts that must be in some line of it.
     pub logs: Vec<String>,
     /// Texts that must be in none.
@@ -72,6 +75,8 @@ struct RawCase {
     fresh: bool,
     #[serde(default)]
     no_logs: Vec<String>,
+    #[serde(flatten)]
+    effects: RawEffects,
     /// That of its only message, where it has no `message`; its `logs` are those of the case.
     #[serde(flatten)]
     only: toml::Table,
@@ -103,9 +108,19 @@ struct RawMessage {
 /// A table, or pairs where a name repeats.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Headers {
+pub(super) enum Headers {
     Named(BTreeMap<String, String>),
     Pairs(Vec<(String, String)>),
+}
+
+impl Headers {
+    pub fn pairs(self) -> Vec<(String, Vec<u8>)> {
+        let bytes = |(name, value): (String, String)| (name, value.into_bytes());
+        match self {
+            Self::Named(table) => table.into_iter().map(bytes).collect(),
+            Self::Pairs(pairs) => pairs.into_iter().map(bytes).collect(),
+        }
+    }
 }
 
 /// The cases of a project, file by file.
@@ -174,6 +189,7 @@ fn checked(mut raw: RawCase, folder: &Path, file: &Path, pipeline: &str) -> Resu
         file: file.to_owned(),
         name: raw.name,
         steps,
+        effects: raw.effects.read(folder)?,
         logs,
         no_logs: raw.no_logs,
         timeout: duration("timeout", raw.timeout)?,
@@ -207,26 +223,7 @@ fn delivery(
         },
     };
     let wanted = wanted(&raw)?;
-    let headers = match raw.headers {
-        None => given.headers,
-        Some(Headers::Named(table)) => table.into_iter().map(bytes).collect(),
-        Some(Headers::Pairs(pairs)) => pairs.into_iter().map(bytes).collect(),
-    };
-    let body = match (raw.body, raw.json, raw.body_file, raw.body_base64) {
-        (None, None, None, None) => given.body,
-        (Some(text), None, None, None) => text.into_bytes(),
-        (None, Some(value), None, None) => {
-            serde_json::to_vec(&value).map_err(|error| format!("json: {error}"))?
-        }
-        (None, None, Some(file), None) => {
-            let file = folder.join(file);
-            file::read(&file, BODY).map_err(|why| format!("body_file {}", input::of(&file, &why)))?
-        }
-        (None, None, None, Some(text)) => base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .map_err(|error| format!("body_base64: {error}"))?,
-        _ => return Err("give one of body, json, body_file and body_base64".to_owned()),
-    };
+    let body = one_body(raw.body, raw.json, raw.body_file, raw.body_base64, folder)?;
     let attempt = raw.attempt.unwrap_or(given.attempt);
     if attempt == 0 {
         return Err("attempt counts from 1".to_owned());
@@ -236,8 +233,8 @@ fn delivery(
         pipeline: given.pipeline,
         origin: given.origin,
         key: raw.key.map(String::into_bytes).or(given.key),
-        headers,
-        body,
+        headers: raw.headers.map_or(given.headers, Headers::pairs),
+        body: body.unwrap_or(given.body),
         attempt,
         published_at_ms: raw.published_at_ms.or(given.published_at_ms),
         replayed: raw.replayed.unwrap_or(given.replayed),
@@ -267,11 +264,33 @@ fn next_id(last: Option<&Given>) -> String {
     format!("message-{}", number.map_or(1, |number| number + 1))
 }
 
-fn bytes((name, value): (String, String)) -> (String, Vec<u8>) {
-    (name, value.into_bytes())
+/// A body, given in one of four ways or not at all.
+pub(super) fn one_body(
+    text: Option<String>,
+    json: Option<toml::Value>,
+    file: Option<PathBuf>,
+    base64: Option<String>,
+    folder: &Path,
+) -> Result<Option<Vec<u8>>, String> {
+    let body = match (text, json, file, base64) {
+        (None, None, None, None) => return Ok(None),
+        (Some(text), None, None, None) => text.into_bytes(),
+        (None, Some(value), None, None) => {
+            serde_json::to_vec(&value).map_err(|error| format!("json: {error}"))?
+        }
+        (None, None, Some(file), None) => {
+            let file = folder.join(file);
+            file::read(&file, BODY).map_err(|why| format!("body_file {}", input::of(&file, &why)))?
+        }
+        (None, None, None, Some(text)) => base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .map_err(|error| format!("body_base64: {error}"))?,
+        _ => return Err("give one of body, json, body_file and body_base64".to_owned()),
+    };
+    Ok(Some(body))
 }
 
-fn duration(key: &str, text: Option<String>) -> Result<Option<Duration>, String> {
+pub(super) fn duration(key: &str, text: Option<String>) -> Result<Option<Duration>, String> {
     text.map(|text| units::duration(&text).ok_or(format!("{key} must be {}", units::DURATION))).transpose()
 }
 
@@ -313,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn effects_belong_to_the_case_whatever_messages_it_has() {
+        let cases = read(
+            "[[case]]\nname = \"a\"\nbody = \"x\"\nstate = { a = 1 }\n[[case.http]]\nurl = \"http://a\"\n\
+             [[case]]\nname = \"b\"\nconfig = { k = \"v\" }\n[[case.message]]\nbody = \"x\"\n\
+             [[case.message]]\nagain = true\n[[case.sent]]\ntarget = \"t\"",
+        )
+        .expect("good");
+        assert_eq!((cases[0].effects.http.len(), cases[0].effects.before.len()), (1, 1));
+        assert_eq!((cases[1].effects.sent.len(), &*cases[1].effects.config["k"]), (1, "v"));
+        assert_eq!(cases[1].steps.len(), 2);
+    }
+
+    #[test]
     fn headers_may_repeat() {
         let cases =
             read("[[case]]\nname = \"a\"\nheaders = [[\"t\", \"1\"], [\"t\", \"2\"]]").expect("good");
@@ -332,6 +364,8 @@ mod tests {
             ("[[case]]\nname = \"a\"\nbody = \"x\"\n[[case.message]]\nbody = \"y\"", "into the message"),
             ("[[cases]]\nname = \"a\"", "cases"),
             ("[[case]]\nbody = \"x\"", "name"),
+            ("[[case]]\nname = \"a\"\n[[case.http]]\nmethod = \"GET\"", "url"),
+            ("[[case]]\nname = \"a\"\nstate = { k = true }", "the key k"),
         ];
         for (text, why) in refused {
             let error = read(text).expect_err(text);

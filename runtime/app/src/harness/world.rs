@@ -1,0 +1,105 @@
+//! What stands for the world where a handler is tried out: state in memory, and an outbox that is only read.
+
+use super::memory::{Conflict, MemoryState};
+use pelton_core::effects::{Bucket, Staged, StagedMessage, Target};
+use pelton_host::{OutboxGrant, Outlet, StateGrant};
+use std::sync::Arc;
+
+/// Says what a target cannot carry of a message, in words.
+pub type Refuses = Arc<dyn Fn(&StagedMessage) -> Option<String> + Send + Sync>;
+
+/// Stores and targets by the names that the handler uses.
+pub struct World {
+    state: Arc<MemoryState>,
+    stores: Vec<String>,
+    targets: Vec<(String, Refuses)>,
+}
+
+/// A value of state: its store, its key and itself.
+pub type Entry = (String, Vec<u8>, Vec<u8>);
+
+/// What a commit has done.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Stores and keys that were written or removed.
+    pub written: Vec<(String, Vec<u8>)>,
+    pub sent: Vec<Sent>,
+}
+
+/// A message that was sent, with the name of its target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub target: String,
+    pub message: StagedMessage,
+}
+
+impl World {
+    pub fn new(stores: Vec<String>, targets: Vec<(String, Refuses)>) -> Self {
+        Self { state: Arc::default(), stores, targets }
+    }
+
+    /// None where there is no store.
+    pub fn state(&self) -> Option<StateGrant> {
+        let stores = self.stores.iter().cloned().zip((0..).map(Bucket)).collect::<Vec<_>>();
+        (!stores.is_empty()).then(|| StateGrant { home: self.state.clone(), stores })
+    }
+
+    /// None where there is no target.
+    pub fn outbox(&self) -> Option<OutboxGrant> {
+        let outlet = |((name, refuses), target): (&(String, Refuses), Target)| Outlet {
+            name: name.clone(),
+            target,
+            refuses: Arc::clone(refuses),
+        };
+        let targets = self.targets.iter().zip((0..).map(Target)).map(outlet).collect::<Vec<_>>();
+        (!targets.is_empty()).then_some(OutboxGrant { targets })
+    }
+
+    pub fn has_store(&self, name: &str) -> bool {
+        self.stores.iter().any(|store| store == name)
+    }
+
+    pub fn has_target(&self, name: &str) -> bool {
+        self.targets.iter().any(|(target, _)| target == name)
+    }
+
+    /// Forgets all state, and begins with this.
+    pub fn begin(&self, values: impl IntoIterator<Item = Entry>) {
+        let bucket = |(store, key, value): Entry| {
+            let place = self.stores.iter().position(|name| *name == store)?;
+            Some((Bucket(i64::try_from(place).ok()?), key, value))
+        };
+        self.state.begin(values.into_iter().filter_map(bucket));
+    }
+
+    /// Commits what a call has staged.
+    ///
+    /// # Errors
+    /// What it has read no longer stands: it is to run again.
+    pub fn commit(&self, staged: &Staged) -> Result<Committed, Conflict> {
+        self.state.commit(staged)?;
+        let effects = &staged.effects;
+        let written = effects.writes.iter().map(|write| (self.store(write.bucket), write.key.clone()));
+        let sent = effects
+            .messages
+            .iter()
+            .map(|message| Sent { target: self.target(message.target), message: message.clone() });
+        Ok(Committed { written: written.collect(), sent: sent.collect() })
+    }
+
+    /// All state, in order.
+    pub fn entries(&self) -> Vec<Entry> {
+        let entry = |(bucket, key, value)| (self.store(bucket), key, value);
+        self.state.all().into_iter().map(entry).collect()
+    }
+
+    fn store(&self, bucket: Bucket) -> String {
+        let name = usize::try_from(bucket.0).ok().and_then(|place| self.stores.get(place));
+        name.cloned().unwrap_or_default()
+    }
+
+    fn target(&self, target: Target) -> String {
+        let name = usize::try_from(target.0).ok().and_then(|place| self.targets.get(place));
+        name.map(|(name, _)| name.clone()).unwrap_or_default()
+    }
+}
