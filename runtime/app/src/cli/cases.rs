@@ -19,6 +19,29 @@ pub const CASES: &str = r#"A case gives a message and says what is wanted of it 
 With several messages, each is a [[case.message]] with what it is and what is wanted of it. They are handed over
 together, in order; `again = true` delivers the one before it once more, as the next attempt.
 
+What the handler does beside its answer is said in the case too. Nothing of it leaves the machine:
+
+  config = { region = "eu" }       # in place of what pelton.toml grants; secrets are never read
+  state = { "total/c1" = 100 }     # before: text, a number, JSON as a table, { base64 = "AAE=" }; stores.NAME = {...}
+  state_after = { "total/c1" = 1350, old = false }   # then each key that is written has to be named; false: is gone
+
+  [[case.http]]                    # a request that it makes; one that is not expected fails the case
+  method = "POST"                  # or any
+  url = "https://api.example.com/charges"            # the whole of it; `*` at the end stands for any rest
+  headers = { content-type = "application/json" }    # each is there
+  json = { amount_cents = 1250 }   # is in it; or body = "text"
+  times = 1
+  answer = { status = 200, json = { id = "ch_1" } }  # also headers, body, body_file, body_base64, delay = "1s"
+                                   # or failure = "connection-refused" | "connection-reset" | "connection-timeout"
+                                   #    | "timeout" | "incomplete" | "dns" | "tls" | "protocol"
+  [[case.sent]]                    # a message that it sends; one that is not expected fails the case
+  target = "receipts"
+  key = "c1"                       # also headers, topic, delay
+  json = { total_cents = 1350 }    # or body = "text": a part of it
+
+A message that comes `again` had not completed, as if the worker had died behind its handler: its requests have
+happened, and nothing that it wrote or sent is there. It has to send the same idempotency keys again.
+
 Exit codes: 0 all passed; 1 something failed, or cannot be built.
 
 Example:

@@ -31,7 +31,7 @@ pub fn test(args: &TestArgs) -> Result<u8, Fail> {
         build::build(&project)?;
     }
     let units = units(&project, args)?;
-    let mut runner = Runner::new(&project)?;
+    let mut runner = Runner::new(&project, &cases)?;
     let mut ran = Vec::new();
     let mut file = None;
     for case in &cases {

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-type Place = (i64, Vec<u8>);
+type StatePlace = (i64, Vec<u8>);
 
 /// Keeps state of several stores.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub struct MemoryState {
 
 #[derive(Debug, Default)]
 struct Kept {
-    committed: BTreeMap<Place, (Vec<u8>, Stamp)>,
+    committed: BTreeMap<StatePlace, (Vec<u8>, Stamp)>,
     /// The last is the newest. Those of one guard have its number.
     shown: Vec<(u64, Write)>,
     guards: u64,
@@ -73,7 +73,7 @@ impl MemoryState {
     /// Everything that is committed, in order.
     pub fn all(&self) -> Vec<(Bucket, Vec<u8>, Vec<u8>)> {
         let kept = lock(&self.kept);
-        let one = |((bucket, key), (value, _)): (&Place, &(Vec<u8>, Stamp))| {
+        let one = |((bucket, key), (value, _)): (&StatePlace, &(Vec<u8>, Stamp))| {
             (Bucket(*bucket), key.clone(), value.clone())
         };
         kept.committed.iter().map(one).collect()
@@ -159,11 +159,9 @@ mod tests {
         let seen = read(state, key);
         let text = seen.bytes.map_or("0".to_owned(), |bytes| String::from_utf8(bytes).expect("a number"));
         let value = Some((text.parse::<u64>().expect("a number") + 1).to_string().into_bytes());
-        let effects = Effects {
-            reads: vec![Seen { bucket: OWN, key: key.into(), stamp: seen.stamp }],
-            writes: vec![Write { bucket: OWN, key: key.into(), value, stamp: state.stamp() }],
-            ..Effects::default()
-        };
+        let mut effects = Effects::default();
+        effects.reads.push(Seen { bucket: OWN, key: key.into(), stamp: seen.stamp });
+        effects.writes.push(Write { bucket: OWN, key: key.into(), value, stamp: state.stamp() });
         effects.show_by(state);
         Staged::of(effects, 1).expect("something was staged")
     }

@@ -13,7 +13,7 @@ mod world;
 pub use lines::Line;
 pub use message::Given;
 pub use words::{time, told};
-pub use world::{Committed, Entry, Refuses, Sent, World};
+pub use world::{Committed, Sent, World};
 
 use crate::exit::{CONFIG, Fail};
 use crate::program;

@@ -2,11 +2,8 @@
 
 use super::memory::{Conflict, MemoryState};
 use pelton_core::effects::{Bucket, Staged, StagedMessage, Target};
-use pelton_host::{OutboxGrant, Outlet, StateGrant};
+use pelton_host::{OutboxGrant, Outlet, Refuses, StateGrant};
 use std::sync::Arc;
-
-/// Says what a target cannot carry of a message, in words.
-pub type Refuses = Arc<dyn Fn(&StagedMessage) -> Option<String> + Send + Sync>;
 
 /// Stores and targets by the names that the handler uses.
 pub struct World {
@@ -31,6 +28,14 @@ pub struct Committed {
 pub struct Sent {
     pub target: String,
     pub message: StagedMessage,
+}
+
+impl Committed {
+    /// With what another has done after it.
+    pub fn add(&mut self, other: Self) {
+        self.written.extend(other.written);
+        self.sent.extend(other.sent);
+    }
 }
 
 impl World {

@@ -2,7 +2,7 @@
 
 use super::body::{BodyParts, is_part};
 use super::http::{self, Expected, RawRequest, missing_header};
-use super::read::{Headers, duration};
+use super::written::{Headers, duration};
 use crate::harness::Sent;
 use base64::Engine;
 use pelton_core::shown::shown;
@@ -27,6 +27,14 @@ pub struct CaseEffects {
     /// None: anything may be there.
     pub after: Option<BTreeMap<String, BTreeMap<Vec<u8>, StateWanted>>>,
     pub sent: Vec<SentWanted>,
+}
+
+impl CaseEffects {
+    /// The stores that it names.
+    pub fn stores(&self) -> impl Iterator<Item = &str> {
+        let after = self.after.iter().flat_map(BTreeMap::keys);
+        self.before.keys().chain(after).map(String::as_str)
+    }
 }
 
 /// What a key is to have.

@@ -1,7 +1,7 @@
 //! `[[case.http]]`: a request that a handler is expected to make, and the answer that it gets.
 
 use super::body::BodyParts;
-use super::read::{Headers, duration, one_body};
+use super::written::{Headers, duration, one_body};
 use pelton_core::shown::shown;
 use pelton_host::{HttpAnswer, HttpError, HttpRequest, HttpResponse};
 use serde::Deserialize;

@@ -124,14 +124,10 @@ mod tests {
         let (one, other) = (receipt("c1", "{\"id\":1}"), receipt("c2", "{\"id\":2}"));
         assert_eq!(sent_problems(&case, &[other.clone(), one.clone()]), [""; 0]);
         let problems = sent_problems(&case, &[other.clone(), one.clone(), other]);
-        assert_eq!(
-            problems,
-            [
-                "wanted  no such message\ngot     a message to receipts, key \"c2\"\n        {\"id\":2}\nto expect \
-              it, write:\n        [[case.sent]]\n        target = \"receipts\"\n        key = \"c2\"\n        \
-              json = { id = 2 }"
-            ]
-        );
+        let shown = "wanted  no such message\ngot     a message to receipts, key \"c2\"\n        {\"id\":2}\n\
+                     to expect it, write:\n        [[case.sent]]\n        target = \"receipts\"\n        \
+                     key = \"c2\"\n        json = { id = 2 }";
+        assert_eq!(problems, [shown]);
         let missing = sent_problems(&case, &[one]);
         assert_eq!(missing, ["wanted  a message to receipts\ngot     none that fits"]);
     }

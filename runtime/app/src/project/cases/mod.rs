@@ -2,12 +2,14 @@
 
 mod body;
 mod effects;
+mod grants;
 mod http;
 mod judge;
 mod judge_effects;
 mod read;
 mod run;
 mod script;
+mod written;
 
 pub use read::{Case, read_all};
 pub use run::{Ran, Runner};

@@ -1,20 +1,15 @@
 //! `tests/*.toml`, as people write them.
 
 use super::effects::{CaseEffects, RawEffects};
+use super::written::{Headers, duration, one_body};
 use crate::exit::Fail;
 use crate::harness::Given;
 use crate::input;
-use base64::Engine;
 use pelton_core::shown::path as shown_path;
 use pelton_core::units;
-use pelton_host::file;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Bytes of a body in a file, at most: no pipeline takes more.
-const BODY: usize = 256 << 20;
 
 /// What a case may want of a message; the words of `pelton invoke`.
 const OUTCOMES: &[&str] = &["ok", "retry", "reject", "trap", "timeout", "memory", "instantiate"];
@@ -103,24 +98,6 @@ struct RawMessage {
     after: Option<String>,
     #[serde(default)]
     logs: Vec<String>,
-}
-
-/// A table, or pairs where a name repeats.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(super) enum Headers {
-    Named(BTreeMap<String, String>),
-    Pairs(Vec<(String, String)>),
-}
-
-impl Headers {
-    pub fn pairs(self) -> Vec<(String, Vec<u8>)> {
-        let bytes = |(name, value): (String, String)| (name, value.into_bytes());
-        match self {
-            Self::Named(table) => table.into_iter().map(bytes).collect(),
-            Self::Pairs(pairs) => pairs.into_iter().map(bytes).collect(),
-        }
-    }
 }
 
 /// The cases of a project, file by file.
@@ -262,36 +239,6 @@ fn wanted(raw: &RawMessage) -> Result<Wanted, String> {
 fn next_id(last: Option<&Given>) -> String {
     let number = last.and_then(|last| last.id.strip_prefix("message-")?.parse::<u32>().ok());
     format!("message-{}", number.map_or(1, |number| number + 1))
-}
-
-/// A body, given in one of four ways or not at all.
-pub(super) fn one_body(
-    text: Option<String>,
-    json: Option<toml::Value>,
-    file: Option<PathBuf>,
-    base64: Option<String>,
-    folder: &Path,
-) -> Result<Option<Vec<u8>>, String> {
-    let body = match (text, json, file, base64) {
-        (None, None, None, None) => return Ok(None),
-        (Some(text), None, None, None) => text.into_bytes(),
-        (None, Some(value), None, None) => {
-            serde_json::to_vec(&value).map_err(|error| format!("json: {error}"))?
-        }
-        (None, None, Some(file), None) => {
-            let file = folder.join(file);
-            file::read(&file, BODY).map_err(|why| format!("body_file {}", input::of(&file, &why)))?
-        }
-        (None, None, None, Some(text)) => base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .map_err(|error| format!("body_base64: {error}"))?,
-        _ => return Err("give one of body, json, body_file and body_base64".to_owned()),
-    };
-    Ok(Some(body))
-}
-
-pub(super) fn duration(key: &str, text: Option<String>) -> Result<Option<Duration>, String> {
-    text.map(|text| units::duration(&text).ok_or(format!("{key} must be {}", units::DURATION))).transpose()
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
 //! Runs cases, one after another, on instances that stay warm as in a worker.
 
-use super::judge;
+use super::effects::{CaseEffects, Stores};
+use super::grants::CaseGrants;
 use super::read::{Case, Step};
+use super::{judge, judge_effects};
 use crate::exit::Fail;
-use crate::harness::{Harness, Line};
+use crate::harness::{Answered, Committed, Harness, Line};
 use crate::project::{Project, build, limits};
 use pelton_core::Outcome;
+use pelton_core::effects::Staged;
 use pelton_host::{HandlerSpec, Isolation};
 use std::time::Duration;
+
+/// How often a message runs again when what it has read no longer stands, as in a worker.
+const CONFLICTS: usize = 10;
 
 /// What became of a case.
 #[derive(Debug)]
@@ -18,22 +24,25 @@ pub struct Ran {
     pub took: Duration,
 }
 
-/// Keeps the handlers that are loaded: one for each set of limits that cases ask for.
+/// Keeps the handlers that are loaded: one for each set of limits and configuration that cases ask for.
 pub struct Runner<'p> {
     project: &'p Project,
     usual: HandlerSpec,
+    grants: CaseGrants,
     loaded: Vec<(HandlerSpec, Harness)>,
 }
 
 impl<'p> Runner<'p> {
-    /// Loads the component with the project's usual limits.
+    /// Loads the component with the project's usual limits, and what these cases need to be granted.
     ///
     /// # Errors
-    /// It is no handler.
-    pub fn new(project: &'p Project) -> Result<Self, Fail> {
-        let usual = limits::spec(project);
+    /// It is no handler, or a case cannot be granted what it wants.
+    pub fn new(project: &'p Project, cases: &[Case]) -> Result<Self, Fail> {
+        let grants = CaseGrants::of_cases(cases).map_err(Fail::refused)?;
+        let mut usual = limits::spec(project);
+        usual.grants = grants.of(&CaseEffects::default());
         let harness = build::validate(project, &usual)?;
-        Ok(Self { project, usual: usual.clone(), loaded: vec![(usual, harness)] })
+        Ok(Self { project, usual: usual.clone(), grants, loaded: vec![(usual, harness)] })
     }
 
     /// Runs a case to its end.
@@ -41,42 +50,119 @@ impl<'p> Runner<'p> {
     /// # Errors
     /// The host cannot: the case is not to blame.
     pub fn run(&mut self, case: &Case) -> Result<Ran, Fail> {
-        let harness = self.harness(case)?;
-        let mut ran = Ran { problems: Vec::new(), logs: Vec::new(), took: Duration::ZERO };
+        let place = self.load(case)?;
+        let harness = &self.loaded[place].1;
+        let problems = self.grants.problems(&case.effects);
+        self.begin(case);
+        let mut ran = Ran { problems, logs: Vec::new(), took: Duration::ZERO };
+        let mut committed = Committed::default();
         let many = case.steps.iter().map(Vec::len).sum::<usize>() > 1;
         let mut number = 0;
-        for step in &case.steps {
-            let answered = harness.handle(step.iter().map(|(given, _)| given.clone().work()).collect())?;
+        for (step, later) in case.steps.iter().zip(1..).map(|(step, next)| (step, &case.steps[next..])) {
+            self.grants.script.next_delivery();
+            let work = step.iter().map(|(given, _)| given.clone().work()).collect();
+            let mut answered = harness.handle(work)?;
+            self.commit(harness, step, later, &mut answered, &mut committed)?;
             ran.took += answered.took;
-            for (problem, place) in problems(step, &answered.outcomes, &answered.logs).zip(1..) {
+            for (problem, place) in problems_of(step, &answered.outcomes, &answered.logs).zip(1..) {
                 let at = if many { format!("message {}\n", number + place) } else { String::new() };
                 ran.problems.extend(problem.map(|text| format!("{at}{text}")));
             }
             number += step.len();
             ran.logs.extend(answered.logs);
         }
+        ran.problems.extend(self.grants.script.problems());
+        ran.problems.extend(self.effects_problems(case, &committed));
         ran.problems.extend(judge::whole(case, &ran.logs, ran.took));
         Ok(ran)
     }
 
-    fn harness(&mut self, case: &Case) -> Result<&Harness, Fail> {
+    fn begin(&self, case: &Case) {
+        let mut entries = Vec::new();
+        for (store, keys) in &case.effects.before {
+            entries.extend(keys.iter().map(|(key, value)| (store.clone(), key.clone(), value.clone())));
+        }
+        self.grants.world.begin(entries);
+        self.grants.script.begin(&case.effects.http, self.grants.key_headers());
+    }
+
+    /// Commits what the messages of a step have staged. A message that comes again had not completed: the
+    /// worker died after its handler. Nothing of what its call has staged is there then.
+    fn commit(
+        &self,
+        harness: &Harness,
+        step: &Step,
+        later: &[Step],
+        answered: &mut Answered,
+        committed: &mut Committed,
+    ) -> Result<(), Fail> {
+        let comes_again =
+            |place: usize| later.iter().flatten().any(|(given, _)| given.id == step[place].0.id);
+        for _ in 0..CONFLICTS {
+            let mut conflicts = Vec::new();
+            for (staged, places) in calls(&mut answered.outcomes) {
+                if places.iter().any(|place| comes_again(*place)) {
+                    continue;
+                }
+                match self.grants.world.commit(&staged) {
+                    Ok(done) => committed.add(done),
+                    Err(_) => conflicts.extend(places),
+                }
+            }
+            if conflicts.is_empty() {
+                return Ok(());
+            }
+            let work = conflicts.iter().map(|place| step[*place].0.clone().work()).collect();
+            let again = harness.handle(work)?;
+            answered.took += again.took;
+            answered.logs.extend(again.logs);
+            for (place, outcome) in conflicts.into_iter().zip(again.outcomes) {
+                answered.outcomes[place] = outcome;
+            }
+        }
+        Ok(())
+    }
+
+    fn effects_problems(&self, case: &Case, committed: &Committed) -> Vec<String> {
+        let mut stores = Stores::new();
+        for (store, key, value) in self.grants.world.entries() {
+            stores.entry(store).or_default().insert(key, value);
+        }
+        let state = judge_effects::state_problems(&case.effects, &stores, &committed.written);
+        state.into_iter().chain(judge_effects::sent_problems(&case.effects, &committed.sent)).collect()
+    }
+
+    /// The place of the handler with what this case asks for.
+    fn load(&mut self, case: &Case) -> Result<usize, Fail> {
         let mut spec = limits::within(&self.usual, case.timeout, case.memory);
+        spec.grants = self.grants.of(&case.effects);
         if case.fresh {
             spec.isolation = Isolation::Batch;
         }
-        let place = match self.loaded.iter().position(|(loaded, _)| *loaded == spec) {
-            Some(place) => place,
-            None => {
-                let harness = build::validate(self.project, &spec)?;
-                self.loaded.push((spec, harness));
-                self.loaded.len() - 1
-            }
-        };
-        Ok(&self.loaded[place].1)
+        if let Some(place) = self.loaded.iter().position(|(loaded, _)| *loaded == spec) {
+            return Ok(place);
+        }
+        let harness = build::validate(self.project, &spec)?;
+        self.loaded.push((spec, harness));
+        Ok(self.loaded.len() - 1)
     }
 }
 
-fn problems<'a>(
+/// Takes what was staged out of outcomes: for each call its effects, and the places of its messages.
+fn calls(outcomes: &mut [Outcome]) -> Vec<(Staged, Vec<usize>)> {
+    let mut calls: Vec<(Staged, Vec<usize>)> = Vec::new();
+    for (place, outcome) in outcomes.iter_mut().enumerate() {
+        let Outcome::Ok(staged) = outcome else { continue };
+        let Some(staged) = staged.take() else { continue };
+        match calls.iter_mut().find(|(call, _)| *call == staged) {
+            Some((_, places)) => places.push(place),
+            None => calls.push((staged, vec![place])),
+        }
+    }
+    calls
+}
+
+fn problems_of<'a>(
     step: &'a Step,
     outcomes: &'a [Outcome],
     lines: &'a [Line],
