@@ -29,6 +29,7 @@ mod host;
 mod interfaces;
 mod kinds;
 mod load;
+mod memory_state;
 mod options;
 mod run;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use load::inspect::{ComponentInfo, Description, describe, digest, inspect};
 pub use load::read::component as read_component;
 pub use load::validate::Form;
 pub use load::worker::{WORKER_ARGUMENTS, WORKER_COMMAND, compile_worker};
+pub use memory_state::{MemoryState, StateConflict};
 pub use options::{CompileBudget, HandlerSpec, HostOptions, Isolation};
 pub use run::handler::WasmHandler;
 pub use run::instance_pool::RoomNeed;

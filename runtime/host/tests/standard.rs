@@ -95,25 +95,20 @@ fn handlers_of_other_hosts_are_told_apart() {
 }
 
 #[test]
-fn what_the_standard_has_beside_is_not_granted() {
+fn the_standards_producer_takes_a_grant() {
     let wat = include_str!("fixtures/standard.wat").replace(
         "(memory (export",
-        "(import \"wasi:messaging/producer@0.2.0-draft\" \"ping\" (func)) (memory (export",
+        "(import \"wasi:messaging/producer@0.2.0-draft\" \"send\" (func (param i32 i32 i32 i32 i32))) (memory \
+         (export",
     );
     let world = "import wasi:messaging/producer@0.2.0-draft; import wasi:messaging/types@0.2.0-draft; \
         export wasi:messaging/incoming-handler@0.2.0-draft;";
-    let mut module = wat::parse_str(wat).unwrap();
-    let mut resolve = Resolve::default();
-    let text = std::fs::read_to_string("wit/messaging.wit").unwrap();
-    resolve.push_str("messaging.wit", &format!("{text}\ninterface producer {{ ping: func(); }}")).unwrap();
-    let package =
-        resolve.push_str("it.wit", &format!("package test:host;\nworld it {{ {world} }}")).unwrap();
-    let world = resolve.select_world(&[package], Some("it")).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    let bytes = ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+    let bytes = component_of(&wat, world, "");
     let error = host().load_bytes("orders", &bytes, &spec()).map(drop).unwrap_err().to_string();
-    assert!(
-        error.contains("imports `wasi:messaging/producer@0.2.0-draft`, which was not granted"),
-        "{error}"
-    );
+    for words in [
+        "imports `wasi:messaging/producer@0.2.0-draft`, which its pipeline does not grant",
+        "[pipelines.orders.grants.outbox]",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
 }

@@ -94,6 +94,11 @@ impl Limiter {
         Self { memory_max, memory: 0, hosted: 0, table: 0, last: (0, 0), gauge }
     }
 
+    /// All that it may have, in bytes.
+    pub(crate) fn memory_max(&self) -> usize {
+        self.memory_max
+    }
+
     /// What a resource of the host holds for the guest has changed, from so many bytes to so many. Whatever
     /// a guest can make the host keep is counted here, and an error is to end the guest.
     pub(crate) fn host(&mut self, before: usize, after: usize) -> wasmtime::Result<()> {

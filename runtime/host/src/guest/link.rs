@@ -40,7 +40,7 @@ enum Level {
 
 /// What modules import preview 1 of WASI as.
 pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
-/// The types of the standard's handlers. Its producer is not granted.
+/// The types of the standard's handlers. Its producer takes a grant.
 const MESSAGING: &str = "wasi:messaging/types@0.2.0-draft";
 
 /// The types of HTTP, which reach nobody: they come with every component of a language whose library has a

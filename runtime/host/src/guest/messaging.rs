@@ -1,11 +1,14 @@
 //! `wasi:messaging`, as far as a handler of it needs: the message it is given, and those it makes.
 //!
-//! Nothing is sent through it. What a handler changes in its message concerns nobody else.
+//! What a handler changes in its message concerns nobody else, unless it sends it: by a client, which is a
+//! target of its pipeline's outbox.
 
 use crate::guest::bindings::incoming::wasi::messaging::types::{
     Error, Host, HostClient, HostMessage, MetadataError,
 };
 use crate::guest::state::GuestState;
+use crate::interfaces::outbox::OutboxMessage;
+use pelton_core::Header;
 use pelton_core::message::Message;
 use pelton_core::ports::Work;
 use wasmtime::component::Resource;
@@ -13,6 +16,11 @@ use wasmtime_wasi::WasiView;
 
 /// The header that is the standard's content type.
 const CONTENT_TYPE: &str = "content-type";
+/// Metadata for what the standard has no place for. Those that say what a message was given for concern no
+/// other one.
+const KEY: &str = "pelton-key";
+const DELAY_MS: &str = "pelton-delay-ms";
+const GIVEN: [&str; 3] = ["pelton-id", "pelton-attempt", "pelton-idempotency-key"];
 
 /// A message of the standard.
 #[derive(Debug, Clone, Default)]
@@ -31,8 +39,16 @@ pub struct Envelope {
 const FIXED_BYTES: usize = 256;
 const PAIR_BYTES: usize = 96;
 
-/// A connection to a broker: there is none.
-pub enum Client {}
+/// A connection to a broker: the name of a target.
+pub struct Client {
+    target: String,
+}
+
+/// A message that is to be sent, and where to. In words what it cannot be sent for.
+pub(crate) struct Sent {
+    pub(crate) target: String,
+    pub(crate) message: Result<OutboxMessage, String>,
+}
 
 impl Envelope {
     /// Headers become metadata, and so does what the standard has no place for, under names of our own.
@@ -43,11 +59,11 @@ impl Envelope {
         let mut metadata: Vec<(String, String)> = headers.collect();
         let content_type = metadata.iter().find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE));
         let content_type = content_type.map(|(_, value)| value.clone());
-        metadata.push(("pelton-id".to_owned(), message.id().to_string()));
-        metadata.push(("pelton-attempt".to_owned(), work.attempt.to_string()));
-        metadata.push(("pelton-idempotency-key".to_owned(), work.idempotency_key().to_string()));
+        let given =
+            [message.id().to_string(), work.attempt.to_string(), work.idempotency_key().to_string()];
+        metadata.extend(GIVEN.map(str::to_owned).into_iter().zip(given));
         if let Some(key) = message.key() {
-            metadata.push(("pelton-key".to_owned(), text(key)));
+            metadata.push((KEY.to_owned(), text(key)));
         }
         let topic = Some(message.origin().to_owned());
         let mut it =
@@ -60,6 +76,28 @@ impl Envelope {
         let of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let pairs: usize = self.metadata.iter().map(|(k, v)| PAIR_BYTES + k.len() + v.len()).sum();
         FIXED_BYTES + of(&self.topic) + of(&self.content_type) + self.data.len() + pairs
+    }
+
+    /// As a message to send. In words why it is none.
+    fn into_sent(self, topic: String) -> Result<OutboxMessage, String> {
+        let mut message = OutboxMessage { body: self.data, ..OutboxMessage::default() };
+        message.topic = (!topic.is_empty()).then_some(topic);
+        let has_type = self.metadata.iter().any(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE));
+        let content_type = self.content_type.filter(|_| !has_type);
+        for (name, value) in self.metadata {
+            match &*name {
+                KEY => message.key = Some(value.into_bytes()),
+                DELAY_MS => {
+                    let ms =
+                        value.parse().map_err(|_| format!("`{DELAY_MS}` is no number of milliseconds"))?;
+                    message.delay_ms = Some(ms);
+                }
+                given if GIVEN.contains(&given) => {}
+                _ => message.headers.push(Header::new(name, value)),
+            }
+        }
+        message.headers.extend(content_type.map(|value| Header::new(CONTENT_TYPE, value)));
+        Ok(message)
     }
 
     /// Counts it anew: how much was charged, and how much is now.
@@ -96,6 +134,23 @@ impl GuestState {
         self.limits.host(before, after)
     }
 
+    pub(crate) fn push_client(&mut self, target: String) -> wasmtime::Result<Resource<Client>> {
+        Ok(self.ctx().table.push(Client { target })?)
+    }
+
+    /// Takes a message that is to be sent, with the target that its client is.
+    pub(crate) fn take_sent(
+        &mut self,
+        client: &Resource<Client>,
+        topic: String,
+        message: Resource<Envelope>,
+    ) -> wasmtime::Result<Sent> {
+        let target = self.ctx().table.get(client)?.target.clone();
+        let envelope = self.ctx().table.delete(message)?;
+        self.limits.host(envelope.charged, 0)?;
+        Ok(Sent { target, message: envelope.into_sent(topic) })
+    }
+
     /// The call has ended. What the guest keeps of the message that it was given is its own now; an error
     /// means that it keeps too much.
     pub(crate) fn keep(&mut self, given: u32) -> wasmtime::Result<()> {
@@ -111,15 +166,16 @@ impl GuestState {
 impl Host for GuestState {}
 
 impl HostClient for GuestState {
-    fn connect(&mut self, _name: String) -> wasmtime::Result<Result<Resource<Client>, Error>> {
-        Ok(Err(Error::PermissionDenied("a handler has no connection of its own to a broker".to_owned())))
+    fn connect(&mut self, name: String) -> wasmtime::Result<Result<Resource<Client>, Error>> {
+        self.connect_to(name)
     }
 
     fn disconnect(&mut self, _client: Resource<Client>) -> wasmtime::Result<Result<(), Error>> {
         Ok(Ok(()))
     }
 
-    fn drop(&mut self, _client: Resource<Client>) -> wasmtime::Result<()> {
+    fn drop(&mut self, client: Resource<Client>) -> wasmtime::Result<()> {
+        self.ctx().table.delete(client)?;
         Ok(())
     }
 }

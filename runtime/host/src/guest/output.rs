@@ -210,7 +210,6 @@ impl Output {
     }
 
     /// The messages of the running call; none between chunks.
-    #[allow(dead_code, reason = "being built up")]
     pub(crate) fn call(&self) -> Option<CallInWork> {
         let chunk = lock(&self.inner).work.clone()?;
         let first = self.first.load(Relaxed);

@@ -29,8 +29,9 @@ pub(crate) struct GuestState {
     pub(crate) limits: Limiter,
     pub(crate) about: About,
     /// What its handler may do in the world.
-    #[allow(dead_code, reason = "being built up")]
     pub(crate) shared: Arc<Shared>,
+    /// Bytes of what the running call has staged that count against the guest's memory now.
+    pub(crate) staged: usize,
     /// HTTP of this store.
     #[allow(dead_code, reason = "being built up")]
     pub(crate) http: http::InStore,
@@ -65,7 +66,6 @@ impl About {
     }
 
     /// The messages in work; none while an instance starts.
-    #[allow(dead_code, reason = "being built up")]
     pub(crate) fn call(&self) -> Option<CallInWork> {
         self.output.call()
     }
@@ -109,7 +109,8 @@ pub(crate) fn store(setting: &Setting, about: About, given: Option<Given>) -> St
     let limits = Limiter::new(memory, Arc::clone(&about.gauge));
     let shared = Arc::clone(&setting.shared);
     let http = http::InStore::new(&shared.http, &about);
-    let mut store = Store::new(&setting.engine, GuestState { wasi, limits, about, shared, http });
+    let mut store =
+        Store::new(&setting.engine, GuestState { wasi, limits, about, shared, staged: 0, http });
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(hostcall);
     store.set_max_component_handles(handles(memory));

@@ -4,6 +4,7 @@
 //! are, and whatever it keeps belongs to the call.
 
 use crate::interfaces::http;
+use crate::interfaces::staging::Staging;
 use pelton_core::ports::Work;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -28,6 +29,7 @@ pub(crate) struct InCall {
 #[derive(Default)]
 pub(crate) struct Kept {
     pub(crate) http: http::InCall,
+    pub(crate) staging: Staging,
 }
 
 impl CallInWork {
@@ -61,10 +63,10 @@ impl InCall {
         change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The call has ended, however: what was kept of it goes.
-    pub(crate) fn end(&self) {
-        if self.used.swap(false, Relaxed) {
-            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
-        }
+    /// The call has ended, however: what was kept of it goes, and what it has staged is its caller's.
+    pub(crate) fn end(&self) -> Option<Staging> {
+        self.used
+            .swap(false, Relaxed)
+            .then(|| std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner)).staging)
     }
 }

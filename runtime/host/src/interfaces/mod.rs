@@ -3,7 +3,13 @@
 //! component from loading.
 
 pub(crate) mod call;
+pub(crate) mod caller;
+pub(crate) mod config;
+mod effect_id;
 pub(crate) mod http;
+pub(crate) mod outbox;
+pub(crate) mod staging;
+pub(crate) mod state;
 
 use crate::grants::Grants;
 use crate::guest::state::GuestState;
@@ -26,7 +32,8 @@ pub(crate) struct Interface {
 }
 
 /// All of them.
-pub(crate) const ALL: &[Interface] = &[http::INTERFACE];
+pub(crate) const ALL: &[Interface] =
+    &[http::INTERFACE, config::INTERFACE, state::INTERFACE, outbox::INTERFACE];
 
 /// An interface that a component imports, and that its pipeline must grant.
 #[derive(Debug, Clone, PartialEq, Eq)]

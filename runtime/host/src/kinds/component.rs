@@ -106,6 +106,7 @@ impl Texts {
 impl Handles for Component {
     async fn call(&mut self, work: &[Work]) -> Result<Answers> {
         self.store.set_epoch_deadline(FIRST_TICKS);
+        self.store.data_mut().release_staged()?;
         self.texts.all.clear();
         match (&self.exports, work) {
             (Exports::One(handler), [work, ..]) => {

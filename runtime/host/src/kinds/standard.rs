@@ -54,6 +54,7 @@ impl Handles for Standard {
     async fn call(&mut self, work: &[Work]) -> Result<Answers> {
         let [work, ..] = work else { return Ok(Answers::Many(Vec::new())) };
         self.store.set_epoch_deadline(FIRST_TICKS);
+        self.store.data_mut().release_staged()?;
         let message = self.store.data_mut().ctx().table.push(Envelope::of(work))?;
         let given = message.rep();
         let handler = self.exports.wasi_messaging_incoming_handler();

@@ -1,14 +1,16 @@
 //! One chunk: its messages, one call after another, and the instance they run on.
 
 use crate::guest::reason::Stop;
+use crate::interfaces::staging::Staging;
 use crate::kinds::Answers;
 use crate::options::Isolation;
 use crate::run::chunk_outcomes::ChunkOutcomes;
 use crate::run::clock::Ticking;
 use crate::run::control::Control;
 use crate::run::handler::HandlerShared;
-use crate::run::instance::Instance;
+use crate::run::instance::{Answered, Instance};
 use crate::run::watch::watch;
+use pelton_core::effects::Staged;
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::points;
 use pelton_core::ports::{Report, Work};
@@ -28,6 +30,8 @@ pub(crate) struct Chunk {
     control: Arc<Control>,
     work: Arc<[Work]>,
     book: ChunkOutcomes,
+    /// What it stages is thrown away, and shown to nobody: its messages are copies.
+    is_shadow: bool,
     _ticking: Ticking,
 }
 
@@ -38,9 +42,10 @@ impl Chunk {
         work: Arc<[Work]>,
         report: Report,
         ticking: Ticking,
+        is_shadow: bool,
     ) -> Self {
         let book = ChunkOutcomes::new(Arc::clone(&handler.digest), Arc::clone(&work), report);
-        Self { book, handler, control, work, _ticking: ticking }
+        Self { book, handler, control, work, is_shadow, _ticking: ticking }
     }
 
     /// Runs to the end; everything is reported when it resolves.
@@ -93,8 +98,8 @@ impl Chunk {
                 };
                 watch(&self.control, call, cut).await
             };
-            let stop = match ended.and_then(|answers| answers) {
-                Ok(answers) => return self.settle(answers, range.len(), instance),
+            let stop = match ended.and_then(|answered| answered) {
+                Ok(answered) => return self.settle(answered, range.len(), instance),
                 Err(stop) => stop,
             };
             *instance = None;
@@ -108,21 +113,52 @@ impl Chunk {
         }
     }
 
-    fn settle(&mut self, answers: Answers, asked: usize, instance: &mut Option<Instance>) {
+    fn settle(&mut self, answered: Answered, asked: usize, instance: &mut Option<Instance>) {
         if instance.as_ref().is_some_and(Instance::is_over) {
             *instance = None;
         }
-        match answers {
-            Answers::One(answer) => self.book.settle(answer),
-            Answers::Many(answers) if answers.len() == asked => {
-                answers.into_iter().for_each(|answer| self.book.settle(answer));
+        let staged = answered.staging.and_then(|staging| self.staged(staging, asked));
+        match answered.answers {
+            Answers::One(Outcome::Ok(_)) => {
+                staged.iter().for_each(|staged| self.show(staged));
+                self.book.settle(Outcome::Ok(staged));
             }
+            Answers::One(answer) => self.book.settle(answer),
+            Answers::Many(answers) if answers.len() == asked => self.settle_many(answers, staged),
             Answers::Many(answers) => {
                 *instance = None;
                 let reason =
                     format!("the batch handler gave {} results for {asked} messages", answers.len());
                 self.fail(&Stop::Fault(FaultKind::Trap, reason), asked);
             }
+        }
+    }
+
+    /// What a call has staged, for each of its messages.
+    fn staged(&self, staging: Staging, messages: usize) -> Option<Staged> {
+        if self.is_shadow {
+            return None;
+        }
+        Staged::of(staging.into_effects(), u32::try_from(messages).unwrap_or(u32::MAX))
+    }
+
+    /// What a call has staged belongs to all its messages: it is committed with all of them. When one of
+    /// them failed none of it is, and each is run alone, to stage its own.
+    fn settle_many(&mut self, answers: Vec<Outcome>, staged: Option<Staged>) {
+        match staged {
+            Some(staged) if answers.iter().all(Outcome::is_ok) => {
+                self.show(&staged);
+                answers.iter().for_each(|_| self.book.settle(Outcome::Ok(Some(staged.clone()))));
+            }
+            Some(_) if answers.len() > 1 => self.book.settle_all(&Outcome::BatchFault),
+            Some(_) | None => answers.into_iter().for_each(|answer| self.book.settle(answer)),
+        }
+    }
+
+    /// Lets the messages that follow read what this call has written, though it is not committed yet.
+    fn show(&self, staged: &Staged) {
+        if let Some(state) = &self.handler.maker.setting.shared.grants.state {
+            staged.effects.show_by(&*state.home);
         }
     }
 
@@ -142,7 +178,7 @@ async fn attempt(
     (work, range): (&Arc<[Work]>, Range<usize>),
     slot: &mut Option<Instance>,
     has_waited: bool,
-) -> Result<Answers, Stop> {
+) -> Result<Answered, Stop> {
     let timeout = control.timeout();
     let instance = match slot {
         Some(instance) => instance,

@@ -23,7 +23,7 @@ pub struct WasmHandler {
     info: ComponentInfo,
     max_chunk: usize,
     timeout: Duration,
-    /// It always runs at low priority.
+    /// It always runs at low priority, and nothing that it stages is committed or shown.
     background: bool,
 }
 
@@ -98,7 +98,8 @@ impl WasmHandler {
         }
     }
 
-    /// The same for work that nobody waits for: it runs at low priority.
+    /// The same for copies of messages, on which nobody waits: it runs at low priority, and what it stages is
+    /// thrown away.
     #[must_use]
     pub fn in_background(&self) -> Arc<Self> {
         Arc::new(Self { running: Arc::default(), background: true, ..self.clone() })
@@ -136,8 +137,8 @@ impl Handler for WasmHandler {
         let control = Arc::new(Control::new(self.timeout));
         let entered = self.running.enter(&control);
         let ticking = self.sandbox.clock.enter();
-        let chunk =
-            Chunk::new(Arc::clone(&self.shared), Arc::clone(&control), work.into(), report, ticking);
+        let shared = Arc::clone(&self.shared);
+        let chunk = Chunk::new(shared, Arc::clone(&control), work.into(), report, ticking, self.background);
         let (done, ended) = oneshot::channel();
         let task = Box::pin(async move {
             let ran = contained(chunk.run()).await;

@@ -2,6 +2,7 @@
 
 use crate::guest::limits::Refusal;
 use crate::guest::state::About;
+use crate::interfaces::staging::Staging;
 use crate::kinds::{Answers, Guest, Handles, NotMade, Setting, Template};
 use crate::run::control::Control;
 use crate::run::instance_pool::{InstancePermit, InstancePool};
@@ -17,6 +18,13 @@ pub(crate) struct Maker {
     pub(crate) setting: Arc<Setting>,
     /// The most memory that any instance has had, in bytes.
     pub(crate) used: Arc<AtomicUsize>,
+}
+
+/// What a call has come to.
+pub(crate) struct Answered {
+    pub(crate) answers: Answers,
+    /// What it has staged, if it has asked for an effect.
+    pub(crate) staging: Option<Staging>,
 }
 
 /// A warm instance.
@@ -92,14 +100,13 @@ impl Instance {
 
     /// Calls the handler with the messages of `range`. An error leaves an instance that must be
     /// dropped.
-    pub(crate) async fn call(&mut self, work: &[Work], range: Range<usize>) -> wasmtime::Result<Answers> {
+    pub(crate) async fn call(&mut self, work: &[Work], range: Range<usize>) -> wasmtime::Result<Answered> {
         self.calls += 1;
         self.about.output.begin(range.start, range.len());
         self.about.gauge.forget();
         let answers = self.guest.call(&work[range]).await?;
         self.about.output.end();
-        self.about.in_call.end();
-        Ok(answers)
+        Ok(Answered { answers, staging: self.about.in_call.end() })
     }
 
     /// Whether its guest has ended by itself.
@@ -132,7 +139,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         self.about.output.end();
-        self.about.in_call.end();
+        drop(self.about.in_call.end());
         self.note_memory();
     }
 }

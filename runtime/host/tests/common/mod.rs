@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod deeds;
+
 use pelton_core::Header;
 use pelton_core::message::{Channel, HeaderList, Lane, Message, Parts};
 use pelton_core::outcome::{FaultKind, Outcome};
