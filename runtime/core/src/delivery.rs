@@ -24,6 +24,10 @@ use crate::outcome::{Cause, Failure, Outcome};
 use crate::ports::{Claim, ErrorClass, Settle, Verdict};
 pub use words::{Action, Context, DeliveryState, Event, Then, Why};
 
+/// So often in a row a message runs again at once, after others have changed the state that it had read;
+/// then it is retried as after any failure.
+pub const MAX_CONFLICTS: u32 = 10;
+
 /// The table.
 #[must_use]
 pub fn step(state: DeliveryState, event: Event, cx: &Context) -> (DeliveryState, Action) {
@@ -31,7 +35,9 @@ pub fn step(state: DeliveryState, event: Event, cx: &Context) -> (DeliveryState,
         DeliveryState::Admitted => admitted(event),
         DeliveryState::Claiming => claiming(event, cx),
         DeliveryState::Handling { claim, attempt } => handling(claim, attempt, event, cx),
-        DeliveryState::Completing { claim, staged } => completing(claim, staged, event, cx),
+        DeliveryState::Completing { claim, attempt, staged } => {
+            completing(claim, attempt, staged, event, cx)
+        }
         DeliveryState::Publishing { claim, why } => publishing(claim, why, event, cx),
         DeliveryState::Releasing { claim, counts, then } => releasing(claim, counts, then, event, cx),
         DeliveryState::Waiting => waiting(event),
@@ -121,7 +127,7 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (Delivery
     match outcome {
         Outcome::Ok(staged) => {
             let settle = cx.shares_ledger && cx.lease_live;
-            (DeliveryState::Completing { claim, staged }, Action::Complete { settle })
+            (DeliveryState::Completing { claim, attempt, staged }, Action::Complete { settle })
         }
         Outcome::Reject { reason } => {
             let why = Why { cause: Cause::Rejected, failure: Failure::Reject, reason, attempts: attempt };
@@ -140,10 +146,19 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (Delivery
     }
 }
 
-fn completing(claim: Claim, staged: Option<Staged>, event: Event, cx: &Context) -> (DeliveryState, Action) {
+fn completing(
+    claim: Claim,
+    attempt: u32,
+    staged: Option<Staged>,
+    event: Event,
+    cx: &Context,
+) -> (DeliveryState, Action) {
     match event {
-        Event::Stored(Err(ErrorClass::Conflict)) => release(claim, false, Then::Requeue, cx),
-        Event::Stored(result) => stored(DeliveryState::Completing { claim, staged }, result, cx),
+        Event::Stored(Err(ErrorClass::Conflict)) => {
+            let is_one_of_many = staged.is_some_and(|staged| staged.messages > 1);
+            conflicted(claim, attempt, is_one_of_many, cx)
+        }
+        Event::Stored(result) => stored(DeliveryState::Completing { claim, attempt, staged }, result, cx),
         Event::Invalid(_)
         | Event::Skip(_)
         | Event::Start
@@ -156,8 +171,24 @@ fn completing(claim: Claim, staged: Option<Staged>, event: Event, cx: &Context) 
         | Event::Due
         | Event::SameKeyCompleted
         | Event::SameKeyDelayed(_)
-        | Event::HandBack(_) => (DeliveryState::Completing { claim, staged }, Action::None),
+        | Event::HandBack(_) => (DeliveryState::Completing { claim, attempt, staged }, Action::None),
     }
+}
+
+/// It ran on what is not there any more, or does not come to be: what it staged is dropped, and it runs
+/// again. That is no attempt, as long as it comes to an end.
+fn conflicted(claim: Claim, attempt: u32, is_one_of_many: bool, cx: &Context) -> (DeliveryState, Action) {
+    if cx.draining {
+        return release(claim, false, Then::GiveBack, cx);
+    }
+    if cx.conflicts > MAX_CONFLICTS {
+        let times = cx.conflicts;
+        let reason =
+            format!("other messages changed the state that it reads, each of the {times} times it ran");
+        return failed(claim, attempt, Failure::Conflict, reason, cx.delay_ms, cx);
+    }
+    let then = if is_one_of_many { Then::RequeueAlone } else { Then::Requeue };
+    release(claim, false, then, cx)
 }
 
 fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (DeliveryState, Action) {

@@ -72,6 +72,8 @@ pub enum Cause {
     CrashLoop,
     /// It could not be read: for example, its deduplication key is missing.
     Invalid,
+    /// A handler sent it, and its target refused it for what it is. It is kept with the outbox.
+    Outbox,
 }
 
 /// How the last attempt ended. The words are a contract of `pelton dlq`.
@@ -95,6 +97,10 @@ pub enum Failure {
     Invalid,
     /// It was not started any more: an operator gave up on it.
     Skipped,
+    /// It was handled, and each time others had changed the state that it had read.
+    Conflict,
+    /// It is a message of the outbox, and its target refused it.
+    Refused,
 }
 
 /// Implements `as_str` and its inverse from one table, so that the two cannot differ.
@@ -127,6 +133,7 @@ words!(Cause {
     RetriesExhausted => "retries-exhausted",
     CrashLoop => "crash-loop",
     Invalid => "invalid",
+    Outbox => "outbox",
 });
 
 words!(Failure {
@@ -139,6 +146,8 @@ words!(Failure {
     Crash => "crash",
     Invalid => "invalid",
     Skipped => "skipped",
+    Conflict => "conflict",
+    Refused => "refused",
 });
 
 impl From<FaultKind> for Failure {

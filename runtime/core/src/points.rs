@@ -25,6 +25,9 @@ pub const DEPLOY_NAMES: &[&str] = &[
     "deploy-swapped",
 ];
 
+/// The points of the outbox, in the order a message to be sent meets them.
+pub const OUTBOX_NAMES: &[&str] = &["outbox-sending", "outbox-sent", "outbox-noted"];
+
 /// The points of what runs for one pipeline alone: its panic ends this pipeline, and not the process. Each
 /// adapter of a broker has a list of its own.
 pub const TASK_NAMES: &[&str] = &["driver-turn", "guest-chunk", "queue-read", "shadow"];
@@ -41,7 +44,7 @@ pub fn on_reach(hook: fn(&'static str)) {
 /// Marks that the point `name` is reached.
 #[inline(always)]
 pub fn reach(name: &'static str) {
-    reach_one_of(&[NAMES, DEPLOY_NAMES, TASK_NAMES], name);
+    reach_one_of(&[NAMES, DEPLOY_NAMES, OUTBOX_NAMES, TASK_NAMES], name);
 }
 
 /// The same, of a point that is in one of these lists.

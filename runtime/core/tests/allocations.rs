@@ -159,5 +159,6 @@ fn rules(source: Capabilities) -> Rules {
         source,
         handler: "sha256:0".into(),
         redrive: false,
+        effects: false,
     }
 }

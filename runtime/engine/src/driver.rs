@@ -2,6 +2,7 @@
 
 use crate::dedup::{DedupKey, Digest};
 use crate::perform::{Arrival, Performer};
+use crate::relay::Outbox;
 use crate::stats::{PipelineStats, SkipAsk};
 use crate::stopped::{Stopped, Why};
 use crate::worker::{Control, Phase};
@@ -52,11 +53,15 @@ pub struct PipelineSpec {
     pub ledger_key: Digest,
     /// Whether the source's broker itself moves to its dead letters what is given up on.
     pub redrive: bool,
+    /// Whether the handler is granted anything by which it may have effects.
+    pub effects: bool,
+    /// While so many messages wait in the outbox, nothing more is received.
+    pub max_outbox: u64,
     /// A message to give up on as it comes: for commands that do nothing else.
     pub skip: Option<Skip>,
 }
 
-/// The four ports of one pipeline.
+/// The ports of one pipeline.
 #[derive(Clone)]
 pub struct Ports {
     /// Where messages come from.
@@ -67,6 +72,8 @@ pub struct Ports {
     pub letters: Arc<dyn DeadLetters>,
     /// What runs them.
     pub handler: Arc<dyn Handler>,
+    /// What handlers send, where they may send anything to another broker.
+    pub outbox: Option<Outbox>,
 }
 
 pub(crate) struct Driver {
@@ -125,6 +132,7 @@ impl Driver {
             source: ports.source.capabilities(),
             handler: ports.handler.digest(),
             redrive: spec.redrive,
+            effects: spec.effects,
         };
         let (answers, arrivals) = mpsc::unbounded_channel();
         stats.attach(answers.clone());
@@ -135,6 +143,7 @@ impl Driver {
             dedup,
             digest: spec.digest,
             ledger_key: spec.ledger_key,
+            effects: spec.effects,
             suspects,
             origin,
             answers,

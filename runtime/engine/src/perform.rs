@@ -3,7 +3,7 @@
 use crate::dedup::{DedupKey, Digest};
 use crate::driver::Ports;
 use crate::stats::SkipAsk;
-use pelton_core::contain::{Panicked, contained};
+use pelton_core::contain::{Panicked, contain, contained};
 use pelton_core::number::{micros, millis};
 use pelton_core::pipeline::{Blocking, Command, Input};
 use pelton_core::points;
@@ -11,6 +11,7 @@ use pelton_core::ports::{ErrorClass, Revocation, Settle};
 use pelton_core::{Identity, Letter, Receipt, Time};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -40,6 +41,8 @@ pub struct Performer {
     pub dedup: Arc<DedupKey>,
     pub digest: Digest,
     pub ledger_key: Digest,
+    /// Whether handlers are told what numbers their messages.
+    pub effects: bool,
     pub suspects: Arc<Semaphore>,
     pub origin: Instant,
     pub answers: mpsc::UnboundedSender<Arrival>,
@@ -67,13 +70,13 @@ impl Performer {
                 self.spawn("handling", lost, async move { me.handle(chunk, work).await });
             }
             Command::Complete { batch, items } => {
-                self.spawn("completing", none_stored(batch, items.len()), async move {
+                self.spawn_begun("completing", none_stored(batch, items.len()), async move {
                     let results = me.ports.ledger.complete(items).await;
                     me.stored(batch, results);
                 });
             }
             Command::Release { batch, items } => {
-                self.spawn("releasing", none_stored(batch, items.len()), async move {
+                self.spawn_begun("releasing", none_stored(batch, items.len()), async move {
                     let results = me.ports.ledger.release(items).await;
                     me.stored(batch, results);
                 });
@@ -121,6 +124,21 @@ impl Performer {
                 me.answer(lost());
             }
         }));
+    }
+
+    /// The same, begun before the next command is: the ledger is asked in the order of the commands.
+    fn spawn_begun(
+        &self,
+        doing: &'static str,
+        lost: impl FnOnce() -> Input + Send + 'static,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let mut work = Box::pin(work);
+        match contain(|| work.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => self.spawn(doing, lost, work),
+            Err(panicked) => self.spawn(doing, lost, async { panicked.resume() }),
+        }
     }
 
     /// Watches for what panics beside the calls of the ports, until it is aborted.
@@ -220,7 +238,10 @@ impl Performer {
         ErrorClass::Transient
     }
 
-    async fn handle(&self, chunk: u64, work: Vec<pelton_core::ports::Work>) {
+    async fn handle(&self, chunk: u64, mut work: Vec<pelton_core::ports::Work>) {
+        if self.effects {
+            work.iter_mut().for_each(|work| work.scope = Some(self.ports.source.scope(&work.message)));
+        }
         let started = Instant::now();
         let me = self.clone();
         let report = Box::new(move |handler: &Arc<str>, outcomes| {

@@ -193,6 +193,7 @@ fn rules(source: Capabilities, count: u64) -> Rules {
         source,
         handler: "sha256:0".into(),
         redrive: false,
+        effects: false,
     }
 }
 

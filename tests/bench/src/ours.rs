@@ -129,7 +129,13 @@ impl Ours {
             source(&store, ledger.clone())?
         };
         let ledger = Arc::new(ledger);
-        let ports = Ports { source, ledger: ledger.clone(), letters: ledger, handler: Arc::new(booked) };
+        let ports = Ports {
+            source,
+            ledger: ledger.clone(),
+            letters: ledger,
+            handler: Arc::new(booked),
+            outbox: None,
+        };
         let stats = Arc::new(PipelineStats::default());
         let (steer, phase) = watch::channel(Phase::Running);
         let control =
@@ -182,6 +188,8 @@ impl Ours {
             digest,
             ledger_key,
             redrive: false,
+            effects: false,
+            max_outbox: u64::MAX,
             skip: None,
         }
     }

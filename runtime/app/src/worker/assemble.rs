@@ -79,7 +79,7 @@ pub fn open(
     let letters = Arc::new(LoggedLetters::new(letters, &pipeline.name));
     let versions = Arc::new(HandlerVersions::new(handler));
     let handler = outcomes::logged(versions.clone());
-    let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler };
+    let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler, outbox: None };
     let stats = Arc::new(PipelineStats::default());
     let job = (spec(config, pipeline), ports.clone(), stats.clone());
     let pipeline = pipeline.clone();
@@ -139,6 +139,8 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         digest,
         ledger_key,
         redrive: pipeline.dead_letters.is_redrive(),
+        effects: false,
+        max_outbox: u64::MAX,
         skip: None,
     }
 }

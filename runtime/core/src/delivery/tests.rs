@@ -23,6 +23,7 @@ const PLAIN: Context = Context {
     shares_ledger: false,
     native_delay: true,
     lease_live: true,
+    conflicts: 0,
     delay_ms: 100,
     max_delay_ms: 10_000,
     draining: false,
@@ -45,7 +46,7 @@ fn handling(attempt: u32) -> DeliveryState {
 }
 
 fn completing() -> DeliveryState {
-    S::Completing { claim: C, staged: None }
+    S::Completing { claim: C, attempt: 2, staged: None }
 }
 
 fn releasing(counts: bool, then: Then) -> DeliveryState {

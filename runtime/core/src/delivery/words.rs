@@ -22,6 +22,8 @@ pub enum DeliveryState {
     Completing {
         /// The live claim.
         claim: Claim,
+        /// The number of this start.
+        attempt: u32,
         /// What its handler has staged, until it is committed.
         staged: Option<Staged>,
     },
@@ -168,6 +170,8 @@ pub struct Context {
     pub native_delay: bool,
     /// Whether the lease is still ours.
     pub lease_live: bool,
+    /// How often in a row it was handled, and could not complete since others had changed what it had read.
+    pub conflicts: u32,
     /// The policy's wait for this attempt, in milliseconds.
     pub delay_ms: u64,
     /// The longest wait that a handler may ask for, in milliseconds.

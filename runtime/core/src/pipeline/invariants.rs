@@ -6,6 +6,7 @@
 
 use super::Pipeline;
 use super::parts::actions::Asker;
+use super::parts::calls;
 use super::parts::entry::{Durable, Entry, EntryLocation, Slot};
 use super::parts::leases::Leases;
 use super::parts::suspects::Turn;
@@ -53,9 +54,11 @@ impl Pipeline {
                     .zip(attempts)
                     .try_for_each(|(slot, n)| self.check_start(slot, n))
             }
-            Command::Complete { batch, items } => self
-                .of_batch(*batch, items)
-                .try_for_each(|(entry, item)| self.check_completion(entry, item)),
+            Command::Complete { batch, items } => {
+                check_calls(items)?;
+                self.of_batch(*batch, items)
+                    .try_for_each(|(entry, item)| self.check_completion(entry, item))
+            }
             Command::Publish { batch, items } => {
                 self.of_batch(*batch, items).try_for_each(|(entry, item)| self.check_letter(entry, item))
             }
@@ -86,6 +89,7 @@ impl Pipeline {
     fn check_completion(&self, entry: &Entry, item: &Completion) -> Checked {
         let is_live = matches!(entry.state, DeliveryState::Completing { claim, .. } if claim == item.claim);
         holds(entry.claimed && is_live, 3, || format!("{} is completed without its claim", name(entry)))?;
+        holds(item.after != Some(item.claim), 8, || format!("{} goes behind itself", name(entry)))?;
         self.check_settled_with(entry, item.settle, 1)
     }
 
@@ -199,6 +203,7 @@ impl Pipeline {
         })?;
         let aside = at(EntryLocation::SameKey) + at(EntryLocation::Suspects);
         let asked = self.chunks.awaited() + self.actions.awaited() + self.timers.asking();
+        let aside = aside + self.calls.waiting() + self.commits.waiting();
         let (held, cared_for) = (self.entries.len(), waiting + aside + asked + self.entries.resting());
         holds(held == cared_for, 5, || format!("{held} are held, and something comes for {cared_for}"))
     }
@@ -223,8 +228,9 @@ impl Pipeline {
         let receive = self.admission.under_way();
         let fence = self.fences.needless(receive, |lane| self.lanes.is_out(lane));
         holds(fence.is_none(), 5, || format!("{fence:?} is closed for nothing"))?;
-        let forgotten = self.entries.len() > 0 || self.keys.is_empty();
-        holds(forgotten, 5, || "nothing is held, and keys are".to_owned())?;
+        let of_none = self.keys.is_empty() && self.calls.is_empty() && self.commits.is_empty();
+        let forgotten = self.entries.len() > 0 || of_none;
+        holds(forgotten, 5, || "nothing is held, and keys, calls or orders of lanes are".to_owned())?;
         let weight: usize = self.entries.iter().map(|entry| entry.weight).sum();
         holds(weight == self.entries.weight(), 9, || {
             format!("{weight} bytes are held, and others counted")
@@ -243,6 +249,7 @@ impl Pipeline {
         in_chunks: &BTreeSet<Slot>,
     ) -> bool {
         let is_behind = |slot| entry.identity.is_some_and(|identity| self.keys.is_behind(identity, slot));
+        let waits_for_lane = || entry.lane.is_some_and(|lane| self.commits.is_waiting(lane, slot));
         match &entry.state {
             DeliveryState::Admitted => match entry.location() {
                 EntryLocation::Lanes => entry.lane.is_none_or(|lane| {
@@ -252,16 +259,24 @@ impl Pipeline {
                 EntryLocation::Suspects => self.suspects.is_waiting(slot),
                 EntryLocation::Taken | EntryLocation::Leaving | EntryLocation::Out => false,
             },
-            DeliveryState::Claiming | DeliveryState::Handling { .. } => in_chunks.contains(&slot),
+            DeliveryState::Claiming => in_chunks.contains(&slot),
+            DeliveryState::Handling { .. } => in_chunks.contains(&slot) || waits_for_lane(),
             DeliveryState::Waiting => entry.due.is_some() && self.timers.contains(Timer::Due(slot)),
             DeliveryState::Completing { .. }
             | DeliveryState::Publishing { .. }
             | DeliveryState::Releasing { .. }
             | DeliveryState::Settling(_) => {
-                asking.contains(&slot) || self.timers.contains(Timer::Again(slot))
+                let waits = asking.contains(&slot) || self.timers.contains(Timer::Again(slot));
+                waits || waits_for_lane() || self.waits_in_call(slot, entry)
             }
             DeliveryState::Gone => false,
         }
+    }
+
+    /// Whether a message waits for others of its call.
+    fn waits_in_call(&self, slot: Slot, entry: &Entry) -> bool {
+        let DeliveryState::Completing { staged, .. } = &entry.state else { return false };
+        calls::number(staged.as_ref()).is_some_and(|call| self.calls.is_waiting(call, slot))
     }
 
     fn check_entry(&self, slot: Slot, entry: &Entry) -> Checked {
@@ -299,6 +314,21 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+/// All messages of a call are completed at once.
+fn check_calls(items: &[Completion]) -> Checked {
+    let mut calls: BTreeMap<usize, u32> = BTreeMap::new();
+    for item in items {
+        if let Some(number) = calls::number(item.effects.as_ref()) {
+            *calls.entry(number).or_default() += 1;
+        }
+    }
+    let whole = |item: &Completion| {
+        let number = calls::number(item.effects.as_ref());
+        number.is_none_or(|number| calls.get(&number).copied() == item.effects.as_ref().map(|s| s.messages))
+    };
+    holds(items.iter().all(whole), 1, || "a part of a call is completed".to_owned())
 }
 
 fn has_claim(entry: &Entry, claim: Option<Claim>) -> bool {

@@ -5,10 +5,11 @@
 //!
 //! The state is in `parts`, each of which owns its own. What happens goes through several of them, and is in
 //! a file for each kind: `receive` (admission), `start` (chunks, claims, outcomes), `step` (one event of one
-//! delivery), `settle` (how they end), `leave` (drains and revocations), `time`, `skip`, `request` (what is
-//! asked for).
+//! delivery), `complete` (what commits together, and in which order), `settle` (how they end), `leave`
+//! (drains and revocations), `time`, `skip`, `request` (what is asked for).
 
 mod blocking;
+mod complete;
 mod counts;
 mod invariants;
 mod leave;
@@ -24,7 +25,6 @@ mod step;
 mod tests;
 mod time;
 
-use crate::delivery::Event;
 use crate::message::Time;
 pub use blocking::Blocking;
 pub use counts::Counts;
@@ -32,8 +32,10 @@ pub use invariants::Broken;
 use parts::actions::Actions;
 use parts::admission::Admission;
 use parts::backoff::Backoff;
+use parts::calls::Calls;
 use parts::capacity::Capacity;
 use parts::chunks::Chunks;
+use parts::commits::Commits;
 use parts::departure::Departure;
 use parts::entries::Entries;
 use parts::fences::Fences;
@@ -61,6 +63,8 @@ pub struct Pipeline {
     fences: Fences,
     keys: Keys,
     chunks: Chunks,
+    calls: Calls,
+    commits: Commits,
     suspects: Suspects,
     leases: Option<Leases>,
     partitions: Partitions,
@@ -89,6 +93,8 @@ impl Pipeline {
             lanes: Lanes::default(),
             fences: Fences::default(),
             keys: Keys::default(),
+            calls: Calls::default(),
+            commits: Commits::default(),
             suspects: Suspects::default(),
             partitions: Partitions::default(),
             skips: Skips::default(),
@@ -110,8 +116,8 @@ impl Pipeline {
             Input::Claimed { chunk, verdicts } => self.claimed(chunk, verdicts),
             Input::Handled { chunk, handler, outcomes } => self.handled(chunk, &handler, outcomes),
             Input::Finished { chunk, micros } => self.finished(chunk, micros),
-            Input::Stored { batch, results } => self.answered(batch, results, Event::Stored),
-            Input::Settled { batch, results } => self.answered(batch, results, Event::Settled),
+            Input::Stored { batch, results } => self.answered(batch, results, Self::stored),
+            Input::Settled { batch, results } => self.answered(batch, results, Self::settled),
             Input::Extended { batch, results } => self.extended(batch, results),
             Input::SuspectTurn => self.suspects.take_turn(Turn::Granted),
             Input::Revoked { partitions, lost } => self.revoked(&partitions, lost),

@@ -31,6 +31,8 @@ pub struct Rules {
     pub handler: Arc<str>,
     /// Whether the broker itself moves to its dead letters what is given up on.
     pub redrive: bool,
+    /// Whether handlers may have effects: then the messages of a lane commit in its order.
+    pub effects: bool,
 }
 
 /// What a message is known by.

@@ -83,7 +83,15 @@ impl Pipeline {
         if !matches!(entry.location(), EntryLocation::Lanes | EntryLocation::Out) {
             self.lanes.ended(entry.lane);
         }
-        self.lift_fence(entry.lane);
+        self.came_back(entry.lane);
+    }
+
+    /// Something of a lane has ended here, or waits for its next start.
+    pub(super) fn came_back(&mut self, lane: Option<Lane>) {
+        self.lift_fence(lane);
+        if let Some(lane) = lane.filter(|lane| !self.commits.is_empty() && !self.lanes.is_out(*lane)) {
+            self.commits.is_back(lane);
+        }
     }
 
     /// A lane whose head went back to the broker for a retry: what follows it goes back too, and

@@ -107,7 +107,7 @@ impl Pipeline {
             }
         };
         self.backoff.is_over();
-        let (granted, work) = self.grant(&slots, &verdicts);
+        let (granted, work) = self.grant(chunk, &slots, &verdicts);
         if !work.is_empty() {
             self.chunks.granted(chunk, granted);
             self.actions.command(Command::Handle { chunk, work });
@@ -116,7 +116,7 @@ impl Pipeline {
 
     /// The work of a chunk: what was granted and may start. When a message of a lane may not start
     /// now, neither may what follows it in its lane (invariant 8).
-    fn grant(&mut self, slots: &[Slot], verdicts: &[Verdict]) -> (Vec<Slot>, Vec<Work>) {
+    fn grant(&mut self, chunk: u64, slots: &[Slot], verdicts: &[Verdict]) -> (Vec<Slot>, Vec<Work>) {
         let mut granted = Vec::with_capacity(slots.len());
         let mut work = Vec::with_capacity(slots.len());
         let mut stopped: Vec<Lane> = Vec::new();
@@ -146,6 +146,7 @@ impl Pipeline {
                 key: entry.key.clone(),
                 scope: None,
             });
+            self.entries[*slot].started = (chunk, granted.len());
             granted.push(*slot);
         }
         (granted, work)
@@ -164,7 +165,7 @@ impl Pipeline {
                 if !outcome.is_ok() {
                     self.entries[slot].handler = Some(handler.clone());
                 }
-                self.feed(slot, Event::Handled(outcome));
+                self.outcome(slot, outcome);
             }
         }
     }
@@ -181,6 +182,7 @@ impl Pipeline {
         let handler = self.rules.handler.clone();
         let lost = unreported.into_iter().flatten().map(|place| (place, outcome()));
         self.handled(chunk, &handler, lost.collect());
+        self.cut_calls_short(chunk);
     }
 
     /// Starts a suspect when its turn has come and a worker is free: before other chunks take all.

@@ -5,10 +5,10 @@ use super::parts::actions::Asker;
 use super::parts::entry::{Durable, Entry, EntryLocation, Slot};
 use super::parts::timers::Timer;
 use crate::counters::Counter;
-use crate::delivery::{Action, Context, DeliveryState, Event, Then, step};
+use crate::delivery::{Action, Context, DeliveryState, Event, MAX_CONFLICTS, Then, step};
 use crate::message::Lane;
 use crate::outcome::{Letter, Outcome};
-use crate::ports::{Completion, ErrorClass, Release, Settle, Verdict};
+use crate::ports::{ErrorClass, Release, Settle, Verdict};
 use crate::retry::proven_starts;
 
 impl Pipeline {
@@ -32,6 +32,9 @@ impl Pipeline {
         // It waits for no turn and no key any more, but for the answer of a port.
         let steps_out =
             entry.is_aside() && !matches!(state, DeliveryState::Admitted | DeliveryState::Claiming);
+        if matches!(state, DeliveryState::Releasing { then: Then::Retry(_), .. }) {
+            entry.conflicts = 0;
+        }
         entry.state = state;
         self.entries.rests(rested, rests);
         if steps_out {
@@ -46,7 +49,7 @@ impl Pipeline {
         &mut self,
         batch: u64,
         results: Vec<Result<(), ErrorClass>>,
-        event: fn(Result<(), ErrorClass>) -> Event,
+        is_answered: fn(&mut Self, Slot, Result<(), ErrorClass>),
     ) {
         let askers = self.actions.answered(batch);
         debug_assert!(
@@ -61,7 +64,7 @@ impl Pipeline {
         let results = results.into_iter().chain(std::iter::repeat(Err(ErrorClass::Permanent)));
         for (asker, result) in askers.into_iter().flatten().zip(results) {
             match (asker, result) {
-                (Asker::Delivery(slot), result) => self.feed(slot, event(result)),
+                (Asker::Delivery(slot), result) => is_answered(self, slot, result),
                 (Asker::Watermark(..), Err(ErrorClass::Permanent)) => self.stop(),
                 (
                     Asker::Watermark(..),
@@ -70,6 +73,17 @@ impl Pipeline {
                 (Asker::Watermark(..), Ok(())) => {}
             }
         }
+    }
+
+    pub(super) fn stored(&mut self, slot: Slot, result: Result<(), ErrorClass>) {
+        match self.entries[slot].state {
+            DeliveryState::Completing { .. } => self.completed(slot, result),
+            _ => self.feed(slot, Event::Stored(result)),
+        }
+    }
+
+    pub(super) fn settled(&mut self, slot: Slot, result: Result<(), ErrorClass>) {
+        self.feed(slot, Event::Settled(result));
     }
 
     fn commit_failed(&mut self) {
@@ -83,7 +97,13 @@ impl Pipeline {
         let entry = &self.entries[slot];
         let (lease_live, laned, receives) = (entry.lease_live, entry.lane.is_some(), entry.receives);
         let draining = self.leaves(entry);
+        let conflicts = entry.conflicts;
         let failed_attempt = match (&entry.state, event) {
+            (DeliveryState::Completing { attempt, .. }, Event::Stored(Err(ErrorClass::Conflict)))
+                if conflicts > MAX_CONFLICTS =>
+            {
+                Some(*attempt)
+            }
             (
                 DeliveryState::Handling { attempt, .. },
                 Event::Handled(Outcome::Retry { .. } | Outcome::Fault { .. }),
@@ -103,6 +123,7 @@ impl Pipeline {
             // A lane may wait at the broker only if the broker keeps its order meanwhile.
             native_delay: source.native_delay && (!laned || source.lane_order),
             lease_live,
+            conflicts,
             delay_ms,
             max_delay_ms: self.rules.retry.max_delay_ms,
             draining,
@@ -127,13 +148,15 @@ impl Pipeline {
         match action {
             // Whoever fed the event claims, and hands over, the chunk as a whole.
             Action::None | Action::Claim | Action::Handle => {}
-            Action::Complete { settle } => self.complete(slot, settle),
+            Action::Complete { .. } => self.complete(slot),
             Action::Publish { settle } => self.publish(slot, settle),
+            Action::Release { .. } if self.waits_for_lane(slot) => {}
             Action::Release { settle } => {
                 self.release(slot, settle);
                 self.came_to_nothing(slot);
             }
             Action::Settle(how) => self.settle(slot, how),
+            Action::Again if self.waits_for_call(slot) => {}
             Action::Again => {
                 let wait = self.backoff.next_ms();
                 self.at(wait, Timer::Again(slot));
@@ -157,20 +180,6 @@ impl Pipeline {
             Action::Forget => self.forget(slot),
             Action::Stop => self.stop(),
         }
-    }
-
-    fn complete(&mut self, slot: Slot, settle: bool) {
-        let entry = &self.entries[slot];
-        let DeliveryState::Completing { claim, staged } = &entry.state else { mismatch("complete", entry) };
-        let item = Completion {
-            claim: *claim,
-            identity: entry.claimed_identity(),
-            skipped: entry.skipped,
-            settle: settle.then_some(entry.receipt),
-            effects: staged.clone(),
-            after: None,
-        };
-        self.actions.complete(slot, item);
     }
 
     fn release(&mut self, slot: Slot, settle: Option<Settle>) {
@@ -207,7 +216,7 @@ impl Pipeline {
         let entry = &self.entries[slot];
         let settle = cx.shares_ledger && cx.lease_live;
         let action = match &entry.state {
-            DeliveryState::Completing { .. } => Action::Complete { settle },
+            DeliveryState::Completing { .. } => return self.complete_again(slot),
             DeliveryState::Publishing { .. } => Action::Publish { settle },
             DeliveryState::Releasing { then, .. } => {
                 let how = match then {
@@ -241,7 +250,7 @@ impl Pipeline {
         self.entries.put(slot, EntryLocation::Lanes);
         let Entry { lane, order, holds_key, .. } = self.entries[slot];
         self.lanes.put_back(lane, order, slot);
-        self.lift_fence(lane);
+        self.came_back(lane);
         if let Some(lane) = lane.filter(|_| holds_key) {
             self.unblock(lane);
         }
@@ -258,7 +267,7 @@ impl Pipeline {
 }
 
 #[cold]
-fn mismatch(what: &str, entry: &Entry) -> ! {
+pub(super) fn mismatch(what: &str, entry: &Entry) -> ! {
     panic!("the table says to {what} a delivery that is {:?}", entry.state)
 }
 

@@ -21,6 +21,7 @@ impl Pipeline {
             match timer {
                 Timer::Due(slot) => self.due(slot, at),
                 Timer::Again(slot) => self.reissue(slot),
+                Timer::AllAgain(call) => self.ask_for_all(call),
                 Timer::Recommit => self.recommit(),
                 Timer::Resume => {}
             }

@@ -120,6 +120,7 @@ fn fresh(world: &World, random: &mut Random) -> Pipeline {
         source: shape.caps,
         handler: "sha256:0".into(),
         redrive: shape.redrive,
+        effects: false,
     };
     Pipeline::new(rules, random.draw())
 }

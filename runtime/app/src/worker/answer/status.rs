@@ -39,15 +39,15 @@ async fn of_pipeline(live: &RunningPipeline, room: RoomNeed) -> RunningStatus {
     }
 }
 
-/// What source and letters have counted, together; and waits that were cut down, or were for room, if there
-/// were any.
+/// What source and letters have counted, together; and conflicts of state, and waits that were cut down or
+/// were for room, if there were any.
 fn counted(live: &RunningPipeline, room: RoomNeed) -> BTreeMap<String, u64> {
     let ports = &live.ports;
-    let cut = live.stats.counts().counters[Counter::WaitsCut];
-    let waits = [(Counter::WaitsCut.name(), cut), ("waits_for_room", room.waited)];
-    let waits = waits.into_iter().filter(|(_, number)| *number > 0);
+    let counters = live.stats.counts().counters;
+    let own = [Counter::WaitsCut, Counter::Conflicts].map(|counter| (counter.name(), counters[counter]));
+    let own = own.into_iter().chain([("waits_for_room", room.waited)]).filter(|(_, number)| *number > 0);
     let mut all = BTreeMap::new();
-    for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()).chain(waits) {
+    for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()).chain(own) {
         *all.entry(name.to_owned()).or_default() += number;
     }
     all

@@ -66,7 +66,8 @@ impl Work<'_> {
         mut show: impl FnMut(u64),
     ) -> Result<ReplayResult, Fail> {
         let ledger = if self.redo { ledger.redoing() } else { ledger };
-        let ports = Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler };
+        let ports =
+            Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler, outbox: None };
         let stats = Arc::new(PipelineStats::default());
         let control = Control { phase, until_empty: true, shutdown_timeout: self.config.shutdown_timeout };
         let random = RandomState::new().hash_one(self.pipeline.name.as_str());

@@ -51,7 +51,7 @@ async fn drive(
     let catalog = Catalog::open(&place.config.data_dir, &place.pipeline.name);
     let digest = catalog.state().promoted().map(|kept| kept.digest.clone()).unwrap_or_default();
     let handler: Arc<dyn Handler> = Arc::new(Nobody(digest.as_str().into()));
-    let ports = Ports { source, letters, ledger: Arc::new(place.ledger.clone()), handler };
+    let ports = Ports { source, letters, ledger: Arc::new(place.ledger.clone()), handler, outbox: None };
     let skip = Some(order(named(place)?, reason.to_owned()));
     let spec = PipelineSpec { skip, ..assemble::spec(&place.config, &place.pipeline) };
     let stats = Arc::new(PipelineStats::default());

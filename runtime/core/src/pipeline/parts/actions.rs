@@ -1,6 +1,7 @@
 //! What is to be done, in batches: one of each kind a flush, or of completions some. And whom each answer
 //! is for.
 
+use super::calls;
 use super::entry::Slot;
 use crate::message::Receipt;
 use crate::outcome::Letter;
@@ -149,7 +150,8 @@ impl Actions {
         let mut commands = Vec::with_capacity(self.other.len() + 5);
         let mut complete = std::mem::take(&mut self.complete).into_iter();
         while complete.len() > 0 {
-            let part = complete.by_ref().take(PART);
+            let count = part(complete.as_slice());
+            let part = complete.by_ref().take(count);
             self.batch(part, &mut commands, |batch, items| Command::Complete { batch, items });
         }
         let release = std::mem::take(&mut self.release);
@@ -184,6 +186,14 @@ impl Actions {
         self.asked.insert(self.batches, askers);
         commands.push(make(self.batches, items));
     }
+}
+
+/// How many completions are in the next batch: those of one call stay together.
+fn part(complete: &[(Asker, Completion)]) -> usize {
+    let call = |at: usize| complete.get(at).and_then(|(_, item)| calls::number(item.effects.as_ref()));
+    (PART..complete.len())
+        .find(|at| call(*at).is_none() || call(*at) != call(at - 1))
+        .unwrap_or(complete.len())
 }
 
 fn delivery(asker: &Asker) -> Option<Slot> {

@@ -4,6 +4,7 @@ use super::leases::Lease;
 use crate::delivery::DeliveryState;
 use crate::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
 use crate::pipeline::Known;
+use crate::ports::Claim;
 use std::sync::Arc;
 
 /// The place of a delivery among those held here. Never that of another delivery later: the upper
@@ -54,6 +55,12 @@ pub struct Entry {
     pub since: Time,
     /// The number of its last start here; 0 for none yet.
     pub attempt: u32,
+    /// How often in a row it could not complete, since others had changed the state that it had read.
+    pub conflicts: u32,
+    /// The last chunk in which it was given to a handler, and its place there.
+    pub started: (u64, usize),
+    /// The one ahead of it in its lane that is to be completed before it.
+    pub after: Option<Claim>,
     /// Digest of the handler that did not complete it last.
     pub handler: Option<Arc<str>>,
     /// When its wait is over, while it waits here.
@@ -91,6 +98,9 @@ impl Entry {
             release: KeyRelease::Free,
             since: now,
             attempt: 0,
+            conflicts: 0,
+            started: (0, 0),
+            after: None,
             handler: None,
             due: None,
             location: EntryLocation::Out,

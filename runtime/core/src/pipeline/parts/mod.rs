@@ -4,8 +4,10 @@
 pub mod actions;
 pub mod admission;
 pub mod backoff;
+pub mod calls;
 pub mod capacity;
 pub mod chunks;
+pub mod commits;
 pub mod departure;
 #[allow(clippy::cast_possible_truncation, reason = "a slot is an index and its number of uses")]
 pub mod entries;

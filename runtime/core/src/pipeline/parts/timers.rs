@@ -20,6 +20,8 @@ pub enum Timer {
     Due(Slot),
     /// Ask the store or the broker again.
     Again(Slot),
+    /// Ask the store again for all messages of a call.
+    AllAgain(usize),
     /// Commit the watermarks again.
     Recommit,
     /// Go on after a pause.

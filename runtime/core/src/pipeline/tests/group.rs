@@ -65,6 +65,7 @@ impl Group {
             source,
             handler: "sha256:0".into(),
             redrive: false,
+            effects: false,
         };
         let mut group = Self {
             pipeline: Pipeline::new(rules, 1),

@@ -39,6 +39,7 @@ pub fn within(max_in_flight: usize, max_in_flight_bytes: usize) -> Pipeline {
         max_chunk: 1,
         dedup: true,
         redrive: false,
+        effects: false,
         source,
         handler: "sha256:0".into(),
     };

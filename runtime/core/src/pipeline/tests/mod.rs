@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod assignments;
+mod effects;
 mod gaps;
 mod group;
 mod interruptions;

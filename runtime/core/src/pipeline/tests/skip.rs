@@ -34,6 +34,7 @@ fn holding(receives: u32) -> Pipeline {
         max_chunk: 1,
         dedup: true,
         redrive: false,
+        effects: false,
         source,
         handler: "sha256:0".into(),
     };
