@@ -150,6 +150,10 @@ pub enum Command {
         /// Its file, a folder in the OCI image layout, or oci://REGISTRY/NAME:TAG.
         #[arg(value_name = "FILE|OCI")]
         component: OsString,
+        /// Compare with what this pipeline grants, and with its version in use. A configuration is read only
+        /// then.
+        #[arg(long, value_name = "NAME")]
+        pipeline: Option<String>,
         /// As JSON.
         #[arg(long)]
         json: bool,

@@ -118,7 +118,9 @@ fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
         Command::Deploy(args) => commands::deploy::deploy(file, args),
         Command::Rollback { pipeline, to } => commands::deploy::rollback(file, pipeline, to.as_deref()),
         Command::Versions { pipeline, json } => commands::versions::versions(file, pipeline, *json),
-        Command::Inspect { component, json } => commands::inspect::inspect(component, *json),
+        Command::Inspect { component, pipeline, json } => {
+            commands::inspect::inspect(file, component, pipeline.as_deref(), *json)
+        }
         Command::New(args) => commands::new::new(args),
         Command::Build(args) => commands::build::build(args),
         Command::Test(args) => return commands::test::test(args),

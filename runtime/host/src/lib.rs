@@ -43,7 +43,7 @@ pub use grants::http::{
 pub use grants::{Grants, OutboxGrant, Outlet, Refuses, StateGrant};
 pub use guest::sink::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
-pub use interfaces::{Want, wants};
+pub use interfaces::{Want, missing, unused, wants};
 pub use kinds::kind::{HandlerKind, PROTOCOL_SECTION, Protocol};
 pub use kinds::mark::mark;
 pub use load::inspect::{ComponentInfo, Description, describe, digest, inspect};

@@ -1,13 +1,19 @@
 //! `pelton check`: everything that is wrong, at once.
 
+use super::import_changes::want_changes;
 use super::{store_fail, table};
 use crate::config::{self, Config, Invalid, Problem};
+use crate::deploy::catalog::Catalog;
+use crate::deploy::short;
 use crate::exit::{CONFIG, Fail, Outcome};
-use crate::grants::{self, Home};
-use crate::worker::{assemble, diagnose, sandbox};
+use crate::grants::{self, Home, advice};
+use crate::worker::assemble::{self, targets};
+use crate::worker::{diagnose, sandbox};
 use pelton_core::broker::Diagnosis;
+use pelton_host::WasmHandler;
 use pelton_store::Store;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Checks the file, then every component as `run` does: read, compiled, linked and started once. With
@@ -18,7 +24,7 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
         problems.push(Problem::new("data_dir", why.to_string()));
     }
     let found = grants::resolve(&mut config, Home::Nowhere).map_err(store_fail)?;
-    found.warnings.iter().for_each(|Problem { path, what, .. }| note!("warning: {path}: {what}"));
+    warn(&found.warnings);
     problems.extend(found.problems);
     sandbox::room_for_worker()?;
     let (cache, _scratch) = match cache(&config) {
@@ -38,28 +44,23 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
         Err(fail) => return Err(fail),
     };
     let loaded = sandbox::load(&config, &host, &mut problems);
-    for pipeline in &config.pipelines {
-        let path = format!("pipelines.{}.source", pipeline.name);
-        // What is wrong with its words is known already.
-        if !problems.iter().any(|problem| problem.path.starts_with(&path)) {
-            problems.extend(assemble::probe(&config, pipeline));
-        }
-    }
+    let infos =
+        config.pipelines.iter().zip(&loaded).filter_map(|(p, handler)| Some((p, handler.as_ref()?.info())));
+    let mut advice = advice::of_config(&config);
+    advice.extend(infos.flat_map(|(pipeline, info)| advice::of_handler(pipeline, info)));
+    warn(&advice);
+    let mut against: Vec<Problem> =
+        config.pipelines.iter().flat_map(|p| assemble::probe(&config, p)).collect();
+    // What is wrong with its words is known already.
+    against.retain(|found| !problems.iter().any(|known| known.path.starts_with(&found.path)));
+    problems.extend(against);
     if connect {
-        for pipeline in &config.pipelines {
-            let path = format!("pipelines.{}.source", pipeline.name);
-            if let Some(Err(found)) = pipeline.source.broker().status() {
-                problems.extend(found.into_iter().map(|what| Problem::new(&path, what)));
-                continue;
-            }
-            let [source, letters] = diagnose::look(pipeline, &config.view(pipeline));
-            note(&path, source, &mut problems);
-            note(&format!("pipelines.{}.dead_letter", pipeline.name), letters, &mut problems);
-        }
+        ask_brokers(&config, &mut problems);
     }
     if !problems.is_empty() {
         return Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }));
     }
+    let changes = changes(&config, &loaded);
     let rows = config.pipelines.iter().zip(loaded.into_iter().flatten()).map(|(pipeline, handler)| {
         let spec = &pipeline.handler.spec;
         vec![
@@ -73,9 +74,31 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     });
     let header = ["pipeline", "source", "component", "timeout", "memory", "digest"];
     table::print(&header, &rows.collect::<Vec<_>>());
+    changes.iter().for_each(|change| say!("{change}"));
     say!("");
     say!("{} is good. All handlers together use at most {} MiB.", file.display(), bound(&config) >> 20);
     Ok(())
+}
+
+/// What each component wants of the world more or less than the version in use, where they differ.
+fn changes(config: &Config, loaded: &[Option<Arc<WasmHandler>>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (pipeline, handler) in
+        config.pipelines.iter().zip(loaded).filter_map(|(p, h)| Some((p, h.as_ref()?)))
+    {
+        let state = Catalog::open(&config.data_dir, &pipeline.name).state();
+        let Some(in_use) = state.promoted().filter(|kept| kept.digest != handler.info().digest) else {
+            continue;
+        };
+        let wants = want_changes(&in_use.imports, &handler.info().imports);
+        let name = &pipeline.name;
+        lines.extend(
+            wants
+                .into_iter()
+                .map(|change| format!("{name}: unlike {}, it {change}", short(&in_use.digest))),
+        );
+    }
+    lines
 }
 
 /// Where a worker keeps what it has compiled. Where no worker has been there is no such folder yet, and
@@ -95,6 +118,27 @@ fn cache(config: &Config) -> Result<(PathBuf, Option<TempDir>), String> {
         )
     })?;
     Ok((scratch.path().to_owned(), Some(scratch)))
+}
+
+/// Asks the brokers of all pipelines: of sources, dead letters and targets.
+fn ask_brokers(config: &Config, problems: &mut Vec<Problem>) {
+    for pipeline in &config.pipelines {
+        let path = format!("pipelines.{}.source", pipeline.name);
+        if let Some(Err(found)) = pipeline.source.broker().status() {
+            problems.extend(found.into_iter().map(|what| Problem::new(&path, what)));
+            continue;
+        }
+        let [source, letters] = diagnose::look(pipeline, &config.view(pipeline));
+        note(&path, source, problems);
+        note(&format!("pipelines.{}.dead_letter", pipeline.name), letters, problems);
+        for (path, target) in targets(pipeline) {
+            note(&path, target.diagnose(), problems);
+        }
+    }
+}
+
+fn warn(said: &[Problem]) {
+    said.iter().for_each(|Problem { path, what, .. }| note!("warning: {path}: {what}"));
 }
 
 fn note(path: &str, found: Diagnosis, problems: &mut Vec<Problem>) {

@@ -1,6 +1,6 @@
 //! `pelton deploy` and `pelton rollback`: by the worker that runs, or for the next start.
 
-use super::import_changes::import_changes;
+use super::import_changes::{import_changes, want_changes};
 use super::{find, load, options, store_fail, trial};
 use crate::cli::DeployArgs;
 use crate::config::{Component, Config, PipelineConfig};
@@ -13,9 +13,10 @@ use crate::deploy::fetch::{self, Want};
 use crate::deploy::state::{Kept, Pin};
 use crate::deploy::{rollout, signature};
 use crate::exit::{Fail, Outcome};
+use crate::grants;
 use crate::worker::{assemble, sandbox};
 use pelton_core::rollout::SHARE;
-use pelton_host::{Description, describe};
+use pelton_host::{Description, describe, missing};
 use pelton_store::Store;
 use std::path::Path;
 
@@ -32,7 +33,7 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
         fetch::fetch(&component, want).map_err(|why| refused(&why))?;
     let found = describe(&bytes, config.max_component_bytes).map_err(|e| refused(&e))?;
     let catalog = Catalog::open(&config.data_dir, &pipeline.name);
-    show(&pipeline.name, catalog.state().promoted(), &found);
+    show(pipeline, catalog.state().promoted(), &found);
     // Before it is kept: a good signature of the same component may be there.
     signature::check(&pipeline.handler.keys, &found.digest, signature.as_deref())
         .map_err(|why| refused(&why))?;
@@ -81,22 +82,29 @@ fn share(args: &DeployArgs) -> Result<Option<f64>, Fail> {
     }
 }
 
-fn show(pipeline: &str, old: Option<&Kept>, new: &Description) {
+fn show(pipeline: &PipelineConfig, old: Option<&Kept>, new: &Description) {
+    let name = &pipeline.name;
     let kb = |bytes: u64| format!("{} KB", bytes.div_ceil(1000));
     let size = new.size as u64;
     match old {
-        Some(old) if old.digest == new.digest => say!("{pipeline}: {} ({})", new.digest, kb(size)),
+        Some(old) if old.digest == new.digest => say!("{name}: {} ({})", new.digest, kb(size)),
         Some(old) => {
-            say!("{pipeline}: {} ({})", old.digest, kb(old.size));
+            say!("{name}: {} ({})", old.digest, kb(old.size));
             say!("  becomes {} ({})", new.digest, kb(size));
-            import_changes(&old.imports, &new.imports).iter().for_each(|change| say!("  {change}"));
+            let wants = want_changes(&old.imports, &new.imports);
+            let imports = import_changes(&old.imports, &new.imports);
+            imports.iter().chain(&wants).for_each(|change| say!("  {change}"));
         }
-        None => say!("{pipeline}: the first version is {} ({})", new.digest, kb(size)),
+        None => say!("{name}: the first version is {} ({})", new.digest, kb(size)),
     }
-    if new.refused.is_empty() {
+    // Whoever loads it says what to add.
+    let missing = missing(&new.imports, name, &grants::outline(&pipeline.grants));
+    let missing = missing.iter().map(|want| want.interface);
+    let not_granted: Vec<&str> = new.refused.iter().map(String::as_str).chain(missing).collect();
+    if not_granted.is_empty() {
         say!("  all it imports is granted");
     } else {
-        say!("  not granted: {}", new.refused.join(", "));
+        say!("  not granted: {}", not_granted.join(", "));
     }
 }
 

@@ -5,6 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a new version wants of its pipeline, and the old one did not, and the other way round.
+pub fn want_changes(old: &[String], new: &[String]) -> Vec<String> {
+    let names = |imports: &[String]| -> Vec<&str> {
+        pelton_host::wants(imports, None).iter().map(|want| want.interface).collect()
+    };
+    let (before, after) = (names(old), names(new));
+    let without = |all: &[&str], others: &[&str]| -> Vec<String> {
+        all.iter().filter(|name| !others.contains(name)).map(|name| (*name).to_owned()).collect()
+    };
+    let changes = [("wants too", without(&after, &before)), ("wants no more", without(&before, &after))];
+    let changes = changes.into_iter().filter(|(_, names)| !names.is_empty());
+    changes.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect()
+}
+
 /// A line for each kind of change; none when there is none.
 pub fn import_changes(old: &[String], new: &[String]) -> Vec<String> {
     let (before, after) = (compatible(old), compatible(new));
@@ -53,6 +67,15 @@ mod tests {
     fn changes(old: &[&str], new: &[&str]) -> Vec<String> {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         import_changes(&owned(old), &owned(new))
+    }
+
+    #[test]
+    fn what_a_version_wants_of_the_world_more_or_less_is_told() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let (plain, http) = (names(&["wasi:io/poll@0.2.6"]), names(&["wasi:http/outgoing-handler@0.2.12"]));
+        assert_eq!(want_changes(&plain, &http), ["wants too: HTTP"]);
+        assert_eq!(want_changes(&http, &plain), ["wants no more: HTTP"]);
+        assert_eq!(want_changes(&http, &names(&["wasi:http/outgoing-handler@0.2.6"])), [""; 0]);
     }
 
     #[test]

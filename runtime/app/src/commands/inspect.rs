@@ -1,34 +1,41 @@
 //! `pelton inspect`: what a file says of itself, without a configuration and without running it.
 
+use super::import_changes::{import_changes, want_changes};
+use super::{find, load};
 use crate::config::Component;
-use crate::deploy::fetch::{Want, fetch};
+use crate::deploy::catalog::Catalog;
+use crate::deploy::fetch::{self, fetch};
 use crate::exit::{Fail, Outcome};
-use crate::output;
+use crate::{grants, output};
 use pelton_host::{
-    ComponentInfo, Description, Form, HandlerKind, HandlerSpec, HostOptions, LoadError, Protocol, describe,
-    inspect as usable,
+    ComponentInfo, Description, Form, HandlerKind, HandlerSpec, HostOptions, LoadError, Protocol, Want,
+    describe, inspect as usable, missing,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ffi::OsStr;
+use std::path::Path;
 
 /// Describes a file; it ends with 1 when that could be no handler.
-pub fn inspect(file: &OsStr, as_json: bool) -> Outcome {
+pub fn inspect(config: &Path, file: &OsStr, pipeline: Option<&str>, as_json: bool) -> Outcome {
     let max = HostOptions::default().max_component_bytes;
     let wrong = |why: String| Fail::refused(format!("{} {why}", file.display()));
     let refused = |error: LoadError| wrong(error.to_string());
     let component = Component::named(file).map_err(wrong)?;
-    let bytes = fetch(&component, Want { max, keys: &[] }).map_err(wrong)?.bytes;
+    let bytes = fetch(&component, fetch::Want { max, keys: &[] }).map_err(wrong)?.bytes;
     let found = describe(&bytes, max).map_err(refused)?;
     let handler = usable(&bytes, max, None);
+    let against = pipeline.map(|name| Against::read(config, name, &found)).transpose()?;
     if as_json {
         let kind = handler.as_ref().ok().map(|info| info.kind.words());
         output::json(&json!({
             "digest": found.digest, "size": found.size, "form": form(found.form), "kind": kind,
             "imports": found.imports, "refused": found.refused, "exports": found.exports,
-            "made_by": found.made_by,
+            "made_by": found.made_by, "wants": wants(&found, against.as_ref()),
+            "changes": against.as_ref().map(|against| &against.changes),
         }));
     } else {
         print(&found);
+        print_wants(&found, against.as_ref());
     }
     match handler {
         Ok(info) => {
@@ -46,6 +53,67 @@ pub fn inspect(file: &OsStr, as_json: bool) -> Outcome {
         }
         Err(error) => Err(refused(error)),
     }
+}
+
+/// A pipeline that it could be for.
+struct Against {
+    pipeline: String,
+    /// What it wants, and is not granted there.
+    missing: Vec<Want>,
+    /// Its difference from the version in use, a line each.
+    changes: Vec<String>,
+}
+
+impl Against {
+    fn read(config: &Path, name: &str, found: &Description) -> Result<Self, Fail> {
+        let config = load(config)?;
+        let pipeline = find(&config, name)?;
+        let missing = missing(&found.imports, name, &grants::outline(&pipeline.grants));
+        let state = Catalog::open(&config.data_dir, name).state();
+        let changes = state.promoted().map_or_else(Vec::new, |in_use| {
+            let mut changes = import_changes(&in_use.imports, &found.imports);
+            changes.extend(want_changes(&in_use.imports, &found.imports));
+            changes
+        });
+        Ok(Self { pipeline: name.to_owned(), missing, changes })
+    }
+
+    fn grants(&self, want: &Want) -> bool {
+        !self.missing.iter().any(|missing| missing.interface == want.interface)
+    }
+}
+
+/// What it wants of its pipeline, and whether it is granted where that is known.
+fn wants(found: &Description, against: Option<&Against>) -> Vec<Value> {
+    let one = |want: &Want| {
+        json!({
+            "interface": want.interface, "imports": want.imports, "lines": want.lines,
+            "granted": against.map(|against| against.grants(want)),
+        })
+    };
+    found.wants.iter().map(one).collect()
+}
+
+fn print_wants(found: &Description, against: Option<&Against>) {
+    for want in &found.wants {
+        let name = want.interface;
+        match against {
+            Some(against) if against.grants(want) => {
+                say!("wants    {name}, which {} grants", against.pipeline);
+                continue;
+            }
+            Some(against) => say!(
+                "wants    {name}, which {} does not grant; add to the configuration:",
+                against.pipeline
+            ),
+            None => say!("wants    {name}, which its pipeline has to grant:"),
+        }
+        let missing = against.into_iter().flat_map(|against| &against.missing);
+        let lines = missing.into_iter().find(|missing| missing.interface == name).unwrap_or(want);
+        lines.lines.lines().for_each(|line| say!("             {line}"));
+    }
+    let changes = against.into_iter().flat_map(|against| &against.changes);
+    changes.for_each(|change| say!("unlike the version in use, it {change}"));
 }
 
 /// What it is, and how it is run where the pipeline says nothing else.
@@ -88,8 +156,13 @@ fn print(found: &Description) {
         say!("made by  {}", found.made_by.join(", "));
     }
     for name in &found.imports {
-        let refused = if found.refused.contains(name) { "  (not granted)" } else { "" };
-        say!("imports  {name}{refused}");
+        let wanted = found.wants.iter().any(|want| want.imports.contains(name));
+        let mark = match wanted {
+            true => "  (takes a grant)",
+            false if found.refused.contains(name) => "  (not granted)",
+            false => "",
+        };
+        say!("imports  {name}{mark}");
     }
     found.exports.iter().for_each(|name| say!("exports  {name}"));
 }

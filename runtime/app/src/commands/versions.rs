@@ -7,15 +7,18 @@ use crate::deploy::catalog::Catalog;
 use crate::deploy::rollout::percent;
 use crate::deploy::short;
 use crate::exit::Outcome;
+use crate::grants;
 use crate::output;
 use crate::telemetry::time;
 use crate::worker::answer::versions::kept;
+use pelton_host::{Grants, missing};
 use std::path::Path;
 
 /// Shows the versions of a pipeline's handler.
 pub fn versions(file: &Path, pipeline: &str, as_json: bool) -> Outcome {
     let config = load(file)?;
-    let pipeline = find(&config, pipeline)?.name.clone();
+    let pipeline = find(&config, pipeline)?;
+    let (granted, pipeline) = (grants::outline(&pipeline.grants), pipeline.name.clone());
     let (all, runs) = match ask(&config.data_dir, Request::Versions { pipeline: pipeline.clone() }, |_| {})?
     {
         Some(Reply::Versions(all)) => (all, true),
@@ -35,9 +38,25 @@ pub fn versions(file: &Path, pipeline: &str, as_json: bool) -> Outcome {
         say!("");
         say!("in the shadow: {}", trial::difference_in_words(difference));
     }
+    for (version, wants) in
+        all.versions.iter().filter_map(|version| ungranted(version, &granted, &all.pipeline))
+    {
+        say!("");
+        say!(
+            "{} wants {wants}, which the configuration does not grant: it could not be loaded",
+            short(version)
+        );
+    }
     say!("");
     say!("{}", if runs { "counted since the worker started" } else { "no worker runs" });
     Ok(())
+}
+
+/// What a kept version wants, and is not granted.
+fn ungranted<'v>(version: &'v Version, granted: &Grants, pipeline: &str) -> Option<(&'v str, String)> {
+    let missing = missing(&version.kept.as_ref()?.imports, pipeline, granted);
+    let names: Vec<&str> = missing.iter().map(|want| want.interface).collect();
+    (!names.is_empty()).then(|| (version.digest.as_str(), names.join(", ")))
 }
 
 fn row(version: &Version) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_variables, reason = "the store is not asked yet")]
 
+pub mod advice;
 mod nowhere;
 
 use crate::config::certificates;
@@ -40,6 +41,32 @@ pub fn resolve(config: &mut Config, home: Home<'_>) -> Result<Found, StoreError>
         pipeline.handler.spec.grants = Arc::new(grants);
     }
     Ok(found)
+}
+
+/// What a pipeline grants, without its values: enough to tell what is granted.
+pub fn outline(granted: &GrantsConfig) -> Grants {
+    let http = |place: &HttpConfig| HttpGrant {
+        to: place.to.clone(),
+        methods: place.methods.clone(),
+        headers: Vec::new(),
+        idempotency: place.idempotency.clone(),
+        private: place.private.clone(),
+        shadow: place.shadow,
+    };
+    let stores = granted.state.iter().map(|name| (name.clone(), Bucket(0))).collect();
+    let outlet = |(name, to): &(String, TargetConfig)| Outlet {
+        name: name.clone(),
+        target: Target(0),
+        refuses: refuses(to, usize::MAX),
+    };
+    let targets: Vec<Outlet> = granted.outbox.iter().map(outlet).collect();
+    Grants {
+        http: granted.http.iter().map(http).collect(),
+        config: granted.config.as_ref().map(|_| Vec::new()),
+        state: (!granted.state.is_empty()).then(|| StateGrant { home: Arc::new(nowhere::NoState), stores }),
+        outbox: (!targets.is_empty()).then_some(OutboxGrant { targets }),
+        ..Grants::default()
+    }
 }
 
 fn granted(

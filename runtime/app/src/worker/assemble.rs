@@ -10,7 +10,7 @@ use crate::deploy::start::{self, Started};
 use crate::exit::{CONFIG, Fail, INTERNAL};
 use crate::grants::{self, Home};
 use crate::telemetry::outcomes;
-use pelton_core::broker::OpenError;
+use pelton_core::broker::{OpenError, OutboxTarget};
 use pelton_core::ports::{DeadLetters, Handler};
 use pelton_engine::{HandlerVersions, Job, PipelineSpec, PipelineStats, Ports};
 use pelton_host::{Host, WasmHandler};
@@ -44,7 +44,19 @@ pub fn probe(config: &Config, pipeline: &PipelineConfig) -> Vec<Problem> {
     let mut against = source.probe(&config.view(pipeline), &NameFile::of(config));
     against.extend(pipeline.dead_letters.place().into_iter().flat_map(|place| place.probe(source)));
     let problem = |what| Problem::new(format!("pipelines.{}.source", pipeline.name), what);
-    against.into_iter().map(problem).collect()
+    let mut against: Vec<Problem> = against.into_iter().map(problem).collect();
+    for (path, target) in targets(pipeline) {
+        against.extend(target.probe().into_iter().map(|what| Problem::new(&path, what)));
+    }
+    against
+}
+
+/// The places at brokers that a pipeline sends to, with their paths in the configuration.
+pub fn targets(pipeline: &PipelineConfig) -> impl Iterator<Item = (String, &dyn OutboxTarget)> {
+    pipeline.grants.outbox.iter().filter_map(|(name, to)| {
+        let path = format!("pipelines.{}.grants.outbox.{name}", pipeline.name);
+        Some((path, &**to.place()?))
+    })
 }
 
 /// Why something of a pipeline cannot be opened.

@@ -73,8 +73,18 @@ pub(crate) fn may_be_granted(import: &str) -> bool {
     ALL.iter().any(|interface| (interface.provides)(import))
 }
 
+/// What these grants have, and none of these imports asks for, in words.
+#[must_use]
+pub fn unused(imports: &[String], grants: &Grants) -> Vec<&'static str> {
+    let is_unused = |interface: &&Interface| {
+        (interface.is_granted)(grants) && !imports.iter().any(|name| (interface.provides)(name))
+    };
+    ALL.iter().filter(is_unused).map(|interface| interface.name).collect()
+}
+
 /// What these imports want, and these grants do not have.
-pub(crate) fn missing(imports: &[String], pipeline: &str, grants: &Grants) -> Vec<Want> {
+#[must_use]
+pub fn missing(imports: &[String], pipeline: &str, grants: &Grants) -> Vec<Want> {
     let has = |want: &Want| {
         ALL.iter().any(|interface| interface.name == want.interface && (interface.is_granted)(grants))
     };
