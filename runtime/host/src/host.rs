@@ -9,7 +9,7 @@ use crate::guest::sink::{LogSink, TracingSink};
 use crate::guest::state::GuestState;
 use crate::guest::text;
 use crate::interfaces::Shared;
-use crate::interfaces::http::Outgoing;
+use crate::interfaces::http::{Net, Outgoing};
 use crate::kinds::component::Indices;
 use crate::kinds::kind::{HandlerKind, Protocol};
 use crate::kinds::program::Program;
@@ -57,6 +57,7 @@ pub(crate) struct Sandbox {
     compiling: Mutex<()>,
     room: Arc<InstancePool>,
     sink: Arc<dyn LogSink>,
+    net: Arc<Net>,
 }
 
 impl Host {
@@ -85,6 +86,7 @@ impl Host {
             templates: Mutex::default(),
             compiling: Mutex::default(),
             room,
+            net: Arc::new(Net::new(options.http_resolver.clone())),
             options,
         })))
     }
@@ -158,10 +160,7 @@ impl Host {
                 spec.log_bytes_per_second,
             ),
             memory: spec.memory,
-            shared: Arc::new(Shared {
-                http: Outgoing::new(pipeline, &spec.grants),
-                grants: Arc::clone(&spec.grants),
-            }),
+            shared: sandbox.interfaces(pipeline, spec)?,
             room: Arc::clone(&sandbox.room),
         };
         let maker = Maker { template, setting: Arc::new(setting), used: Arc::default() };
@@ -175,6 +174,13 @@ impl Host {
 }
 
 impl Sandbox {
+    /// What instances of a handler share, started.
+    fn interfaces(&self, pipeline: &str, spec: &HandlerSpec) -> Result<Arc<Shared>, LoadError> {
+        let http = Outgoing::new(pipeline, &spec.grants, &self.net);
+        http.start().map_err(|error| LoadError::NotStarted(error.to_string()))?;
+        Ok(Arc::new(Shared { grants: Arc::clone(&spec.grants), http }))
+    }
+
     fn is_compiled(&self, digest: &str) -> bool {
         self.cache.as_ref().is_some_and(|cache| cache.is_intact(digest, &self.engine))
     }
@@ -242,7 +248,7 @@ impl Sandbox {
         timeout: Duration,
     ) -> Result<Instance, LoadError> {
         let (answer, answered) = mpsc::channel();
-        let control = Arc::new(Control::new(timeout));
+        let control = Arc::new(Control::new(timeout, false));
         let ticking = self.clock.enter();
         let (watched, shared) = (Arc::clone(&control), Arc::clone(shared));
         let instances = engine::instances(&self.options);

@@ -25,7 +25,6 @@ pub mod fuzzing;
 mod grants;
 mod guest;
 mod host;
-#[allow(dead_code, reason = "being built up")]
 mod interfaces;
 mod kinds;
 mod load;
@@ -37,12 +36,13 @@ mod testing;
 
 pub use error::{Cause, HostError, LoadError};
 pub use grants::http::{
-    HttpAnswer, HttpError, HttpGrant, HttpLimits, HttpRequest, HttpResponse, HttpScript, HttpSwitch,
-    HttpTarget, IDEMPOTENCY_HEADER, PrivateAddresses,
+    HttpAnswer, HttpError, HttpGrant, HttpLimits, HttpRequest, HttpResolver, HttpResponse, HttpScript,
+    HttpSwitch, HttpTarget, IDEMPOTENCY_HEADER, PrivateAddresses,
 };
 pub use grants::{Grants, OutboxGrant, Outlet, Refuses, StateGrant};
 pub use guest::sink::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
+pub use interfaces::http::{HttpCounts, http_error_codes};
 pub use interfaces::{Want, missing, unused, wants};
 pub use kinds::kind::{HandlerKind, PROTOCOL_SECTION, Protocol};
 pub use kinds::mark::mark;

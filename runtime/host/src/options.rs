@@ -1,6 +1,7 @@
 //! What the host and each handler are given: limits, folders, budgets. All have defaults.
 
 use crate::grants::Grants;
+use crate::grants::http::HttpResolver;
 use crate::guest::sink::LogSink;
 use crate::kinds::kind::Protocol;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ pub struct HostOptions {
     pub guest_threads: Option<usize>,
     /// Where guests' output goes; `None` makes `tracing` events with the target `guest`.
     pub log_sink: Option<Arc<dyn LogSink>>,
+    /// Finds the addresses of names that handlers send requests to; the system's resolver when `None`.
+    pub http_resolver: Option<Arc<dyn HttpResolver>>,
 }
 
 impl Default for HostOptions {
@@ -49,6 +52,7 @@ impl Default for HostOptions {
             compile_worker: None,
             guest_threads: None,
             log_sink: None,
+            http_resolver: None,
         }
     }
 }

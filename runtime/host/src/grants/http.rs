@@ -1,8 +1,14 @@
 //! Grants of HTTP: where a handler may send requests, what the host adds to them, and how much of it.
 
+use super::Grants;
 use super::origin::Origin;
 use ipnet::IpNet;
+use pelton_core::ports::BoxFuture;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::fmt;
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,6 +148,55 @@ pub struct HttpError {
     pub code: String,
     /// In words.
     pub words: String,
+}
+
+/// Finds the addresses of a name: the system's resolver, or a test's.
+pub trait HttpResolver: Send + Sync {
+    /// All of them. Called on the threads for HTTP, which must not be held up.
+    fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+}
+
+impl HttpLimits {
+    /// Whether certificates and proxy are what they should be.
+    ///
+    /// # Errors
+    /// The name of the setting, and what is wrong with it.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        if let Some(ca) = &self.ca {
+            certificates(ca).map_err(|why| ("ca_file", why))?;
+        }
+        if let Some(text) = &self.proxy {
+            proxy(text).map_err(|why| ("proxy", why))?;
+        }
+        Ok(())
+    }
+}
+
+/// The certificates of a file.
+pub(crate) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let all = all.map_err(|error| format!("has a certificate that cannot be read: {error}"))?;
+    if all.is_empty() {
+        return Err("has no certificate in it; it is a file of `-----BEGIN CERTIFICATE-----`".to_owned());
+    }
+    Ok(all)
+}
+
+/// Where a proxy is.
+pub(crate) fn proxy(text: &str) -> Result<Origin, String> {
+    let target = HttpTarget::parse(text)?;
+    if target.origin.tls || target.below {
+        return Err("is not one proxy that is spoken to in plain; write `http://host:port`".to_owned());
+    }
+    Ok(target.origin)
+}
+
+impl Grants {
+    /// The grant for a place, of those that `may` be used: one that names it before one for what is below.
+    pub(crate) fn http_grant(&self, to: &Origin, may: impl Fn(&HttpGrant) -> bool) -> Option<&HttpGrant> {
+        let all = || self.http.iter().filter(|grant| grant.to.covers(to) && may(grant));
+        all().find(|grant| !grant.to.below).or_else(|| all().next())
+    }
 }
 
 impl HttpTarget {

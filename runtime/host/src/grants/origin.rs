@@ -117,7 +117,6 @@ impl Host {
 }
 
 impl HttpTarget {
-    #[allow(dead_code, reason = "being built up")]
     /// Whether a request to this place is one to the target.
     pub(crate) fn covers(&self, origin: &Origin) -> bool {
         if !self.below {

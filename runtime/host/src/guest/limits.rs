@@ -99,6 +99,11 @@ impl Limiter {
         self.memory_max
     }
 
+    /// Whether so much more of the host could be held for the guest.
+    pub(crate) fn has_room_for(&self, more: usize) -> bool {
+        self.memory.saturating_add(self.hosted).saturating_add(more) <= self.memory_max
+    }
+
     /// What a resource of the host holds for the guest has changed, from so many bytes to so many. Whatever
     /// a guest can make the host keep is counted here, and an error is to end the guest.
     pub(crate) fn host(&mut self, before: usize, after: usize) -> wasmtime::Result<()> {

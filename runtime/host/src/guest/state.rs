@@ -33,7 +33,6 @@ pub(crate) struct GuestState {
     /// Bytes of what the running call has staged that count against the guest's memory now.
     pub(crate) staged: usize,
     /// HTTP of this store.
-    #[allow(dead_code, reason = "being built up")]
     pub(crate) http: http::InStore,
 }
 
@@ -63,6 +62,16 @@ impl About {
     pub(crate) fn new(log: &Arc<PipelineLog>, control: &Arc<Control>) -> Self {
         let control = Arc::new(Seat(Mutex::new(Arc::clone(control))));
         Self { output: Output::new(log), gauge: Arc::default(), in_call: Arc::default(), control }
+    }
+
+    /// Whether its call is of a version in the shadow, whose effects go nowhere.
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.control.lock().is_background()
+    }
+
+    /// It was refused something since it is in the shadow: what it answers says nothing of it.
+    pub(crate) fn refuse_to_shadow(&self) {
+        self.control.lock().refuse_to_shadow();
     }
 
     /// The messages in work; none while an instance starts.

@@ -91,12 +91,14 @@ impl Chunk {
             let ended = {
                 let work = (&self.work, range.clone());
                 let call = pin!(attempt(&self.handler, &self.control, work, instance, has_waited));
-                let (book, handler) = (&mut self.book, &self.handler);
+                let (book, handler, control) = (&mut self.book, &self.handler, &self.control);
                 let cut = || {
                     book.cut();
-                    handler.note_slow(true);
+                    if control.is_slow() {
+                        handler.note_slow(true);
+                    }
                 };
-                watch(&self.control, call, cut).await
+                watch(control, call, cut).await
             };
             let stop = match ended.and_then(|answered| answered) {
                 Ok(answered) => return self.settle(answered, range.len(), instance),
@@ -116,6 +118,9 @@ impl Chunk {
     fn settle(&mut self, answered: Answered, asked: usize, instance: &mut Option<Instance>) {
         if instance.as_ref().is_some_and(Instance::is_over) {
             *instance = None;
+        }
+        if self.control.was_refused() {
+            return self.book.settle_all(&Outcome::NotStarted);
         }
         let staged = answered.staging.and_then(|staging| self.staged(staging, asked));
         match answered.answers {
@@ -165,6 +170,8 @@ impl Chunk {
     /// A fault of a batch is nobody's own: each of its messages is to be run alone.
     fn fail(&mut self, stop: &Stop, asked: usize) {
         match stop {
+            // It is in the shadow, and might have gone well elsewhere.
+            _ if self.control.was_refused() => self.book.settle_all(&Outcome::NotStarted),
             Stop::Fault(..) if asked > 1 => self.book.settle_all(&Outcome::BatchFault),
             _ => self.book.settle_all(&stop.outcome()),
         }

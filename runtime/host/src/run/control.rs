@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 /// Meetings with the clock after which a message is slow. The first is 5 to 10 ms after its
 /// start, each further one 5 ms later.
 const SLOW_TICKS: u32 = 3;
-/// Waiting in a host call for this long makes a message slow.
-const SLOW_WAIT: Duration = Duration::from_millis(20);
+/// Waiting in a host call for this long hands back the rest of a chunk. It does not make the message slow:
+/// what waits holds no thread.
+const LONG_WAIT: Duration = Duration::from_millis(20);
 /// No deadline yet.
 const UNSET: u64 = 0;
 
@@ -32,25 +33,31 @@ pub(crate) struct Interrupted;
 #[derive(Debug)]
 pub(crate) struct Control {
     timeout: Duration,
+    /// It is of a version in the shadow.
+    background: bool,
     born: Instant,
     /// Start of the message in nanoseconds since `born`, as first noticed; `UNSET` before.
     noticed: AtomicU64,
     ticks: AtomicU32,
     yielded: AtomicBool,
     slow: AtomicBool,
+    /// The message was refused something, since its version is in the shadow.
+    refused: AtomicBool,
     interrupted: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Control {
-    pub(crate) fn new(timeout: Duration) -> Self {
+    pub(crate) fn new(timeout: Duration, background: bool) -> Self {
         Self {
             timeout,
+            background,
             born: Instant::now(),
             noticed: AtomicU64::new(UNSET),
             ticks: AtomicU32::new(0),
             yielded: AtomicBool::new(false),
             slow: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
@@ -65,6 +72,21 @@ impl Control {
     pub(crate) fn begin(&self) {
         self.noticed.store(UNSET, Ordering::Relaxed);
         self.ticks.store(0, Ordering::Relaxed);
+        self.refused.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_background(&self) -> bool {
+        self.background
+    }
+
+    /// The message is refused something, since its version is in the shadow.
+    pub(crate) fn refuse_to_shadow(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was, so that its outcome says nothing of the version.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// When the message must have ended.
@@ -72,9 +94,9 @@ impl Control {
         self.start() + self.timeout
     }
 
-    /// When waiting makes the message slow.
-    pub(crate) fn slow_at(&self) -> Instant {
-        self.start() + SLOW_WAIT
+    /// When the message has waited for so long that those behind it are handed back.
+    pub(crate) fn long_at(&self) -> Instant {
+        self.start() + LONG_WAIT
     }
 
     fn start(&self) -> Instant {

@@ -1,6 +1,7 @@
 //! A loaded component as the port that the engine knows.
 
 use crate::host::Sandbox;
+use crate::interfaces::http::HttpCounts;
 use crate::load::inspect::ComponentInfo;
 use crate::options::{HandlerSpec, Isolation};
 use crate::run::chunk::Chunk;
@@ -117,6 +118,12 @@ impl WasmHandler {
         self.shared.maker.used.load(Relaxed)
     }
 
+    /// What its HTTP requests have come to, since it was loaded.
+    #[must_use]
+    pub fn http_counts(&self) -> HttpCounts {
+        self.shared.maker.setting.shared.http.counts()
+    }
+
     /// Bytes of output that were dropped so far, over the quota or over the rate.
     #[must_use]
     pub fn output_dropped(&self) -> u64 {
@@ -134,7 +141,7 @@ impl Handler for WasmHandler {
     }
 
     fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()> {
-        let control = Arc::new(Control::new(self.timeout));
+        let control = Arc::new(Control::new(self.timeout, self.background));
         let entered = self.running.enter(&control);
         let ticking = self.sandbox.clock.enter();
         let shared = Arc::clone(&self.shared);

@@ -1,4 +1,4 @@
-//! Watches one call: its deadline, its slowness, and the wish to end it.
+//! Watches one call: its deadline, how long it runs or waits, and the wish to end it.
 
 use crate::guest::reason::Stop;
 use crate::run::control::Control;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::time::Sleep;
 
 /// Runs `call` until it ends by itself, its time is over, or the chunk is interrupted. `cut` is
-/// called (perhaps repeatedly) while the call is slow.
+/// called (perhaps repeatedly) while the call is slow, or has waited for long.
 ///
 /// A call that never waits costs nothing here. The timer of one that does is made when it first
 /// waits; one that spins meets the clock instead, so that the guest's frames are known.
@@ -24,8 +24,9 @@ pub(crate) async fn watch<F: Future>(
         if let Poll::Ready(value) = call.as_mut().poll(cx) {
             return Poll::Ready(Ok(value));
         }
-        let stop = look(control, &mut timer, cx);
-        if control.is_slow() {
+        let mut waits_long = false;
+        let stop = look(control, &mut timer, &mut waits_long, cx);
+        if waits_long || control.is_slow() {
             cut();
         }
         stop.map(Err)
@@ -34,7 +35,12 @@ pub(crate) async fn watch<F: Future>(
 }
 
 /// The call is suspended: by the clock, or in a host call.
-fn look(control: &Control, timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<Stop> {
+fn look(
+    control: &Control,
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    waits_long: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Stop> {
     control.park(cx.waker());
     if control.interrupted() {
         return Poll::Ready(Stop::Interrupted);
@@ -48,10 +54,8 @@ fn look(control: &Control, timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context
         if now >= deadline {
             return Poll::Ready(Stop::waited(control.timeout()));
         }
-        if now >= control.slow_at() {
-            control.mark_slow();
-        }
-        let until = if control.is_slow() { deadline } else { deadline.min(control.slow_at()) };
+        *waits_long = now >= control.long_at();
+        let until = if *waits_long { deadline } else { deadline.min(control.long_at()) };
         let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
         if timer.deadline() != until.into() {
             timer.as_mut().reset(until.into());
