@@ -28,6 +28,10 @@ pub const DEPLOY_NAMES: &[&str] = &[
 /// The points of the outbox, in the order a message to be sent meets them.
 pub const OUTBOX_NAMES: &[&str] = &["outbox-sending", "outbox-sent", "outbox-noted"];
 
+/// The points of what a handler has staged, in the order a commit meets them. A worker whose handlers have no
+/// effects never comes there.
+pub const EFFECT_NAMES: &[&str] = &["effects-checked", "effects-written"];
+
 /// The points of what runs for one pipeline alone: its panic ends this pipeline, and not the process. Each
 /// adapter of a broker has a list of its own.
 pub const TASK_NAMES: &[&str] = &["driver-turn", "guest-chunk", "queue-read", "shadow"];
@@ -44,7 +48,7 @@ pub fn on_reach(hook: fn(&'static str)) {
 /// Marks that the point `name` is reached.
 #[inline(always)]
 pub fn reach(name: &'static str) {
-    reach_one_of(&[NAMES, DEPLOY_NAMES, OUTBOX_NAMES, TASK_NAMES], name);
+    reach_one_of(&[NAMES, DEPLOY_NAMES, EFFECT_NAMES, OUTBOX_NAMES, TASK_NAMES], name);
 }
 
 /// The same, of a point that is in one of these lists.

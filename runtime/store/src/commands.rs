@@ -8,7 +8,7 @@ use crate::{Store, StoreError};
 use pelton_core::Identity;
 use pelton_core::broker::Outgoing;
 use pelton_core::letter::StoredLetter;
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 impl Store {
     /// Sends a batch in one transaction; on disk when it returns. Blocks. What is refused (too
@@ -146,9 +146,7 @@ impl Store {
                    VALUES (?1, (SELECT count(*) FROM topics WHERE pipeline = ?1), ?2)
                    ON CONFLICT DO UPDATE SET name = name RETURNING number";
         self.write(&db, |db| {
-            let pipeline_of = "INSERT INTO pipelines(name) VALUES (?1)
-                               ON CONFLICT DO UPDATE SET name = name RETURNING id";
-            let id: i64 = db.query_row(pipeline_of, [pipeline], |r| r.get(0))?;
+            let id = pipeline_made(db, pipeline)?;
             Ok(db.query_row(sql, rusqlite::params![id, topic], |r| r.get(0))?)
         })
     }
@@ -172,6 +170,12 @@ impl Store {
         let sql = "SELECT id FROM queues WHERE name = ?1";
         Ok(self.db().query_row(sql, [queue], |r| r.get(0)).optional()?.map(Kept::Queue))
     }
+}
+
+/// The number of a pipeline, which is made if it is not there yet, in a transaction of the caller's.
+pub(crate) fn pipeline_made(db: &Connection, name: &str) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO pipelines(name) VALUES (?1) ON CONFLICT DO UPDATE SET name = name RETURNING id";
+    db.query_row(sql, [name], |r| r.get(0))
 }
 
 /// What the ledger knows a letter by: its entry is opened again when it goes back.

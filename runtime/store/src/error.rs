@@ -90,6 +90,20 @@ pub enum StoreError {
         /// How long was waited.
         seconds: u64,
     },
+    /// Messages wait for a target that is to be another place.
+    #[error(
+        "{messages} messages wait to be sent to the target `{target}` of the pipeline `{pipeline}`, which is \
+         to be an embedded queue now. Run with the target as it was until they are sent (`pelton status` \
+         counts them), or remove them with `pelton outbox purge`"
+    )]
+    Waits {
+        /// The pipeline.
+        pipeline: String,
+        /// The name of the target.
+        target: String,
+        /// How many.
+        messages: u64,
+    },
     /// SQLite could not do it.
     #[error(
         "the database failed: {0}. Check the disk: room, permissions, hardware; nothing that was not \
@@ -115,6 +129,7 @@ impl StoreError {
             | Self::Older { .. }
             | Self::Damaged { .. }
             | Self::OldSqlite { .. }
+            | Self::Waits { .. }
             | Self::Stopped(_) => ErrorClass::Permanent,
         }
     }

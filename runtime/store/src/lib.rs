@@ -1,5 +1,5 @@
-//! Everything durable that Pelton owns: the embedded queue, the ledger, dead letters and counters,
-//! in one SQLite database per data directory.
+//! Everything durable that Pelton owns: the embedded queue, the ledger, dead letters, counters, and what
+//! handlers have done with state and outbox, in one SQLite database per data directory.
 //!
 //! One thread writes and commits in groups, so that one sync serves all pipelines, and completing a
 //! message, removing it from its queue and counting it are one transaction. Reads have connections
@@ -25,7 +25,9 @@ mod error;
 mod ledger;
 mod letters;
 mod numbers;
+mod outbox;
 mod queue;
+mod state;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -40,20 +42,24 @@ pub use ledger::topics::TopicBefore;
 pub use ledger::{FormerKeys, NotedLetters, PipelineOptions, PipelineStore};
 pub use letters::LetterFilter;
 pub use letters::elsewhere::DoneLetters;
+pub use outbox::{KnownTarget, OutboxLetter, OutboxLetterFilter, Purge, Where};
 pub use queue::EmbeddedSource;
 pub use queue::broker::{EmbeddedConfig, configure, configure_letters};
 pub use queue::publish::QueuePublisher;
 pub use queue::send::SendError;
+pub use state::StateEntry;
 pub use status::PipelineStatus;
 
 use db::{Folder, Gate, Log, Owner, Readers};
 use ledger::former::Former;
 use ledger::{Pipeline, recovery};
+use outbox::targets::Targets;
 use pelton_core::Delivery;
 use queue::Queue;
 use rusqlite::Connection;
+use state::{DataDirState, Stamps};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wake::Waker;
@@ -93,6 +99,9 @@ struct Inner {
     db: Mutex<Connection>,
     log: Mutex<Log>,
     queues: Mutex<HashMap<String, Arc<Queue>>>,
+    /// The random id of the directory.
+    id: Arc<str>,
+    stamps: Arc<Stamps>,
     running: Option<Running>,
 }
 
@@ -100,7 +109,11 @@ struct Inner {
 struct Running {
     writer: Arc<Writer>,
     waker: Waker,
-    readers: Readers,
+    readers: Arc<Readers>,
+    targets: Arc<Targets>,
+    /// Opened when it is first asked for: a worker without state needs none of its connections.
+    state: Mutex<Option<Arc<DataDirState>>>,
+    file: PathBuf,
     _owner: Owner,
 }
 
@@ -133,13 +146,16 @@ impl Store {
             );
         }
         let started = |source| StoreError::Open { path: dir.to_owned(), source };
-        let mut writing = connect(&db::file(dir))?;
-        let log = Log::take_over(&mut writing)?.with_folder(Folder::start(&db::file(dir))?);
-        let writer = Writer::start(writing, log, Gate::open(dir)?, options.clock.clone());
+        let file = db::file(dir);
+        let mut writing = connect(&file)?;
+        let log = Log::take_over(&mut writing)?.with_folder(Folder::start(&file)?);
+        let (targets, clock) = (Arc::<Targets>::default(), options.clock.clone());
+        let writer = Writer::start(writing, log, Gate::open(dir)?, clock.clone(), targets.clone());
         let writer = Arc::new(writer.map_err(started)?);
-        let waker = Waker::start(db::connect(&db::file(dir))?, options.clock.clone(), writer.clone());
+        let waker = Waker::start(db::connect(&file)?, clock, writer.clone(), targets.clone());
         let waker = waker.map_err(started)?;
-        let running = Running { writer, waker, readers: Readers::open(dir)?, _owner: owner };
+        let (readers, state) = (Arc::new(Readers::open(dir)?), Mutex::default());
+        let running = Running { writer, waker, readers, targets, state, file, _owner: owner };
         Self::new(options, gate, connection, Some(running))
     }
 
@@ -159,8 +175,18 @@ impl Store {
         running: Option<Running>,
     ) -> Result<Self, StoreError> {
         let log = Mutex::new(Log::take_over(&mut db)?);
-        let (db, queues) = (Mutex::new(db), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { options, gate, db, log, queues, running }) })
+        let id: String =
+            db.query_row("SELECT value FROM meta WHERE name = 'data_dir_id'", [], |r| r.get(0))?;
+        let stamps = Arc::new(Stamps::begin(&db)?);
+        let (id, db, queues) = (id.into(), Mutex::new(db), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { options, gate, db, log, queues, id, stamps, running }) })
+    }
+
+    /// What tells this data directory from every other: 32 hexadecimal digits, random, made once. A copy of
+    /// the directory has the same.
+    #[must_use]
+    pub fn data_dir_id(&self) -> &Arc<str> {
+        &self.inner.id
     }
 
     /// Sees that a data directory is one, where it is there already, and that nobody else can put anything

@@ -1,8 +1,11 @@
 //! Notices what other processes write: a message they send starts within a tick.
 
 use crate::clock::WallClock;
+use crate::outbox::rows;
+use crate::outbox::targets::{OpenTarget, Targets};
 use crate::queue::Queue;
 use crate::writer::{Op, Writer};
+use pelton_core::effects::Target;
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -23,13 +26,18 @@ pub struct Waker {
 }
 
 impl Waker {
-    pub fn start(db: Connection, clock: Arc<dyn WallClock>, writer: Arc<Writer>) -> std::io::Result<Self> {
+    pub fn start(
+        db: Connection,
+        clock: Arc<dyn WallClock>,
+        writer: Arc<Writer>,
+        targets: Arc<Targets>,
+    ) -> std::io::Result<Self> {
         let queues: Arc<Mutex<Vec<Arc<Queue>>>> = Arc::default();
         let (stop, stopped) = channel();
         let watched = queues.clone();
         let mut wall = clock.now_ms();
         let (mut version, mut ends) = (data_version(&db), ends(&db));
-        let mut failed = false;
+        let (mut failed, mut next) = (false, Next::new());
         let look = move || {
             while matches!(stopped.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
                 let (now, found) = (clock.now_ms(), data_version(&db));
@@ -41,6 +49,7 @@ impl Waker {
                 if found != version {
                     version = found;
                     ends = wake(&db, &ends, &watched);
+                    next = outboxes(&db, &next, &targets);
                 }
                 if !failed && writer.failed().is_some() {
                     failed = true;
@@ -76,6 +85,30 @@ fn wake(db: &Connection, before: &Ends, watched: &Mutex<Vec<Arc<Queue>>>) -> End
     let queues = watched.lock().unwrap_or_else(PoisonError::into_inner);
     queues.iter().filter(|q| ends.get(&q.id) != before.get(&q.id)).for_each(|q| q.look_again());
     ends
+}
+
+/// The next row of each outbox.
+type Next = HashMap<Target, i64>;
+
+/// Tells relays of what another process has put into their outbox, or removed. What the worker's own commits
+/// did they know; it is as true.
+fn outboxes(db: &Connection, before: &Next, targets: &Targets) -> Next {
+    let look = |open: &OpenTarget| -> rusqlite::Result<i64> {
+        let sql = "SELECT next_seq, depth FROM targets WHERE id = ?1";
+        // Of one moment.
+        let snapshot = db.unchecked_transaction()?;
+        let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?));
+        let (next, depth) = snapshot.prepare_cached(sql)?.query_row([open.target.0], row)?;
+        let grown = before.get(&open.target) != Some(&next);
+        open.stands(rows::backlog(&snapshot, open.target, depth)?, grown);
+        Ok(next)
+    };
+    let mut all = Next::new();
+    for open in targets.with_outbox() {
+        // What cannot be read now is news at the next look.
+        all.extend(look(&open).ok().map(|next| (open.target, next)));
+    }
+    all
 }
 
 /// Empty when it cannot be read: then everything has changed at the next look.

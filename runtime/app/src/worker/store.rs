@@ -22,7 +22,8 @@ pub fn store_fail(error: StoreError) -> Fail {
         | StoreError::Open { .. }
         | StoreError::Newer { .. }
         | StoreError::Older { .. }
-        | StoreError::Damaged { .. } => CONFIG,
+        | StoreError::Damaged { .. }
+        | StoreError::Waits { .. } => CONFIG,
         _ => INTERNAL,
     };
     Fail::new(code, error)

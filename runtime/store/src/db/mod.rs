@@ -15,7 +15,7 @@ pub use folders::{are_files, can_be, is_ours, make_dir, open_there, private_file
 pub use gate::Gate;
 pub use lock::Owner;
 pub use log::Log;
-pub use readers::Readers;
+pub use readers::{Readers, reader};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -19,6 +19,7 @@ pub const STEPS: &[Step] = &[
     |db| db.execute_batch(TOPIC_IDS),
     |db| db.execute_batch(COUNTERS),
     |db| db.execute_batch(KEY_FORMS),
+    |db| db.execute_batch(EFFECTS),
 ];
 
 const FIRST: &str = "
@@ -144,6 +145,42 @@ CREATE TABLE key_forms(changed_at INTEGER NOT NULL);
 INSERT INTO key_forms
     SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER)
     WHERE EXISTS (SELECT 1 FROM pipelines);
+";
+
+/// State, the outbox, and what tells this data directory from every other.
+const EFFECTS: &str = "
+-- What is said of the data directory once.
+CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('data_dir_id', lower(hex(randomblob(16))));
+
+-- Stores of state: of one pipeline, or shared by those that name it (pipeline is 0 then).
+CREATE TABLE stores(
+    id INTEGER PRIMARY KEY, pipeline INTEGER NOT NULL, name TEXT NOT NULL, UNIQUE(pipeline, name));
+
+-- bucket is a store. stamp tells a write of a key from every other one: 64 bits, of which one is a sign here.
+CREATE TABLE state(
+    bucket INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, stamp INTEGER NOT NULL,
+    PRIMARY KEY(bucket, key)) WITHOUT ROWID;
+
+-- Where pipelines send to. queue is an embedded queue, to which messages are committed; without one they wait
+-- in `outbox`, of whose rows next_seq and depth are what those of `queues` are of `messages`. letters counts
+-- `outbox_letters`.
+CREATE TABLE targets(
+    id INTEGER PRIMARY KEY, pipeline INTEGER NOT NULL, name TEXT NOT NULL, queue INTEGER,
+    next_seq INTEGER NOT NULL DEFAULT 1, depth INTEGER NOT NULL DEFAULT 0,
+    letters INTEGER NOT NULL DEFAULT 0, UNIQUE(pipeline, name));
+
+-- id is target << 40 | seq, in the order of commit. delay_ms counts from then.
+CREATE TABLE outbox(
+    id INTEGER PRIMARY KEY, message_id TEXT NOT NULL, topic TEXT, key BLOB, headers BLOB,
+    body BLOB NOT NULL, delay_ms INTEGER, committed_at INTEGER NOT NULL);
+
+-- What a target has refused for good.
+CREATE TABLE outbox_letters(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, target INTEGER NOT NULL, message_id TEXT NOT NULL, topic TEXT,
+    key BLOB, headers BLOB, body BLOB NOT NULL, delay_ms INTEGER, committed_at INTEGER NOT NULL,
+    failed_at INTEGER NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX outbox_letters_by_target ON outbox_letters(target, id);
 ";
 
 /// Completed keys, which were rows of one table with an index, are filed by the time of their completion.

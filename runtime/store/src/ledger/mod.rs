@@ -12,7 +12,7 @@ pub mod topics;
 
 use crate::numbers::unsigned;
 use crate::queue::Queue;
-use crate::writer::{Change, Forget, How, Op, Writer};
+use crate::writer::{Change, ChangeList, Forget, How, Op, Writer, changed};
 use attempted::Attempted;
 use entries::Entries;
 use former::Former;
@@ -128,6 +128,14 @@ impl Pipeline {
         state.live.get_mut(&claim.chunk)?.get_mut(usize::try_from(claim.index).ok()?)?.take()
     }
 
+    /// Whether a claim has not ended.
+    pub fn is_live(&self, claim: Claim) -> bool {
+        let state = self.state();
+        let chunk = state.live.get(&claim.chunk);
+        usize::try_from(claim.index)
+            .is_ok_and(|place| chunk.is_some_and(|c| matches!(c.get(place), Some(Some(_)))))
+    }
+
     /// Whether what lies at a position is done with.
     pub fn completed(&self, p: Position) -> bool {
         self.state().ranges.get(&p.partition).is_some_and(|r| r.contains(p.offset))
@@ -213,17 +221,7 @@ pub fn change(
     pipeline: &Arc<Pipeline>,
     changes: Vec<Change>,
 ) -> BoxFuture<'static, Vec<Result<(), ErrorClass>>> {
-    let count = changes.len();
-    let (answer, answered) = oneshot::channel();
-    writer.send(Op::Change { pipeline: pipeline.clone(), changes, answer });
-    Box::pin(async move {
-        match answered.await {
-            Ok(results) if results.len() == count => results,
-            // One answer for all: the group failed as a whole.
-            Ok(results) => vec![results.first().copied().unwrap_or(Err(ErrorClass::Permanent)); count],
-            Err(_) => vec![Err(ErrorClass::Permanent); count],
-        }
-    })
+    changed(writer, ChangeList::Of(pipeline.clone(), changes))
 }
 
 impl Ledger for PipelineStore {

@@ -8,6 +8,7 @@ mod atomic;
 mod clock;
 mod counters;
 mod damage;
+mod effects;
 mod forgetting;
 mod full;
 mod interrupted;

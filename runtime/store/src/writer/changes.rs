@@ -2,11 +2,13 @@
 
 use super::Change;
 use super::claims::mark;
+use super::effects::Calls;
 use super::group_effects::{Effect, GroupEffects};
 use crate::ledger::Pipeline;
 use crate::ledger::identity::encode;
 use crate::letters;
 use crate::numbers::signed;
+use crate::outbox::targets::Targets;
 use crate::queue::rows::{self, NewRow};
 use pelton_core::letter;
 use pelton_core::ports::{Claim, Completion, ErrorClass, Release, Settle};
@@ -17,15 +19,22 @@ use std::sync::Arc;
 pub struct Changes<'g> {
     pub db: &'g Connection,
     pub pipeline: &'g Arc<Pipeline>,
+    pub targets: &'g Targets,
     pub tally: &'g mut GroupEffects,
     /// Wall time of the group, in milliseconds.
     pub now: u64,
 }
 
 impl Changes<'_> {
-    pub fn apply(&mut self, change: Change) -> rusqlite::Result<Result<(), ErrorClass>> {
+    /// Each change of a list, in its order.
+    pub fn apply_all(&mut self, changes: Vec<Change>) -> rusqlite::Result<Vec<Result<(), ErrorClass>>> {
+        let mut calls = Calls::of(&changes);
+        changes.into_iter().map(|change| self.apply(change, &mut calls)).collect()
+    }
+
+    fn apply(&mut self, change: Change, calls: &mut Calls) -> rusqlite::Result<Result<(), ErrorClass>> {
         match change {
-            Change::Complete(item) => self.complete(item),
+            Change::Complete(item) => self.complete(item, calls),
             Change::Release(item) => self.release(item),
             Change::Publish(letter) => self.publish(&letter, true),
             Change::Note(letter) => self.publish(&letter, false),
@@ -55,7 +64,16 @@ impl Changes<'_> {
         Some(attempt)
     }
 
-    fn complete(&mut self, item: Completion) -> rusqlite::Result<Result<(), ErrorClass>> {
+    fn complete(
+        &mut self,
+        item: Completion,
+        calls: &mut Calls,
+    ) -> rusqlite::Result<Result<(), ErrorClass>> {
+        if (item.effects.is_some() || item.after.is_some())
+            && let Err(class) = self.commit(&item, calls)?
+        {
+            return Ok(Err(class));
+        }
         if self.take(item.claim).is_none() {
             return Ok(Err(ErrorClass::LeaseLost));
         }
@@ -133,8 +151,8 @@ impl Changes<'_> {
         let headers: HeaderList = headers.iter().collect();
         let id = item.message.id().text();
         let row = NewRow { headers: headers.view(), ..NewRow::of(&item.message, &id, self.now) };
-        rows::insert(self.db, queue.id, &row)?;
-        self.tally.effect(queue, Effect::Arrived);
+        rows::put(self.db, self.tally.new_rows.next(self.db, queue.id)?, &row)?;
+        self.tally.arrived(queue);
         Ok(())
     }
 

@@ -1,11 +1,15 @@
 //! What a group adds up: written once at its end, and taken back when it fails.
 
+use super::new_rows::NewRows;
+use super::outbox_rows::OutboxRows;
+use super::staged_state::StagedState;
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode_items};
 use crate::ledger::key::Key;
 use crate::ledger::ranges::{self, Merged, RangeKind};
 use crate::numbers::signed;
 use crate::queue::{Queue, rows};
+use pelton_core::points;
 use pelton_core::ports::Claim;
 use pelton_core::{Counters, Position, Receipt};
 use rusqlite::{Connection, params};
@@ -41,6 +45,9 @@ pub struct GroupEffects {
     deleted: Vec<u64>,
     /// By queue: a group touches few.
     effects: Vec<(Arc<Queue>, Vec<Effect>)>,
+    pub new_rows: NewRows,
+    pub state: StagedState,
+    pub outbox: OutboxRows,
 }
 
 /// What a group does to one pipeline.
@@ -101,6 +108,14 @@ impl GroupEffects {
         }
     }
 
+    /// A new message is in a queue: told once.
+    pub fn arrived(&mut self, queue: &Arc<Queue>) {
+        let of = self.effects.iter().find(|(q, _)| q.id == queue.id);
+        if !of.is_some_and(|(_, effects)| matches!(effects.last(), Some(Effect::Arrived))) {
+            self.effect(queue, Effect::Arrived);
+        }
+    }
+
     /// The statements that one group needs once.
     pub fn write(&mut self, db: &Connection, now: u64) -> rusqlite::Result<()> {
         for of in self.pipelines.values_mut() {
@@ -113,6 +128,10 @@ impl GroupEffects {
         let deleted: Vec<_> = self.deleted.iter().map(|row| (0, *row, *row)).collect();
         for (_, first, last) in runs(&deleted) {
             rows::delete(db, first, last)?;
+        }
+        self.new_rows.write(db)?;
+        if self.state.write(db)? | self.outbox.write(db)? {
+            points::reach("effects-written");
         }
         Ok(())
     }
@@ -134,6 +153,7 @@ impl GroupEffects {
         for (queue, effects) in self.effects {
             queue.follow(effects.into_iter());
         }
+        self.outbox.take_effect();
         full
     }
 
@@ -230,7 +250,7 @@ pub fn leave_started<'i>(
 }
 
 /// Neighbours in a sorted list of partition, first and last, put together.
-fn runs(sorted: &[(u32, u64, u64)]) -> Vec<(u32, u64, u64)> {
+pub fn runs(sorted: &[(u32, u64, u64)]) -> Vec<(u32, u64, u64)> {
     let mut runs: Vec<(u32, u64, u64)> = Vec::new();
     for (partition, first, last) in sorted.iter().copied() {
         match runs.last_mut() {

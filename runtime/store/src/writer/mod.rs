@@ -2,22 +2,28 @@
 
 mod changes;
 mod claims;
+mod effects;
 mod forget;
+mod group;
 mod group_effects;
 mod group_sizer;
+mod new_rows;
 mod op;
+mod outbox_rows;
 mod prune;
+mod staged_state;
 
 use crate::numbers::signed;
 pub use forget::Forget;
 pub use group_effects::Effect;
 use op::Answer;
-pub use op::{Change, How, Op};
+pub use op::{Change, ChangeList, How, Op, changed};
 
 use crate::clock::WallClock;
 use crate::db::{Gate, Log};
 use crate::error::{StoreError, class_of};
 use crate::ledger::Pipeline;
+use crate::outbox::targets::Targets;
 use crate::queue::Queue;
 use pelton_core::Identity;
 use pelton_core::points;
@@ -26,7 +32,7 @@ use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Operations that are taken in at once; what waits longer is taken in after a commit.
 const TAKEN: usize = 512;
@@ -46,7 +52,13 @@ struct WriterShared {
 
 impl Writer {
     /// Starts it on a connection of its own.
-    pub fn start(db: Connection, log: Log, gate: Gate, clock: Arc<dyn WallClock>) -> std::io::Result<Self> {
+    pub fn start(
+        db: Connection,
+        log: Log,
+        gate: Gate,
+        clock: Arc<dyn WallClock>,
+        targets: Arc<Targets>,
+    ) -> std::io::Result<Self> {
         let (ops, arrived) = channel();
         let shared = Arc::new(WriterShared::default());
         let loop_ = Loop {
@@ -54,6 +66,7 @@ impl Writer {
             log,
             gate,
             clock,
+            targets,
             next_chunk: 1,
             shared: shared.clone(),
             full: true,
@@ -123,6 +136,7 @@ struct Loop {
     log: Log,
     gate: Gate,
     clock: Arc<dyn WallClock>,
+    targets: Arc<Targets>,
     next_chunk: u64,
     shared: Arc<WriterShared>,
     /// Whether commits are synced now (`PRAGMA synchronous`).
@@ -132,7 +146,7 @@ struct Loop {
 }
 
 type ClaimOp = (Arc<Pipeline>, Vec<ClaimItem>, How, Answer<Result<Vec<Verdict>, ErrorClass>>);
-type ChangeOp = (Arc<Pipeline>, Vec<Change>, Answer<Vec<Result<(), ErrorClass>>>);
+type ChangeOp = (ChangeList, Answer<Vec<Result<(), ErrorClass>>>);
 
 impl Loop {
     fn run(mut self, arrived: &Receiver<Op>) {
@@ -188,10 +202,10 @@ impl Loop {
         let is_change = |op: &mut Op| matches!(op, Op::Change { .. });
         let (mut room, mut group) = (self.pace.room(), Vec::new());
         while room > 0
-            && let Some(Op::Change { pipeline, changes, answer }) = waiting.pop_front_if(is_change)
+            && let Some(Op::Change { changes, answer }) = waiting.pop_front_if(is_change)
         {
             room = room.saturating_sub(changes.len());
-            group.push((pipeline, changes, answer));
+            group.push((changes, answer));
         }
         if !group.is_empty() {
             self.change_group(group);
@@ -259,66 +273,6 @@ impl Loop {
                 }
             }
             Err(class) => ops.into_iter().for_each(|(_, _, _, answer)| reply(answer, Err(class))),
-        }
-    }
-
-    fn change_group(&mut self, ops: Vec<ChangeOp>) {
-        points::reach("before-commit");
-        let now = self.clock.now_ms();
-        // Without the wait for another process that writes, which says nothing of the disk.
-        let (mut begun, mut count, mut applied) = (Instant::now(), 0, Duration::ZERO);
-        let mut ops = ops;
-        let mut tally = group_effects::GroupEffects::default();
-        let mut results = Vec::with_capacity(ops.len());
-        let done = self.transaction(true, |me| {
-            begun = Instant::now();
-            for (pipeline, changes, _) in &mut ops {
-                let changes = std::mem::take(changes);
-                count += changes.len();
-                let mut group = changes::Changes { db: &me.db, pipeline, tally: &mut tally, now };
-                let result: Result<Vec<_>, _> = changes.into_iter().map(|c| group.apply(c)).collect();
-                results.push(result?);
-            }
-            tally.write(&me.db, now)?;
-            points::reach("in-transaction");
-            applied = begun.elapsed();
-            Ok(())
-        });
-        match done {
-            Ok(()) => {
-                points::reach("committed");
-                self.pace.observe(count, applied, begun.elapsed().saturating_sub(applied));
-                let full = tally.take_effect();
-                for ((_, _, answer), results) in ops.into_iter().zip(results) {
-                    reply(answer, results);
-                }
-                for pipeline in full {
-                    if self.close_segment(&pipeline).is_err() {
-                        tracing::debug!(
-                            "a segment of the ledger stays open until the store can write again"
-                        );
-                    }
-                }
-            }
-            Err(class) => {
-                self.undo(tally);
-                for (_, _, answer) in ops {
-                    // The length is lost with the changes; the port repeats the class for each item.
-                    reply(answer, vec![Err(class)]);
-                }
-            }
-        }
-    }
-
-    /// Nothing of a group has happened: memory goes back to what the tables say.
-    fn undo(&self, tally: group_effects::GroupEffects) {
-        let pipelines = tally.pipelines();
-        tally.undo();
-        for pipeline in pipelines {
-            // Memory may say "completed" of what is not: nothing may be answered from it.
-            if let Err(error) = pipeline.reload(&self.db) {
-                self.shared.fail(format!("the ledger could not be read after a failed commit: {error}"));
-            }
         }
     }
 

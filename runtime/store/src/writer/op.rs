@@ -1,9 +1,10 @@
 //! What the writer is asked.
 
-use super::Forget;
+use super::{Forget, Writer};
 use crate::ledger::Pipeline;
 use crate::queue::Queue;
-use pelton_core::ports::{ClaimItem, Completion, ErrorClass, Release, Settle, Verdict};
+use pelton_core::effects::RowEnd;
+use pelton_core::ports::{BoxFuture, ClaimItem, Completion, ErrorClass, Release, Settle, Verdict};
 use pelton_core::{Identity, Letter, Receipt};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -18,6 +19,38 @@ pub enum Change {
     Settle(Receipt, Settle),
     /// So many deliveries of a broker were duplicates.
     Duplicates(u64),
+}
+
+/// Changes that come together, each with an answer of its own.
+pub enum ChangeList {
+    /// Of a pipeline.
+    Of(Arc<Pipeline>, Vec<Change>),
+    /// How messages of the outbox ended, by their rows.
+    Ended(Vec<(u64, RowEnd)>),
+}
+
+impl ChangeList {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Of(_, changes) => changes.len(),
+            Self::Ended(rows) => rows.len(),
+        }
+    }
+}
+
+/// Hands changes to the writer and waits for their fate.
+pub fn changed(writer: &Writer, changes: ChangeList) -> BoxFuture<'static, Vec<Result<(), ErrorClass>>> {
+    let count = changes.len();
+    let (answer, answered) = oneshot::channel();
+    writer.send(Op::Change { changes, answer });
+    Box::pin(async move {
+        match answered.await {
+            Ok(results) if results.len() == count => results,
+            // One answer for all: the group failed as a whole.
+            Ok(results) => vec![results.first().copied().unwrap_or(Err(ErrorClass::Permanent)); count],
+            Err(_) => vec![Err(ErrorClass::Permanent); count],
+        }
+    })
 }
 
 /// Where the answer goes.
@@ -47,8 +80,7 @@ pub enum Op {
         answer: Answer<Result<Vec<u32>, ErrorClass>>,
     },
     Change {
-        pipeline: Arc<Pipeline>,
-        changes: Vec<Change>,
+        changes: ChangeList,
         answer: Answer<Vec<Result<(), ErrorClass>>>,
     },
     /// A part of the ledger means nothing any more.
