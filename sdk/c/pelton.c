@@ -1,5 +1,5 @@
-/* Results, and what a handler asks of its message. */
-#include "pelton.h"
+/* Results, what a handler asks of its message, and the parts of effects that need no host. */
+#include "effects.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,4 +41,41 @@ pelton_bytes pelton_find_header(const pelton_message *message, const char *name)
             return message->headers[i].value;
     }
     return (pelton_bytes){NULL, 0};
+}
+
+const char *pelton_failed(const char *code, const char *words, ...) {
+    static char said[1024];
+    va_list args;
+    va_start(args, words);
+    int length = snprintf(said, sizeof said, "%.40s: ", code);
+    vsnprintf(said + length, sizeof said - (size_t)length, words, args);
+    va_end(args);
+    return said;
+}
+
+void pelton_free(pelton_bytes bytes) {
+    if (bytes.length > 0) free((void *)bytes.data); /* an empty value takes no memory */
+}
+
+void pelton_http_free(pelton_http_response *response) {
+    for (size_t i = 0; i < response->header_count; i++) {
+        pelton_free(response->headers[i].name);
+        pelton_free(response->headers[i].value);
+    }
+    if (response->header_count > 0) free(response->headers);
+    pelton_free(response->body);
+    memset(response, 0, sizeof *response);
+}
+
+/* Nobody writes between reading and writing: the commit finds out, and the message runs again. */
+const char *pelton_state_compare_and_set(const char *store, const char *key, pelton_bytes expected,
+                                         pelton_bytes value, bool *was_set) {
+    pelton_bytes is;
+    const char *error = pelton_state_get(store, key, &is);
+    if (error != NULL) return error;
+    bool same = (is.data == NULL) == (expected.data == NULL) && is.length == expected.length &&
+                (is.length == 0 || memcmp(is.data, expected.data, is.length) == 0);
+    pelton_free(is);
+    if (was_set != NULL) *was_set = same;
+    return same ? pelton_state_set(store, key, value) : NULL;
 }

@@ -1,6 +1,7 @@
 /* The handler as a worker: messages come over standard input, answers go to standard output. Pelton's
  * docs/handlers/plain-programs.md describes the bytes. */
 #include "pelton.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,17 +9,21 @@
 #include <string.h>
 #include <unistd.h>
 
-/* By this export the file says what it is, so that no configuration need say it. */
-#ifdef PELTON_BATCH
-__attribute__((export_name("pelton_worker_batch")))
+/* By this export the file says what it is, so that no configuration need say it: with effects it speaks version 2. */
+#ifdef PELTON_USES
+#define VERSION "_2"
 #else
-__attribute__((export_name("pelton_worker")))
+#define VERSION ""
+#endif
+#ifdef PELTON_BATCH
+__attribute__((export_name("pelton_worker_batch" VERSION)))
+#else
+__attribute__((export_name("pelton_worker" VERSION)))
 #endif
 void pelton_mark(void) {}
 
 enum {
     PIECE = 1 << 20,    /* what one read asks for at most: the host copies a read as a whole */
-    LINE = 128,         /* the longest line, with its end */
     REASON = 60 << 10,  /* what a reason may have; a longer one is cut */
 };
 
@@ -67,11 +72,10 @@ static void read_bytes(char *to, size_t length) {
     }
 }
 
-/* Reads `NAME NUMBER`; the number. */
-static size_t read_line(char name[LINE]) {
+size_t pelton_worker_read_line(char name[PELTON_LINE]) {
     size_t length = 0;
     for (;;) {
-        if (length == LINE) broken("this is no line of the worker protocol", name);
+        if (length == PELTON_LINE) broken("this is no line of the worker protocol", name);
         read_bytes(name + length, 1);
         if (name[length] == '\n') break;
         length++;
@@ -85,7 +89,7 @@ static size_t read_line(char name[LINE]) {
     return number;
 }
 
-static pelton_bytes read_value(size_t length) {
+pelton_bytes pelton_worker_read_value(size_t length) {
     char *data = allocate(length + 1);
     char end;
     read_bytes(data, length);
@@ -132,12 +136,12 @@ static bool take_field(pelton_message *message, const char *name, pelton_bytes v
 }
 
 static void read_message(pelton_message *message) {
-    char name[LINE];
+    char name[PELTON_LINE];
     bool more = true;
     memset(message, 0, sizeof *message);
     while (more) {
-        size_t length = read_line(name);
-        more = take_field(message, name, read_value(length));
+        size_t length = pelton_worker_read_line(name);
+        more = take_field(message, name, pelton_worker_read_value(length));
     }
 }
 
@@ -152,7 +156,7 @@ static void free_message(pelton_message *message) {
     free((void *)message->headers);
 }
 
-static void write_bytes(const char *bytes, size_t length) {
+void pelton_worker_write(const char *bytes, size_t length) {
     while (length > 0) {
         ssize_t wrote = write(STDOUT_FILENO, bytes, length);
         if (wrote <= 0) broken("the answer cannot be written", strerror(errno));
@@ -163,28 +167,29 @@ static void write_bytes(const char *bytes, size_t length) {
 
 static void answer(pelton_result *result) {
     if (result->outcome == PELTON_OK) {
-        write_bytes("ok\n", 3);
+        pelton_worker_write("ok\n", 3);
     } else {
         const char *reason = result->reason ? result->reason : "";
         size_t length = strlen(reason);
         if (length > REASON) length = REASON;
-        char line[LINE];
+        char line[PELTON_LINE];
         int size;
         if (result->outcome == PELTON_REJECT) size = snprintf(line, sizeof line, "reject %zu\n", length);
         else if (result->after_ms == 0) size = snprintf(line, sizeof line, "retry %zu\n", length);
         else size = snprintf(line, sizeof line, "retry %zu %llu\n", length, (unsigned long long)result->after_ms);
-        write_bytes(line, (size_t)size);
-        write_bytes(reason, length);
-        write_bytes("\n", 1);
+        pelton_worker_write(line, (size_t)size);
+        pelton_worker_write(reason, length);
+        pelton_worker_write("\n", 1);
     }
     free(result->reason);
 }
 
 int main(void) {
-    char line[LINE];
+    char line[PELTON_LINE];
     for (;;) {
-        size_t count = read_line(line);
-        if (strcmp(line, "pelton 1") != 0 || count == 0) broken("this is no request of the worker protocol, version 1", line);
+        size_t count = pelton_worker_read_line(line);
+        bool known = strcmp(line, "pelton 1") == 0 || strcmp(line, "pelton 2") == 0;
+        if (!known || count == 0) broken("this is no request of the worker protocol, version 1 or 2", line);
         pelton_message *messages = allocate(count * sizeof *messages);
         pelton_result *results = allocate(count * sizeof *results);
         memset(results, 0, count * sizeof *results);

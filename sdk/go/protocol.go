@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"pelton/sdk/go/internal/host"
 )
 
 const (
@@ -19,6 +21,8 @@ const (
 // serve answers requests until there are no more. An error is a host that speaks something else.
 func serve(in io.Reader, out io.Writer, handle func([]Message) []error) error {
 	reader, writer := bufio.NewReaderSize(in, 64<<10), bufio.NewWriterSize(out, 4<<10)
+	calls := &caller{reader: reader, writer: writer}
+	host.Call = calls.call
 	for {
 		line, err := reader.ReadString('\n')
 		if err == io.EOF && line == "" {
@@ -30,9 +34,11 @@ func serve(in io.Reader, out io.Writer, handle func([]Message) []error) error {
 		version, number, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		version2, number, _ := strings.Cut(number, " ")
 		count, err := strconv.Atoi(number)
-		if version != "pelton" || version2 != "1" || err != nil || count < 1 {
-			return fmt.Errorf("%q is no request of the worker protocol, version 1: is the handler run as a worker?", line)
+		known := version2 == "1" || version2 == "2"
+		if version != "pelton" || !known || err != nil || count < 1 {
+			return fmt.Errorf("%q is no request of the worker protocol, version 1 or 2: is the handler run as a worker?", line)
 		}
+		calls.speaks = version2 == "2"
 		messages := make([]Message, count)
 		for i := range messages {
 			if err := readMessage(reader, &messages[i]); err != nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pelton/sdk/go/internal/host"
 )
 
 const request = "pelton 1 1\nid 3\nm-1\npipeline 1\np\norigin 1\nq\nidempotency-key 5\np:m-1\nattempt 1\n3\nkey 2\n\xff\n\n" +
@@ -69,7 +71,7 @@ func TestALargeBodyIsReadInPieces(t *testing.T) {
 }
 
 func TestWhatIsNoRequestIsSaid(t *testing.T) {
-	for _, input := range []string{"{\"id\": 7}\n", "pelton 2 1\n", "pelton 1 0\n", "pelton 1 1\nbody x\n", "pelton 1 1\nbody 3\nab", "pelton 1 1"} {
+	for _, input := range []string{"{\"id\": 7}\n", "pelton 3 1\n", "pelton 1 0\n", "pelton 1 1\nbody x\n", "pelton 1 1\nbody 3\nab", "pelton 1 1"} {
 		err := serve(strings.NewReader(input), &bytes.Buffer{}, func(m []Message) []error { return make([]error, len(m)) })
 		if err == nil {
 			t.Errorf("%q was taken", input)
@@ -78,5 +80,30 @@ func TestWhatIsNoRequestIsSaid(t *testing.T) {
 	err := serve(strings.NewReader(request), &bytes.Buffer{}, func([]Message) []error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "0 results for 1 messages") {
 		t.Error(err)
+	}
+}
+
+func TestACallIsMadeBetweenARequestAndItsAnswer(t *testing.T) {
+	var got host.StateTotal
+	var failed error
+	version2 := strings.Replace(request, "pelton 1", "pelton 2", 1)
+	input := version2 + "result 12\n{\"value\":42}\nerror limit 6\nenough\n" + request
+	var out bytes.Buffer
+	var last error
+	err := serve(strings.NewReader(input), &out, func([]Message) []error {
+		if got.Value == 0 {
+			failed = host.Do("state.increment", host.StateIncrement{Store: "default", Key: "n", By: 1}, &got)
+			last = host.Do("config.all", struct{}{}, &struct{}{})
+		} else {
+			last = host.Do("config.all", struct{}{}, &struct{}{})
+		}
+		return []error{last}
+	})
+	want := "call state.increment 36\n{\"store\":\"default\",\"key\":\"n\",\"by\":1}\ncall config.all 2\n{}\nretry 14\nenough (limit)\n"
+	if err != nil || failed != nil || got.Value != 42 || !strings.HasPrefix(out.String(), want) {
+		t.Fatalf("%v %v %v %q", err, failed, got, out.String())
+	}
+	if last == nil || !strings.Contains(last.Error(), "knows no effects") {
+		t.Error("a host of version 1 is not called:", last)
 	}
 }

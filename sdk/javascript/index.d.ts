@@ -73,3 +73,94 @@ export type Handler = (message: Message) => void | Promise<void>;
 export type BatchHandler = (
   messages: Message[],
 ) => (Error | undefined | null)[] | void | Promise<(Error | undefined | null)[] | void>;
+
+declare global {
+  interface RequestInit {
+    /**
+     * The message that a request is sent for, in a batch handler: the idempotency key that the host adds is then the
+     * one that the message would have alone. Without it a request of a batch has none.
+     */
+    message?: Message;
+  }
+}
+
+/**
+ * Why an effect did not happen; not caught it is a retry. `code` is one of `not-granted`, `unknown-target`,
+ * `refused`, `limit`, `unavailable` and `value`. (`fetch` fails with a `TypeError`, as everywhere.)
+ */
+export declare class EffectError extends Error {
+  constructor(code: string, text?: string);
+  code: string;
+}
+
+/** Configuration and secrets: what the pipeline grants by name. In handler.toml: `uses = ["config"]`. */
+export declare const config: {
+  /** The value of this name, if the pipeline grants one. */
+  get(name: string): string | undefined;
+  /** The value of this name. Throws `EffectError` where there is none. */
+  require(name: string): string;
+  /** All names and values that the pipeline grants. */
+  all(): Record<string, string>;
+};
+
+/** A store of key-value state. Keys are text, values are bytes. */
+export interface Store {
+  /** The value of a key, if there is one. Sees what this message has written. */
+  get(key: string): Uint8Array | undefined;
+  /** The same as text. */
+  getText(key: string): string | undefined;
+  /** The same from JSON. */
+  getJson<T = any>(key: string): T | undefined;
+  /** Gives a key a value. */
+  set(key: string, value: string | Uint8Array): void;
+  /** Gives a key a value, as JSON. */
+  setJson(key: string, value: unknown): void;
+  /** Removes a key. It need not be there. */
+  delete(key: string): void;
+  /** Adds to a number (1 when not said), 0 where there is none; what it is then. The value is its decimal text. */
+  increment(key: string, by?: number): number;
+  /** Gives a key a value if it has the one that is expected, `undefined` being no value; whether it had. */
+  compareAndSet(key: string, expected: string | Uint8Array | null | undefined, value: string | Uint8Array): boolean;
+  /** All keys, in no order that is promised. */
+  list(): string[];
+}
+
+/**
+ * Key-value state: the store `default`, and `state.store("totals")` for another. In handler.toml: `uses = ["state"]`.
+ * What is written commits with the message, and on anything but a return it never was. Messages that run side by side
+ * and touch the same keys have the effect of some order, one after the other: read, decide and write as if alone. Only
+ * lists of keys are not held to that.
+ */
+export declare const state: Store & { store(name: string): Store };
+
+/** A message that is sent. Tests look at it. */
+export interface Outgoing {
+  target: string;
+  body: Uint8Array;
+  key: Uint8Array | undefined;
+  headers: Header[];
+  delayMs: number | undefined;
+  topic: string | undefined;
+}
+
+/** Messages that a handler sends. In handler.toml: `uses = ["outbox"]`. */
+export declare const outbox: {
+  /**
+   * Sends a message to a target, by the name that the pipeline's configuration gives it. It commits with the message
+   * at hand, and goes out after that; on anything but a return it never was. The id that it will have: the same each
+   * time the message at hand is handled. Messages of one `key` keep their order. Throws `EffectError`: there is no
+   * such target, it cannot carry the message, or this message has sent as much as one may.
+   */
+  send(
+    target: string,
+    body: string | Uint8Array,
+    options?: {
+      key?: string | Uint8Array;
+      headers?: Record<string, string | Uint8Array> | { name: string; value: string | Uint8Array }[];
+      /** Deliver it no sooner than this many milliseconds after the commit. */
+      delayMs?: number;
+      /** The topic or queue, for a target that leaves it to the handler. */
+      topic?: string;
+    },
+  ): string;
+};

@@ -1,6 +1,8 @@
 // Write a Pelton message handler in JavaScript or TypeScript. What is exported here, and what it means, is
 // said in index.d.ts. It imports nothing of the runtime, so handlers are tested like any function.
 
+export { EffectError, config, outbox, state } from "./effects.js";
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 

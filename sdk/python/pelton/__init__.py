@@ -11,11 +11,28 @@
 Returning settles the message. `Retry` asks for another try, `Reject` makes a dead letter at once, and any
 other exception is a retry with its traceback. What is printed becomes log lines with the message's id.
 
+`http`, `config`, `state` and `outbox` are what a handler may do beside its answer, where handler.toml says so in
+`uses` and its pipeline grants it. `pelton.testing` stands in for them in tests.
+
 It is plain Python and imports nothing of the runtime, so handlers are tested like any function.
 """
 
+from . import config, http, outbox, state
+from ._effects import EffectError
 from ._failure import Reject, Retry
 from ._handler import batch_handler, handler
 from ._message import Header, Message
 
-__all__ = ["Header", "Message", "Reject", "Retry", "batch_handler", "handler"]
+__all__ = [
+    "EffectError",
+    "Header",
+    "Message",
+    "Reject",
+    "Retry",
+    "batch_handler",
+    "config",
+    "handler",
+    "http",
+    "outbox",
+    "state",
+]

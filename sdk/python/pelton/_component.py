@@ -11,7 +11,7 @@ from collections.abc import Callable
 from componentize_py_types import Err, Ok
 from wit_world.imports import types as wire
 
-from . import _handler
+from . import _handler, _wire
 from ._failure import Reject, Retry
 from ._message import Header, Message
 
@@ -23,6 +23,7 @@ MOUNTED = re.compile(r"^/\d+/")
 
 def find(decorator: str) -> Callable:
     """The user's function. Runs while the component is made, so what it raises is a build error."""
+    _wire.install()
     import handler as _  # noqa: F401  the user's module: importing it notes the function
 
     wrong = _handler.misses(decorator)

@@ -30,6 +30,8 @@
 //! - [`handler`] for one message at a time, [`batch_handler`] for many.
 //! - `Ok` settles the message, [`Failure`] says retry or reject, `?` on a usual error is a retry,
 //!   and a panic is one line on standard error and counts as a retry.
+//! - [`http`], [`config`], [`state`] and [`outbox`] are what a handler may do beside its answer, where its
+//!   pipeline grants it; in tests `testing` stands in for them.
 //! - What the handler prints becomes log lines with the pipeline's name and the message's id.
 //!
 //! Owns the words a handler is written in, and the way between them and the contract in `wit/`.
@@ -38,14 +40,30 @@
 #![cfg_attr(not(target_family = "wasm"), forbid(unsafe_code))]
 
 mod builder;
+pub mod config;
+mod effect_error;
+#[cfg(target_family = "wasm")]
+#[allow(missing_docs, unsafe_code, clippy::all)]
+mod effects;
 mod failure;
+pub mod http;
 mod message;
+pub mod outbox;
+pub mod state;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 #[allow(missing_docs, unsafe_code, clippy::all)]
 pub mod wire;
 
+#[cfg(target_family = "wasm")]
+use effects as backend;
+#[cfg(not(target_family = "wasm"))]
+use testing as backend;
+
 pub use builder::MessageBuilder;
+pub use effect_error::EffectError;
 pub use failure::{Failure, OrReject};
 pub use message::{Header, Message};
 

@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { batchHandler, messageHandler } from "../../../sdk/javascript/component.js";
-import { Message, Reject, Retry } from "../../../sdk/javascript/index.js";
+import { EffectError, Message, Reject, Retry, config, outbox, state } from "../../../sdk/javascript/index.js";
+import { effects } from "../../../sdk/javascript/testing.js";
+import { connect } from "../../../sdk/javascript/wire.js";
 
 const given = (body = "{}") => ({ ...new Message({ body }), publishedAtMs: 5n });
 const refused = async (handle) => {
@@ -56,4 +58,50 @@ test("a batch answers for each message, and the one to blame is found", async ()
   assert.deepEqual(await tags(strict, ["{}", "null", "{}"]), ["ok", "retry", "ok"]);
   const short = await batchHandler(() => []).handleBatch([given()]);
   assert.match(short[0].val.val.reason, /0 results for 1 messages/);
+});
+
+test("effects in a test are those that it gives", async () => {
+  const world = effects({ config: { region: "eu" }, state: { n: "41", text: "a" } });
+  const url = "https://a.example/b";
+  world.http("POST", url, { status: 201, json: { id: 1 } });
+  world.http("POST", url, new TypeError("down"));
+  const message = new Message({ id: "m-7" });
+  const answer = await fetch(url, { method: "POST", body: '{"a":1}', headers: { x: "y" }, message });
+  assert.deepEqual([answer.status, await answer.json()], [201, { id: 1 }]);
+  assert.deepEqual([world.requests[0].json(), world.requests[0].headers.get("x")], [{ a: 1 }, "y"]);
+  assert.equal(world.requests[0].headers.get("pelton-message"), "m-7");
+  await assert.rejects(fetch(url, { method: "POST" }), /down/);
+  await assert.rejects(fetch(url), /no answer for GET/);
+  assert.deepEqual([config.get("region"), config.get("x"), config.all()], ["eu", undefined, { region: "eu" }]);
+  assert.throws(() => config.require("x"), /grants.config/);
+  assert.deepEqual([state.increment("n"), state.increment("m", -2)], [42, -2]);
+  assert.throws(() => state.increment("text"), EffectError);
+  assert.deepEqual([state.compareAndSet("text", "b", "c"), state.compareAndSet("text", "a", "c")], [false, true]);
+  assert.equal(state.store("totals").compareAndSet("new", undefined, "1"), true);
+  state.setJson("json", [1]);
+  assert.deepEqual([state.getJson("json"), state.getText("text"), state.get("none")], [[1], "c", undefined]);
+  state.delete("m");
+  assert.deepEqual(state.list(), ["json", "n", "text"]);
+  assert.equal(outbox.send("mails", "hello", { key: "k", headers: { a: "b" }, delayMs: 1.5 }), "test-1");
+  const [sent] = world.sent;
+  assert.deepEqual([sent.target, sent.delayMs, sent.headers[0].name, sent.key.length], ["mails", 2, "a", 1]);
+  assert.throws(() => outbox.send("mails", "", { delayMs: -1 }), RangeError);
+  world.restore();
+  assert.throws(() => state.get("n"), /begin the test with/);
+});
+
+test("what the host answers becomes values and errors", () => {
+  const thrown = (payload) => () => { throw Object.assign(new Error(), { payload }); };
+  const bucket = { get: thrown({ tag: "other", val: "too long" }), listKeys: (cursor) => (cursor ? { keys: ["b"] } : { keys: ["a"], cursor: "a" }) };
+  const store = { open: (name) => (name === "default" ? bucket : thrown({ tag: "no-such-store" })()) };
+  const saved = globalThis.fetch;
+  connect({ store, atomics: {}, config: { get: () => null }, outbox: { send: thrown({ tag: "limit", val: "enough" }) } });
+  assert.deepEqual(state.list(), ["a", "b"]);
+  assert.equal(config.get("x"), undefined);
+  assert.throws(() => state.get("k"), { code: "refused", message: "too long (refused)" });
+  assert.throws(() => state.store("x").get("k"), { code: "not-granted" });
+  assert.throws(() => outbox.send("a", "b"), { code: "limit" });
+  connect({ http: false });
+  assert.throws(() => state.get("k"), /add `uses = \["state"\]` to handler.toml/);
+  globalThis.fetch = saved;
 });

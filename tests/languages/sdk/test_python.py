@@ -3,7 +3,8 @@
 import unittest
 from datetime import timedelta
 
-from pelton import Header, Message, Reject, Retry
+import pelton
+from pelton import EffectError, Header, Message, Reject, Retry, testing
 
 
 class Failures(unittest.TestCase):
@@ -39,6 +40,58 @@ class Messages(unittest.TestCase):
         self.assertEqual(message.header("t"), "a")
         self.assertEqual((message.header("T"), message.header("bin"), message.header("x", "y")), (None, None, "y"))
         self.assertEqual(message.header_bytes("bin"), b"\xff")
+
+
+class Effects(unittest.TestCase):
+    def failed(self, act) -> EffectError:
+        with self.assertRaises(EffectError) as raised:
+            act()
+        return raised.exception
+
+    def test_requests_are_answered_in_their_order_and_once(self):
+        url = "https://a.example/b"
+        with testing.effects() as effects:
+            effects.http("POST", url, status=503, body="busy", headers={"Retry-After": "3"})
+            effects.http("POST", url, error="connection-timeout")
+            effects.http("GET", f"{url}?q=1", json={"id": 1})
+            answer = pelton.http.post(url, json={"a": 1}, headers={"x": "y"}, message=Message(idempotency_key="k-7"))
+            self.assertEqual((answer.ok, answer.status, answer.headers["retry-after"]), (False, 503, "3"))
+            self.assertIn("503: busy", str(self.failed(answer.raise_for_status)))
+            self.assertTrue(self.failed(lambda: pelton.http.post(url)).is_timeout)
+            self.assertEqual(pelton.http.get(url, params={"q": 1}).raise_for_status().json(), {"id": 1})
+            self.assertTrue(self.failed(lambda: pelton.http.get(url)).is_denied)
+        first = effects.requests[0]
+        self.assertEqual((first.json(), first.header("X"), first.header("pelton-message")), ({"a": 1}, "y", "k-7"))
+        self.assertEqual(first.header("content-type"), "application/json")
+
+    def test_an_error_shows_no_query_and_no_password(self):
+        with testing.effects() as effects:
+            self.failed(lambda: pelton.http.get("https://user:secret@a.example/b?key=secret"))
+        self.assertEqual(str(effects.requests[0]), "GET https://a.example/b")
+
+    def test_state_is_kept_by_store_and_key(self):
+        with testing.effects(state={"n": "41", "text": "a"}) as effects:
+            self.assertEqual((pelton.state.increment("n"), pelton.state.increment("m", -2)), (42, -2))
+            self.assertEqual(self.failed(lambda: pelton.state.increment("text")).code, "refused")
+            self.assertFalse(pelton.state.compare_and_set("text", "b", "c"))
+            self.assertTrue(pelton.state.compare_and_set("text", "a", "c"))
+            self.assertTrue(pelton.state.store("totals").compare_and_set("new", None, "1"))
+            pelton.state.set_json("json", [1])
+            self.assertEqual((pelton.state.get_json("json"), pelton.state.get("none")), ([1], None))
+            pelton.state.delete("m")
+            self.assertEqual(pelton.state.list(), ["json", "n", "text"])
+        self.assertEqual((effects.state["n"], effects.stores["totals"]), (b"42", {"new": b"1"}))
+
+    def test_configuration_and_messages_are_those_of_the_test(self):
+        with testing.effects(config={"region": "eu"}) as effects:
+            self.assertEqual((pelton.config.get("region"), pelton.config.get("x", "y")), ("eu", "y"))
+            self.assertIn("grants.config", str(self.failed(lambda: pelton.config.require("x"))))
+            self.assertEqual(pelton.outbox.send("mails", "hello", key="k", headers={"a": "b"}, delay=0.0015), "test-1")
+        sent = effects.sent[0]
+        self.assertEqual((sent.target, sent.key, sent.headers, sent.delay_ms), ("mails", b"k", [Header("a", b"b")], 2))
+
+    def test_without_effects_the_error_says_what_a_test_needs(self):
+        self.assertIn("pelton.testing.effects()", str(self.failed(lambda: pelton.state.get("a"))))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ pub struct Manifest {
     /// what it makes.
     #[serde(default)]
     pub kind: Option<ProjectKind>,
+    /// What the handler does beside its answer; for `build` to read, as [`USES`].
+    #[serde(default)]
+    pub uses: Vec<Effect>,
     /// What `build` makes.
     pub component: PathBuf,
     /// What `build` makes instead, where that is a core module: Pelton makes `component` of it.
@@ -48,6 +51,38 @@ pub struct Manifest {
     pub watch: Vec<String>,
     #[serde(default)]
     pub tools: Vec<Tool>,
+}
+
+/// What a handler may do beside its answer: its component imports what that takes, and no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    Http,
+    Config,
+    State,
+    Outbox,
+}
+
+impl Effect {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Config => "config",
+            Self::State => "state",
+            Self::Outbox => "outbox",
+        }
+    }
+}
+
+/// The variable in which the commands of a project find `uses`: its words, with spaces between.
+pub const USES: &str = "PELTON_USES";
+
+impl Manifest {
+    /// The value of [`USES`].
+    pub fn uses(&self) -> String {
+        let words: Vec<&str> = self.uses.iter().map(|effect| effect.word()).collect();
+        words.join(" ")
+    }
 }
 
 /// What has to be there before building.
@@ -164,6 +199,16 @@ mod tests {
         assert!(nothing.error.to_string().contains("pelton new"), "{}", nothing.error);
         std::fs::write(dir.path().join("handler.py"), "").expect("writable");
         assert_eq!(Project::find(dir.path()).expect("python").manifest.language, "python");
+    }
+
+    #[test]
+    fn what_a_handler_uses_is_words_that_are_known() {
+        let text = template::file("python", MANIFEST, "orders").expect("it is there");
+        assert_eq!(parse(&text).expect("good").uses(), "");
+        let uses = |words: &str| parse(&format!("uses = {words}\n{text}")).map(|manifest| manifest.uses());
+        assert_eq!(uses("[\"http\", \"state\"]"), Ok("http state".to_owned()));
+        let wrong = uses("[\"htp\"]").expect_err("unknown");
+        assert!(wrong.contains("htp") && wrong.contains("outbox"), "{wrong}");
     }
 
     #[test]

@@ -11,8 +11,21 @@ use std::path::Path;
 use wasi_preview1_component_adapter_provider as adapter;
 use wit_component::{ComponentEncoder, StringEncoding};
 
-/// The contract, by its path in the repository.
-const CONTRACT: &str = "wit/handler.wit";
+/// The contract and what handlers may import, each after what it names; and the worlds of both. What of it a
+/// module does not import, its component does not either.
+const CONTRACT: [&str; 9] = [
+    include_str!("../../../../wit/handler.wit"),
+    include_str!("../../../../wit/deps/io/io.wit"),
+    include_str!("../../../../wit/deps/clocks/clocks.wit"),
+    include_str!("../../../../wit/deps/http/http.wit"),
+    include_str!("../../../../wit/deps/config/config.wit"),
+    include_str!("../../../../wit/deps/keyvalue/keyvalue.wit"),
+    include_str!("../../../../wit/deps/effects/effects.wit"),
+    include_str!("../../../../wit/deps/uses/uses.wit"),
+    "package pelton:component;
+    world handler { include pelton:handler/handler@0.1.0; include pelton:uses/all@0.1.0; }
+    world batch { include pelton:handler/batch@0.1.0; include pelton:uses/all@0.1.0; }",
+];
 
 /// Bytes of a module, at most: no component may be larger, whatever is configured.
 const MODULE_BYTES: usize = 1 << 30;
@@ -58,12 +71,21 @@ fn world(found: &Description) -> Option<&'static str> {
     (found.form == Form::Module).then_some(world)
 }
 
+/// The world of this name.
+fn contract(world: &str) -> Result<(wit_parser::Resolve, wit_parser::WorldId)> {
+    let mut resolve = wit_parser::Resolve::default();
+    let mut last = None;
+    for (number, text) in CONTRACT.iter().enumerate() {
+        last = Some(resolve.push_str(format!("contract/{number}.wit"), text)?);
+    }
+    let world = resolve.select_world(last.as_slice(), Some(world))?;
+    Ok((resolve, world))
+}
+
 fn encode(mut module: Vec<u8>, world: &str) -> Result<Vec<u8>> {
     // What generated bindings bring with them says it already.
     if wit_component::metadata::decode(&module)?.0.is_none() {
-        let mut resolve = wit_parser::Resolve::default();
-        let package = resolve.push_str(CONTRACT, include_str!("../../../../wit/handler.wit"))?;
-        let world = resolve.select_world(&[package], Some(world))?;
+        let (resolve, world) = contract(world)?;
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     }
     ComponentEncoder::default()
@@ -103,16 +125,24 @@ mod tests {
         assert_eq!(found.exports, ["pelton:handler/message-handler@0.1.0"]);
         // As generated bindings have it, which say what they are.
         let mut said = wat::parse_str(text).expect("a module");
-        let mut resolve = wit_parser::Resolve::default();
-        let package =
-            resolve.push_str(CONTRACT, include_str!("../../../../wit/handler.wit")).expect("it is valid");
-        let world = resolve.select_world(&[package], Some("handler")).expect("it is there");
+        let (resolve, world) = contract("handler").expect("it is valid");
         wit_component::embed_component_metadata(&mut said, &resolve, world, StringEncoding::UTF8)
             .expect("it fits");
         assert_eq!(placed(said, None).expect("a component").exports, found.exports);
         let text = text.replace("#handle\") (param i32)", "#handle\") (param i64)");
         let why = placed(&text, None).expect_err("its function has another signature");
         assert!(why.contains("no component can be made of") && why.contains("a.module.wasm"), "{why}");
+    }
+
+    #[test]
+    fn a_component_imports_what_its_module_imports() {
+        let text = include_str!("../../tests/golden/good.wat");
+        let plain = placed(text, None).expect("a component").imports;
+        assert!(!plain.iter().any(|name| name.starts_with("wasi:")), "{plain:?}");
+        let import = "(module (import \"wasi:config/store@0.2.0-rc.1\" \"get\" (func (param i32 i32 i32)))";
+        let found = placed(text.replacen("(module", import, 1), None).expect("a component").imports;
+        assert!(found.contains(&"wasi:config/store@0.2.0-rc.1".to_owned()), "{found:?}");
+        assert_eq!(found.len(), plain.len() + 1, "{found:?}");
     }
 
     #[test]

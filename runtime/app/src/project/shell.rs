@@ -1,5 +1,6 @@
 //! Commands of a project: by the shell, in its folder, with the tools it has installed for itself.
 
+use super::manifest::USES;
 use super::{Project, rust};
 use crate::exit::Fail;
 use crate::output;
@@ -19,7 +20,7 @@ const PROGRAMS: [&str; 2] = [".venv/bin", "node_modules/.bin"];
 /// A command that is ready to be started.
 pub fn command(project: &Project, line: &str) -> Command {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).current_dir(&project.dir);
+    command.args(["-c", line]).current_dir(&project.dir).env(USES, project.manifest.uses());
     let mut first: Vec<OsString> = PROGRAMS.iter().map(|folder| project.dir.join(folder).into()).collect();
     if project.manifest.language == "rust" {
         for (name, value) in rust::environment() {

@@ -1,0 +1,82 @@
+// The way between effects.js and the interfaces of the host. Bundled into a component only.
+
+import { EffectError, fetchFor, install } from "./effects.js";
+
+const BIGGEST = 2n ** 64n - 1n;
+
+// `given` has the interfaces that the component was built with: outbox, config, store, atomics; and `http`.
+export function connect({ outbox, config, store, atomics, http }) {
+  const doers = {};
+  if (config) doers.config = configuration(config);
+  if (store) doers.state = state(store, atomics);
+  if (outbox) doers.outbox = messages(outbox);
+  const missing = (effect) =>
+    `this component was built without it: add \`uses = ["${effect}"]\` to handler.toml, and build it again`;
+  install(doers, missing);
+  globalThis.fetch = http
+    ? fetchFor(globalThis.fetch)
+    : async () => {
+        throw new EffectError("unavailable", `fetch: ${missing("http")}`);
+      };
+}
+
+// What an interface answers, or the error that `said` makes of what it throws.
+function asked(ask, said) {
+  try {
+    return ask();
+  } catch (error) {
+    if (error?.payload === undefined) throw error;
+    throw said(error.payload);
+  }
+}
+
+const configuration = (config) => {
+  const unavailable = ({ val }) => new EffectError("unavailable", val);
+  return {
+    get: (name) => asked(() => config.get(name), unavailable) ?? undefined,
+    all: () => asked(() => config.getAll(), unavailable),
+  };
+};
+
+const state = (store, atomics) => {
+  const within = (name, act) =>
+    asked(
+      () => {
+        const bucket = store.open(name);
+        try {
+          return act(bucket);
+        } finally {
+          bucket[Symbol.dispose || Symbol.for("dispose")]?.();
+        }
+      },
+      ({ tag, val }) =>
+        tag === "other"
+          ? new EffectError("refused", val)
+          : new EffectError("not-granted", `the pipeline grants no store \`${name}\`: add it to its grants.state`),
+    );
+  return {
+    get: (name, key) => within(name, (bucket) => bucket.get(key)) ?? undefined,
+    set: (name, key, value) => within(name, (bucket) => bucket.set(key, value)),
+    delete: (name, key) => within(name, (bucket) => bucket.delete(key)),
+    increment: (name, key, by) => within(name, (bucket) => atomics.increment(bucket, key, by)),
+    list: (name) =>
+      within(name, (bucket) => {
+        const keys = [];
+        let cursor;
+        do {
+          const page = bucket.listKeys(cursor);
+          keys.push(...page.keys);
+          cursor = page.cursor ?? undefined;
+        } while (cursor !== undefined);
+        return keys;
+      }),
+  };
+};
+
+const messages = (outbox) => ({
+  send({ target, delayMs, ...message }) {
+    const wait = delayMs === undefined ? undefined : BigInt(delayMs);
+    const outgoing = { ...message, delayMs: wait !== undefined && wait > BIGGEST ? BIGGEST : wait };
+    return asked(() => outbox.send(target, outgoing), ({ tag, val }) => new EffectError(tag, val));
+  },
+});
