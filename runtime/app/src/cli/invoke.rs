@@ -2,7 +2,7 @@
 
 use super::{duration, header, size};
 use clap::Args;
-use pelton_host::Protocol;
+use pelton_host::{HttpTarget, Protocol};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -38,9 +38,14 @@ pub struct InvokeArgs {
     /// A new instance each time.
     #[arg(long)]
     pub fresh: bool,
-    /// With the limits of this pipeline of the configuration.
+    /// With the limits and grants of this pipeline of the configuration. State is in memory, and outgoing
+    /// messages are shown.
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
+    /// Let it send requests to this scheme and host, such as https://api.example.com; may be repeated. What the
+    /// pipeline puts into requests there is put in. Without it nothing is sent anywhere.
+    #[arg(long, value_name = "URL", value_parser = HttpTarget::parse)]
+    pub allow_http: Vec<HttpTarget>,
     /// How a plain WASI program is given messages, where it does not say so itself.
     #[arg(long, value_name = "WORD", value_parser = protocol)]
     pub protocol: Option<Protocol>,

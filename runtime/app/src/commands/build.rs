@@ -1,9 +1,12 @@
 //! `pelton build`: from a project to a component that is known to run.
 
 use crate::cli::BuildArgs;
-use crate::exit::Outcome;
+use crate::exit::{Fail, Outcome};
+use crate::project::grants::{ProjectGrants, Uses};
 use crate::project::{Project, build, install, limits};
 use pelton_core::shown::path as shown_path;
+use pelton_host::HandlerSpec;
+use std::collections::BTreeMap;
 
 /// Builds and validates.
 pub fn build(args: &BuildArgs) -> Outcome {
@@ -11,7 +14,9 @@ pub fn build(args: &BuildArgs) -> Outcome {
     install::ready(&project, args.install)?;
     limits::warn_if_watched(&project);
     let built = build::build(&project)?;
-    let harness = build::validate(&project, &limits::spec(&project))?;
+    let grants = ProjectGrants::of(&project, &Uses::default()).map_err(Fail::refused)?;
+    let spec = HandlerSpec { grants: grants.with(&BTreeMap::new(), None), ..limits::spec(&project) };
+    let harness = build::validate(&project, &spec)?;
     let info = harness.info();
     say!(
         "{} is a {}: {}, built in {:.1?}",

@@ -5,6 +5,9 @@
 
 pub mod advice;
 mod nowhere;
+mod stand_in;
+
+pub use stand_in::{stand_ins, targets};
 
 use crate::config::certificates;
 use crate::config::{Config, Given, GrantsConfig, HttpConfig, PipelineConfig, Problem, SECRET_BYTES};

@@ -43,21 +43,18 @@ impl World {
         Self { state: Arc::default(), stores, targets }
     }
 
-    /// None where there is no store.
-    pub fn state(&self) -> Option<StateGrant> {
-        let stores = self.stores.iter().cloned().zip((0..).map(Bucket)).collect::<Vec<_>>();
-        (!stores.is_empty()).then(|| StateGrant { home: self.state.clone(), stores })
+    pub fn state(&self) -> StateGrant {
+        let stores = self.stores.iter().cloned().zip((0..).map(Bucket)).collect();
+        StateGrant { home: self.state.clone(), stores }
     }
 
-    /// None where there is no target.
-    pub fn outbox(&self) -> Option<OutboxGrant> {
+    pub fn outbox(&self) -> OutboxGrant {
         let outlet = |((name, refuses), target): (&(String, Refuses), Target)| Outlet {
             name: name.clone(),
             target,
             refuses: Arc::clone(refuses),
         };
-        let targets = self.targets.iter().zip((0..).map(Target)).map(outlet).collect::<Vec<_>>();
-        (!targets.is_empty()).then_some(OutboxGrant { targets })
+        OutboxGrant { targets: self.targets.iter().zip((0..).map(Target)).map(outlet).collect() }
     }
 
     pub fn has_store(&self, name: &str) -> bool {

@@ -1,7 +1,8 @@
-//! What `pelton.toml` beside a project says of its handler: the limits it is tried out with, and whether a
-//! worker takes each build.
+//! What `pelton.toml` beside a project says of its handler: the limits it is tried out with, what it is
+//! granted, and whether a worker takes each build.
 
 use super::Project;
+use crate::config::{self, Component, GrantsConfig, PipelineConfig};
 use crate::input;
 use pelton_core::units;
 use pelton_host::HandlerSpec;
@@ -21,6 +22,29 @@ pub fn spec(project: &Project) -> HandlerSpec {
         concurrency: 1,
         ..defaults
     }
+}
+
+/// The pipeline of the project.
+pub struct ProjectPipeline {
+    pub grants: GrantsConfig,
+    pub max_message_bytes: usize,
+}
+
+/// The pipeline that runs what this project makes; none when `pelton.toml` has none. What is wrong with the
+/// file is for `pelton check` to say.
+pub fn pipeline(project: &Project) -> Option<ProjectPipeline> {
+    let text = input::written(&project.dir.join("pelton.toml")).ok()?;
+    // Addresses may come from variables that are set where the worker runs.
+    let env = |name: &str| Some(std::env::var(name).unwrap_or_else(|_| "test".to_owned()));
+    let (config, _) = config::parse(&text, &project.dir, &env).ok()?;
+    let component = project.component();
+    let is_ours = |pipeline: &&PipelineConfig| {
+        matches!(&pipeline.handler.component, Component::File(file) if *file == component)
+            || pipeline.name == project.manifest.name
+    };
+    let pipeline = config.pipelines.iter().find(is_ours)?;
+    let max_message_bytes = config.max_message_bytes;
+    Some(ProjectPipeline { grants: pipeline.grants.clone(), max_message_bytes })
 }
 
 /// Has somebody who builds beside a worker know when that takes each build by itself.

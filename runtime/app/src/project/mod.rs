@@ -7,6 +7,7 @@
 pub mod build;
 pub mod cases;
 pub mod dev;
+pub mod grants;
 pub mod install;
 pub mod limits;
 pub mod manifest;

@@ -4,6 +4,7 @@ use super::body::{BodyParts, is_part};
 use super::http::{self, Expected, RawRequest, missing_header};
 use super::written::{Headers, duration};
 use crate::harness::Sent;
+use crate::project::grants::OWN_STORE;
 use base64::Engine;
 use pelton_core::shown::shown;
 use serde::Deserialize;
@@ -11,9 +12,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-
-/// The store that a handler has by itself.
-pub const DEFAULT_STORE: &str = "default";
 
 /// Keys of a store with their values, for each store.
 pub type Stores = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
@@ -114,8 +112,8 @@ fn with_default(
     mut stores: BTreeMap<String, RawStore>,
     own: Option<RawStore>,
 ) -> BTreeMap<String, RawStore> {
-    if let Some(own) = own.filter(|own| !own.is_empty() || !stores.contains_key(DEFAULT_STORE)) {
-        stores.entry(DEFAULT_STORE.to_owned()).or_default().extend(own);
+    if let Some(own) = own.filter(|own| !own.is_empty() || !stores.contains_key(OWN_STORE)) {
+        stores.entry(OWN_STORE.to_owned()).or_default().extend(own);
     }
     stores
 }
@@ -237,7 +235,7 @@ mod tests {
              stores.totals = { c1 = 1 }",
         )
         .expect("good");
-        let own = &case.before[DEFAULT_STORE];
+        let own = &case.before[OWN_STORE];
         let value = |key: &str| own[key.as_bytes()].as_slice();
         assert_eq!((value("a"), value("n"), value("z")), (&b"x"[..], &b"7"[..], &[0, 1][..]));
         assert_eq!(value("j"), br#"{"b":[1]}"#);

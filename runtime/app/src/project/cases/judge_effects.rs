@@ -1,9 +1,24 @@
 //! Whether what a case has done to state and has sent is what was wanted of it.
 
 use super::body;
-use super::effects::{CaseEffects, DEFAULT_STORE, SentWanted, StateWanted, Stores};
+use super::effects::{CaseEffects, SentWanted, StateWanted, Stores};
 use crate::harness::Sent;
+use crate::project::grants::{OWN_STORE, ProjectGrants};
 use pelton_core::shown::shown;
+
+/// What a case gives or wants that its pipeline does not grant: the handler would not have it there.
+pub fn not_granted(case: &CaseEffects, grants: &ProjectGrants) -> Vec<String> {
+    let config = case.config.keys().filter(|name| !grants.has_config(name)).map(|name| ("config", &**name));
+    let stores = case.stores().filter(|name| !grants.world.has_store(name)).map(|name| ("state", name));
+    let targets = case.sent.iter().map(|sent| &*sent.target).filter(|name| !grants.world.has_target(name));
+    let problem = |(what, name): (&str, &str)| {
+        format!(
+            "wanted  {what} \"{}\"\ngot     a pipeline in pelton.toml that does not grant it",
+            shown(name)
+        )
+    };
+    config.chain(stores).chain(targets.map(|name| ("outbox", name))).map(problem).collect()
+}
 
 /// What is wrong with state after a case. `written` are the keys that the case has written: each of them has
 /// to be wanted, where anything is.
@@ -31,7 +46,7 @@ pub fn state_problems(case: &CaseEffects, got: &Stores, written: &[(String, Vec<
 
 fn place(store: &str, key: &[u8]) -> String {
     match store {
-        DEFAULT_STORE => format!("the key \"{}\"", shown(key)),
+        OWN_STORE => format!("the key \"{}\"", shown(key)),
         store => format!("the key \"{}\" of the store {}", shown(key), shown(store)),
     }
 }
@@ -98,16 +113,16 @@ mod tests {
 
     fn stores(keys: &[(&str, &str)]) -> Stores {
         let keys = keys.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        Stores::from([(DEFAULT_STORE.to_owned(), keys)])
+        Stores::from([(OWN_STORE.to_owned(), keys)])
     }
 
     #[test]
     fn state_is_held_against_what_is_wanted_of_it() {
         let case = read("state_after = { n = 7, j = { b = 1 }, gone = false }").expect("good");
         let good = stores(&[("n", "7"), ("j", "{\"b\":1,\"c\":2}"), ("untouched", "1")]);
-        assert_eq!(state_problems(&case, &good, &[(DEFAULT_STORE.to_owned(), b"n".to_vec())]), [""; 0]);
+        assert_eq!(state_problems(&case, &good, &[(OWN_STORE.to_owned(), b"n".to_vec())]), [""; 0]);
         let bad = stores(&[("n", "8"), ("j", "no JSON"), ("gone", "1"), ("more", "m")]);
-        let problems = state_problems(&case, &bad, &[(DEFAULT_STORE.to_owned(), b"more".to_vec())]);
+        let problems = state_problems(&case, &bad, &[(OWN_STORE.to_owned(), b"more".to_vec())]);
         assert_eq!(problems.len(), 4, "{problems:?}");
         assert!(problems.contains(&"wanted  the key \"n\" to have \"7\"\ngot     \"8\"".to_owned()));
         assert!(problems[3].contains("no change of the key \"more\""), "{problems:?}");

@@ -2,7 +2,6 @@
 
 mod body;
 mod effects;
-mod grants;
 mod http;
 mod judge;
 mod judge_effects;

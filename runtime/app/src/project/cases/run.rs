@@ -1,15 +1,18 @@
 //! Runs cases, one after another, on instances that stay warm as in a worker.
 
-use super::effects::{CaseEffects, Stores};
-use super::grants::CaseGrants;
+use super::effects::Stores;
 use super::read::{Case, Step};
+use super::script::Script;
 use super::{judge, judge_effects};
 use crate::exit::Fail;
 use crate::harness::{Answered, Committed, Harness, Line};
+use crate::project::grants::{ProjectGrants, Uses};
 use crate::project::{Project, build, limits};
 use pelton_core::Outcome;
 use pelton_core::effects::Staged;
 use pelton_host::{HandlerSpec, Isolation};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a message runs again when what it has read no longer stands, as in a worker.
@@ -28,7 +31,8 @@ pub struct Ran {
 pub struct Runner<'p> {
     project: &'p Project,
     usual: HandlerSpec,
-    grants: CaseGrants,
+    grants: ProjectGrants,
+    script: Arc<Script>,
     loaded: Vec<(HandlerSpec, Harness)>,
 }
 
@@ -38,11 +42,14 @@ impl<'p> Runner<'p> {
     /// # Errors
     /// It is no handler, or a case cannot be granted what it wants.
     pub fn new(project: &'p Project, cases: &[Case]) -> Result<Self, Fail> {
-        let grants = CaseGrants::of_cases(cases).map_err(Fail::refused)?;
-        let mut usual = limits::spec(project);
-        usual.grants = grants.of(&CaseEffects::default());
+        let grants = ProjectGrants::of(project, &uses(cases)).map_err(Fail::refused)?;
+        let script: Arc<Script> = Arc::default();
+        let usual = HandlerSpec {
+            grants: grants.with(&BTreeMap::new(), Some(script.clone())),
+            ..limits::spec(project)
+        };
         let harness = build::validate(project, &usual)?;
-        Ok(Self { project, usual: usual.clone(), grants, loaded: vec![(usual, harness)] })
+        Ok(Self { project, usual: usual.clone(), grants, script, loaded: vec![(usual, harness)] })
     }
 
     /// Runs a case to its end.
@@ -52,14 +59,14 @@ impl<'p> Runner<'p> {
     pub fn run(&mut self, case: &Case) -> Result<Ran, Fail> {
         let place = self.load(case)?;
         let harness = &self.loaded[place].1;
-        let problems = self.grants.problems(&case.effects);
+        let problems = judge_effects::not_granted(&case.effects, &self.grants);
         self.begin(case);
         let mut ran = Ran { problems, logs: Vec::new(), took: Duration::ZERO };
         let mut committed = Committed::default();
         let many = case.steps.iter().map(Vec::len).sum::<usize>() > 1;
         let mut number = 0;
         for (step, later) in case.steps.iter().zip(1..).map(|(step, next)| (step, &case.steps[next..])) {
-            self.grants.script.next_delivery();
+            self.script.next_delivery();
             let work = step.iter().map(|(given, _)| given.clone().work()).collect();
             let mut answered = harness.handle(work)?;
             self.commit(harness, step, later, &mut answered, &mut committed)?;
@@ -71,7 +78,7 @@ impl<'p> Runner<'p> {
             number += step.len();
             ran.logs.extend(answered.logs);
         }
-        ran.problems.extend(self.grants.script.problems());
+        ran.problems.extend(self.script.problems());
         ran.problems.extend(self.effects_problems(case, &committed));
         ran.problems.extend(judge::whole(case, &ran.logs, ran.took));
         Ok(ran)
@@ -83,7 +90,7 @@ impl<'p> Runner<'p> {
             entries.extend(keys.iter().map(|(key, value)| (store.clone(), key.clone(), value.clone())));
         }
         self.grants.world.begin(entries);
-        self.grants.script.begin(&case.effects.http, self.grants.key_headers());
+        self.script.begin(&case.effects.http, self.grants.key_headers());
     }
 
     /// Commits what the messages of a step have staged. A message that comes again had not completed: the
@@ -135,7 +142,7 @@ impl<'p> Runner<'p> {
     /// The place of the handler with what this case asks for.
     fn load(&mut self, case: &Case) -> Result<usize, Fail> {
         let mut spec = limits::within(&self.usual, case.timeout, case.memory);
-        spec.grants = self.grants.of(&case.effects);
+        spec.grants = self.grants.with(&case.effects.config, Some(self.script.clone()));
         if case.fresh {
             spec.isolation = Isolation::Batch;
         }
@@ -145,6 +152,16 @@ impl<'p> Runner<'p> {
         let harness = build::validate(self.project, &spec)?;
         self.loaded.push((spec, harness));
         Ok(self.loaded.len() - 1)
+    }
+}
+
+/// What the cases use, for a project that no pipeline grants anything.
+fn uses(cases: &[Case]) -> Uses {
+    let effects = || cases.iter().map(|case| &case.effects);
+    Uses {
+        stores: effects().flat_map(|case| case.stores()).map(str::to_owned).collect(),
+        targets: effects().flat_map(|case| &case.sent).map(|sent| sent.target.clone()).collect(),
+        origins: effects().flat_map(|case| &case.http).map(|one| one.origin().to_owned()).collect(),
     }
 }
 

@@ -1,11 +1,14 @@
 //! `pelton invoke`: one message through the real sandbox, without a pipeline.
 
+mod effects;
+
 use super::{find, load, table};
 use crate::cli::InvokeArgs;
 use crate::exit::{Fail, REFUSED};
-use crate::harness::{Answered, Given, Harness, Line, time, told};
+use crate::harness::{Answered, Committed, Given, Harness, Line, time, told};
 use crate::telemetry::time::now_ms;
 use crate::{input, output};
+use effects::Tried;
 use pelton_core::Outcome;
 use pelton_core::ports::Work;
 use pelton_host::{HandlerSpec, Isolation};
@@ -29,24 +32,30 @@ struct Calls {
 
 /// Handles a message as often as asked; the exit code tells the last outcome.
 pub fn invoke(config: &Path, args: &InvokeArgs) -> Result<u8, Fail> {
-    let spec = spec(config, args)?;
+    let (mut spec, tried) = spec(config, args)?;
+    spec.grants = tried.grants.clone();
     let work = message(args)?.work();
     let harness = Harness::load("invoke", &args.file, &spec)?;
     let calls = call(&harness, &work, args.times as usize)?;
+    let done = tried.commit(calls.outcomes());
     if args.json {
-        output::json(&as_json(&harness, &calls));
+        output::json(&as_json(&harness, &calls, &tried, &done));
     } else {
-        print(&harness, &spec, &calls);
+        print(&harness, &spec, &calls, || tried.print(&done));
     }
     let last = calls.outcomes().last();
     Ok(last.map_or(REFUSED, code))
 }
 
-/// Limits: those of a pipeline, if one is named, and what is asked for beside.
-fn spec(config: &Path, args: &InvokeArgs) -> Result<HandlerSpec, Fail> {
-    let mut spec = match &args.pipeline {
-        Some(name) => find(&load(config)?, name)?.handler.spec.clone(),
-        None => HandlerSpec::default(),
+/// Limits and grants: those of a pipeline, if one is named, and what is asked for beside.
+fn spec(file: &Path, args: &InvokeArgs) -> Result<(HandlerSpec, Tried), Fail> {
+    let (mut spec, tried) = match &args.pipeline {
+        Some(name) => {
+            let config = load(file)?;
+            let spec = find(&config, name)?.handler.spec.clone();
+            (spec, Tried::of(file, config, name, &args.allow_http)?)
+        }
+        None => (HandlerSpec::default(), Tried::alone(&args.allow_http)),
     };
     spec.digest = None;
     spec.protocol = args.protocol.or(spec.protocol);
@@ -56,7 +65,7 @@ fn spec(config: &Path, args: &InvokeArgs) -> Result<HandlerSpec, Fail> {
     if args.fresh {
         spec.isolation = Isolation::Message;
     }
-    Ok(spec)
+    Ok((spec, tried))
 }
 
 fn message(args: &InvokeArgs) -> Result<Given, Fail> {
@@ -128,7 +137,7 @@ fn code(outcome: &Outcome) -> u8 {
     }
 }
 
-fn as_json(harness: &Harness, calls: &Calls) -> Value {
+fn as_json(harness: &Harness, calls: &Calls, tried: &Tried, done: &Committed) -> Value {
     let outcome = |outcome: &Outcome| {
         let (word, reason, after_ms) = told(outcome);
         json!({ "outcome": word, "reason": reason, "after_ms": after_ms })
@@ -139,11 +148,14 @@ fn as_json(harness: &Harness, calls: &Calls) -> Value {
     };
     let micros = |took: Duration| took.as_secs_f64() * 1e6;
     let loaded = harness.loaded();
+    let (state, outbox) = tried.json(done);
     json!({
         "digest": harness.info().digest,
         "kind": harness.info().kind.words(),
         "calls": calls.outcomes().map(outcome).collect::<Vec<_>>(),
         "logs": calls.logs().map(line).collect::<Vec<_>>(),
+        "state": state,
+        "outbox": outbox,
         "load_us": micros(loaded.took),
         "compiled": loaded.compiled,
         "first_us": micros(calls.first.took),
@@ -152,7 +164,7 @@ fn as_json(harness: &Harness, calls: &Calls) -> Value {
     })
 }
 
-fn print(harness: &Harness, spec: &HandlerSpec, calls: &Calls) {
+fn print(harness: &Harness, spec: &HandlerSpec, calls: &Calls, print_effects: impl FnOnce()) {
     for line in calls.logs() {
         say!("{:<8} {}", line.stream, line.text);
     }
@@ -167,6 +179,7 @@ fn print(harness: &Harness, spec: &HandlerSpec, calls: &Calls) {
         };
     }
     last.inspect(|(outcome, count)| print_outcome(outcome, *count));
+    print_effects();
     let loaded = harness.loaded();
     let how = if loaded.compiled { "compiled now" } else { "compiled before" };
     say!("load     {} ({how})", time(loaded.took));
