@@ -41,6 +41,11 @@ impl MemoryState {
         all.map(|((_, key), (value, _))| (key.clone(), value.clone())).collect()
     }
 
+    /// Forgets what is committed.
+    pub fn clear(&self) {
+        self.lock().committed.clear();
+    }
+
     /// Writes a key, as if a message had committed it.
     pub fn set(&self, bucket: Bucket, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         let stamp = self.stamp();

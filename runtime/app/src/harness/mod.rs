@@ -5,7 +5,6 @@
 //! those of a worker, since it is the worker's own host.
 
 mod lines;
-mod memory;
 mod message;
 mod words;
 mod world;

@@ -1,13 +1,12 @@
 //! What stands for the world where a handler is tried out: state in memory, and an outbox that is only read.
 
-use super::memory::{Conflict, MemoryState};
 use pelton_core::effects::{Bucket, Staged, StagedMessage, Target};
-use pelton_host::{OutboxGrant, Outlet, Refuses, StateGrant};
+use pelton_host::{MemoryState, OutboxGrant, Outlet, Refuses, StateConflict, StateGrant};
 use std::sync::Arc;
 
 /// Stores and targets by the names that the handler uses.
 pub struct World {
-    state: Arc<MemoryState>,
+    state: MemoryState,
     stores: Vec<String>,
     targets: Vec<(String, Refuses)>,
 }
@@ -40,12 +39,12 @@ impl Committed {
 
 impl World {
     pub fn new(stores: Vec<String>, targets: Vec<(String, Refuses)>) -> Self {
-        Self { state: Arc::default(), stores, targets }
+        Self { state: MemoryState::default(), stores, targets }
     }
 
     pub fn state(&self) -> StateGrant {
-        let stores = self.stores.iter().cloned().zip((0..).map(Bucket)).collect();
-        StateGrant { home: self.state.clone(), stores }
+        let stores = self.buckets().map(|(name, bucket)| (name.clone(), bucket)).collect();
+        StateGrant { home: Arc::new(self.state.clone()), stores }
     }
 
     pub fn outbox(&self) -> OutboxGrant {
@@ -67,19 +66,19 @@ impl World {
 
     /// Forgets all state, and begins with this.
     pub fn begin(&self, values: impl IntoIterator<Item = Entry>) {
-        let bucket = |(store, key, value): Entry| {
-            let place = self.stores.iter().position(|name| *name == store)?;
-            Some((Bucket(i64::try_from(place).ok()?), key, value))
-        };
-        self.state.begin(values.into_iter().filter_map(bucket));
+        self.state.clear();
+        for (store, key, value) in values {
+            let bucket = self.buckets().find(|(name, _)| **name == store);
+            bucket.inspect(|(_, bucket)| self.state.set(*bucket, key, value));
+        }
     }
 
     /// Commits what a call has staged.
     ///
     /// # Errors
     /// What it has read no longer stands: it is to run again.
-    pub fn commit(&self, staged: &Staged) -> Result<Committed, Conflict> {
-        self.state.commit(staged)?;
+    pub fn commit(&self, staged: &Staged) -> Result<Committed, StateConflict> {
+        self.state.commit(&staged.effects)?;
         let effects = &staged.effects;
         let written = effects.writes.iter().map(|write| (self.store(write.bucket), write.key.clone()));
         let sent = effects
@@ -91,13 +90,20 @@ impl World {
 
     /// All state, in order.
     pub fn entries(&self) -> Vec<Entry> {
-        let entry = |(bucket, key, value)| (self.store(bucket), key, value);
-        self.state.all().into_iter().map(entry).collect()
+        let of = |(name, bucket): (&String, Bucket)| {
+            let entry = |(key, value)| (name.clone(), key, value);
+            self.state.contents(bucket).into_iter().map(entry).collect::<Vec<_>>()
+        };
+        self.buckets().flat_map(of).collect()
+    }
+
+    fn buckets(&self) -> impl Iterator<Item = (&String, Bucket)> {
+        self.stores.iter().zip((0..).map(Bucket))
     }
 
     fn store(&self, bucket: Bucket) -> String {
-        let name = usize::try_from(bucket.0).ok().and_then(|place| self.stores.get(place));
-        name.cloned().unwrap_or_default()
+        let named = self.buckets().find(|(_, other)| *other == bucket);
+        named.map(|(name, _)| name.clone()).unwrap_or_default()
     }
 
     fn target(&self, target: Target) -> String {

@@ -94,7 +94,9 @@ impl Tried {
         for (store, key, value) in self.written(done) {
             let place = if store == OWN_STORE { String::new() } else { format!("{}: ", shown(&store)) };
             match value {
-                Some(value) => say!("state    {place}{} = {}", shown(&key), shown(&value).at_most(SHOWN)),
+                Some(value) => {
+                    say!("state    {place}{} = {}", shown(&key), shown(&value).at_most(SHOWN));
+                }
                 None => say!("state    {place}{} is gone", shown(&key)),
             }
         }

@@ -4,6 +4,7 @@
 //! that is no good changes nothing. Here is only what stands around it.
 
 mod files;
+mod grants;
 mod queue;
 mod show;
 mod typed;

@@ -1,6 +1,7 @@
 //! Where a handler is tried out: a data directory of its own with an embedded queue, whatever `pelton.toml`
 //! reads from.
 
+use super::grants;
 use crate::exit::Fail;
 use crate::input;
 use crate::program;
@@ -92,6 +93,9 @@ fn derived(project: &Project, table: &Table) -> (String, Table) {
     };
     pipeline.remove("source");
     pipeline.remove("dead_letter");
+    if let Some(Value::Table(granted)) = pipeline.remove("grants") {
+        pipeline.insert("grants".to_owned(), Value::Table(grants::derived(granted)));
+    }
     let mut handler = pipeline.get("handler").and_then(Value::as_table).cloned().unwrap_or_default();
     for key in ["digest", "require_signature", "rollout"] {
         handler.remove(key);
@@ -106,6 +110,9 @@ fn derived(project: &Project, table: &Table) -> (String, Table) {
     handler.insert("reload".to_owned(), Value::String("manual".to_owned()));
     pipeline.insert("handler".to_owned(), Value::Table(handler));
     let mut whole = Table::new();
+    if let Some(stores) = table.get("stores") {
+        whole.insert("stores".to_owned(), stores.clone());
+    }
     whole.insert("data_dir".to_owned(), path(Path::new("data")));
     whole.insert("shutdown_timeout".to_owned(), Value::String("2s".to_owned()));
     whole.insert(
