@@ -32,7 +32,7 @@ mod worker;
 pub use dedup::{DedupKey, Digest};
 pub use driver::{PipelineSpec, Ports};
 pub use key::Key;
-pub use relay::{OpenOutlet, Outbox, Outlet};
+pub use relay::{Outbox, Outlet, OutletStatus};
 pub use stats::PipelineStats;
 pub use stopped::{Stopped, Why};
 pub use versions::{Canary, Compared, FailureKind, HandlerVersions, Numbers, Role, VersionStats};

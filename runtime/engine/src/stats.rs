@@ -1,11 +1,12 @@
 //! Numbers of a running pipeline, for the live line and the log.
 
 use crate::perform::Arrival;
+use crate::relay::{OutletStats, OutletStatus};
 use crate::stopped::Why;
-use pelton_core::Counter;
 use pelton_core::pipeline::{Blocking, Counts, Fate, Named, Skip, Skipped};
-use std::sync::OnceLock;
+use pelton_core::{Counter, Counters};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 
 /// What is asked of the task about messages to give up on.
@@ -25,6 +26,9 @@ pub struct PipelineStats {
     held_back: AtomicBool,
     task: OnceLock<mpsc::UnboundedSender<Arrival>>,
     stopped: OnceLock<String>,
+    outlets: OnceLock<Arc<[Arc<OutletStats>]>>,
+    /// The limit, while so much waits in the outbox that nothing more is received.
+    full_outbox: AtomicU64,
 }
 
 impl PipelineStats {
@@ -40,6 +44,38 @@ impl PipelineStats {
     pub(crate) fn attach(&self, task: mpsc::UnboundedSender<Arrival>) {
         // A pipeline has one task.
         drop(self.task.set(task));
+    }
+
+    pub(crate) fn relay(&self, outlets: Arc<[Arc<OutletStats>]>) {
+        // A pipeline begins once.
+        drop(self.outlets.set(outlets));
+    }
+
+    pub(crate) fn fill_outbox(&self, limit: Option<u64>) {
+        self.full_outbox.store(limit.unwrap_or(0), Relaxed);
+    }
+
+    /// The targets of its outbox, but for queues of the same data directory; none before it has begun.
+    #[must_use]
+    pub fn outlets(&self) -> Vec<OutletStatus> {
+        self.outlets.get().into_iter().flat_map(|all| all.iter()).map(|outlet| outlet.status()).collect()
+    }
+
+    /// What keeps messages of the outbox waiting, and what follows from that, in words; none when all is
+    /// well.
+    #[must_use]
+    pub fn outbox_trouble(&self) -> Option<String> {
+        let outlets = self.outlets.get()?;
+        let full = Some(self.full_outbox.load(Relaxed)).filter(|limit| *limit > 0);
+        let full = full.map(|limit| {
+            let waiting: u64 = outlets.iter().map(|outlet| outlet.backlog().rows).sum();
+            format!(
+                "nothing more is received: {waiting} messages wait in the outbox (`max_outbox` is {limit}); \
+                 it goes on by itself below nine tenths of that"
+            )
+        });
+        let all: Vec<String> = full.into_iter().chain(outlets.iter().filter_map(|o| o.trouble())).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     pub(crate) fn stop(&self, why: &Why) {
@@ -90,8 +126,13 @@ impl PipelineStats {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let numbers = self.counters.iter().map(|number| number.load(Relaxed));
+        let mut counters: Counters = Counter::ALL.into_iter().zip(numbers).collect();
+        for outlet in self.outlets.get().into_iter().flat_map(|all| all.iter()) {
+            counters[Counter::OutboxSent] += outlet.sent();
+            counters[Counter::OutboxRefused] += outlet.refused();
+        }
         Counts {
-            counters: Counter::ALL.into_iter().zip(numbers).collect(),
+            counters,
             in_flight: self.in_flight.load(Relaxed),
             waiting: self.waiting.load(Relaxed),
             held_back: self.held_back.load(Relaxed),

@@ -160,6 +160,11 @@ impl Pipeline {
         nothing_in_work && self.actions.is_quiet() && !self.partitions.recommits()
     }
 
+    /// Nothing more is asked for while it is held, what is in hand goes on. Heeded by the next `flush`.
+    pub fn hold_intake(&mut self, is_held: bool) {
+        self.admission.hold(is_held);
+    }
+
     /// Counts since the start.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -24,7 +24,8 @@ async fn of_pipeline(live: &RunningPipeline, room: RoomNeed) -> RunningStatus {
     let trouble = stopped
         .map(|why| format!("it has stopped: {why}"))
         .or_else(|| live.ports.source.trouble())
-        .or_else(|| live.ports.letters.trouble());
+        .or_else(|| live.ports.letters.trouble())
+        .or_else(|| live.stats.outbox_trouble());
     let now = live.stats.counts();
     RunningStatus {
         trouble,

@@ -10,6 +10,8 @@ pub struct Admission {
     answering: Option<u64>,
     /// Deliveries of lanes that are on their way back to the broker.
     going_back: usize,
+    /// Nothing more is asked for, whatever room there is.
+    is_held: bool,
     /// Number of the last receipt.
     receipts: u64,
 }
@@ -23,7 +25,12 @@ impl Admission {
     /// Whether to ask for more: what goes back must be there before the source is read again, or it is
     /// overtaken.
     pub fn may_ask(&self) -> bool {
-        self.asked.is_none() && self.going_back == 0
+        self.asked.is_none() && self.going_back == 0 && !self.is_held
+    }
+
+    /// Asks for nothing more from now on, or again.
+    pub fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     pub fn ask(&mut self) {

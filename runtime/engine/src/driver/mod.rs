@@ -1,8 +1,11 @@
 //! The task of one pipeline.
 
+mod outbox;
+mod reports;
+
 use crate::dedup::{DedupKey, Digest};
 use crate::perform::{Arrival, Performer};
-use crate::relay::Outbox;
+use crate::relay::{Outbox, Relays};
 use crate::stats::{PipelineStats, SkipAsk};
 use crate::stopped::{Stopped, Why};
 use crate::worker::{Control, Phase};
@@ -16,7 +19,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-/// How often `--until-empty` asks again what is left, while nothing can be received yet.
+/// How often `--until-empty` asks again what is left, while nothing can be received yet; and how often it is
+/// looked whether there is room in the outbox again.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Between two reports of the same.
@@ -96,19 +100,14 @@ pub(crate) struct Driver {
     /// The longest wait there is, in milliseconds, until it was reported that a handler asked for more.
     longest_wait_ms: Option<u64>,
     held_back_reported: Option<Instant>,
+    relays: Option<Relays>,
+    max_outbox: u64,
+    /// So much waits in the outbox that nothing more is received.
+    outbox_is_full: bool,
+    outbox_reported: Option<Instant>,
+    random: u64,
     /// Why it ends, if nobody told it to.
     why: Option<Why>,
-}
-
-/// Reported once: a handler that does it does it again and again, and the status counts them.
-fn report_cut_waits(pipeline: &str, longest_ms: u64) {
-    tracing::warn!(
-        pipeline,
-        longest_ms,
-        "the handler asked for a longer wait than `retry.max_delay`: its messages are tried again after \
-         that. Raise `retry.max_delay` if such waits are meant; `pelton status --json` counts them as \
-         `waits_cut`"
-    );
 }
 
 impl Driver {
@@ -168,6 +167,11 @@ impl Driver {
             duplicates: 0,
             longest_wait_ms: Some(spec.retry.max_delay_ms),
             held_back_reported: None,
+            relays: None,
+            max_outbox: spec.max_outbox,
+            outbox_is_full: false,
+            outbox_reported: None,
+            random,
             why: None,
         }
     }
@@ -175,12 +179,14 @@ impl Driver {
     /// Runs until drained, emptied or stopped. What is not settled then is the broker's again.
     pub async fn run(mut self) -> Result<(), Stopped> {
         let watches = [self.performer.watch_revocations(), self.performer.watch_panics()];
+        self.start_relays();
         if let Err(panicked) = contained(self.work()).await {
             // Nobody is there any more to hear what becomes of what runs.
             self.ends(Why::Panicked(panicked.at("the pipeline's own task")));
             self.performer.ports.handler.interrupt();
         }
         watches.iter().for_each(AbortHandle::abort);
+        self.end_relays().await;
         // After a failure, too: others take over at once what this one gives back.
         if let Err(panicked) = contained(async { self.performer.ports.source.close().await }).await {
             self.ends(Why::Panicked(panicked.at("closing the source")));
@@ -234,6 +240,7 @@ impl Driver {
         points::reach("driver-turn");
         self.handle_control();
         let now = self.performer.now();
+        self.look_at_outbox();
         for command in self.pipeline.flush(now) {
             match command {
                 Command::Stop => {
@@ -267,23 +274,8 @@ impl Driver {
         }
         self.duplicates = duplicates;
         if counts.counters[Counter::WaitsCut] > 0 {
-            self.longest_wait_ms.take().into_iter().for_each(|ms| report_cut_waits(&self.name, ms));
+            self.longest_wait_ms.take().into_iter().for_each(|ms| reports::cut_waits(&self.name, ms));
         }
-    }
-
-    /// Reports that what waits keeps everything else out, once in a while.
-    fn report_held_back(&mut self, held_back: bool, waiting: u64) {
-        let recent = |said: &Instant| said.elapsed() < REPORT_INTERVAL;
-        if !held_back || self.held_back_reported.as_ref().is_some_and(recent) {
-            return;
-        }
-        self.held_back_reported = Some(Instant::now());
-        tracing::warn!(
-            pipeline = %self.name, waiting, bytes = self.pipeline.bytes(),
-            "nothing more is received: what waits for others of its key, for a retry or for its turn has \
-             come to `max_in_flight_bytes`, or to as many as may wait. It goes on as they do; raise the \
-             limit to hold more"
-        );
     }
 
     /// Whether time is up for what a broker or a disk does not answer.
@@ -324,7 +316,7 @@ impl Driver {
             }
             Arrival::Unsettled(left) => {
                 self.asked_unsettled = false;
-                if left == Some(0) && self.pipeline.is_idle() {
+                if left == Some(0) && self.pipeline.is_idle() && self.outbox_is_empty() {
                     self.drain(now);
                 } else {
                     self.poll_at = Some(Instant::now() + POLL_INTERVAL);
@@ -372,7 +364,9 @@ impl Driver {
         let timer = self.pipeline.next_wake().map(|at| origin + Duration::from_millis(at.0));
         let polls = self.control.until_empty && !self.asked_unsettled && !self.draining;
         let poll = self.poll_at.filter(|_| polls && self.pipeline.is_idle());
-        let wake = timer.into_iter().chain(self.deadline).chain(self.abandon).chain(poll).min();
+        let look = self.outbox_is_full.then(|| Instant::now() + POLL_INTERVAL);
+        let wakes = timer.into_iter().chain(self.deadline).chain(self.abandon).chain(poll).chain(look);
+        let wake = wakes.min();
         let asleep = async {
             match wake {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
