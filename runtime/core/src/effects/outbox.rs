@@ -63,7 +63,8 @@ pub struct Backlog {
 
 /// Who keeps the outbox. One relay for each target asks it.
 pub trait OutboxHome: Send + Sync {
-    /// At most `max` messages that wait for a target, in the order of commit, those behind row `after`.
+    /// At most `max` messages that wait for a target, in the order of commit, those behind row `after`; fewer
+    /// where they are large. None is the end.
     fn waiting(
         &self,
         target: Target,

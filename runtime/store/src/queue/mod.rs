@@ -69,6 +69,12 @@ impl Queue {
         self.sched().room = bytes;
     }
 
+    /// What the reader is still to be told.
+    #[cfg(test)]
+    pub fn news(&self) -> usize {
+        self.inbox().len()
+    }
+
     /// Lanes in memory.
     #[cfg(test)]
     pub fn lanes(&self) -> usize {
@@ -78,7 +84,15 @@ impl Queue {
     /// What a committed group did to deliveries.
     pub fn follow(&self, effects: impl Iterator<Item = Effect>) {
         let mut ready = false;
-        self.inbox().extend(effects.inspect(|e| ready |= !matches!(e, Effect::Gone(_))));
+        let mut inbox = self.inbox();
+        for effect in effects {
+            ready |= !matches!(effect, Effect::Gone(_));
+            // Once: of a queue that nobody reads here, this is all there ever is.
+            if !matches!((&effect, inbox.last()), (Effect::Arrived, Some(Effect::Arrived))) {
+                inbox.push(effect);
+            }
+        }
+        drop(inbox);
         // After the inbox: the reader sets it before it looks there for the last time.
         if ready || self.has_lanes.load(Ordering::SeqCst) {
             self.wake.notify_one();

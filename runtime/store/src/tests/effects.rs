@@ -300,6 +300,46 @@ async fn what_is_behind_one_that_is_live_waits_for_it() {
     assert_eq!(state.complete(all).await, [Ok(()); 3]);
 }
 
+#[tokio::test]
+async fn a_queue_that_nobody_reads_here_is_told_of_once() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    let target = worker.store.target(NAME, "receipts", Where::Queue("receipts")).unwrap();
+    worker.send(&numbers(0..3));
+    let held = worker.take(3).await;
+    for (d, claim) in held.iter().zip(worker.start(&held).await) {
+        let items = vec![completion(d, claim, sends(vec![to(target, "id")]))];
+        assert_eq!(worker.ledger.complete(items).await, [Ok(())]);
+    }
+    assert_eq!(worker.store.open_queue("receipts").unwrap().news(), 1);
+}
+
+#[tokio::test]
+async fn what_is_shown_hides_an_operators_write_no_longer_than_it_is_in_work() {
+    let dir = dir();
+    let state = Stateful::open(dir.path());
+    state.worker.send(&numbers(0..3));
+    let held = state.worker.take(3).await;
+    let claims = state.worker.start(&held).await;
+    // Who writes without a look is later than the operator; who has looked runs again.
+    let blind = staged(Vec::new(), vec![state.write("a", Some("1"))], Vec::new());
+    blind.show_by(&*state.home);
+    let after = state.increment("a").await;
+    let counted = state.increment("b").await;
+    let beside = crate::Store::open_beside(dir.path(), crate::Options::default()).unwrap();
+    beside.state_set(state.bucket, &[entry("a", "40"), entry("b", "50")]).unwrap();
+    let effects = [blind, after, counted].map(Some);
+    let items = held.iter().zip(claims).zip(effects).map(|((d, claim), e)| completion(d, claim, e));
+    let done = state.complete(items.collect()).await;
+    assert_eq!(done, [Ok(()), Ok(()), Err(ErrorClass::Conflict)]);
+    assert_eq!(
+        (state.text("a").await.as_deref(), state.text("b").await.as_deref()),
+        (Some("2"), Some("50"))
+    );
+    beside.state_delete(state.bucket, &[b"a".to_vec()]).unwrap();
+    assert_eq!(state.read("a").await, Value { bytes: None, stamp: Stamp::ABSENT });
+}
+
 #[test]
 fn a_directory_has_one_id_and_stores_of_their_own() {
     let (one, other) = (dir(), dir());

@@ -1,8 +1,10 @@
 //! A disk that is full, and later has room again: the writer may have no more pages than these.
 
+use super::effects::{Stateful, completion};
 use super::support::*;
-use crate::{Options, Store};
+use crate::{Options, Store, Where};
 use pelton_core::broker::Outgoing;
+use pelton_core::effects::{StagedMessage, Target};
 use pelton_core::ports::{DeadLetters, ErrorClass, Ledger, Release, Verdict};
 
 /// Messages of 8 KiB in a queue that nobody reads.
@@ -66,4 +68,50 @@ async fn attempts_of_what_was_not_done_stay_known() {
     assert_eq!(worker.ledger.release(vec![release]).await, [Ok(())]);
     let verdict = worker.claim(&again, false).await.unwrap()[0];
     assert!(matches!(verdict, Verdict::Fresh { attempt: 2, .. }), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn effects_that_find_no_room_never_were_and_commit_later() {
+    let dir = dir();
+    let store = Store::open_beside(dir.path(), Options::default()).unwrap();
+    ballast(&store);
+    send(&store, &numbers(0..2));
+    for (name, place) in [("audit", Where::Relay), ("receipts", Where::Queue("receipts"))] {
+        store.target(NAME, name, place).unwrap();
+    }
+    store.bucket(NAME, "default", false).unwrap();
+    let state = Stateful::of(without_room(dir.path()));
+    let store = &state.worker.store;
+    let relay = store.target(NAME, "audit", Where::Relay).unwrap();
+    let queue = store.target(NAME, "receipts", Where::Queue("receipts")).unwrap();
+    let outbox = store.outbox_home().unwrap();
+    let held = state.worker.take(2).await;
+    let claims = state.worker.start(&held).await;
+    let mut items = Vec::new();
+    for (d, claim) in held.iter().zip(claims) {
+        let mut effects = state.increment("sum").await;
+        effects.messages.extend([relay, queue].map(|target| message(target, vec![b'z'; 40_000])));
+        items.push(completion(d, claim, Some(effects)));
+    }
+    let in_queue = || store.status("receipts", Some("receipts"), None).unwrap().queued;
+    for _ in 0..2 {
+        assert_eq!(state.complete(items.clone()).await, [Err(ErrorClass::Transient); 2]);
+        assert_eq!((outbox.backlog(relay).rows, in_queue()), (0, 0));
+        assert_eq!(store.state_get(state.bucket, b"sum").unwrap(), None);
+        assert_eq!(state.worker.status().in_flight, 2);
+    }
+    assert_eq!(state.text("sum").await.as_deref(), Some("2"), "it is shown still");
+
+    let free = rusqlite::Connection::open(crate::db::file(dir.path())).unwrap();
+    free.execute_batch("DELETE FROM messages WHERE length(body) = 8192").unwrap();
+    assert_eq!(state.complete(items).await, [Ok(()); 2]);
+    assert_eq!((outbox.backlog(relay).rows, in_queue()), (2, 2));
+    assert_eq!(store.state_get(state.bucket, b"sum").unwrap().as_deref(), Some(&b"2"[..]));
+    let rows: Vec<u64> = outbox.waiting(relay, 0, 9).await.unwrap().iter().map(|w| w.row).collect();
+    assert_eq!(rows, [1, 2].map(|n| crate::queue::rows::id(relay.0, n)), "no number is left out");
+}
+
+fn message(target: Target, body: Vec<u8>) -> StagedMessage {
+    let (id, topic, key, headers) = ("id".into(), None, None, Vec::new());
+    StagedMessage { target, id, topic, key, headers, body, delay_ms: None }
 }

@@ -15,6 +15,7 @@ mod interrupted;
 mod keys;
 mod log;
 mod recovery;
+mod serial;
 mod sharing;
 mod support;
 mod topic_crashes;
