@@ -86,7 +86,6 @@ pub enum TargetConfig {
     At(Arc<dyn OutboxTarget>),
 }
 
-#[allow(dead_code, reason = "being built up")]
 impl TargetConfig {
     /// The embedded queue, if it is one.
     pub fn queue(&self) -> Option<&str> {

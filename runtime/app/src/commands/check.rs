@@ -20,8 +20,9 @@ use tempfile::TempDir;
 /// `connect` the brokers too.
 pub fn check(file: &Path, connect: bool) -> Outcome {
     let (mut config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::invalid(&invalid))?;
-    if let Err(why) = Store::is_ours(&config.data_dir) {
-        problems.push(Problem::new("data_dir", why.to_string()));
+    match Store::is_ours(&config.data_dir).and_then(|()| Store::waiting_in(&config.data_dir)) {
+        Ok(waiting) => problems.extend(grants::dropped(&config, waiting)),
+        Err(why) => problems.push(Problem::new("data_dir", why.to_string())),
     }
     let found = grants::resolve(&mut config, Home::Nowhere).map_err(store_fail)?;
     warn(&found.warnings);

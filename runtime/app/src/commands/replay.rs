@@ -105,7 +105,8 @@ fn alone(
         let ledger = assemble::ledger(&store, pipeline, &handler)?;
         let letters = assemble::letters(config, pipeline, &store, &ledger)?;
         let source = open((parts, args.rate), config, pipeline, (&store, &ledger))?;
-        let work = Work { config, pipeline, store: &store, redo: args.redo };
+        let outbox = assemble::outbox(&store, pipeline)?;
+        let work = Work { config, pipeline, store: &store, redo: args.redo, outbox };
         work.drive(source, ledger, letters, handler, phases, |settled| progress.shows(settled)).await
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -21,6 +21,7 @@ pub fn run(file: &Path, args: &RunArgs) -> Outcome {
     logs::start(args.log_format);
     let mut config = load(file)?;
     let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
+    assemble::keeps_targets(file, &config, &store)?;
     assemble::grant(file, &mut config, &store)?;
     let host = sandbox::host(&config, sandbox::cache_dir(&config))?;
     let started = assemble::load_handlers(file, &config, &host)?;

@@ -21,7 +21,6 @@ pub struct Config {
     pub max_component_bytes: usize,
     pub compile_timeout: Duration,
     /// Stores of state that pipelines may share.
-    #[allow(dead_code, reason = "being built up")]
     pub stores: Vec<String>,
     pub pipelines: Vec<PipelineConfig>,
 }

@@ -41,7 +41,6 @@ impl Default for OutboxLimit {
     }
 }
 
-#[allow(dead_code, reason = "being built up")]
 impl GrantsConfig {
     /// Whether something may be committed with a completion.
     pub fn stages(&self) -> bool {

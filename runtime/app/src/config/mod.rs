@@ -9,7 +9,7 @@ mod http;
 pub use crate::settings::Problem;
 pub use checked::{Config, PipelineConfig};
 pub use given::{Given, SECRET_BYTES, certificates};
-pub use grants::GrantsConfig;
+pub use grants::{GrantsConfig, OWN_STORE};
 pub use handler::{Component, HandlerConfig, Reload, TRIAL};
 pub use http::HttpConfig;
 

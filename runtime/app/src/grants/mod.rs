@@ -1,8 +1,6 @@
 //! From what pipelines grant, as it is configured, to what their handlers have: files and variables are read,
 //! names become places. What is read here may be a secret, and is shown nowhere.
 
-#![allow(dead_code, unused_variables, reason = "the store is not asked yet")]
-
 pub mod advice;
 mod nowhere;
 mod stand_in;
@@ -10,12 +8,14 @@ mod stand_in;
 pub use stand_in::{stand_ins, targets};
 
 use crate::config::certificates;
-use crate::config::{Config, Given, GrantsConfig, HttpConfig, PipelineConfig, Problem, SECRET_BYTES};
+use crate::config::{
+    Config, Given, GrantsConfig, HttpConfig, OWN_STORE, PipelineConfig, Problem, SECRET_BYTES,
+};
 use crate::registry::TargetConfig;
 use pelton_core::broker::{not_a_handlers, too_large};
 use pelton_core::effects::{Bucket, StagedMessage, StateHome, Target};
 use pelton_host::{Grants, HttpGrant, HttpLimits, OutboxGrant, Outlet, Refuses, StateGrant};
-use pelton_store::{Store, StoreError};
+use pelton_store::{KnownTarget, Store, StoreError, Where};
 use std::sync::Arc;
 
 /// Who keeps state and outbox.
@@ -48,14 +48,6 @@ pub fn resolve(config: &mut Config, home: Home<'_>) -> Result<Found, StoreError>
 
 /// What a pipeline grants, without its values: enough to tell what is granted.
 pub fn outline(granted: &GrantsConfig) -> Grants {
-    let http = |place: &HttpConfig| HttpGrant {
-        to: place.to.clone(),
-        methods: place.methods.clone(),
-        headers: Vec::new(),
-        idempotency: place.idempotency.clone(),
-        private: place.private.clone(),
-        shadow: place.shadow,
-    };
     let stores = granted.state.iter().map(|name| (name.clone(), Bucket(0))).collect();
     let outlet = |(name, to): &(String, TargetConfig)| Outlet {
         name: name.clone(),
@@ -64,11 +56,9 @@ pub fn outline(granted: &GrantsConfig) -> Grants {
     };
     let targets: Vec<Outlet> = granted.outbox.iter().map(outlet).collect();
     Grants {
-        http: granted.http.iter().map(http).collect(),
-        config: granted.config.as_ref().map(|_| Vec::new()),
         state: (!granted.state.is_empty()).then(|| StateGrant { home: Arc::new(nowhere::NoState), stores }),
         outbox: (!targets.is_empty()).then_some(OutboxGrant { targets }),
-        ..Grants::default()
+        ..stand_ins(granted)
     }
 }
 
@@ -106,11 +96,13 @@ fn state(pipeline: &str, granted: &GrantsConfig, home: Home<'_>) -> Result<Optio
         return Ok(None);
     }
     let kept: Arc<dyn StateHome> = match home {
-        Home::Store(_) | Home::Nowhere => Arc::new(nowhere::NoState),
+        Home::Store(store) => store.state_home()?,
+        Home::Nowhere => Arc::new(nowhere::NoState),
     };
     let bucket = |name: &String| {
         let bucket = match home {
-            Home::Store(_) | Home::Nowhere => Bucket(0),
+            Home::Store(store) => store.bucket(pipeline, name, name != OWN_STORE)?,
+            Home::Nowhere => Bucket(0),
         };
         Ok((name.clone(), bucket))
     };
@@ -126,12 +118,41 @@ fn outbox(
 ) -> Result<Option<OutboxGrant>, StoreError> {
     let outlet = |(name, to): &(String, TargetConfig)| {
         let target = match home {
-            Home::Store(_) | Home::Nowhere => Target(0),
+            Home::Store(store) => target(store, pipeline, name, to)?,
+            Home::Nowhere => Target(0),
         };
         Ok(Outlet { name: name.clone(), target, refuses: refuses(to, max) })
     };
     let targets = granted.outbox.iter().map(outlet).collect::<Result<Vec<_>, StoreError>>()?;
     Ok((!targets.is_empty()).then_some(OutboxGrant { targets }))
+}
+
+/// A target's place in the outbox.
+pub fn target(store: &Store, pipeline: &str, name: &str, to: &TargetConfig) -> Result<Target, StoreError> {
+    store.target(pipeline, name, to.queue().map_or(Where::Relay, Where::Queue))
+}
+
+/// Which of the targets that messages wait for the configuration does not have as they were.
+pub fn dropped(config: &Config, waiting: Vec<KnownTarget>) -> Vec<Problem> {
+    let is_kept = |waiting: &KnownTarget| {
+        let pipeline = config.pipelines.iter().find(|pipeline| pipeline.name == waiting.pipeline);
+        let targets = pipeline.into_iter().flat_map(|pipeline| &pipeline.grants.outbox);
+        targets.into_iter().any(|(name, to)| *name == waiting.name && to.place().is_some())
+    };
+    let problem = |waiting: KnownTarget| {
+        let KnownTarget { pipeline, name, backlog, .. } = waiting;
+        let what = format!(
+            "is not there, or a queue, and {} wait to be sent to it: keep it as it was until `pelton status` shows \
+             none, or remove them for good with `pelton outbox purge {pipeline} {name}`",
+            count(backlog.rows)
+        );
+        Problem::new(format!("pipelines.{pipeline}.grants.outbox.{name}"), what)
+    };
+    waiting.into_iter().filter(|waiting| !is_kept(waiting)).map(problem).collect()
+}
+
+fn count(messages: u64) -> String {
+    if messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") }
 }
 
 /// What a target cannot carry. Goes on behind "the target `NAME`".

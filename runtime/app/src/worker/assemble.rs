@@ -12,7 +12,7 @@ use crate::grants::{self, Home};
 use crate::telemetry::outcomes;
 use pelton_core::broker::{OpenError, OutboxTarget};
 use pelton_core::ports::{DeadLetters, Handler};
-use pelton_engine::{HandlerVersions, Job, PipelineSpec, PipelineStats, Ports};
+use pelton_engine::{HandlerVersions, Job, Outbox, Outlet, PipelineSpec, PipelineStats, Ports};
 use pelton_host::{Host, WasmHandler};
 use pelton_store::{FormerKeys, PipelineOptions, PipelineStore, Store, StoreError, digest, ledger_key};
 use std::path::Path;
@@ -91,12 +91,34 @@ pub fn open(
     let letters = Arc::new(LoggedLetters::new(letters, &pipeline.name));
     let versions = Arc::new(HandlerVersions::new(handler));
     let handler = outcomes::logged(versions.clone());
-    let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler, outbox: None };
+    let outbox = outbox(store, pipeline)?;
+    let ports = Ports { source, letters, ledger: Arc::new(ledger.clone()), handler, outbox };
     let stats = Arc::new(PipelineStats::default());
     let job = (spec(config, pipeline), ports.clone(), stats.clone());
     let pipeline = pipeline.clone();
     let target = Target::new(&pipeline.name, pipeline.handler.clone(), versions, catalog);
     Ok((RunningPipeline { pipeline, ports, ledger, stats, target: Arc::new(target) }, job))
+}
+
+/// What relays send for it; none where it sends to no broker.
+pub fn outbox(store: &Store, pipeline: &PipelineConfig) -> Result<Option<Outbox>, Fail> {
+    let mut outlets = Vec::new();
+    for (name, to) in &pipeline.grants.outbox {
+        let Some(way) = to.place().cloned() else { continue };
+        let target = grants::target(store, &pipeline.name, name, to).map_err(store_fail)?;
+        outlets.push(Outlet { name: name.as_str().into(), target, way });
+    }
+    let home = || store.outbox_home().map_err(store_fail);
+    (!outlets.is_empty()).then(|| Ok(Outbox { home: home()?, outlets })).transpose()
+}
+
+/// Sees that nothing is dropped that messages wait for. Blocks.
+pub fn keeps_targets(file: &Path, config: &Config, store: &Store) -> Result<(), Fail> {
+    let problems = grants::dropped(config, store.waiting_targets().map_err(store_fail)?);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }))
 }
 
 /// The ledger of a pipeline.
@@ -151,8 +173,8 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         digest,
         ledger_key,
         redrive: pipeline.dead_letters.is_redrive(),
-        effects: false,
-        max_outbox: u64::MAX,
+        effects: pipeline.grants.stages(),
+        max_outbox: pipeline.grants.outbox_limit.0,
         skip: None,
     }
 }

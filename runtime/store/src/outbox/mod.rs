@@ -8,11 +8,12 @@ pub mod targets;
 use crate::commands::pipeline_made;
 use crate::numbers::unsigned;
 use crate::queue::Queue;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, db};
 use home::DataDirOutbox;
 pub use letters::{OutboxLetter, OutboxLetterFilter};
 use pelton_core::effects::{Backlog, OutboxHome, Target, Waiting};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Where a target is.
@@ -108,6 +109,20 @@ impl Store {
     pub fn waiting_targets(&self) -> Result<Vec<KnownTarget>, StoreError> {
         let db = self.db();
         Ok(known(&db, "t.depth > 0", params![])?)
+    }
+
+    /// The same of a directory in which nothing is to be changed: no target where there is no database, or one
+    /// of a version that had none.
+    pub fn waiting_in(dir: &Path) -> Result<Vec<KnownTarget>, StoreError> {
+        let path = db::file(dir);
+        if !path.is_file() {
+            return Ok(Vec::new());
+        }
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        db.busy_timeout(db::BUSY)?;
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'targets'";
+        let tables: i64 = db.query_row(sql, [], |r| r.get(0))?;
+        if tables == 0 { Ok(Vec::new()) } else { Ok(known(&db, "t.depth > 0", params![])?) }
     }
 
     /// At most `max` messages that wait for a target, in the order of commit, those behind row `after`; fewer

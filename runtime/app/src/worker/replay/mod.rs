@@ -11,7 +11,7 @@ use crate::exit::Fail;
 use pelton_core::Counter;
 use pelton_core::broker::{BoundedSource, Replay};
 use pelton_core::ports::{DeadLetters, Handler};
-use pelton_engine::{Control, Phase, PipelineStats, Ports};
+use pelton_engine::{Control, Outbox, Phase, PipelineStats, Ports};
 use pelton_store::{PipelineStore, Store};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
@@ -52,6 +52,8 @@ pub struct Work<'c> {
     pub pipeline: &'c PipelineConfig,
     pub store: &'c Store,
     pub redo: bool,
+    /// What its handler sends, where nobody else sends it meanwhile.
+    pub outbox: Option<Outbox>,
 }
 
 impl Work<'_> {
@@ -66,8 +68,8 @@ impl Work<'_> {
         mut show: impl FnMut(u64),
     ) -> Result<ReplayResult, Fail> {
         let ledger = if self.redo { ledger.redoing() } else { ledger };
-        let ports =
-            Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler, outbox: None };
+        let outbox = self.outbox.clone();
+        let ports = Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler, outbox };
         let stats = Arc::new(PipelineStats::default());
         let control = Control { phase, until_empty: true, shutdown_timeout: self.config.shutdown_timeout };
         let random = RandomState::new().hash_one(self.pipeline.name.as_str());

@@ -44,7 +44,10 @@ async fn read(
     let (progress, mut settled) = mpsc::unbounded_channel();
     let config = worker.config();
     let source = open(wanted, worker, live)?;
-    let work = Work { config: &config, pipeline: &live.pipeline, store: &worker.store, redo: wanted.redo };
+    // The pipeline itself sends what is in its outbox.
+    let outbox = None;
+    let (config, pipeline, store) = (&*config, &live.pipeline, &worker.store);
+    let work = Work { config, pipeline, store, redo: wanted.redo, outbox };
     let letters = live.ports.letters.clone();
     let handler =
         live.ports.handler.isolated_handle().ok_or("the worker's handler runs for its pipeline alone")?;

@@ -4,12 +4,15 @@
 //! nothing. A pipeline of which only the handler has changed takes the new one as in a deploy; any other
 //! change drains it and begins it anew.
 
+mod load;
+
 use super::assemble;
 use super::state::{RunningPipeline, WorkerState};
-use crate::config::{self, Config, GrantsConfig, PipelineConfig, Problem, Reload};
+use crate::config::{self, Config, GrantsConfig, PipelineConfig, Reload};
 use crate::deploy::fetch::{self, Want};
 use crate::deploy::rollout::{Deployed, Order, Refused, deploy, note_configured};
 use crate::deploy::start::{self, Started};
+use load::{beside, load_all};
 use pelton_core::ports::Handler;
 use pelton_engine::Change;
 use pelton_host::file::FileError;
@@ -48,6 +51,7 @@ pub async fn reload(worker: &Arc<WorkerState>, only: Option<&str>) -> Result<Don
     let new = Arc::new(tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())??);
     needs_no_restart(&worker.config(), &new)?;
     let steps = plan(worker, &new, only)?;
+    keeps_targets(worker, merge(&worker.config(), &new, only)).await?;
     let loaded = load_all(worker, &new, &steps).await?;
     worker.set_config(merge(&worker.config(), &new, only));
     let (mut done, mut problems) = (Done::new(), Vec::new());
@@ -59,6 +63,13 @@ pub async fn reload(worker: &Arc<WorkerState>, only: Option<&str>) -> Result<Don
     }
     done.iter().for_each(|what| tracing::info!("reloaded: {what}"));
     if problems.is_empty() { Ok(done) } else { Err(problems.join("; ")) }
+}
+
+/// Refuses what drops something that messages of an outbox wait for.
+async fn keeps_targets(worker: &WorkerState, config: Config) -> Result<(), String> {
+    let (store, file) = (worker.store.clone(), worker.reloads.file.clone());
+    let look = move || assemble::keeps_targets(&file, &config, &store).map_err(|fail| fail.in_one());
+    tokio::task::spawn_blocking(look).await.map_err(|ended| ended.to_string())?
 }
 
 /// Settings that the whole process was set up with.
@@ -127,61 +138,6 @@ fn change(live: &Arc<RunningPipeline>, new: &PipelineConfig) -> Step {
     } else {
         Step::Replace(live.clone(), new.clone())
     }
-}
-
-/// Loads what begins anew, and sees that it can be opened, before anything ends. All that cannot be is said.
-async fn load_all(
-    worker: &Arc<WorkerState>,
-    new: &Arc<Config>,
-    steps: &[Step],
-) -> Result<Vec<Option<Started>>, String> {
-    let mut loaded = Vec::new();
-    let mut problems = Vec::new();
-    for step in steps {
-        let (Step::Add(pipeline) | Step::Replace(_, pipeline)) = step else {
-            loaded.push(None);
-            continue;
-        };
-        let (host, new, pipeline) = (worker.deployer.host.clone(), new.clone(), pipeline.clone());
-        let runs = match step {
-            Step::Replace(live, _) if live.stats.stopped().is_none() => Some(live.clone()),
-            _ => None,
-        };
-        let load = move || {
-            let mut against = assemble::probe(&new, &pipeline);
-            if let Some(live) = runs.filter(|_| against.is_empty()) {
-                against.extend(out_of_reach(&live.pipeline, &pipeline));
-            }
-            let started = start::load(&new, &pipeline, &host);
-            (
-                against,
-                started.map_err(|why| format!("pipelines.{}.handler.component: {why}", pipeline.name)),
-            )
-        };
-        let (against, started) =
-            tokio::task::spawn_blocking(load).await.map_err(|ended| ended.to_string())?;
-        problems.extend(against.into_iter().map(|problem| format!("{}: {}", problem.path, problem.what)));
-        match started {
-            Ok(started) => loaded.push(Some(started)),
-            Err(why) => problems.push(why),
-        }
-    }
-    if problems.is_empty() {
-        Ok(loaded)
-    } else {
-        Err(format!("{}; nothing was reloaded", problems.join("; ")))
-    }
-}
-
-/// Asks the broker of a pipeline that is to run in place of another one, if it reads something else: what
-/// runs does not end for what cannot be read. Nothing is received, and no group is joined. Blocks.
-fn out_of_reach(old: &PipelineConfig, new: &PipelineConfig) -> Vec<Problem> {
-    if old.source == new.source {
-        return Vec::new();
-    }
-    let problems = new.source.broker().status().and_then(Result::err).unwrap_or_default();
-    let problem = |what| Problem::new(format!("pipelines.{}.source", new.name), what);
-    problems.into_iter().map(problem).collect()
 }
 
 /// The configuration that holds from now on: the new one, or the old one with one pipeline of the new.
@@ -297,7 +253,7 @@ async fn handler(
     deployed.map(|()| format!("{name} has its new handler")).map_err(|why| {
         // As it was: the next reload finds the difference again.
         worker.replace(live.clone());
-        format!("{name}: {why}; its running version goes on")
+        format!("{name}: {}", beside(&why, "its running version goes on"))
     })
 }
 
@@ -308,7 +264,7 @@ async fn look(worker: &Arc<WorkerState>, live: &Arc<RunningPipeline>) -> Result<
         Ok(None | Some(Deployed::Unchanged)) => Ok(None),
         Ok(Some(Deployed::Swapped)) => Ok(Some(format!("{name} has its new handler"))),
         Ok(Some(Deployed::Trying(..))) => Ok(Some(format!("{name} tries its new handler out"))),
-        Err(why) => Err(format!("{name}: {why}; its running version goes on")),
+        Err(why) => Err(format!("{name}: {}", beside(&why.to_string(), "its running version goes on"))),
     }
 }
 
