@@ -81,7 +81,7 @@ impl Harness {
         };
         let max = options.max_component_bytes;
         let (host, scratch) = host(options)?;
-        let refused = |error| Fail::refused(format!("{} {error}", path.display()));
+        let refused = |error| Fail::in_lines(&format!("{} {error}", path.display()));
         let began = Instant::now();
         let bytes = read_component(path, max).map_err(refused)?;
         let compiled = !host.is_compiled(&digest(&bytes));
@@ -104,6 +104,11 @@ impl Harness {
     /// The most memory of an instance so far, in bytes.
     pub fn memory_used(&self) -> usize {
         self.handler.memory_used()
+    }
+
+    /// Requests that were denied so far.
+    pub fn denied(&self) -> u64 {
+        self.handler.http_counts().denied
     }
 
     /// Runs messages to their outcomes: one after another, or together where the handler takes batches.

@@ -103,6 +103,11 @@ pub enum HttpSwitch {
 pub trait HttpScript: Send + Sync {
     /// The answer to a request. Called on a thread that must not be held up.
     fn answer(&self, request: &HttpRequest) -> HttpAnswer;
+
+    /// A request to this place was denied before it could go out, for this reason.
+    fn denied(&self, place: &str, why: &str) {
+        let _untold = (place, why);
+    }
 }
 
 /// A request as it would go out, with what the host puts in.

@@ -9,7 +9,7 @@ use base64::Engine;
 use pelton_core::Outcome;
 use pelton_core::effects::Staged;
 use pelton_core::shown::shown;
-use pelton_host::{Grants, HttpGrant, HttpTarget, IDEMPOTENCY_HEADER, PrivateAddresses};
+use pelton_host::{Grants, HttpGrant, HttpSwitch, HttpTarget, IDEMPOTENCY_HEADER, PrivateAddresses};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -53,9 +53,15 @@ impl Tried {
         let place = |to: &HttpTarget| {
             granted.http.iter().find(|grant| grant.to == *to).cloned().unwrap_or_else(|| plain(to))
         };
-        let http = allowed.iter().map(place).collect();
+        let mut http: Vec<HttpGrant> = allowed.iter().map(place).collect();
+        let mut http_switch = HttpSwitch::Real;
+        if http.is_empty() {
+            // A component that wants HTTP is not refused for that: its requests are.
+            http.extend(HttpTarget::parse("https://nowhere.invalid").iter().map(plain));
+            http_switch = HttpSwitch::Refused;
+        }
         let (state, outbox) = (Some(world.state()), Some(world.outbox()));
-        Self { grants: Arc::new(Grants { http, state, outbox, ..granted }), world }
+        Self { grants: Arc::new(Grants { http, http_switch, state, outbox, ..granted }), world }
     }
 
     /// Commits what messages have staged, in their order.
@@ -109,7 +115,10 @@ impl Tried {
 
     /// For programs: the members `state` and `outbox`.
     pub fn json(&self, done: &Committed) -> (Value, Value) {
-        let state = |(store, key, value): (String, Vec<u8>, Option<Vec<u8>>)| json!({ "store": store, "key": text(&key), "value": value.map(|value| text(&value)) });
+        let state = |(store, key, value): (String, Vec<u8>, Option<Vec<u8>>)| {
+            let value = value.map(|value| text(&value));
+            json!({ "store": store, "key": text(&key), "value": value })
+        };
         let sent = |Sent { target, message }: &Sent| {
             let header = |header: &pelton_core::header::Header| json!([header.name, text(&header.value)]);
             json!({

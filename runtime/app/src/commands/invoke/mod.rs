@@ -3,9 +3,10 @@
 mod effects;
 
 use super::{find, load, table};
-use crate::cli::InvokeArgs;
+use crate::cli::{InvokeArgs, LogFormat};
 use crate::exit::{Fail, REFUSED};
 use crate::harness::{Answered, Committed, Given, Harness, Line, time, told};
+use crate::telemetry::logs;
 use crate::telemetry::time::now_ms;
 use crate::{input, output};
 use effects::Tried;
@@ -35,9 +36,17 @@ pub fn invoke(config: &Path, args: &InvokeArgs) -> Result<u8, Fail> {
     let (mut spec, tried) = spec(config, args)?;
     spec.grants = tried.grants.clone();
     let work = message(args)?.work();
+    // Why a request has no answer is said there.
+    logs::start(LogFormat::Text);
     let harness = Harness::load("invoke", &args.file, &spec)?;
     let calls = call(&harness, &work, args.times as usize)?;
     let done = tried.commit(calls.outcomes());
+    if harness.denied() > 0 && args.allow_http.is_empty() {
+        note!(
+            "requests were denied ({}): `--allow-http URL` lets the handler send them to a place",
+            table::number(harness.denied())
+        );
+    }
     if args.json {
         output::json(&as_json(&harness, &calls, &tried, &done));
     } else {

@@ -71,6 +71,12 @@ impl HttpScript for Script {
         let end = Err(HttpError { code: "HTTP-request-denied".to_owned(), words });
         HttpAnswer { delay: Duration::ZERO, end }
     }
+
+    fn denied(&self, place: &str, why: &str) {
+        let problem =
+            format!("wanted  requests that may be sent\ngot     one to {}: {}", shown(place), shown(why));
+        self.progress().problems.push(problem);
+    }
 }
 
 impl Progress {

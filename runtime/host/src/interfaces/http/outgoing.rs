@@ -110,7 +110,12 @@ impl Outgoing {
         let this = Arc::clone(self);
         async move {
             let answered = match sent {
-                Err(failed) => Err(failed),
+                Err(failed) => {
+                    if let HttpSwitch::Scripted(script) = &this.grants.http_switch {
+                        script.denied(&place, &failed.words);
+                    }
+                    Err(failed)
+                }
                 Ok((message, exchange)) => {
                     let times = Times::new(this.limits(), options);
                     this.answer(request, message, exchange, times, place.clone()).await
