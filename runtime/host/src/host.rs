@@ -3,8 +3,9 @@
 use crate::engine;
 use crate::error::{HostError, LoadError};
 use crate::guest::link;
-use crate::guest::output::PipelineLog;
+use crate::guest::pipeline_log::PipelineLog;
 use crate::guest::reason::Stop;
+use crate::guest::secrets::Secrets;
 use crate::guest::sink::{LogSink, TracingSink};
 use crate::guest::state::GuestState;
 use crate::guest::text;
@@ -13,6 +14,7 @@ use crate::interfaces::http::{Net, Outgoing};
 use crate::kinds::component::Indices;
 use crate::kinds::kind::{HandlerKind, Protocol};
 use crate::kinds::program::Program;
+use crate::kinds::worker::Speaks;
 use crate::kinds::{NotMade, Setting, Template, standard};
 use crate::load::compile::Code;
 use crate::load::inspect::{self, ComponentInfo};
@@ -156,6 +158,7 @@ impl Host {
             log: PipelineLog::new(
                 pipeline,
                 Arc::clone(&sandbox.sink),
+                Arc::new(Secrets::new(&spec.grants.secrets)),
                 spec.log_bytes_per_message,
                 spec.log_bytes_per_second,
             ),
@@ -267,7 +270,14 @@ impl Sandbox {
 fn program(program: Program, kind: HandlerKind) -> Template {
     match kind {
         HandlerKind::Program(Protocol::Command) => Template::Command(program),
-        _ => Template::Worker(program, kind.takes_batches()),
+        HandlerKind::Program(protocol) => {
+            let (batches, version) = (kind.takes_batches(), protocol.version());
+            Template::Worker(program, Speaks { batches, version })
+        }
+        // A core module is none of these.
+        HandlerKind::Message | HandlerKind::Batch | HandlerKind::Standard => {
+            Template::Worker(program, Speaks::default())
+        }
     }
 }
 

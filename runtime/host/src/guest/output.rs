@@ -1,14 +1,16 @@
 //! What guests print, as log lines: split, escaped, bounded per message and per pipeline.
 
-use crate::guest::sink::{LogLevel, LogLine, LogSink};
+use crate::guest::pipeline_log::{PipelineLog, lock};
+use crate::guest::reason::REASON_BYTES;
+use crate::guest::secrets::Secrets;
+use crate::guest::sink::{LogLevel, LogLine};
 use crate::guest::text;
 use crate::interfaces::call::CallInWork;
 use pelton_core::last_words::last_words;
 use pelton_core::ports::Work;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
 /// Bytes of one line; longer ones are continued on further lines.
 const LINE_BYTES: usize = 4096;
@@ -18,31 +20,12 @@ const LINE_COST: usize = 32;
 const TAIL_BYTES: usize = 3 << 10;
 /// Bytes of its last words, where they stand in a sentence.
 const WORDS_BYTES: usize = 512;
-/// What was dropped is said at most this often for each pipeline.
-const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// A standard stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
     Out,
     Err,
-}
-
-/// The output of one pipeline: its rate, and what was dropped.
-pub(crate) struct PipelineLog {
-    pipeline: Arc<str>,
-    sink: Arc<dyn LogSink>,
-    per_message: usize,
-    bucket: Mutex<Bucket>,
-}
-
-struct Bucket {
-    per_second: usize,
-    tokens: usize,
-    filled: Instant,
-    dropped: u64,
-    dropped_in_all: u64,
-    said: Option<Instant>,
 }
 
 /// The output of one instance.
@@ -63,102 +46,10 @@ struct Inner {
     lines: [Vec<u8>; 2],
     /// The end of standard error since the message began; up to twice as long as is used.
     tail: Vec<u8>,
+    /// Something before it is lost, so that it may begin in the middle of a secret.
+    tail_is_cut: bool,
     /// Reused for escaping.
     scratch: String,
-}
-
-impl PipelineLog {
-    pub(crate) fn new(
-        pipeline: &str,
-        sink: Arc<dyn LogSink>,
-        per_message: usize,
-        per_second: usize,
-    ) -> Arc<Self> {
-        let bucket = Bucket {
-            per_second,
-            tokens: per_second,
-            filled: Instant::now(),
-            dropped: 0,
-            dropped_in_all: 0,
-            said: None,
-        };
-        Arc::new(Self { pipeline: pipeline.into(), sink, per_message, bucket: Mutex::new(bucket) })
-    }
-
-    /// Whether `cost` bytes fit the rate now; counts `bytes` as dropped if not.
-    fn admit(&self, cost: usize, bytes: usize) -> bool {
-        let mut bucket = lock(&self.bucket);
-        bucket.refill(Instant::now());
-        if bucket.tokens < cost {
-            bucket.dropped += bytes as u64;
-            return false;
-        }
-        bucket.tokens -= cost;
-        true
-    }
-
-    /// Bytes dropped so far.
-    pub(crate) fn dropped(&self) -> u64 {
-        let bucket = lock(&self.bucket);
-        bucket.dropped_in_all + bucket.dropped
-    }
-
-    /// Adds to what was dropped, and says it if that was not done within the last second.
-    fn settle(&self, message_id: &str, dropped: u64) {
-        let now = Instant::now();
-        let total = {
-            let mut bucket = lock(&self.bucket);
-            bucket.dropped += dropped;
-            let due = bucket.said.is_none_or(|said| now.duration_since(said) >= SAY_EVERY);
-            if bucket.dropped == 0 || !due {
-                return;
-            }
-            bucket.said = Some(now);
-            bucket.take_dropped()
-        };
-        self.say_dropped(message_id, total);
-    }
-
-    fn say_dropped(&self, message_id: &str, total: u64) {
-        let text = format!(
-            "{total} bytes of output dropped: a message may write {} bytes, and the pipeline a bounded \
-             number per second",
-            self.per_message
-        );
-        self.sink.line(&LogLine {
-            pipeline: &self.pipeline,
-            message_id,
-            level: LogLevel::Warn,
-            stream: "host",
-            text: &text,
-        });
-    }
-}
-
-impl Drop for PipelineLog {
-    fn drop(&mut self) {
-        let rest = lock(&self.bucket).take_dropped();
-        if rest > 0 {
-            self.say_dropped("", rest);
-        }
-    }
-}
-
-impl Bucket {
-    fn take_dropped(&mut self) -> u64 {
-        self.dropped_in_all += self.dropped;
-        std::mem::take(&mut self.dropped)
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let passed = now.duration_since(self.filled).as_micros();
-        let more = passed.saturating_mul(self.per_second as u128) / 1_000_000;
-        if more > 0 {
-            let more = usize::try_from(more).unwrap_or(usize::MAX);
-            self.tokens = self.tokens.saturating_add(more).min(self.per_second);
-            self.filled = now;
-        }
-    }
 }
 
 impl Output {
@@ -174,6 +65,7 @@ impl Output {
                 dropped: 0,
                 lines: [Vec::new(), Vec::new()],
                 tail: Vec::new(),
+                tail_is_cut: false,
                 scratch: String::new(),
             }),
         })
@@ -181,7 +73,10 @@ impl Output {
 
     /// What the guest wrote last to standard error, whole lines where they fit; safe to print.
     pub(crate) fn tail(&self) -> String {
-        let tail = &lock(&self.inner).tail;
+        let inner = lock(&self.inner);
+        let tail = self.log.secrets.hide(&inner.tail);
+        let lost = if inner.tail_is_cut { self.log.secrets.longest().saturating_sub(1) } else { 0 };
+        let tail = tail.get(lost..).unwrap_or_default();
         let from = tail.len().saturating_sub(TAIL_BYTES);
         let from = match tail[from..].iter().position(|b| *b == b'\n') {
             Some(newline) if from > 0 => from + newline + 1,
@@ -197,6 +92,16 @@ impl Output {
         let mut words = last_words(&self.tail());
         words.truncate(words.floor_char_boundary(WORDS_BYTES));
         words
+    }
+
+    /// A reason that the guest gives, safe to print.
+    pub(crate) fn reason(&self, text: &str) -> String {
+        self.log.secrets.clean(text, REASON_BYTES)
+    }
+
+    /// What must not be shown of what the guest writes.
+    pub(crate) fn secrets(&self) -> &Arc<Secrets> {
+        &self.log.secrets
     }
 
     /// A chunk begins.
@@ -229,10 +134,11 @@ impl Output {
         }
         let inner = &mut *lock(&self.inner);
         for stream in [Stream::Out, Stream::Err] {
-            self.flush(inner, stream);
+            self.flush(inner, stream, 0);
         }
         inner.spent = 0;
         inner.tail.clear();
+        inner.tail_is_cut = false;
         let dropped = std::mem::take(&mut inner.dropped);
         self.log.settle(&self.subject(inner), dropped);
     }
@@ -242,7 +148,7 @@ impl Output {
         self.used.store(true, Relaxed);
         let inner = &mut *lock(&self.inner);
         if stream == Stream::Err {
-            keep_tail(&mut inner.tail, bytes);
+            inner.tail_is_cut |= keep_tail(&mut inner.tail, bytes);
         }
         if self.is_full(inner) {
             // A flood is not even looked at.
@@ -264,7 +170,13 @@ impl Output {
             inner.lines[stream as usize].extend_from_slice(&part[..taken]);
             let newline = usize::from(taken < part.len());
             bytes = &bytes[taken + newline..];
-            if ended && !self.flush(inner, stream) {
+            // A line that is cut goes on with the secret that has begun at its end.
+            let begun = if ended && newline == 0 {
+                self.log.secrets.begun(&inner.lines[stream as usize])
+            } else {
+                0
+            };
+            if ended && !self.flush(inner, stream, begun) {
                 inner.dropped += bytes.len() as u64;
                 return;
             }
@@ -275,7 +187,8 @@ impl Output {
     pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
         self.used.store(true, Relaxed);
         let inner = &mut *lock(&self.inner);
-        let head = if context.is_empty() { String::new() } else { text::clean(context, 64) + ": " };
+        let secrets = &self.log.secrets;
+        let head = if context.is_empty() { String::new() } else { secrets.clean(context, 64) + ": " };
         let mut rest = message;
         while !rest.is_empty() {
             let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
@@ -284,7 +197,8 @@ impl Output {
             let line: Cow<'_, str> =
                 if head.is_empty() { Cow::Borrowed(line) } else { format!("{head}{line}").into() };
             // What comes after a line for which there is no room is not even looked at.
-            let mut pieces = line.as_bytes().chunks(LINE_BYTES);
+            let line = secrets.hide(line.as_bytes());
+            let mut pieces = line.chunks(LINE_BYTES);
             if !pieces.all(|piece| self.emit(inner, level, "log", piece)) {
                 let unseen: usize = pieces.map(<[u8]>::len).sum();
                 inner.dropped += (unseen + rest.len()) as u64;
@@ -298,13 +212,15 @@ impl Output {
         inner.spent.saturating_add(LINE_COST) > self.quota()
     }
 
-    /// False when there is no room for the line.
-    fn flush(&self, inner: &mut Inner, stream: Stream) -> bool {
+    /// Prints the line but for its last bytes, which begin the next one. False when there is no room for it.
+    fn flush(&self, inner: &mut Inner, stream: Stream, keep: usize) -> bool {
         let mut line = std::mem::take(&mut inner.lines[stream as usize]);
-        let text = line.strip_suffix(b"\r").unwrap_or(&line);
+        let end = line.len() - keep;
+        let text = self.log.secrets.hide(&line[..end]);
+        let text = text.strip_suffix(b"\r").unwrap_or(&text);
         let name = if stream == Stream::Out { "stdout" } else { "stderr" };
         let taken = text.is_empty() || self.emit(inner, LogLevel::Info, name, text);
-        line.clear();
+        line.drain(..end);
         inner.lines[stream as usize] = line;
         taken
     }
@@ -351,17 +267,19 @@ impl Output {
     }
 }
 
-/// Appends, and forgets the beginning once there is twice what is used.
-fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
-    let bytes = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
-    if tail.len() + bytes.len() > 2 * TAIL_BYTES {
-        let surplus = tail.len().saturating_sub(TAIL_BYTES.saturating_sub(bytes.len()));
-        tail.drain(..surplus);
+/// Appends, and forgets the beginning once there is twice what is used. Whether something is lost now.
+fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let unseen = bytes.len().saturating_sub(TAIL_BYTES);
+    let bytes = &bytes[unseen..];
+    if unseen > 0 {
+        tail.clear();
     }
+    let surplus = if tail.len() + bytes.len() > 2 * TAIL_BYTES {
+        tail.len().saturating_sub(TAIL_BYTES.saturating_sub(bytes.len()))
+    } else {
+        0
+    };
+    tail.drain(..surplus);
     tail.extend_from_slice(bytes);
-}
-
-/// A panic while a lock was held leaves bytes behind, never a broken structure.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    unseen > 0 || surplus > 0
 }

@@ -3,7 +3,8 @@
 //! The guest is suspended when it asks for input that is not there; nobody wakes it, since the host goes on
 //! with it itself when it has given it more.
 
-use crate::guest::protocol::Answers;
+use crate::guest::protocol::{Answers, Call, Version, request};
+use crate::guest::secrets::Secrets;
 use bytes::Bytes;
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::Work;
@@ -23,6 +24,7 @@ const PIECE: usize = 256 << 10;
 pub(crate) struct Port {
     inner: Mutex<Inner>,
     answers: bool,
+    version: Version,
 }
 
 struct Inner {
@@ -48,6 +50,8 @@ enum Waits {
 pub(crate) enum Look {
     /// It is at work, or waits for something beside input.
     Busy,
+    /// It asks for input: the answer to this call.
+    Calls(Call),
     /// It asks for input, and has answered all it was given.
     Done(Vec<Outcome>),
     /// It asks for nothing but input, and has not answered all it was given.
@@ -55,19 +59,21 @@ pub(crate) enum Look {
 }
 
 impl Port {
-    /// Of a worker: its input stays open, its output is answers.
-    pub(crate) fn worker() -> Arc<Self> {
-        Self::new(Bytes::new(), false, true)
+    /// Of a worker that speaks this version: its input stays open, its output is answers.
+    pub(crate) fn worker(version: Version, secrets: Arc<Secrets>) -> Arc<Self> {
+        Self::new(Bytes::new(), Some(Answers::new(version, secrets)), version)
     }
 
     /// Of a command: its input is these bytes, its output is its own.
     pub(crate) fn command(input: Bytes) -> Arc<Self> {
-        Self::new(input, true, false)
+        Self::new(input, None, Version::One)
     }
 
-    fn new(input: Bytes, ended: bool, answers: bool) -> Arc<Self> {
-        let inner = Inner { input, ended, waits: Waits::No, answers: Answers::default() };
-        Arc::new(Self { inner: Mutex::new(inner), answers })
+    fn new(input: Bytes, answers: Option<Answers>, version: Version) -> Arc<Self> {
+        let has_answers = answers.is_some();
+        let answers = answers.unwrap_or_default();
+        let inner = Inner { input, ended: !has_answers, waits: Waits::No, answers };
+        Arc::new(Self { inner: Mutex::new(inner), answers: has_answers, version })
     }
 
     pub(crate) fn input(self: &Arc<Self>) -> Input {
@@ -81,10 +87,15 @@ impl Port {
 
     /// Gives a worker the request for these messages.
     pub(crate) fn ask(&self, work: &[Work]) {
-        let request = crate::guest::protocol::request(work);
+        let request = request(work, self.version);
         let mut inner = self.lock();
         inner.input = request.into();
         inner.answers.ask(work.len());
+    }
+
+    /// Gives a worker what came of its call.
+    pub(crate) fn reply(&self, reply: Vec<u8>) {
+        self.lock().input = reply.into();
     }
 
     /// The guest is about to run.
@@ -100,6 +111,11 @@ impl Port {
     /// How a suspended worker stands.
     pub(crate) fn look(&self) -> Look {
         let mut inner = self.lock();
+        if inner.waits != Waits::No
+            && let Some(call) = inner.answers.take_call()
+        {
+            return Look::Calls(call);
+        }
         match (inner.waits, inner.answers.complete()) {
             (Waits::Polls | Waits::Reads, true) => Look::Done(inner.answers.take()),
             (Waits::Reads, false) => Look::Silent,

@@ -3,22 +3,36 @@
 //! Pure: messages become bytes, and bytes become answers or the reason why they are none.
 
 use crate::guest::reason::REASON_BYTES;
+use crate::guest::secrets::Secrets;
 use crate::guest::text;
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::Work;
+use std::sync::Arc;
 
-/// What the first line of a request begins with; the number is the protocol's version.
-const BEGIN: &str = "pelton 1";
 /// The longest line of an answer: a word and two numbers.
 const LINE_BYTES: usize = 64;
 /// The longest reason that is taken.
 const TEXT_BYTES: usize = 64 << 10;
+/// The longest call that is taken: a request with six megabytes of body. Of a longer one nothing is kept.
+const CALL_BYTES: usize = 8 << 20;
+
+/// How a worker is spoken to. The second is the first, and a worker may ask for effects before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Version {
+    #[default]
+    One,
+    Two,
+}
 
 /// The request for these messages: a line that counts them, then their fields. The body is the last of each.
-pub(crate) fn request(work: &[Work]) -> Vec<u8> {
+pub(crate) fn request(work: &[Work], version: Version) -> Vec<u8> {
     let weight: usize = work.iter().map(|work| work.message.weight() + 512).sum();
     let mut out = Vec::with_capacity(weight);
-    out.extend_from_slice(format!("{BEGIN} {}\n", work.len()).as_bytes());
+    let version = match version {
+        Version::One => 1,
+        Version::Two => 2,
+    };
+    out.extend_from_slice(format!("pelton {version} {}\n", work.len()).as_bytes());
     for work in work {
         message(&mut out, work);
     }
@@ -58,29 +72,61 @@ fn field(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     out.push(b'\n');
 }
 
-/// Reads the answers to one request, as they come.
+/// Reads the answers to one request, as they come, and the calls before them.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
+    version: Version,
+    secrets: Arc<Secrets>,
     asked: usize,
     given: Vec<Outcome>,
-    /// Bytes of the line or the reason that has begun.
+    /// Bytes of the line, the reason or the call that has begun.
     part: Vec<u8>,
-    /// The line before the reason that is being read.
+    /// The line before the bytes that are being read.
     head: Option<Head>,
+    /// Bytes that have come of those.
+    taken: usize,
+    /// A call that has come whole, until it is answered.
+    call: Option<Call>,
 }
 
-/// The first line of an answer that has a reason.
-#[derive(Debug, Clone, Copy)]
+/// What a worker asks of the host before it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// Such as `state.get`.
+    pub(crate) name: String,
+    /// What for; none where that was too long to be kept.
+    pub(crate) json: Option<Vec<u8>>,
+}
+
+/// A line that says what bytes follow.
+#[derive(Debug, Clone)]
 struct Head {
-    reject: bool,
     length: usize,
-    after_ms: Option<u64>,
+    begins: Begins,
+}
+
+#[derive(Debug, Clone)]
+enum Begins {
+    Retry { after_ms: Option<u64> },
+    Reject,
+    Call { name: String },
 }
 
 impl Answers {
+    /// Of a worker that speaks this version, and may not show these.
+    pub(crate) fn new(version: Version, secrets: Arc<Secrets>) -> Self {
+        Self { version, secrets, ..Self::default() }
+    }
+
     /// A request for so many messages was sent.
     pub(crate) fn ask(&mut self, count: usize) {
-        *self = Self { asked: count, given: Vec::with_capacity(count), ..Self::default() };
+        let kept = Self::new(self.version, Arc::clone(&self.secrets));
+        *self = Self { asked: count, given: Vec::with_capacity(count), ..kept };
+    }
+
+    /// The call that waits for its answer, if there is one: it is the caller's to answer.
+    pub(crate) fn take_call(&mut self) -> Option<Call> {
+        self.call.take()
     }
 
     /// Whether every message has its answer.
@@ -97,19 +143,26 @@ impl Answers {
     /// Takes what the worker wrote. `Err` says what is wrong with it; nothing more is taken then.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), String> {
         while !bytes.is_empty() {
+            if let Some(call) = &self.call {
+                let (wrote, name) = (self.shown(bytes), &call.name);
+                return Err(format!(
+                    "the worker wrote {wrote} to standard output before it had read the answer to its call \
+                     `{name}`; it must read that first"
+                ));
+            }
             if self.given.len() == self.asked {
                 return Err(self.surplus(bytes));
             }
-            bytes = match self.head {
+            bytes = match self.head.take() {
                 None => self.line(bytes)?,
-                Some(head) => self.reason(head, bytes)?,
+                Some(head) => self.rest(head, bytes)?,
             };
         }
         Ok(())
     }
 
     fn surplus(&self, bytes: &[u8]) -> String {
-        let wrote = shown(bytes);
+        let wrote = self.shown(bytes);
         match self.asked {
             0 => format!(
                 "the worker wrote {wrote} to standard output before it was given a message; only answers \
@@ -131,93 +184,118 @@ impl Answers {
         let end = bytes.iter().position(|b| *b == b'\n');
         self.part.extend_from_slice(&bytes[..end.unwrap_or(bytes.len()).min(LINE_BYTES + 1)]);
         if self.part.len() > LINE_BYTES {
-            return Err(no_answer(&self.part));
+            return Err(self.no_answer(&self.part));
         }
         let Some(end) = end else { return Ok(&[]) };
         let line = std::mem::take(&mut self.part);
         if line == b"ok" {
             self.given.push(Outcome::Ok(None));
         } else {
-            self.head = Some(head(&line)?);
+            self.head = Some(self.head(&line)?);
+            self.taken = 0;
         }
         Ok(&bytes[end + 1..])
     }
 
-    /// Takes bytes up to the end of the reason and its line feed; the rest.
-    fn reason<'a>(&mut self, head: Head, bytes: &'a [u8]) -> Result<&'a [u8], String> {
-        let missing = head.length - self.part.len();
+    /// `retry LENGTH`, `retry LENGTH AFTER_MS`, `reject LENGTH` or, in version 2, `call NAME LENGTH`.
+    fn head(&self, line: &[u8]) -> Result<Head, String> {
+        let parsed = std::str::from_utf8(line).ok().and_then(|line| self.parse(line));
+        let head = parsed.ok_or_else(|| self.no_answer(line))?;
+        let length = head.length;
+        match head.begins {
+            Begins::Retry { .. } | Begins::Reject if length > TEXT_BYTES => Err(format!(
+                "the worker's answer has a reason of {length} bytes, at most {TEXT_BYTES} are taken"
+            )),
+            Begins::Retry { .. } | Begins::Reject | Begins::Call { .. } => Ok(head),
+        }
+    }
+
+    fn parse(&self, line: &str) -> Option<Head> {
+        let number = |word: &str| {
+            word.bytes().all(|b| b.is_ascii_digit()).then(|| word.parse::<u64>().ok()).flatten()
+        };
+        let words: Vec<&str> = line.split(' ').collect();
+        let (length, begins) = match words[..] {
+            ["retry", length] => (length, Begins::Retry { after_ms: None }),
+            ["retry", length, ms] => (length, Begins::Retry { after_ms: Some(number(ms)?) }),
+            ["reject", length] => (length, Begins::Reject),
+            ["call", name, length] if self.version == Version::Two && !name.is_empty() => {
+                (length, Begins::Call { name: name.to_owned() })
+            }
+            _ => return None,
+        };
+        Some(Head { length: usize::try_from(number(length)?).unwrap_or(usize::MAX), begins })
+    }
+
+    /// Takes bytes up to the end of what the line has announced, and its line feed; the rest.
+    fn rest<'a>(&mut self, head: Head, bytes: &'a [u8]) -> Result<&'a [u8], String> {
+        let missing = head.length - self.taken;
         let (part, rest) = bytes.split_at(missing.min(bytes.len()));
-        self.part.extend_from_slice(part);
-        let Some((end, rest)) = rest.split_first() else { return Ok(&[]) };
+        self.taken += part.len();
+        let is_kept = head.length <= CALL_BYTES;
+        if is_kept {
+            self.part.extend_from_slice(part);
+        }
+        let Some((end, rest)) = rest.split_first() else {
+            self.head = Some(head);
+            return Ok(&[]);
+        };
         if *end != b'\n' {
+            let what = match head.begins {
+                Begins::Retry { .. } | Begins::Reject => "answer has a reason",
+                Begins::Call { .. } => "call has a text",
+            };
             return Err(format!(
-                "the worker's answer has a reason of another length than it says: {} bytes are followed by \
-                 {}, not by a line feed",
+                "the worker's {what} of another length than it says: {} bytes are followed by {}, not by a \
+                 line feed",
                 head.length,
-                shown(rest_of(*end, rest).as_slice())
+                self.shown(rest_of(*end, rest).as_slice())
             ));
         }
-        let bytes = std::mem::take(&mut self.part);
-        let reason = text::clean(&String::from_utf8_lossy(&bytes), REASON_BYTES);
-        self.head = None;
-        self.given.push(if head.reject {
-            Outcome::Reject { reason }
-        } else {
-            Outcome::Retry { reason, after_ms: head.after_ms }
-        });
+        let part = std::mem::take(&mut self.part);
+        let reason = |part: &[u8]| self.secrets.clean(&String::from_utf8_lossy(part), REASON_BYTES);
+        match head.begins {
+            Begins::Retry { after_ms } => {
+                let reason = reason(&part);
+                self.given.push(Outcome::Retry { reason, after_ms });
+            }
+            Begins::Reject => {
+                let reason = reason(&part);
+                self.given.push(Outcome::Reject { reason });
+            }
+            Begins::Call { name } => self.call = Some(Call { name, json: is_kept.then_some(part) }),
+        }
         Ok(rest)
+    }
+
+    fn no_answer(&self, line: &[u8]) -> String {
+        let or_calls = match self.version {
+            Version::One => "",
+            Version::Two => ", or `call NAME LENGTH` and its text before it",
+        };
+        format!(
+            "the worker wrote {} to standard output, which is no answer (`ok`, `retry LENGTH [MS]` or \
+             `reject LENGTH` and the reason{or_calls}); print to standard error",
+            self.shown(line)
+        )
+    }
+
+    /// The beginning of some bytes, in backticks.
+    fn shown(&self, bytes: &[u8]) -> String {
+        let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+        let line = self.secrets.hide_cut(line);
+        let mut out = String::from("`");
+        text::escape_into(&mut out, &line[..line.len().min(LINE_BYTES)], false);
+        if line.len() > LINE_BYTES {
+            out.push_str("...");
+        }
+        out.push('`');
+        out
     }
 }
 
 fn rest_of(first: u8, rest: &[u8]) -> Vec<u8> {
     std::iter::once(first).chain(rest.iter().copied().take(LINE_BYTES)).collect()
-}
-
-/// `retry LENGTH`, `retry LENGTH AFTER_MS` or `reject LENGTH`.
-fn head(line: &[u8]) -> Result<Head, String> {
-    let text = std::str::from_utf8(line).map_err(|_| no_answer(line))?;
-    let mut words = text.split(' ');
-    let reject = match words.next() {
-        Some("retry") => false,
-        Some("reject") => true,
-        _ => return Err(no_answer(line)),
-    };
-    let number = |word: Option<&str>| {
-        word.filter(|word| word.bytes().all(|b| b.is_ascii_digit()))
-            .and_then(|word| word.parse::<u64>().ok())
-    };
-    let length = number(words.next()).ok_or_else(|| no_answer(line))?;
-    let after = words.next();
-    let after_ms = number(after);
-    if words.next().is_some() || after.is_some() != after_ms.is_some() || (reject && after.is_some()) {
-        return Err(no_answer(line));
-    }
-    match usize::try_from(length) {
-        Ok(length) if length <= TEXT_BYTES => Ok(Head { reject, length, after_ms }),
-        _ => Err(format!(
-            "the worker's answer has a reason of {length} bytes, at most {TEXT_BYTES} are taken"
-        )),
-    }
-}
-
-fn no_answer(line: &[u8]) -> String {
-    format!(
-        "the worker wrote {} to standard output, which is no answer (`ok`, `retry LENGTH [MS]` or `reject \
-         LENGTH` and the reason); print to standard error",
-        shown(line)
-    )
-}
-
-/// The beginning of some bytes, in backticks.
-fn shown(bytes: &[u8]) -> String {
-    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    let mut out = String::from("`");
-    text::escape_into(&mut out, &line[..line.len().min(LINE_BYTES)], false);
-    if line.len() > LINE_BYTES {
-        out.push_str("...");
-    }
-    out.push('`');
-    out
 }
 
 #[cfg(test)]
@@ -248,7 +326,8 @@ mod tests {
         });
         let wanted = b"pelton 1 1\nid 1\nm\npipeline 1\np\norigin 1\nq\nidempotency-key 3\np:m\nattempt \
             1\n1\nkey 0\n\nheader-name 1\nh\nheader-value 2\n\0\n\nbody 3\na\nb\n";
-        assert_eq!(request(&[one]), wanted);
+        assert_eq!(request(std::slice::from_ref(&one), Version::One), wanted);
+        assert!(request(&[one], Version::Two).starts_with(b"pelton 2 1\nid 1\nm\n"));
     }
 
     #[test]
@@ -286,6 +365,78 @@ mod tests {
                 assert!(said.contains(words), "{said}");
             }
         }
+    }
+
+    /// What comes of an output of version 2 that comes in pieces of this size: the calls, and the answers.
+    fn calls(output: &[u8], piece: usize) -> Result<(Vec<Call>, Vec<Outcome>), String> {
+        let mut answers = Answers::new(Version::Two, Arc::default());
+        answers.ask(1);
+        let mut calls = Vec::new();
+        for piece in output.chunks(piece) {
+            for byte in piece.chunks(1) {
+                answers.write(byte)?;
+                calls.extend(answers.take_call());
+            }
+        }
+        Ok((calls, if answers.complete() { answers.take() } else { Vec::new() }))
+    }
+
+    #[test]
+    fn calls_come_before_the_answer() {
+        let output = b"call state.get 3\n{\n}\ncall x 0\n\nok\n";
+        let call = |name: &str, json: &[u8]| Call { name: name.to_owned(), json: Some(json.to_vec()) };
+        for piece in [1, 3, 100] {
+            let wanted = (vec![call("state.get", b"{\n}"), call("x", b"")], vec![Outcome::Ok(None)]);
+            assert_eq!(calls(output, piece), Ok(wanted), "{piece}");
+        }
+        let long = CALL_BYTES + 1;
+        let output =
+            [format!("call x {long}\n").into_bytes(), vec![b'x'; long], b"\nok\n".to_vec()].concat();
+        let mut answers = Answers::new(Version::Two, Arc::default());
+        answers.ask(1);
+        let (call, answer) = output.split_at(output.len() - 3);
+        answers.write(call).unwrap();
+        assert!(answers.part.capacity() < 1 << 20, "nothing of it is kept");
+        assert_eq!(answers.take_call(), Some(Call { name: "x".to_owned(), json: None }));
+        answers.write(answer).unwrap();
+        assert!(answers.complete());
+    }
+
+    #[test]
+    fn what_is_no_call_is_shown() {
+        for (output, words) in [
+            (&b"call x\n"[..], "`call x`, to"),
+            (b"call x y\n", "no answer (`ok`"),
+            (b"call  3\n", "no answer"),
+            (b"call x 1 2\n", "no answer"),
+            (b"call x 1\nabc\n", "the worker's call has a text of another length"),
+            (b"call x 99999999999999999999\n", "no answer"),
+            (b"ok\ncall x 0\n\n", "after its answer"),
+        ] {
+            let said = calls(output, 1).unwrap_err();
+            assert!(said.contains(words.trim_end_matches(", to")), "{said}");
+        }
+        assert!(read(1, b"call x 0\n\n", 100).unwrap_err().contains("no answer"), "version 1 has none");
+        let mut answers = Answers::new(Version::Two, Arc::default());
+        answers.ask(1);
+        let said = answers.write(b"call x 0\n\nok\n").unwrap_err();
+        assert!(said.contains("before it had read the answer to its call `x`"), "{said}");
+    }
+
+    #[test]
+    fn secrets_are_in_no_error() {
+        let secrets = Secrets::new(&["hunter22-hunter22".to_owned()]);
+        let mut answers = Answers::new(Version::One, Arc::new(secrets));
+        answers.ask(1);
+        let said = answers.write(b"key is hunter22-hunter22\n").unwrap_err();
+        assert!(said.contains("`key is [secret]`"), "{said}");
+        let long = [&[b'x'; 59][..], b"hunter22-hunter22"].concat();
+        answers.ask(1);
+        let said = answers.write(&long).unwrap_err();
+        assert!(!said.contains("hunt"), "{said}");
+        answers.ask(1);
+        answers.write(b"reject 17\nhunter22-hunter22\n").unwrap();
+        assert_eq!(answers.take(), [Outcome::Reject { reason: "[secret]".to_owned() }]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What belongs to one store: its WASI context, its limits, its output, and who watches it.
 
 use crate::guest::limits::{Gauge, HOSTCALL_BYTES, Limiter, PROGRAM_HOSTCALL_BYTES, RANDOM_BYTES, handles};
-use crate::guest::output::{Output, PipelineLog, Stream};
+use crate::guest::output::{Output, Stream};
+use crate::guest::pipeline_log::PipelineLog;
 use crate::guest::port::Port;
 use crate::interfaces::call::{CallInWork, InCall};
 use crate::interfaces::{Shared, http};
@@ -111,7 +112,10 @@ pub(crate) fn store(setting: &Setting, about: About, given: Option<Given>) -> St
                 None => wasi.stdout(Pipe(Arc::clone(&about.output), Stream::Out)),
             }
         }
-        None => wasi.stdout(Pipe(Arc::clone(&about.output), Stream::Out)),
+        None => {
+            let environment = &setting.shared.grants.environment;
+            wasi.envs(environment).stdout(Pipe(Arc::clone(&about.output), Stream::Out))
+        }
     };
     let mut wasi = wasi.build_p1();
     wasi.ctx().table.set_max_capacity(handles(memory));

@@ -3,13 +3,15 @@
 
 use crate::grants::Grants;
 use crate::guest::state::{About, GuestState};
+use crate::interfaces::Shared;
 use crate::interfaces::call::CallInWork;
 use crate::interfaces::staging::{Bounds, Staging};
 
 /// The running call of one handler.
 #[derive(Clone, Copy)]
 pub(crate) struct Caller<'a> {
-    about: &'a About,
+    pub(crate) about: &'a About,
+    pub(crate) shared: &'a Shared,
     pub(crate) grants: &'a Grants,
     /// The memory of its instance, in bytes.
     memory: usize,
@@ -23,8 +25,8 @@ impl NoMessage {
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) fn new(about: &'a About, grants: &'a Grants, memory: usize) -> Self {
-        Self { about, grants, memory }
+    pub(crate) fn new(about: &'a About, shared: &'a Shared, memory: usize) -> Self {
+        Self { about, shared, grants: &shared.grants, memory }
     }
 
     /// The messages in work.
@@ -46,7 +48,7 @@ impl<'a> Caller<'a> {
 impl GuestState {
     /// The call that has this store.
     pub(crate) fn caller(&self) -> Caller<'_> {
-        Caller::new(&self.about, &self.shared.grants, self.limits.memory_max())
+        Caller::new(&self.about, &self.shared, self.limits.memory_max())
     }
 
     /// Counts what is staged against the guest's memory; an error is to end the guest.

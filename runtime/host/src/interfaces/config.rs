@@ -69,12 +69,19 @@ pub(crate) fn all(grants: &Grants) -> &[(String, String)] {
     grants.config.as_deref().unwrap_or_default()
 }
 
-/// The same for a plain program, which has no other way to ask: `api-key` is `PELTON_CONFIG_API_KEY`.
-pub(crate) fn variables(grants: &Grants) -> impl Iterator<Item = (String, String)> {
+/// The environment of a plain program: what it is told of itself, then its configuration, since a program has
+/// no other way to ask for it at its start, then the variables that are granted. `api-key` is
+/// `PELTON_CONFIG_API_KEY`. Of two with one name the first counts.
+pub(crate) fn environment(grants: &Grants, mut own: Vec<(String, String)>) -> Vec<(String, String)> {
     let part = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    all(grants).iter().map(move |(name, value)| {
-        (format!("{VARIABLE}{}", name.chars().map(part).collect::<String>()), value.clone())
-    })
+    let variable = |name: &str| format!("{VARIABLE}{}", name.chars().map(part).collect::<String>());
+    let config = all(grants).iter().map(|(name, value)| (variable(name), value.clone()));
+    for (name, value) in config.chain(grants.environment.iter().cloned()) {
+        if !own.iter().any(|(known, _)| *known == name) {
+            own.push((name, value));
+        }
+    }
+    own
 }
 
 #[cfg(test)]
@@ -83,10 +90,19 @@ mod tests {
 
     #[test]
     fn a_program_has_variables() {
-        let config = vec![("api-key".to_owned(), "k".to_owned()), ("Region.eu".to_owned(), "e".to_owned())];
-        let grants = Grants { config: Some(config), ..Grants::default() };
-        let found: Vec<_> = variables(&grants).collect();
-        let wanted = [("PELTON_CONFIG_API_KEY", "k"), ("PELTON_CONFIG_REGION_EU", "e")];
-        assert_eq!(found, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let grants = Grants {
+            config: Some([("api-key", "k"), ("Region.eu", "e"), ("api_key", "2")].map(pair).into()),
+            environment: [("TZ", "UTC"), ("PELTON_PIPELINE", "forged")].map(pair).into(),
+            ..Grants::default()
+        };
+        let found = environment(&grants, vec![pair(("PELTON_PIPELINE", "p"))]);
+        let wanted = [
+            ("PELTON_PIPELINE", "p"),
+            ("PELTON_CONFIG_API_KEY", "k"),
+            ("PELTON_CONFIG_REGION_EU", "e"),
+            ("TZ", "UTC"),
+        ];
+        assert_eq!(found, wanted.map(pair));
     }
 }

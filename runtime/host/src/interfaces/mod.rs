@@ -10,6 +10,9 @@ pub(crate) mod http;
 pub(crate) mod outbox;
 pub(crate) mod staging;
 pub(crate) mod state;
+pub(crate) mod worker_calls;
+
+pub(crate) use caller::Caller;
 
 use crate::grants::Grants;
 use crate::guest::state::GuestState;

@@ -5,6 +5,7 @@ use crate::guest::port::Port;
 use crate::guest::reason::REASON_BYTES;
 use crate::guest::state::{self, About, Given};
 use crate::guest::text;
+use crate::interfaces::config;
 use crate::kinds::program::{Program, failed};
 use crate::kinds::{Answers, Handles, Setting};
 use base64::Engine as _;
@@ -52,7 +53,8 @@ impl Handles for Command {
         let [work, ..] = work else { return Ok(Answers::Many(Vec::new())) };
         let setting = &*self.setting;
         let port = Port::command(Bytes::copy_from_slice(work.message.body()));
-        let given = Given { port, environment: environment(work) };
+        let environment = config::environment(&setting.shared.grants, environment(work));
+        let given = Given { port, environment };
         let store = state::store(setting, self.about.clone(), Some(given));
         let ended = self.program.clone().run(store).await;
         Ok(Answers::One(self.outcome(ended?)?))

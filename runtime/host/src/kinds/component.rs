@@ -1,9 +1,8 @@
 //! Components that export a handler of our contract: the usual kind.
 
 use crate::guest::bindings::{Failure, Header, Message, many, one};
-use crate::guest::reason::REASON_BYTES;
+use crate::guest::output::Output;
 use crate::guest::state::{self, About, GuestState};
-use crate::guest::text;
 use crate::kinds::kind::HandlerKind;
 use crate::kinds::{Answers, Handles, NotMade, Setting};
 use crate::run::clock::FIRST_TICKS;
@@ -114,7 +113,7 @@ impl Handles for Component {
                 let (headers, text) = (headers(work), self.texts.of(work));
                 let message = message(work, &headers, self.texts.get(text));
                 let answer = handler.call_handle(&mut self.store, message).await?;
-                Ok(Answers::One(outcome(answer)))
+                Ok(Answers::One(outcome(answer, &self.store.data().about.output)))
             }
             (Exports::One(_), []) => Ok(Answers::Many(Vec::new())),
             (Exports::Many(handler), work) => {
@@ -125,20 +124,21 @@ impl Handles for Component {
                 let messages: Vec<Message<'_>> =
                     all.map(|((w, h), place)| message(w, h, self.texts.get(place))).collect();
                 let answers = handler.call_handle_batch(&mut self.store, &messages).await?;
-                Ok(Answers::Many(answers.into_iter().map(outcome).collect()))
+                let output = &self.store.data().about.output;
+                Ok(Answers::Many(answers.into_iter().map(|answer| outcome(answer, output)).collect()))
             }
         }
     }
 }
 
 /// One answer as an outcome, with its text made safe and short.
-fn outcome(answer: std::result::Result<(), Failure>) -> Outcome {
+fn outcome(answer: std::result::Result<(), Failure>, output: &Output) -> Outcome {
     match answer {
         Ok(()) => Outcome::Ok(None),
         Err(Failure::Retry(retry)) => {
-            Outcome::Retry { reason: text::clean(&retry.reason, REASON_BYTES), after_ms: retry.after_ms }
+            Outcome::Retry { reason: output.reason(&retry.reason), after_ms: retry.after_ms }
         }
-        Err(Failure::Reject(reason)) => Outcome::Reject { reason: text::clean(&reason, REASON_BYTES) },
+        Err(Failure::Reject(reason)) => Outcome::Reject { reason: output.reason(&reason) },
     }
 }
 

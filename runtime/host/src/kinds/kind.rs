@@ -2,15 +2,18 @@
 
 use crate::error::LoadError;
 use crate::guest::link;
+use crate::guest::protocol::Version;
 use crate::kinds::program::START;
 use crate::load::validate::Form;
 
 /// The custom section by which a program says its protocol; its content is the protocol's word.
 pub const PROTOCOL_SECTION: &str = "pelton:protocol";
 /// Functions by whose export a core module says the same, for languages that write no custom sections.
-const EXPORTS: [(&str, Protocol); 3] = [
+const EXPORTS: [(&str, Protocol); 5] = [
     ("pelton_worker", Protocol::Worker),
     ("pelton_worker_batch", Protocol::WorkerBatch),
+    ("pelton_worker_2", Protocol::Worker2),
+    ("pelton_worker_batch_2", Protocol::WorkerBatch2),
     ("pelton_command", Protocol::Command),
 ];
 
@@ -22,6 +25,10 @@ pub enum Protocol {
     Worker,
     /// The same, with several messages at a time.
     WorkerBatch,
+    /// As a worker, and it asks for effects before it answers: version 2 of the worker protocol.
+    Worker2,
+    /// The same, with several messages at a time.
+    WorkerBatch2,
     /// It is run once for each message.
     Command,
 }
@@ -41,7 +48,8 @@ pub enum HandlerKind {
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Worker, Self::WorkerBatch, Self::Command];
+    pub const ALL: [Self; 5] =
+        [Self::Worker, Self::WorkerBatch, Self::Worker2, Self::WorkerBatch2, Self::Command];
 
     /// The word in configurations and files.
     #[must_use]
@@ -49,6 +57,8 @@ impl Protocol {
         match self {
             Self::Worker => "worker",
             Self::WorkerBatch => "worker-batch",
+            Self::Worker2 => "worker-2",
+            Self::WorkerBatch2 => "worker-batch-2",
             Self::Command => "command",
         }
     }
@@ -57,6 +67,14 @@ impl Protocol {
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|protocol| protocol.word() == word)
+    }
+
+    /// The version of the worker protocol that it is spoken to in.
+    pub(crate) fn version(self) -> Version {
+        match self {
+            Self::Worker | Self::WorkerBatch | Self::Command => Version::One,
+            Self::Worker2 | Self::WorkerBatch2 => Version::Two,
+        }
     }
 
     /// What a module says by an export.
@@ -75,6 +93,8 @@ impl HandlerKind {
             Self::Standard => "handler of wasi:messaging",
             Self::Program(Protocol::Worker) => "worker",
             Self::Program(Protocol::WorkerBatch) => "worker of batches",
+            Self::Program(Protocol::Worker2) => "worker that asks for effects",
+            Self::Program(Protocol::WorkerBatch2) => "worker of batches that asks for effects",
             Self::Program(Protocol::Command) => "command",
         }
     }
@@ -82,7 +102,7 @@ impl HandlerKind {
     /// Whether several messages are handled in one call.
     #[must_use]
     pub fn takes_batches(self) -> bool {
-        matches!(self, Self::Batch | Self::Program(Protocol::WorkerBatch))
+        matches!(self, Self::Batch | Self::Program(Protocol::WorkerBatch | Protocol::WorkerBatch2))
     }
 
     /// The export that makes a file this kind.

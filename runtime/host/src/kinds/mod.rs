@@ -11,7 +11,7 @@ pub(crate) mod program;
 pub(crate) mod standard;
 pub(crate) mod worker;
 
-use crate::guest::output::PipelineLog;
+use crate::guest::pipeline_log::PipelineLog;
 use crate::guest::state::{About, GuestState};
 use crate::interfaces::Shared;
 use crate::run::instance_pool::InstancePool;
@@ -33,7 +33,7 @@ pub(crate) enum Template {
     /// It exports the standard's.
     Standard(standard::Template),
     /// It is a program that stays alive, and may take batches.
-    Worker(Program, bool),
+    Worker(Program, worker::Speaks),
     /// It is a program that is run for each message.
     Command(Program),
 }
@@ -88,7 +88,7 @@ impl Template {
     pub(crate) fn takes_batches(&self) -> bool {
         match self {
             Self::Component(_, indices) => indices.takes_batches(),
-            Self::Worker(_, batches) => *batches,
+            Self::Worker(_, speaks) => speaks.batches,
             Self::Standard(_) | Self::Command(_) => false,
         }
     }
@@ -104,9 +104,10 @@ impl Template {
                 Component::make(setting, about, linked, indices).await.map(Guest::Component)
             }
             Self::Standard(template) => Standard::make(setting, about, template).await.map(Guest::Standard),
-            Self::Worker(program, _) => {
-                Worker::make(setting, about, program).await.map(Guest::Worker).map_err(NotMade::Start)
-            }
+            Self::Worker(program, speaks) => Worker::make(setting, about, program, speaks.version)
+                .await
+                .map(Guest::Worker)
+                .map_err(NotMade::Start),
             Self::Command(program) => Ok(Guest::Command(Command::new(setting, about, program))),
         }
     }

@@ -3,9 +3,7 @@
 
 use crate::guest::bindings::incoming::{Incoming, IncomingIndices};
 use crate::guest::messaging::{Envelope, reason};
-use crate::guest::reason::REASON_BYTES;
 use crate::guest::state::{self, About, GuestState};
-use crate::guest::text;
 use crate::kinds::{Answers, Handles, NotMade, Setting};
 use crate::run::clock::FIRST_TICKS;
 use pelton_core::outcome::Outcome;
@@ -65,7 +63,8 @@ impl Handles for Standard {
         Ok(Answers::One(match answer {
             Ok(()) => Outcome::Ok(None),
             Err(error) => {
-                Outcome::Retry { reason: text::clean(&reason(&error), REASON_BYTES), after_ms: None }
+                let output = &self.store.data().about.output;
+                Outcome::Retry { reason: output.reason(&reason(&error)), after_ms: None }
             }
         }))
     }
