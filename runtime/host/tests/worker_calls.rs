@@ -7,7 +7,9 @@ use common::*;
 use pelton_core::effects::{Bucket, Effects, Target};
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_host::{
-    Grants, HandlerKind, HandlerSpec, MemoryState, OutboxGrant, Outlet, Protocol, StateGrant, WasmHandler,
+    Grants, HandlerKind, HandlerSpec, HttpAnswer, HttpError, HttpGrant, HttpRequest, HttpResponse,
+    HttpScript, HttpSwitch, HttpTarget, MemoryState, OutboxGrant, Outlet, PrivateAddresses, Protocol,
+    StateGrant, WasmHandler,
 };
 use std::fmt::Write;
 use std::sync::Arc;
@@ -175,6 +177,67 @@ fn a_worker_asks_for_everything_that_is_granted() {
     assert_eq!(said(&lines), ["result 14", r#"{"value":"eu"}"#, "result 14", r#"{"value":null}"#]);
 }
 
+/// Answers with what it was asked.
+struct Echo;
+
+impl HttpScript for Echo {
+    fn answer(&self, request: &HttpRequest) -> HttpAnswer {
+        let end = match &*request.url {
+            "https://pay.example/slow" => {
+                Err(HttpError { code: "connection-timeout".to_owned(), words: "it is away".to_owned() })
+            }
+            _ => Ok(HttpResponse {
+                status: 201,
+                headers: vec![("x-echo".to_owned(), request.method.clone().into_bytes())],
+                body: request.body.clone(),
+            }),
+        };
+        HttpAnswer { delay: Duration::ZERO, end }
+    }
+}
+
+#[test]
+fn a_worker_sends_requests_of_http() {
+    use Deed::Call;
+    let grant = HttpGrant {
+        to: HttpTarget::parse("https://pay.example").unwrap(),
+        methods: Vec::new(),
+        headers: Vec::new(),
+        idempotency: None,
+        private: PrivateAddresses::Refused,
+        shadow: false,
+    };
+    let grants = Grants {
+        http: vec![grant],
+        http_switch: HttpSwitch::Scripted(Arc::new(Echo)),
+        ..Grants::default()
+    };
+    let (handler, lines) = patient(
+        &[(
+            'a',
+            &[
+                Call(
+                    "http.send",
+                    r#"{"method":"POST","url":"https://pay.example/charges","headers":[["a","b"]],"body":"Ym9keQ==","timeout_ms":5000,"message":null}"#,
+                ),
+                Call("http.send", r#"{"method":"GET","url":"https://pay.example/slow","headers":[]}"#),
+                Call("http.send", r#"{"method":"GET","url":"https://other.example/","headers":[]}"#),
+                Call(
+                    "http.send",
+                    r#"{"method":"GET","url":"https://pay.example/","headers":[["a","b\nc"]]}"#,
+                ),
+            ],
+        )],
+        grants,
+    );
+    assert_eq!(one(&handler, "a"), Outcome::Ok(None), "a request is nothing to commit");
+    let said = said(&lines);
+    assert_eq!(said[1], r#"{"body":"Ym9keQ==","headers":[["x-echo","POST"]],"status":201}"#);
+    assert!(said[2].starts_with("error connection-timeout "), "{said:?}");
+    assert!(said[4].starts_with("error HTTP-request-denied "), "{said:?}");
+    assert!(said[6].starts_with("error HTTP-request-denied "), "{said:?}");
+}
+
 #[test]
 fn what_cannot_be_answered_is_an_error_to_go_on_from() {
     use Deed::Call;
@@ -182,6 +245,7 @@ fn what_cannot_be_answered_is_an_error_to_go_on_from() {
         Call("state.get", r#"{"store":"default","key":"k"}"#),
         Call("config.all", "{}"),
         Call("outbox.send", r#"{"target":"out","body":""}"#),
+        Call("http.send", r#"{"method":"GET","url":"https://pay.example/"}"#),
     ];
     let (handler, lines) = patient(&[('n', ungranted)], Grants::default());
     assert_eq!(one(&handler, "n"), Outcome::Ok(None));
@@ -192,6 +256,8 @@ fn what_cannot_be_answered_is_an_error_to_go_on_from() {
         "the pipeline grants no configuration",
         "error not-granted 29",
         "the pipeline grants no outbox",
+        "error not-granted 27",
+        "the pipeline grants no HTTP",
     ];
     assert_eq!(said(&lines), words);
     let bad: [(char, Deed, &str, &str); 12] = [

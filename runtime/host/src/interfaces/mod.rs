@@ -51,7 +51,6 @@ pub struct Want {
 
 /// What all instances of one handler share of the interfaces.
 pub(crate) struct Shared {
-    #[allow(dead_code, reason = "for the interfaces to come")]
     pub(crate) grants: Arc<Grants>,
     pub(crate) http: Arc<http::Outgoing>,
 }

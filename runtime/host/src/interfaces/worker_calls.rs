@@ -4,6 +4,7 @@
 //! Each is answered with a result, or with an error that the worker can go on from. Whatever it asks for is
 //! refused as it would be to a component.
 
+use crate::grants::http::{HttpError, HttpRequest, HttpResponse};
 use crate::guest::protocol::Call;
 use crate::interfaces::outbox::{self, OutboxMessage, SendFailure};
 use crate::interfaces::state::{self, StateFailure};
@@ -13,6 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use pelton_core::Header;
 use pelton_core::shown::shown;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::time::Duration;
 
 /// An error that is answered: its code, and words.
 struct Failure {
@@ -51,6 +54,7 @@ async fn made(caller: &Caller<'_>, call: Call) -> Answer {
     };
     drop(json);
     match &*call.name {
+        "http.send" => http_send(caller, &fields).await,
         "config.get" => config_get(caller, &fields),
         "config.all" => config_all(caller),
         "state.get" => state_get(caller, &fields).await,
@@ -61,6 +65,25 @@ async fn made(caller: &Caller<'_>, call: Call) -> Answer {
         "outbox.send" => outbox_send(caller, fields),
         name => Err(refused(&format!("there is no call `{}`", shown(name).at_most(64)))),
     }
+}
+
+async fn http_send(caller: &Caller<'_>, fields: &Fields) -> Answer {
+    granted(!caller.grants.http.is_empty(), "HTTP")?;
+    let request = HttpRequest {
+        message: fields.optional("message", Fields::text)?.map(str::to_owned),
+        method: fields.text("method")?.to_owned(),
+        url: fields.text("url")?.to_owned(),
+        headers: fields.headers("text", |text| Some(text.as_bytes().to_vec()))?,
+        body: fields.optional("body", Fields::bytes)?.unwrap_or_default(),
+    };
+    let timeout = fields.optional("timeout_ms", Fields::number)?.map(Duration::from_millis);
+    let sent = caller.shared.http.send_whole(request, timeout, caller.about).await;
+    // Its room in the worker's memory is given back when the answer is written.
+    let whole = sent.map_err(|HttpError { code, words }| Failure { code, words })?;
+    let HttpResponse { status, headers, body } = &whole.response;
+    let headers: Vec<(&str, Cow<'_, str>)> =
+        headers.iter().map(|(name, value)| (&**name, String::from_utf8_lossy(value))).collect();
+    Ok(json!({ "status": status, "headers": headers, "body": STANDARD.encode(body) }))
 }
 
 fn config_get(caller: &Caller<'_>, fields: &Fields) -> Answer {
@@ -109,7 +132,11 @@ fn outbox_send(caller: &Caller<'_>, fields: Fields) -> Answer {
     let message = OutboxMessage {
         topic: fields.optional("topic", Fields::text)?.map(str::to_owned),
         key: fields.optional("key", Fields::bytes)?,
-        headers: fields.headers()?.into_iter().map(|(name, value)| Header::new(name, value)).collect(),
+        headers: fields
+            .headers("base64", base64)?
+            .into_iter()
+            .map(|(name, value)| Header::new(name, value))
+            .collect(),
         body: fields.bytes("body")?,
         delay_ms: fields.optional("delay_ms", Fields::number)?,
     };
@@ -161,21 +188,29 @@ impl Fields {
     }
 
     fn bytes(&self, name: &str) -> Result<Vec<u8>, Failure> {
-        let bytes = self.get(name).and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
+        let bytes = self.get(name).and_then(Value::as_str).and_then(base64);
         bytes.ok_or_else(|| self.is_no(name, "text in base64"))
     }
 
-    /// Pairs of a name and bytes in base64; none where they are left out.
-    fn headers(&self) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-        let is_none = || self.is_no("headers", "list of pairs: a name, and its value in base64");
+    /// Pairs of a name and a value; none where they are left out.
+    fn headers(
+        &self,
+        form: &str,
+        value: impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let is_none = || self.is_no("headers", &format!("list of pairs: a name, and its value as {form}"));
         let Some(pairs) = self.get("headers") else { return Ok(Vec::new()) };
         let pairs = pairs.as_array().ok_or_else(is_none)?;
         let pair = |pair: &Value| {
-            let [name, value] = pair.as_array()?.as_slice() else { return None };
-            Some((name.as_str()?.to_owned(), STANDARD.decode(value.as_str()?).ok()?))
+            let [name, text] = pair.as_array()?.as_slice() else { return None };
+            Some((name.as_str()?.to_owned(), value(text.as_str()?)?))
         };
         pairs.iter().map(|it| pair(it).ok_or_else(is_none)).collect()
     }
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }
 
 impl From<StateFailure> for Failure {

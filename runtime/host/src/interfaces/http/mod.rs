@@ -16,7 +16,6 @@ mod outgoing;
 mod prepare;
 mod script;
 mod types;
-#[allow(dead_code, reason = "for the worker protocol")]
 mod whole;
 
 pub use counts::HttpCounts;

@@ -82,7 +82,6 @@ impl Outgoing {
         self.counts.now()
     }
 
-    #[allow(dead_code, reason = "for the worker protocol")]
     /// Bytes that bodies may take in the worker's memory.
     pub(super) fn room(&self) -> &Arc<Semaphore> {
         &self.net.room
