@@ -50,7 +50,7 @@ pub fn of_handler(pipeline: &PipelineConfig, info: &ComponentInfo) -> Vec<Proble
     let grants = &pipeline.handler.spec.grants;
     let mut said = Vec::new();
     let wants_key = pipeline.grants.http.iter().any(|place| place.idempotency.is_some());
-    if info.kind == HandlerKind::Batch && wants_key {
+    if info.kind.takes_batches() && wants_key {
         let what = "wants an idempotency key, and this is a batch handler: a request has one only if it names its \
                     message (`message = ...` in the SDKs, or the header `pelton-message`); where none is needed, \
                     write idempotency = \"off\"";
@@ -58,8 +58,13 @@ pub fn of_handler(pipeline: &PipelineConfig, info: &ComponentInfo) -> Vec<Proble
     }
     let unused = match info.kind {
         // By the lines that it writes, which nobody knows before.
-        HandlerKind::Program(Protocol::Worker | Protocol::WorkerBatch) => Vec::new(),
-        HandlerKind::Program(Protocol::Command) => unused(&[], grants),
+        HandlerKind::Program(Protocol::Worker2 | Protocol::WorkerBatch2) => Vec::new(),
+        HandlerKind::Program(Protocol::Worker | Protocol::WorkerBatch | Protocol::Command) => {
+            let mut unused = unused(&info.imports, grants);
+            // It is in its environment.
+            unused.retain(|interface| *interface != "configuration");
+            unused
+        }
         HandlerKind::Message | HandlerKind::Batch | HandlerKind::Standard => unused(&info.imports, grants),
     };
     if !unused.is_empty() {
