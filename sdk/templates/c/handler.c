@@ -14,7 +14,8 @@ static const char *field(const char *json, const char *name) {
     return at + 1 + strspn(at + 1, " ");
 }
 
-/* Stands in for a call to a gateway. Hand it message->idempotency_key, so that no charge is taken twice. */
+/* Stands in for pelton_http_send. Pelton adds an idempotency key to it, so that no charge is taken twice; fake.h answers
+ * it in tests. */
 static bool charge(const char *order, const pelton_message *message) {
     const char *down = field(order, "gateway_down");
     return down == NULL || strncmp(down, "true", 4) != 0 || message->attempt >= 3;

@@ -32,7 +32,8 @@ func handle(message pelton.Message) error {
 	return nil
 }
 
-// charge stands in for a call to a gateway. Hand it message.IdempotencyKey, so that no charge is taken twice.
+// charge stands in for effects.HTTP.Post, of pelton/sdk/go/effects. Pelton adds an idempotency key to it, so that no charge
+// is taken twice; pelton/sdk/go/fake answers it in tests.
 func charge(order order, message pelton.Message) error {
 	if order.GatewayDown && message.Attempt < 3 {
 		return pelton.RetryAfter(50*time.Millisecond, "order %d: the payment gateway is down", order.ID)

@@ -13,6 +13,7 @@ def handle(message: Message) -> None:
 
 
 def charge(order: dict, message: Message) -> None:
-    """Stands in for a call to a gateway. Hand it `message.idempotency_key`, so that no charge is taken twice."""
+    """Stands in for `pelton.http.post(...)`, which `uses = ["http"]` in handler.toml gives. Pelton adds an idempotency
+    key to it, so that no charge is taken twice; `pelton.testing` answers it in tests."""
     if order.get("gateway_down") and message.attempt < 3:
         raise Retry(f"order {order['id']}: the payment gateway is down", after=0.05)

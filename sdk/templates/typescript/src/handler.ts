@@ -17,7 +17,8 @@ export default async function handle(message: Message): Promise<void> {
   console.log(`order ${order.id} taken`); // a log line of this message
 }
 
-// Stands in for a call to a gateway. Hand it `message.idempotencyKey`, so that no charge is taken twice.
+// Stands in for `fetch`, which `uses = ["http"]` in handler.toml gives. Pelton adds an idempotency key to a POST, so that
+// no charge is taken twice; "pelton/testing" answers it in tests.
 async function charge(order: Order, message: Message): Promise<void> {
   if (order.gateway_down && message.attempt < 3) {
     throw new Retry(`order ${order.id}: the payment gateway is down`, { afterMs: 50 });
