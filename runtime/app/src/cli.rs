@@ -5,19 +5,23 @@ mod deploy;
 mod dlq;
 mod invoke;
 mod letter_id;
+mod outbox;
 mod project;
 mod replay;
 mod skip;
+mod state;
 
 use cases::CASES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use deploy::DeployArgs;
 pub use dlq::{DlqCommand, Which};
 pub use invoke::InvokeArgs;
+pub use outbox::{OutboxCommand, TargetOf};
 use pelton_core::units;
 pub use project::{BuildArgs, DevArgs, LANGUAGES, NewArgs, ProjectKind, TestArgs};
 pub use replay::ReplayArgs;
 pub use skip::SkipArgs;
+pub use state::{StateCommand, StoreOf};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -114,6 +118,17 @@ pub enum Command {
             ticket 4711'\n  pelton skip invoices 1767225600000-0 --reason 'a test order' --yes"
     )]
     Skip(SkipArgs),
+    /// Look at the state of a pipeline's handler, and change it.
+    ///
+    /// Beside a worker that runs, too: a message that has read what is changed here runs again.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pelton state list orders\n  pelton state get orders customer-7"
+    )]
+    State(StateCommand),
+    /// Look at messages that handlers have sent and their targets do not have yet, or remove them.
+    #[command(subcommand, after_help = "Example:\n  pelton outbox list orders --target mails")]
+    Outbox(OutboxCommand),
     /// Ask what the ledger knows of a deduplication key.
     #[command(subcommand, after_help = "Example:\n  pelton ledger show orders order-7")]
     Ledger(LedgerCommand),

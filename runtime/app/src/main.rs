@@ -114,6 +114,8 @@ fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
         Command::Dlq(command) => commands::dlq::dlq(file, command),
         Command::Replay(args) => commands::replay::replay(file, args),
         Command::Skip(args) => commands::skip::skip(file, args),
+        Command::State(command) => commands::state::state(file, command),
+        Command::Outbox(command) => commands::outbox::outbox(file, command),
         Command::Ledger(command) => commands::ledger::ledger(file, command),
         Command::Deploy(args) => commands::deploy::deploy(file, args),
         Command::Rollback { pipeline, to } => commands::deploy::rollback(file, pipeline, to.as_deref()),

@@ -16,6 +16,8 @@ pub const PREFIX: &str = "pelton-";
 /// The header of a message that came back from its letter, where its broker gives it no place of its own:
 /// names the replay. The same message may be a letter again, and come back again.
 pub const REPLAY: &str = "pelton-replay";
+/// The header of a message that was replayed with another idempotency key: what is added to that.
+pub const NEW_KEY: &str = "pelton-new-key";
 /// There when the broker had no value for the message.
 const TOMBSTONE: &str = "pelton-tombstone";
 
@@ -70,11 +72,11 @@ pub fn own(headers: &[Header]) -> impl Iterator<Item = Header> + '_ {
     headers.iter().filter(|h| !is_ours(&h.name)).cloned()
 }
 
-/// Whether a header is a mark of ours, and not the message's own. The id that it has from an outbox is: it is
-/// the same message wherever it goes.
+/// Whether a header is a mark of ours, and not the message's own. The id that it has from an outbox is its
+/// own, and so is what makes its idempotency key another: it is the same message wherever it goes.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {
-    name.starts_with(PREFIX) && name != ID_HEADER
+    name.starts_with(PREFIX) && name != ID_HEADER && name != NEW_KEY
 }
 
 /// Takes them apart again: what is said of the letter. `own` gives the rest.
@@ -102,6 +104,7 @@ mod tests {
     use super::*;
     use crate::message::{HeaderList, Message, Parts};
     use crate::outcome::{Cause, Failure};
+    use crate::ports::Work;
 
     #[test]
     fn what_is_written_is_read() {
@@ -131,5 +134,21 @@ mod tests {
         assert_eq!((note.published_at_ms, note.failed_at_ms, note.tombstone), (Some(5), Some(9), true));
         assert_eq!(note.message_id.as_deref(), Some("orders/0/7"));
         assert_eq!(own(&headers).collect::<Vec<_>>(), [header("a", "1"), header("a", "2")]);
+    }
+
+    #[test]
+    fn a_new_key_is_a_replayed_message_s_own_and_nothing_else_changes() {
+        let key = |headers: &[Header], replayed: bool| {
+            let headers = headers.iter().collect::<HeaderList>();
+            let message = Message::new(Parts { headers: headers.view(), replayed, ..Parts::named("o/7") });
+            let work =
+                Work { message, attempt: 1, lane: None, key: Some("7".into()), scope: None, redo: None };
+            work.idempotency_key().to_string()
+        };
+        let old = key(&[], true);
+        let marked = [Header::new(NEW_KEY, "9")];
+        assert_eq!(key(&marked, true), format!("{old}:9"));
+        assert_eq!([key(&marked, false), key(&[Header::new(NEW_KEY, "a b")], true)], [old.clone(), old]);
+        assert!(own(&marked).eq(marked.iter().cloned()), "it stays when it is a letter again");
     }
 }

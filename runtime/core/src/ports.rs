@@ -6,6 +6,7 @@
 
 use crate::contain::Panicked;
 use crate::effects::Staged;
+use crate::letter::NEW_KEY;
 use crate::message::{Delivery, Identity, Lane, Message, Receipt};
 use crate::outcome::{Letter, Outcome};
 use std::fmt;
@@ -317,6 +318,9 @@ pub struct Work {
     pub key: Option<Arc<str>>,
     /// What numbers the messages of its source: told only where a handler may have effects.
     pub scope: Option<Scope>,
+    /// What tells a replay that handles again what was completed from all others: it sends what it sends under
+    /// other ids. None of any other start.
+    pub redo: Option<Arc<str>>,
 }
 
 /// What tells the source of a message from every other in the world, so that an id which is a place
@@ -333,17 +337,28 @@ impl Work {
     }
 }
 
-/// `PIPELINE:KEY`, made into text when somebody reads it.
+/// `PIPELINE:KEY`, made into text when somebody reads it; `PIPELINE:KEY:MARK` of a message that was replayed
+/// with another key.
 #[derive(Debug, Clone, Copy)]
 pub struct IdempotencyKey<'w>(&'w Work);
+
+/// Whether a text may be a part of a key, which is printable.
+fn is_mark(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
 
 impl fmt::Display for IdempotencyKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Work { message, key, .. } = self.0;
         match key {
-            Some(key) => write!(f, "{}:{key}", message.pipeline()),
-            None => write!(f, "{}:{}", message.pipeline(), message.id()),
+            Some(key) => write!(f, "{}:{key}", message.pipeline())?,
+            None => write!(f, "{}:{}", message.pipeline(), message.id())?,
         }
+        if !message.replayed() {
+            return Ok(());
+        }
+        let mark = message.headers().find(NEW_KEY).and_then(|mark| std::str::from_utf8(mark.value()?).ok());
+        mark.filter(|mark| is_mark(mark)).map_or(Ok(()), |mark| write!(f, ":{mark}"))
     }
 }
 

@@ -43,6 +43,7 @@ pub struct Performer {
     pub ledger_key: Digest,
     /// Whether handlers are told what numbers their messages.
     pub effects: bool,
+    pub redo: Option<Arc<str>>,
     pub suspects: Arc<Semaphore>,
     pub origin: Instant,
     pub answers: mpsc::UnboundedSender<Arrival>,
@@ -240,7 +241,10 @@ impl Performer {
 
     async fn handle(&self, chunk: u64, mut work: Vec<pelton_core::ports::Work>) {
         if self.effects {
-            work.iter_mut().for_each(|work| work.scope = Some(self.ports.source.scope(&work.message)));
+            work.iter_mut().for_each(|work| {
+                work.scope = Some(self.ports.source.scope(&work.message));
+                work.redo.clone_from(&self.redo);
+            });
         }
         let started = Instant::now();
         let me = self.clone();

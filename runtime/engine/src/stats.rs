@@ -70,7 +70,7 @@ impl PipelineStats {
         let full = full.map(|limit| {
             let waiting: u64 = outlets.iter().map(|outlet| outlet.backlog().rows).sum();
             format!(
-                "nothing more is received: {waiting} messages wait in the outbox (`max_outbox` is {limit}); \
+                "nothing more is received: {waiting} messages wait in the outbox (`outbox_limit` is {limit}); \
                  it goes on by itself below nine tenths of that"
             )
         });

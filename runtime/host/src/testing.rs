@@ -12,5 +12,6 @@ pub(crate) fn work(id: &str) -> Work {
         lane: None,
         key: None,
         scope: None,
+        redo: None,
     }
 }

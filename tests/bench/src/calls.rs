@@ -145,6 +145,7 @@ fn chunk(level: Level) -> (Load, Vec<Work>) {
         lane: None,
         key: None,
         scope: None,
+        redo: None,
     };
     (load, load.numbers().map(work).collect())
 }

@@ -189,6 +189,7 @@ impl Ours {
             ledger_key,
             redrive: false,
             effects: false,
+            redo: None,
             max_outbox: u64::MAX,
             skip: None,
         }

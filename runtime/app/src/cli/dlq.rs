@@ -30,6 +30,8 @@ pub enum DlqCommand {
         json: bool,
     },
     /// Put dead letters back into the queue, with their own ids; they are removed from the letters.
+    ///
+    /// Those of cause outbox are sent to their targets again.
     #[command(
         after_help = "Example:\n  pelton dlq replay orders --id 3\n  pelton dlq replay orders --all \
             --dry-run\n  pelton dlq replay orders --all --cause retries-exhausted --rate 5/s"
@@ -43,6 +45,10 @@ pub enum DlqCommand {
         /// Only say which letters would go where.
         #[arg(long)]
         dry_run: bool,
+        /// Give their messages another idempotency key, where a service would answer the one that they had
+        /// with what it answered then.
+        #[arg(long)]
+        new_key: bool,
     },
     /// Remove dead letters for good.
     #[command(after_help = "Example:\n  pelton dlq purge orders --all --cause rejected")]
@@ -60,7 +66,7 @@ pub struct Which {
     /// The letter with this id, as `dlq list` shows it.
     #[arg(long, value_name = "N", value_parser = letter_id)]
     pub id: Option<LetterId>,
-    /// All of them (of `--cause`, if that is given).
+    /// All of them (of `--cause`, if that is given; else none of cause outbox, which went to its targets).
     #[arg(long, conflicts_with = "id")]
     pub all: bool,
     /// Only those of this cause.

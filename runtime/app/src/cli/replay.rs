@@ -28,9 +28,13 @@ pub struct ReplayArgs {
     /// At most so many a second, such as 50/s.
     #[arg(long, value_name = "N/s", value_parser = rate)]
     pub rate: Option<f64>,
-    /// Handle again what the ledger knows as completed, or as a dead letter.
+    /// Handle again what the ledger knows as completed, or as a dead letter. Asks first where the handler may
+    /// have effects: they happen again.
     #[arg(long)]
     pub redo: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,

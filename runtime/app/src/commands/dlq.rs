@@ -1,6 +1,6 @@
 //! `pelton dlq`.
 
-use super::letters::{Letters, Said, letter};
+use super::letters::{Letters, Said, is_of_outbox, letter};
 use super::{find, load, table};
 use crate::cli::{DlqCommand, Which};
 use crate::config::{Config, PipelineConfig};
@@ -8,9 +8,10 @@ use crate::exit::{Fail, Outcome, is_read};
 use crate::output;
 use crate::telemetry::progress::Progress;
 use crate::telemetry::time;
-use pelton_core::broker::LetterQuery;
+use pelton_core::broker::{LetterQuery, Outgoing, Uncarried};
 use pelton_core::last_words::gist;
-use pelton_core::letter::{LetterId, StoredLetter};
+use pelton_core::letter::{LetterId, NEW_KEY, StoredLetter};
+use pelton_core::{Cause, Header};
 use pelton_store::Store;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,8 +28,16 @@ pub fn dlq(file: &Path, command: &DlqCommand) -> Outcome {
     let config = load(file)?;
     let pipeline = find(&config, &which.pipeline)?;
     let said = Said::default();
-    let letters = Letters::open(&config, pipeline, &said)?;
+    let mut letters = Letters::open(&config, pipeline, &said)?;
+    let changes = matches!(command, DlqCommand::Replay { .. } | DlqCommand::Purge { .. });
+    if changes && which.id.is_none() && which.cause.is_none() {
+        letters.leave_outbox();
+    }
     let asked = Asked { config: &config, pipeline, which };
+    if let DlqCommand::Replay { new_key: true, .. } = command {
+        asked.may_have_new_keys()?;
+        letters.give_new_keys();
+    }
     match command {
         DlqCommand::List { json, .. } => asked.list(letters, *json),
         DlqCommand::Show { json, .. } => asked.show(letters, *json),
@@ -106,6 +115,38 @@ impl Asked<'_> {
         ))
     }
 
+    /// Refuses new keys where they have no place.
+    fn may_have_new_keys(&self) -> Outcome {
+        let of_outbox = self.which.cause.as_deref() == Some(Cause::Outbox.as_str());
+        if of_outbox || self.which.id.as_ref().is_some_and(is_of_outbox) {
+            return Err(Fail::usage(
+                "--new-key is for messages that are handled; those of the outbox are sent",
+            ));
+        }
+        let mark = [Header::new(NEW_KEY, "1")];
+        let marked = Outgoing { headers: mark.as_slice().into(), ..Outgoing::default() };
+        let name = &self.pipeline.name;
+        match self.pipeline.source.broker().cannot_carry(&self.config.view(self.pipeline), &marked) {
+            Some(Uncarried::ByBroker { broker, does }) => Err(Fail::usage(format!(
+                "--new-key is a header of the message, and `{name}` reads {broker}, which {does}"
+            ))),
+            Some(Uncarried::Id(_) | Uncarried::Delay) | None => Ok(()),
+        }
+    }
+
+    /// Says what `--all` alone leaves.
+    fn says_left(&self, letters: &Letters<'_>) -> Outcome {
+        let left = letters.left()?;
+        if left > 0 {
+            say!(
+                "{} of cause outbox were left, which targets of {} have refused: say --cause outbox for those",
+                table::number(left),
+                self.pipeline.name
+            );
+        }
+        Ok(())
+    }
+
     /// Refuses to do to all what was perhaps meant for one.
     fn said_which(&self) -> Outcome {
         if self.which.id.is_none() && !self.which.all {
@@ -132,7 +173,8 @@ impl Asked<'_> {
             Ok(())
         })?;
         progress.clear();
-        self.done("replayed", replayed)
+        self.done("replayed", replayed)?;
+        self.says_left(&letters)
     }
 
     /// What a replay would do, letter by letter. Nothing is changed.
@@ -154,13 +196,9 @@ impl Asked<'_> {
         if let (0, Some(id)) = (count, &self.which.id) {
             return Err(self.missing(id));
         }
-        let letters = if count == 1 { "letter" } else { "letters" };
-        say!(
-            "would replay {} {letters} of {}; nothing was changed",
-            table::number(count),
-            self.pipeline.name
-        );
-        Ok(())
+        let noun = if count == 1 { "letter" } else { "letters" };
+        say!("would replay {} {noun} of {}; nothing was changed", table::number(count), self.pipeline.name);
+        self.says_left(&letters)
     }
 
     fn purge(&self, mut letters: Letters<'_>) -> Outcome {
@@ -170,7 +208,8 @@ impl Asked<'_> {
             purged += letters.purge(&page)?;
             Ok(())
         })?;
-        self.done("purged", purged)
+        self.done("purged", purged)?;
+        self.says_left(&letters)
     }
 
     fn done(&self, what: &str, count: u64) -> Outcome {

@@ -5,12 +5,15 @@ pub mod check;
 pub mod deploy;
 pub mod dev;
 pub mod dlq;
+mod encoded;
 mod import_changes;
 pub mod inspect;
 pub mod invoke;
 pub mod ledger;
 mod letters;
 pub mod new;
+pub mod outbox;
+mod outbox_table;
 pub mod push;
 pub mod reload;
 pub mod replay;
@@ -19,6 +22,7 @@ pub mod send;
 pub mod sign;
 pub mod skip;
 mod source_table;
+pub mod state;
 pub mod status;
 pub mod test;
 mod trial;
@@ -26,9 +30,11 @@ pub mod versions;
 
 use crate::books::StoreBooks;
 use crate::config::{self, Config, PipelineConfig};
-use crate::exit::Fail;
+use crate::exit::{Fail, Outcome};
+use crate::input;
 use crate::output::table;
 use crate::worker::store::{open_beside, options, store_fail};
+use std::io::IsTerminal;
 use std::path::Path;
 
 fn load(file: &Path) -> Result<Config, Fail> {
@@ -40,6 +46,18 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c PipelineConfig, Fail> 
         let names: Vec<&str> = config.pipelines.iter().map(|p| p.name.as_str()).collect();
         Fail::usage(format!("there is no pipeline `{name}`; the configuration has {}", names.join(", ")))
     })
+}
+
+/// Asks on a terminal; elsewhere `--yes` is wanted. `why` says why it asks, `otherwise` what a no means.
+fn confirm(yes: bool, why: &str, question: &str, otherwise: &str) -> Outcome {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Fail::usage(format!("{why}, so this asks first; say --yes where nobody can answer")));
+    }
+    note!("{question} Type y for yes:");
+    if input::is_yes() { Ok(()) } else { Err(Fail::refused(otherwise)) }
 }
 
 /// The books of a pipeline, as a command uses them beside a worker that may be running.

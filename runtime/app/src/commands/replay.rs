@@ -1,7 +1,7 @@
 //! `pelton replay`: a part of a topic or stream once more, beside the group.
 
 use crate::cli::ReplayArgs;
-use crate::commands::{find, load, options, store_fail, table};
+use crate::commands::{confirm, find, load, options, store_fail, table};
 use crate::config::{Config, PipelineConfig};
 use crate::control::client;
 use crate::control::protocol::{self, ReplayRequest, ReplayResult, Reply, Request};
@@ -27,6 +27,7 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
     config.pipelines.retain(|p| p.name == name);
     let pipeline = find(&config, &name)?;
     let replay = replays(pipeline).map_err(Fail::usage)?;
+    confirm_effects(pipeline, args)?;
     let planned = replay.plan(&config.view(pipeline), &args.range());
     let (parts, messages) = match planned.map_err(|error| plan_fail(&name, error))? {
         ReplayPlan::Parts { parts, messages } => (parts, messages),
@@ -45,6 +46,23 @@ pub fn replay(file: &Path, args: &ReplayArgs) -> Outcome {
     };
     progress.clear();
     report(&name, &done?)
+}
+
+/// What was completed has had its effects.
+fn confirm_effects(pipeline: &PipelineConfig, args: &ReplayArgs) -> Outcome {
+    if !args.redo || !pipeline.grants.acts() {
+        return Ok(());
+    }
+    confirm(
+        args.yes,
+        "what was completed is handled again with --redo, and its effects happen again",
+        &format!(
+            "handle again what {} has completed? Its state changes again, what it sends is sent again with \
+             other ids, and HTTP requests are made again with the keys that they had.",
+            pipeline.name
+        ),
+        "nothing was replayed",
+    )
 }
 
 fn plan_fail(pipeline: &str, error: PlanError) -> Fail {

@@ -4,20 +4,18 @@
 //! is the owner for as long as it takes.
 
 use crate::cli::SkipArgs;
-use crate::commands::{find, load, options, store_fail};
+use crate::commands::{confirm, find, load, options, store_fail};
 use crate::config::{Config, PipelineConfig};
 use crate::control::client::{ask, unexpected};
 use crate::control::protocol::{Reply, Request, SkipRequest};
 use crate::deploy::catalog::Catalog;
 use crate::exit::{Fail, Outcome};
-use crate::input;
 use crate::worker::assemble;
 use crate::worker::skip::letter::write_letter;
 use crate::worker::skip::{SkipTarget, look, named};
 use pelton_core::broker::Look;
 use pelton_core::shown::shown;
 use pelton_store::Store;
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +31,12 @@ pub fn skip(file: &Path, args: &SkipArgs) -> Outcome {
         return Err(Fail::usage("PLACE is empty; `pelton skip --help` says what names a message"));
     }
     is_reason(&args.reason)?;
-    confirm(args)?;
+    confirm(
+        args.yes,
+        "a message that is skipped is not handled any more",
+        &format!("give up on {} of {}? It becomes a dead letter.", shown(&args.place), args.pipeline),
+        "nothing was skipped",
+    )?;
     let request = Request::Skip(SkipRequest {
         pipeline: pipeline.name.clone(),
         place: args.place.clone(),
@@ -61,25 +64,6 @@ fn is_reason(text: &str) -> Outcome {
         )));
     }
     Ok(())
-}
-
-/// Asks on a terminal; elsewhere `--yes` is wanted.
-fn confirm(args: &SkipArgs) -> Outcome {
-    if args.yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Fail::usage(
-            "a message that is skipped is not handled any more, so this asks first; say --yes where nobody \
-             can answer",
-        ));
-    }
-    note!(
-        "give up on {} of {}? It becomes a dead letter. Type y for yes:",
-        shown(&args.place),
-        args.pipeline
-    );
-    if input::is_yes() { Ok(()) } else { Err(Fail::refused("nothing was skipped")) }
 }
 
 /// In this process, which owns the data directory meanwhile. What is to be said beside.

@@ -1,5 +1,6 @@
 //! `pelton status`.
 
+use super::outbox_table::OutboxTable;
 use super::source_table::SourceTable;
 use super::{letters, load, open_beside, table};
 use crate::config::Config;
@@ -47,7 +48,7 @@ fn ask(pid: u32, config: &Config) -> Result<(Option<WorkerStatus>, Option<Fail>)
 
 fn show(all: &[PipelineReport], worker: Option<u32>) {
     print(all);
-    for PipelineReport { name, broker, running, .. } in all {
+    for PipelineReport { name, broker, running, outbox, .. } in all {
         let counted = running.as_ref().map(|running| &running.counted).filter(|all| !all.is_empty());
         match broker {
             Some(Err(problems)) => {
@@ -64,6 +65,11 @@ fn show(all: &[PipelineReport], worker: Option<u32>) {
         }
         if let Some(counted) = counted {
             say!("this worker, since it began: {}", in_words(counted));
+        }
+        if !outbox.is_empty() {
+            paragraph(&format!("{name}, outbox:"));
+            outbox.print();
+            outbox.troubles().for_each(|trouble| say!("{trouble}"));
         }
     }
     let running = all.iter().filter_map(|one| Some((one.name.as_str(), one.running.as_ref()?)));
@@ -119,6 +125,7 @@ pub struct PipelineReport {
     broker: Option<Result<SourceTable, Vec<String>>>,
     /// None when no worker says.
     running: Option<RunningStatus>,
+    outbox: OutboxTable,
 }
 
 /// Looks at every pipeline, in the order of the configuration. Blocks: brokers are asked, for some
@@ -142,7 +149,8 @@ pub fn look(
         {
             counts.dead_letters = held;
         }
-        all.push(PipelineReport { name, counts, broker, running });
+        let outbox = OutboxTable::of(pipeline, store, running.as_ref())?;
+        all.push(PipelineReport { name, counts, broker, running, outbox });
     }
     Ok(all)
 }
@@ -184,7 +192,7 @@ fn print(all: &[PipelineReport]) {
 
 /// The object of `status --json` and of `run --until-empty`.
 pub fn to_json(all: &[PipelineReport], worker: Option<u32>) -> Value {
-    let one = |PipelineReport { counts: s, broker, running, .. }: &PipelineReport| {
+    let one = |PipelineReport { counts: s, broker, running, outbox, .. }: &PipelineReport| {
         let of_cause = |cause: &Cause| (cause.as_str().to_owned(), s.counters[Counter::of(*cause)].into());
         let written: Map<String, Value> = Cause::ALL.iter().map(of_cause).collect();
         let mut json = json!({
@@ -206,6 +214,9 @@ pub fn to_json(all: &[PipelineReport], worker: Option<u32>) -> Value {
                 Ok(source) => source.to_json(),
                 Err(problems) => json!({ "problems": problems }),
             };
+        }
+        if !outbox.is_empty() {
+            json["outbox"] = outbox.to_json();
         }
         if let Some(running) = running.as_ref().filter(|running| !running.counted.is_empty()) {
             json["counted"] = json!(running.counted);

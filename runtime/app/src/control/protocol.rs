@@ -203,6 +203,20 @@ pub struct RunningStatus {
     pub waits_for_room: bool,
     /// Instances that the worker may have.
     pub instances: u64,
+    /// The targets of its outbox that are at brokers, by their names.
+    #[serde(default)]
+    pub outbox: BTreeMap<String, TargetStatus>,
+}
+
+/// What the worker knows of a target of an outbox.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Messages that it has taken since the worker began.
+    pub sent: u64,
+    /// Those that it has refused.
+    pub refused: u64,
+    /// Why it takes nothing, if it takes nothing.
+    pub trouble: Option<String>,
 }
 
 /// How one partition stands: a part of `pelton status --json`.

@@ -54,6 +54,6 @@ impl Given {
             replayed: self.replayed,
             tombstone: self.tombstone,
         });
-        Work { message, attempt: self.attempt, lane: None, key: None, scope: None }
+        Work { message, attempt: self.attempt, lane: None, key: None, scope: None, redo: None }
     }
 }

@@ -174,6 +174,7 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         ledger_key,
         redrive: pipeline.dead_letters.is_redrive(),
         effects: pipeline.grants.stages(),
+        redo: None,
         max_outbox: pipeline.grants.outbox_limit.0,
         skip: None,
     }

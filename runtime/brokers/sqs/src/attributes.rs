@@ -9,7 +9,6 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pelton_broker_common::packed::{packed, unpacked};
-use pelton_core::effects::ID_HEADER;
 use pelton_core::{Header, letter};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -182,7 +181,7 @@ pub fn is_name(name: &str) -> bool {
         && !name.contains("..")
         && !lower.starts_with("aws.")
         && !lower.starts_with("amazon.")
-        && (!lower.starts_with(letter::PREFIX) || name == ID_HEADER)
+        && (!lower.starts_with(letter::PREFIX) || !letter::is_ours(name) && lower == name)
 }
 
 /// JSON as the service lets a text be. What it lets no text have can be in JSON's own texts only.

@@ -62,7 +62,8 @@ impl dyn OutboxTarget {
 /// What no handler may send, whatever the target: marks of ours. A message's own id is put in for it.
 #[must_use]
 pub fn not_a_handlers(message: &StagedMessage) -> Option<String> {
-    let ours = message.headers.iter().find(|h| letter::is_ours(&h.name))?;
+    let is_mark = |h: &&Header| h.name.starts_with(letter::PREFIX) && h.name != ID_HEADER;
+    let ours = message.headers.iter().find(is_mark)?;
     let name = shown(&ours.name).at_most(64).to_string();
     Some(format!(
         "takes no header `{name}`: names that begin with `{}` are Pelton's own; leave it out",

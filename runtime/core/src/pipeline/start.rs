@@ -145,6 +145,7 @@ impl Pipeline {
                 lane,
                 key: entry.key.clone(),
                 scope: None,
+                redo: None,
             });
             self.entries[*slot].started = (chunk, granted.len());
             granted.push(*slot);

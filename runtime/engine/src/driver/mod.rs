@@ -59,6 +59,8 @@ pub struct PipelineSpec {
     pub redrive: bool,
     /// Whether the handler is granted anything by which it may have effects.
     pub effects: bool,
+    /// What tells this replay from others, where it handles again what was completed.
+    pub redo: Option<Arc<str>>,
     /// While so many messages wait in the outbox, nothing more is received.
     pub max_outbox: u64,
     /// A message to give up on as it comes: for commands that do nothing else.
@@ -143,6 +145,7 @@ impl Driver {
             digest: spec.digest,
             ledger_key: spec.ledger_key,
             effects: spec.effects,
+            redo: spec.redo,
             suspects,
             origin,
             answers,

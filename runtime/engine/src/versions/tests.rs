@@ -56,7 +56,7 @@ fn traps(_: &Work) -> Outcome {
 
 fn work(id: u64, lane: Option<u64>) -> Work {
     let message = Message::new(Parts::named(&format!("m{id}")));
-    Work { message, attempt: 1, lane: lane.map(Lane), key: None, scope: None }
+    Work { message, attempt: 1, lane: lane.map(Lane), key: None, scope: None, redo: None }
 }
 
 type Seen = Arc<Mutex<Vec<(usize, String, Outcome)>>>;

@@ -122,7 +122,9 @@ pub(crate) fn send(
     let bounds = caller.bounds()?;
     caller.with(|staging| {
         let ordinal = staging.ordinal(place, outlet.target).to_string();
-        let id: Arc<str> = effect_id::of("outbox", work, &[target.as_bytes(), ordinal.as_bytes()]).into();
+        let parts = [Some(target), Some(&*ordinal), work.redo.as_deref()];
+        let parts: Vec<&[u8]> = parts.into_iter().flatten().map(str::as_bytes).collect();
+        let id: Arc<str> = effect_id::of("outbox", work, &parts).into();
         let OutboxMessage { topic, key, headers, body, delay_ms } = message;
         let staged = StagedMessage {
             target: outlet.target,

@@ -132,6 +132,7 @@ pub fn work(body: &str) -> Work {
         lane: None,
         key: Some(format!("key-{body}").into()),
         scope: None,
+        redo: None,
     }
 }
 

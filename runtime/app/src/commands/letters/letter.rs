@@ -1,9 +1,9 @@
 //! A dead letter as JSON and as text.
 
+use super::super::encoded::text_or_base64;
+use super::refused::is_of_outbox;
 use crate::config::PipelineConfig;
 use crate::telemetry::time;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use pelton_core::letter::{LetterId, StoredLetter};
 use pelton_core::shown::{Keep, shown};
 use pelton_core::{Channel, HeaderList, Message, Name, Parts};
@@ -21,8 +21,11 @@ pub fn ledger_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<Ve
     pipeline.dedup.of(&message, digest).ok().map(|key| key.bytes().into_owned())
 }
 
-/// The same, as `pelton ledger` takes it.
+/// The same, as `pelton ledger` takes it. No ledger knows what a handler has sent.
 fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<String> {
+    if is_of_outbox(&letter.id) {
+        return None;
+    }
     let message = message(pipeline, letter);
     pipeline.dedup.of(&message, digest).ok().map(|key| key.shown())
 }
@@ -60,6 +63,7 @@ pub fn to_json(pipeline: &PipelineConfig, letter: &StoredLetter) -> Value {
     put("attempts", letter.attempts.into());
     put("handler", letter.handler.as_str().into());
     put("origin", letter.origin.as_str().into());
+    put("target", is_of_outbox(&letter.id).then_some(letter.origin.as_str()).into());
     let (body, encoding) = text_or_base64(&letter.body);
     put("body", body.into());
     put("body_encoding", encoding.into());
@@ -79,14 +83,6 @@ pub fn to_json(pipeline: &PipelineConfig, letter: &StoredLetter) -> Value {
     Value::Object(object)
 }
 
-/// Text as it is, other bytes in base64; with the name of the encoding.
-fn text_or_base64(bytes: &[u8]) -> (String, &'static str) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (text.to_owned(), "text"),
-        Err(_) => (STANDARD.encode(bytes), "base64"),
-    }
-}
-
 /// The first characters of a text, and whether there are more.
 pub fn start(text: &str, max: usize) -> String {
     let mut start: String = text.chars().take(max).collect();
@@ -99,16 +95,25 @@ pub fn start(text: &str, max: usize) -> String {
 /// One letter, whole, for people: line by line, none of which can be taken for another.
 pub fn describe(pipeline: &PipelineConfig, letter: &StoredLetter) -> Vec<String> {
     let dedup = dedup_key(pipeline, letter);
+    let after = if is_of_outbox(&letter.id) {
+        " by its target".to_owned()
+    } else {
+        format!(" after {} attempts", letter.attempts)
+    };
     let mut lines = vec![
         format!("letter      {} of {}", letter.id, pipeline.name),
         format!("message     {}", shown(&letter.message_id).at_most(WORD)),
         format!("dedup key   {}", shown(dedup.as_deref().unwrap_or("none")).at_most(WORD)),
-        format!("cause       {} ({}) after {} attempts", letter.cause, letter.failure, letter.attempts),
+        format!("cause       {} ({}){after}", letter.cause, letter.failure),
         format!("failed      {}", time::rfc3339(letter.failed_at_ms)),
     ];
     lines.extend(letter.published_at_ms.map(|at| format!("published   {}", time::rfc3339(at))));
-    lines.push(format!("handler     {}", letter.handler));
-    lines.push(format!("origin      {}", letter.origin));
+    if is_of_outbox(&letter.id) {
+        lines.push(format!("target      {}", letter.origin));
+    } else {
+        lines.push(format!("handler     {}", letter.handler));
+        lines.push(format!("origin      {}", letter.origin));
+    }
     lines.extend(
         letter.key.as_deref().map(|k| format!("key         {}", shown(&text_or_base64(k).0).at_most(WORD))),
     );
@@ -135,11 +140,5 @@ mod tests {
     #[test]
     fn what_is_long_is_cut() {
         assert_eq!((start("abcdef", 3), start("abc", 3)), ("abc...".to_owned(), "abc".to_owned()));
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_are_marked() {
-        assert_eq!(text_or_base64(b"\xff\x00"), ("/wA=".to_owned(), "base64"));
-        assert_eq!(text_or_base64(b"x"), ("x".to_owned(), "text"));
     }
 }

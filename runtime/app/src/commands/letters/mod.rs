@@ -2,6 +2,7 @@
 
 mod back;
 pub mod letter;
+mod refused;
 mod stored;
 
 use crate::commands::books;
@@ -12,8 +13,11 @@ use crate::worker::assemble::open_fail;
 use crate::worker::store::store_fail;
 use back::Back;
 use pelton_core::broker::{LetterQuery, LetterReader, Listener, OpenError};
-use pelton_core::letter::{LetterId, StoredLetter};
+use pelton_core::letter::{LetterId, NEW_KEY, StoredLetter};
+use pelton_core::{Cause, Header};
 use pelton_store::Store;
+use refused::RefusedLetters;
+pub use refused::is_of_outbox;
 use std::cell::RefCell;
 use std::sync::Arc;
 use stored::StoredLetters;
@@ -26,6 +30,10 @@ pub struct Letters<'c> {
     here: Option<StoredLetters<'c>>,
     /// Where a broker keeps them.
     there: Option<Box<dyn LetterReader + 'c>>,
+    /// What targets of its outbox have refused.
+    refused: RefusedLetters<'c>,
+    leaves_outbox: bool,
+    gives_new_keys: bool,
     back: Back<'c>,
 }
 
@@ -47,8 +55,20 @@ impl<'c> Letters<'c> {
             None => None,
         };
         let is_here = !pipeline.dead_letters.is_redrive();
-        let here = is_here.then(|| StoredLetters::of(pipeline, store));
-        Ok(Self { pipeline, here, there, back: Back::of(pipeline, books) })
+        let here = is_here.then(|| StoredLetters::of(pipeline, store.clone()));
+        let refused = RefusedLetters::of(pipeline, store);
+        let back = Back::of(pipeline, books);
+        Ok(Self { pipeline, here, there, refused, leaves_outbox: false, gives_new_keys: false, back })
+    }
+
+    /// Those of the outbox are not met, unless they are asked for by id or cause.
+    pub fn leave_outbox(&mut self) {
+        self.leaves_outbox = true;
+    }
+
+    /// What is replayed has another idempotency key then.
+    pub fn give_new_keys(&mut self) {
+        self.gives_new_keys = true;
     }
 
     /// Every letter that is meant and was there when this was called, each once, in pages of at most `limit`;
@@ -72,10 +92,14 @@ impl<'c> Letters<'c> {
         limit: usize,
         see: &mut dyn FnMut(&mut Self, Vec<StoredLetter>) -> Outcome,
     ) -> Result<u64, Fail> {
-        // Both before the first letter is seen: what goes back from the one may fail into the other.
+        // All before the first letter is seen: what goes back from the one may fail into the other.
+        let is_of_outbox = query.id.as_ref().is_some_and(is_of_outbox)
+            || query.cause.as_deref() == Some(Cause::Outbox.as_str());
         let places = match query.id {
-            Some(LetterId::Number(_)) if self.here.is_some() => &[KeptBy::Here][..],
-            _ => &[KeptBy::Here, KeptBy::There],
+            _ if is_of_outbox => &[KeptBy::Outbox][..],
+            Some(LetterId::Number(_)) if self.here.is_some() => &[KeptBy::Here],
+            _ if self.leaves_outbox => &[KeptBy::Here, KeptBy::There],
+            _ => &[KeptBy::Here, KeptBy::There, KeptBy::Outbox],
         };
         let begun: Vec<_> = places.iter().map(|place| (*place, self.begin(*place, query))).collect();
         let mut seen = 0;
@@ -106,6 +130,7 @@ impl<'c> Letters<'c> {
         match place {
             KeptBy::Here => self.here.as_mut().map(|here| here as &mut dyn LetterReader),
             KeptBy::There => self.there.as_deref_mut(),
+            KeptBy::Outbox => Some(&mut self.refused),
         }
     }
 
@@ -114,7 +139,13 @@ impl<'c> Letters<'c> {
     }
 
     /// Puts letters of a page back where they came from and removes them; how many were still there.
-    pub fn replay(&mut self, letters: Vec<StoredLetter>) -> Result<u64, Fail> {
+    pub fn replay(&mut self, mut letters: Vec<StoredLetter>) -> Result<u64, Fail> {
+        if self.gives_new_keys {
+            letters.iter_mut().for_each(give_new_key);
+        }
+        if let KeptBy::Outbox = KeptBy::of(&letters) {
+            return self.send_again(&letters);
+        }
         // Whoever keeps them now: when they fail again it may be the other.
         if let Some(there) = &mut self.there {
             there.goes_back(&letters);
@@ -127,6 +158,25 @@ impl<'c> Letters<'c> {
         refused.map(|()| count)
     }
 
+    /// Into the outbox of their targets.
+    fn send_again(&self, letters: &[StoredLetter]) -> Result<u64, Fail> {
+        let is_gone = |letter: &&StoredLetter| self.refused.destination(letter).is_none();
+        if let Some(letter) = letters.iter().find(is_gone) {
+            let (name, target) = (&self.pipeline.name, &letter.origin);
+            return Err(Fail::refused(format!(
+                "letter {} is for the target `{target}`, which `{name}` does not have any more: write it into \
+                 `grants.outbox` again, or remove the letter with `pelton dlq purge {name} --id {}`",
+                letter.id, letter.id
+            )));
+        }
+        self.refused.replay(letters).map_err(store_fail)
+    }
+
+    /// How many letters of the outbox are not met.
+    pub fn left(&self) -> Result<u64, Fail> {
+        if self.leaves_outbox { self.refused.count().map_err(store_fail) } else { Ok(0) }
+    }
+
     /// Removes letters of a page for good; how many were still there.
     pub fn purge(&mut self, letters: &[StoredLetter]) -> Result<u64, Fail> {
         let removed = self.at(KeptBy::of(letters)).map_or(Ok(0), |reader| reader.remove(letters));
@@ -135,8 +185,18 @@ impl<'c> Letters<'c> {
 
     /// Where a replay would put a letter, in words.
     pub fn destination(&self, letter: &StoredLetter) -> String {
+        if is_of_outbox(&letter.id) {
+            let gone = || format!("nowhere: there is no target {} any more", letter.origin);
+            return self.refused.destination(letter).unwrap_or_else(gone);
+        }
         self.back.destination(letter)
     }
+}
+
+/// The time that it failed: each letter of a message has another.
+fn give_new_key(letter: &mut StoredLetter) {
+    letter.headers.retain(|header| header.name != NEW_KEY);
+    letter.headers.push(Header::new(NEW_KEY, letter.failed_at_ms.to_string()));
 }
 
 /// Who keeps letters.
@@ -144,6 +204,7 @@ impl<'c> Letters<'c> {
 enum KeptBy {
     Here,
     There,
+    Outbox,
 }
 
 impl KeptBy {
@@ -151,6 +212,7 @@ impl KeptBy {
     fn of(page: &[StoredLetter]) -> Self {
         match page.first().map(|letter| &letter.id) {
             Some(LetterId::Number(_)) => Self::Here,
+            Some(id) if is_of_outbox(id) => Self::Outbox,
             _ => Self::There,
         }
     }

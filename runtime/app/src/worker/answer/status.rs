@@ -1,10 +1,11 @@
 //! How the pipelines stand.
 
-use crate::control::protocol::{BlockedBy, PartitionReport, RunningStatus, WorkerStatus};
+use crate::control::protocol::{BlockedBy, PartitionReport, RunningStatus, TargetStatus, WorkerStatus};
 use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_core::Counter;
 use pelton_core::pipeline::Blocking;
 use pelton_core::ports::PartitionStatus;
+use pelton_engine::OutletStatus;
 use pelton_host::RoomNeed;
 use std::collections::BTreeMap;
 
@@ -37,15 +38,30 @@ async fn of_pipeline(live: &RunningPipeline, room: RoomNeed) -> RunningStatus {
         held_back: now.held_back,
         waits_for_room: room.waits,
         instances: u64::try_from(room.instances).unwrap_or(u64::MAX),
+        outbox: live.stats.outlets().into_iter().map(target).collect(),
     }
 }
 
-/// What source and letters have counted, together; and conflicts of state, and waits that were cut down or
-/// were for room, if there were any.
+fn target(outlet: OutletStatus) -> (String, TargetStatus) {
+    let OutletStatus { name, sent, refused, trouble, .. } = outlet;
+    (name.to_string(), TargetStatus { sent, refused, trouble })
+}
+
+/// What is counted beside what is handled, where there was any of it.
+const COUNTED: [Counter; 6] = [
+    Counter::WaitsCut,
+    Counter::Conflicts,
+    Counter::OutboxSent,
+    Counter::OutboxRefused,
+    Counter::HttpRequests,
+    Counter::HttpDenied,
+];
+
+/// What source and letters have counted, together; and what the pipeline has.
 fn counted(live: &RunningPipeline, room: RoomNeed) -> BTreeMap<String, u64> {
     let ports = &live.ports;
     let counters = live.stats.counts().counters;
-    let own = [Counter::WaitsCut, Counter::Conflicts].map(|counter| (counter.name(), counters[counter]));
+    let own = COUNTED.map(|counter| (counter.name(), counters[counter]));
     let own = own.into_iter().chain([("waits_for_room", room.waited)]).filter(|(_, number)| *number > 0);
     let mut all = BTreeMap::new();
     for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()).chain(own) {

@@ -11,7 +11,7 @@ use crate::exit::Fail;
 use pelton_core::Counter;
 use pelton_core::broker::{BoundedSource, Replay};
 use pelton_core::ports::{DeadLetters, Handler};
-use pelton_engine::{Control, Outbox, Phase, PipelineStats, Ports};
+use pelton_engine::{Control, Outbox, Phase, PipelineSpec, PipelineStats, Ports};
 use pelton_store::{PipelineStore, Store};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
@@ -56,6 +56,12 @@ pub struct Work<'c> {
     pub outbox: Option<Outbox>,
 }
 
+/// Tells this replay from all others.
+fn mark() -> Arc<str> {
+    let begun = jiff::Timestamp::now().as_millisecond();
+    format!("{begun}-{:016x}", RandomState::new().hash_one(begun)).into()
+}
+
 impl Work<'_> {
     /// Runs it to its end, or until `phase` says drain. `show` is told now and then how many are settled.
     pub async fn drive(
@@ -74,6 +80,7 @@ impl Work<'_> {
         let control = Control { phase, until_empty: true, shutdown_timeout: self.config.shutdown_timeout };
         let random = RandomState::new().hash_one(self.pipeline.name.as_str());
         let spec = assemble::spec(self.config, self.pipeline);
+        let spec = PipelineSpec { redo: self.redo.then(mark), ..spec };
         let mut running = pin!(pelton_engine::run(vec![(spec, ports, stats.clone())], control, random));
         let mut tick = tokio::time::interval(POLL_INTERVAL);
         let ended = loop {

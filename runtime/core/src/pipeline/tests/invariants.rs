@@ -95,7 +95,7 @@ fn attempts_are_bounded() {
 
 fn pipeline_work(pipeline: &Pipeline, slot: Slot) -> crate::ports::Work {
     let message = pipeline.entries[slot].message.clone();
-    crate::ports::Work { message, attempt: 1, lane: None, key: None, scope: None }
+    crate::ports::Work { message, attempt: 1, lane: None, key: None, scope: None, redo: None }
 }
 
 #[test]
