@@ -173,7 +173,7 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         digest,
         ledger_key,
         redrive: pipeline.dead_letters.is_redrive(),
-        effects: pipeline.grants.stages(),
+        effects: pipeline.grants.acts(),
         redo: None,
         max_outbox: pipeline.grants.outbox_limit.0,
         skip: None,
