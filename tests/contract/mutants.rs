@@ -4,10 +4,10 @@ use crate::embedded::Embedded;
 use libtest_mimic::Trial;
 use pelton_core::Delivery;
 use pelton_core::ports::{
-    BoxFuture, Capabilities, ClaimItem, Completion, ErrorClass, Lag, Ledger, Release, Settle, Source,
-    Verdict,
+    BoxFuture, Capabilities, ClaimItem, Completion, ErrorClass, Lag, Ledger, Release, Scope, Settle,
+    Source, Verdict,
 };
-use pelton_core::{Identity, Receipt};
+use pelton_core::{Identity, Message, Receipt};
 use pelton_tests::contract::{self, Description, Fixture, Outgoing, Ports, Subject};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +31,8 @@ const BROKEN: &[(Fault, &str)] = &[
     (Fault::CountsNoFailure, "a_failed_start_is_counted_and_one_handed_back_is_not"),
     (Fault::SuspectsNobody, "a_start_that_died_is_counted_and_suspect"),
     (Fault::CompletesTwice, "a_claim_ends_once"),
+    (Fault::NumbersAlike, "messages_are_numbered_apart_from_those_of_any_other"),
+    (Fault::NumbersAnew, "what_numbers_messages_stays_over_a_restart"),
     (Fault::SettlesApart, "completing_settles_in_the_same_transaction"),
 ];
 
@@ -46,6 +48,8 @@ enum Fault {
     CountsNoFailure,
     SuspectsNobody,
     CompletesTwice,
+    NumbersAlike,
+    NumbersAnew,
     SettlesApart,
 }
 
@@ -181,6 +185,14 @@ impl Source for BrokenSource {
 
     fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         self.inner.lag()
+    }
+
+    fn scope(&self, message: &Message) -> Scope {
+        match self.fault {
+            Fault::NumbersAlike => message.origin().into(),
+            Fault::NumbersAnew => format!("{:p}", Arc::as_ptr(&self.inner)).into(),
+            _ => self.inner.scope(message),
+        }
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -69,7 +69,8 @@ impl Subject for Kind {
         Box::pin(async move {
             let redis = tokio::task::block_in_place(Redis::start);
             let dir = folder();
-            let open = Some(Open::new(kind, &redis, dir.path()));
+            let way = Proxy::plain(&redis.address);
+            let open = Some(Open::new(kind, way, dir.path()));
             Box::new(Place { kind, open, redis, dir }) as Box<dyn Fixture>
         })
     }
@@ -95,8 +96,8 @@ fn folder() -> TempDir {
 }
 
 impl Open {
-    fn new(kind: Kind, redis: &Redis, dir: &Path) -> Self {
-        let way = Proxy::plain(&redis.address);
+    /// The way stays the same: its address is what tells one server from another.
+    fn new(kind: Kind, way: Proxy, dir: &Path) -> Self {
         let store = Store::open_owner(dir, Options::default()).expect("the folder is nobody else's");
         let options = PipelineOptions {
             dedup: true,
@@ -190,11 +191,10 @@ impl Fixture for Place {
 
     fn restart(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            if let Some(open) = self.open.take() {
-                open.ports.source.close().await;
-                open.store.close();
-            }
-            self.open = Some(Open::new(self.kind, &self.redis, self.dir.path()));
+            let Some(open) = self.open.take() else { return };
+            open.ports.source.close().await;
+            open.store.close();
+            self.open = Some(Open::new(self.kind, open.way, self.dir.path()));
         })
     }
 
@@ -215,7 +215,8 @@ impl Fixture for Place {
                     }
                 }
             }
-            self.open = Some(Open::new(self.kind, &self.redis, dir.path()));
+            let way = Proxy::plain(&self.redis.address);
+            self.open = Some(Open::new(self.kind, way, dir.path()));
             self.dir = dir;
         })
     }

@@ -149,9 +149,7 @@ pub trait Source: Send + Sync {
     }
 
     /// What numbers this message, as [`Scope`] says. Asked for messages whose handler may have effects.
-    fn scope(&self, message: &Message) -> Scope {
-        message.origin().into()
-    }
+    fn scope(&self, message: &Message) -> Scope;
 
     /// How the partitions stand that are ours now; none for sources without partitions.
     fn partition_status(&self) -> Vec<PartitionStatus> {

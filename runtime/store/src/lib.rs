@@ -246,6 +246,7 @@ impl Store {
     /// time: the next one when the pipeline of the last has ended.
     pub fn queue(&self, pipeline: &PipelineStore, queue: &str) -> Result<EmbeddedSource, StoreError> {
         let running = self.running()?;
+        let scope = format!("{}/{queue}", self.data_dir_id()).into();
         let queue = self.open_queue(queue)?;
         queue.load(&self.db())?;
         running.waker.watch(queue.clone());
@@ -258,6 +259,7 @@ impl Store {
             clock: self.inner.options.clock.clone(),
             reader: running.readers.of(queue.id),
             closed: AtomicBool::new(false),
+            scope,
         })
     }
 

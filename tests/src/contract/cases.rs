@@ -61,6 +61,8 @@ cases! {
         ids_stay_over_a_restart [Restart],
         a_producer_s_id_is_kept_and_may_come_twice [ExplicitIds],
         the_time_of_publishing_stays [Restart, Dated],
+        what_numbers_messages_stays_over_a_restart [Restart],
+        messages_are_numbered_apart_from_those_of_any_other [Another],
     }
     order {
         a_lane_comes_in_the_order_it_was_sent [Keys],
@@ -128,7 +130,10 @@ pub fn run(case: &Case, subject: &dyn Subject, limit: Duration) -> Result<(), St
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let ended = runtime.block_on(async {
-        let probe = Probe::new(subject.fresh().await, subject.description());
+        let mut probe = Probe::new(subject.fresh().await, subject.description());
+        if case.needs.contains(&Need::Another) {
+            probe = probe.beside(subject.fresh().await);
+        }
         tokio::time::timeout(limit, (case.run)(probe)).await
     });
     runtime.shutdown_background();

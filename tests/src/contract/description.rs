@@ -62,6 +62,8 @@ pub enum Need {
     SharedLedger,
     Individual,
     Dated,
+    /// Another source of the kind, beside it.
+    Another,
 }
 
 impl Need {
@@ -83,6 +85,7 @@ impl Need {
             Self::ExactLag => (d.exact_lag, "its lag is an estimate"),
             Self::SharedLedger => (d.source.shares_ledger, "it is not in the ledger's database"),
             Self::Dated => (d.dated, "it does not know when a message was published"),
+            Self::Another => (true, ""),
             Self::Individual => (!d.source.cumulative, "it settles up to a position, not one by one"),
         };
         (!has).then_some(why)

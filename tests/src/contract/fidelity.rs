@@ -1,7 +1,7 @@
 //! Messages arrive as they were sent.
 
 use super::{Outgoing, Probe};
-use pelton_core::ports::Settle;
+use pelton_core::ports::{Scope, Settle};
 use pelton_core::{Header, Message};
 use std::collections::BTreeMap;
 
@@ -149,4 +149,26 @@ pub async fn the_time_of_publishing_stays(mut probe: Probe) {
     let again = probe.take_one().await;
     assert!(first.message.published_at_ms().is_some());
     assert_eq!(first.message.published_at_ms(), again.message.published_at_ms());
+}
+
+/// What numbers one more message.
+async fn scope(probe: &Probe) -> Scope {
+    probe.send_numbers(1..2).await;
+    let delivery = probe.take_one().await;
+    let scope = probe.ports.source.scope(&delivery.message);
+    probe.settle(&delivery, Settle::Ack).await;
+    scope
+}
+
+pub async fn what_numbers_messages_stays_over_a_restart(mut probe: Probe) {
+    let before = scope(&probe).await;
+    probe.restart().await;
+    assert_eq!(scope(&probe).await, before);
+}
+
+pub async fn messages_are_numbered_apart_from_those_of_any_other(probe: Probe) {
+    let another = probe.another.as_ref().expect("there is another");
+    let (here, there) = (scope(&probe).await, scope(another).await);
+    assert_ne!(here, there);
+    assert!(here.len() > 8, "{here} is too short to be alone in the world");
 }

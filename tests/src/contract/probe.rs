@@ -19,6 +19,8 @@ pub struct Probe {
     pub can: Description,
     /// The ports, as they are open now.
     pub ports: Ports,
+    /// Another source of the kind, for cases that need one.
+    pub another: Option<Box<Probe>>,
     /// What may be settled of a source that settles up to a position, by partition.
     marks: Mutex<BTreeMap<u32, Watermark>>,
 }
@@ -28,7 +30,14 @@ impl Probe {
     #[must_use]
     pub fn new(fixture: Box<dyn Fixture>, can: Description) -> Self {
         let ports = fixture.ports();
-        Self { fixture, can, ports, marks: Mutex::default() }
+        Self { fixture, can, ports, another: None, marks: Mutex::default() }
+    }
+
+    /// With another of the kind beside it.
+    #[must_use]
+    pub fn beside(self, fixture: Box<dyn Fixture>) -> Self {
+        let another = Some(Box::new(Self::new(fixture, self.can.clone())));
+        Self { another, ..self }
     }
 
     /// Sends as another process does; the messages' ids.

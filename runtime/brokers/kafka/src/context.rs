@@ -151,6 +151,7 @@ impl Context {
         let mut state = self.shared.state();
         let known = state.topics.entry(topic.to_owned()).or_default();
         if known.id.as_ref() != Some(&id) {
+            known.scope = Some(id.scope());
             let is_other = known.id.replace(id).is_some();
             known.anew = false;
             state.renewed = if is_other { Some(Instant::now()) } else { state.renewed };

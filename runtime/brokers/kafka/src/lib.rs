@@ -64,8 +64,8 @@ pub use outbox_config::{KafkaTarget, configure_target};
 use inspect::{PartitionStatus, inspect};
 use letters::{KafkaLetters, LetterOptions};
 use options::refused_option;
-use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Revocation, Settle, Source};
-use pelton_core::{Panicked, Receipt};
+use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Revocation, Scope, Settle, Source};
+use pelton_core::{Message, Panicked, Receipt};
 use producer::KafkaProducer;
 use publish::KafkaPublisher;
 use rdkafka::consumer::BaseConsumer;
@@ -194,6 +194,10 @@ impl Source for KafkaSource {
 
     fn panicked(&self) -> BoxFuture<'_, Panicked> {
         Box::pin(self.shared.fuse.blown())
+    }
+
+    fn scope(&self, message: &Message) -> Scope {
+        self.shared.state().scope(message.origin())
     }
 
     fn partition_status(&self) -> Vec<pelton_core::ports::PartitionStatus> {

@@ -4,7 +4,9 @@ use super::advice::{advice, is_damage};
 use super::ends::{At, Bounds};
 use super::inspect::Complaint;
 use super::options::{KafkaOptions, refused};
+use super::topic_id::scope_without_id;
 use super::topics::partitions_of;
+use pelton_core::ports::Scope;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -198,6 +200,12 @@ impl Reader {
                 return Ok(self.consumer.context().id_of(topic));
             }
         }
+    }
+
+    /// What numbers the records of a topic whose broker gives topics no ids.
+    pub fn scope_without_id(&self, topic: &str, options: &KafkaOptions) -> Scope {
+        let cluster = self.consumer.client().fetch_cluster_id(POLL);
+        scope_without_id(cluster, &options.bootstrap_servers, topic)
     }
 
     /// Reads the parts of one topic, each in order, until `see` answers false.

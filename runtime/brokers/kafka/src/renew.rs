@@ -10,15 +10,18 @@ use super::ends::At;
 use super::partition::Partition;
 use super::reassign::read_from;
 use super::state::{SourceShared, SourceState};
-use super::topic_id::{CommitMark, TopicId};
+use super::topic_id::{CommitMark, TopicId, scope_without_id};
 use pelton_core::broker::KnownTopic;
 use rdkafka::Offset;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Between two times that the ledger is asked, when it cannot write.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a broker may take to name its cluster: it has done so with the topics, if it ever does.
+const CLUSTER: Duration = Duration::from_secs(1);
 
 /// Where a partition is to be read, now that its topic is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +128,11 @@ fn judge(
     topic: &str,
     id: Option<&TopicId>,
 ) -> bool {
+    if id.is_none() {
+        let cluster = consumer.client().fetch_cluster_id(CLUSTER);
+        let scope = scope_without_id(cluster, &shared.options.bootstrap_servers, topic);
+        shared.state().topics.entry(topic.to_owned()).or_default().scope.get_or_insert(scope);
+    }
     // None when the source closes meanwhile.
     let Some(before) = id.map_or_else(|| Some(KnownTopic::default()), |id| meet(shared, topic, id)) else {
         return true;

@@ -6,7 +6,7 @@ use super::receipt::Ticket;
 use super::topic_id::TopicId;
 use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::log_throttle::{LogThrottle, SAY_AGAIN};
-use pelton_core::ports::{ErrorClass, Revocation};
+use pelton_core::ports::{ErrorClass, Revocation, Scope};
 use pelton_core::{Delivery, Receipt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::AtomicBool;
@@ -115,6 +115,8 @@ pub enum Group {
 pub struct Topic {
     /// As the library has told.
     pub id: Option<TopicId>,
+    /// What numbers its records, once that is known: before any of them is taken in.
+    pub scope: Option<Scope>,
     /// The group began with another topic of this name, and that was said.
     pub anew: bool,
     /// The ledger had its id from a process before this one.
@@ -194,6 +196,12 @@ impl SourceState {
             0 => some,
             more => format!("{some} and {more} others"),
         }
+    }
+
+    /// What numbers the records of a topic.
+    pub fn scope(&self, topic: &str) -> Scope {
+        let known = self.topics.get(topic).and_then(|known| known.scope.clone());
+        known.unwrap_or_else(|| topic.into())
     }
 
     /// The group's coordinator and its broker are reached.

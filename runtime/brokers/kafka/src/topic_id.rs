@@ -1,6 +1,7 @@
 //! Which topic a name stands for. A topic that was deleted and made again has the name of the old one,
 //! offsets that begin anew, and another id (KIP-516); nothing that is known of the old one is true of it.
 
+use pelton_core::ports::Scope;
 use std::sync::Arc;
 
 /// How the client library begins its log line about an id, and how it goes on. It tells ids nowhere else,
@@ -45,6 +46,22 @@ impl TopicId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// It numbers the records of its topic, and of no other.
+    pub fn scope(&self) -> Scope {
+        self.0.clone()
+    }
+}
+
+/// What numbers the records of a topic whose broker gives topics no ids: its name, and its cluster. Where
+/// that has none either, the addresses that are configured stand for it.
+pub fn scope_without_id(cluster: Option<String>, bootstrap_servers: &str, topic: &str) -> Scope {
+    let cluster = cluster.unwrap_or_else(|| {
+        let mut servers: Vec<&str> = bootstrap_servers.split(',').map(str::trim).collect();
+        servers.sort_unstable();
+        servers.join(",")
+    });
+    format!("{cluster}/{topic}").into()
 }
 
 /// Who committed an offset, by what is kept beside it.
@@ -75,6 +92,15 @@ mod tests {
     use super::*;
 
     const ID: &str = "Rv1yHeO3TmKq+8/B0fvJ3g";
+
+    #[test]
+    fn a_topic_without_an_id_is_told_apart_by_its_cluster() {
+        let of =
+            |cluster: Option<&str>, servers| scope_without_id(cluster.map(str::to_owned), servers, "t");
+        assert_eq!(of(Some("c"), "a:1"), of(Some("c"), "b:1"));
+        assert_eq!(of(None, "a:1, b:1"), of(None, "b:1,a:1"));
+        assert_ne!(of(None, "a:1"), of(None, "b:1"));
+    }
 
     #[test]
     fn ids_are_found_in_the_log_of_the_library() {

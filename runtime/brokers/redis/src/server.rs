@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use pelton_broker_common::backoff;
+use pelton_core::ports::Scope;
 use pelton_core::shown::{self, file_kind};
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -78,6 +79,17 @@ impl Server {
                 format!("{name} of {}", all.join(", "))
             }
         }
+    }
+
+    /// What tells the key that is read from every other in the world: where the server is, the number of its
+    /// database, and the key.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        let db = match &self.way {
+            Way::Direct(info) => info.redis_settings().db(),
+            Way::Sentinels { primary, .. } => primary.redis_settings().db(),
+        };
+        format!("{}/{db}/{}", self.place(), self.key).into()
     }
 
     /// Makes a connection, on which no answer takes longer than `patience`.
@@ -271,6 +283,10 @@ mod tests {
             let server = Server::parse(url, "orders").unwrap();
             assert!(!format!("{server:?}").contains("secret"), "{server:?}");
         }
+        let scope = |url| Server::parse(url, "orders").unwrap().scope();
+        assert_eq!(&*scope("redis://u:secret@h:1/3"), "h:1/3/orders");
+        assert_eq!(scope("redis://h:1"), scope("rediss://u:p@h:1/0"));
+        assert_eq!(&*scope("redis+sentinel://u:p@a:26379/main/2"), "main of a:26379/2/orders");
         let server = Server::parse("redis+sentinel://u:p@a:26379,b/main/2", "orders").unwrap();
         assert_eq!(server.place(), "main of a:26379, b:6379");
         for url in ["redis://u:p#ss@h:1", "rediss://u:a/b@h:1", "redis+sentinel://u:a?b@h:1/main"] {

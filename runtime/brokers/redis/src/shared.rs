@@ -7,7 +7,7 @@ use super::number;
 use super::server::Server;
 use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::log_throttle::KindThrottle;
-use pelton_core::ports::{ErrorClass, Settle};
+use pelton_core::ports::{ErrorClass, Scope, Settle};
 use pelton_core::{Delivery, Receipt};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +24,8 @@ pub struct SourceShared {
     /// The stream or list.
     pub key: String,
     pub server: Server,
+    /// What numbers its messages.
+    pub scope: Scope,
     /// What a panic of a task blows.
     pub fuse: Arc<Fuse>,
     shelf: Mutex<InFlightTable>,
@@ -87,6 +89,7 @@ impl SourceShared {
         Self {
             pipeline,
             key,
+            scope: server.scope(),
             server,
             fuse: Arc::default(),
             shelf: Mutex::new(shelf),

@@ -61,8 +61,8 @@ use fault::Fault;
 use letters::SqsLetters;
 use options::LONGEST_WAIT;
 use options::queue_name;
-use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
-use pelton_core::{Delivery, Panicked, Receipt};
+use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Scope, Settle, Source};
+use pelton_core::{Delivery, Message, Panicked, Receipt};
 use publish::SqsPublisher;
 use queue_admin::{QueueAdmin, QueueFacts, Redrive};
 use state::SourceShared;
@@ -212,6 +212,10 @@ impl Source for SqsSource {
         let answers = batch.into_iter().map(|(receipt, how)| self.begin(receipt, how)).collect();
         self.shared.room.notify_one();
         Box::pin(all(answers))
+    }
+
+    fn scope(&self, _message: &Message) -> Scope {
+        self.shared.scope.clone()
     }
 
     fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {

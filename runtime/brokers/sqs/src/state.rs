@@ -11,7 +11,7 @@ use super::options::{BATCH, LONGEST_HOLD, SqsOptions, seconds};
 use pelton_broker_common::fetch_budget::FetchBudget;
 use pelton_broker_common::fuse::Fuse;
 use pelton_broker_common::log_throttle::KindThrottle;
-use pelton_core::ports::{Counted, ErrorClass, Settle};
+use pelton_core::ports::{Counted, ErrorClass, Scope, Settle};
 use pelton_core::{Delivery, Lane, Receipt, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,8 @@ const OVER: Duration = Duration::from_secs(120);
 pub struct SourceShared {
     pub options: SqsOptions,
     pub connection: Connection,
+    /// What numbers its messages: the queue's address.
+    pub scope: Scope,
     state: Mutex<SourceState>,
     /// What a panic of a task blows.
     pub fuse: Arc<Fuse>,
@@ -39,7 +41,8 @@ impl SourceShared {
     pub fn new(options: SqsOptions, connection: Connection) -> Self {
         let state = Mutex::new(SourceState::new(&options));
         let (arrived, room) = (Notify::new(), Notify::new());
-        Self { options, connection, state, fuse: Arc::default(), arrived, room }
+        let scope = options.queue_url.as_str().into();
+        Self { options, connection, scope, state, fuse: Arc::default(), arrived, room }
     }
 
     /// Held for moments only.

@@ -13,8 +13,8 @@ use crate::ledger::Pipeline;
 use crate::numbers::unsigned;
 use crate::writer::{Change, Writer};
 use pelton_core::contain::contain;
-use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
-use pelton_core::{Channel, Delivery, Receipt, points};
+use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Scope, Settle, Source};
+use pelton_core::{Channel, Delivery, Message, Receipt, points};
 use rusqlite::Connection;
 use sched::Sched;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -152,6 +152,8 @@ pub struct EmbeddedSource {
     pub(crate) clock: Arc<dyn WallClock>,
     pub(crate) reader: Arc<Mutex<Connection>>,
     pub(crate) closed: AtomicBool,
+    /// What numbers its messages: the data directory's id, and the queue.
+    pub(crate) scope: Scope,
 }
 
 /// The longest sleep before looking at the disk again, whatever was or was not announced.
@@ -244,6 +246,10 @@ impl Source for EmbeddedSource {
 
     fn extend(&self, batch: Vec<Receipt>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         Box::pin(std::future::ready(vec![Ok(()); batch.len()]))
+    }
+
+    fn scope(&self, _message: &Message) -> Scope {
+        self.scope.clone()
     }
 
     fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {

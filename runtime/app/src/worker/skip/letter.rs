@@ -6,9 +6,9 @@ use crate::deploy::catalog::Catalog;
 use crate::worker::assemble;
 use pelton_core::broker::{AfterLetter, FoundContent, FoundMessage};
 use pelton_core::ports::{
-    BoxFuture, Capabilities, DeadLetters, ErrorClass, Handler, Lag, Report, Settle, Source, Work,
+    BoxFuture, Capabilities, DeadLetters, ErrorClass, Handler, Lag, Report, Scope, Settle, Source, Work,
 };
-use pelton_core::{Delivery, Outcome, Receipt};
+use pelton_core::{Delivery, Message, Outcome, Receipt};
 use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,6 +116,11 @@ impl Source for One {
 
     fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         Box::pin(std::future::ready(Ok(Lag { unsettled: u64::from(!self.arrived.load(SeqCst)) })))
+    }
+
+    /// Nothing of it is started.
+    fn scope(&self, message: &Message) -> Scope {
+        message.origin().into()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

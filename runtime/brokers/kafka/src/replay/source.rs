@@ -9,10 +9,11 @@ use crate::receipt::MAX_PLACES;
 use pelton_broker_common::replay::{REPLAY_CAPABILITIES, ReplayProgress};
 use pelton_core::broker::BoundedSource;
 use pelton_core::contain::{contain, standing_at};
-use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
-use pelton_core::{Delivery, Receipt};
-use rdkafka::message::{BorrowedMessage, Message};
-use std::sync::Arc;
+use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Scope, Settle, Source};
+use pelton_core::{Delivery, Message, Receipt};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 
@@ -25,8 +26,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// nothing is committed anywhere.
 pub struct KafkaReplay {
     inbox: Mutex<Inbox>,
+    scopes: Arc<Scopes>,
     progress: Arc<ReplayProgress<Unread>>,
 }
+
+/// What numbers the records of each topic: noted before any of them is handed over.
+type Scopes = std::sync::Mutex<BTreeMap<String, Scope>>;
 
 struct Inbox {
     arrived: mpsc::Receiver<Delivery>,
@@ -49,11 +54,19 @@ impl KafkaReplay {
             Reader::open_with(&options.bootstrap_servers, &options.librdkafka, REQUEST_TIMEOUT, damaged)?;
         let (sent, arrived) = mpsc::channel(AHEAD);
         let progress = Arc::new(ReplayProgress::default());
-        let reading = Reading { options, sent, progress: progress.clone(), began: Instant::now(), rate };
+        let scopes = Arc::<Scopes>::default();
+        let reading = Reading {
+            options,
+            sent,
+            scopes: scopes.clone(),
+            progress: progress.clone(),
+            began: Instant::now(),
+            rate,
+        };
         let name = format!("replay-{}", reading.options.pipeline);
         let started = std::thread::Builder::new().name(name).spawn(move || reading.run(&reader, &parts));
         started.map_err(|error| format!("a thread could not be started: {error}"))?;
-        Ok(Self { inbox: Mutex::new(Inbox { arrived, next: None }), progress })
+        Ok(Self { inbox: Mutex::new(Inbox { arrived, next: None }), scopes, progress })
     }
 
     /// Why it ended before its end, if it did.
@@ -80,6 +93,7 @@ impl BoundedSource for KafkaReplay {
 struct Reading {
     options: KafkaOptions,
     sent: mpsc::Sender<Delivery>,
+    scopes: Arc<Scopes>,
     progress: Arc<ReplayProgress<Unread>>,
     began: Instant,
     rate: Option<f64>,
@@ -113,7 +127,10 @@ impl Reading {
 
     /// Of another topic of this name the ledger knows what says nothing of this one.
     fn meet(&self, reader: &Reader, topic: &str, parts: &[Part]) -> Result<(), String> {
-        let (Some(id), Some(number)) = (reader.id_of(topic, parts)?, self.options.topic(topic)) else {
+        let id = reader.id_of(topic, parts)?;
+        let scope = id.as_deref().map_or_else(|| reader.scope_without_id(topic, &self.options), Into::into);
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.to_owned(), scope);
+        let (Some(id), Some(number)) = (id, self.options.topic(topic)) else {
             return Ok(());
         };
         let noted = (self.options.topic_is)(number, &id);
@@ -215,6 +232,11 @@ impl Source for KafkaReplay {
 
     fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         Box::pin(std::future::ready(Ok(self.progress.lag())))
+    }
+
+    fn scope(&self, message: &Message) -> Scope {
+        let scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        scopes.get(message.origin()).cloned().unwrap_or_else(|| message.origin().into())
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

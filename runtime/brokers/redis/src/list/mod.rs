@@ -18,8 +18,8 @@ use super::number::{Count, count};
 use super::server::{ANSWER, Server};
 use super::shared::{SourceShared, lock};
 use super::task::{self, Task};
-use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
-use pelton_core::{Channel, Delivery, Panicked, Receipt};
+use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Scope, Settle, Source};
+use pelton_core::{Channel, Delivery, Message, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use scripts::{GIVE_BACK, HEARTBEAT_INTERVAL, LEAVE};
 use std::hash::{BuildHasher, RandomState};
@@ -297,6 +297,10 @@ impl Source for RedisList {
             self.list.shared.shelf().waits_there(waiting);
             self.list.shared.room.notify_one();
         }
+    }
+
+    fn scope(&self, _message: &Message) -> Scope {
+        self.list.shared.scope.clone()
     }
 
     fn panicked(&self) -> BoxFuture<'_, Panicked> {

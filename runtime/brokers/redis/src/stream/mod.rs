@@ -22,8 +22,8 @@ use super::fields::EntryId;
 use super::in_flight::{InFlightTable, ServerPosition};
 use super::server::{ANSWER, Server};
 use super::shared::{SourceShared, lock};
-use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Settle, Source};
-use pelton_core::{Channel, Delivery, Panicked, Receipt};
+use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Scope, Settle, Source};
+use pelton_core::{Channel, Delivery, Message, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -186,6 +186,10 @@ impl Source for RedisStream {
     fn holds(&self, waiting: usize, _unwanted: &[u32]) {
         self.stream.shared.shelf().waits_there(waiting);
         self.stream.shared.room.notify_one();
+    }
+
+    fn scope(&self, _message: &Message) -> Scope {
+        self.stream.shared.scope.clone()
     }
 
     fn panicked(&self) -> BoxFuture<'_, Panicked> {

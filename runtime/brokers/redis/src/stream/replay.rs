@@ -6,9 +6,9 @@ use crate::in_flight::instance;
 use crate::server::{ANSWER, Server};
 use pelton_broker_common::replay::{REPLAY_CAPABILITIES, ReplayProgress};
 use pelton_core::broker::BoundedSource;
-use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Scope, Settle, Source};
 use pelton_core::shown::shown;
-use pelton_core::{Channel, Delivery, Receipt};
+use pelton_core::{Channel, Delivery, Message, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ pub struct StreamReplay {
     options: ReplayOptions,
     channel: Arc<Channel>,
     server: Server,
+    scope: Scope,
     reading: Mutex<Reading>,
     began: Instant,
     progress: ReplayProgress<String>,
@@ -64,6 +65,7 @@ impl StreamReplay {
         Self {
             channel: Arc::new(Channel::new(&options.pipeline, &options.stream)),
             options,
+            scope: server.scope(),
             server,
             reading: Mutex::new(Reading { connection: None, next, ahead: VecDeque::new(), failures: 0 }),
             began: Instant::now(),
@@ -195,6 +197,10 @@ impl Source for StreamReplay {
 
     fn lag(&self) -> BoxFuture<'_, Result<Lag, ErrorClass>> {
         Box::pin(std::future::ready(Ok(self.progress.lag())))
+    }
+
+    fn scope(&self, _message: &Message) -> Scope {
+        self.scope.clone()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
