@@ -191,10 +191,12 @@ impl Fixture for Place {
 
     fn restart(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            let Some(open) = self.open.take() else { return };
-            open.ports.source.close().await;
-            open.store.close();
-            self.open = Some(Open::new(self.kind, open.way, self.dir.path()));
+            let Some(Open { way, store, ports }) = self.open.take() else { return };
+            ports.source.close().await;
+            store.close();
+            // Only then the folder is nobody's.
+            drop((store, ports));
+            self.open = Some(Open::new(self.kind, way, self.dir.path()));
         })
     }
 

@@ -361,7 +361,8 @@ impl fmt::Display for IdempotencyKey<'_> {
 }
 
 /// Takes outcomes as they are known: the digest of the component that made them, and for each the place
-/// in the chunk and what happened to it. Each place is reported exactly once, in any order.
+/// in the chunk and what happened to it. Each place is reported exactly once, in any order; but those of one
+/// lane in its order, where they may have effects.
 pub type Report = Box<dyn FnMut(&Arc<str>, Vec<(usize, Outcome)>) + Send>;
 
 /// Runs messages. It has no error of its own: whatever goes wrong is an outcome of a message.

@@ -16,6 +16,7 @@
 #![allow(missing_docs, reason = "read by its tests only")]
 
 pub mod checker;
+pub mod effects;
 pub mod mutants;
 pub mod random;
 mod shapes;

@@ -25,6 +25,14 @@ pub enum Mutant {
     NamesTheNewest,
     /// 12: what others received is believed whole, and leaves no start here.
     BelievesReceives,
+    /// 13: what is behind a message in its lane does not wait for that to commit.
+    CommitsOutOfOrder,
+    /// 14: the ledger does not see whether what was read still stands.
+    LooksAtNoStamp,
+    /// 15: the ledger commits what it can of a call.
+    CommitsHalfOfACall,
+    /// 16: what was staged is kept, whatever has become of its message.
+    KeepsWhatWasStaged,
 }
 
 impl Mutant {
@@ -39,5 +47,15 @@ impl Mutant {
         Self::NeverReleases,
         Self::IgnoresLanes,
         Self::IgnoresLimits,
+    ];
+
+    /// One for each rule from the eleventh on.
+    pub const MORE: [Self; 6] = [
+        Self::NamesTheNewest,
+        Self::BelievesReceives,
+        Self::CommitsOutOfOrder,
+        Self::LooksAtNoStamp,
+        Self::CommitsHalfOfACall,
+        Self::KeepsWhatWasStaged,
     ];
 }

@@ -21,12 +21,15 @@ pub fn shape(random: &mut Random) -> Shape {
         _ => caps(Some(300), false, false, false, false),
     };
     let max_in_flight = 1 + random.below(12) as usize;
+    let max_attempts = 1 + random.below(4) as u32;
+    let max_bytes = 200 + random.below(400) as usize;
     Shape {
         caps,
-        max_attempts: 1 + random.below(4) as u32,
+        max_attempts,
         max_in_flight,
         max_waiting: 1 + max_in_flight / 2,
-        max_bytes: 200 + random.below(400) as usize,
+        max_bytes,
+        effects: max_bytes.is_multiple_of(2),
         concurrency: 1 + random.below(3) as usize,
         dedup: caps.cumulative || !random.once_in(5),
         batch: random.once_in(3),

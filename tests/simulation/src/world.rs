@@ -53,6 +53,8 @@ pub struct Shape {
     pub dedup: bool,
     /// The handler takes a chunk in one call, which fails as a whole.
     pub batch: bool,
+    /// Handlers read and write state.
+    pub effects: bool,
     /// What is given up on is left to the broker, which moves it to its own dead letters after a while.
     pub redrive: bool,
 }

@@ -36,7 +36,7 @@ impl Probe {
     /// With another of the kind beside it.
     #[must_use]
     pub fn beside(self, fixture: Box<dyn Fixture>) -> Self {
-        let another = Some(Box::new(Self::new(fixture, self.can.clone())));
+        let another = Some(Box::new(Self::new(fixture, self.can)));
         Self { another, ..self }
     }
 

@@ -1,16 +1,21 @@
 //! One schedule: the loop that the engine is, with chance in place of threads.
 
+mod complete;
+mod notes;
 mod ports;
+mod revoke;
 mod tamper;
 
 use crate::checker::{Checker, Violation};
+use crate::effects::Home;
 use crate::mutants::Mutant;
 use crate::random::Random;
 use crate::world::{MAX_RECEIVES, World};
+use pelton_core::effects::Staged;
 use pelton_core::message::Time;
 use pelton_core::pipeline::{Command, Input, Pipeline, Rules};
-use pelton_core::ports::{Claim, Verdict, Work};
-use pelton_core::{Outcome, Receipt, RetryPolicy};
+use pelton_core::ports::{Claim, Work};
+use pelton_core::{Receipt, RetryPolicy};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -48,6 +53,10 @@ struct Sim {
     claims: BTreeMap<Claim, usize>,
     /// The messages of each chunk: as they were asked for, then with the attempts that were granted.
     chunks: BTreeMap<u64, Vec<(usize, u32)>>,
+    /// The messages of each batch that the ledger is asked to complete.
+    completing: BTreeMap<u64, Vec<usize>>,
+    /// When the core hears, or has heard, last of a chunk.
+    reported: BTreeMap<u64, u64>,
     /// Leases that were renewed, until the core learns of it.
     renewals: BTreeMap<u64, Vec<(Receipt, u64)>>,
     now: u64,
@@ -62,6 +71,12 @@ struct Sim {
     letters_down: u64,
     /// Of the handler that new chunks are given to.
     version: u64,
+    /// Who keeps state, over all lives of the process.
+    home: Home,
+    /// What handlers do with it: apart, so that a seed still means the schedule that it meant without.
+    whim: Random,
+    /// What a mutant keeps.
+    kept: Vec<Staged>,
     /// The core was told something that it has not decided on.
     told: bool,
     trace: bool,
@@ -81,6 +96,8 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         jobs: BTreeMap::new(),
         claims: BTreeMap::new(),
         chunks: BTreeMap::new(),
+        completing: BTreeMap::new(),
+        reported: BTreeMap::new(),
         renewals: BTreeMap::new(),
         now: 0,
         numbers: 0,
@@ -90,6 +107,9 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         untold: VecDeque::new(),
         letters_down: 0,
         version: 0,
+        home: Home::default(),
+        whim: Random::new(seed ^ 0xeffe),
+        kept: Vec::new(),
         told: true,
         trace,
     };
@@ -120,7 +140,7 @@ fn fresh(world: &World, random: &mut Random) -> Pipeline {
         source: shape.caps,
         handler: "sha256:0".into(),
         redrive: shape.redrive,
-        effects: false,
+        effects: shape.effects,
     };
     Pipeline::new(rules, random.draw())
 }
@@ -141,6 +161,10 @@ impl Sim {
             }
         }
         self.checker.at_rest(&self.world);
+        let shown = self.home.shown();
+        if shown > 0 {
+            self.checker.broken(16, format!("what {shown} calls have staged can be read at the end"));
+        }
     }
 
     /// To the next thing that happens; now and then a leap.
@@ -155,6 +179,9 @@ impl Sim {
     }
 
     fn trouble(&mut self) {
+        if !self.calm && self.world.shape.effects && self.whim.once_in(20) {
+            self.home.disturb(&mut self.whim);
+        }
         if self.draining && self.pipeline.is_idle() {
             self.say("drained");
             self.die(None);
@@ -177,66 +204,16 @@ impl Sim {
         }
     }
 
-    /// The partition is taken back: in order, or because we were not heard of for too long.
-    fn revoke(&mut self) {
-        if !self.world.assigned || self.revoking {
-            return;
-        }
-        let lost = self.random.once_in(2);
-        self.say(if lost { "the partition is lost" } else { "the partition is revoked" });
-        self.take_back(lost);
-        self.revoking = !lost;
-        if !lost && self.random.once_in(3) {
-            self.at(300, Job::LosePatience(self.world.assignment));
-        }
-    }
-
-    /// The core is told of it in its turn, often only after what comes with the next assignment.
-    fn take_back(&mut self, lost: bool) {
-        self.untold.push_back((self.world.assignment, lost));
-        let longest = if self.random.once_in(2) { 400 } else { 0 };
-        self.at(longest, Job::Revoke);
-        if lost {
-            self.gone(false);
-        }
-    }
-
-    fn tell_revoked(&mut self) {
-        let Some((assignment, lost)) = self.untold.pop_front() else { return };
-        self.checker.revoked(assignment, lost);
-        self.checker.leaves(false, self.now);
-        self.tell(Input::Revoked { partitions: vec![(0, assignment)], lost });
-    }
-
-    fn lose_patience(&mut self, assignment: u32) {
-        if self.revoking && self.world.assignment == assignment {
-            self.say("the group waits no longer");
-            self.take_back(true);
-        }
-    }
-
-    /// The core has let the partition go: the one that is asked back, even if it does not know that yet.
-    fn let_go(&mut self) {
-        if self.revoking {
-            self.gone(self.untold.is_empty());
-        }
-    }
-
-    /// It is another member's, for a while.
-    fn gone(&mut self, orderly: bool) {
-        self.revoking = false;
-        self.checker.taken_back(orderly);
-        self.world.taken_back();
-        self.at(200, Job::Assign);
-    }
-
     fn die(&mut self, killer: Option<usize>) {
         self.jobs.clear();
         self.claims.clear();
         self.chunks.clear();
+        self.completing.clear();
+        self.reported.clear();
         self.untold.clear();
         self.checker.died(&self.world, killer);
         self.world.died();
+        self.home.died();
         (self.draining, self.revoking) = (false, false);
         self.told = true;
         self.pipeline = fresh(&self.world, &mut self.random);
@@ -273,6 +250,9 @@ impl Sim {
                 self.checker.delivered(&self.world, delivery.receipt, until, self.now);
             }
         }
+        if let Input::Stored { batch, results } = &input {
+            self.note_conflicts(*batch, results);
+        }
         if matches!(input, Input::SuspectTurn) {
             self.checker.has_turn();
         }
@@ -283,31 +263,6 @@ impl Sim {
         }
         self.note_waits(&input);
         self.apply(input);
-    }
-
-    /// What has to wait, now that the core hears of it.
-    fn note_waits(&mut self, input: &Input) {
-        match input {
-            Input::Claimed { chunk, verdicts: Ok(verdicts) } => {
-                for ((n, _), verdict) in self.chunks[chunk].iter().zip(verdicts) {
-                    if *verdict == Verdict::Suspect {
-                        self.checker.waits(*n, u64::MAX);
-                    }
-                }
-            }
-            Input::Handled { chunk, handler, outcomes } => {
-                for (place, outcome) in outcomes {
-                    let (n, attempt) = self.chunks[chunk][*place];
-                    self.checker.handled_by(n, handler);
-                    if let Outcome::Retry { after_ms: Some(ms), .. } = outcome
-                        && attempt < self.world.shape.max_attempts
-                    {
-                        self.checker.waits(n, self.now + ms);
-                    }
-                }
-            }
-            _ => {}
-        }
     }
 
     fn apply(&mut self, input: Input) {
@@ -363,6 +318,10 @@ impl Sim {
                 Command::Publish { items, .. } => items.iter().for_each(|l| {
                     self.checker.lettered(&self.world, number(&l.message.id().text()), l);
                 }),
+                Command::Complete { batch, items } => {
+                    let of = |claim| self.claims.get(claim).copied().unwrap_or(0);
+                    self.completing.insert(*batch, items.iter().map(|item| of(&item.claim)).collect());
+                }
                 Command::LetGo { .. } => self.let_go(),
                 Command::Holds { unwanted, .. } => {
                     self.world.unwanted = !unwanted.is_empty();

@@ -4,6 +4,7 @@ use super::{Job, Sim, number};
 use crate::mutants::Mutant;
 use crate::world::Will;
 use pelton_core::Receipt;
+use pelton_core::effects::Staged;
 use pelton_core::message::{Delivery, Time};
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::pipeline::{Command, Input, Known};
@@ -13,7 +14,6 @@ use std::sync::Arc;
 
 #[derive(Clone, Copy)]
 enum Change {
-    Complete,
     Release(bool),
     Publish,
 }
@@ -32,12 +32,7 @@ impl Sim {
                 let handler = format!("sha256:{}", self.version).into();
                 self.at(5, Job::Run { chunk, handler, left, stopped: Vec::new() });
             }
-            Command::Complete { batch, items } => {
-                let items = items
-                    .into_iter()
-                    .map(|i| (Change::Complete, Some(i.claim), i.settle.map(|r| (r, Settle::Ack)), None));
-                self.store(batch, items.collect());
-            }
+            Command::Complete { batch, items } => self.complete(batch, items),
             Command::Release { batch, items } => {
                 let items =
                     items.into_iter().map(|i| (Change::Release(i.counts), Some(i.claim), i.settle, None));
@@ -183,6 +178,10 @@ impl Sim {
         if self.fails_as_one(&work, &left) {
             return self.batch_fails(chunk, handler, place, &left);
         }
+        if place == 0 && self.succeeds_as_one(&work, &left) {
+            left.push_front((place, work));
+            return self.batch_succeeds(chunk, handler, left);
+        }
         let n = number(&work.message.id().text());
         let cut = !self.calm && self.random.once_in(10);
         let outcome = if cut || work.lane.is_some_and(|l| stopped.contains(&l)) {
@@ -199,14 +198,30 @@ impl Sim {
             let interrupted =
                 if self.draining { self.random.once_in(3) } else { !self.calm && self.random.once_in(20) };
             self.checker.stopped(&self.world, n, will == Will::Ok && !interrupted);
-            if interrupted { Outcome::Interrupted } else { outcome(will) }
+            match outcome(will) {
+                _ if interrupted => Outcome::Interrupted,
+                Outcome::Ok(_) => Outcome::Ok(self.stage(&[n])),
+                failure => failure,
+            }
         };
         if !outcome.is_ok() {
             stopped.extend(work.lane);
         }
         let outcomes = vec![(place, outcome)];
-        self.at(10, Job::Tell(Input::Handled { chunk, handler: handler.clone(), outcomes }, Vec::new()));
+        self.report(chunk, &handler, outcomes);
         self.at(10, Job::Run { chunk, handler, left, stopped });
+    }
+
+    /// The core hears of it later. Where there are effects, those of a chunk are told in their order.
+    fn report(&mut self, chunk: u64, handler: &Arc<str>, outcomes: Vec<(usize, Outcome)>) {
+        self.numbers += 1;
+        let mut at = self.now + self.random.below(11);
+        if self.world.shape.effects {
+            at = at.max(self.reported.get(&chunk).copied().unwrap_or(0));
+            self.reported.insert(chunk, at);
+        }
+        let input = Input::Handled { chunk, handler: handler.clone(), outcomes };
+        self.jobs.insert((at, self.numbers), Job::Tell(input, Vec::new()));
     }
 
     /// Whether a batch handler is at its first message, and one of its messages traps.
@@ -219,10 +234,42 @@ impl Sim {
         self.world.shape.batch && !left.is_empty() && std::iter::once(first).chain(others).any(traps)
     }
 
+    /// Whether a batch handler is at its first message, and all of its messages go well.
+    fn succeeds_as_one(&self, first: &Work, left: &VecDeque<(usize, Work)>) -> bool {
+        let goes_well = |work: &Work| {
+            let will = &self.world.sent[number(&work.message.id().text())].will;
+            will[(work.attempt as usize - 1).min(will.len() - 1)] == Will::Ok
+        };
+        let others = left.iter().map(|(_, work)| work);
+        let is_call = self.world.shape.batch && self.world.shape.effects && !left.is_empty();
+        is_call && std::iter::once(first).chain(others).all(goes_well)
+    }
+
+    fn batch_succeeds(&mut self, chunk: u64, handler: Arc<str>, of: VecDeque<(usize, Work)>) {
+        let mut numbers = Vec::new();
+        for (_, work) in &of {
+            let n = number(&work.message.id().text());
+            self.checker.started(&self.world, n, work.attempt);
+            self.checker.stopped(&self.world, n, true);
+            numbers.push(n);
+        }
+        let staged = self.stage(&numbers);
+        let outcomes = of.iter().map(|(place, _)| (*place, Outcome::Ok(staged.clone()))).collect();
+        self.report(chunk, &handler, outcomes);
+        self.at(10, Job::Run { chunk, handler, left: VecDeque::new(), stopped: Vec::new() });
+    }
+
+    fn stage(&mut self, of: &[usize]) -> Option<Staged> {
+        if !self.world.shape.effects {
+            return None;
+        }
+        self.home.stage(of, &mut self.whim)
+    }
+
     fn batch_fails(&mut self, chunk: u64, handler: Arc<str>, first: usize, left: &VecDeque<(usize, Work)>) {
         let places = std::iter::once(first).chain(left.iter().map(|(place, _)| *place));
         let outcomes = places.map(|place| (place, Outcome::BatchFault)).collect();
-        self.at(10, Job::Tell(Input::Handled { chunk, handler: handler.clone(), outcomes }, Vec::new()));
+        self.report(chunk, &handler, outcomes);
         self.at(10, Job::Run { chunk, handler, left: VecDeque::new(), stopped: Vec::new() });
     }
 
@@ -240,7 +287,6 @@ impl Sim {
             }
             let n = letter.or_else(|| claim.and_then(|c| self.claims.get(&c).copied())).unwrap_or(0);
             let result = match change {
-                Change::Complete => claim.map_or(Err(ErrorClass::LeaseLost), |c| self.world.complete(n, c)),
                 Change::Release(counts) => {
                     claim.map_or(Err(ErrorClass::LeaseLost), |c| self.world.release(c, counts))
                 }

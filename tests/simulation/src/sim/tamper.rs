@@ -51,6 +51,14 @@ impl Sim {
                 self.at(20, Job::Tell(Input::Stored { batch, results }, ended));
                 None
             }
+            (Some(Mutant::CommitsOutOfOrder), Command::Complete { batch, mut items }) => {
+                items.iter_mut().for_each(|item| item.after = None);
+                Some(Command::Complete { batch, items })
+            }
+            (Some(Mutant::KeepsWhatWasStaged), Command::Complete { batch, items }) => {
+                self.kept.extend(items.iter().filter_map(|item| item.effects.clone()));
+                Some(Command::Complete { batch, items })
+            }
             (_, command) => Some(command),
         }
     }

@@ -1,9 +1,16 @@
 //! The nine invariants, checked from what is seen: what was delivered, started, written, told. And a tenth
 //! rule, of thrift: what leaves starts nothing that will be done again elsewhere. And an eleventh: a letter
 //! names the version of the handler that failed last, however often that was replaced since. And a twelfth:
-//! what others have received is started here all the same, unless they have very often.
+//! what others have received is started here all the same, unless they have very often. And of effects: those
+//! of a lane commit in its order (13); some order of the messages, one after another, leads to what is
+//! committed (14); what one call had commits together (15); what will never commit can be read by nobody (16).
 
+mod effects;
+mod turns;
+
+use crate::effects::Serial;
 use crate::world::{AtBroker, MAX_RECEIVES, Sent, Shape, Will, World};
+use pelton_core::effects::Staged;
 use pelton_core::message::Identity;
 use pelton_core::ports::Settle;
 use pelton_core::{Cause, Letter, Receipt};
@@ -57,6 +64,12 @@ pub struct Checker {
     handlers: BTreeMap<usize, Arc<str>>,
     /// Where the turn of suspects is.
     turn: Turn,
+    /// Messages that are to run again, as the core knows.
+    conflicted: BTreeSet<usize>,
+    /// What was committed, all lives long; and the calls of the transaction under way, each with how many of
+    /// its messages have committed, and how many it had.
+    serial: Serial,
+    calls: Vec<(Staged, u32)>,
     /// Who was in work when which message killed the process.
     blamed: BTreeSet<(Identity, usize)>,
     pub found: Vec<Violation>,
@@ -84,6 +97,7 @@ impl Checker {
         self.received.clear();
         self.waits.clear();
         self.handlers.clear();
+        self.conflicted.clear();
         self.drains = 0;
     }
 
@@ -103,6 +117,7 @@ impl Checker {
         self.held.retain(|r, end| *end > now && world.of(*r) != n && !over.contains(&world.of(*r)));
         self.held.insert(receipt, until);
         self.received.insert(n);
+        self.conflicted.remove(&n);
         self.waits.remove(&n);
         // What comes with an assignment says that those before it are over.
         self.revoked(world.assignment_of(receipt) - 1, true);
@@ -148,6 +163,13 @@ impl Checker {
     pub fn claimed(&mut self, world: &World, n: usize) {
         self.waits.remove(&n);
         self.handed_over(n);
+        self.conflicted.remove(&n);
+        let lane = world.sent[n].lane;
+        let again =
+            |m: &&usize| lane.is_some() && world.sent[**m].lane == lane && !self.is_over(world, **m);
+        if let Some(m) = self.conflicted.range(..n).find(again) {
+            self.broken(8, format!("m{n} is started, and m{m} ahead of it in its lane is to run again"));
+        }
         let leaves = self.drains > 0 || self.revoked >= world.assignment;
         if !world.shape.caps.cumulative || !leaves || !self.received.contains(&n) {
             return;
@@ -304,36 +326,6 @@ impl Checker {
             let invariant = if given_up { 2 } else { 1 };
             self.broken(invariant, format!("m{n} is acknowledged, and neither completed nor a letter"));
         }
-    }
-
-    /// The turn of suspects is asked for.
-    pub fn asks_turn(&mut self) {
-        self.turns(Turn::Elsewhere, Turn::Asked);
-    }
-
-    /// It is given.
-    pub fn has_turn(&mut self) {
-        self.turns(Turn::Asked, Turn::Granted);
-    }
-
-    /// A suspect is claimed.
-    pub fn uses_turn(&mut self) {
-        self.turns(Turn::Granted, Turn::Used);
-    }
-
-    /// It is given on, used or not.
-    pub fn gives_turn(&mut self) {
-        if !matches!(self.turn, Turn::Granted | Turn::Used) {
-            self.broken(6, format!("the turn of suspects is given on, and it was {:?}", self.turn));
-        }
-        self.turn = Turn::Elsewhere;
-    }
-
-    fn turns(&mut self, from: Turn, to: Turn) {
-        if self.turn != from {
-            self.broken(6, format!("the turn of suspects is {to:?} after it was {:?}", self.turn));
-        }
-        self.turn = to;
     }
 
     /// Everything has come to rest, with nothing failing any more.
