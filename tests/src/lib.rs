@@ -20,6 +20,7 @@ pub mod books;
 pub mod components;
 pub mod contract;
 pub mod denying;
+pub mod gateway;
 pub mod kafka;
 pub mod kafka_acls;
 pub mod kafka_commits;

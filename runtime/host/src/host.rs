@@ -9,7 +9,7 @@ use crate::guest::secrets::Secrets;
 use crate::guest::sink::{LogSink, TracingSink};
 use crate::guest::state::GuestState;
 use crate::guest::text;
-use crate::interfaces::Shared;
+use crate::interfaces::Granted;
 use crate::interfaces::http::{Net, Outgoing};
 use crate::kinds::component::Indices;
 use crate::kinds::kind::{HandlerKind, Protocol};
@@ -178,10 +178,10 @@ impl Host {
 
 impl Sandbox {
     /// What instances of a handler share, started.
-    fn interfaces(&self, pipeline: &str, spec: &HandlerSpec) -> Result<Arc<Shared>, LoadError> {
+    fn interfaces(&self, pipeline: &str, spec: &HandlerSpec) -> Result<Arc<Granted>, LoadError> {
         let http = Outgoing::new(pipeline, &spec.grants, &self.net);
         http.start().map_err(|error| LoadError::NotStarted(error.to_string()))?;
-        Ok(Arc::new(Shared { grants: Arc::clone(&spec.grants), http }))
+        Ok(Arc::new(Granted { grants: Arc::clone(&spec.grants), http }))
     }
 
     fn is_compiled(&self, digest: &str) -> bool {

@@ -35,9 +35,9 @@ pub(crate) enum NoOrigin {
     #[error("has no host")]
     NoHost,
     #[error(
-        "has a host that is neither a name nor an address: letters, digits, `-`, `_` and `.`, an IPv4 address \
-         of four decimal numbers, or an IPv6 address in brackets; names in other scripts are written in \
-         their ASCII form (`xn--...`)"
+        "has a host that is neither a name nor an address: letters, digits, `-`, `_` and `.`, an IPv4 \
+         address of four decimal numbers, or an IPv6 address in brackets; names in other scripts are \
+         written in their ASCII form (`xn--...`)"
     )]
     Host,
 }
@@ -110,7 +110,7 @@ impl Host {
         if !ends_in_a_number(name) {
             return Ok(Self::Name(name.to_ascii_lowercase()));
         }
-        // `127.1`, `0x7f000001`, `2130706433`, `0177.0.0.1`: resolvers read them as addresses, each its own way.
+        // `127.1`, `0x7f000001`, `2130706433`, `0177.0.0.1`: resolvers read them as addresses, each its way.
         let address: Ipv4Addr = name.parse().map_err(|_| NoOrigin::Host)?;
         Ok(Self::Address(IpAddr::V4(address)))
     }

@@ -5,7 +5,7 @@ use crate::guest::output::{Output, Stream};
 use crate::guest::pipeline_log::PipelineLog;
 use crate::guest::port::Port;
 use crate::interfaces::call::{CallInWork, InCall};
-use crate::interfaces::{Shared, http};
+use crate::interfaces::{Granted, http};
 use crate::kinds::Setting;
 use crate::run::control::Control;
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub(crate) struct GuestState {
     pub(crate) limits: Limiter,
     pub(crate) about: About,
     /// What its handler may do in the world.
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Granted>,
     /// Bytes of what the running call has staged that count against the guest's memory now.
     pub(crate) staged: usize,
     /// HTTP of this store.

@@ -50,7 +50,7 @@ pub struct Want {
 }
 
 /// What all instances of one handler share of the interfaces.
-pub(crate) struct Shared {
+pub(crate) struct Granted {
     pub(crate) grants: Arc<Grants>,
     pub(crate) http: Arc<http::Outgoing>,
 }

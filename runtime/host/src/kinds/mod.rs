@@ -13,7 +13,7 @@ pub(crate) mod worker;
 
 use crate::guest::pipeline_log::PipelineLog;
 use crate::guest::state::{About, GuestState};
-use crate::interfaces::Shared;
+use crate::interfaces::Granted;
 use crate::run::instance_pool::InstancePool;
 use command::Command;
 use component::{Component, Indices};
@@ -45,7 +45,7 @@ pub(crate) struct Setting {
     pub(crate) log: Arc<PipelineLog>,
     pub(crate) memory: usize,
     pub(crate) room: Arc<InstancePool>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Granted>,
 }
 
 /// What became of the messages of a call.

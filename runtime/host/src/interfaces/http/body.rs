@@ -5,13 +5,19 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use wasmtime_wasi_http::{Error, WasiBody};
+
+/// A body that ends within so many bytes and so soon is taken whole: a request's is sent with its length
+/// then, since many servers take no other, and an answer's holds up no connection.
+pub(super) const SHORT_BODY: usize = 64 << 10;
+pub(super) const SHORT_WAIT: Duration = Duration::from_millis(20);
 
 /// What goes out.
 pub(super) type Upload = UnsyncBoxBody<Bytes, Failed>;
@@ -33,12 +39,17 @@ struct Held {
     ended: bool,
     task: Option<AbortHandle>,
     body: Option<Incoming>,
-    place: Option<Box<dyn Send>>,
+    /// Its turn among those at once, and its room in memory.
+    turn: Option<Box<dyn Send>>,
+    room: Option<Box<dyn Send>>,
 }
 
 /// The body of an answer, of at most so many bytes, until a moment.
 pub(super) struct Answer {
     exchange: Arc<Exchange>,
+    /// What has come already, and how it ended if it did.
+    begun: VecDeque<Frame<Bytes>>,
+    ended: Option<Result<(), Failed>>,
     left: u64,
     max: u64,
     until: Instant,
@@ -63,12 +74,17 @@ impl Exchange {
         held.task = Some(task);
     }
 
-    /// It has a place among those at once.
-    pub(super) fn has_place(&self, place: Box<dyn Send>) {
+    /// It has its turn among those at once, and room in memory.
+    pub(super) fn has_place(&self, turn: Box<dyn Send>, room: Box<dyn Send>) {
         let mut held = self.lock();
         if !held.ended {
-            held.place = Some(place);
+            (held.turn, held.room) = (Some(turn), Some(room));
         }
+    }
+
+    /// Nothing of it is under way any more; what has come waits in memory.
+    fn has_come(&self) {
+        drop(self.lock().turn.take());
     }
 
     /// There is an answer, and this is its body.
@@ -106,18 +122,47 @@ impl Exchange {
 }
 
 impl Answer {
-    pub(super) fn new(
+    /// Takes what comes at once: a short answer is whole then, and its connection free for the next request,
+    /// though its reader may come to it much later.
+    pub(super) async fn new(
         exchange: Arc<Exchange>,
-        body: Incoming,
+        mut body: Incoming,
         max: u64,
         until: Instant,
         between: Option<Duration>,
         failed: Box<dyn Fn(&Failed) + Send>,
     ) -> Self {
-        exchange.answers(body);
+        let (mut begun, mut ended) = (VecDeque::new(), None);
+        let (mut bytes, soon) = (0, until.min(Instant::now() + SHORT_WAIT));
+        while ended.is_none() && bytes <= SHORT_BODY {
+            match timeout_at(soon, body.frame()).await {
+                Ok(Some(Ok(frame))) => {
+                    bytes += frame.data_ref().map_or(0, Bytes::len);
+                    begun.push_back(frame);
+                }
+                Ok(Some(Err(error))) => ended = Some(Err(Failed::of(&error))),
+                Ok(None) => ended = Some(Ok(())),
+                Err(_) => break,
+            }
+        }
+        match &ended {
+            Some(_) => exchange.has_come(),
+            None => exchange.answers(body),
+        }
         let first = between.map_or(until, |between| until.min(Instant::now() + between));
         let timer = Box::pin(sleep_until(first));
-        Self { exchange, left: max, max, until, between, timer, done: false, failed }
+        Self { exchange, begun, ended, left: max, max, until, between, timer, done: false, failed }
+    }
+
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
+        if let Some(frame) = self.begun.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match self.ended.take() {
+            Some(Ok(())) => Poll::Ready(None),
+            Some(Err(failed)) => Poll::Ready(Some(Err(failed))),
+            None => self.exchange.poll(cx),
+        }
     }
 
     fn end(&mut self, failed: Failed) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
@@ -146,7 +191,7 @@ impl Body for Answer {
         if self.done {
             return Poll::Ready(None);
         }
-        match self.exchange.poll(cx) {
+        match self.next(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if bytes > self.left {
@@ -235,7 +280,7 @@ pub(super) fn upload(begun: Vec<Bytes>, rest: Option<Bounded>) -> Upload {
 
 /// Of a body whose begin has been read.
 struct Begun {
-    begun: std::collections::VecDeque<Bytes>,
+    begun: VecDeque<Bytes>,
     rest: Option<Bounded>,
 }
 

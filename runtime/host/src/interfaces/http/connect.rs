@@ -106,7 +106,7 @@ impl Settings {
             }
             None => {
                 let found = self.addresses(&origin.host).await?;
-                self.look_at(&origin, &found)?;
+                self.check_addresses(&origin, &found)?;
                 (tcp(&found, origin.port, deadline).await?, false)
             }
         };
@@ -148,15 +148,15 @@ impl Settings {
     }
 
     /// One address that is not allowed makes all of them suspect: who has put it there may choose the order.
-    fn look_at(&self, origin: &Origin, found: &[IpAddr]) -> Result<(), Failed> {
+    fn check_addresses(&self, origin: &Origin, found: &[IpAddr]) -> Result<(), Failed> {
         let none = PrivateAddresses::Refused;
         let private = self.grants.http_grant(origin, |_| true).map_or(&none, |grant| &grant.private);
         let Some(refused) = found.iter().find(|address| !is_allowed(**address, private)) else {
             return Ok(());
         };
         Err(Code::IpProhibited.says(format!(
-            "{} has the address {refused}, which is not public; if it is meant, add `private = true` (private \
-             networks) or `private = [\"{}/{}\"]` to its grant",
+            "{} has the address {refused}, which is not public; if it is meant, add `private = true` \
+             (private networks) or `private = [\"{}/{}\"]` to its grant",
             origin.host_text(),
             refused,
             if refused.is_ipv4() { 32 } else { 128 }

@@ -92,7 +92,8 @@ impl Counts {
         self.refused_to_shadow.fetch_add(1, Relaxed);
     }
 
-    /// A request to `place` had no answer, or no whole one. The path is not shown: it may have a secret in it.
+    /// A request to `place` had no answer, or no whole one. The path is not shown: it may have a secret in
+    /// it.
     pub(super) fn failed(&self, pipeline: &str, place: &str, failed: &Failed) {
         match failed.code {
             Code::Denied | Code::IpProhibited | Code::UriInvalid | Code::MethodInvalid => &self.denied,

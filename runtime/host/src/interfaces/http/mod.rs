@@ -1,8 +1,8 @@
-//! HTTP by `wasi:http/outgoing-handler`: within the pipeline's grants, on threads of its own, over connections
-//! that are kept.
+//! HTTP by `wasi:http/outgoing-handler`: within the pipeline's grants, on threads of its own, over
+//! connections that are kept.
 //!
-//! A guest that waits for an answer holds an instance and no thread. Everything that a request holds ends with
-//! the call that has made it.
+//! A guest that waits for an answer holds an instance and no thread. Everything that a request holds ends
+//! with the call that has made it.
 
 mod address;
 mod body;

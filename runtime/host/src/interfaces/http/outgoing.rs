@@ -1,7 +1,7 @@
 //! The way out: requests of one handler's instances, within its grants and limits, over connections that are
 //! kept for the next.
 
-use super::body::{Answer, Bounded, Exchange, Upload, upload};
+use super::body::{Answer, Bounded, Exchange, SHORT_BODY, SHORT_WAIT, Upload, upload};
 use super::connect::{Connector, Uses};
 use super::counts::{Counts, HttpCounts};
 use super::failure::{Code, Failed};
@@ -33,10 +33,6 @@ const HEAD_BYTES: u32 = 64 << 10;
 /// Bytes of an answer that may be under way on one stream of HTTP/2, and on all of a connection.
 const WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
-/// A body that ends within so many bytes and so soon is sent with its length: many servers take no other.
-const SHORT_BODY: usize = 64 << 10;
-const SHORT_WAIT: Duration = Duration::from_millis(20);
-
 /// What all instances of a handler share.
 pub(crate) struct Outgoing {
     pipeline: Arc<str>,
@@ -51,7 +47,7 @@ pub(crate) struct Outgoing {
 #[derive(Clone, Copy)]
 struct Times {
     connected: Instant,
-    first_byte: Instant,
+    first_byte: Option<Instant>,
     ended: Instant,
     between: Option<Duration>,
 }
@@ -182,6 +178,7 @@ impl Outgoing {
         let answered = timeout_at(times.ended, self.perform(request, times)).await;
         let late = |_| Code::ResponseTimeout.says(format!("no answer within {:?}", self.limits().timeout));
         let (parts, body) = answered.map_err(late)??.into_parts();
+        look_at_head(&parts)?;
         let max = self.limits().max_response;
         if let Some(length) = body.size_hint().exact().filter(|length| *length > max) {
             let words = format!("the answer has {length} bytes, more than {max} (`max_response`)");
@@ -189,7 +186,7 @@ impl Outgoing {
         }
         let this = Arc::clone(&self);
         let failed = Box::new(move |failed: &Failed| this.counts.failed(&this.pipeline, &place, failed));
-        let body = Answer::new(exchange, body, max, times.ended, times.between, failed);
+        let body = Answer::new(exchange, body, max, times.ended, times.between, failed).await;
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
 
@@ -211,7 +208,7 @@ impl Outgoing {
         let room = room.map_err(|_| late("room for bodies in the worker's memory"))?;
         drop(waiting);
         let running = self.counts.running.enter();
-        exchange.has_place(Box::new((turn.map_err(closed)?, room.map_err(closed)?, running)));
+        exchange.has_place(Box::new((turn.map_err(closed)?, running)), Box::new(room.map_err(closed)?));
         Ok(())
     }
 
@@ -254,7 +251,7 @@ impl Outgoing {
             biased;
             answered = asked => answered.map_err(|error| Failed::of(&error)),
             late = not_connected(&mut captured, times.connected, late) => Err(late),
-            () = tokio::time::sleep_until(times.first_byte) => {
+            () = at(times.first_byte) => {
                 Err(Code::ReadTimeout.says("no answer for as long as the handler waits"))
             }
         };
@@ -301,7 +298,7 @@ impl Times {
         let ended = now + limits.timeout;
         Self {
             connected: asked(options.connect_timeout, limits.connect_timeout).min(ended),
-            first_byte: asked(options.first_byte_timeout, limits.timeout),
+            first_byte: options.first_byte_timeout.map(|own| now + own),
             ended,
             between: options.between_bytes_timeout,
         }
@@ -331,6 +328,24 @@ fn uses(captured: &CaptureConnection) -> Option<Uses> {
     let uses = extras.get::<Uses>()?.clone();
     uses.0.fetch_add(1, Relaxed);
     Some(uses)
+}
+
+/// An answer's headers, which the library bounds only roughly.
+fn look_at_head(parts: &http::response::Parts) -> Result<(), Failed> {
+    let bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > HEAD_BYTES as usize {
+        let words = format!("the answer has {bytes} bytes of headers, more than {HEAD_BYTES}");
+        return Err(Code::ResponseHeaders.says(words));
+    }
+    Ok(())
+}
+
+/// At a moment, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What may be asked twice.

@@ -95,8 +95,8 @@ fn granted<'g>(grants: &'g Grants, origin: &Origin, method: &Method) -> Result<&
             grant.methods.join(", ")
         ),
         None => format!(
-            "no grant of the pipeline has {origin}: if it is meant, add `[[pipelines.NAME.grants.http]]` with `to \
-             = \"{origin}\"`"
+            "no grant of the pipeline has {origin}: if it is meant, add `[[pipelines.NAME.grants.http]]` \
+             with `to = \"{origin}\"`"
         ),
     }))
 }

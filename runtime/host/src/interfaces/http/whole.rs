@@ -22,8 +22,8 @@ pub(crate) struct Whole {
 }
 
 impl Outgoing {
-    /// Sends a request and reads its answer to the end. The `message` of the request is the idempotency key of
-    /// the one that it belongs to, where several are in work. `timeout` is what the handler waits at most.
+    /// Sends a request and reads its answer to the end. The `message` of the request is the idempotency key
+    /// of the one that it belongs to, where several are in work. `timeout` is what the handler waits at most.
     pub(crate) async fn send_whole(
         self: &Arc<Self>,
         request: HttpRequest,
