@@ -130,7 +130,7 @@ pub fn load(host: &Host, spec: &HandlerSpec) -> Arc<WasmHandler> {
 pub fn work(id: &str, body: &str) -> Work {
     let channel = Arc::new(Channel::new("orders", "queue"));
     let message = Message::new(Parts { channel: &channel, body: body.as_bytes(), ..Parts::named(id) });
-    Work { message, attempt: 1, lane: None, key: None, scope: None }
+    Work { message, attempt: 1, lane: None, key: None, scope: None, redo: None }
 }
 
 /// Runs a chunk to its end.

@@ -6,7 +6,7 @@ use crate::guest::protocol::{Answers, Call, Version};
 use crate::guest::sink::TracingSink;
 use crate::guest::state::About;
 use crate::interfaces::http::{Net, Outgoing};
-use crate::interfaces::{Caller, Shared, worker_calls};
+use crate::interfaces::{Caller, Granted, worker_calls};
 use crate::memory_state::MemoryState;
 use crate::run::control::Control;
 use pelton_core::effects::{Bucket, Target};
@@ -40,7 +40,7 @@ pub fn answers(asked: usize, bytes: &[u8], cut: usize) {
 /// # Panics
 /// When it is not.
 pub fn calls(bytes: &[u8]) {
-    static GRANTED: LazyLock<(About, Shared)> = LazyLock::new(granted);
+    static GRANTED: LazyLock<(About, Granted)> = LazyLock::new(granted);
     let (about, shared) = &*GRANTED;
     let mut answers = Answers::new(Version::Two, Arc::default());
     answers.ask(1);
@@ -86,7 +86,7 @@ fn checked(answer: &[u8]) {
     assert!(words[0] != "result" || is_json, "a result is JSON: {line}");
 }
 
-fn granted() -> (About, Shared) {
+fn granted() -> (About, Granted) {
     let outlet = crate::Outlet { name: "t".to_owned(), target: Target(1), refuses: Arc::new(|_| None) };
     let stores = vec![("default".to_owned(), Bucket(1))];
     let grants = Arc::new(Grants {
@@ -101,5 +101,5 @@ fn granted() -> (About, Shared) {
     let work: Arc<[Work]> = Arc::new([Work { message, attempt: 1, lane: None, key: None, scope: None }]);
     about.output.assign(work);
     let http = Outgoing::new("p", &grants, &Arc::new(Net::new(None)));
-    (about, Shared { grants, http })
+    (about, Granted { grants, http })
 }

@@ -3,7 +3,7 @@
 
 use crate::grants::Grants;
 use crate::guest::state::{About, GuestState};
-use crate::interfaces::Shared;
+use crate::interfaces::Granted;
 use crate::interfaces::call::CallInWork;
 use crate::interfaces::staging::{Bounds, Staging};
 
@@ -11,7 +11,7 @@ use crate::interfaces::staging::{Bounds, Staging};
 #[derive(Clone, Copy)]
 pub(crate) struct Caller<'a> {
     pub(crate) about: &'a About,
-    pub(crate) shared: &'a Shared,
+    pub(crate) shared: &'a Granted,
     pub(crate) grants: &'a Grants,
     /// The memory of its instance, in bytes.
     memory: usize,
@@ -25,7 +25,7 @@ impl NoMessage {
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) fn new(about: &'a About, shared: &'a Shared, memory: usize) -> Self {
+    pub(crate) fn new(about: &'a About, shared: &'a Granted, memory: usize) -> Self {
         Self { about, shared, grants: &shared.grants, memory }
     }
 
