@@ -98,8 +98,21 @@ fn granted() -> (About, Granted) {
     let log = PipelineLog::new("p", Arc::new(TracingSink), Arc::default(), 0, 0);
     let about = About::new(&log, &Arc::new(Control::new(Duration::MAX, true)));
     let message = Message::new(Parts { channel: &Arc::new(Channel::new("p", "q")), ..Parts::named("m") });
-    let work: Arc<[Work]> = Arc::new([Work { message, attempt: 1, lane: None, key: None, scope: None }]);
+    let work = Work { message, attempt: 1, lane: None, key: None, scope: None, redo: None };
+    let work: Arc<[Work]> = Arc::new([work]);
     about.output.assign(work);
     let http = Outgoing::new("p", &grants, &Arc::new(Net::new(None)));
     (about, Granted { grants, http })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    #[test]
+    fn what_was_found_before_is_answered() {
+        for entry in std::fs::read_dir("../../fuzz/corpus/worker_calls").unwrap() {
+            super::calls(&std::fs::read(entry.unwrap().path()).unwrap());
+        }
+    }
 }

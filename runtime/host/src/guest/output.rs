@@ -76,7 +76,7 @@ impl Output {
         let inner = lock(&self.inner);
         let tail = self.log.secrets.hide(&inner.tail);
         let lost = if inner.tail_is_cut { self.log.secrets.longest().saturating_sub(1) } else { 0 };
-        let tail = tail.get(lost..).unwrap_or_default();
+        let tail = tail.get(lost..).unwrap_or_default().trim_ascii_end();
         let from = tail.len().saturating_sub(TAIL_BYTES);
         let from = match tail[from..].iter().position(|b| *b == b'\n') {
             Some(newline) if from > 0 => from + newline + 1,
@@ -282,4 +282,51 @@ fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) -> bool {
     tail.drain(..surplus);
     tail.extend_from_slice(bytes);
     unseen > 0 || surplus > 0
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::guest::sink::LogSink;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<String>>);
+
+    impl LogSink for Kept {
+        fn line(&self, line: &LogLine<'_>) {
+            self.0.lock().unwrap().push(line.text.to_owned());
+        }
+    }
+
+    /// What is printed of an output that comes in pieces of this size, and its last words.
+    fn printed(bytes: &[u8], piece: usize) -> (String, String) {
+        const PLENTY: usize = 1 << 20;
+        let kept = Arc::new(Kept::default());
+        let secrets = Arc::new(Secrets::new(&["hunter22-hunter22".to_owned()]));
+        let log = PipelineLog::new("p", Arc::clone(&kept) as Arc<dyn LogSink>, secrets, PLENTY, PLENTY);
+        let output = Output::new(&log);
+        bytes.chunks(piece).for_each(|piece| output.write(Stream::Err, piece));
+        let tail = output.tail();
+        output.end();
+        let lines = kept.0.lock().unwrap().concat();
+        (lines, tail)
+    }
+
+    #[test]
+    fn a_secret_is_hidden_where_a_line_or_the_tail_is_cut() {
+        for before in 4_070..4_100 {
+            let line = [vec![b'x'; before], b"hunter22-hunter22\n".to_vec()].concat();
+            let (lines, tail) = printed(&line, 7);
+            assert_eq!(lines, format!("{}[secret]", "x".repeat(before)));
+            assert!(tail.ends_with("x[secret]"), "{tail}");
+        }
+        for after in 3_000..3_100 {
+            for piece in [11, 10_000] {
+                let text = [b"hunter22-hunter22".to_vec(), vec![b'y'; after]].concat();
+                let (_, tail) = printed(&[text.as_slice(), &vec![b'z'; 3_100]].concat(), piece);
+                assert!(!tail.contains("22") && tail.ends_with('z'), "{after}, {piece}: {tail}");
+            }
+        }
+    }
 }
