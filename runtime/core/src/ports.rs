@@ -28,7 +28,8 @@ pub enum ErrorClass {
     /// The lease or the claim is no longer ours: nothing is settled, nothing is retried.
     LeaseLost,
     /// Only of completing: what the handler read of state has changed since, or another of the same call or
-    /// lane could not complete. Nothing has happened, the claim is still live, and the message is to run again.
+    /// lane could not complete. Nothing has happened, the claim is still live, and the message is to run
+    /// again.
     Conflict,
 }
 
@@ -263,8 +264,8 @@ pub trait Ledger: Send + Sync {
     /// loss of power. `alone` says that these may be suspects: the chunk then has one item.
     fn claim(&self, items: Vec<ClaimItem>, alone: bool) -> BoxFuture<'_, Result<Vec<Verdict>, ErrorClass>>;
 
-    /// Completes claims, with their effects. On disk when it returns. `LeaseLost` for a claim that is not live,
-    /// `Conflict` for one whose effects do not hold any more: that one is live still.
+    /// Completes claims, with their effects. On disk when it returns. `LeaseLost` for a claim that is not
+    /// live, `Conflict` for one whose effects do not hold any more: that one is live still.
     fn complete(&self, batch: Vec<Completion>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>>;
 
     /// Ends claims that did not complete. On disk when it returns, with what they settle.
@@ -316,8 +317,8 @@ pub struct Work {
     pub key: Option<Arc<str>>,
     /// What numbers the messages of its source: told only where a handler may have effects.
     pub scope: Option<Scope>,
-    /// What tells a replay that handles again what was completed from all others: it sends what it sends under
-    /// other ids. None of any other start.
+    /// What tells a replay that handles again what was completed from all others: it sends what it sends
+    /// under other ids. None of any other start.
     pub redo: Option<Arc<str>>,
 }
 

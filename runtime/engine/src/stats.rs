@@ -70,8 +70,8 @@ impl PipelineStats {
         let full = full.map(|limit| {
             let waiting: u64 = outlets.iter().map(|outlet| outlet.backlog().rows).sum();
             format!(
-                "nothing more is received: {waiting} messages wait in the outbox (`outbox_limit` is {limit}); \
-                 it goes on by itself below nine tenths of that"
+                "nothing more is received: {waiting} messages wait in the outbox, and `outbox_limit` is \
+                 {limit}; it goes on by itself below nine tenths of that"
             )
         });
         let all: Vec<String> = full.into_iter().chain(outlets.iter().filter_map(|o| o.trouble())).collect();

@@ -8,7 +8,7 @@
 
 use super::Pipeline;
 use super::parts::calls::{self, Gathered};
-use super::parts::commits::{Ahead, Place};
+use super::parts::commits::{Ahead, InLane};
 use super::parts::entry::Slot;
 use super::parts::timers::Timer;
 use super::step::mismatch;
@@ -37,7 +37,7 @@ impl Pipeline {
     }
 
     /// A message's place in its lane, where lanes commit in order.
-    fn place(&self, slot: Slot) -> Option<Place> {
+    fn place(&self, slot: Slot) -> Option<InLane> {
         let entry = &self.entries[slot];
         let (chunk, place) = entry.started;
         entry.lane.filter(|_| self.rules.effects).map(|lane| (lane, chunk, place))

@@ -2,6 +2,8 @@
 
 mod outbox;
 mod reports;
+#[cfg(test)]
+mod tests;
 
 use crate::dedup::{DedupKey, Digest};
 use crate::perform::{Arrival, Performer};

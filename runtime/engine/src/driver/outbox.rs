@@ -42,9 +42,9 @@ impl Driver {
         }
         if is_full && self.says_of_outbox() {
             tracing::warn!(
-                pipeline = %self.name, waiting, max_outbox = self.max_outbox,
+                pipeline = %self.name, waiting, outbox_limit = self.max_outbox,
                 "nothing more is received: so many messages wait in the outbox. It goes on when nine tenths \
-                 of `max_outbox` wait; {}", self.outbox_trouble()
+                 of `outbox_limit` wait; {}", self.outbox_trouble()
             );
         }
     }

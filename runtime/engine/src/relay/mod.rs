@@ -2,6 +2,8 @@
 //! a relay for each target sends it from there: in batches, in order per key, until the broker has it. What
 //! may go next is decided by `order`, which touches nothing.
 
+#[cfg(test)]
+pub mod made_up;
 mod order;
 mod read;
 mod run;

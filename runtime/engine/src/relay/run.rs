@@ -271,7 +271,8 @@ impl Relay {
                 }
             }
             () = tokio::time::sleep(Duration::from_millis(at.saturating_sub(now))) => {
-                self.at_end &= self.stats.backlog().rows <= u64::try_from(self.order.len()).unwrap_or(u64::MAX);
+                let known = u64::try_from(self.order.len()).unwrap_or(u64::MAX);
+                self.at_end &= self.stats.backlog().rows <= known;
             }
         }
     }

@@ -1,9 +1,11 @@
 //! The nine invariants, checked from what is seen: what was delivered, started, written, told. And a tenth
 //! rule, of thrift: what leaves starts nothing that will be done again elsewhere. And an eleventh: a letter
 //! names the version of the handler that failed last, however often that was replaced since. And a twelfth:
-//! what others have received is started here all the same, unless they have very often. And of effects: those
-//! of a lane commit in its order (13); some order of the messages, one after another, leads to what is
-//! committed (14); what one call had commits together (15); what will never commit can be read by nobody (16).
+//! what others have received is started here all the same, unless they have very often.
+//!
+//! And of effects: those of a lane commit in its order (13). Some order of the messages, one after another,
+//! leads to what is committed (14). What one call had commits together (15). What will never commit can be
+//! read by nobody (16).
 
 mod effects;
 mod turns;

@@ -36,7 +36,7 @@ struct LaneCommits {
 }
 
 /// A message in its lane: the lane, its chunk, its place there.
-pub type Place = (Lane, u64, usize);
+pub type InLane = (Lane, u64, usize);
 
 /// What is ahead of a message, in its lane and its chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Answered {
 
 impl Commits {
     /// What is ahead of a message.
-    pub fn ahead(&self, (lane, chunk, place): Place) -> Ahead {
+    pub fn ahead(&self, (lane, chunk, place): InLane) -> Ahead {
         match self.lanes.get(&lane).filter(|of| of.chunk == chunk) {
             Some(of) if of.again.is_some_and(|first| first < place) => Ahead::RunsAgain,
             Some(of) if of.open > 0 => Ahead::Open,
@@ -69,7 +69,7 @@ impl Commits {
 
     /// The ledger is to be asked to complete the next of a lane: behind which claim. Those of one call
     /// complete together, all of them behind what is ahead of the first.
-    pub fn asks(&mut self, (lane, chunk, _): Place, claim: Claim, call: Option<usize>) -> Option<Claim> {
+    pub fn asks(&mut self, (lane, chunk, _): InLane, claim: Claim, call: Option<usize>) -> Option<Claim> {
         match self.lanes.get_mut(&lane) {
             Some(of) if of.chunk == chunk => {
                 if call.is_none() || of.last.1 != call {
@@ -98,7 +98,7 @@ impl Commits {
 
     /// The ledger has answered for good, and the message is to run again or not. Whether it is, and not
     /// for one ahead of it.
-    pub fn answered(&mut self, (lane, chunk, place): Place, runs_again: bool) -> bool {
+    pub fn answered(&mut self, (lane, chunk, place): InLane, runs_again: bool) -> bool {
         let Some(of) = self.lanes.get_mut(&lane).filter(|of| of.chunk == chunk) else { return runs_again };
         of.open -= 1;
         let is_first = runs_again && of.again.is_none_or(|first| place < first);
@@ -109,7 +109,7 @@ impl Commits {
     }
 
     /// Whether a message that is to be released waits with that until none is open.
-    pub fn holds(&mut self, (lane, chunk, _): Place, slot: Slot) -> bool {
+    pub fn holds(&mut self, (lane, chunk, _): InLane, slot: Slot) -> bool {
         // The last that is answered too: they are released in their order.
         let waits = |of: &&mut LaneCommits| {
             of.chunk == chunk && of.again.is_some() && (of.open > 0 || !of.held.is_empty())
@@ -121,7 +121,7 @@ impl Commits {
     }
 
     /// A message has failed behind one that is open.
-    pub fn defer(&mut self, (lane, _, place): Place, slot: Slot, outcome: Outcome) {
+    pub fn defer(&mut self, (lane, _, place): InLane, slot: Slot, outcome: Outcome) {
         if let Some(of) = self.lanes.get_mut(&lane) {
             of.deferred.push((slot, place, outcome));
             self.waiting += 1;

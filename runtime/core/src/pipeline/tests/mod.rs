@@ -10,5 +10,6 @@ mod interruptions;
 mod invariants;
 mod leases;
 mod many;
+mod one_worker;
 mod room;
 mod skip;
