@@ -14,6 +14,7 @@ mod batches;
 mod duplicates;
 mod failures;
 mod floods;
+mod grants;
 mod hostile_bytes;
 mod idle;
 mod isolation;

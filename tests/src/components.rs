@@ -163,3 +163,68 @@ pub fn bomb() -> Vec<u8> {
     let functions = format!("(func (param i64) (result i64) local.get 0 {sum})").repeat(20);
     made_up(&format!(") {functions} (func"), "", false)
 }
+
+/// What a component of [`with_import`] imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithImport {
+    /// `wasi:config`: it takes a message if the value `key` begins with a `b`, and else rejects it.
+    Config,
+    /// `pelton:effects/outbox`: it sends each message's five bytes `hello` to the target `audit`, and rejects
+    /// the message where it cannot.
+    Outbox,
+}
+
+/// A component that imports what takes a grant.
+///
+/// # Panics
+/// Never, but for a slip in its text.
+#[must_use]
+pub fn with_import(kind: WithImport) -> Vec<u8> {
+    const WIT: &str = "package test:imports;
+        world config { import wasi:config/store@0.2.0-rc.1; export pelton:handler/message-handler@0.1.0; }
+        world outbox { import pelton:effects/outbox@0.1.0; export pelton:handler/message-handler@0.1.0; }";
+    const CONFIG: (&str, &str) = (
+        r#"(import "wasi:config/store@0.2.0-rc.1" "get" (func $get (param i32 i32 i32)))"#,
+        "(call $get (i32.const 16) (i32.const 3) (i32.const 64))
+         (i32.store8 (i32.const 512) (i32.ne (i32.load8_u (i32.load (i32.const 72))) (i32.const 98)))",
+    );
+    const OUTBOX: (&str, &str) = (
+        r#"(import "pelton:effects/outbox@0.1.0" "send" (func $send
+           (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32)))"#,
+        "(call $send (i32.const 20) (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+           (i32.const 0) (i32.const 25) (i32.const 5) (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0)
+           (i32.const 0) (i32.const 64))
+         (i32.store8 (i32.const 512) (i32.load8_u (i32.const 64)))",
+    );
+    let (world, (import, call)) = match kind {
+        WithImport::Config => ("config", CONFIG),
+        WithImport::Outbox => ("outbox", OUTBOX),
+    };
+    let text = format!(
+        r#"(module {import}
+      (memory (export "memory") 40)
+      (global $next (mut i32) (i32.const 4096))
+      (data (i32.const 16) "key-audithello")
+      (data (i32.const 1024) "it is not so")
+      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get 3)))
+        (local.get $at))
+      (func (export "pelton:handler/message-handler@0.1.0#handle") (param i32) (result i32)
+        (global.set $next (i32.const 4096))
+        {call}
+        (i32.store8 (i32.const 520) (i32.const 1))
+        (i32.store (i32.const 528) (i32.const 1024))
+        (i32.store (i32.const 532) (i32.const 12))
+        (i32.const 512)))"#
+    );
+    let mut module = wat::parse_str(text).expect("the module is well formed");
+    let mut resolve = Resolve::default();
+    resolve.push_dir(root().join("wit")).expect("wit/ is well formed");
+    let package = resolve.push_str("imports.wit", WIT).expect("it is well formed");
+    let world = resolve.select_world(&[package], Some(world)).expect("it is there");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("it is a module");
+    let encoder = ComponentEncoder::default().validate(true).module(&module);
+    encoder.expect("it fits the world").encode().expect("it can be made a component")
+}

@@ -383,6 +383,12 @@ pub trait Handler: Send + Sync {
     /// Ends what runs now; it is reported as `Interrupted`. For the end of a drain.
     fn interrupt(&self);
 
+    /// How many messages it has handed back, since in the shadow something was refused to them: what became
+    /// of them says nothing of it.
+    fn refused(&self) -> u64 {
+        0
+    }
+
     /// The same handler for a pipeline that runs beside this one: `interrupt` ends only what was given
     /// to the one it is called on. None when they cannot be told apart.
     fn isolated_handle(&self) -> Option<Arc<dyn Handler>> {

@@ -53,6 +53,10 @@ pub fn difference_in_words(difference: &Difference) -> String {
         None => String::new(),
     };
     let first = difference.first.as_ref().map(|first| format!(" ({first})")).unwrap_or_default();
-    let Difference { agreed, differed, dropped, .. } = difference;
-    format!("{agreed} agreed, {differed} differed{first}, {dropped} could not be followed{pace}")
+    let Difference { agreed, differed, dropped, refused, .. } = difference;
+    let refused = match refused {
+        0 => String::new(),
+        some => format!(", {some} were refused a request that a shadow may not make"),
+    };
+    format!("{agreed} agreed, {differed} differed{first}, {dropped} could not be followed{refused}{pace}")
 }

@@ -118,7 +118,8 @@ fn state(section: &Section<'_>, shared: &[String]) -> Vec<String> {
         Some(Written::Flag(true)) => return vec![OWN_STORE.to_owned()],
         Some(Written::Texts(names)) if !names.is_empty() => names,
         Some(_) => {
-            let what = "must be true, for the store \"default\", or a list of names, such as [\"default\", \"totals\"]";
+            let what = "must be true, for the store \"default\", or a list of names, such as [\"default\", \
+                        \"totals\"]";
             section.problem("state", what);
             return Vec::new();
         }
@@ -128,8 +129,8 @@ fn state(section: &Section<'_>, shared: &[String]) -> Vec<String> {
             section.problem("state", format!("names `{name}` twice"));
         } else if name != OWN_STORE && !shared.contains(name) {
             let what = format!(
-                "names `{name}`, which is no store of this file; write `[stores.{name}]`, or \"default\" for the \
-                 pipeline's own"
+                "names `{name}`, which is no store of this file; write `[stores.{name}]`, or \"default\" for \
+                 the pipeline's own"
             );
             section.problem("state", what);
         }

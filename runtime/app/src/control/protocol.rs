@@ -290,6 +290,9 @@ pub struct Difference {
     pub agreed: u64,
     pub differed: u64,
     pub dropped: u64,
+    /// Workers before this field refused nothing.
+    #[serde(default)]
+    pub refused: u64,
     pub slower_percent: Option<f64>,
     pub first: Option<String>,
 }

@@ -254,7 +254,8 @@ async fn follow(
     if let Some(compared) = canary.compared() {
         tracing::info!(
             %pipeline, handler = version.digest, agreed = compared.agreed, differed = compared.differed,
-            dropped = compared.dropped, slower_percent = compared.slower_percent().unwrap_or(0.0),
+            dropped = compared.dropped, refused = compared.refused,
+            slower_percent = compared.slower_percent().unwrap_or(0.0),
             first = compared.first,
             "what the version in the shadow came to"
         );

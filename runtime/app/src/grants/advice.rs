@@ -22,14 +22,14 @@ fn of_pipeline(config: &Config, pipeline: &PipelineConfig) -> Vec<Problem> {
     let at = |key: &str| format!("pipelines.{}.{key}", pipeline.name);
     let mut said = Vec::new();
     if pipeline.dedup == DedupKey::Off && pipeline.grants.acts() {
-        let what = "is `off`: each delivery of a message has its effects again, requests, state and messages that \
-                    are sent; name a key, so that a message has them once";
+        let what = "is `off`: each delivery of a message has its effects again, requests, state and messages \
+                    that are sent; name a key, so that a message has them once";
         said.push(Problem::new(at("dedup.key"), what));
     }
     if pipeline.source.queue().is_none() && !pipeline.grants.state.is_empty() {
         let what = format!(
-            "is kept in `data_dir`, so it is this host's: where several workers share {}, each has its own, and the \
-             next message of a key may come to another",
+            "is kept in `data_dir`, so it is this host's: where several workers share {}, each has its own, \
+             and the next message of a key may come to another",
             pipeline.source.describe()
         );
         said.push(Problem::new(at("grants.state"), what));
@@ -51,9 +51,9 @@ pub fn of_handler(pipeline: &PipelineConfig, info: &ComponentInfo) -> Vec<Proble
     let mut said = Vec::new();
     let wants_key = pipeline.grants.http.iter().any(|place| place.idempotency.is_some());
     if info.kind.takes_batches() && wants_key {
-        let what = "wants an idempotency key, and this is a batch handler: a request has one only if it names its \
-                    message (`message = ...` in the SDKs, or the header `pelton-message`); where none is needed, \
-                    write idempotency = \"off\"";
+        let what = "wants an idempotency key, and this is a batch handler: a request has one only if it \
+                    names its message (`message = ...` in the SDKs, or the header `pelton-message`); where none is \
+                    needed, write idempotency = \"off\"";
         said.push(Problem::new(format!("{path}.http"), what));
     }
     let unused = match info.kind {

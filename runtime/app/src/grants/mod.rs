@@ -141,9 +141,11 @@ pub fn dropped(config: &Config, waiting: Vec<KnownTarget>) -> Vec<Problem> {
     };
     let problem = |waiting: KnownTarget| {
         let KnownTarget { pipeline, name, backlog, .. } = waiting;
+        let is_there = config.pipelines.iter().any(|other| other.name == pipeline);
+        let missing = if is_there { "is not there, or a queue" } else { "is not there, nor its pipeline" };
         let what = format!(
-            "is not there, or a queue, and {} wait to be sent to it: keep it as it was until `pelton status` shows \
-             none, or remove them for good with `pelton outbox purge {pipeline} {name}`",
+            "{missing}, and {} to be sent to it: keep it as it was until `pelton status` shows none, or until \
+             `pelton outbox purge {pipeline} --target {name}` has removed them for good",
             count(backlog.rows)
         );
         Problem::new(format!("pipelines.{pipeline}.grants.outbox.{name}"), what)
@@ -152,7 +154,7 @@ pub fn dropped(config: &Config, waiting: Vec<KnownTarget>) -> Vec<Problem> {
 }
 
 fn count(messages: u64) -> String {
-    if messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") }
+    if messages == 1 { "1 message waits".to_owned() } else { format!("{messages} messages wait") }
 }
 
 /// What a target cannot carry. Goes on behind "the target `NAME`".
@@ -199,8 +201,8 @@ impl Reading<'_> {
                 }
                 if value.secrets.iter().any(|secret| !secret.is_empty() && secret.len() < SECRET_BYTES) {
                     let what = format!(
-                        "is a secret of less than {SECRET_BYTES} bytes: where the handler writes it to its log, it \
-                         is not found and hidden"
+                        "is a secret of less than {SECRET_BYTES} bytes: where the handler writes it to its \
+                         log, it is not found and hidden"
                     );
                     self.warning(key, what);
                 }

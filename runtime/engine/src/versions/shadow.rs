@@ -45,6 +45,8 @@ pub struct Compared {
     pub differed: u64,
     /// Copies that it could not follow.
     pub dropped: u64,
+    /// Messages to which something was refused, since it is in the shadow: they count for nothing.
+    pub refused: u64,
     /// Microseconds that the version in use took for those that were compared.
     pub stable_us: u64,
     /// Microseconds that the shadow took for them.
@@ -149,7 +151,7 @@ pub(super) async fn work(inner: Arc<Inner>, canary: Arc<Canary>, mut sets: mpsc:
 }
 
 async fn compare(canary: &Arc<Canary>, copies: &Copies, set: Set) {
-    let since = Instant::now();
+    let (since, before) = (Instant::now(), canary.version.handler.refused());
     let said: Arc<Mutex<Vec<(usize, Outcome)>>> = Arc::default();
     let kept = said.clone();
     let report = Box::new(move |_: &Arc<str>, outcomes: Vec<(usize, Outcome)>| {
@@ -163,8 +165,11 @@ async fn compare(canary: &Arc<Canary>, copies: &Copies, set: Set) {
     let same =
         |at: usize, outcome: &Outcome| FailureKind::of(outcome) == FailureKind::of(&set.outcomes[at]);
     copies.note(|seen| {
-        // What was cut short, since a message before it was slow, is not compared.
-        seen.dropped += (said.len() - compared.len()) as u64;
+        // What was cut short, since a message before it was slow, is not compared, nor what was refused.
+        let unsaid = (said.len() - compared.len()) as u64;
+        let refused = canary.version.handler.refused().saturating_sub(before).min(unsaid);
+        seen.refused += refused;
+        seen.dropped += unsaid - refused;
         seen.stable_us += part(set.took);
         seen.shadow_us += part(took);
         for (at, outcome) in &compared {

@@ -4,6 +4,7 @@ use super::*;
 use pelton_core::message::{Lane, Message, Parts};
 use pelton_core::outcome::FaultKind;
 use pelton_core::rollout::JudgeAfter;
+use std::sync::atomic::AtomicU64;
 use tokio::sync::Semaphore;
 
 /// A handler that answers by a function, each chunk when `turns` lets it.
@@ -226,6 +227,44 @@ async fn a_shadow_gets_copies_and_has_no_word() {
     assert_eq!((seen.agreed, seen.differed, seen.dropped), (0, 8, 0));
     assert_eq!(seen.first.as_deref(), Some("message \"m0\": ok before, reject now"));
     assert!(versions.canary().is_none());
+}
+
+/// A handler that is refused a request for every second message that it is ever given.
+struct Denied(AtomicU64);
+
+impl Handler for Denied {
+    fn digest(&self) -> Arc<str> {
+        "new".into()
+    }
+
+    fn max_chunk(&self) -> usize {
+        256
+    }
+
+    fn handle(&self, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
+        let refuses = |at: usize| at % 2 == 1;
+        self.0.fetch_add((0..work.len()).filter(|at| refuses(*at)).count() as u64, Ordering::SeqCst);
+        let outcome = |at| if refuses(at) { Outcome::NotStarted } else { Outcome::Ok(None) };
+        report(&self.digest(), (0..work.len()).map(|at| (at, outcome(at))).collect());
+        Box::pin(std::future::ready(()))
+    }
+
+    fn interrupt(&self) {}
+
+    fn refused(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn a_message_to_which_something_was_refused_in_the_shadow_counts_for_nothing() {
+    let versions = HandlerVersions::new(quick("old", good));
+    let shadow = in_shadow(&versions, Arc::new(Denied(AtomicU64::new(0))), 3);
+    handle(&versions, fresh(6)).await;
+    assert_eq!(shadow.judged().await, Judgement::Passed);
+    let seen = shadow.compared().unwrap();
+    assert_eq!((seen.agreed, seen.differed, seen.dropped, seen.refused), (3, 0, 0, 3));
+    assert_eq!(shadow.tallies().0.started, 3);
 }
 
 #[tokio::test]

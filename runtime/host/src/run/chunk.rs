@@ -120,7 +120,7 @@ impl Chunk {
             *instance = None;
         }
         if self.control.was_refused() {
-            return self.book.settle_all(&Outcome::NotStarted);
+            return self.refused(asked);
         }
         let staged = answered.staging.and_then(|staging| self.staged(staging, asked));
         match answered.answers {
@@ -137,6 +137,12 @@ impl Chunk {
                 self.fail(&Stop::Fault(FaultKind::Trap, reason), asked);
             }
         }
+    }
+
+    /// In the shadow something was refused to these messages: they are handed back, and counted.
+    fn refused(&mut self, messages: usize) {
+        self.handler.note_refused(messages);
+        self.book.settle_all(&Outcome::NotStarted);
     }
 
     /// What a call has staged, for each of its messages.
@@ -171,7 +177,7 @@ impl Chunk {
     fn fail(&mut self, stop: &Stop, asked: usize) {
         match stop {
             // It is in the shadow, and might have gone well elsewhere.
-            _ if self.control.was_refused() => self.book.settle_all(&Outcome::NotStarted),
+            _ if self.control.was_refused() => self.refused(asked),
             Stop::Fault(..) if asked > 1 => self.book.settle_all(&Outcome::BatchFault),
             _ => self.book.settle_all(&stop.outcome()),
         }

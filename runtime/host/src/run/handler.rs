@@ -10,7 +10,7 @@ use crate::run::instance::Maker;
 use crate::run::instance_pool::Idle;
 use pelton_core::contain::contained;
 use pelton_core::ports::{BoxFuture, Handler, Report, Work};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -36,6 +36,8 @@ pub(crate) struct HandlerShared {
     pub(crate) isolation: Isolation,
     /// The last chunk had a slow message, so the next one begins on the slow pool.
     slow: AtomicBool,
+    /// Messages of a shadow that were refused something.
+    refused: AtomicU64,
 }
 
 /// The chunks that one of those handlers was given, and has not ended.
@@ -56,7 +58,12 @@ impl HandlerShared {
             maker,
             isolation: spec.isolation,
             slow: AtomicBool::new(false),
+            refused: AtomicU64::new(0),
         })
+    }
+
+    pub(crate) fn note_refused(&self, messages: usize) {
+        self.refused.fetch_add(messages as u64, Relaxed);
     }
 
     pub(crate) fn note_slow(&self, slow: bool) {
@@ -166,6 +173,10 @@ impl Handler for WasmHandler {
 
     fn interrupt(&self) {
         self.running.chunks().iter().for_each(|control| control.interrupt());
+    }
+
+    fn refused(&self) -> u64 {
+        self.shared.refused.load(Relaxed)
     }
 
     fn isolated_handle(&self) -> Option<Arc<dyn Handler>> {

@@ -126,6 +126,7 @@ fn difference(compared: &Compared) -> Difference {
         agreed: compared.agreed,
         differed: compared.differed,
         dropped: compared.dropped,
+        refused: compared.refused,
         slower_percent: compared.slower_percent().map(|percent| (percent * 10.0).round() / 10.0),
         first: compared.first.clone(),
     }
