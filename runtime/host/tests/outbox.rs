@@ -6,10 +6,10 @@ mod common;
 use common::deeds::Deed::*;
 use common::deeds::{Deed, Outgoing, World, component_of, send};
 use common::*;
+use pelton_core::Header;
 use pelton_core::effects::{StagedMessage, Target};
 use pelton_core::outcome::Outcome;
 use pelton_core::ports::Work;
-use pelton_core::{Header, HeaderList, Message, Parts};
 use pelton_host::{Grants, HandlerSpec, OutboxGrant, Outlet, WasmHandler};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -113,8 +113,8 @@ fn what_cannot_be_sent_is_refused_in_words() {
         ('e', &[header("")], "!1 the header `` cannot be sent: a name has"),
         (
             'f',
-            &[header("Pelton-Id")],
-            "!1 the header `Pelton-Id` cannot be sent: names that begin with `pelton-`",
+            &[header("Pelton-Key")],
+            "!1 the header `Pelton-Key` cannot be sent: names that begin with `pelton-`",
         ),
         ('g', &[header("pelton-message")], "!1 its header `pelton-message` names no message in work"),
         (
@@ -201,12 +201,11 @@ fn a_target_that_is_not_granted_keeps_a_component_from_loading() {
     assert!(error.contains("[pipelines.orders.grants.outbox]"), "{error}");
 }
 
-/// A message whose headers are handed on by the one that it causes.
 #[test]
-fn what_another_outbox_has_sent_is_a_message_as_every_other() {
-    let (handler, _) = handler(World::Outbox, &[('a', &[Send(send("out", "b"))])]);
-    let headers: HeaderList = [Header::new("pelton-id", ID)].iter().collect();
-    let mut one = work("a");
-    one.message = Message::new(Parts { headers: headers.view(), ..one.message.parts() });
-    assert_eq!(messages(&run(&handler, vec![one])[0])[0].headers, []);
+fn an_id_that_is_handed_on_is_replaced() {
+    let forwarded = Outgoing { header: Some(("pelton-id", ID)), ..send("out", "b") };
+    let (handler, _) = handler(World::Outbox, &[('a', &[Send(forwarded)])]);
+    let sent = messages(&one(&handler, "a"));
+    assert_eq!(sent[0].headers, []);
+    assert_ne!(&*sent[0].id, ID);
 }

@@ -51,6 +51,8 @@ const NAME_SHOWN: usize = 64;
 const DELAY_MS: u64 = 366 * 24 * 3_600 * 1_000;
 /// The host's own headers begin so.
 const OWN: &str = "pelton-";
+/// What another outbox has called a message. One that is handed on has its own.
+const ID: &str = "pelton-id";
 /// By this one a handler of batches names the message that causes another.
 const CAUSE: &str = "pelton-message";
 
@@ -117,6 +119,7 @@ pub(crate) fn send(
     let call = caller.call()?;
     let mut message = message;
     let place = cause(call.messages(), &mut message.headers)?;
+    message.headers.retain(|header| !header.name.eq_ignore_ascii_case(ID));
     check(&message)?;
     let work = &call.messages()[place];
     let bounds = caller.bounds()?;
