@@ -5,7 +5,8 @@ use pelton_core::message::{Channel, HeaderList, Message, Parts};
 use pelton_core::ports::Work;
 use pelton_core::{Header, outcome::Outcome};
 use pelton_host::{
-    HandlerSpec, HttpAnswer, HttpError, HttpRequest, HttpResponse, HttpScript, HttpSwitch, LoadError,
+    HandlerSpec, HttpAnswer, HttpError, HttpLimits, HttpRequest, HttpResponse, HttpScript, HttpSwitch,
+    LoadError,
 };
 use pelton_tests::gateway::Gateway;
 use pelton_tests::wait::until;
@@ -209,4 +210,17 @@ fn a_version_in_the_shadow_sends_nothing_and_says_nothing_of_itself() {
     let allowed = load(&host(), &granted(vec![one], limits())).in_background();
     assert_eq!(run(&allowed, vec![work("m", &order)]), [Outcome::Ok(None)]);
     assert_eq!(gateway.count(), 2);
+}
+
+#[test]
+fn a_proxy_carries_requests_where_one_is_configured() {
+    let gateway = Gateway::plain();
+    let through =
+        HttpLimits { proxy: Some(format!("http://me:pass@127.0.0.1:{}", gateway.port)), ..limits() };
+    let handler = load(&host(), &granted(vec![grant("http://far.example:81")], through));
+    assert_eq!(said(&handler, "http://far.example:81/ok"), "200");
+    let seen = gateway.seen().remove(0);
+    assert_eq!(seen.path, "http://far.example:81/ok");
+    assert_eq!(seen.header("host"), Some("far.example:81"));
+    assert_eq!(seen.header("proxy-authorization"), Some("Basic bWU6cGFzcw=="));
 }

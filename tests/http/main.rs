@@ -14,3 +14,4 @@ mod keys;
 mod limits;
 mod rig;
 mod tls;
+mod worker;

@@ -20,7 +20,16 @@ use std::time::Duration;
 
 /// The components of `guests/`, built once for each run of the suite.
 pub fn guest(name: &str) -> &'static [u8] {
-    static BUILT: OnceLock<HashMap<String, Vec<u8>>> = OnceLock::new();
+    &built(name).1
+}
+
+/// Where one of them is.
+pub fn guest_path(name: &str) -> PathBuf {
+    built(name).0.clone()
+}
+
+fn built(name: &str) -> &'static (PathBuf, Vec<u8>) {
+    static BUILT: OnceLock<HashMap<String, (PathBuf, Vec<u8>)>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let script =
             "source script/env; source script/guests; guest_build tests/http/guests/Cargo.toml --locked";
@@ -31,7 +40,8 @@ pub fn guest(name: &str) -> &'static [u8] {
         let paths = String::from_utf8(made.stdout).expect("paths are text");
         let read = |path: PathBuf| {
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            (name, std::fs::read(path).expect("the component"))
+            let bytes = std::fs::read(&path).expect("the component");
+            (name, (path, bytes))
         };
         paths.lines().map(PathBuf::from).map(read).collect()
     });

@@ -2,6 +2,9 @@
 
 use super::Grants;
 use super::origin::Origin;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
 use ipnet::IpNet;
 use pelton_core::ports::BoxFuture;
 use rustls::pki_types::CertificateDer;
@@ -54,7 +57,7 @@ pub struct HttpTarget {
 }
 
 /// How much HTTP a handler may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpLimits {
     /// Requests of the pipeline at once. Others wait, as long as a connection may take.
     pub max_concurrent: usize,
@@ -68,7 +71,7 @@ pub struct HttpLimits {
     pub max_response: u64,
     /// Certificates (PEM) that are trusted beside the system's: the contents of `ca_file`.
     pub ca: Option<String>,
-    /// A proxy that all requests go through, `http://host:port`. It finds the addresses then, so none is
+    /// A proxy that all requests go through, `http://host:port`, with a login before the host if it wants one. It finds the addresses then, so none is
     /// checked here.
     pub proxy: Option<String>,
 }
@@ -187,13 +190,33 @@ pub(crate) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, St
     Ok(all)
 }
 
-/// Where a proxy is.
-pub(crate) fn proxy(text: &str) -> Result<Origin, String> {
-    let target = HttpTarget::parse(text)?;
+/// A proxy, and what it is told of who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Proxy {
+    pub(crate) origin: Origin,
+    /// The value of `Proxy-Authorization`.
+    pub(crate) login: Option<HeaderValue>,
+}
+
+/// Reads where a proxy is: `http://host:port`, or with a login before the host.
+pub(crate) fn proxy(text: &str) -> Result<Proxy, String> {
+    let wrong = "is no proxy that is spoken to in plain; write `http://host:port`";
+    let (scheme, rest) = text.split_once("://").ok_or(wrong)?;
+    let (login, host) = match rest.rsplit_once('@') {
+        Some((login, host)) => (Some(login), host),
+        None => (None, rest),
+    };
+    let target = HttpTarget::parse(&format!("{scheme}://{host}"))?;
     if target.origin.tls || target.below {
-        return Err("is not one proxy that is spoken to in plain; write `http://host:port`".to_owned());
+        return Err(wrong.to_owned());
     }
-    Ok(target.origin)
+    let header = |login: &str| {
+        let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(login)))
+            .map_err(|_| "has a login that cannot be sent")?;
+        value.set_sensitive(true);
+        Ok::<_, &str>(value)
+    };
+    Ok(Proxy { origin: target.origin, login: login.map(header).transpose()? })
 }
 
 impl Grants {
@@ -231,6 +254,21 @@ impl fmt::Debug for HttpGrant {
             .field("idempotency", &self.idempotency)
             .field("private", &self.private)
             .field("shadow", &self.shadow)
+            .finish()
+    }
+}
+
+/// Without the proxy, which may have a login.
+impl fmt::Debug for HttpLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpLimits")
+            .field("max_concurrent", &self.max_concurrent)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("timeout", &self.timeout)
+            .field("max_request", &self.max_request)
+            .field("max_response", &self.max_response)
+            .field("ca", &self.ca.is_some())
+            .field("proxy", &self.proxy.is_some())
             .finish()
     }
 }

@@ -4,7 +4,7 @@ use super::address::is_allowed;
 use super::failure::{Code, Failed, of_io};
 use super::net::Net;
 use crate::grants::Grants;
-use crate::grants::http::{HttpResolver, PrivateAddresses};
+use crate::grants::http::{HttpResolver, PrivateAddresses, Proxy};
 use crate::grants::origin::{Host, Origin};
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -38,7 +38,7 @@ struct Settings {
     grants: Arc<Grants>,
     resolver: Arc<dyn HttpResolver>,
     tls: Result<TlsConnector, String>,
-    proxy: Option<Origin>,
+    proxy: Option<Result<Proxy, String>>,
     timeout: Duration,
 }
 
@@ -67,7 +67,7 @@ impl Connector {
         Self(Arc::new(Settings {
             resolver: net.resolver(),
             tls,
-            proxy: limits.proxy.as_deref().and_then(|text| crate::grants::http::proxy(text).ok()),
+            proxy: limits.proxy.as_deref().map(crate::grants::http::proxy),
             timeout: limits.connect_timeout,
             grants: Arc::clone(grants),
         }))
@@ -99,20 +99,24 @@ impl Settings {
         let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         let origin = Origin::new(uri.scheme_str() == Some("https"), authority)
             .map_err(|error| Code::UriInvalid.says(format!("the address {error}")))?;
-        let (mut tcp, proxied) = match &self.proxy {
+        let proxy = self.proxy.as_ref().map(Result::as_ref).transpose();
+        let proxy = proxy.map_err(|why| Code::Configuration.says(format!("the proxy {why}")))?;
+        let tcp = match proxy {
             Some(proxy) => {
-                let found = self.addresses(&proxy.host).await?;
-                (tcp(&found, proxy.port, deadline).await?, !origin.tls)
+                let found = self.addresses(&proxy.origin.host).await?;
+                let mut tcp = tcp(&found, proxy.origin.port, deadline).await?;
+                if origin.tls {
+                    tunnel(&mut tcp, &origin, proxy).await?;
+                }
+                tcp
             }
             None => {
                 let found = self.addresses(&origin.host).await?;
                 self.check_addresses(&origin, &found)?;
-                (tcp(&found, origin.port, deadline).await?, false)
+                tcp(&found, origin.port, deadline).await?
             }
         };
-        if self.proxy.is_some() && origin.tls {
-            tunnel(&mut tcp, &origin).await?;
-        }
+        let proxied = proxy.is_some() && !origin.tls;
         let stream = if origin.tls { self.secured(tcp, &origin).await? } else { Stream::Plain(tcp) };
         Ok(Wire { stream, proxied, uses: Uses::default() })
     }
@@ -195,10 +199,16 @@ async fn tcp(found: &[IpAddr], port: u16, deadline: Instant) -> Result<TcpStream
 }
 
 /// Asks a proxy for a way through to `origin`.
-async fn tunnel(tcp: &mut TcpStream, origin: &Origin) -> Result<(), Failed> {
+async fn tunnel(tcp: &mut TcpStream, origin: &Origin, proxy: &Proxy) -> Result<(), Failed> {
     let to = format!("{}:{}", origin.host_text(), origin.port);
-    let asked = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n");
-    tcp.write_all(asked.as_bytes()).await.map_err(|error| of_io(&error))?;
+    let mut asked = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n").into_bytes();
+    if let Some(login) = &proxy.login {
+        asked.extend_from_slice(b"Proxy-Authorization: ");
+        asked.extend_from_slice(login.as_bytes());
+        asked.extend_from_slice(b"\r\n");
+    }
+    asked.extend_from_slice(b"\r\n");
+    tcp.write_all(&asked).await.map_err(|error| of_io(&error))?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         if answer.len() >= PROXY_ANSWER {

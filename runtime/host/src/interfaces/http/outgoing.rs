@@ -9,11 +9,11 @@ use super::net::{EXCHANGE_BYTES, Net, NotStarted};
 use super::prepare::{self, Way};
 use super::script;
 use crate::grants::Grants;
-use crate::grants::http::{HttpLimits, HttpSwitch};
+use crate::grants::http::{HttpLimits, HttpSwitch, proxy};
 use crate::guest::state::About;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response};
+use http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::Client;
@@ -40,6 +40,7 @@ pub(crate) struct Outgoing {
     net: Arc<Net>,
     turns: Arc<Semaphore>,
     client: OnceLock<Client<Connector, Upload>>,
+    proxy_login: Option<HeaderValue>,
     counts: Counts,
 }
 
@@ -62,6 +63,7 @@ impl Outgoing {
             grants: Arc::clone(grants),
             net: Arc::clone(net),
             client: OnceLock::new(),
+            proxy_login: grants.http_limits.proxy.as_deref().and_then(|text| proxy(text).ok()?.login),
             counts: Counts::default(),
         })
     }
@@ -243,6 +245,12 @@ impl Outgoing {
         mut request: Request<Upload>,
         times: Times,
     ) -> (Result<Response<Incoming>, Failed>, Option<Uses>) {
+        // A tunnel has it already.
+        if let Some(login) =
+            self.proxy_login.as_ref().filter(|_| request.uri().scheme_str() == Some("http"))
+        {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, login.clone());
+        }
         let mut captured = capture_connection(&mut request);
         let late = Code::ConnectionTimeout
             .says(format!("no connection within {:?}", self.limits().connect_timeout));
