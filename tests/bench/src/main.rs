@@ -17,6 +17,7 @@
 mod args;
 mod book;
 mod calls;
+mod effects;
 mod flight;
 mod kafka;
 mod ledger;
@@ -47,7 +48,7 @@ use report::Row;
 /// A row of the command line, and what measures it.
 type Measure = fn(&Setup) -> Result<Vec<Row>>;
 
-const MEASURES: [(&[&str], Measure); 16] = [
+const MEASURES: [(&[&str], Measure); 18] = [
     (&["P1"], kafka::against_a_loop),
     (&["P2"], kafka::price_of_the_sandbox),
     (&["P3"], kafka::against_python),
@@ -63,6 +64,8 @@ const MEASURES: [(&[&str], Measure); 16] = [
     (&["P14"], kafka::order::rows),
     (&["P15"], ledger::rows),
     (&["P16"], flight::rows),
+    (&["P17"], effects::state),
+    (&["P18"], effects::outbox),
     (&["backlog"], kafka::backlog::rows),
 ];
 

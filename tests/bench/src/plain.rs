@@ -49,6 +49,14 @@ pub fn fill(file: &Path, load: Load) -> Result<()> {
 
 /// Empties the queue in `file`: what was handled, and in what time.
 pub fn drain(file: &Path) -> Result<(Set, Duration)> {
+    drain_with(file, |_, _| Ok(()))
+}
+
+/// The same, where each message does something more, by its number, in the transaction that removes it.
+pub fn drain_with(
+    file: &Path,
+    mut each: impl FnMut(&Connection, u64) -> rusqlite::Result<()>,
+) -> Result<(Set, Duration)> {
     let mut db = Connection::open(file)?;
     let mut delivered = Set::default();
     let start = Instant::now();
@@ -63,7 +71,7 @@ pub fn drain(file: &Path) -> Result<(Set, Duration)> {
             delivered.add(number(body));
         }
         db.pragma_update(None, "synchronous", "FULL")?;
-        acknowledge(&mut db, &batch)?;
+        acknowledge(&mut db, &batch, &mut each)?;
     }
 }
 
@@ -75,11 +83,16 @@ fn claim(db: &Connection) -> Result<Vec<(i64, Vec<u8>)>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn acknowledge(db: &mut Connection, batch: &[(i64, Vec<u8>)]) -> Result<()> {
+fn acknowledge(
+    db: &mut Connection,
+    batch: &[(i64, Vec<u8>)],
+    each: &mut impl FnMut(&Connection, u64) -> rusqlite::Result<()>,
+) -> Result<()> {
     let transaction = db.transaction()?;
     {
         let mut delete = transaction.prepare_cached("DELETE FROM messages WHERE id = ?1")?;
-        for (id, _) in batch {
+        for (id, body) in batch {
+            each(&transaction, number(body))?;
             delete.execute([id])?;
         }
     }
