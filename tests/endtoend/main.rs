@@ -12,6 +12,7 @@
 
 mod batches;
 mod duplicates;
+mod effects;
 mod failures;
 mod floods;
 mod grants;

@@ -19,6 +19,7 @@ mod many;
 mod network;
 mod odd;
 mod offsets;
+mod outbox;
 mod panics;
 mod pressure;
 mod rebalance;

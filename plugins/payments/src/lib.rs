@@ -91,8 +91,7 @@ fn beginning(answer: &Response) -> String {
 
 fn receipt(order: &Order, total_cents: i64, charge: &str) -> Result<(), Failure> {
     let Order { id, customer, amount_cents } = order;
-    let receipt =
-        Receipt { order: *id, customer, amount_cents: *amount_cents, total_cents, charge };
+    let receipt = Receipt { order: *id, customer, amount_cents: *amount_cents, total_cents, charge };
     let body = serde_json::to_vec(&receipt)?;
     outbox::to("receipts").key(customer.as_str()).body(body).send()?;
     Ok(())

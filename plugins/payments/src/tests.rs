@@ -31,7 +31,9 @@ fn an_order_is_charged_counted_and_has_a_receipt() {
 
 #[test]
 fn what_passes_is_tried_again_and_what_does_not_is_rejected() {
-    for (status, is_reject) in [(500, false), (503, false), (409, false), (429, false), (402, true), (422, true)] {
+    for (status, is_reject) in
+        [(500, false), (503, false), (409, false), (429, false), (402, true), (422, true)]
+    {
         let effects = effects().http("POST", URL, Answer::status(status).body("no"));
         let failure = answer(ORDER).expect_err("not charged");
         assert_eq!(failure.is_reject(), is_reject, "{status}");

@@ -3,7 +3,7 @@
 use super::encoded::text_or_base64;
 use super::{confirm, find, load, open_beside, table};
 use crate::cli::{OutboxCommand, TargetOf};
-use crate::config::{Config, PipelineConfig};
+use crate::config::Config;
 use crate::exit::{Fail, Outcome, is_read};
 use crate::output;
 use crate::telemetry::time;
@@ -32,7 +32,8 @@ pub fn outbox(file: &Path, command: &OutboxCommand) -> Outcome {
 
 /// What is asked of which targets.
 struct Asked<'c> {
-    pipeline: &'c PipelineConfig,
+    /// The pipeline: one that the configuration has, or had.
+    pipeline: &'c str,
     store: Store,
     /// Those that are meant, and for which something waits.
     targets: Vec<KnownTarget>,
@@ -41,14 +42,19 @@ struct Asked<'c> {
 }
 
 impl<'c> Asked<'c> {
-    fn open(config: &'c Config, which: &TargetOf) -> Result<Self, Fail> {
-        let pipeline = find(config, &which.pipeline)?;
+    fn open(config: &Config, which: &'c TargetOf) -> Result<Self, Fail> {
+        let pipeline = &*which.pipeline;
         let store = open_beside(config)?;
-        let mut targets = store.targets(&pipeline.name)?;
+        let mut targets = store.targets(pipeline)?;
+        let configured = match find(config, pipeline) {
+            Ok(configured) => configured.grants.outbox.iter().map(|(name, _)| name.as_str()).collect(),
+            // Messages of one that is gone keep a worker from starting, until they are purged.
+            Err(_) if !targets.is_empty() => Vec::new(),
+            Err(unknown) => return Err(unknown),
+        };
         if let Some(name) = &which.target {
-            let configured = pipeline.grants.outbox.iter().any(|(known, _)| known == name);
-            if !configured && !targets.iter().any(|known| known.name == *name) {
-                return Err(unknown(pipeline, &targets, name));
+            if !configured.contains(&name.as_str()) && !targets.iter().any(|known| known.name == *name) {
+                return Err(unknown(pipeline, configured, &targets, name));
             }
             targets.retain(|known| known.name == *name);
         }
@@ -90,13 +96,13 @@ impl<'c> Asked<'c> {
             })?;
         }
         if self.targets.is_empty() && !json {
-            say!("nothing waits in the outbox of {}{}", self.pipeline.name, self.of_target);
+            say!("nothing waits in the outbox of {}{}", self.pipeline, self.of_target);
         }
         Ok(())
     }
 
     fn purge(&self, yes: bool) -> Outcome {
-        let name = &self.pipeline.name;
+        let name = self.pipeline;
         let all: u64 = self.targets.iter().map(|target| target.backlog.rows).sum();
         if all == 0 {
             say!("nothing waits in the outbox of {name}{}", self.of_target);
@@ -122,15 +128,15 @@ impl<'c> Asked<'c> {
     }
 }
 
-fn unknown(pipeline: &PipelineConfig, known: &[KnownTarget], name: &str) -> Fail {
-    let granted = pipeline.grants.outbox.iter().map(|(name, _)| name.as_str());
-    let mut all: Vec<&str> = granted.chain(known.iter().map(|target| target.name.as_str())).collect();
+fn unknown(pipeline: &str, configured: Vec<&str>, known: &[KnownTarget], name: &str) -> Fail {
+    let mut all = configured;
+    all.extend(known.iter().map(|target| target.name.as_str()));
     all.sort_unstable();
     all.dedup();
     let has =
         if all.is_empty() { "it sends nowhere".to_owned() } else { format!("it has {}", all.join(", ")) };
     let name = shown(name).at_most(WORD);
-    Fail::usage(format!("`{}` has no target `{name}`; {has}", pipeline.name))
+    Fail::usage(format!("`{pipeline}` has no target `{name}`; {has}"))
 }
 
 fn row(target: &KnownTarget, one: &Waiting) -> Vec<String> {
