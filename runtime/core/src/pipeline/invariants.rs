@@ -235,6 +235,10 @@ impl Pipeline {
         holds(weight == self.entries.weight(), 9, || {
             format!("{weight} bytes are held, and others counted")
         })?;
+        let contended = self.entries.iter().filter(|entry| entry.contended).count();
+        holds(contended == self.contended, 5, || {
+            format!("{contended} run with nothing beside them, and {} are waited for", self.contended)
+        })?;
         let back = self.entries.iter().filter(|entry| entry.leaving).count();
         let counted = self.admission.going_back();
         holds(back == counted, 8, || format!("{back} go back to the broker, and {counted} are waited for"))

@@ -65,6 +65,8 @@ pub struct Pipeline {
     chunks: Chunks,
     calls: Calls,
     commits: Commits,
+    /// Messages in work beside which nothing else is started.
+    contended: usize,
     suspects: Suspects,
     leases: Option<Leases>,
     partitions: Partitions,
@@ -95,6 +97,7 @@ impl Pipeline {
             keys: Keys::default(),
             calls: Calls::default(),
             commits: Commits::default(),
+            contended: 0,
             suspects: Suspects::default(),
             partitions: Partitions::default(),
             skips: Skips::default(),

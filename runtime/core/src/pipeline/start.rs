@@ -11,11 +11,16 @@ use crate::outcome::{FaultKind, Outcome};
 use crate::ports::{ClaimItem, ErrorClass, Verdict, Work};
 use std::sync::Arc;
 
+/// From so many conflicts in a row on nothing else is started while a message is in work: what it reads is
+/// then changed by those at most that had started before. All of them run in one chunk, where messages see
+/// each other's writes.
+const CONTENDED_FROM: u32 = 3;
+
 impl Pipeline {
     /// Gives every free worker a chunk, as long as something is ready.
     pub(super) fn form_chunks(&mut self) {
         while !self.backoff.is_paused(self.now) && !self.lanes.is_blocked() {
-            if self.chunks.free_workers() == 0 {
+            if self.chunks.free_workers() == 0 || self.contended > 0 {
                 return;
             }
             let size = self.chunks.next_size(self.lanes.waiting() - self.lanes.behind());
@@ -30,14 +35,18 @@ impl Pipeline {
         let mut slots = Vec::with_capacity(size);
         while slots.len() < size {
             let Some(next) = self.lanes.peek() else { break };
-            let Entry { alone, suspect, .. } = self.entries[next];
-            if (alone || suspect) && !slots.is_empty() {
+            let Entry { alone, suspect, conflicts, .. } = self.entries[next];
+            let is_contended = conflicts >= CONTENDED_FROM;
+            let is_first = slots.is_empty();
+            if !is_first && (alone || suspect || is_contended != (self.contended > 0)) {
                 break;
             }
             self.lanes.take();
             if suspect {
                 self.set_aside(next);
             } else if self.takes_key(next) {
+                self.contended += usize::from(is_contended);
+                self.entries[next].contended = is_contended;
                 slots.push(next);
             } else {
                 // What follows it in its lane waits with it.

@@ -35,6 +35,17 @@ impl Pipeline {
         if matches!(state, DeliveryState::Releasing { then: Then::Retry(_), .. }) {
             entry.conflicts = 0;
         }
+        let in_work = matches!(
+            state,
+            DeliveryState::Claiming
+                | DeliveryState::Handling { .. }
+                | DeliveryState::Completing { .. }
+                | DeliveryState::Releasing { .. }
+        );
+        if entry.contended && !in_work {
+            entry.contended = false;
+            self.contended -= 1;
+        }
         entry.state = state;
         self.entries.rests(rested, rests);
         if steps_out {

@@ -57,6 +57,8 @@ pub struct Entry {
     pub attempt: u32,
     /// How often in a row it could not complete, since others had changed the state that it had read.
     pub conflicts: u32,
+    /// Nothing else is started while it is in work, since it has had so many.
+    pub contended: bool,
     /// The last chunk in which it was given to a handler, and its place there.
     pub started: (u64, usize),
     /// The one ahead of it in its lane that is to be completed before it.
@@ -99,6 +101,7 @@ impl Entry {
             since: now,
             attempt: 0,
             conflicts: 0,
+            contended: false,
             started: (0, 0),
             after: None,
             handler: None,

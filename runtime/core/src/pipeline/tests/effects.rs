@@ -1,9 +1,9 @@
 //! What handlers stage: which messages run again, in which order, and what commits together.
 
-use super::one_worker::{Answer, BUSY, CONFLICT, OneWorker, call, ok, retry};
+use super::one_worker::{Answer, BUSY, CONFLICT, OneWorker, call, ok, retry, rules};
 use crate::delivery::MAX_CONFLICTS;
 use crate::outcome::Outcome;
-use crate::pipeline::Input;
+use crate::pipeline::{Input, Rules};
 use crate::ports::{Completion, ErrorClass, Settle};
 use crate::{Counter, Failure};
 use std::collections::BTreeSet;
@@ -27,6 +27,29 @@ fn a_conflict_is_no_attempt_ten_times_and_then_it_is() {
         assert_eq!(worker.released(), [(0, true)], "an attempt");
         worker.wait(10);
         assert_eq!(worker.runs(), [0]);
+    }
+}
+
+#[test]
+fn after_three_conflicts_nothing_is_started_beside_it() {
+    for conflicts in [2, 3] {
+        let mut worker = OneWorker::of(Rules { concurrency: 2, ..rules(8) }, [0]);
+        for _ in 0..conflicts {
+            worker.says(vec![(0, ok())]);
+            worker.finishes();
+            worker.ledger(&[CONFLICT]);
+        }
+        worker.receive([(1, 0), (2, 0)]);
+        let beside = conflicts < 3;
+        assert_eq!(worker.runs(), if beside { [1, 2].as_slice() } else { &[0] });
+        if beside {
+            continue;
+        }
+        worker.says(vec![(0, ok())]);
+        worker.finishes();
+        assert_eq!(worker.runs(), [0; 0], "it is not committed yet");
+        worker.ledger(&[Ok(())]);
+        assert!(!worker.runs().is_empty());
     }
 }
 

@@ -29,7 +29,7 @@ pub struct OneWorker {
     pub is_many: bool,
 }
 
-fn rules(max_chunk: usize) -> Rules {
+pub fn rules(max_chunk: usize) -> Rules {
     let source = Capabilities {
         lease_ms: None,
         native_delay: false,
@@ -65,8 +65,13 @@ fn rules(max_chunk: usize) -> Rules {
 impl OneWorker {
     /// Messages 0 and so on come, each in the lane that is given.
     pub fn with(max_chunk: usize, lanes: impl IntoIterator<Item = u64>) -> Self {
+        Self::of(rules(max_chunk), lanes)
+    }
+
+    /// The same with other rules.
+    pub fn of(rules: Rules, lanes: impl IntoIterator<Item = u64>) -> Self {
         let mut worker = Self {
-            pipeline: Pipeline::new(rules(max_chunk), 1),
+            pipeline: Pipeline::new(rules, 1),
             now: Time(0),
             chunk: (0, Vec::new()),
             claims: BTreeMap::new(),
@@ -77,9 +82,14 @@ impl OneWorker {
             is_many: false,
         };
         worker.perform();
-        let read = (0..).zip(lanes).map(|(n, lane)| (delivery(n, lane), Ok(known(n)))).collect();
-        worker.apply(Input::Received(Ok(read)));
+        worker.receive((0..).zip(lanes));
         worker
+    }
+
+    /// Messages come, each with its lane.
+    pub fn receive(&mut self, of: impl IntoIterator<Item = (u64, u64)>) {
+        let read = of.into_iter().map(|(n, lane)| (delivery(n, lane), Ok(known(n)))).collect();
+        self.apply(Input::Received(Ok(read)));
     }
 
     pub fn apply(&mut self, input: Input) {
