@@ -114,7 +114,7 @@ pub(super) async fn run(
             if let Some(copy) = copies[*at].take().filter(|_| is_said(outcome)) {
                 set.bytes += copy.message.body().len() as u64;
                 set.work.push(copy);
-                set.outcomes.push(outcome.clone());
+                set.outcomes.push(without_effects(outcome));
             }
         }
         // The message itself goes on first.
@@ -127,6 +127,15 @@ pub(super) async fn run(
         }
     });
     stable.run(work, copied).await;
+}
+
+/// An outcome to compare with. What was staged with it is not kept: it is shown as long as somebody has it,
+/// and would stand before what others commit meanwhile.
+fn without_effects(outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Ok(_) => Outcome::Ok(None),
+        other => other.clone(),
+    }
 }
 
 /// Whether an outcome says something of the version that came to it.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use pelton_core::effects::{Bucket, Effects, Seen as SeenKey, Staged, Stamp};
 use pelton_core::message::{Lane, Message, Parts};
 use pelton_core::outcome::FaultKind;
 use pelton_core::rollout::JudgeAfter;
@@ -254,6 +255,21 @@ impl Handler for Denied {
     fn refused(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_shadow_keeps_nothing_of_what_was_staged() {
+    let stages = |_: &Work| {
+        let mut effects = Effects::default();
+        effects.reads.push(SeenKey { bucket: Bucket(1), key: b"k".to_vec(), stamp: Stamp(1) });
+        Outcome::Ok(Staged::of(effects, 1))
+    };
+    let versions = HandlerVersions::new(quick("old", stages));
+    let shadow = in_shadow(&versions, fake("new", good, &Arc::new(Semaphore::new(0))), 1_000);
+    let handled = handle(&versions, fresh(1)).await;
+    let Outcome::Ok(Some(staged)) = &handled[0].1 else { panic!("nothing is staged: {handled:?}") };
+    assert_eq!(Arc::strong_count(&staged.effects), 1, "it would be shown for as long as the shadow takes");
+    assert_eq!(shadow.compared().unwrap().dropped, 0, "the copy waits");
 }
 
 #[tokio::test]
