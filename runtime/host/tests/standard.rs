@@ -98,8 +98,8 @@ fn handlers_of_other_hosts_are_told_apart() {
 fn the_standards_producer_takes_a_grant() {
     let wat = include_str!("fixtures/standard.wat").replace(
         "(memory (export",
-        "(import \"wasi:messaging/producer@0.2.0-draft\" \"send\" (func (param i32 i32 i32 i32 i32))) (memory \
-         (export",
+        "(import \"wasi:messaging/producer@0.2.0-draft\" \"send\" (func (param i32 i32 i32 i32 i32))) \
+         (memory (export",
     );
     let world = "import wasi:messaging/producer@0.2.0-draft; import wasi:messaging/types@0.2.0-draft; \
         export wasi:messaging/incoming-handler@0.2.0-draft;";

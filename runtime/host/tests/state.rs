@@ -228,6 +228,20 @@ fn what_is_staged_counts_against_the_memory_of_its_instance_until_its_call_ends(
 }
 
 #[test]
+fn handles_are_bounded() {
+    let letters: [(char, &[deeds::Deed]); 3] = [
+        ('o', &[OpenForever]),
+        ('s', &[Open("default"), SwapForever]),
+        ('a', &[Open("default"), Get("k")]),
+    ];
+    let (handler, _, _) = handler(World::Draft2, &letters, patient());
+    for body in ["o", "s"] {
+        fault(&one(&handler, body), FaultKind::Trap);
+        assert!(one(&handler, "a").is_ok());
+    }
+}
+
+#[test]
 fn pages_of_keys_have_those_of_the_message_itself() {
     for world in [World::Draft, World::Draft2] {
         let (handler, state, lines) = handler(

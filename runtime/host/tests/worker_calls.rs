@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::worker::{Deed, worker_of};
 use common::*;
 use pelton_core::effects::{Bucket, Effects, Target};
 use pelton_core::outcome::{FaultKind, Outcome};
@@ -11,71 +12,11 @@ use pelton_host::{
     HttpScript, HttpSwitch, HttpTarget, MemoryState, OutboxGrant, Outlet, PrivateAddresses, Protocol,
     StateGrant, WasmHandler,
 };
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-const PROGRAM: &str = include_str!("fixtures/program.wat");
 const DEFAULT: Bucket = Bucket(1);
-
-/// What a worker does with a message: what it writes, and then reads and shows on standard error.
-#[derive(Clone, Copy)]
-enum Deed {
-    /// Writes these bytes, reads, and shows what it has read.
-    Call(&'static str, &'static str),
-    /// The same bytes as they are.
-    Raw(&'static str),
-    /// Writes bytes, and reads nothing.
-    Print(&'static str),
-    Show(&'static str),
-    Trap,
-    Exit,
-    Spin,
-}
-
-/// A worker that does this for the last letter of a body, and `ok` then. It exports these marks.
-fn worker_of(marks: &[&str], letters: &[(char, &[Deed])]) -> Vec<u8> {
-    let mut data = String::new();
-    let mut next = 70_000;
-    let mut text = |text: &str| {
-        let bytes: String = text.bytes().map(|b| format!("\\{b:02x}")).collect();
-        writeln!(data, "(data (i32.const {next}) \"{bytes}\")").unwrap();
-        next += text.len();
-        format!("(i32.const {}) (i32.const {})", next - text.len(), text.len())
-    };
-    let mut deeds = String::new();
-    for (letter, all) in letters {
-        let mut code = String::new();
-        for deed in *all {
-            code += &match deed {
-                Deed::Call(name, json) => {
-                    let call = format!("call {name} {}\n{json}\n", json.len());
-                    format!("(call $write (i32.const 1) {}) (call $show)", text(&call))
-                }
-                Deed::Raw(bytes) => format!("(call $write (i32.const 1) {}) (call $show)", text(bytes)),
-                Deed::Print(bytes) => format!("(call $write (i32.const 1) {})", text(bytes)),
-                Deed::Show(bytes) => format!("(call $write (i32.const 2) {})", text(bytes)),
-                Deed::Trap => "(unreachable)".to_owned(),
-                Deed::Exit => "(call $exit (i32.const 0))".to_owned(),
-                Deed::Spin => "(call $spin)".to_owned(),
-            };
-        }
-        let letter = u32::from(*letter);
-        write!(deeds, "(if (i32.eq (local.get $what) (i32.const {letter})) (then {code}))").unwrap();
-    }
-    let body = format!(
-        "(loop $next
-           (local.set $what (call $read))
-           (if (i32.eqz (local.get $what)) (then (return)))
-           (local.set $what (i32.load8_u (i32.add (local.get $what) (i32.const 1022))))
-           {deeds} (call $ok) (br $next))"
-    );
-    let marks: String = marks.iter().map(|mark| format!("(func (export \"{mark}\"))")).collect();
-    let show = "(func $show (call $write (i32.const 2) (i32.const 1024) (call $read)))";
-    let program = PROGRAM.replace("BODY", &body);
-    let (before, start) = program.split_once("(func (export \"_start\")").unwrap();
-    wat::parse_str(format!("{before}{data}{marks}{show}(func (export \"_start\"){start}")).unwrap()
-}
 
 fn grants(state: &MemoryState) -> Grants {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -139,7 +80,10 @@ fn a_worker_asks_for_everything_that_is_granted() {
                 'o',
                 &[Call(
                     "outbox.send",
-                    r#"{"target":"out","key":"aw==","headers":[["h","dg=="]],"body":"Yg==","delay_ms":5,"topic":"t"}"#,
+                    concat!(
+                        r#"{"target":"out","key":"aw==","headers":[["h","dg=="]],"#,
+                        r#""body":"Yg==","delay_ms":5,"topic":"t"}"#
+                    ),
                 )],
             ),
             ('c', &[Call("config.get", r#"{"name":"region"}"#), Call("config.get", r#"{"name":"no"}"#)]),
@@ -218,7 +162,10 @@ fn a_worker_sends_requests_of_http() {
             &[
                 Call(
                     "http.send",
-                    r#"{"method":"POST","url":"https://pay.example/charges","headers":[["a","b"]],"body":"Ym9keQ==","timeout_ms":5000,"message":null}"#,
+                    concat!(
+                        r#"{"method":"POST","url":"https://pay.example/charges","headers":[["a","b"]],"#,
+                        r#""body":"Ym9keQ==","timeout_ms":5000,"message":null}"#
+                    ),
                 ),
                 Call("http.send", r#"{"method":"GET","url":"https://pay.example/slow","headers":[]}"#),
                 Call("http.send", r#"{"method":"GET","url":"https://other.example/","headers":[]}"#),

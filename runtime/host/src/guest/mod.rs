@@ -9,6 +9,7 @@ pub(crate) mod pipeline_log;
 pub(crate) mod port;
 pub(crate) mod protocol;
 pub(crate) mod reason;
+pub(crate) mod request;
 pub(crate) mod secrets;
 pub(crate) mod sink;
 pub(crate) mod state;

@@ -3,7 +3,8 @@
 //! The guest is suspended when it asks for input that is not there; nobody wakes it, since the host goes on
 //! with it itself when it has given it more.
 
-use crate::guest::protocol::{Answers, Call, Version, request};
+use crate::guest::protocol::{Answers, Call, Version};
+use crate::guest::request::request;
 use crate::guest::secrets::Secrets;
 use bytes::Bytes;
 use pelton_core::outcome::Outcome;

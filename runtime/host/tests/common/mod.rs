@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 pub mod deeds;
+pub mod worker;
 
 use pelton_core::Header;
 use pelton_core::message::{Channel, HeaderList, Lane, Message, Parts};

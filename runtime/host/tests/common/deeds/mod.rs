@@ -46,6 +46,9 @@ pub enum Deed {
     Reject(&'static str),
     Trap,
     Spin,
+    /// Opens stores, or swaps of keys, until it is stopped.
+    OpenForever,
+    SwapForever,
     /// Writes so many keys, `0000` and so on.
     SetCounted(u32),
 }
@@ -141,8 +144,8 @@ fn encode(wat: &str, world: &str) -> Vec<u8> {
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
 }
 
-const ONE: &str = "(func (export \"pelton:handler/message-handler@0.1.0#handle\") (param $message i32) (result \
-    i32) (call $handle (local.get $message) (i32.const 1024)) (i32.const 1024))";
+const ONE: &str = "(func (export \"pelton:handler/message-handler@0.1.0#handle\") (param $message i32) \
+    (result i32) (call $handle (local.get $message) (i32.const 1024)) (i32.const 1024))";
 const MANY: &str =
     "(func (export \"pelton:handler/batch-handler@0.1.0#handle-batch\") (param $list i32) (param \
     $len i32) (result i32) (local $i i32)
@@ -275,6 +278,8 @@ impl Code {
             }
             Deed::Trap => "(unreachable)".to_owned(),
             Deed::Spin => "(loop $again (br $again))".to_owned(),
+            Deed::OpenForever => format!("(loop $on {} (br $on))", self.deed(Deed::Open("default"))),
+            Deed::SwapForever => format!("(loop $on {} (br $on))", self.deed(Deed::Swap("k"))),
             Deed::SetCounted(count) => format!("(call $set_counted (i32.const {count}))"),
             of_state => panic!("{of_state:?} is none of these"),
         }
@@ -291,7 +296,8 @@ impl Code {
         };
         let delay = message.delay_ms;
         format!(
-            "(call $send {} {} {headers} {body} (i32.const {}) (i64.const {}) {} (i32.const 64)) (call $sent)",
+            "(call $send {} {} {headers} {body} (i32.const {}) (i64.const {}) {} (i32.const 64))
+             (call $sent)",
             self.text(message.target),
             self.option(message.key),
             i32::from(delay.is_some()),
