@@ -14,6 +14,7 @@
 
 mod crash_loop;
 mod disk;
+mod effects;
 mod lanes;
 mod owners;
 mod panics;

@@ -17,7 +17,7 @@ fn send(books: &mut Books, site: &Site, first: u64) {
 }
 
 /// Runs a worker that kills itself at the `n`-th time it comes to `point`; whether it came there.
-fn crash_at(site: &Site, point: &str, n: u32) -> bool {
+pub fn crash_at(site: &Site, point: &str, n: u32) -> bool {
     let worker = site.worker_with(&["--until-empty"], &[("PELTON_CRASH_AT", &format!("{point}:{n}"))]);
     let ended = worker.wait();
     let killed = ended.signal == Some(Signal::KILL.as_raw());
