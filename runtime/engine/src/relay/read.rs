@@ -55,11 +55,12 @@ impl Relay {
         Ok(())
     }
 
-    /// When a message may go: at once, where the target keeps its delay.
+    /// When a message may go: at once, where the target keeps its delay. No later than that from now on, where
+    /// the wall clock went back.
     fn due(&self, waiting: &Waiting, now: u64) -> u64 {
         let delay = waiting.message.delay_ms.unwrap_or(0);
         let due = waiting.due_at_ms.filter(|_| delay > self.outlet.way.longest_delay_ms());
-        due.map_or(now, |due| now.saturating_add(due.saturating_sub(wall_ms())))
+        due.map_or(now, |due| now.saturating_add(due.saturating_sub(wall_ms()).min(delay)))
     }
 
     /// The messages of a batch, as many as may be held at once; and what became of the others.
