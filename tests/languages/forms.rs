@@ -128,4 +128,14 @@ fn sdks() {
         .env("PYTHONPATH", path)
         .env("PYTHONDONTWRITEBYTECODE", "1"));
     run(Command::new("node").args(["--test", "javascript.test.mjs"]));
+    let go = format!("-C={}", root().join("sdk/go").display());
+    run(Command::new("go").args(["test", &go, "./..."]));
+    let (sdk, made) = (root().join("sdk/c"), tempfile::tempdir().expect("a folder"));
+    let test = made.path().join("fake_test");
+    run(Command::new("cc")
+        .args(["-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "fake_test.c", "-I"])
+        .args([&sdk, &sdk.join("pelton.c"), &sdk.join("fake.c")])
+        .arg("-o")
+        .arg(&test));
+    run(&mut Command::new(test));
 }

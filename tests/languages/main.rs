@@ -11,6 +11,7 @@
 mod beside;
 mod cases;
 mod dev;
+mod effects;
 mod forms;
 mod project;
 mod refused;

@@ -205,7 +205,17 @@ fn grantable() -> String {
 /// What is missing, and the lines that grant it.
 fn ungranted(wants: &[Want]) -> String {
     let imports: Vec<String> = wants.iter().flat_map(|want| want.imports.iter().cloned()).collect();
-    let lines: Vec<&str> = wants.iter().map(|want| want.lines.trim_end()).collect();
+    // Each table once: TOML takes no second one of the same name.
+    let mut tables: Vec<(&str, Vec<&str>)> = Vec::new();
+    for want in wants {
+        let (table, rest) = want.lines.trim_end().split_once('\n').unwrap_or((&want.lines, ""));
+        match tables.iter_mut().find(|(known, _)| *known == table) {
+            Some((_, lines)) => lines.push(rest),
+            None => tables.push((table, vec![rest])),
+        }
+    }
+    let lines: Vec<String> =
+        tables.iter().map(|(table, lines)| format!("{table}\n{}", lines.join("\n"))).collect();
     format!(
         "imports {}, which its pipeline does not grant; add to the configuration:\n{}",
         listed(&imports),
@@ -236,6 +246,26 @@ mod tests {
         let one = LoadError::NotGranted { imports: vec!["wasi:nn/tensor@0.2.0".to_owned()] };
         let text = one.to_string();
         assert!(text.contains("`wasi:nn/tensor@0.2.0`, which was not granted"), "{text}");
+    }
+
+    #[test]
+    fn the_lines_to_add_have_each_table_once() {
+        let want = |interface, lines: &str| Want {
+            interface,
+            imports: vec![interface.to_owned()],
+            lines: lines.to_owned(),
+        };
+        let table = "[pipelines.a.grants]\n";
+        let text = ungranted(&[
+            want("config", &format!("{table}config = {{ k = \"v\" }}\n")),
+            want("outbox", "[pipelines.a.grants.outbox]\nt = {}\n"),
+            want("state", &format!("{table}state = true\n")),
+        ]);
+        assert_eq!(text.matches(table).count(), 1, "{text}");
+        assert!(
+            text.contains("config = { k = \"v\" }\nstate = true\n[pipelines.a.grants.outbox]"),
+            "{text}"
+        );
     }
 
     #[test]

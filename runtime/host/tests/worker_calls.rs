@@ -316,6 +316,7 @@ fn a_mark_says_the_version() {
         (&["pelton_worker_2"], Protocol::Worker2),
         (&["pelton_worker", "pelton_worker_2"], Protocol::Worker2),
         (&["pelton_worker_batch_2"], Protocol::WorkerBatch2),
+        (&["pelton_worker", "pelton_worker_batch", "pelton_worker_2"], Protocol::WorkerBatch2),
     ] {
         assert_eq!(kind(marks), HandlerKind::Program(protocol), "{marks:?}");
     }

@@ -17,8 +17,8 @@ const EXPORTS: [(&str, Protocol); 5] = [
     ("pelton_command", Protocol::Command),
 ];
 
-/// How a plain WASI program is given messages. The larger one counts where a module exports several of the
-/// marks.
+/// How a plain WASI program is given messages. Where a module exports several of the marks, [`Protocol::and`]
+/// says what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// It stays alive, and reads one message after another.
@@ -74,6 +74,15 @@ impl Protocol {
         match self {
             Self::Worker | Self::WorkerBatch | Self::Command => Version::One,
             Self::Worker2 | Self::WorkerBatch2 => Version::Two,
+        }
+    }
+
+    /// What a module is that says both: by one export that it takes batches, by another that it asks for
+    /// effects. So two libraries say it that know nothing of each other.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self.min(other), self.max(other)) {
+            (Self::WorkerBatch, Self::Worker2) => Self::WorkerBatch2,
+            (_, larger) => larger,
         }
     }
 

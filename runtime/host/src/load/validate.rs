@@ -153,7 +153,9 @@ impl Surface {
             Payload::ExportSection(section) => {
                 for export in section.clone() {
                     let name = export.map_err(|error| invalid(&error))?.name;
-                    self.exported = self.exported.max(Protocol::of_export(name));
+                    if let Some(said) = Protocol::of_export(name) {
+                        self.exported = Some(self.exported.map_or(said, |is| is.and(said)));
+                    }
                     self.export(name)?;
                 }
             }

@@ -139,6 +139,9 @@ impl Failed {
     pub(crate) fn of_wasi(error: &Error) -> Self {
         let code = match error {
             Error::HttpRequestBodySize(_) => Code::RequestBodySize,
+            Error::HttpResponseIncomplete => {
+                return Code::ResponseIncomplete.says("the answer was cut off");
+            }
             _ => Code::Protocol,
         };
         code.says(format!("the handler gave up on the body: {error}"))
