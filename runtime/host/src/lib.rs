@@ -44,6 +44,7 @@ pub use guest::sink::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
 pub use interfaces::http::{HttpCounts, http_error_codes};
 pub use interfaces::{Want, missing, unused, wants};
+pub use ipnet::IpNet;
 pub use kinds::kind::{HandlerKind, PROTOCOL_SECTION, Protocol};
 pub use kinds::mark::mark;
 pub use load::inspect::{ComponentInfo, Description, describe, digest, inspect};

@@ -3,8 +3,7 @@
 use super::MIB;
 use super::given::Given;
 use crate::settings::{Section, Written};
-use ipnet::IpNet;
-use pelton_host::{HttpLimits, HttpTarget, IDEMPOTENCY_HEADER, PrivateAddresses};
+use pelton_host::{HttpLimits, HttpTarget, IDEMPOTENCY_HEADER, IpNet, PrivateAddresses};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
