@@ -139,7 +139,8 @@ impl Asked<'_> {
         let left = letters.left()?;
         if left > 0 {
             say!(
-                "{} of cause outbox were left, which targets of {} have refused: say --cause outbox for those",
+                "{} of cause outbox were left, which targets of {} have refused: say --cause outbox for \
+                 those",
                 table::number(left),
                 self.pipeline.name
             );

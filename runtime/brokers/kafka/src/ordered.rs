@@ -10,7 +10,8 @@ use pelton_broker_common::waiting_keys::WaitingKeys;
 use pelton_core::broker::{BooksError, Outgoing, Published, Publisher, Sent, Unsent};
 use std::time::Duration;
 
-/// How long the brokers may take for a batch: well below the age at which the library gives up single records.
+/// How long the brokers may take for a batch: well below the age at which the library gives up single
+/// records.
 pub const ROUND_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Sends to the topic of a target, or to the one that each message names.

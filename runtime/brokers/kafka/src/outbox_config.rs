@@ -113,8 +113,8 @@ fn is_too_large(message: &StagedMessage) -> Option<String> {
     let bytes = message.body.len() + message.key.as_ref().map_or(0, Vec::len) + headers;
     if bytes > MOST_BYTES {
         return Some(format!(
-            "takes {MOST_BYTES} bytes of key, headers and body, and these are {bytes}: send a reference to the \
-             data instead"
+            "takes {MOST_BYTES} bytes of key, headers and body, and these are {bytes}: send a reference to \
+             the data instead"
         ));
     }
     let most = MOST_HEADERS - 1;

@@ -36,8 +36,8 @@ impl SqsOutbox {
                     // It answers for each of a call.
                     tracing::warn!(
                         queue = self.queue_url,
-                        "SQS has taken a message of a group and refused one before it in the same call, which is \
-                         sent again: these two have changed places"
+                        "SQS has taken a message of a group and refused one before it in the same \
+                         call, which is sent again: these two have changed places"
                     );
                 }
                 waiting.note(message, &result);

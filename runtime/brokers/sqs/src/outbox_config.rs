@@ -78,7 +78,10 @@ impl SqsTarget {
 
     fn no_group(&self, message: &StagedMessage) -> Option<String> {
         match &message.key {
-            None => is_fifo(&self.0.url).then(|| "is a FIFO queue, and takes no message without a key".to_owned()),
+            None => {
+                let what = "is a FIFO queue, and takes no message without a key";
+                is_fifo(&self.0.url).then(|| what.to_owned())
+            }
             Some(key) => (!is_group(key)).then(|| {
                 "takes a key of 1 to 128 letters, digits and punctuation of ASCII, which is a message group \
                  there: use a digest of yours"
@@ -95,8 +98,8 @@ fn no_attributes(message: &StagedMessage) -> Option<String> {
     if own.len() + ours > MOST {
         let room = MOST - ours;
         return Some(format!(
-            "takes {MOST} attributes, of which Pelton needs {ours}: {} headers are more than {room}. Put some \
-             into the body",
+            "takes {MOST} attributes, of which Pelton needs {ours}: {} headers are more than {room}. Put \
+             some into the body",
             own.len()
         ));
     }
@@ -105,8 +108,8 @@ fn no_attributes(message: &StagedMessage) -> Option<String> {
         let name = shown(&header.name).at_most(64);
         if !is_name(&header.name) {
             return Some(format!(
-                "takes no header `{name}`: a name is 1 to 256 letters, digits, `_`, `-` and `.` of ASCII, with no \
-                 `.` at an end or beside another, and does not begin with `AWS.` or `Amazon.`"
+                "takes no header `{name}`: a name is 1 to 256 letters, digits, `_`, `-` and `.` of ASCII, \
+                 with no `.` at an end or beside another, and does not begin with `AWS.` or `Amazon.`"
             ));
         }
         if header.value.is_empty() {
@@ -129,8 +132,8 @@ fn too_large(message: &StagedMessage) -> Option<String> {
     let beyond = excess(&entry);
     (beyond > 0).then(|| {
         format!(
-            "takes {MOST_BYTES} bytes of body, as text or base64, and headers, and these are {beyond} more: send \
-             a reference to the data instead"
+            "takes {MOST_BYTES} bytes of body, as text or base64, and headers, and these are {beyond} more: \
+             send a reference to the data instead"
         )
     })
 }

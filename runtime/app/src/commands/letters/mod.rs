@@ -164,8 +164,8 @@ impl<'c> Letters<'c> {
         if let Some(letter) = letters.iter().find(is_gone) {
             let (name, target) = (&self.pipeline.name, &letter.origin);
             return Err(Fail::refused(format!(
-                "letter {} is for the target `{target}`, which `{name}` does not have any more: write it into \
-                 `grants.outbox` again, or remove the letter with `pelton dlq purge {name} --id {}`",
+                "letter {} is for the target `{target}`, which `{name}` does not have any more: write it \
+                 into `grants.outbox` again, or remove the letter with `pelton dlq purge {name} --id {}`",
                 letter.id, letter.id
             )));
         }

@@ -100,7 +100,8 @@ impl StateLines {
 
 fn entry(line: &[u8]) -> Result<StateEntry, String> {
     let written: Written = serde_json::from_slice(line).map_err(|error| {
-        format!("it is not {{\"key\": \"...\", \"value\": \"...\"}}, as `pelton state export` writes it: {error}")
+        let form = "{\"key\": \"...\", \"value\": \"...\"}";
+        format!("it is not {form}, as `pelton state export` writes it: {error}")
     })?;
     let key = bytes(written.key, &written.key_encoding).map_err(|why| format!("the key {why}"))?;
     let value = bytes(written.value, &written.value_encoding).map_err(|why| format!("the value {why}"))?;
