@@ -55,7 +55,7 @@ impl Relay {
         Ok(())
     }
 
-    /// When a message may go: at once, where the target keeps its delay. No later than that from now on, where
+    /// When a message may go: at once, where the target keeps its delay. After no more than its delay, where
     /// the wall clock went back.
     fn due(&self, waiting: &Waiting, now: u64) -> u64 {
         let delay = waiting.message.delay_ms.unwrap_or(0);

@@ -111,8 +111,8 @@ impl Store {
         Ok(known(&db, "t.depth > 0", params![])?)
     }
 
-    /// The same of a directory in which nothing is to be changed: no target where there is no database, or one
-    /// of a version that had none.
+    /// The same of a directory in which nothing is to be changed: no target where there is no database, or
+    /// one of a version that had none.
     pub fn waiting_in(dir: &Path) -> Result<Vec<KnownTarget>, StoreError> {
         let path = db::file(dir);
         if !path.is_file() {

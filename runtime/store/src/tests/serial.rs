@@ -202,8 +202,8 @@ impl Life {
         }
     }
 
-    /// Hears what became of the list that was sent first.
-    async fn hear(&mut self, observer: &mut Observer) {
+    /// Takes the answers of the list that was sent first.
+    async fn answered(&mut self, observer: &mut Observer) {
         let Some((calls, answers)) = self.sent.pop_front() else { return };
         let mut answers = answers.await.into_iter();
         for call in calls {
@@ -224,7 +224,7 @@ impl Life {
     /// An operator sets a key, while messages are in work that may have read it.
     async fn set(&mut self, observer: &mut Observer, dir: &Path) {
         while !self.sent.is_empty() {
-            self.hear(observer).await;
+            self.answered(observer).await;
         }
         let (key, value) = (observer.key(), observer.below(1_000));
         let beside = Store::open_beside(dir, Options::default()).unwrap();
@@ -239,14 +239,14 @@ impl Life {
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let left = copy_of(dir);
         other.execute_batch("ROLLBACK").unwrap();
-        let unheard = self.sent.into_iter().flat_map(|(calls, _)| calls).collect();
-        (left, unheard)
+        let unanswered = self.sent.into_iter().flat_map(|(calls, _)| calls).collect();
+        (left, unanswered)
     }
 
     /// After a restart: what was under way is done whole, or not at all; and all is as it must be.
-    async fn agrees(&self, observer: &mut Observer, unheard: Vec<Call>) {
+    async fn agrees(&self, observer: &mut Observer, unanswered: Vec<Call>) {
         let store = &self.state.worker.store;
-        for call in unheard {
+        for call in unanswered {
             let done = |d: &Delivery| {
                 let known = store.ledger_show(NAME, Some(NAME), &*d.message.id().text()).unwrap();
                 known.is_some_and(|entry| entry.completed)
@@ -289,23 +289,23 @@ fn message(target: Target, id: &str) -> StagedMessage {
 async fn every_history_that_was_committed_is_a_serial_one() {
     let mut observer = Observer::default();
     let mut folder = dir();
-    let mut unheard = Vec::new();
+    let mut unanswered = Vec::new();
     for _ in 0..LIVES {
         let mut life = Life::open(folder.path());
-        life.agrees(&mut observer, std::mem::take(&mut unheard)).await;
+        life.agrees(&mut observer, std::mem::take(&mut unanswered)).await;
         for _ in 0..STEPS {
             match observer.below(10) {
                 0..=4 => life.run(&mut observer).await,
                 5..=6 => life.report(&mut observer),
-                7..=8 => life.hear(&mut observer).await,
+                7..=8 => life.answered(&mut observer).await,
                 _ => life.set(&mut observer, folder.path()).await,
             }
         }
         let left;
-        (left, unheard) = life.die(folder.path());
+        (left, unanswered) = life.die(folder.path());
         folder = left;
     }
-    Life::open(folder.path()).agrees(&mut observer, unheard).await;
+    Life::open(folder.path()).agrees(&mut observer, unanswered).await;
     let (completed, conflicts) = (observer.completed.len() as u64, observer.conflicts);
     assert!(completed > 8 * LIVES && conflicts > 2 * LIVES, "{completed} completed, {conflicts} conflicts");
 }
