@@ -138,3 +138,14 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_write_has_the_stamp_of_what_is_not_there() {
+        let stamps = Stamps(AtomicU64::new(u64::MAX));
+        assert_eq!([stamps.next(), stamps.next()], [Stamp(u64::MAX), Stamp(1)]);
+    }
+}

@@ -254,6 +254,41 @@ fn letters() -> crate::OutboxLetterFilter {
 }
 
 #[tokio::test]
+async fn large_messages_come_in_short_pages_and_none_is_left_out() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    let target = worker.store.target(NAME, "audit", Where::Relay).unwrap();
+    let home = worker.store.outbox_home().unwrap();
+    worker.send(&numbers(0..1));
+    let held = worker.take(1).await;
+    let claim = worker.start(&held).await[0];
+    let large = |n: u64| StagedMessage { body: vec![0; 1 << 20], ..to(target, &n.to_string()) };
+    let items = vec![completion(&held[0], claim, sends((0..10).map(large).collect()))];
+    assert_eq!(worker.ledger.complete(items).await, [Ok(())]);
+    let (mut ids, mut after, mut pages) = (Vec::new(), 0, 0);
+    loop {
+        let page = home.waiting(target, after, 100).await.unwrap();
+        let Some(last) = page.last() else { break };
+        (after, pages) = (last.row, pages + 1);
+        ids.extend(page.iter().map(|waiting| waiting.message.id.to_string()));
+    }
+    assert_eq!((pages, ids), (3, (0..10).map(|n| n.to_string()).collect()));
+}
+
+#[tokio::test]
+async fn a_target_that_nobody_opened_takes_nothing_and_ends_nothing() {
+    let dir = dir();
+    let worker = Worker::open(dir.path());
+    worker.send(&numbers(0..1));
+    let held = worker.take(1).await;
+    let claim = worker.start(&held).await[0];
+    let items = vec![completion(&held[0], claim, sends(vec![to(Target(9), "id")]))];
+    assert_eq!(worker.ledger.complete(items).await, [Err(ErrorClass::Conflict)]);
+    assert_eq!((worker.store.failed(), worker.status().in_flight), (None, 1));
+    worker.complete(&held[0], claim).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_call_of_several_messages_commits_whole_or_not_at_all() {
     let dir = dir();
     let state = Stateful::open(dir.path());
