@@ -191,11 +191,11 @@ impl Driver {
             self.performer.ports.handler.interrupt();
         }
         watches.iter().for_each(AbortHandle::abort);
-        self.end_relays().await;
         // After a failure, too: others take over at once what this one gives back.
         if let Err(panicked) = contained(async { self.performer.ports.source.close().await }).await {
             self.ends(Why::Panicked(panicked.at("closing the source")));
         }
+        self.end_relays().await;
         let pipeline = self.name.clone();
         self.why.take().map_or(Ok(()), |why| Err(Stopped { pipeline, why }))
     }

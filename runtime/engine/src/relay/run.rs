@@ -162,6 +162,7 @@ impl Relay {
             self.stats.fails(&self.pipeline, words);
         } else if takes {
             self.stats.works(&self.pipeline);
+            words.into_iter().for_each(|words| self.stats.takes_some(&self.pipeline, failed, words));
         }
         if is_away {
             self.away += 1;

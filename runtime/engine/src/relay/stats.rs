@@ -33,6 +33,8 @@ pub struct OutletStats {
     sent: AtomicU64,
     refused: AtomicU64,
     trouble: Mutex<Option<Trouble>>,
+    /// When it was said last that some of its messages wait, and others do not.
+    said: Mutex<Option<Instant>>,
 }
 
 struct Trouble {
@@ -49,6 +51,7 @@ impl OutletStats {
             sent: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             trouble: Mutex::new(None),
+            said: Mutex::new(None),
         }
     }
 
@@ -73,6 +76,21 @@ impl OutletStats {
     pub fn works(&self, pipeline: &str) {
         if self.lock().take().is_some_and(|trouble| trouble.since.elapsed() > REPORT_INTERVAL) {
             tracing::info!(pipeline, target_name = &*self.outlet.name, "the target takes messages again");
+        }
+    }
+
+    /// It takes something, and not all: said once in a while.
+    pub fn takes_some(&self, pipeline: &str, failed: usize, words: &str) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|said| said.elapsed() >= REPORT_INTERVAL) {
+            *said = Some(Instant::now());
+            tracing::warn!(
+                pipeline,
+                target_name = &*self.outlet.name,
+                failed,
+                "some messages of the outbox are not taken, and wait with those of their keys; the others go \
+                 on: {words}"
+            );
         }
     }
 
