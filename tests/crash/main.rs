@@ -18,6 +18,7 @@ mod effects;
 mod lanes;
 mod owners;
 mod panics;
+mod payments;
 mod points;
 mod random;
 mod signals;

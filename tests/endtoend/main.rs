@@ -11,6 +11,7 @@
 )]
 
 mod batches;
+mod combinations;
 mod duplicates;
 mod effects;
 mod failures;

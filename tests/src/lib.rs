@@ -29,6 +29,8 @@ pub mod kafka_wire;
 pub mod log;
 pub mod memory;
 pub mod panics;
+pub mod payment_gateway;
+pub mod payments;
 pub mod ports;
 pub mod pressure;
 pub mod proxy;

@@ -19,6 +19,7 @@
 
 mod dedup;
 mod driver;
+mod feeders;
 mod former;
 mod key;
 mod perform;

@@ -1,6 +1,7 @@
 //! All pipelines of one worker, from their start to the end of the drain; some may come and go meanwhile.
 
 use crate::driver::{Driver, PipelineSpec, Ports};
+use crate::feeders::{Feeders, RunningNames};
 use crate::stats::PipelineStats;
 use crate::stopped::{Stopped, Why};
 use pelton_core::retry::scatter;
@@ -62,7 +63,10 @@ pub async fn run_changing(
     random: u64,
 ) -> Result<(), Vec<Stopped>> {
     let mut phase = control.phase.clone();
+    let names = RunningNames::default();
+    pipelines.iter().for_each(|(spec, ..)| names.add(&spec.name));
     let mut all = Running {
+        names,
         random,
         numbers: 0,
         ending: *phase.borrow() == Phase::Draining || control.until_empty,
@@ -107,6 +111,7 @@ pub async fn run_changing(
 
 /// The pipelines that run.
 struct Running {
+    names: RunningNames,
     control: Control,
     random: u64,
     numbers: u64,
@@ -127,7 +132,9 @@ impl Running {
         let control = Control { phase: stopping, ..self.control.clone() };
         let seed = scatter(self.random, self.numbers);
         self.numbers += 1;
-        let driver = Driver::new(spec, ports, control, self.suspects.clone(), seed, stats);
+        self.names.add(&name);
+        let feeders = Feeders::new(spec.fed_by.clone(), self.names.clone());
+        let driver = Driver::new(spec, ports, control, self.suspects.clone(), seed, stats, feeders);
         self.stops.insert(name.clone(), stop);
         self.tasks.spawn(async move { (name, driver.run().await) });
     }
@@ -159,6 +166,7 @@ impl Running {
     }
 
     fn ended(&mut self, name: &str) {
+        self.names.remove(name);
         self.stops.remove(name);
         if let Some(done) = self.removed.remove(name) {
             done.send(()).unwrap_or_default();

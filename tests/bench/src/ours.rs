@@ -219,6 +219,7 @@ impl Ours {
             effects: false,
             redo: None,
             max_outbox: u64::MAX,
+            fed_by: Vec::new(),
             skip: None,
         }
     }

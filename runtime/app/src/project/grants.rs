@@ -1,5 +1,5 @@
-//! What a project's handler may do where it is built and tested: what its pipeline in `pelton.toml` grants, or,
-//! where there is none, anything. Nothing of it leaves the process, and no secret is read.
+//! What a project's handler may do where it is built and tested: what its pipeline in `pelton.toml` grants,
+//! or, where there is none, anything. Nothing of it leaves the process, and no secret is read.
 
 use super::{Project, limits};
 use crate::grants::{stand_ins, targets};

@@ -160,6 +160,29 @@ pub fn letters(
     opened.map_err(|error| open_fail(&pipeline.name, error))
 }
 
+/// The pipelines that send into the queue that this one reads. Not those that this one sends to in turn: they
+/// would wait for each other.
+fn fed_by<'c>(config: &'c Config, pipeline: &'c PipelineConfig) -> Vec<&'c str> {
+    let sends_to = |from: &PipelineConfig, to: &PipelineConfig| {
+        from.grants
+            .outbox
+            .iter()
+            .any(|(_, target)| target.queue().is_some() && target.queue() == to.source.queue())
+    };
+    let mut behind: Vec<&PipelineConfig> = vec![pipeline];
+    let mut next = 0;
+    while let Some(&one) = behind.get(next) {
+        next += 1;
+        let more = config.pipelines.iter().filter(|other| sends_to(one, other));
+        let new: Vec<_> =
+            more.filter(|other| !behind.iter().any(|known| known.name == other.name)).collect();
+        behind.extend(new);
+    }
+    let is_behind = |other: &PipelineConfig| behind.iter().any(|known| known.name == other.name);
+    let feeders = config.pipelines.iter().filter(|other| sends_to(other, pipeline) && !is_behind(other));
+    feeders.map(|other| other.name.as_str()).collect()
+}
+
 /// What the engine is told of it.
 pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
     PipelineSpec {
@@ -176,6 +199,7 @@ pub fn spec(config: &Config, pipeline: &PipelineConfig) -> PipelineSpec {
         effects: pipeline.grants.acts(),
         redo: None,
         max_outbox: pipeline.grants.outbox_limit.0,
+        fed_by: fed_by(config, pipeline).into_iter().map(Into::into).collect(),
         skip: None,
     }
 }

@@ -6,6 +6,7 @@ mod reports;
 mod tests;
 
 use crate::dedup::{DedupKey, Digest};
+use crate::feeders::Feeders;
 use crate::perform::{Arrival, Performer};
 use crate::relay::{Outbox, Relays};
 use crate::stats::{PipelineStats, SkipAsk};
@@ -65,6 +66,8 @@ pub struct PipelineSpec {
     pub redo: Option<Arc<str>>,
     /// While so many messages wait in the outbox, nothing more is received.
     pub max_outbox: u64,
+    /// Pipelines that send into what this one reads: one that ends when it is empty ends behind them.
+    pub fed_by: Vec<Arc<str>>,
     /// A message to give up on as it comes: for commands that do nothing else.
     pub skip: Option<Skip>,
 }
@@ -98,6 +101,7 @@ pub(crate) struct Driver {
     /// When what is not answered by then is left as it is.
     abandon: Option<Instant>,
     asked_unsettled: bool,
+    feeders: Feeders,
     poll_at: Option<Instant>,
     /// Duplicates that the ledger was told of.
     duplicates: u64,
@@ -122,6 +126,7 @@ impl Driver {
         suspects: Arc<Semaphore>,
         random: u64,
         stats: Arc<PipelineStats>,
+        feeders: Feeders,
     ) -> Self {
         let rules = Rules {
             retry: spec.retry,
@@ -168,6 +173,7 @@ impl Driver {
             deadline: None,
             abandon: None,
             asked_unsettled: false,
+            feeders,
             poll_at: None,
             duplicates: 0,
             longest_wait_ms: Some(spec.retry.max_delay_ms),
@@ -263,6 +269,7 @@ impl Driver {
         }
         if idle && self.control.until_empty && !self.asked_unsettled && self.may_poll() {
             self.asked_unsettled = true;
+            self.feeders.look();
             self.performer.ask_unsettled();
         }
         true
@@ -295,10 +302,6 @@ impl Driver {
         abandoned
     }
 
-    fn may_poll(&self) -> bool {
-        self.poll_at.is_none_or(|at| at <= Instant::now())
-    }
-
     fn handle_arrival(&mut self, now: Time, arrival: Arrival) {
         match arrival {
             Arrival::Input(input) => {
@@ -321,7 +324,7 @@ impl Driver {
             }
             Arrival::Unsettled(left) => {
                 self.asked_unsettled = false;
-                if left == Some(0) && self.pipeline.is_idle() && self.outbox_is_empty() {
+                if left == Some(0) && self.pipeline.is_idle() && self.is_all_sent() {
                     self.drain(now);
                 } else {
                     self.poll_at = Some(Instant::now() + POLL_INTERVAL);

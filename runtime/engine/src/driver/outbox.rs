@@ -49,8 +49,18 @@ impl Driver {
         }
     }
 
+    /// Whether the source may be asked again what is left.
+    pub(super) fn may_poll(&self) -> bool {
+        self.poll_at.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// Whether nothing waits to be sent, by this pipeline or into what it reads.
+    pub(super) fn is_all_sent(&mut self) -> bool {
+        self.feeders.are_gone() && self.outbox_is_empty()
+    }
+
     /// Whether nothing waits to be sent, for a worker that ends when nothing is left.
-    pub(super) fn outbox_is_empty(&mut self) -> bool {
+    fn outbox_is_empty(&mut self) -> bool {
         let waiting = self.backlog();
         if waiting > 0 && self.says_of_outbox() {
             tracing::info!(

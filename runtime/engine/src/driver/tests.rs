@@ -163,6 +163,7 @@ fn spec(effects: bool, max_outbox: u64) -> PipelineSpec {
         effects,
         max_outbox,
         redo: None,
+        fed_by: Vec::new(),
         skip: None,
     }
 }
