@@ -153,6 +153,19 @@ async fn what_is_committed_later_is_sent_and_a_delay_is_kept() {
 }
 
 #[tokio::test]
+async fn what_an_operator_removes_holds_nobody_back() {
+    let world = World::default();
+    world.put(1, Some("k"), Some(200));
+    world.put(2, Some("k"), None);
+    world.put(3, None, None);
+    let bench = bench(world);
+    bench.world.has_ended(1).await;
+    lock(&bench.world.rows).remove(&1);
+    bench.world.has_ended(2).await;
+    assert_eq!(*lock(&bench.world.taken), [3, 2]);
+}
+
+#[tokio::test]
 async fn at_the_end_what_can_be_sent_is_and_the_rest_stays() {
     let world = World::default();
     (1..=35).for_each(|row| world.put(row, None, None));
