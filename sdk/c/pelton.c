@@ -66,16 +66,3 @@ void pelton_http_free(pelton_http_response *response) {
     pelton_free(response->body);
     memset(response, 0, sizeof *response);
 }
-
-/* Nobody writes between reading and writing: the commit finds out, and the message runs again. */
-const char *pelton_state_compare_and_set(const char *store, const char *key, pelton_bytes expected,
-                                         pelton_bytes value, bool *was_set) {
-    pelton_bytes is;
-    const char *error = pelton_state_get(store, key, &is);
-    if (error != NULL) return error;
-    bool same = (is.data == NULL) == (expected.data == NULL) && is.length == expected.length &&
-                (is.length == 0 || memcmp(is.data, expected.data, is.length) == 0);
-    pelton_free(is);
-    if (was_set != NULL) *was_set = same;
-    return same ? pelton_state_set(store, key, value) : NULL;
-}

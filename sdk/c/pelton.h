@@ -131,9 +131,19 @@ const char *pelton_state_delete(const char *store, const char *key);
 /* Adds to a number, 0 where there is none. Its value is decimal text. `total` may be null. */
 const char *pelton_state_increment(const char *store, const char *key, int64_t by, int64_t *total);
 
-/* Sets a value if the key has the one that is expected; data null is no value. `was_set` may be null. */
-const char *pelton_state_compare_and_set(const char *store, const char *key, pelton_bytes expected,
-                                         pelton_bytes value, bool *was_set);
+/* Sets a value if the key has the one that is expected; data null is no value. `was_set` may be null. Nobody writes
+ * between reading and writing: the commit finds out, and the message runs again. */
+static inline const char *pelton_state_compare_and_set(const char *store, const char *key, pelton_bytes expected,
+                                                       pelton_bytes value, bool *was_set) {
+    pelton_bytes is;
+    const char *error = pelton_state_get(store, key, &is);
+    if (error != NULL) return error;
+    bool same = (is.data == NULL) == (expected.data == NULL) && is.length == expected.length;
+    for (size_t i = 0; same && i < is.length; i++) same = is.data[i] == expected.data[i];
+    pelton_free(is);
+    if (was_set != NULL) *was_set = same;
+    return same ? pelton_state_set(store, key, value) : NULL;
+}
 
 /* All keys. Each is freed by pelton_free, and the list by free. */
 const char *pelton_state_list(const char *store, pelton_bytes **keys, size_t *count);
