@@ -1,5 +1,5 @@
-//! Handlers that do all that a handler may do beside its answer, one in each language: in cases, and in a worker
-//! against a server that misbehaves.
+//! Handlers that do all that a handler may do beside its answer, one in each language: in cases, and in a
+//! worker against a server that misbehaves.
 
 use crate::project::{Project, Said};
 use pelton_tests::gateway::Gateway;
@@ -138,7 +138,7 @@ fn in_a_worker(project: &Project, has_codes: bool) {
     if has_codes {
         reasons(project);
     }
-    // Two were charged, each by a key of its own. What read state that has changed ran again, by the same key.
+    // Two were charged, each by a key of its own. What read state that has changed ran again, by the same.
     let charges = gateway.charges();
     assert!(charges.len() == 2 && charges.keys().all(|key| key.len() == 32), "{charges:?}");
 }

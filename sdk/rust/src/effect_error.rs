@@ -8,11 +8,12 @@ use std::fmt;
 ///
 /// - `not-granted`: the pipeline grants no such store, or nothing of the kind;
 /// - `unknown-target`: the pipeline grants no target of outgoing messages of this name;
-/// - `refused`: it is not allowed as it is (a key that is too long, a header that is none), and never will be;
+/// - `refused`: it is not allowed as it is (a key that is too long, a header that is none), and never will
+///   be;
 /// - `limit`: this message has done as much as one may;
 /// - `unavailable`: not now;
-/// - of HTTP, the names that `wasi:http` has: `connection-timeout`, `connection-refused`, `HTTP-request-denied`,
-///   `destination-IP-prohibited`, `HTTP-response-body-size` and so on.
+/// - of HTTP, the names that `wasi:http` has: `connection-timeout`, `connection-refused`,
+///   `HTTP-request-denied`, `destination-IP-prohibited`, `HTTP-response-body-size` and so on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectError {
     code: String,

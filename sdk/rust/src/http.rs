@@ -80,7 +80,7 @@ impl Request {
         self
     }
 
-    /// The body as JSON, and its content type. What cannot be written as JSON is an error of [`Request::send`].
+    /// The body as JSON, and its content type. What is none is an error of [`Request::send`].
     pub fn json(mut self, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
             Ok(body) => self.header("content-type", "application/json").body(body),
@@ -97,13 +97,14 @@ impl Request {
         self
     }
 
-    /// The message that it is sent for, in a batch handler: the idempotency key that the host adds is then the
-    /// one that the message would have alone. Without it a request of a batch has none.
+    /// The message that it is sent for, in a batch handler: the idempotency key that the host adds is then
+    /// the one that the message would have alone. Without it a request of a batch has none.
     pub fn message(self, message: &Message) -> Self {
         self.header(MESSAGE, message.idempotency_key.as_str())
     }
 
-    /// Sends it, and reads the whole answer. A status like 404 or 500 is an answer, too: see [`Response::ok`].
+    /// Sends it, and reads the whole answer. A status like 404 or 500 is an answer, too: see
+    /// [`Response::ok`].
     ///
     /// # Errors
     /// There is no answer: not granted, no connection, no time left, an answer that is cut off or too large.

@@ -10,8 +10,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Messages that run side by side and touch the same keys have the effect of some order, one after the other. So
-//! read, decide and write as if alone. Only lists of keys are not held to that.
+//! Messages that run side by side and touch the same keys have the effect of some order, one after the other.
+//! So read, decide and write as if alone. Only lists of keys are not held to that.
 
 use crate::{EffectError, backend};
 use serde::Serialize;

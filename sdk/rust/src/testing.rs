@@ -1,5 +1,5 @@
-//! Effects in a handler's own tests, which run natively: answers that a test gives, state and messages that it
-//! looks at afterwards.
+//! Effects in a handler's own tests, which run natively: answers that a test gives, state and messages that
+//! it looks at afterwards.
 //!
 //! ```
 //! use pelton_sdk::testing::{Answer, Effects};

@@ -23,8 +23,8 @@ fn handle(message: Message) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Stands in for `pelton_sdk::http::post(...)`. Pelton adds an idempotency key to it, so that no charge is taken twice;
-/// `pelton_sdk::testing` answers it in tests.
+/// Stands in for `pelton_sdk::http::post(...)`. Pelton adds an idempotency key to it, so that no charge is
+/// taken twice; `pelton_sdk::testing` answers it in tests.
 fn charge(order: &Order, message: &Message) -> Result<(), Failure> {
     if order.gateway_down && message.attempt < 3 {
         let reason = format!("order {}: the payment gateway is down", order.id);
