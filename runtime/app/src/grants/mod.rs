@@ -116,18 +116,27 @@ fn outbox(
     home: Home<'_>,
     max: usize,
 ) -> Result<Option<OutboxGrant>, StoreError> {
+    if granted.outbox.is_empty() {
+        return Ok(None);
+    }
+    let known = match home {
+        Home::Store(store) => store.targets(pipeline)?,
+        Home::Nowhere => Vec::new(),
+    };
     let outlet = |(name, to): &(String, TargetConfig)| {
-        let target = match home {
-            Home::Store(store) => target(store, pipeline, name, to)?,
-            Home::Nowhere => Target(0),
+        let target = match (known.iter().find(|known| known.name == *name), home) {
+            // It stays where it is until the pipeline begins with it: another may be running.
+            (Some(known), _) => known.target,
+            (None, Home::Store(store)) => target(store, pipeline, name, to)?,
+            (None, Home::Nowhere) => Target(0),
         };
         Ok(Outlet { name: name.clone(), target, refuses: refuses(to, max) })
     };
     let targets = granted.outbox.iter().map(outlet).collect::<Result<Vec<_>, StoreError>>()?;
-    Ok((!targets.is_empty()).then_some(OutboxGrant { targets }))
+    Ok(Some(OutboxGrant { targets }))
 }
 
-/// A target's place in the outbox.
+/// A target's place in the outbox, and from now on what is sent to it goes where the configuration says.
 pub fn target(store: &Store, pipeline: &str, name: &str, to: &TargetConfig) -> Result<Target, StoreError> {
     store.target(pipeline, name, to.queue().map_or(Where::Relay, Where::Queue))
 }
@@ -144,8 +153,8 @@ pub fn dropped(config: &Config, waiting: Vec<KnownTarget>) -> Vec<Problem> {
         let is_there = config.pipelines.iter().any(|other| other.name == pipeline);
         let missing = if is_there { "is not there, or a queue" } else { "is not there, nor its pipeline" };
         let what = format!(
-            "{missing}, and {} to be sent to it: keep it as it was until `pelton status` shows none, or until \
-             `pelton outbox purge {pipeline} --target {name}` has removed them for good",
+            "{missing}, and {} to be sent to it: keep it as it was until `pelton status` shows none, or \
+             until `pelton outbox purge {pipeline} --target {name}` has removed them for good",
             count(backlog.rows)
         );
         Problem::new(format!("pipelines.{pipeline}.grants.outbox.{name}"), what)

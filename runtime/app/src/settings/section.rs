@@ -1,6 +1,7 @@
 //! One table of the file: takes values out by name, and notes every problem instead of stopping.
 
 use super::env::{Lookup, expand};
+use super::problem::Problems;
 use pelton_core::broker::Settings;
 use pelton_core::units;
 use std::cell::RefCell;
@@ -13,43 +14,6 @@ use toml::{Table, Value};
 
 /// Keys of one table that are named, of those that are not known.
 const UNKNOWN_KEYS: usize = 20;
-
-/// Something that is wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Where: `pipelines.orders.handler.timeout`; empty for the file as a whole.
-    pub path: String,
-    /// What is wrong, and what to write instead.
-    pub what: String,
-    /// What stands below it, a line each: what to add to the file.
-    pub lines: Vec<String>,
-}
-
-impl Problem {
-    pub fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { path: path.into(), what: what.into(), lines: Vec::new() }
-    }
-
-    /// With words that may have several lines.
-    pub fn in_lines(path: impl Into<String>, text: &str) -> Self {
-        let (what, rest) = text.split_once('\n').unwrap_or((text, ""));
-        Self { lines: rest.lines().map(str::to_owned).collect(), ..Self::new(path, what) }
-    }
-}
-
-/// Problems found so far; shared by all sections.
-#[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
-
-impl Problems {
-    pub fn note(&self, path: &str, what: impl Into<String>) {
-        self.0.borrow_mut().push(Problem::new(path, what));
-    }
-
-    pub fn into_all(self) -> Vec<Problem> {
-        self.0.into_inner()
-    }
-}
 
 /// A table, by its path.
 pub struct Section<'c> {

@@ -100,13 +100,13 @@ pub fn open(
     Ok((RunningPipeline { pipeline, ports, ledger, stats, target: Arc::new(target) }, job))
 }
 
-/// What relays send for it; none where it sends to no broker.
+/// Has its targets be where they are configured to be. What relays send for it; none where that is nothing.
 pub fn outbox(store: &Store, pipeline: &PipelineConfig) -> Result<Option<Outbox>, Fail> {
     let mut outlets = Vec::new();
     for (name, to) in &pipeline.grants.outbox {
-        let Some(way) = to.place().cloned() else { continue };
         let target = grants::target(store, &pipeline.name, name, to).map_err(store_fail)?;
-        outlets.push(Outlet { name: name.as_str().into(), target, way });
+        let way = to.place().cloned();
+        outlets.extend(way.map(|way| Outlet { name: name.as_str().into(), target, way }));
     }
     let home = || store.outbox_home().map_err(store_fail);
     (!outlets.is_empty()).then(|| Ok(Outbox { home: home()?, outlets })).transpose()

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod blocking;
 pub mod clock;
 pub mod fate;
 pub mod fetch_budget;

@@ -7,13 +7,13 @@ use super::fields::{EntryId, Field};
 use super::list::Keys;
 use super::number::Count;
 use super::server::{ANSWER, Server};
+use pelton_broker_common::blocking::BlockingRuntime;
 use redis::aio::MultiplexedConnection;
 use std::cell::RefCell;
-use tokio::runtime::Runtime;
 
 /// One server. Not within a tokio runtime.
 pub struct Client {
-    runtime: Runtime,
+    runtime: BlockingRuntime,
     /// Taken out while it is used: after an error there is none.
     connection: RefCell<Option<MultiplexedConnection>>,
     server: Server,
@@ -37,7 +37,7 @@ impl Client {
     /// # Errors
     /// In words: nothing could be asked here.
     pub fn unconnected(server: Server) -> Answer<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = BlockingRuntime::new();
         let runtime = runtime.map_err(|error| format!("the Redis client cannot work here: {error}"))?;
         Ok(Self { runtime, connection: RefCell::new(None), server })
     }

@@ -12,11 +12,11 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
     QueueAttributeName as Attribute,
 };
+use pelton_broker_common::blocking::BlockingRuntime;
 use pelton_core::ports::ErrorClass;
 use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
-use tokio::runtime::Runtime;
 
 /// How a queue is made, and how it stands. Counts are approximate, as the service says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,7 +106,7 @@ where
 
 /// One queue. Not within a tokio runtime.
 pub struct QueueAdmin {
-    pub(super) runtime: Runtime,
+    pub(super) runtime: BlockingRuntime,
     pub(super) connection: Connection,
     pub(super) queue_url: String,
 }
@@ -117,7 +117,7 @@ impl QueueAdmin {
     /// # Errors
     /// In words: a thread or a socket cannot be had.
     pub fn open(queue_url: &str, connection: Connection) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = BlockingRuntime::new();
         let runtime = runtime.map_err(|error| format!("the SQS client cannot work here: {error}"))?;
         Ok(Self { runtime, connection, queue_url: queue_url.to_owned() })
     }
