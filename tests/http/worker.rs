@@ -4,7 +4,7 @@ use crate::rig::guest_path;
 use pelton_tests::gateway::Gateway;
 use pelton_tests::site::{Pipeline, Site};
 use pelton_tests::wait::until;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A pipeline that may reach a gateway, with so many handlers at once.
 fn calls(gateway: &Gateway, concurrency: usize) -> Pipeline {
@@ -60,9 +60,13 @@ fn a_denial_is_a_line_of_the_log_and_a_count() {
     let site = Site::new(&[calls(&gateway, 4)]);
     let step = json!({ "url": elsewhere.url("/secret?token=abc") });
     site.send_lines("calls", &[], &[json!({ "steps": [step], "ok": true }).to_string()]);
-    let (worker, _) = site.until_empty();
+    let worker = site.worker().ready();
     let said = worker.log.wait("it is said", |line| line.says("HTTP request has no answer"));
     assert_eq!((said.field("code"), said.field("pipeline")), ("HTTP-request-denied", "calls"));
     assert!(said.field("place").contains(&elsewhere.origin()) && !said.text.contains("token"), "{said:?}");
     assert_eq!(elsewhere.connections(), 0);
+    let status: Value = serde_json::from_str(&site.done(&["status", "--json"])).expect("JSON");
+    let counted = &status["pipelines"]["calls"]["counted"];
+    assert!(counted["http_denied"].as_u64() >= Some(1) && counted["http_failed"].is_null(), "{counted}");
+    worker.stop();
 }

@@ -47,8 +47,6 @@ counters! {
     Conflicts = "conflicts", "Messages run again, since others had changed the state that they had read.";
     OutboxSent = "outbox_sent", "Messages of the outbox that their target has.";
     OutboxRefused = "outbox_refused", "Dead letters of messages of the outbox that their target refused.";
-    HttpRequests = "http_requests", "HTTP requests of handlers.";
-    HttpDenied = "http_denied", "HTTP requests of handlers that were not granted, and were not made.";
 }
 
 impl Counter {

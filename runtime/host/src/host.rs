@@ -10,7 +10,7 @@ use crate::guest::sink::{LogSink, TracingSink};
 use crate::guest::state::GuestState;
 use crate::guest::text;
 use crate::interfaces::Granted;
-use crate::interfaces::http::{Net, Outgoing};
+use crate::interfaces::http::{HttpCounts, Net, Outgoing};
 use crate::kinds::component::Indices;
 use crate::kinds::kind::{HandlerKind, Protocol};
 use crate::kinds::program::Program;
@@ -116,6 +116,12 @@ impl Host {
     #[must_use]
     pub fn room_need(&self, pipeline: &str) -> RoomNeed {
         self.0.room.need(pipeline)
+    }
+
+    /// What the HTTP requests of a pipeline's handler have come to, over all its versions.
+    #[must_use]
+    pub fn http_counts(&self, pipeline: &str) -> HttpCounts {
+        self.0.net.counted(pipeline)
     }
 
     /// As [`Host::load`], from bytes.

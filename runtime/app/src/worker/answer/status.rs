@@ -6,19 +6,20 @@ use pelton_core::Counter;
 use pelton_core::pipeline::Blocking;
 use pelton_core::ports::PartitionStatus;
 use pelton_engine::OutletStatus;
-use pelton_host::RoomNeed;
+use pelton_host::{HttpCounts, RoomNeed};
 use std::collections::BTreeMap;
 
 pub async fn status(worker: &WorkerState) -> WorkerStatus {
     let mut all = WorkerStatus::default();
     for live in &worker.pipelines() {
-        let room = worker.deployer.host.room_need(&live.pipeline.name);
-        all.pipelines.insert(live.pipeline.name.clone(), of_pipeline(live, room).await);
+        let name = &live.pipeline.name;
+        let (room, http) = (worker.deployer.host.room_need(name), worker.deployer.host.http_counts(name));
+        all.pipelines.insert(name.clone(), of_pipeline(live, room, http).await);
     }
     all
 }
 
-async fn of_pipeline(live: &RunningPipeline, room: RoomNeed) -> RunningStatus {
+async fn of_pipeline(live: &RunningPipeline, room: RoomNeed, http: HttpCounts) -> RunningStatus {
     let blocking = live.stats.blocking().await;
     let of_partition = |status: PartitionStatus| (status.name.clone(), partition(&status, &blocking));
     let stopped = live.stats.stopped();
@@ -32,7 +33,7 @@ async fn of_pipeline(live: &RunningPipeline, room: RoomNeed) -> RunningStatus {
         trouble,
         stopped: stopped.map(str::to_owned),
         partitions: live.ports.source.partition_status().into_iter().map(of_partition).collect(),
-        counted: counted(live, room),
+        counted: counted(live, room, http),
         held: now.in_flight,
         waiting: now.waiting,
         held_back: now.held_back,
@@ -48,21 +49,16 @@ fn target(outlet: OutletStatus) -> (String, TargetStatus) {
 }
 
 /// What is counted beside what is handled, where there was any of it.
-const COUNTED: [Counter; 6] = [
-    Counter::WaitsCut,
-    Counter::Conflicts,
-    Counter::OutboxSent,
-    Counter::OutboxRefused,
-    Counter::HttpRequests,
-    Counter::HttpDenied,
-];
+const COUNTED: [Counter; 4] =
+    [Counter::WaitsCut, Counter::Conflicts, Counter::OutboxSent, Counter::OutboxRefused];
 
 /// What source and letters have counted, together; and what the pipeline has.
-fn counted(live: &RunningPipeline, room: RoomNeed) -> BTreeMap<String, u64> {
+fn counted(live: &RunningPipeline, room: RoomNeed, http: HttpCounts) -> BTreeMap<String, u64> {
     let ports = &live.ports;
     let counters = live.stats.counts().counters;
     let own = COUNTED.map(|counter| (counter.name(), counters[counter]));
-    let own = own.into_iter().chain([("waits_for_room", room.waited)]).filter(|(_, number)| *number > 0);
+    let own = own.into_iter().chain([("waits_for_room", room.waited)]).chain(http.named());
+    let own = own.filter(|(_, number)| *number > 0);
     let mut all = BTreeMap::new();
     for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()).chain(own) {
         *all.entry(name.to_owned()).or_default() += number;

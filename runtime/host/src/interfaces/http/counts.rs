@@ -14,7 +14,7 @@ const MOST: usize = 256;
 /// Bytes of a reason in the log.
 const WORDS: usize = 512;
 
-/// What a handler's requests have come to, since it was loaded.
+/// What the requests of a pipeline's handler have come to, since the process began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HttpCounts {
     /// Requests that were made, those that were denied included.
@@ -33,7 +33,23 @@ pub struct HttpCounts {
     pub waiting: u64,
 }
 
-/// Counts.
+impl HttpCounts {
+    /// All of them, by their names in `pelton status`.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 7] {
+        [
+            ("http_requests", self.requests),
+            ("http_denied", self.denied),
+            ("http_limited", self.limited),
+            ("http_failed", self.failed),
+            ("http_refused_to_shadow", self.refused_to_shadow),
+            ("http_running", self.running),
+            ("http_waiting", self.waiting),
+        ]
+    }
+}
+
+/// Counts of a pipeline, over all versions of its handler.
 #[derive(Default)]
 pub(super) struct Counts {
     requests: AtomicU64,

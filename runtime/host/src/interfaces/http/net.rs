@@ -1,14 +1,16 @@
 //! What all handlers of a process share to reach the network: the threads that wait for it, the resolver, and
 //! the room for bodies. Guests' threads have no driver for sockets, and must not be held up by one.
 
+use super::counts::{Counts, HttpCounts};
 use crate::grants::http::HttpResolver;
 use crate::run::threads::NoThreads;
 use crate::run::threads::there_is_room_for;
 use pelton_core::ports::BoxFuture;
 use rustls::RootCertStore;
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
@@ -29,6 +31,8 @@ pub(crate) struct Net {
     roots: OnceLock<Result<Arc<RootCertStore>, String>>,
     /// Bytes that bodies may still take.
     pub(crate) room: Arc<Semaphore>,
+    /// By pipeline, for as long as it has a handler.
+    counts: Mutex<HashMap<String, Weak<Counts>>>,
 }
 
 /// The system's own.
@@ -42,7 +46,26 @@ impl Net {
             resolver: resolver.unwrap_or_else(|| Arc::new(System)),
             roots: OnceLock::new(),
             room: Arc::new(Semaphore::new(BODIES_BYTES)),
+            counts: Mutex::default(),
         }
+    }
+
+    /// The counts of a pipeline: those of its handler before, while there is one.
+    pub(super) fn counts(&self, pipeline: &str) -> Arc<Counts> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = counts.get(pipeline).and_then(Weak::upgrade) {
+            return known;
+        }
+        counts.retain(|_, one| one.strong_count() > 0);
+        let new = Arc::default();
+        counts.insert(pipeline.to_owned(), Arc::downgrade(&new));
+        new
+    }
+
+    /// What they are now.
+    pub(crate) fn counted(&self, pipeline: &str) -> HttpCounts {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(pipeline).and_then(Weak::upgrade).map(|counts| counts.now()).unwrap_or_default()
     }
 
     /// The threads, started with the first handler that needs them.

@@ -41,7 +41,7 @@ pub(crate) struct Outgoing {
     turns: Arc<Semaphore>,
     client: OnceLock<Client<Connector, Upload>>,
     proxy_login: Option<HeaderValue>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// Until when what must have happened.
@@ -64,7 +64,7 @@ impl Outgoing {
             net: Arc::clone(net),
             client: OnceLock::new(),
             proxy_login: grants.http_limits.proxy.as_deref().and_then(|text| proxy(text).ok()?.login),
-            counts: Counts::default(),
+            counts: net.counts(pipeline),
         })
     }
 
