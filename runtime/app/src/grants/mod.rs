@@ -267,8 +267,13 @@ impl Reading<'_> {
                 "http_limits.proxy",
                 "must begin with http://, as in \"http://proxy.example:3128\"",
             );
+            return given.limits.clone();
         }
-        HttpLimits { ca, proxy, ..given.limits.clone() }
+        let limits = HttpLimits { ca, proxy, ..given.limits.clone() };
+        if let Err((key, why)) = limits.check() {
+            self.problem(&format!("http_limits.{key}"), why);
+        }
+        limits
     }
 
     /// Those that are looked for, the longest first: one may be a part of another.

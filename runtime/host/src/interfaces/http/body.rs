@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A body that ends within so many bytes and so soon is taken whole: a request's is sent with its length
 /// then, since many servers take no other, and an answer's holds up no connection.
-pub(super) const SHORT_BODY: usize = 64 << 10;
+pub(super) const SHORT_BODY: usize = 32 << 10;
 pub(super) const SHORT_WAIT: Duration = Duration::from_millis(20);
 
 /// What goes out.

@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{
 /// Bytes of headers of one request, with what the host needs to keep them.
 const FIELD_BYTES: usize = 64 << 10;
 /// Bytes that a guest may write at once to a body. The host holds up to two such parts.
-pub(super) const CHUNK_BYTES: usize = 32 << 10;
+pub(super) const CHUNK_BYTES: usize = 16 << 10;
 
 /// What a store has.
 pub(crate) struct InStore {

@@ -15,6 +15,7 @@ mod net;
 mod outgoing;
 mod prepare;
 mod script;
+mod times;
 mod types;
 mod whole;
 

@@ -20,8 +20,8 @@ const THREADS: usize = 2;
 const LOOKUPS: usize = 128;
 /// What the parts of bodies that are in memory may take, over all requests of the process.
 const BODIES_BYTES: usize = 256 << 20;
-/// What one request holds of bodies at most: the buffers of both ways.
-pub(crate) const EXCHANGE_BYTES: u32 = 256 << 10;
+/// What one request may hold of bodies: the buffers of both ways.
+pub(crate) const EXCHANGE_BYTES: u32 = 128 << 10;
 
 /// One for each process.
 pub(crate) struct Net {

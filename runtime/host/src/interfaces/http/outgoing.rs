@@ -8,6 +8,7 @@ use super::failure::{Code, Failed};
 use super::net::{EXCHANGE_BYTES, Net, NotStarted};
 use super::prepare::{self, Way};
 use super::script;
+use super::times::{Times, at, not_connected};
 use crate::grants::Grants;
 use crate::grants::http::{HttpLimits, HttpSwitch, proxy};
 use crate::guest::state::About;
@@ -23,7 +24,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{RequestOptions, WasiBody};
 
 /// How long a connection is kept for the next request.
@@ -33,30 +34,25 @@ const HEAD_BYTES: u32 = 64 << 10;
 /// Bytes of an answer that may be under way on one stream of HTTP/2, and on all of a connection.
 const WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
+
 /// What all instances of a handler share.
 pub(crate) struct Outgoing {
     pipeline: Arc<str>,
     grants: Arc<Grants>,
     net: Arc<Net>,
     turns: Arc<Semaphore>,
+    /// Its share of the room in memory: answers that have come and nobody has read take room, and no turn.
+    share: Arc<Semaphore>,
     client: OnceLock<Client<Connector, Upload>>,
     proxy_login: Option<HeaderValue>,
     counts: Arc<Counts>,
-}
-
-/// Until when what must have happened.
-#[derive(Clone, Copy)]
-struct Times {
-    connected: Instant,
-    first_byte: Option<Instant>,
-    ended: Instant,
-    between: Option<Duration>,
 }
 
 impl Outgoing {
     pub(crate) fn new(pipeline: &str, grants: &Arc<Grants>, net: &Arc<Net>) -> Arc<Self> {
         Arc::new(Self {
             pipeline: pipeline.into(),
+            share: Arc::new(Semaphore::new(share(grants.http_limits.max_concurrent))),
             turns: Arc::new(Semaphore::new(
                 grants.http_limits.max_concurrent.clamp(1, Semaphore::MAX_PERMITS),
             )),
@@ -205,12 +201,15 @@ impl Outgoing {
         let turn = turn.map_err(|_| {
             late(&format!("one of {} requests at once to end (`max_concurrent`)", limits.max_concurrent))
         })?;
+        let share = timeout_at(times.connected, Arc::clone(&self.share).acquire_owned()).await;
+        let share = share.map_err(|_| late("answers to be read that have come"))?;
         let room = Arc::clone(&self.net.room).acquire_many_owned(EXCHANGE_BYTES);
         let room = timeout_at(times.connected, room).await;
         let room = room.map_err(|_| late("room for bodies in the worker's memory"))?;
         drop(waiting);
         let running = self.counts.running.enter();
-        exchange.has_place(Box::new((turn.map_err(closed)?, running)), Box::new(room.map_err(closed)?));
+        let room = Box::new((share.map_err(closed)?, room.map_err(closed)?));
+        exchange.has_place(Box::new((turn.map_err(closed)?, running)), room);
         Ok(())
     }
 
@@ -232,7 +231,11 @@ impl Outgoing {
         let (ended, uses) = self.request(Request::from_parts(parts, body), times).await;
         let reused = uses.is_some_and(|uses| uses.0.load(Relaxed) > 1);
         match (ended, again) {
-            (Err(failed), Some(parts)) if reused && failed.code == Code::ConnectionTerminated => {
+            (Err(failed), Some(parts))
+                if reused
+                    && failed.code == Code::ConnectionTerminated
+                    && Instant::now() < times.connected =>
+            {
                 self.request(Request::from_parts(parts, upload(Vec::new(), None)), times).await.0
             }
             (ended, _) => ended,
@@ -287,6 +290,12 @@ impl Outgoing {
     }
 }
 
+/// Requests of a pipeline that may take room at once: enough for all of a list to be asked before the first
+/// answer is read, and half of the process' room at most.
+fn share(max_concurrent: usize) -> usize {
+    max_concurrent.saturating_mul(2).clamp(512, 1024)
+}
+
 /// Ends an exchange whose guest has gone.
 struct EndOnDrop(Arc<Exchange>, tokio::task::AbortHandle);
 
@@ -299,33 +308,11 @@ impl Drop for EndOnDrop {
     }
 }
 
-impl Times {
-    fn new(limits: &HttpLimits, options: RequestOptions) -> Self {
-        let now = Instant::now();
-        let asked = |own: Option<Duration>, most: Duration| now + own.map_or(most, |own| own.min(most));
-        let ended = now + limits.timeout;
-        Self {
-            connected: asked(options.connect_timeout, limits.connect_timeout).min(ended),
-            first_byte: options.first_byte_timeout.map(|own| now + own),
-            ended,
-            between: options.between_bytes_timeout,
-        }
-    }
-}
-
 /// Where a request goes, for the log.
 fn place<B>(request: &Request<B>) -> String {
     match prepare::origin(request.uri()) {
         Ok(origin) => origin.to_string(),
         Err(_) => "an address that is none".to_owned(),
-    }
-}
-
-/// Resolves when there is no connection in time; never when there is one.
-async fn not_connected(captured: &mut CaptureConnection, until: Instant, late: Failed) -> Failed {
-    match timeout_at(until, async { drop(captured.wait_for_connection_metadata().await) }).await {
-        Ok(()) => std::future::pending().await,
-        Err(_) => late,
     }
 }
 
@@ -346,14 +333,6 @@ fn look_at_head(parts: &http::response::Parts) -> Result<(), Failed> {
         return Err(Code::ResponseHeaders.says(words));
     }
     Ok(())
-}
-
-/// At a moment, or never.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// What may be asked twice.
@@ -379,9 +358,4 @@ async fn gathered(mut body: Bounded) -> Result<Upload, Failed> {
         }
     }
     Ok(upload(begun, Some(body)))
-}
-
-/// Waits, but not beyond a moment.
-pub(super) async fn wait(delay: Duration, until: Instant) -> bool {
-    timeout(until.saturating_duration_since(Instant::now()), tokio::time::sleep(delay)).await.is_ok()
 }

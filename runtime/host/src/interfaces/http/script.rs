@@ -1,7 +1,7 @@
 //! Answers from a script, for tests: what goes out is looked at as ever, and nothing leaves the process.
 
 use super::failure::{Code, Failed};
-use super::outgoing::wait;
+use super::times::wait;
 use crate::grants::http::{HttpLimits, HttpRequest, HttpResponse, HttpScript};
 use bytes::Bytes;
 use http::{Request, Response};
