@@ -65,8 +65,9 @@ pub struct Pipeline {
     chunks: Chunks,
     calls: Calls,
     commits: Commits,
-    /// Messages in work beside which nothing else is started.
+    /// Messages in work beside which nothing else is started, and until when.
     contended: usize,
+    contended_until: Time,
     suspects: Suspects,
     leases: Option<Leases>,
     partitions: Partitions,
@@ -98,6 +99,7 @@ impl Pipeline {
             calls: Calls::default(),
             commits: Commits::default(),
             contended: 0,
+            contended_until: Time::default(),
             suspects: Suspects::default(),
             partitions: Partitions::default(),
             skips: Skips::default(),

@@ -4,6 +4,7 @@ use super::Pipeline;
 use super::parts::entry::{Entry, EntryLocation, Slot};
 use super::parts::keys::Acquired;
 use super::parts::suspects::Turn;
+use super::parts::timers::Timer;
 use super::protocol::Command;
 use crate::delivery::{DeliveryState, Event};
 use crate::message::{Identity, Lane};
@@ -16,11 +17,15 @@ use std::sync::Arc;
 /// each other's writes.
 const CONTENDED_FROM: u32 = 3;
 
+/// So long at most: it may wait for somebody else, and others need not.
+const CONTENDED_MS: u64 = 1_000;
+
 impl Pipeline {
     /// Gives every free worker a chunk, as long as something is ready.
     pub(super) fn form_chunks(&mut self) {
         while !self.backoff.is_paused(self.now) && !self.lanes.is_blocked() {
-            if self.chunks.free_workers() == 0 || self.contended > 0 {
+            let holds_others = self.contended > 0 && self.now < self.contended_until;
+            if self.chunks.free_workers() == 0 || holds_others {
                 return;
             }
             let size = self.chunks.next_size(self.lanes.waiting() - self.lanes.behind());
@@ -37,16 +42,18 @@ impl Pipeline {
             let Some(next) = self.lanes.peek() else { break };
             let Entry { alone, suspect, conflicts, .. } = self.entries[next];
             let is_contended = conflicts >= CONTENDED_FROM;
-            let is_first = slots.is_empty();
-            if !is_first && (alone || suspect || is_contended != (self.contended > 0)) {
+            let like_first =
+                slots.first().is_none_or(|first| self.entries[*first].contended == is_contended);
+            if !slots.is_empty() && (alone || suspect || !like_first) {
                 break;
             }
             self.lanes.take();
             if suspect {
                 self.set_aside(next);
             } else if self.takes_key(next) {
-                self.contended += usize::from(is_contended);
-                self.entries[next].contended = is_contended;
+                if is_contended {
+                    self.contends(next);
+                }
                 slots.push(next);
             } else {
                 // What follows it in its lane waits with it.
@@ -58,6 +65,15 @@ impl Pipeline {
         }
         self.lanes.seal();
         slots
+    }
+
+    /// Nothing else is started beside this one, for a while.
+    fn contends(&mut self, slot: Slot) {
+        self.entries[slot].contended = true;
+        if self.contended == 0 {
+            self.contended_until = self.at(CONTENDED_MS, Timer::Resume);
+        }
+        self.contended += 1;
     }
 
     /// A suspect that leads its lane waits for the turn of suspects, and its lane for it.

@@ -48,8 +48,12 @@ fn after_three_conflicts_nothing_is_started_beside_it() {
         worker.says(vec![(0, ok())]);
         worker.finishes();
         assert_eq!(worker.runs(), [0; 0], "it is not committed yet");
-        worker.ledger(&[Ok(())]);
-        assert!(!worker.runs().is_empty());
+        worker.ledger(&[CONFLICT]);
+        assert_eq!(worker.runs(), [0]);
+        worker.wait(999);
+        assert_eq!(worker.runs(), [0]);
+        worker.wait(1);
+        assert_eq!(worker.runs(), [1, 2], "it takes long");
     }
 }
 
