@@ -81,12 +81,15 @@ declare global {
      * one that the message would have alone. Without it a request of a batch has none.
      */
     message?: Message;
+    /** How long the answer may take to begin. The pipeline's own limits hold besides. */
+    timeoutMs?: number;
   }
 }
 
 /**
  * Why an effect did not happen; not caught it is a retry. `code` is one of `not-granted`, `unknown-target`,
- * `refused`, `limit`, `unavailable` and `value`. (`fetch` fails with a `TypeError`, as everywhere.)
+ * `refused`, `limit`, `unavailable` and `value`; `HTTP-response-timeout` where `timeoutMs` is over. Else `fetch` fails
+ * with a `TypeError`, as everywhere, and the reason is in the log.
  */
 export declare class EffectError extends Error {
   constructor(code: string, text?: string);

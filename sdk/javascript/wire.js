@@ -14,11 +14,29 @@ export function connect({ outbox, config, store, atomics, http }) {
     `this component was built without it: add \`uses = ["${effect}"]\` to handler.toml, and build it again`;
   install(doers, missing);
   globalThis.fetch = http
-    ? fetchFor(globalThis.fetch)
+    ? fetchFor(bounded(globalThis.fetch))
     : async () => {
         throw new EffectError("unavailable", `fetch: ${missing("http")}`);
       };
 }
+
+// The engine's own `fetch` takes no end of a signal, and waits on: so nobody waits for it any more. What is left of it
+// ends with the message.
+const bounded = (fetch) => async (input, init) => {
+  const { signal, timeoutMs, ...rest } = init ?? {};
+  if (signal?.aborted) throw signal.reason ?? new EffectError("aborted");
+  let timer;
+  const ended = new Promise((_, fail) => {
+    signal?.addEventListener("abort", () => fail(signal.reason ?? new EffectError("aborted")));
+    if (timeoutMs === undefined) return;
+    timer = setTimeout(() => fail(new EffectError("HTTP-response-timeout", `no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([fetch(input, rest), ended]);
+  } finally {
+    clearTimeout(timer);
+  }
+};
 
 // What an interface answers, or the error that `said` makes of what it throws.
 function asked(ask, said) {

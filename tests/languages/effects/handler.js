@@ -14,7 +14,7 @@ export default async function handle(message) {
   let answer, body;
   try {
     const headers = { "x-order": String(order.id), "content-type": "application/json" };
-    answer = await fetch(config.require("gateway") + order.path, { method: "POST", headers, body: JSON.stringify(order), message });
+    answer = await fetch(config.require("gateway") + order.path, { method: "POST", headers, body: JSON.stringify(order), message, timeoutMs: 2000 });
     body = await answer.text();
   } catch (error) {
     throw new Reject(String(error));

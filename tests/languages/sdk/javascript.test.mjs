@@ -90,7 +90,7 @@ test("effects in a test are those that it gives", async () => {
   assert.throws(() => state.get("n"), /begin the test with/);
 });
 
-test("what the host answers becomes values and errors", () => {
+test("what the host answers becomes values and errors", async () => {
   const thrown = (payload) => () => { throw Object.assign(new Error(), { payload }); };
   const bucket = { get: thrown({ tag: "other", val: "too long" }), listKeys: (cursor) => (cursor ? { keys: ["b"] } : { keys: ["a"], cursor: "a" }) };
   const store = { open: (name) => (name === "default" ? bucket : thrown({ tag: "no-such-store" })()) };
@@ -101,6 +101,16 @@ test("what the host answers becomes values and errors", () => {
   assert.throws(() => state.get("k"), { code: "refused", message: "too long (refused)" });
   assert.throws(() => state.store("x").get("k"), { code: "not-granted" });
   assert.throws(() => outbox.send("a", "b"), { code: "limit" });
+  globalThis.fetch = () => new Promise(() => {});
+  connect({ http: true });
+  const controller = new AbortController();
+  const aborted = fetch("https://a.example", { signal: controller.signal });
+  controller.abort();
+  await assert.rejects(aborted, { name: "AbortError" });
+  await assert.rejects(fetch("https://a.example", { timeoutMs: 1 }), { code: "HTTP-response-timeout" });
+  globalThis.fetch = async (url, init) => [url, init];
+  connect({ http: true });
+  assert.deepEqual(await fetch("https://a.example", { method: "PUT", timeoutMs: 9 }), ["https://a.example", { method: "PUT" }]);
   connect({ http: false });
   assert.throws(() => state.get("k"), /add `uses = \["state"\]` to handler.toml/);
   globalThis.fetch = saved;
