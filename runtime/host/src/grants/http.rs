@@ -71,8 +71,8 @@ pub struct HttpLimits {
     pub max_response: u64,
     /// Certificates (PEM) that are trusted beside the system's: the contents of `ca_file`.
     pub ca: Option<String>,
-    /// A proxy that all requests go through, `http://host:port`, with a login before the host if it wants one. It finds the addresses then, so none is
-    /// checked here.
+    /// A proxy that all requests go through, `http://host:port`, with a login before the host if it wants
+    /// one. It finds the addresses then, so none is checked here.
     pub proxy: Option<String>,
 }
 
