@@ -102,7 +102,7 @@ fn granted() -> (About, Granted) {
     let work: Arc<[Work]> = Arc::new([work]);
     about.output.assign(work);
     let http = Outgoing::new("p", &grants, &Arc::new(Net::new(None)));
-    (about, Granted { grants, http })
+    (about, Granted { grants, http, refusals: Arc::default() })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::guest::sink::{LogSink, TracingSink};
 use crate::guest::state::GuestState;
 use crate::guest::text;
 use crate::interfaces::Granted;
+use crate::interfaces::counts::{AllRefusals, EffectCounts};
 use crate::interfaces::http::{HttpCounts, Net, Outgoing};
 use crate::kinds::component::Indices;
 use crate::kinds::kind::{HandlerKind, Protocol};
@@ -58,6 +59,7 @@ pub(crate) struct Sandbox {
     /// Held by whoever compiles.
     compiling: Mutex<()>,
     room: Arc<InstancePool>,
+    refusals: AllRefusals,
     sink: Arc<dyn LogSink>,
     net: Arc<Net>,
 }
@@ -87,6 +89,7 @@ impl Host {
             modules,
             templates: Mutex::default(),
             compiling: Mutex::default(),
+            refusals: AllRefusals::default(),
             room,
             net: Arc::new(Net::new(options.http_resolver.clone())),
             options,
@@ -122,6 +125,12 @@ impl Host {
     #[must_use]
     pub fn http_counts(&self, pipeline: &str) -> HttpCounts {
         self.0.net.counted(pipeline)
+    }
+
+    /// What was refused to a pipeline's handler of state and of its outbox, over all its versions.
+    #[must_use]
+    pub fn effect_counts(&self, pipeline: &str) -> EffectCounts {
+        self.0.refusals.now(pipeline)
     }
 
     /// As [`Host::load`], from bytes.
@@ -187,7 +196,8 @@ impl Sandbox {
     fn interfaces(&self, pipeline: &str, spec: &HandlerSpec) -> Result<Arc<Granted>, LoadError> {
         let http = Outgoing::new(pipeline, &spec.grants, &self.net);
         http.start().map_err(|error| LoadError::NotStarted(error.to_string()))?;
-        Ok(Arc::new(Granted { grants: Arc::clone(&spec.grants), http }))
+        let refusals = self.refusals.of(pipeline);
+        Ok(Arc::new(Granted { grants: Arc::clone(&spec.grants), http, refusals }))
     }
 
     fn is_compiled(&self, digest: &str) -> bool {

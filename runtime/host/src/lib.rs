@@ -42,6 +42,7 @@ pub use grants::http::{
 pub use grants::{Grants, OutboxGrant, Outlet, Refuses, StateGrant};
 pub use guest::sink::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
+pub use interfaces::counts::EffectCounts;
 pub use interfaces::http::{HttpCounts, http_error_codes};
 pub use interfaces::{Want, missing, unused, wants};
 pub use ipnet::IpNet;

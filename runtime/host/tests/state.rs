@@ -8,6 +8,7 @@ use common::deeds::{World, component_of, send};
 use common::*;
 use pelton_core::effects::{Bucket, Effects, Seen, Staged, Stamp, Target};
 use pelton_core::outcome::{FaultKind, Outcome};
+use pelton_host::EffectCounts;
 use pelton_host::{
     Grants, HandlerSpec, Isolation, MemoryState, OutboxGrant, Outlet, StateGrant, WasmHandler,
 };
@@ -225,6 +226,33 @@ fn what_is_staged_counts_against_the_memory_of_its_instance_until_its_call_ends(
     for _ in 0..10 {
         assert!(one(&handler, "1").is_ok());
     }
+}
+
+#[test]
+fn what_is_refused_is_counted_over_all_versions() {
+    let (host, _) = listening();
+    let stores = vec![("default".to_owned(), DEFAULT)];
+    let grants = Grants {
+        state: Some(StateGrant { home: Arc::new(MemoryState::default()), stores }),
+        outbox: Some(OutboxGrant { targets: vec![] }),
+        ..Grants::default()
+    };
+    let spec = HandlerSpec { grants: Arc::new(grants), memory: 32 << 20, ..patient() };
+    let letters: [(char, &[deeds::Deed]); 1] = [(
+        'a',
+        &[Open("default"), Set("k", "v"), Add("k", 1), Get(""), Open("none"), Send(send("no", ""))],
+    )];
+    let bytes = component_of(World::Draft2, &letters);
+    let mut handler = load(&host, &bytes, &spec);
+    for times in 1..=2 {
+        let next = load(&host, &bytes, &spec);
+        assert!(one(&next, "a").is_ok());
+        let counts = host.effect_counts("orders");
+        assert_eq!((counts.state_refused, counts.sends_refused), (3 * times, times));
+        handler = next;
+    }
+    drop(handler);
+    assert_eq!(host.effect_counts("others"), EffectCounts::default());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::grants::Grants;
 use crate::guest::state::{About, GuestState};
 use crate::interfaces::Granted;
 use crate::interfaces::call::CallInWork;
+use crate::interfaces::counts::Refused;
 use crate::interfaces::staging::{Bounds, Staging};
 
 /// The running call of one handler.
@@ -37,6 +38,14 @@ impl<'a> Caller<'a> {
     /// How much may be staged.
     pub(crate) fn bounds(&self) -> Result<Bounds, NoMessage> {
         Ok(Bounds::of(self.call()?.messages().len(), self.memory))
+    }
+
+    /// Counts a refusal, if it is one: the handler is told in words, the operator by a number.
+    pub(crate) fn counted<T, E>(&self, what: Refused, result: Result<T, E>) -> Result<T, E> {
+        if result.is_err() {
+            self.shared.refusals.count(what);
+        }
+        result
     }
 
     /// Changes what is staged.

@@ -5,6 +5,7 @@
 pub(crate) mod call;
 pub(crate) mod caller;
 pub(crate) mod config;
+pub(crate) mod counts;
 mod effect_id;
 pub(crate) mod http;
 pub(crate) mod outbox;
@@ -53,6 +54,7 @@ pub struct Want {
 pub(crate) struct Granted {
     pub(crate) grants: Arc<Grants>,
     pub(crate) http: Arc<http::Outgoing>,
+    pub(crate) refusals: Arc<counts::Refusals>,
 }
 
 /// What of these imports a pipeline must grant. `pipeline` is for the lines; a made-up name where there is

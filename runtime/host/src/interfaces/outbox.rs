@@ -8,6 +8,7 @@ use crate::guest::link::is_number;
 use crate::guest::messaging::{Client, Envelope, Sent};
 use crate::guest::state::GuestState;
 use crate::interfaces::caller::{Caller, NoMessage};
+use crate::interfaces::counts::Refused;
 use crate::interfaces::staging::OverBounds;
 use crate::interfaces::{Interface, effect_id, staging};
 use pelton_core::Header;
@@ -115,6 +116,10 @@ pub(crate) fn send(
     target: &str,
     message: OutboxMessage,
 ) -> Result<Arc<str>, SendFailure> {
+    caller.counted(Refused::Sends, stage(caller, target, message))
+}
+
+fn stage(caller: &Caller<'_>, target: &str, message: OutboxMessage) -> Result<Arc<str>, SendFailure> {
     let outlet = outlet(caller, target)?;
     let call = caller.call()?;
     let mut message = message;

@@ -1,6 +1,7 @@
 //! `wasi:keyvalue@0.2.0-draft`: cursors are numbers, and counters have no sign.
 
-use super::{OpenStore, StateFailure, list, same_in_all_versions};
+use super::component::same_in_all_versions;
+use super::{OpenStore, StateFailure, list};
 use crate::guest::state::GuestState;
 use wasmtime::component::Resource;
 use wasmtime_wasi::WasiView;

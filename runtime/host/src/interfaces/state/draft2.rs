@@ -1,6 +1,7 @@
 //! `wasi:keyvalue@0.2.0-draft2`: cursors are texts, counters have a sign, and there is compare-and-swap.
 
-use super::{OpenStore, StateFailure, list, same_in_all_versions};
+use super::component::same_in_all_versions;
+use super::{OpenStore, StateFailure, list};
 use crate::guest::state::GuestState;
 use pelton_core::effects::{Bucket, Stamp};
 use wasmtime::component::Resource;

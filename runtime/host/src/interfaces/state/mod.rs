@@ -4,6 +4,7 @@
 //! saw. A write is staged. Whether what was read still stands is found out by the transaction that completes
 //! the messages, and by nobody before.
 
+mod component;
 mod draft;
 mod draft2;
 mod list;
@@ -14,11 +15,11 @@ use crate::grants::{Grants, StateGrant};
 use crate::guest::state::GuestState;
 use crate::interfaces::Interface;
 use crate::interfaces::caller::{Caller, NoMessage};
+use crate::interfaces::counts::Refused;
 use crate::interfaces::staging::OverBounds;
 use pelton_core::effects::{Bucket, StateError};
 use pelton_core::shown::shown;
-use wasmtime::component::{HasSelf, Linker, Resource};
-use wasmtime_wasi::WasiView;
+use wasmtime::component::{HasSelf, Linker};
 
 /// Key-value state, as pipelines grant it.
 pub(crate) const INTERFACE: Interface = Interface {
@@ -112,6 +113,10 @@ fn granted<'a>(caller: &Caller<'a>) -> Result<&'a StateGrant, StateFailure> {
 
 /// The store of a name.
 pub(crate) fn store(caller: &Caller<'_>, name: &str) -> Result<Bucket, StateFailure> {
+    caller.counted(Refused::State, find(caller, name))
+}
+
+fn find(caller: &Caller<'_>, name: &str) -> Result<Bucket, StateFailure> {
     let wanted = if name == UNNAMED { DEFAULT } else { name };
     let mut stores = granted(caller)?.stores.iter();
     let found = stores.find(|(granted, _)| granted == wanted).map(|(_, bucket)| *bucket);
@@ -145,6 +150,10 @@ pub(crate) async fn get(
     bucket: Bucket,
     text: &str,
 ) -> Result<Option<Vec<u8>>, StateFailure> {
+    caller.counted(Refused::State, read(caller, bucket, text).await)
+}
+
+async fn read(caller: &Caller<'_>, bucket: Bucket, text: &str) -> Result<Option<Vec<u8>>, StateFailure> {
     let key = key(bucket, text)?;
     let bounds = caller.bounds()?;
     if let Some(own) = caller.with(|staging| staging.own(&key).map(|(value, _)| value.map(<[u8]>::to_vec)))
@@ -160,6 +169,14 @@ pub(crate) async fn get(
 
 /// The values of keys, in their order.
 pub(crate) async fn get_many(
+    caller: &Caller<'_>,
+    bucket: Bucket,
+    texts: &[String],
+) -> Result<Vec<Option<Vec<u8>>>, StateFailure> {
+    caller.counted(Refused::State, read_many(caller, bucket, texts).await)
+}
+
+async fn read_many(
     caller: &Caller<'_>,
     bucket: Bucket,
     texts: &[String],
@@ -198,6 +215,14 @@ pub(crate) fn write(
     bucket: Bucket,
     writes: Vec<(String, Option<Vec<u8>>)>,
 ) -> Result<(), StateFailure> {
+    caller.counted(Refused::State, stage(caller, bucket, writes))
+}
+
+fn stage(
+    caller: &Caller<'_>,
+    bucket: Bucket,
+    writes: Vec<(String, Option<Vec<u8>>)>,
+) -> Result<(), StateFailure> {
     let bounds = caller.bounds()?;
     let home = &granted(caller)?.home;
     let mut checked = Vec::with_capacity(writes.len());
@@ -221,7 +246,16 @@ pub(crate) async fn increment(
     by: i128,
     min: i64,
 ) -> Result<i64, StateFailure> {
-    let value = get(caller, bucket, text).await?;
+    caller.counted(Refused::State, add(caller, bucket, text, (by, min)).await)
+}
+
+async fn add(
+    caller: &Caller<'_>,
+    bucket: Bucket,
+    text: &str,
+    (by, min): (i128, i64),
+) -> Result<i64, StateFailure> {
+    let value = read(caller, bucket, text).await?;
     let refused = |words: String| StateFailure::Refused(words);
     let now = match &value {
         None => 0,
@@ -235,144 +269,10 @@ pub(crate) async fn increment(
     let next = next.ok_or_else(|| {
         refused(format!("the counter is at {now}, and must stay between {min} and {}", i64::MAX))
     })?;
-    write(caller, bucket, vec![(text.to_owned(), Some(next.to_string().into_bytes()))])?;
+    stage(caller, bucket, vec![(text.to_owned(), Some(next.to_string().into_bytes()))])?;
     Ok(next)
 }
 
 fn short() -> StateFailure {
     StateFailure::Unavailable("the home of the state answered for fewer keys than it was asked".to_owned())
 }
-
-impl GuestState {
-    fn bucket(&mut self, store: &Resource<OpenStore>) -> wasmtime::Result<Bucket> {
-        Ok(self.ctx().table.get(store)?.bucket)
-    }
-
-    fn open_store(&mut self, name: &str) -> wasmtime::Result<Result<Resource<OpenStore>, StateFailure>> {
-        match store(&self.caller(), name) {
-            Ok(bucket) => Ok(Ok(self.ctx().table.push(OpenStore { bucket, listed: None })?)),
-            Err(failure) => Ok(Err(failure)),
-        }
-    }
-
-    /// Writes, and counts what is kept for it from now on.
-    fn write_state(
-        &mut self,
-        store: &Resource<OpenStore>,
-        writes: Vec<(String, Option<Vec<u8>>)>,
-    ) -> wasmtime::Result<Result<(), StateFailure>> {
-        let bucket = self.bucket(store)?;
-        let written = write(&self.caller(), bucket, writes);
-        self.charge_staged()?;
-        Ok(written)
-    }
-
-    async fn read_state(
-        &mut self,
-        store: &Resource<OpenStore>,
-        key: &str,
-    ) -> wasmtime::Result<Result<Option<Vec<u8>>, StateFailure>> {
-        let bucket = self.bucket(store)?;
-        let read = get(&self.caller(), bucket, key).await;
-        self.charge_staged()?;
-        Ok(read)
-    }
-
-    async fn read_states(
-        &mut self,
-        store: &Resource<OpenStore>,
-        keys: &[String],
-    ) -> wasmtime::Result<Result<Vec<Option<Vec<u8>>>, StateFailure>> {
-        let bucket = self.bucket(store)?;
-        let read = get_many(&self.caller(), bucket, keys).await;
-        self.charge_staged()?;
-        Ok(read)
-    }
-
-    async fn increment_state(
-        &mut self,
-        store: &Resource<OpenStore>,
-        key: &str,
-        by: i128,
-        min: i64,
-    ) -> wasmtime::Result<Result<i64, StateFailure>> {
-        let bucket = self.bucket(store)?;
-        let next = increment(&self.caller(), bucket, key, by, min).await;
-        self.charge_staged()?;
-        Ok(next)
-    }
-}
-
-/// What both versions say alike: everything but listing, counters and swaps.
-macro_rules! same_in_all_versions {
-    ($bindings:path, $list:ident) => {
-        use version::store::{Error, Host, HostBucket};
-        use $bindings as version;
-
-        impl From<StateFailure> for Error {
-            fn from(failure: StateFailure) -> Self {
-                match failure {
-                    StateFailure::NotGranted => Self::AccessDenied,
-                    StateFailure::NoSuchStore(_) => Self::NoSuchStore,
-                    other => Self::Other(other.words()),
-                }
-            }
-        }
-
-        impl Host for GuestState {
-            async fn open(&mut self, name: String) -> wasmtime::Result<Result<Resource<OpenStore>, Error>> {
-                Ok(self.open_store(&name)?.map_err(Error::from))
-            }
-        }
-
-        impl HostBucket for GuestState {
-            async fn get(
-                &mut self,
-                store: Resource<OpenStore>,
-                key: String,
-            ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-                Ok(self.read_state(&store, &key).await?.map_err(Error::from))
-            }
-
-            async fn set(
-                &mut self,
-                store: Resource<OpenStore>,
-                key: String,
-                value: Vec<u8>,
-            ) -> wasmtime::Result<Result<(), Error>> {
-                Ok(self.write_state(&store, vec![(key, Some(value))])?.map_err(Error::from))
-            }
-
-            async fn delete(
-                &mut self,
-                store: Resource<OpenStore>,
-                key: String,
-            ) -> wasmtime::Result<Result<(), Error>> {
-                Ok(self.write_state(&store, vec![(key, None)])?.map_err(Error::from))
-            }
-
-            async fn exists(
-                &mut self,
-                store: Resource<OpenStore>,
-                key: String,
-            ) -> wasmtime::Result<Result<bool, Error>> {
-                let read = self.read_state(&store, &key).await?;
-                Ok(read.map(|value| value.is_some()).map_err(Error::from))
-            }
-
-            async fn list_keys(
-                &mut self,
-                store: Resource<OpenStore>,
-                cursor: Option<Cursor>,
-            ) -> wasmtime::Result<Result<KeyResponse, Error>> {
-                self.$list(store, cursor).await
-            }
-
-            async fn drop(&mut self, store: Resource<OpenStore>) -> wasmtime::Result<()> {
-                self.ctx().table.delete(store)?;
-                Ok(())
-            }
-        }
-    };
-}
-pub(crate) use same_in_all_versions;
