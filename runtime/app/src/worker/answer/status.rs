@@ -12,9 +12,11 @@ use std::collections::BTreeMap;
 pub async fn status(worker: &WorkerState) -> WorkerStatus {
     let mut all = WorkerStatus::default();
     for live in &worker.pipelines() {
-        let name = &live.pipeline.name;
-        let (room, http) = (worker.deployer.host.room_need(name), worker.deployer.host.http_counts(name));
-        all.pipelines.insert(name.clone(), of_pipeline(live, room, http).await);
+        let (host, name) = (&worker.deployer.host, &live.pipeline.name);
+        let mut status = of_pipeline(live, host.room_need(name), host.http_counts(name)).await;
+        let refused = host.effect_counts(name).named().into_iter().filter(|(_, number)| *number > 0);
+        status.counted.extend(refused.map(|(what, number)| (what.to_owned(), number)));
+        all.pipelines.insert(name.clone(), status);
     }
     all
 }
