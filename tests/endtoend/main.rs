@@ -23,6 +23,7 @@ mod isolation;
 mod keys;
 mod lanes;
 mod older;
+mod payments;
 mod pressure;
 mod replay;
 mod sending;
