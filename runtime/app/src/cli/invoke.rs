@@ -42,8 +42,8 @@ pub struct InvokeArgs {
     /// messages are shown.
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
-    /// Let it send requests to this scheme and host, such as https://api.example.com; may be repeated. What the
-    /// pipeline puts into requests there is put in. Without it nothing is sent anywhere.
+    /// Let it send requests to this scheme and host, such as https://api.example.com; may be repeated.
+    /// What the pipeline puts into requests there is put in. Without it nothing is sent anywhere.
     #[arg(long, value_name = "URL", value_parser = HttpTarget::parse)]
     pub allow_http: Vec<HttpTarget>,
     /// How a plain WASI program is given messages, where it does not say so itself.
