@@ -22,7 +22,8 @@ pub(crate) struct Caller<'a> {
 pub(crate) struct NoMessage;
 
 impl NoMessage {
-    pub(crate) const WORDS: &'static str = "no message is in work: state and messages are for the time in which one is handled, not for the start";
+    pub(crate) const WORDS: &'static str = "no message is in work: state and messages are for the time in \
+        which one is handled, not for the start";
 }
 
 impl<'a> Caller<'a> {

@@ -1,5 +1,5 @@
-//! What was refused to handlers of state and of their outbox, for the operator: a limit, a key or a message that
-//! is none, a place that is not granted.
+//! What was refused to handlers of state and of their outbox, for the operator: a limit, a key or a message
+//! that is none, a place that is not granted.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

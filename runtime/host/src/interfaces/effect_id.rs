@@ -1,4 +1,4 @@
-//! Ids of what a message causes: the same each time it is handled, and no other message in the world has them.
+//! Ids of what a message causes: the same each time it is handled, and of no other message in the world.
 
 use crate::load::inspect::hex;
 use pelton_core::ports::Work;

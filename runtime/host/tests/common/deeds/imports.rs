@@ -82,10 +82,10 @@ const LIST_BY_TEXT: &str = "(func $list_all (local $has i32) (local $cursor i32)
 const SET_COUNTED: &str = "(func $set_counted (param $count i32) (local $n i32)
     (block $end (loop $each
       (br_if $end (i32.eq (local.get $n) (local.get $count)))
-      (i32.store8 (i32.const 256) (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get $n) (i32.const 1000))
-        (i32.const 10))))
-      (i32.store8 (i32.const 257) (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get $n) (i32.const 100))
-        (i32.const 10))))
+      (i32.store8 (i32.const 256) (i32.add (i32.const 48) (i32.rem_u
+        (i32.div_u (local.get $n) (i32.const 1000)) (i32.const 10))))
+      (i32.store8 (i32.const 257) (i32.add (i32.const 48) (i32.rem_u
+        (i32.div_u (local.get $n) (i32.const 100)) (i32.const 10))))
       (i32.store8 (i32.const 258) (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get $n) (i32.const 10))
         (i32.const 10))))
       (i32.store8 (i32.const 259) (i32.add (i32.const 48) (i32.rem_u (local.get $n) (i32.const 10))))
@@ -93,13 +93,15 @@ const SET_COUNTED: &str = "(func $set_counted (param $count i32) (local $n i32)
       (if (i32.load8_u (i32.const 64)) (then (call $done) (return)))
       (local.set $n (i32.add (local.get $n) (i32.const 1)))
       (br $each))))";
-const PRODUCE: &str = "(func $produce_it (param i32 i32 i32 i32 i32 i32 i32 i32) (local $client i32) (local \
+const PRODUCE: &str =
+    "(func $produce_it (param i32 i32 i32 i32 i32 i32 i32 i32) (local $client i32) (local \
     $message i32)
     (if (i32.load8_u (i32.const 64)) (then (call $produced) (return)))
     (local.set $client (i32.load (i32.const 68)))
     (local.set $message (call $new (local.get 2) (local.get 3)))
     (if (local.get 5) (then
-      (call $meta (local.get $message) (local.get 4) (local.get 5) (local.get 6) (local.get 7) (i32.const 96))))
+      (call $meta (local.get $message) (local.get 4) (local.get 5) (local.get 6) (local.get 7)
+        (i32.const 96))))
     (call $produce (local.get $client) (local.get 0) (local.get 1) (local.get $message) (i32.const 64))
     (call $produced))";
 
