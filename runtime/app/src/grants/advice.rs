@@ -52,8 +52,8 @@ pub fn of_handler(pipeline: &PipelineConfig, info: &ComponentInfo) -> Vec<Proble
     let wants_key = pipeline.grants.http.iter().any(|place| place.idempotency.is_some());
     if info.kind.takes_batches() && wants_key {
         let what = "wants an idempotency key, and this is a batch handler: a request has one only if it \
-                    names its message (`message = ...` in the SDKs, or the header `pelton-message`); where none \
-                    is needed, write idempotency = \"off\"";
+                    names its message (`message = ...` in the SDKs, or the header `pelton-message`); where \
+                    none is needed, write idempotency = \"off\"";
         said.push(Problem::new(format!("{path}.http"), what));
     }
     let unused = match info.kind {
