@@ -4,6 +4,7 @@ use crate::config::Invalid;
 use crate::output;
 use pelton_core::contain::{contained, is_inside, note};
 use pelton_core::shown::{Keep, shown};
+use pelton_host::LoadError;
 use std::fmt;
 use std::panic::{Location, PanicHookInfo};
 use tokio::task::JoinHandle;
@@ -51,6 +52,12 @@ impl Fail {
     pub fn in_lines(text: &str) -> Self {
         let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
         Self::refused(first).with(rest.lines().map(str::to_owned))
+    }
+
+    /// A component that was not loaded: where it is from, and why.
+    pub fn not_loaded(origin: impl fmt::Display, error: &LoadError) -> Self {
+        let (first, rest) = error.in_lines();
+        Self::refused(format!("{origin} {first}")).with(rest)
     }
 
     /// A configuration that cannot be used.

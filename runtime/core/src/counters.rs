@@ -125,6 +125,6 @@ mod tests {
     fn dead_letters_are_those_of_all_causes() {
         let all: Counters = Counter::ALL.into_iter().zip(1..).collect();
         assert_eq!(all.dead_letters(), 4 + 5 + 6 + 7 + 11);
-        assert_eq!(all.iter().map(|(_, n)| n).collect::<Vec<_>>(), (1..=13).collect::<Vec<_>>());
+        assert!(all.iter().map(|(_, n)| n).eq((1..).take(Counter::ALL.len())));
     }
 }

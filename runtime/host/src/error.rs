@@ -1,8 +1,8 @@
 //! What can go wrong before a message is handled, in the reader's words.
 
-use crate::guest::text;
 use crate::interfaces::{self, Want};
 use crate::run::threads::NoThreads;
+use pelton_core::shown::shown as shown_text;
 use std::path::PathBuf;
 
 /// The host could not be set up.
@@ -168,6 +168,18 @@ pub enum Cause {
 }
 
 impl LoadError {
+    /// The error, and the lines that go below it: never what a component or a path says, which stays one line.
+    #[must_use]
+    pub fn in_lines(&self) -> (String, Vec<String>) {
+        let text = self.to_string();
+        match (self, text.split_once('\n')) {
+            (Self::GrantsMissing { .. }, Some((first, rest))) => {
+                (first.to_owned(), rest.lines().map(str::to_owned).collect())
+            }
+            _ => (text, Vec::new()),
+        }
+    }
+
     /// What it is about.
     #[must_use]
     pub fn cause(&self) -> Cause {
@@ -230,7 +242,7 @@ fn listed(names: &[String]) -> String {
         return "nothing".to_owned();
     }
     let mut shown: Vec<String> =
-        names.iter().take(SHOWN).map(|name| format!("`{}`", text::clean(name, 128))).collect();
+        names.iter().take(SHOWN).map(|name| format!("`{}`", shown_text(name).at_most(128))).collect();
     if names.len() > SHOWN {
         shown.push(format!("{} more", names.len() - SHOWN));
     }

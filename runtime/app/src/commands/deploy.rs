@@ -182,7 +182,7 @@ fn for_the_next_start(
     let host = sandbox::host(config, sandbox::cache_dir(config))?;
     let handler = host
         .load_bytes(&pipeline.name, bytes, &find(&granted, &pipeline.name)?.handler.spec)
-        .map_err(|error| Fail::in_lines(&format!("{origin} {error}")))?;
+        .map_err(|error| Fail::not_loaded(origin, &error))?;
     let version = rollout::kept(&handler, origin);
     let component = &pipeline.handler.component;
     let pin = pin.filter(|pin| pin.reference == component.to_string());

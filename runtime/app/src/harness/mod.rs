@@ -81,7 +81,7 @@ impl Harness {
         };
         let max = options.max_component_bytes;
         let (host, scratch) = host(options)?;
-        let refused = |error| Fail::in_lines(&format!("{} {error}", path.display()));
+        let refused = |error| Fail::not_loaded(path.display(), &error);
         let began = Instant::now();
         let bytes = read_component(path, max).map_err(refused)?;
         let compiled = !host.is_compiled(&digest(&bytes));

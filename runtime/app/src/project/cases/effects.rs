@@ -63,8 +63,7 @@ pub struct RawEffects {
     http: Vec<RawRequest>,
     #[serde(default)]
     config: BTreeMap<String, String>,
-    #[serde(default)]
-    state: RawStore,
+    state: Option<RawStore>,
     state_after: Option<RawStore>,
     #[serde(default)]
     stores: BTreeMap<String, RawStore>,
@@ -93,7 +92,7 @@ impl RawEffects {
         };
         let message =
             |(raw, number): (RawSent, usize)| sent(raw).map_err(|why| format!("sent {number}: {why}"));
-        let before = with_default(self.stores, Some(self.state));
+        let before = with_default(self.stores, self.state);
         let after = match (self.stores_after, self.state_after) {
             (None, None) => None,
             (stores, own) => Some(with_default(stores.unwrap_or_default(), own)),
@@ -112,7 +111,7 @@ fn with_default(
     mut stores: BTreeMap<String, RawStore>,
     own: Option<RawStore>,
 ) -> BTreeMap<String, RawStore> {
-    if let Some(own) = own.filter(|own| !own.is_empty() || !stores.contains_key(OWN_STORE)) {
+    if let Some(own) = own {
         stores.entry(OWN_STORE.to_owned()).or_default().extend(own);
     }
     stores
@@ -241,6 +240,12 @@ mod tests {
         assert_eq!(value("j"), br#"{"b":[1]}"#);
         assert_eq!(case.before["totals"][&b"c1"[..]], b"1");
         assert_eq!(case.after, None);
+    }
+
+    #[test]
+    fn a_case_that_says_nothing_of_state_wants_no_store() {
+        let stores = |text: &str| read(text).expect("good").stores().count();
+        assert_eq!((stores(""), stores("[config]\na = \"b\""), stores("state = {}")), (0, 0, 1));
     }
 
     #[test]
