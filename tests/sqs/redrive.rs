@@ -55,6 +55,31 @@ fn what_is_given_up_on_is_not_handled_again_until_the_policy_has_moved_it() {
 }
 
 #[test]
+fn what_is_given_up_on_commits_nothing_however_often_it_comes() {
+    let sqs = Sqs::start();
+    let (url, letters) = redriven(&sqs, "", 6);
+    let deeds = |then: &str| Sent {
+        body: format!(r#"{{"add":"total","send":["copies"],"then":"{then}"}}"#),
+        ..plain(0, 0)
+    };
+    sqs.send(&url, &[deeds("ok"), deeds("reject"), deeds("retry")]);
+    let pipeline = Pipeline::new("orders", pelton_tests::components::plugin("deeds"))
+        .with("", &crate::source(&url, ""))
+        .with("retry", "max_attempts = 2\ninitial_interval = \"20ms\"")
+        .with("dead_letter", "redrive = true")
+        .with("grants", "state = true")
+        .with("grants.outbox", "copies = { type = \"embedded\", queue = \"copies\" }");
+    let copies = Pipeline::new("copies", pelton_tests::components::plugin("chaos"));
+    let shop = Shop::new(&[pipeline, copies]);
+    shop.until_empty();
+    assert_eq!((sqs.counts(&url), sqs.counts(&letters).visible), (Counts::default(), 2));
+    assert_eq!(shop.done(&["state", "get", "orders", "total"]), "1\n");
+    let all: serde_json::Value = serde_json::from_str(&shop.done(&["status", "--json"])).expect("JSON");
+    // What was sent is no message of its own: a letter for each.
+    assert_eq!(all["pipelines"]["copies"]["dead_letters"], 1, "{all}");
+}
+
+#[test]
 fn a_policy_takes_nothing_that_stands_behind_in_the_group() {
     let sqs = Sqs::start();
     let (url, letters) = redriven(&sqs, ".fifo", 3);
