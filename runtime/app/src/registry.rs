@@ -82,7 +82,8 @@ fn not_here(word: &str) -> String {
 pub enum TargetConfig {
     /// Into an embedded queue, by its name.
     Queue(String),
-    /// To a place at a broker.
+    /// To a place at a broker: nobody's in a build without any.
+    #[cfg_attr(not(any(feature = "kafka", feature = "redis", feature = "sqs")), allow(dead_code))]
     At(Arc<dyn OutboxTarget>),
 }
 
@@ -101,6 +102,11 @@ impl TargetConfig {
             Self::Queue(_) => None,
             Self::At(place) => Some(place),
         }
+    }
+
+    #[cfg(any(feature = "kafka", feature = "redis", feature = "sqs"))]
+    fn at(place: impl OutboxTarget) -> Self {
+        Self::At(Arc::new(place))
     }
 
     /// For people. Without a login.
@@ -132,20 +138,16 @@ impl PartialEq for TargetConfig {
 /// Reads the table of a target of the outbox, which the handler calls `name`; none when it has no type that
 /// is known.
 pub fn target(section: Section<'_>, name: &str) -> Option<TargetConfig> {
-    let place: Arc<dyn OutboxTarget> = match section.text("type").as_deref() {
+    let target = match section.text("type").as_deref() {
         #[cfg(feature = "kafka")]
-        Some("kafka") => Arc::new(pelton_kafka::configure_target(&section)),
+        Some("kafka") => TargetConfig::at(pelton_kafka::configure_target(&section)),
         #[cfg(feature = "redis")]
-        Some("redis-stream") => Arc::new(pelton_redis::configure_stream_target(&section)),
+        Some("redis-stream") => TargetConfig::at(pelton_redis::configure_stream_target(&section)),
         #[cfg(feature = "redis")]
-        Some("redis-list") => Arc::new(pelton_redis::configure_list_target(&section)),
+        Some("redis-list") => TargetConfig::at(pelton_redis::configure_list_target(&section)),
         #[cfg(feature = "sqs")]
-        Some("sqs") => Arc::new(pelton_sqs::configure_target(&section)),
-        Some("embedded") => {
-            let queue = pelton_store::configure(&section, name).queue;
-            section.finish();
-            return Some(TargetConfig::Queue(queue));
-        }
+        Some("sqs") => TargetConfig::at(pelton_sqs::configure_target(&section)),
+        Some("embedded") => TargetConfig::Queue(pelton_store::configure(&section, name).queue),
         None => {
             if !section.has("type") {
                 section.problem("type", format!("is missing; write type = {ANY_TYPE}"));
@@ -158,7 +160,7 @@ pub fn target(section: Section<'_>, name: &str) -> Option<TargetConfig> {
         }
     };
     section.finish();
-    Some(TargetConfig::At(place))
+    Some(target)
 }
 
 /// Where a pipeline's dead letters go.

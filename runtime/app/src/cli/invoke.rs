@@ -44,6 +44,7 @@ pub struct InvokeArgs {
     pub pipeline: Option<String>,
     /// Let it send requests to this scheme and host, such as https://api.example.com; may be repeated.
     /// What the pipeline puts into requests there is put in. Without it nothing is sent anywhere.
+    #[allow(rustdoc::bare_urls, reason = "it is the text of a terminal")]
     #[arg(long, value_name = "URL", value_parser = HttpTarget::parse)]
     pub allow_http: Vec<HttpTarget>,
     /// How a plain WASI program is given messages, where it does not say so itself.

@@ -20,7 +20,7 @@ pub trait OutboxTarget: Any + Debug + Send + Sync {
 
     /// What of a message it cannot carry, in words that go on behind "the target `NAME`"; none when it can.
     /// For each message that a handler sends, before anything is committed: asks nobody, and does not block.
-    /// [`cannot_send`](dyn OutboxTarget::cannot_send) says also what none can carry.
+    /// `cannot_send` says also what none can carry.
     fn cannot_carry(&self, message: &StagedMessage) -> Option<String>;
 
     /// The longest delay that the broker itself keeps, in milliseconds; 0 for none. A message with a longer

@@ -17,8 +17,8 @@ const EXPORTS: [(&str, Protocol); 5] = [
     ("pelton_command", Protocol::Command),
 ];
 
-/// How a plain WASI program is given messages. Where a module exports several of the marks, [`Protocol::and`]
-/// says what it is.
+/// How a plain WASI program is given messages. A module may export several of the marks: together they say
+/// what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// It stays alive, and reads one message after another.
