@@ -168,7 +168,8 @@ pub enum Cause {
 }
 
 impl LoadError {
-    /// The error, and the lines that go below it: never what a component or a path says, which stays one line.
+    /// The error, and the lines that go below it: never what a component or a path says, which stays one
+    /// line.
     #[must_use]
     pub fn in_lines(&self) -> (String, Vec<String>) {
         let text = self.to_string();

@@ -1,8 +1,8 @@
 //! Sends the messages of an outbox.
 //!
 //! A FIFO queue knows a repetition by its deduplication id for five minutes, and keeps the order of a group.
-//! So a call is waited for before the next one, which has nothing of a group of which a message waits, and one
-//! message of each other group. A batch of many groups costs no more calls for it.
+//! So a call is waited for before the next one, which has nothing of a group of which a message waits, and
+//! one message of each other group. A batch of many groups costs no more calls for it.
 
 use super::options::{BATCH, is_fifo};
 use super::publish::SqsPublisher;
