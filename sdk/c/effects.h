@@ -13,6 +13,9 @@ static char pelton_empty[1] __attribute__((unused));
 /* Makes `CODE: words`, which is kept until the next one. */
 __attribute__((format(printf, 2, 3))) const char *pelton_failed(const char *code, const char *words, ...);
 
+/* What a database says besides; data is null where there is none. It is copied. Each statement begins with none. */
+void pelton_sql_said(pelton_bytes constraint, pelton_bytes detail);
+
 static inline const char *pelton_store(const char *store) { return store != NULL ? store : "default"; }
 
 /* The method of a request. */

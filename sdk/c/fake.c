@@ -20,12 +20,20 @@ typedef struct {
     int status;
 } answer;
 
+typedef struct {
+    char *part, *code, *constraint;
+    pelton_sql_rows rows;
+} reply;
+
 static struct {
     entry config[MOST], state[MOST];
     answer answers[MOST];
     pelton_fake_request requests[MOST];
     pelton_fake_message messages[MOST];
-    size_t configs, states, answer_count, request_count, message_count;
+    reply replies[MOST];
+    pelton_fake_statement statements[MOST];
+    size_t configs, states, answer_count, request_count, message_count, reply_count, statement_count;
+    bool is_over; /* a statement has failed */
 } fake;
 
 static void *copied(const void *from, size_t length) {
@@ -76,7 +84,26 @@ static void free_entries(entry *all, size_t *count) {
 
 static void free_answer(answer *one) { free(one->method), free(one->url), free(one->body), free(one->error); }
 
+static void free_values(pelton_sql_value *all, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (all[i].is >= PELTON_SQL_TEXT) free((void *)all[i].of.bytes.data);
+    free(all);
+}
+
+static void free_reply(reply *one) { free(one->part), free(one->code), free(one->constraint), pelton_sql_free(&one->rows); }
+
+static void free_statements(void) {
+    while (fake.reply_count > 0) free_reply(&fake.replies[--fake.reply_count]);
+    while (fake.statement_count > 0) {
+        pelton_fake_statement *one = &fake.statements[--fake.statement_count];
+        free((void *)one->database), free((void *)one->text);
+        free_values(one->parameters, one->count);
+    }
+    fake.is_over = false;
+}
+
 void pelton_fake_reset(void) {
+    free_statements();
     free_entries(fake.config, &fake.configs);
     free_entries(fake.state, &fake.states);
     while (fake.answer_count > 0) free_answer(&fake.answers[--fake.answer_count]);
@@ -217,5 +244,117 @@ const char *pelton_outbox_send(const pelton_outgoing *message, pelton_bytes *id)
                               message->delay_ms};
     snprintf(text, sizeof text, "test-%zu", fake.message_count);
     if (id != NULL) *id = given(pelton_text(text));
+    return NULL;
+}
+
+/* ---- SQL ---- */
+
+/* With one space wherever there are some. It is freed by free. */
+static char *words(const char *statement) {
+    char *all = copied_text(statement), *to = all;
+    for (const char *from = all; *from != 0; from++) {
+        bool is_space = strchr(" \t\r\n", *from) != NULL;
+        if (is_space && (to == all || to[-1] == ' ')) continue;
+        *to++ = is_space ? ' ' : *from;
+    }
+    if (to > all && to[-1] == ' ') to--;
+    *to = 0;
+    return all;
+}
+
+static pelton_sql_value *copied_values(const pelton_sql_value *from, size_t count, pelton_bytes (*copy)(pelton_bytes)) {
+    pelton_sql_value *all = calloc(count + 1, sizeof *all);
+    if (all == NULL) abort();
+    for (size_t i = 0; i < count; i++) {
+        all[i] = from[i];
+        if (from[i].is >= PELTON_SQL_TEXT) all[i].of.bytes = copy(from[i].of.bytes);
+    }
+    return all;
+}
+
+/* As what is given to a handler, which frees it. */
+static pelton_sql_rows given_rows(const pelton_sql_rows *from) {
+    pelton_sql_rows rows = *from;
+    rows.columns = calloc(from->column_count + 1, sizeof *rows.columns);
+    if (rows.columns == NULL) abort();
+    for (size_t i = 0; i < from->column_count; i++)
+        rows.columns[i] = (pelton_sql_column){given(from->columns[i].name), given(from->columns[i].type_name)};
+    rows.values = copied_values(from->values, from->row_count * from->column_count, given);
+    return rows;
+}
+
+void pelton_fake_sql(const char *statement, const pelton_sql_rows *rows) {
+    fake.replies[placed(&fake.reply_count)] = (reply){words(statement), NULL, NULL, given_rows(rows)};
+}
+
+void pelton_fake_sql_affected(const char *statement, uint64_t affected) {
+    fake.replies[placed(&fake.reply_count)] = (reply){words(statement), NULL, NULL, {.affected = affected}};
+}
+
+void pelton_fake_sql_fails(const char *statement, const char *code, const char *constraint) {
+    fake.replies[placed(&fake.reply_count)] =
+        (reply){words(statement), copied_text(code), copied_text(constraint), {.affected = 0}};
+}
+
+const pelton_fake_statement *pelton_fake_statement_at(size_t number) {
+    return number < fake.statement_count ? &fake.statements[number] : NULL;
+}
+
+static void note(const char *database, const char *statement, const pelton_sql_value *parameters, size_t count, bool is_staged) {
+    fake.statements[placed(&fake.statement_count)] =
+        (pelton_fake_statement){copied_text(database), copied_text(statement),
+                                copied_values(parameters, count, copied_bytes), count, is_staged};
+}
+
+/* Whether the transaction stands after a statement that failed so. */
+static bool stands(const char *code) {
+    return strcmp(code, "refused") == 0 || strcmp(code, "too-large") == 0 || strcmp(code, "unknown-database") == 0;
+}
+
+static const char *replied(const reply *one, pelton_sql_rows *rows) {
+    pelton_bytes none = {NULL, 0};
+    pelton_sql_said(one->constraint == NULL ? none : pelton_text(one->constraint), none);
+    if (one->code != NULL) {
+        fake.is_over = !stands(one->code);
+        return pelton_failed(one->code, "%s", one->part);
+    }
+    *rows = given_rows(&one->rows);
+    return NULL;
+}
+
+const char *pelton_sql_query(const char *database, const char *statement, const pelton_sql_value *parameters, size_t count,
+                             pelton_sql_rows *rows) {
+    memset(rows, 0, sizeof *rows);
+    note(database, statement, parameters, count, false);
+    pelton_sql_said((pelton_bytes){NULL, 0}, (pelton_bytes){NULL, 0});
+    if (fake.is_over) return pelton_failed("25P02", "a statement has failed before: the transaction is over");
+    char *text = words(statement);
+    size_t found = 0;
+    while (found < fake.reply_count && strstr(text, fake.replies[found].part) == NULL) found++;
+    const char *error = NULL;
+    if (found == fake.reply_count) {
+        error = pelton_failed("refused", "the test has no answer for `%s`", text);
+    } else {
+        reply one = fake.replies[found];
+        fake.reply_count--;
+        memmove(&fake.replies[found], &fake.replies[found + 1], (fake.reply_count - found) * sizeof one);
+        error = replied(&one, rows);
+        free_reply(&one);
+    }
+    free(text);
+    return error;
+}
+
+const char *pelton_sql_execute(const char *database, const char *statement, const pelton_sql_value *parameters, size_t count,
+                               uint64_t *affected) {
+    pelton_sql_rows rows;
+    const char *error = pelton_sql_query(database, statement, parameters, count, &rows);
+    if (affected != NULL) *affected = rows.affected;
+    pelton_sql_free(&rows);
+    return error;
+}
+
+const char *pelton_sql_stage(const char *database, const char *statement, const pelton_sql_value *parameters, size_t count) {
+    note(database, statement, parameters, count, true);
     return NULL;
 }

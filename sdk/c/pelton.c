@@ -66,3 +66,42 @@ void pelton_http_free(pelton_http_response *response) {
     pelton_free(response->body);
     memset(response, 0, sizeof *response);
 }
+
+static char sql_constraint[128], sql_detail[512];
+
+static void keep(char *to, size_t room, pelton_bytes text) {
+    size_t length = text.data == NULL ? 0 : text.length < room ? text.length : room - 1;
+    if (length > 0) memcpy(to, text.data, length);
+    to[length] = 0;
+}
+
+void pelton_sql_said(pelton_bytes constraint, pelton_bytes detail) {
+    keep(sql_constraint, sizeof sql_constraint, constraint);
+    keep(sql_detail, sizeof sql_detail, detail);
+}
+
+const char *pelton_sql_constraint(void) { return sql_constraint[0] == 0 ? NULL : sql_constraint; }
+
+const char *pelton_sql_detail(void) { return sql_detail[0] == 0 ? NULL : sql_detail; }
+
+const pelton_sql_value *pelton_sql_at(const pelton_sql_rows *rows, size_t row, const char *column) {
+    size_t length = strlen(column);
+    for (size_t i = 0; row < rows->row_count && i < rows->column_count; i++) {
+        pelton_bytes name = rows->columns[i].name;
+        if (name.length == length && memcmp(name.data, column, length) == 0)
+            return &rows->values[row * rows->column_count + i];
+    }
+    return NULL;
+}
+
+void pelton_sql_free(pelton_sql_rows *rows) {
+    for (size_t i = 0; i < rows->column_count; i++) {
+        pelton_free(rows->columns[i].name);
+        pelton_free(rows->columns[i].type_name);
+    }
+    for (size_t i = 0; i < rows->row_count * rows->column_count; i++)
+        if (rows->values[i].is >= PELTON_SQL_TEXT) pelton_free(rows->values[i].of.bytes);
+    free(rows->columns);
+    free(rows->values);
+    memset(rows, 0, sizeof *rows);
+}

@@ -73,13 +73,13 @@ __attribute__((format(printf, 1, 2))) pelton_result pelton_reject(const char *re
 pelton_bytes pelton_find_header(const pelton_message *message, const char *name);
 
 /* What a handler may do beside its answer, where its pipeline grants it. A worker says so in handler.toml, by
- * `uses = ["http", "config", "state", "outbox"]`; in a component there is only what is called. Tests on your machine
+ * `uses = ["http", "config", "state", "outbox", "sql"]`; in a component there is only what is called. Tests on your machine
  * are linked with fake.c.
  *
  * Each function returns null when it was done, and else why it was not: `CODE: words`, kept until the next call. The
- * code is one of not-granted, unknown-target, refused, limit, unavailable, and for HTTP the names that wasi:http has:
- * connection-timeout, connection-refused, HTTP-request-denied, destination-IP-prohibited and so on. What is given back
- * is freed by pelton_free. */
+ * code is one of not-granted, unknown-target, unknown-database, refused, limit, too-large, unavailable, for SQL the
+ * database's own, as 23505, and for HTTP the names that wasi:http has: connection-timeout, connection-refused,
+ * HTTP-request-denied, destination-IP-prohibited and so on. What is given back is freed by pelton_free. */
 
 /* Text as bytes; they are not copied. */
 static inline pelton_bytes pelton_text(const char *text) {
@@ -162,6 +162,104 @@ typedef struct {
 /* Sends a message: it commits with the one at hand, and goes out after that. `id`, which may be null, is the one that
  * it will have, the same each time the message at hand is handled. */
 const char *pelton_outbox_send(const pelton_outgoing *message, pelton_bytes *id);
+
+/* SQL in the transaction that completes the message. It begins with the first statement and is Pelton's: it commits when the
+ * handler has answered ok, together with the record that says that the message was processed; on anything but ok nothing of
+ * it was ever done. When a statement fails, the transaction is over: ok would be a retry.
+ *
+ *     pelton_sql_value id[] = {pelton_sql_integer(7)};
+ *     pelton_sql_rows rows;
+ *     const char *error = pelton_sql_query("shop", "select stock from items where id = $1", id, 1, &rows);
+ *     int64_t stock = pelton_sql_at(&rows, 0, "stock")->of.integer;
+ *     pelton_sql_free(&rows); */
+
+enum { PELTON_SQL_NULL, PELTON_SQL_BOOLEAN, PELTON_SQL_INTEGER, PELTON_SQL_FLOAT, PELTON_SQL_TEXT, PELTON_SQL_BYTES };
+
+/* A value of a parameter, or of a column. As a parameter, text is of any type, in the database's own form: "12.50",
+ * "2026-11-30", "{a,b}". As a result it is of every type that the others are not, so that no digit of a numeric is lost. */
+typedef struct {
+    uint8_t is; /* one of those above */
+    union {
+        bool boolean;
+        int64_t integer;
+        double number;
+        pelton_bytes bytes; /* of text, too */
+    } of;
+} pelton_sql_value;
+
+static inline pelton_sql_value pelton_sql_value_of(int is) {
+    pelton_sql_value value = {(uint8_t)is, {.integer = 0}};
+    return value;
+}
+
+static inline pelton_sql_value pelton_sql_null(void) { return pelton_sql_value_of(PELTON_SQL_NULL); }
+
+static inline pelton_sql_value pelton_sql_boolean(bool is) {
+    pelton_sql_value value = pelton_sql_value_of(PELTON_SQL_BOOLEAN);
+    value.of.boolean = is;
+    return value;
+}
+
+static inline pelton_sql_value pelton_sql_integer(int64_t number) {
+    pelton_sql_value value = pelton_sql_value_of(PELTON_SQL_INTEGER);
+    value.of.integer = number;
+    return value;
+}
+
+static inline pelton_sql_value pelton_sql_float(double number) {
+    pelton_sql_value value = pelton_sql_value_of(PELTON_SQL_FLOAT);
+    value.of.number = number;
+    return value;
+}
+
+/* Text and bytes are not copied. */
+static inline pelton_sql_value pelton_sql_text(const char *text) {
+    pelton_sql_value value = pelton_sql_value_of(PELTON_SQL_TEXT);
+    value.of.bytes = pelton_text(text);
+    return value;
+}
+
+static inline pelton_sql_value pelton_sql_bytes(pelton_bytes bytes) {
+    pelton_sql_value value = pelton_sql_value_of(PELTON_SQL_BYTES);
+    value.of.bytes = bytes;
+    return value;
+}
+
+/* A column of a result, with its type as the database calls it. */
+typedef struct {
+    pelton_bytes name, type_name;
+} pelton_sql_column;
+
+typedef struct {
+    pelton_sql_column *columns;
+    size_t column_count;
+    pelton_sql_value *values; /* row after row */
+    size_t row_count;
+    uint64_t affected;        /* how many rows were changed, or given */
+} pelton_sql_rows;
+
+/* Runs a statement, and gives its rows. `$1` and those that follow stand for the parameters. */
+const char *pelton_sql_query(const char *database, const char *statement, const pelton_sql_value *parameters, size_t count,
+                             pelton_sql_rows *rows);
+
+/* Runs a statement, and gives how many rows it changed. `affected` may be null. */
+const char *pelton_sql_execute(const char *database, const char *statement, const pelton_sql_value *parameters, size_t count,
+                               uint64_t *affected);
+
+/* Sends a statement and does not wait for what it gives: it costs no round trip. If it fails, the message fails with it when
+ * it is to be committed. For statements whose result does not matter. */
+const char *pelton_sql_stage(const char *database, const char *statement, const pelton_sql_value *parameters, size_t count);
+
+/* The value of a column, by its name; null where there is no such row or column. */
+const pelton_sql_value *pelton_sql_at(const pelton_sql_rows *rows, size_t row, const char *column);
+
+/* The constraint that did not hold in the statement that failed last, and what else the database said of it; null where
+ * there is none. */
+const char *pelton_sql_constraint(void);
+const char *pelton_sql_detail(void);
+
+/* Frees rows. */
+void pelton_sql_free(pelton_sql_rows *rows);
 
 #ifdef __cplusplus
 }

@@ -54,7 +54,7 @@ func (c *caller) call(name string, in, out any) error {
 	answer = answer[:length]
 	switch {
 	case len(words) == 3 && words[0] == "error":
-		return &host.Error{Code: words[1], Text: string(answer)}
+		return host.Failed(words[1], answer)
 	case len(words) == 2 && words[0] == "result":
 		return json.Unmarshal(answer, out)
 	default:

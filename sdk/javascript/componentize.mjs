@@ -17,6 +17,7 @@ const USES = {
   config: { config: "wasi:config/store@0.2.0-rc.1" },
   state: { store: "wasi:keyvalue/store@0.2.0-draft2", atomics: "wasi:keyvalue/atomics@0.2.0-draft2" },
   outbox: { outbox: "pelton:effects/outbox@0.1.0" },
+  sql: { sql: "pelton:effects/sql@0.1.0" },
 };
 
 const here = dirname(fileURLToPath(import.meta.url));

@@ -9,9 +9,11 @@ const bytes = (value) => (typeof value === "string" ? encoder.encode(value) : va
 export class EffectError extends Error {
   name = "EffectError";
 
-  constructor(code, text = "") {
+  constructor(code, text = "", { constraint, detail } = {}) {
     super(text ? `${text} (${code})` : code);
     this.code = code;
+    if (constraint !== undefined) this.constraint = constraint;
+    if (detail !== undefined) this.detail = detail;
   }
 }
 
@@ -26,7 +28,7 @@ export function install(given, missing = without) {
   without = missing;
 }
 
-function doer(effect) {
+export function doer(effect) {
   const found = doers[effect];
   if (!found) throw new EffectError("unavailable", `${effect}: ${without(effect)}`);
   return found;

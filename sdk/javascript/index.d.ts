@@ -43,6 +43,11 @@ export declare class Message {
   text(): string;
   /** The first header of this name, if its value is text. Upper and lower case differ, as for brokers. */
   header(name: string): string | undefined;
+  /**
+   * Where the message stands in a trace, as W3C writes it: `00-TRACE-SPAN-FLAGS`. Where traces are recorded that is
+   * the span that this handler runs in. HTTP requests and messages of the outbox have it already.
+   */
+  readonly traceparent: string | undefined;
   /** The value of the first header of this name. All of them are in `headers`. */
   headerBytes(name: string): Uint8Array | undefined;
 }
@@ -88,12 +93,17 @@ declare global {
 
 /**
  * Why an effect did not happen; not caught it is a retry. `code` is one of `not-granted`, `unknown-target`,
- * `refused`, `limit`, `unavailable` and `value`; `HTTP-response-timeout` where `timeoutMs` is over. Else `fetch` fails
- * with a `TypeError`, as everywhere, and the reason is in the log.
+ * `unknown-database`, `refused`, `limit`, `too-large`, `unavailable` and `value`; for SQL the database's own, as `23505`,
+ * with the constraint that does not hold, if it is one; `HTTP-response-timeout` where `timeoutMs` is over. Else `fetch`
+ * fails with a `TypeError`, as everywhere, and the reason is in the log.
  */
 export declare class EffectError extends Error {
-  constructor(code: string, text?: string);
+  constructor(code: string, text?: string, of?: { constraint?: string; detail?: string });
   code: string;
+  /** Of SQL: the constraint that does not hold. */
+  constraint?: string;
+  /** Of SQL: what the database says besides. */
+  detail?: string;
 }
 
 /** Configuration and secrets: what the pipeline grants by name. In handler.toml: `uses = ["config"]`. */
@@ -167,3 +177,71 @@ export declare const outbox: {
     },
   ): string;
 };
+
+/**
+ * What a parameter can be. A `Date` is sent as text; text binds to any type, in the database's own form: `"12.50"` to a
+ * numeric, `"{a,b}"` to an array.
+ */
+export type SqlParameter = null | undefined | boolean | number | bigint | string | Uint8Array | Date;
+
+/**
+ * A value of a row. Whole numbers are a `number` where it holds them exactly, else a `bigint`. What is of no other type
+ * is text in the database's own form: a numeric is `"12.50"`, so that no digit is lost.
+ */
+export type SqlValue = null | boolean | number | bigint | string | Uint8Array;
+
+/** A row: its values by the names of the columns. */
+export type SqlRow = Record<string, SqlValue>;
+
+/** The rows of a query, in their order. */
+export type SqlRows<Row = any> = Row[] & {
+  /** The columns, with their types as the database calls them. */
+  readonly columns: { name: string; type: string }[];
+  /** How many rows the statement changed, or gave. */
+  readonly affected: number;
+};
+
+/** A statement with its parameters. Tests look at it. */
+export interface Statement {
+  database: string;
+  text: string;
+  parameters: SqlValue[];
+}
+
+/** Runs a statement: a template, whose values become parameters and never text, or a text with `$1` and its values. */
+export interface RunsSql<Result> {
+  (template: TemplateStringsArray, ...parameters: SqlParameter[]): Result;
+  (statement: string, ...parameters: SqlParameter[]): Result;
+}
+
+/** A database of the pipeline's. */
+export interface Database {
+  <Row = any>(template: TemplateStringsArray, ...parameters: SqlParameter[]): SqlRows<Row>;
+  <Row = any>(statement: string, ...parameters: SqlParameter[]): SqlRows<Row>;
+  /** The same by another name: for a statement that is a text. */
+  query: {
+    <Row = any>(template: TemplateStringsArray, ...parameters: SqlParameter[]): SqlRows<Row>;
+    <Row = any>(statement: string, ...parameters: SqlParameter[]): SqlRows<Row>;
+  };
+  /** Runs a statement, and gives how many rows it changed. */
+  execute: RunsSql<number>;
+  /**
+   * Sends a statement and does not wait for what it gives: it costs no round trip. If it fails, the message fails with it
+   * when it is to be committed. For statements whose result does not matter.
+   */
+  stage: RunsSql<void>;
+}
+
+/**
+ * SQL in the transaction that completes the message. In handler.toml: `uses = ["sql"]`.
+ *
+ *     const db = sql("shop");
+ *     const [item] = db`select item, stock from items where id = ${id}`;
+ *     const changed = db.execute`update items set stock = stock - ${count} where id = ${id}`;
+ *     db.stage`insert into log (item, note) values (${id}, ${"sold"})`;
+ *
+ * The transaction begins with the first statement and is Pelton's: it commits when the handler returns, together with the
+ * record that says that the message was processed. When the handler throws, nothing of it was ever done. When a statement
+ * fails, `EffectError` says why, and the transaction is over: returning would be a retry.
+ */
+export declare function sql(database: string): Database;

@@ -2,6 +2,7 @@
 // said in index.d.ts. It imports nothing of the runtime, so handlers are tested like any function.
 
 export { EffectError, config, outbox, state } from "./effects.js";
+export { sql } from "./sql.js";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -66,6 +67,15 @@ export class Message {
     const value = this.headerBytes(name);
     try {
       return value && decoder.decode(value);
+    } catch {
+      return undefined;
+    }
+  }
+
+  get traceparent() {
+    const found = this.headers.filter(({ name }) => name.toLowerCase() === "traceparent").at(-1);
+    try {
+      return found && decoder.decode(found.value);
     } catch {
       return undefined;
     }

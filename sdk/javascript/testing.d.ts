@@ -1,4 +1,4 @@
-import type { Outgoing } from "pelton";
+import type { EffectError, Outgoing, SqlRow, Statement } from "pelton";
 
 /** A request that a handler has sent, in a test. */
 export interface SentRequest {
@@ -23,6 +23,15 @@ export interface Answer {
 export interface Effects {
   /** Answers one request of this method and URL, or has it fail; several for the same are used in their order. */
   http(method: string, url: string, answer?: Answer | Response | Error): void;
+  /**
+   * Answers one statement that has this text in it, whatever the spaces, or has it fail:
+   * `new EffectError("23514", "...", { constraint: "stock_not_negative" })`. Several for the same are used in their order.
+   */
+  sql(statement: string, reply?: { rows?: SqlRow[]; affected?: number } | EffectError): void;
+  /** The statements that were run for a result, in their order. */
+  statements: Statement[];
+  /** The statements that were staged, in their order. */
+  staged: Statement[];
   /** The requests that were sent, in their order. */
   requests: SentRequest[];
   /** The messages that were sent, in their order. */

@@ -1,16 +1,24 @@
 // Effects in a handler's own tests. What is exported here, and what it means, is said in testing.d.ts.
 
 import { EffectError, fetchFor, install } from "./effects.js";
+import { rows } from "./sql.js";
 
 const encoder = new TextEncoder();
 const bytes = (value) => (typeof value === "string" ? encoder.encode(value) : value);
 const native = globalThis.fetch;
 
+// After a statement with one of these codes the transaction stands.
+const STANDS = ["refused", "too-large", "unknown-database"];
+
 class Effects {
   requests = [];
   sent = [];
   stores = { default: new Map() };
+  statements = [];
+  staged = [];
   #answers = [];
+  #replies = [];
+  #isOver = false;
 
   constructor({ config = {}, state = {} }) {
     for (const [key, value] of Object.entries(state)) this.state.set(key, bytes(value));
@@ -25,6 +33,11 @@ class Effects {
         list: (name) => [...store(name).keys()].sort(),
       },
       outbox: { send: (message) => `test-${this.sent.push(message)}` },
+      sql: {
+        query: (statement) => this.#queried(statement),
+        execute: (statement) => this.#queried(statement).affected,
+        stage: (statement) => void this.staged.push(statement),
+      },
     });
     globalThis.fetch = fetchFor((input, init) => this.#fetched(input, init));
   }
@@ -35,6 +48,26 @@ class Effects {
 
   http(method, url, answer = {}) {
     this.#answers.push({ method, url, answer });
+  }
+
+  sql(statement, reply = {}) {
+    this.#replies.push({ part: words(statement), reply });
+  }
+
+  #queried(statement) {
+    this.statements.push(statement);
+    if (this.#isOver) throw new EffectError("25P02", "a statement has failed before: the transaction is over");
+    const text = words(statement.text);
+    const at = this.#replies.findIndex(({ part }) => text.includes(part));
+    if (at < 0) throw new EffectError("refused", `the test has no answer for \`${text}\``);
+    const [{ reply }] = this.#replies.splice(at, 1);
+    if (reply instanceof Error) {
+      this.#isOver = !STANDS.includes(reply.code);
+      throw reply;
+    }
+    const { rows: given = [], affected = given.length } = reply;
+    const columns = Object.keys(given[0] ?? {}).map((name) => ({ name, type: "test" }));
+    return rows(columns, given.map((row) => columns.map(({ name }) => row[name])), affected);
   }
 
   restore() {
@@ -58,6 +91,9 @@ class Effects {
     return new Response(content, { status, headers: given });
   }
 }
+
+// A statement with one space wherever it has some.
+const words = (statement) => statement.trim().split(/\s+/).join(" ");
 
 function increment(store, key, by) {
   const is = new TextDecoder().decode(store.get(key) ?? bytes("0"));

@@ -1,15 +1,17 @@
 // The way between effects.js and the interfaces of the host. Bundled into a component only.
 
 import { EffectError, fetchFor, install } from "./effects.js";
+import { rows } from "./sql.js";
 
 const BIGGEST = 2n ** 64n - 1n;
 
-// `given` has the interfaces that the component was built with: outbox, config, store, atomics; and `http`.
-export function connect({ outbox, config, store, atomics, http }) {
+// `given` has the interfaces that the component was built with: outbox, config, store, atomics, sql; and `http`.
+export function connect({ outbox, config, store, atomics, sql, http }) {
   const doers = {};
   if (config) doers.config = configuration(config);
   if (store) doers.state = state(store, atomics);
   if (outbox) doers.outbox = messages(outbox);
+  if (sql) doers.sql = databases(sql);
   const missing = (effect) =>
     `this component was built without it: add \`uses = ["${effect}"]\` to handler.toml, and build it again`;
   install(doers, missing);
@@ -98,3 +100,47 @@ const messages = (outbox) => ({
     return asked(() => outbox.send(target, outgoing), ({ tag, val }) => new EffectError(tag, val));
   },
 });
+
+const databases = (sql) => {
+  const ask = (what) => ({ database, text, parameters }) =>
+    asked(() => sql[what](database, text, parameters.map(toWire)), sqlFailed);
+  const query = ask("query");
+  return {
+    query(statement) {
+      const given = query(statement);
+      const columns = given.columns.map(({ name, typeName }) => ({ name, type: typeName }));
+      return rows(columns, given.rows.map((row) => row.map(fromWire)), Number(given.affected));
+    },
+    execute: (statement) => Number(ask("execute")(statement)),
+    stage: (statement) => void ask("stage")(statement),
+  };
+};
+
+function sqlFailed({ tag, val }) {
+  if (tag === "database") {
+    const { code, message, detail, constraint } = val;
+    return new EffectError(code, message, { detail: detail ?? undefined, constraint: constraint ?? undefined });
+  }
+  if (tag === "too-large") return new EffectError(tag, `the result has more than ${val} rows or bytes: ask for less`);
+  return new EffectError(tag, val);
+}
+
+// What 64 bits with a sign do not hold is its digits, which bind to a numeric.
+const whole = (given) =>
+  BigInt.asIntN(64, given) === given ? { tag: "integer", val: given } : { tag: "text", val: String(given) };
+
+function toWire(given) {
+  if (given === null) return { tag: "null" };
+  if (typeof given === "boolean") return { tag: "boolean", val: given };
+  if (typeof given === "string") return { tag: "text", val: given };
+  if (typeof given === "bigint") return whole(given);
+  if (typeof given !== "number") return { tag: "bytes", val: given };
+  return Number.isSafeInteger(given) ? { tag: "integer", val: BigInt(given) } : { tag: "float", val: given };
+}
+
+function fromWire({ tag, val }) {
+  if (tag === "null") return null;
+  if (tag !== "integer") return val;
+  // A number where one holds it.
+  return Number.isSafeInteger(Number(val)) ? Number(val) : val;
+}

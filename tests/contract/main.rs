@@ -1,10 +1,11 @@
 //! Runs the contract suite of sources: `cargo test -p pelton-tests --test contract`.
 //!
 //! A source that is added brings a `Subject`, and a line in `subjects`. What an outbox sends to brings an
-//! `OutboxSubject`.
+//! `OutboxSubject`, and a ledger a `LedgerSubject`: see `ledgers`.
 
 mod embedded;
 mod kafka;
+mod ledgers;
 mod mutants;
 mod outbox;
 mod redis;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     trials.push(Trial::test("embedded::nothing_it_can_do_is_skipped", nothing_is_skipped));
     trials.push(Trial::test("a_source_that_can_less_is_asked_less_and_told_why", less_is_asked));
     trials.extend(mutants::trials());
+    trials.extend(ledgers::trials());
     trials.extend(outbox::subjects().iter().flat_map(contract::outbox::outbox_trials));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

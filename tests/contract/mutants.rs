@@ -7,7 +7,7 @@ use pelton_core::ports::{
     BoxFuture, Capabilities, ClaimItem, Completion, ErrorClass, Lag, Ledger, Release, Scope, Settle,
     Source, Verdict,
 };
-use pelton_core::{Identity, Message, Receipt};
+use pelton_core::{Message, Receipt};
 use pelton_tests::contract::{self, Description, Fixture, Outgoing, Ports, Subject};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,8 +76,13 @@ pub fn trials() -> Vec<Trial> {
 fn caught(fault: Fault, name: &str) -> Result<(), libtest_mimic::Failed> {
     let all = contract::all();
     let case = all.iter().find(|case| case.name == name).expect("there is such a case");
+    fails(|| contract::run(case, &Broken(fault), LIMIT))
+}
+
+/// Sees that a case fails, in whatever way.
+pub fn fails(run: impl FnOnce() -> Result<(), String>) -> Result<(), libtest_mimic::Failed> {
     QUIET.set(true);
-    let ended = catch_unwind(AssertUnwindSafe(|| contract::run(case, &Broken(fault), LIMIT)));
+    let ended = catch_unwind(AssertUnwindSafe(run));
     QUIET.set(false);
     match ended {
         Ok(Ok(())) => Err("the case did not see it".into()),
@@ -228,8 +233,12 @@ impl Ledger for BrokenLedger {
         self.inner.release(batch)
     }
 
-    fn starts(&self, identities: Vec<Identity>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>> {
-        self.inner.starts(identities)
+    fn starts(&self, items: Vec<ClaimItem>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>> {
+        self.inner.starts(items)
+    }
+
+    fn completed(&self, items: Vec<ClaimItem>) -> BoxFuture<'_, Result<Vec<bool>, ErrorClass>> {
+        self.inner.completed(items)
     }
 
     fn count_duplicates(&self, count: u64) {

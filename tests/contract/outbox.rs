@@ -42,6 +42,10 @@ impl Settings for Table {
         default
     }
 
+    fn size(&self, _: &'static str, default: usize) -> usize {
+        default
+    }
+
     fn number(&self, key: &'static str, _: RangeInclusive<u64>, default: u64) -> u64 {
         self.0.get(key).map_or(default, |text| text.parse().expect("it is a number"))
     }

@@ -103,8 +103,10 @@ impl Open {
             dedup: true,
             expires_after_ms: 86_400_000,
             dead_letter_queue: None,
+            letters_by_cause: Vec::new(),
             handler_digest: "sha256:none".into(),
             former_key: None,
+            elsewhere: false,
         };
         let pipeline = Arc::new(store.pipeline(PIPELINE, options).expect("the pipeline opens"));
         let source = source(kind, &way.address);

@@ -3,9 +3,9 @@
 use crate::{good, orders_site};
 use pelton_tests::books::{Books, Keyed};
 use pelton_tests::site::Site;
+use pelton_tests::small_disk::{self, SmallDisk};
 use pelton_tests::wait::until;
 use pelton_tests::worker::{Ended, Worker};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Runs a worker whose `n`-th call of each of these names fails with an input-output error.
@@ -42,59 +42,13 @@ fn a_write_or_a_sync_that_fails_ends_the_worker_and_loses_nothing() {
     assert!(stopped > 8, "only {stopped} workers met the error");
 }
 
-/// A disk of 16 MiB in place of a site's data directory.
-struct SmallDisk {
-    at: PathBuf,
-}
-
-impl SmallDisk {
-    fn mount(site: &Site) -> Self {
-        let (image, at) = (site.path().join("disk"), site.path().join("data"));
-        std::fs::File::create(&image).and_then(|f| f.set_len(16 << 20)).expect("an image is made");
-        did(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image));
-        did(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at));
-        Self { at }
-    }
-
-    /// Writes until nothing more fits.
-    fn fill(&self) -> PathBuf {
-        let ballast = self.at.join("ballast");
-        for size in [1 << 20, 4_096, 1] {
-            let more = vec![b'x'; size];
-            let mut file =
-                std::fs::File::options().create(true).append(true).open(&ballast).expect("it is opened");
-            while std::io::Write::write_all(&mut file, &more).is_ok() {}
-        }
-        ballast
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a worker that is being killed may still have files open.
-        drop(Command::new("umount").arg("-l").arg(&self.at).status());
-    }
-}
-
-fn did(command: &mut Command) {
-    let output = command.output().expect("the program is there");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Only root may mount.
-fn may_mount(dir: &Path) -> bool {
-    let tried = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(dir).output();
-    tried.is_ok_and(|o| o.status.success())
-        && Command::new("umount").arg(dir).status().is_ok_and(|s| s.success())
-}
-
 #[test]
 fn a_full_disk_holds_work_up_and_loses_nothing() {
     let site = orders_site();
-    if !may_mount(&site.path().join("data")) {
+    if !small_disk::may_mount(&site.path().join("data")) {
         return eprintln!("skipped: mounting a small disk needs root");
     }
-    let disk = SmallDisk::mount(&site);
+    let disk = SmallDisk::mount(&site.path().join("disk"), &site.path().join("data"), 16);
     let mut books = Books::open(&site, "orders", Keyed::ByNumber);
     books.send(&site, &["--delay", "3s"], &(1..=3_000).collect::<Vec<_>>(), good);
     let worker = site.worker().ready();

@@ -39,6 +39,9 @@ fn a_kill_at_any_point_charges_once_counts_once_and_sends_one_receipt() {
     }
 }
 
+/// Charges between two kills, at most.
+const BETWEEN_KILLS: u64 = 2_000;
+
 /// Charges under kills at random moments: `PELTON_CHARGES` sets how many.
 #[test]
 fn charges_under_random_kills_are_all_there_once() {
@@ -54,8 +57,11 @@ fn charges_under_random_kills_are_all_there_once() {
     let mut kills = 0;
     while charged() < count {
         let worker = site.worker_with(&[], &[]);
-        let more = charged() + 1 + random.below(count / 6 + 1);
-        until("more orders are charged", || (charged() >= more.min(count)).then_some(()));
+        let more = count.min(charged() + 1 + random.below(BETWEEN_KILLS.min(count / 6) + 1));
+        while charged() < more {
+            let before = charged();
+            until("another order is charged", || (charged() > before).then_some(()));
+        }
         assert_eq!(worker.kill().signal, Some(Signal::KILL.as_raw()));
         kills += 1;
     }

@@ -73,6 +73,19 @@ fn a_hot_key_counts_each_message_once() {
 }
 
 #[test]
+fn orders_of_few_customers_repeat_few_requests() {
+    let gateway = gateway();
+    let site = Site::new(&[payments(&gateway).with("handler", "concurrency = 16"), receipts()]);
+    let customer = |n: u64| ["ada", "bob", "cy", "dee", "eve"][(n % 5) as usize];
+    site.send_lines("payments", &[], &(1..=40).map(|n| order_of(n, customer(n))).collect::<Vec<_>>());
+    drop(site.until_empty());
+    balance(&site, &gateway, 1..=40, true);
+    let requests = gateway.books().requests;
+    // What only waits for another to be committed is not asked for again: some are, that ran at one time.
+    assert!((40..=80).contains(&requests), "{requests} requests for 40 orders");
+}
+
+#[test]
 fn a_lane_keeps_its_order_whatever_conflicts_it_has() {
     let gateway = gateway();
     let site = Site::new(&[payments(&gateway).with("handler", "concurrency = 16")]);

@@ -2,6 +2,7 @@
 
 use pelton_tests::components::plugin;
 use pelton_tests::ports;
+use pelton_tests::postgres::Postgres;
 use pelton_tests::site::{Pipeline, Site};
 use pelton_tests::wait::until;
 use serde_json::Value;
@@ -153,4 +154,37 @@ fn a_letter_may_come_back_with_another_key() {
     assert!(second != first && second.as_array().is_some_and(|all| all.len() == 1), "{first} {second}");
     let refused = site.run(&["dlq", "replay", "deeds", "--cause", "outbox", "--all", "--new-key"]);
     assert_eq!(refused.status.code(), Some(64), "{refused:?}");
+}
+
+/// Of a store with a bound, wherever it is.
+#[test]
+fn a_shared_store_says_how_full_it_is_and_refuses_more() {
+    let server = Postgres::start();
+    let db = server.database();
+    let shop = format!("[databases.shop]\nurl = {:?}\n[stores.totals]\nmax_bytes = 40", db.url());
+    for (head, ledger) in [("[stores.totals]\nmax_bytes = 40", ""), (&*shop, "database = \"shop\"")] {
+        let pipeline = Pipeline::new("payments", plugin("deeds"))
+            .with("retry", "max_attempts = 1")
+            .with("ledger", ledger)
+            .with("grants", "state = [\"default\", \"totals\"]")
+            .with("grants.outbox", "mails = { type = \"embedded\", queue = \"mails\" }");
+        let site = Site::with(head, &[pipeline]);
+        if !ledger.is_empty() {
+            site.done(&["db", "init", "--database", "shop"]);
+        }
+        let store = |words: &[&str]| site.run(&[&["state"], words, &["--store", "totals"]].concat());
+        assert!(
+            said(&store(&["list", "payments"])).contains("holds 0 bytes of keys and values, of 40 at most")
+        );
+        site.send_lines("payments", &[], &[r#"{"add": "a", "store": "totals"}"#.to_owned()]);
+        site.until_empty();
+        assert!(said(&store(&["list", "payments"])).contains("holds 2 bytes"), "{ledger}");
+        let long = format!(r#"{{"add": "{}", "store": "totals"}}"#, "k".repeat(40));
+        site.send_lines("payments", &[], &[long, r#"{"add": "a", "store": "totals"}"#.to_owned()]);
+        site.until_empty();
+        let letters = site.letters("payments");
+        let why = letters[0]["reason"].as_str().unwrap_or_default();
+        assert!(letters.len() == 1 && why.contains("the store `totals` is full: it holds"), "{letters:?}");
+        assert!(said(&store(&["list", "payments"])).contains("holds 2 bytes"), "{ledger}");
+    }
 }

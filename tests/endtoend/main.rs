@@ -12,10 +12,14 @@
 
 mod batches;
 mod combinations;
+mod databases;
 mod duplicates;
+mod dynamodb;
 mod effects;
+mod envelopes;
 mod failures;
 mod floods;
+mod flow;
 mod grants;
 mod hostile_bytes;
 mod idle;
@@ -28,7 +32,9 @@ mod pressure;
 mod replay;
 mod sending;
 mod skip;
+mod steering;
 mod surroundings;
+mod tracing;
 mod waits;
 
 use pelton_tests::components::plugin;

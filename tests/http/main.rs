@@ -14,4 +14,5 @@ mod keys;
 mod limits;
 mod rig;
 mod tls;
+mod tunnel;
 mod worker;

@@ -26,9 +26,11 @@ mod rebalance;
 mod refused;
 mod replay;
 mod rights;
+mod schemas;
 mod security;
 mod skip;
 mod status;
+mod steering;
 
 use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};

@@ -73,7 +73,8 @@ fn runs(project: &Project, guest: &Guest) {
     std::fs::write(project.dir.join(to), source).expect("the handler is written");
     // The template's own are of the template's handler.
     let manifest = std::fs::read_to_string(project.dir.join("handler.toml")).expect("it is there");
-    let manifest = manifest.replace("\ntest = ", "\n# test = ").replace("\n# uses = ", "\nuses = ");
+    let uses = "\nuses = [\"http\", \"config\", \"state\", \"outbox\"] # ";
+    let manifest = manifest.replace("\ntest = ", "\n# test = ").replace("\n# uses = ", uses);
     std::fs::write(project.dir.join("handler.toml"), manifest).expect("it is written");
     std::fs::write(project.dir.join("tests/cases.toml"), include_str!("effects/cases.toml"))
         .expect("written");

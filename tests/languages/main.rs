@@ -8,6 +8,7 @@
     reason = "tests make their own numbers"
 )]
 
+mod batches;
 mod beside;
 mod cases;
 mod dev;
@@ -15,4 +16,5 @@ mod effects;
 mod forms;
 mod project;
 mod refused;
+mod sql;
 mod usual;

@@ -2,6 +2,7 @@
 
 use crate::{invoke, logs, program};
 use pelton_tests::binary::pelton;
+use pelton_tests::site::{Pipeline, Site};
 use std::process::Command;
 
 #[test]
@@ -41,4 +42,30 @@ fn a_program_that_does_not_say_what_it_is_is_refused() {
     let (code, said) = run(&["invoke", "--body", "{}", "--protocol", "batch"]);
     let words = "must be one of worker, worker-batch, worker-2, worker-batch-2, command";
     assert!(code == Some(64) && said.contains(words), "{said}");
+}
+
+/// And nothing else of the worker's own environment.
+#[test]
+fn a_command_has_its_configuration_in_its_environment() {
+    let grants = "config = { region = \"eu\", api_key = { env = \"API_KEY\" } }\nenvironment = [\"TZ\"]";
+    let pipeline = Pipeline::new("orders", "handler.wasm".into())
+        .with("handler", "protocol = \"command\"")
+        .with("grants", grants);
+    let site = Site::new(&[pipeline]);
+    std::fs::copy(program("environment"), site.path().join("handler.wasm")).expect("the program is copied");
+    site.send_lines("orders", &[], &["{}".to_owned()]);
+    let given = [("API_KEY", "known to nobody"), ("TZ", "Asia/Tokyo"), ("PELTON_CONFIG_OTHER", "x")];
+    let worker = site.worker_with(&["--until-empty"], &given);
+    assert_eq!(worker.wait().code, Some(0), "{}", worker.log.tail());
+    let lines = worker.log.lines();
+    let is_there = |text: &str| lines.iter().any(|line| line.field("message") == text);
+    for text in [
+        "PELTON_CONFIG_REGION=eu",
+        "PELTON_CONFIG_API_KEY=[secret]",
+        "PELTON_CONFIG_OTHER=none",
+        "TZ=Asia/Tokyo",
+        "HOME=none",
+    ] {
+        assert!(is_there(text), "{text}:{}", worker.log.tail());
+    }
 }

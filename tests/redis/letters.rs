@@ -131,6 +131,7 @@ fn two_letters() -> Vec<Letter> {
     let letter = |id: &str| Letter {
         message: Message::new(Parts { body: b"x", ..Parts::named(id) }),
         identity: None,
+        scope: None,
         claim: None,
         skipped: 0,
         settle: None,

@@ -20,6 +20,7 @@ mod panics;
 mod pressure;
 mod received;
 mod replay;
+mod reset;
 mod skip;
 mod takeover;
 mod ways;

@@ -15,6 +15,7 @@ mod bench;
 mod books;
 mod crash;
 mod elsewhere;
+mod envelopes;
 mod hostile;
 mod hosts;
 mod hot_key;

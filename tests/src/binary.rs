@@ -49,7 +49,7 @@ fn build() -> PathBuf {
         "--bin",
         "pelton",
         "--features",
-        "pelton/crash-points",
+        "pelton/crash-points,pelton/dynamodb",
     ]);
     command.current_dir(root()).arg("--target-dir").arg(target.parent().expect("target/PROFILE"));
     let built = command.status().expect("cargo can be started");

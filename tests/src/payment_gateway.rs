@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of a body that are read.
 const BODY: usize = 1 << 20;
@@ -42,6 +42,12 @@ struct Accounts {
     is_open: (Mutex<bool>, Condvar),
     /// Refuses to charge.
     declines: AtomicBool,
+    /// Answers nothing but 503.
+    is_down: AtomicBool,
+    /// The same to what is more than so many requests within a second; 0 for any number.
+    bears: AtomicUsize,
+    /// When requests came.
+    times: Mutex<Vec<Instant>>,
     books: Mutex<Books>,
 }
 
@@ -62,6 +68,8 @@ pub struct Books {
     pub keys: Vec<String>,
     /// Requests without a key, or whose key came with another body.
     pub refused: u64,
+    /// Requests that were more than it bears.
+    pub overloads: u64,
 }
 
 /// What is told to whoever asks.
@@ -89,6 +97,9 @@ impl Gateway {
             trouble,
             is_open: (Mutex::new(true), Condvar::new()),
             declines: AtomicBool::new(false),
+            is_down: AtomicBool::new(false),
+            bears: AtomicUsize::new(0),
+            times: Mutex::default(),
             books: Mutex::default(),
         });
         let gateway = Self { address: listener.local_addr()?, accounts };
@@ -130,6 +141,32 @@ impl Gateway {
         self.accounts.declines.store(declines, Ordering::SeqCst);
     }
 
+    /// From now on it answers nothing but 503, or works again.
+    pub fn down(&self, is_down: bool) {
+        self.accounts.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    /// It fails while more than so many requests come within a second.
+    pub fn bears(&self, most: usize) {
+        self.accounts.bears.store(most, Ordering::SeqCst);
+    }
+
+    /// How many requests came within so long of the first.
+    #[must_use]
+    pub fn requests_within(&self, time: Duration) -> usize {
+        let times = lock(&self.accounts.times);
+        times.iter().filter(|at| at.saturating_duration_since(times[0]) < time).count()
+    }
+
+    /// Whether one more request is more than it bears.
+    fn is_overloaded(&self) -> bool {
+        let (now, mut times) = (Instant::now(), lock(&self.accounts.times));
+        times.push(now);
+        let bears = self.accounts.bears.load(Ordering::SeqCst);
+        let second = Duration::from_secs(1);
+        bears > 0 && times.iter().rev().take_while(|at| now.duration_since(**at) < second).count() > bears
+    }
+
     /// Requests of one connection, one after another. An error ends it.
     fn serve(&self, stream: TcpStream) {
         let Ok(reading) = stream.try_clone() else { return };
@@ -169,7 +206,11 @@ impl Gateway {
         let dice = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let at = |dice: u64, of: u64| dice % 1000 < of;
         let Trouble { down, silent, lost, slow, delay } = self.accounts.trouble;
-        if at(dice, down) {
+        if self.is_overloaded() {
+            lock(&self.accounts.books).overloads += 1;
+            return Answer::Said(503, json!({ "error": "too many requests for what it bears" }));
+        }
+        if at(dice, down) || self.accounts.is_down.load(Ordering::SeqCst) {
             return Answer::Said(503, json!({ "error": "down for a moment" }));
         }
         let Some(key) = request.key.clone() else {

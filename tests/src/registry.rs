@@ -1,14 +1,15 @@
 //! Registries of components: a real one, and one of our own that can be told to misbehave.
 
 use crate::binary::root;
+use crate::http_stub::Server;
+pub use crate::http_stub::{Reply, Request};
 use crate::redis::make_certificate;
 use crate::wait::until;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 /// A user and a password that a closed registry knows.
@@ -109,54 +110,17 @@ impl Drop for Registry {
     }
 }
 
-/// One request.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "the words of HTTP")]
-pub struct Request {
-    pub method: String,
-    /// With the query.
-    pub path: String,
-    pub authorization: Option<String>,
-    pub content_type: String,
-    pub body: Vec<u8>,
-}
-
-/// What is answered.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "the words of HTTP")]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
-    /// The body never ends.
-    pub endless: bool,
-    /// Nothing is said at all.
-    pub silent: bool,
-}
-
-impl Reply {
-    /// An answer with nothing but a status.
-    #[must_use]
-    pub fn status(status: u16) -> Self {
-        Self { status, ..Self::default() }
-    }
-}
-
-type Fault = Box<dyn Fn(&Request) -> Option<Reply> + Send + Sync>;
-
 #[derive(Default)]
 struct State {
     blobs: BTreeMap<String, Vec<u8>>,
     manifests: BTreeMap<String, (String, Vec<u8>)>,
-    seen: Vec<Request>,
-    fault: Option<Fault>,
 }
 
 /// A registry in memory, with an answer of its own to what refers to a manifest.
 pub struct Stub {
     /// `host:port`.
     pub address: String,
-    state: Arc<Mutex<State>>,
+    server: Server,
 }
 
 impl Stub {
@@ -166,33 +130,27 @@ impl Stub {
     /// When there is no port.
     #[must_use]
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it has one").to_string();
-        let state: Arc<Mutex<State>> = Arc::default();
-        let shared = state.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let shared = shared.clone();
-                std::thread::spawn(move || serve(&shared, client));
-            }
+        let state: Mutex<State> = Mutex::default();
+        let server = Server::start(move |request| {
+            perform(&mut state.lock().unwrap_or_else(PoisonError::into_inner), request)
         });
-        Self { address, state }
+        Self { address: server.address.clone(), server }
     }
 
     /// What is answered otherwise from now on.
     pub fn fault(&self, fault: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) {
-        lock(&self.state).fault = Some(Box::new(fault));
+        self.server.fault(fault);
     }
 
     /// Answers as it should again.
     pub fn mend(&self) {
-        lock(&self.state).fault = None;
+        self.server.mend();
     }
 
     /// What was asked since this was asked last.
     #[must_use]
     pub fn seen(&self) -> Vec<Request> {
-        std::mem::take(&mut lock(&self.state).seen)
+        self.server.seen()
     }
 
     /// A component's place there.
@@ -200,64 +158,6 @@ impl Stub {
     pub fn place(&self, tag: &str) -> String {
         format!("oci://{}/team/orders:{tag}", self.address)
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn serve(state: &Mutex<State>, client: TcpStream) {
-    let Ok(mut write) = client.try_clone() else { return };
-    let mut requests = BufReader::new(client);
-    while let Some(request) = read(&mut requests) {
-        let reply = {
-            let mut state = lock(state);
-            state.seen.push(request.clone());
-            let fault = state.fault.as_ref().and_then(|fault| fault(&request));
-            fault.unwrap_or_else(|| perform(&mut state, &request))
-        };
-        if reply.silent {
-            // Until the client goes.
-            drop(requests.read_to_end(&mut Vec::new()));
-            return;
-        }
-        let mut head = format!("HTTP/1.1 {} -\r\n", reply.status);
-        reply.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
-        if reply.endless {
-            let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
-            let begun = write.write_all((head + "transfer-encoding: chunked\r\n\r\n").as_bytes());
-            while begun.is_ok() && write.write_all(&chunk).is_ok() {}
-            return;
-        }
-        head.push_str(&format!("content-length: {}\r\n\r\n", reply.body.len()));
-        let body = if request.method == "HEAD" { &[][..] } else { &reply.body };
-        if write.write_all(head.as_bytes()).and_then(|()| write.write_all(body)).is_err() {
-            return;
-        }
-    }
-}
-
-fn read(from: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut line = String::new();
-    from.read_line(&mut line).ok()?;
-    let mut words = line.split_whitespace();
-    let mut request =
-        Request { method: words.next()?.to_owned(), path: words.next()?.to_owned(), ..Request::default() };
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        from.read_line(&mut line).ok().filter(|read| *read > 0)?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "authorization" => request.authorization = Some(value.to_owned()),
-            "content-type" => value.clone_into(&mut request.content_type),
-            "content-length" => length = value.parse().ok()?,
-            _ => {}
-        }
-    }
-    request.body = vec![0; length];
-    from.read_exact(&mut request.body).ok()?;
-    Some(request)
 }
 
 /// As the rules of the distribution have it, for one repository.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// The folders and files of `runtime/app/src`. Each may import those above it: so there are no circles,
 /// nothing imports `commands`, and what commands share is in none of them. `main` knows all.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 25] = [
     "cli",
     "crash",
     "input",
@@ -16,16 +16,20 @@ const ORDER: [&str; 21] = [
     "oci",
     "registry",
     "config",
+    "homes",
     "grants",
     "books",
     "exit",
+    "systemd",
     "signals",
     "harness",
     "telemetry",
     "project",
+    "moves",
     "control",
     "deploy",
     "worker",
+    "admin",
     "commands",
 ];
 

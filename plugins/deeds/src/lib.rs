@@ -10,6 +10,8 @@ use serde::Deserialize;
 struct Deeds {
     /// A key of state to count up.
     add: Option<String>,
+    /// The store that it is in, if it is another than the pipeline's own.
+    store: Option<String>,
     /// Targets to send the body to.
     send: Vec<String>,
     /// The ordering key of what is sent.
@@ -27,7 +29,16 @@ struct Deeds {
 impl Default for Deeds {
     fn default() -> Self {
         let then = "ok".to_owned();
-        Self { add: None, send: Vec::new(), key: None, headers: Vec::new(), size: None, then, times: None }
+        Self {
+            add: None,
+            store: None,
+            send: Vec::new(),
+            key: None,
+            headers: Vec::new(),
+            size: None,
+            then,
+            times: None,
+        }
     }
 }
 
@@ -35,7 +46,10 @@ impl Default for Deeds {
 fn handle(message: Message) -> Result<(), Failure> {
     let deeds: Deeds = message.json()?;
     if let Some(key) = &deeds.add {
-        state::increment(key, 1)?;
+        match &deeds.store {
+            Some(store) => state::store(store).increment(key, 1)?,
+            None => state::increment(key, 1)?,
+        };
     }
     for target in &deeds.send {
         let body = deeds.size.map_or_else(|| message.body.clone(), |size| vec![b'x'; size]);

@@ -1,6 +1,7 @@
 //! The command line. Its words and codes are a contract. Imports nothing of the program.
 
 mod cases;
+mod db;
 mod deploy;
 mod dlq;
 mod invoke;
@@ -10,20 +11,23 @@ mod project;
 mod replay;
 mod skip;
 mod state;
+mod steer;
 
 use cases::CASES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use db::{DbCommand, WhichDatabase};
 pub use deploy::DeployArgs;
 pub use dlq::{DlqCommand, Which};
 pub use invoke::InvokeArgs;
 pub use outbox::{OutboxCommand, TargetOf};
 use pelton_core::units;
-pub use project::{BuildArgs, DevArgs, LANGUAGES, NewArgs, ProjectKind, TestArgs};
+pub use project::{BuildArgs, DevArgs, LANGUAGES, NewArgs, ProjectKind, SqlArgs, TestArgs};
 pub use replay::ReplayArgs;
 pub use skip::SkipArgs;
 pub use state::{StateCommand, StoreOf};
 use std::ffi::OsString;
 use std::path::PathBuf;
+pub use steer::{LogsArgs, PauseArgs, RateArgs, ResetArgs, ResumeArgs, WantedRate};
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done (no such letter, a message that is \
 too large); 64 wrong usage; 70 an internal fault; 78 bad configuration, or a data directory that another \
@@ -77,7 +81,7 @@ pub enum Command {
     /// Check the configuration and the handlers, and report everything that is wrong.
     #[command(after_help = "Example:\n  pelton check --config pelton.toml\n  pelton check --connect")]
     Check {
-        /// Connect to the brokers too, and see that what the pipelines read is there.
+        /// Connect to the brokers and databases too, and see that what the pipelines need is there.
         #[arg(long)]
         connect: bool,
     },
@@ -118,6 +122,36 @@ pub enum Command {
             ticket 4711'\n  pelton skip invoices 1767225600000-0 --reason 'a test order' --yes"
     )]
     Skip(SkipArgs),
+    /// Hold a pipeline: what runs is finished, and nothing is started until it is resumed.
+    ///
+    /// It keeps its partitions, and its messages stay at the broker. A pause outlives restarts and reloads.
+    /// With the ledger in a database it holds for the whole fleet, else for this worker alone.
+    #[command(
+        after_help = "Example:\n  pelton pause orders --reason 'the database moves' --for 30m\n  pelton \
+            pause payments --partition payments/3"
+    )]
+    Pause(PauseArgs),
+    /// Have a paused pipeline go on.
+    #[command(
+        after_help = "Example:\n  pelton resume orders\n  pelton resume payments --partition payments/3"
+    )]
+    Resume(ResumeArgs),
+    /// Set how many messages a second a pipeline may start, for a while.
+    #[command(
+        after_help = "Example:\n  pelton rate orders 50/s --for 10m\n  pelton rate orders configured"
+    )]
+    Rate(RateArgs),
+    /// Move what a pipeline reads next: back, to read again what it has passed, or on.
+    ///
+    /// Shows first what that comes to, and what the ledger still knows as completed, and asks. The pipeline
+    /// is drained for it, and begins anew. No other worker may be in its group.
+    #[command(
+        override_usage = "pelton reset [OPTIONS] <PIPELINE> \
+            <--to-timestamp|--to-offset|--to-id|--to-beginning>",
+        after_help = "Example:\n  pelton reset orders --to-timestamp 2026-11-01T00:00:00Z\n  pelton reset \
+            orders --to-offset 3:1200 --forget"
+    )]
+    Reset(ResetArgs),
     /// Look at the state of a pipeline's handler, and change it.
     ///
     /// Beside a worker that runs, too: a message that has read what is changed here runs again.
@@ -132,6 +166,9 @@ pub enum Command {
     /// Ask what the ledger knows of a deduplication key.
     #[command(subcommand, after_help = "Example:\n  pelton ledger show orders order-7")]
     Ledger(LedgerCommand),
+    /// Set up a database that pipelines have their ledgers in.
+    #[command(subcommand, after_help = "Example:\n  pelton db init --database shop")]
+    Db(DbCommand),
     /// Give a pipeline another version of its handler, while the worker runs or for its next start.
     ///
     /// The version is checked, compiled and started once before it gets a message; what it imports beyond the
@@ -235,6 +272,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what the running worker has logged lately, and what it logs from now on.
+    ///
+    /// It keeps some of the last lines in memory. All of them are where its standard error goes.
+    #[command(after_help = "Example:\n  pelton logs orders --follow\n  pelton logs --lines 500 --json")]
+    Logs(LogsArgs),
+    /// Ask the running worker whether it lives: for containers, whose images may have no curl.
+    ///
+    /// Exits with 0 when it does, and with 1 and a line for each reason when it does not, or none runs. A
+    /// worker whose pipelines are paused, or wait for what a breaker protects, is ready.
+    #[command(after_help = "Example:\n  pelton health\n  pelton health --ready")]
+    Health {
+        /// Whether it does its work: it has started, its pipelines run, and its brokers can be reached.
+        #[arg(long)]
+        ready: bool,
+    },
     /// Print completions for a shell.
     #[command(after_help = "Example:\n  pelton completions bash > /etc/bash_completion.d/pelton")]
     Completions {
@@ -301,6 +353,15 @@ pub enum LedgerCommand {
         /// same letters, as number:17 or boolean:true (and the string as text:17).
         key: OsString,
     },
+    /// Let go of the ledgers that a pipeline has left, before their keys have expired.
+    ///
+    /// A pipeline whose ledger has moved asks the one before too. After this it does not, from its next start
+    /// on: a message that was completed there and comes again is handled again.
+    #[command(after_help = "Example:\n  pelton ledger leave orders")]
+    Leave {
+        /// The pipeline.
+        pipeline: String,
+    },
     /// Forget a key, so that a message with it is handled again.
     #[command(after_help = "Example:\n  pelton ledger forget orders order-7")]
     Forget {
@@ -331,8 +392,7 @@ fn size(text: &str) -> Result<usize, String> {
 const SLOWEST: f64 = 0.01;
 
 fn rate(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix("/s").unwrap_or(text).parse().ok();
-    number
-        .filter(|n: &f64| n.is_finite() && *n >= SLOWEST)
-        .ok_or_else(|| format!("must be a number a second from {SLOWEST} on, such as 5/s"))
+    let wanted = || format!("must be {}, and {SLOWEST}/s at least", units::RATE);
+    let number = units::rate(text).or_else(|| units::rate(&format!("{text}/s")));
+    number.filter(|rate| *rate >= SLOWEST).ok_or_else(wanted)
 }

@@ -16,6 +16,7 @@
 #[macro_use]
 mod output;
 
+mod admin;
 mod books;
 mod cli;
 mod commands;
@@ -27,13 +28,16 @@ mod deploy;
 mod exit;
 mod grants;
 mod harness;
+mod homes;
 mod input;
+mod moves;
 mod oci;
 mod program;
 mod project;
 mod registry;
 mod settings;
 mod signals;
+mod systemd;
 mod telemetry;
 mod user_cache;
 mod worker;
@@ -108,15 +112,21 @@ fn misused(mut error: Misused) -> u8 {
 fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
     let file = &cli.config;
     let done = match &cli.command {
-        Command::Run(args) => commands::run::run(file, args),
+        Command::Run(args) => return commands::run::run(file, args),
         Command::Check { connect } => commands::check::check(file, *connect),
         Command::Send(args) => commands::send::send(file, args),
         Command::Dlq(command) => commands::dlq::dlq(file, command),
         Command::Replay(args) => commands::replay::replay(file, args),
         Command::Skip(args) => commands::skip::skip(file, args),
+        Command::Pause(args) => commands::steer::pause(file, args),
+        Command::Resume(args) => commands::steer::resume(file, args),
+        Command::Rate(args) => commands::steer::rate(file, args),
+        Command::Reset(args) => commands::reset::reset(file, args),
+        Command::Logs(args) => commands::logs::logs(file, args),
         Command::State(command) => commands::state::state(file, command),
         Command::Outbox(command) => commands::outbox::outbox(file, command),
         Command::Ledger(command) => commands::ledger::ledger(file, command),
+        Command::Db(command) => commands::db::db(file, command),
         Command::Deploy(args) => commands::deploy::deploy(file, args),
         Command::Rollback { pipeline, to } => commands::deploy::rollback(file, pipeline, to.as_deref()),
         Command::Versions { pipeline, json } => commands::versions::versions(file, pipeline, *json),
@@ -133,6 +143,7 @@ fn perform(cli: &Cli) -> Result<u8, exit::Fail> {
         Command::Push { component, to } => commands::push::push(component, to),
         Command::Reload { pipeline } => commands::reload::reload(file, pipeline.as_deref()),
         Command::Status { json } => commands::status::status(file, *json),
+        Command::Health { ready } => commands::health::health(file, *ready),
         Command::Completions { shell } => {
             output::completions(*shell, Cli::command());
             Ok(())

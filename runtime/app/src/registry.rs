@@ -1,7 +1,9 @@
-//! The brokers of this build, and what their parts of the configuration are called.
+//! The brokers and databases of this build, and what their parts of the configuration are called.
 
 use crate::settings::Section;
+use pelton_core::Cause;
 use pelton_core::broker::{Broker, DeadLetterPlace, OutboxTarget};
+use pelton_core::database::{DatabaseConfig, Password};
 use pelton_store::EmbeddedConfig;
 use std::fmt;
 use std::sync::Arc;
@@ -75,6 +77,11 @@ fn not_here(word: &str) -> String {
         _ => return format!("is `{word}`, which this version has not; those it has are {TYPES}"),
     };
     format!("is `{feature}`, which this build leaves out; build with `--features {feature}`")
+}
+
+#[cfg(not(all(feature = "postgres", feature = "dynamodb")))]
+fn left_out(feature: &str) -> String {
+    format!("is of a kind that this build leaves out; build with `--features {feature}`")
 }
 
 /// Where goes what a handler sends under one name.
@@ -172,6 +179,8 @@ pub enum LettersConfig {
     Queue(String),
     /// A place at a broker.
     At(Arc<dyn DeadLetterPlace>),
+    /// The database that the ledger is in, as the file names it.
+    Database(String),
 }
 
 impl LettersConfig {
@@ -179,16 +188,29 @@ impl LettersConfig {
     pub fn queue(&self) -> Option<&str> {
         match self {
             Self::Queue(name) => Some(name),
-            Self::DataDir | Self::At(_) => None,
+            Self::DataDir | Self::At(_) | Self::Database(_) => None,
         }
     }
 
-    /// What is asked of every place at a broker; none when they stay in the store.
+    /// The database, by its name in the file, if it is one.
+    pub fn database(&self) -> Option<&str> {
+        match self {
+            Self::Database(name) => Some(name),
+            Self::DataDir | Self::Queue(_) | Self::At(_) => None,
+        }
+    }
+
+    /// What is asked of every place at a broker; none when they are elsewhere.
     pub fn place(&self) -> Option<&dyn DeadLetterPlace> {
         match self {
-            Self::DataDir | Self::Queue(_) => None,
+            Self::DataDir | Self::Queue(_) | Self::Database(_) => None,
             Self::At(place) => Some(&**place),
         }
+    }
+
+    /// Whether they are in the data directory: in its table, or an embedded queue.
+    pub fn is_here(&self) -> bool {
+        matches!(self, Self::DataDir | Self::Queue(_))
     }
 
     /// Whether they are left to the broker that is read.
@@ -201,15 +223,62 @@ impl PartialEq for LettersConfig {
     fn eq(&self, other: &Self) -> bool {
         match (self.place(), other.place()) {
             (Some(place), Some(other)) => place.is_same(other),
-            (None, None) => self.queue() == other.queue(),
+            (None, None) => self.queue() == other.queue() && self.database() == other.database(),
             _ => false,
         }
     }
 }
 
-/// Reads the section `dead_letter` of a pipeline.
-pub fn dead_letters(pipeline: &Section<'_>, source: &SourceConfig) -> LettersConfig {
+/// Places for letters of some causes, in the order of the file.
+pub type LettersByCause = Vec<(Cause, LettersConfig)>;
+
+/// Reads the section `dead_letter` of a pipeline: where its letters go, and where else those of some causes.
+pub fn dead_letters(pipeline: &Section<'_>, source: &SourceConfig) -> (LettersConfig, LettersByCause) {
     let section = pipeline.section("dead_letter");
+    let mut by_cause = LettersByCause::new();
+    for (word, place) in section.sections("by_cause") {
+        match Cause::parse(&word) {
+            Some(Cause::Outbox) => {
+                let what = "are kept with the outbox, in whose place they go back there; leave it out";
+                place.problems.note(&place.path, what);
+            }
+            Some(cause) => by_cause.push((cause, one_by_cause(place, source))),
+            None => {
+                let words: Vec<_> =
+                    Cause::WORDS.iter().filter(|word| **word != "outbox").copied().collect();
+                place
+                    .problems
+                    .note(&place.path, format!("is no cause; the causes are {}", words.join(", ")));
+            }
+        }
+    }
+    let usual = place_of_letters(section, source);
+    if usual.is_redrive() && !by_cause.is_empty() {
+        let what = "is given beside `redrive`, which leaves letters to the policy of the queue, and that \
+                    knows no causes; leave one of them out";
+        pipeline.problem("dead_letter.by_cause", what);
+    }
+    (usual, by_cause)
+}
+
+fn one_by_cause(section: Section<'_>, source: &SourceConfig) -> LettersConfig {
+    if section.has("redrive") {
+        let what = "is for all causes: the policy of a queue knows none; name a place, or leave it out";
+        section.problem("redrive", what);
+        return LettersConfig::DataDir;
+    }
+    place_of_letters(section, source)
+}
+
+fn place_of_letters(section: Section<'_>, source: &SourceConfig) -> LettersConfig {
+    if let Some(name) = section.text("database") {
+        const OTHERS: [&str; 6] = ["queue", "topic", "queue_url", "redrive", "stream", "list"];
+        for key in OTHERS.into_iter().filter(|key| section.has(key)) {
+            section.problem(key, "is given beside `database`; leave one of them out");
+        }
+        section.finish();
+        return LettersConfig::Database(name);
+    }
     let place = PLACES.iter().find_map(|place| place(&section, source.broker()));
     let target = place.map_or_else(
         || {
@@ -235,3 +304,53 @@ const PLACES: &[PlaceOf] = &[
     #[cfg(feature = "redis")]
     |section, source| Some(Arc::new(pelton_redis::configure_letters(section, source)?)),
 ];
+
+/// Reads the table of a database, by what its address begins with; none when this build has none of the kind.
+pub fn database(section: Section<'_>, password: Option<Password>) -> Option<Arc<dyn DatabaseConfig>> {
+    const EXAMPLE: &str = "url = \"postgres://pelton@db.example/shop\"";
+    let url = section.text("url");
+    let Some(url) = url else {
+        if !section.has("url") {
+            section.problem("url", format!("is missing; write {EXAMPLE}"));
+        }
+        return None;
+    };
+    // No more of it is shown: it may have a login.
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    match scheme {
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let database: Arc<dyn DatabaseConfig> =
+                Arc::new(pelton_postgres::configure(&section, password));
+            section.finish();
+            Some(database)
+        }
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => {
+            drop(password);
+            section.problem("url", left_out("postgres"));
+            None
+        }
+        _ => {
+            let what =
+                format!("does not begin with postgres://, and there is no other kind; write {EXAMPLE}");
+            section.problem("url", what);
+            None
+        }
+    }
+}
+
+/// Reads the table of a ledger in DynamoDB, which stands with its pipeline.
+#[cfg(feature = "dynamodb")]
+pub fn dynamodb(section: Section<'_>) -> Option<Arc<dyn DatabaseConfig>> {
+    let database = Arc::new(pelton_dynamodb::configure(&section));
+    section.finish();
+    Some(database)
+}
+
+/// The same of a build without it.
+#[cfg(not(feature = "dynamodb"))]
+pub fn dynamodb(section: Section<'_>) -> Option<Arc<dyn DatabaseConfig>> {
+    section.problems.note(&section.path, left_out("dynamodb"));
+    None
+}

@@ -1,5 +1,7 @@
 //! Signals: heard from the first moment on, on a thread of its own, whatever else the process does.
 
+pub mod process_one;
+
 use crate::exit::{end, end_now};
 use crate::output;
 use pelton_engine::Phase;

@@ -13,13 +13,17 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 /// Every command that asks the worker.
-const COMMANDS: [&[&str]; 6] = [
+const COMMANDS: [&[&str]; 10] = [
     &["status"],
     &["reload"],
     &["versions", "orders"],
     &["rollback", "orders"],
     &["deploy", "orders", "good.wasm"],
     &["skip", "orders", "x", "--reason", "y", "--yes"],
+    &["pause", "orders"],
+    &["resume", "orders"],
+    &["rate", "orders", "5/s", "--for", "1m"],
+    &["logs", "orders"],
 ];
 
 /// Runs every command beside a worker that answers each of them with this line.

@@ -135,7 +135,12 @@ fn settings(example: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in example.lines() {
         let line = line.trim_start_matches("# ");
-        let Some((key, value)) = line.split_once(" = ").filter(|(key, _)| is_key(key)) else { continue };
+        let Some((key, value)) = line.split_once(" = ") else { continue };
+        // `by_cause.invalid` is a part of `by_cause`.
+        let key = key.split('.').next().unwrap_or(key);
+        if !is_key(key) {
+            continue;
+        }
         found.insert(key.to_owned());
         let within = value.trim_start().strip_prefix('{').and_then(|rest| rest.split_once('}'));
         let keys = within.into_iter().flat_map(|(table, _)| table.split(','));

@@ -137,6 +137,10 @@ fn child_of(pid: u32) -> Option<Pid> {
     children.trim().parse().ok().and_then(Pid::from_raw)
 }
 
+fn number(pid: Pid) -> u32 {
+    u32::try_from(pid.as_raw_nonzero().get()).unwrap()
+}
+
 /// The command as process 1 of a container, and the name that it has outside; none without the right to
 /// make one.
 fn as_process_one(home: &Home, args: &[&str]) -> Option<(Child, Pid)> {
@@ -165,10 +169,33 @@ fn process_one_hears_a_signal_while_it_compiles_and_while_it_works() {
 
     home.write("good.wasm", &large());
     let Some((mut child, pid)) = as_process_one(&home, &["run"]) else { return };
-    until("it compiles", || compiler_of(u32::try_from(pid.as_raw_nonzero().get()).unwrap()));
+    let worker = until("there is a worker", || child_of(number(pid)));
+    until("it compiles", || compiler_of(number(worker)));
     kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(end(&mut child).code(), Some(0));
     assert!(said(&mut child).contains("told to end before anything was begun"));
+}
+
+/// An orphan is handed to process 1, and its end is taken there: no dead process stays.
+#[test]
+fn process_one_takes_the_ends_of_orphans() {
+    let home = Home::new("");
+    let Some((mut child, pid)) = as_process_one(&home, &["run"]) else { return };
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(log.any(|line| line.contains("started")));
+    let enter = ["--target", &number(pid).to_string(), "--pid", "--mount"].map(str::to_owned);
+    for _ in 0..20 {
+        // Its parent is gone before it ends.
+        let left = Command::new("nsenter").args(&enter).args(["sh", "-c", "(sleep 0.1; true) &"]).status();
+        assert!(left.unwrap().success());
+    }
+    let children = || {
+        let all = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", number(pid)));
+        all.unwrap().split_whitespace().count()
+    };
+    until("only the worker is left", || (children() == 1).then_some(()));
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(end(&mut child).code(), Some(0));
 }
 
 /// Whether a process has something to do at SIGTERM, SIGINT and SIGHUP.

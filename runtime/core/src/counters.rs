@@ -44,7 +44,7 @@ counters! {
     CrashLoop = "crash_loop", "Dead letters of messages that ended the process again and again.";
     Invalid = "invalid", "Dead letters of messages without a deduplication key, or that could not be read.";
     WaitsCut = "waits_cut", "Waits that handlers asked for, and that were cut down to the longest there is.";
-    Conflicts = "conflicts", "Messages run again, since others had changed the state that they had read.";
+    Conflicts = "conflicts", "Messages run again: others had changed what they read, or were in their way.";
     OutboxSent = "outbox_sent", "Messages of the outbox that their target has.";
     OutboxRefused = "outbox_refused", "Dead letters of messages of the outbox that their target refused.";
 }

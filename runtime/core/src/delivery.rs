@@ -22,11 +22,8 @@ mod words;
 use crate::effects::Staged;
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::ports::{Claim, ErrorClass, Settle, Verdict};
-pub use words::{Action, Context, DeliveryState, Event, Then, Why};
-
-/// So often in a row a message runs again at once, after others have changed the state that it had read;
-/// then it is retried as after any failure.
-pub const MAX_CONFLICTS: u32 = 10;
+use words::ELSEWHERE_MS;
+pub use words::{Action, Context, DeliveryState, Event, MAX_CONFLICTS, Then, Why};
 
 /// The table.
 #[must_use]
@@ -54,7 +51,7 @@ fn admitted(event: Event) -> (DeliveryState, Action) {
         }
         Event::Skip(why) => give_up(why),
         Event::LeaseEnded => (DeliveryState::Gone, Action::Forget),
-        Event::SameKeyCompleted => settle(Settle::Ack),
+        Event::SameKeyCompleted | Event::Nothing => settle(Settle::Ack),
         Event::SameKeyDelayed(delay_ms) => settle(Settle::RetryLater { delay_ms }),
         Event::HandBack(delay_ms) => settle(back(delay_ms)),
         Event::Claimed(_)
@@ -74,10 +71,10 @@ fn claiming(event: Event, cx: &Context) -> (DeliveryState, Action) {
             (DeliveryState::Releasing { claim, counts: false, then }, Action::Release { settle: None })
         }
         Event::Claimed(Verdict::Fresh { claim, attempt, crashed }) if attempt > cx.max_attempts => {
-            publish(Some(claim), used_up(attempt - 1, crashed), cx)
+            publish(Some(claim), Why::used_up(attempt - 1, crashed), cx)
         }
         Event::Claimed(Verdict::Fresh { claim, attempt, .. }) if cx.receives >= cx.max_receives => {
-            publish(Some(claim), goes_round(attempt - 1, cx), cx)
+            publish(Some(claim), Why::goes_round(attempt - 1, cx), cx)
         }
         Event::Claimed(Verdict::Fresh { claim, attempt, .. }) => {
             (DeliveryState::Handling { claim, attempt }, Action::Handle)
@@ -87,10 +84,15 @@ fn claiming(event: Event, cx: &Context) -> (DeliveryState, Action) {
         Event::Claimed(Verdict::Duplicate | Verdict::AlreadyDeadLettered) => {
             (DeliveryState::Gone, Action::Forget)
         }
-        Event::Claimed(Verdict::Suspect) | Event::ClaimFailed if !cx.lease_live => {
+        Event::Claimed(Verdict::Suspect | Verdict::Elsewhere { .. }) | Event::ClaimFailed
+            if !cx.lease_live =>
+        {
             (DeliveryState::Gone, Action::Forget)
         }
         Event::Claimed(Verdict::Suspect) => (DeliveryState::Admitted, Action::Suspect),
+        Event::Claimed(Verdict::Elsewhere { wait_ms }) => {
+            (DeliveryState::Waiting, Action::Wait(wait_ms.max(ELSEWHERE_MS)))
+        }
         Event::ClaimFailed => (DeliveryState::Admitted, Action::Requeue { alone: false }),
         Event::Invalid(_)
         | Event::Skip(_)
@@ -102,6 +104,7 @@ fn claiming(event: Event, cx: &Context) -> (DeliveryState, Action) {
         | Event::LeaseEnded
         | Event::Due
         | Event::SameKeyCompleted
+        | Event::Nothing
         | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => (DeliveryState::Claiming, Action::None),
     }
@@ -121,6 +124,7 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (Delivery
         | Event::LeaseEnded
         | Event::Due
         | Event::SameKeyCompleted
+        | Event::Nothing
         | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => return (DeliveryState::Handling { claim, attempt }, Action::None),
     };
@@ -138,6 +142,7 @@ fn handling(claim: Claim, attempt: u32, event: Event, cx: &Context) -> (Delivery
             failed(claim, attempt, Failure::Retry, reason, delay_ms, cx)
         }
         Outcome::Fault { kind, reason } => failed(claim, attempt, kind.into(), reason, cx.delay_ms, cx),
+        Outcome::Again { reason, alone } => again(claim, attempt, reason, alone, cx),
         Outcome::BatchFault => release(claim, false, Then::RequeueAlone, cx),
         Outcome::NotStarted | Outcome::Interrupted if cx.draining => {
             release(claim, false, Then::GiveBack, cx)
@@ -155,8 +160,22 @@ fn completing(
 ) -> (DeliveryState, Action) {
     match event {
         Event::Stored(Err(ErrorClass::Conflict)) => {
+            let times = cx.conflicts;
+            let conflict = || {
+                format!("other messages changed the state that it reads, each of the {times} times it ran")
+            };
+            let said = staged.as_ref().and_then(|staged| staged.effects.failure()).map(str::to_owned);
             let is_one_of_many = staged.is_some_and(|staged| staged.messages > 1);
-            conflicted(claim, attempt, is_one_of_many, cx)
+            again(claim, attempt, said.unwrap_or_else(conflict), is_one_of_many, cx)
+        }
+        // Which of them it was nobody knows: each runs alone, and this was no attempt of the others.
+        Event::Stored(Err(ErrorClass::Failed)) if staged.as_ref().is_some_and(|s| s.messages > 1) => {
+            release(claim, false, Then::RequeueAlone, cx)
+        }
+        Event::Stored(Err(ErrorClass::Failed)) => {
+            let said = staged.as_ref().and_then(|staged| staged.effects.failure()).map(str::to_owned);
+            let reason = said.unwrap_or_else(|| "what it did could not be committed".to_owned());
+            failed(claim, attempt, Failure::Retry, reason, cx.delay_ms, cx)
         }
         Event::Stored(result) => stored(DeliveryState::Completing { claim, attempt, staged }, result, cx),
         Event::Invalid(_)
@@ -170,6 +189,7 @@ fn completing(
         | Event::LeaseEnded
         | Event::Due
         | Event::SameKeyCompleted
+        | Event::Nothing
         | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => (DeliveryState::Completing { claim, attempt, staged }, Action::None),
     }
@@ -177,14 +197,17 @@ fn completing(
 
 /// It ran on what is not there any more, or does not come to be: what it staged is dropped, and it runs
 /// again. That is no attempt, as long as it comes to an end.
-fn conflicted(claim: Claim, attempt: u32, is_one_of_many: bool, cx: &Context) -> (DeliveryState, Action) {
+fn again(
+    claim: Claim,
+    attempt: u32,
+    reason: String,
+    is_one_of_many: bool,
+    cx: &Context,
+) -> (DeliveryState, Action) {
     if cx.draining {
         return release(claim, false, Then::GiveBack, cx);
     }
     if cx.conflicts > MAX_CONFLICTS {
-        let times = cx.conflicts;
-        let reason =
-            format!("other messages changed the state that it reads, each of the {times} times it ran");
         return failed(claim, attempt, Failure::Conflict, reason, cx.delay_ms, cx);
     }
     let then = if is_one_of_many { Then::RequeueAlone } else { Then::Requeue };
@@ -209,6 +232,7 @@ fn publishing(claim: Option<Claim>, why: Why, event: Event, cx: &Context) -> (De
         | Event::LeaseEnded
         | Event::Due
         | Event::SameKeyCompleted
+        | Event::Nothing
         | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => (DeliveryState::Publishing { claim, why }, Action::None),
     }
@@ -221,9 +245,22 @@ fn stored(state: DeliveryState, result: Result<(), ErrorClass>, cx: &Context) ->
         Ok(()) if cx.shares_ledger || !cx.lease_live => (DeliveryState::Gone, Action::Forget),
         Ok(()) if matches!(state, DeliveryState::Publishing { .. }) => settle(cx.given_up),
         Ok(()) => settle(Settle::Ack),
+        Err(ErrorClass::LeaseLost) if !matches!(state, DeliveryState::Publishing { claim: None, .. }) => {
+            overtaken(cx)
+        }
         Err(ErrorClass::LeaseLost) => (DeliveryState::Gone, Action::Forget),
-        Err(ErrorClass::Transient | ErrorClass::Conflict) => (state, Action::Again),
+        Err(ErrorClass::Transient | ErrorClass::Conflict | ErrorClass::Failed) => (state, Action::Again),
         Err(ErrorClass::Permanent) => (state, Action::Stop),
+    }
+}
+
+/// The claim is not ours any more. Whose it is the next claim says, as long as the broker has left the
+/// delivery with us: forgotten, nobody here would ever settle it.
+fn overtaken(cx: &Context) -> (DeliveryState, Action) {
+    if cx.lease_live && !cx.shares_ledger {
+        (DeliveryState::Admitted, Action::Requeue { alone: false })
+    } else {
+        (DeliveryState::Gone, Action::Forget)
     }
 }
 
@@ -248,13 +285,17 @@ fn releasing(
         | Event::LeaseEnded
         | Event::Due
         | Event::SameKeyCompleted
+        | Event::Nothing
         | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => return (state, Action::None),
     };
     match (result, then) {
-        (Err(ErrorClass::Transient | ErrorClass::Conflict), _) => (state, Action::Again),
+        (Err(ErrorClass::Transient | ErrorClass::Conflict | ErrorClass::Failed), _) => {
+            (state, Action::Again)
+        }
         (Err(ErrorClass::Permanent), _) => (state, Action::Stop),
-        (Err(ErrorClass::LeaseLost), _) | (Ok(()), Then::Forget) => (DeliveryState::Gone, Action::Forget),
+        (Err(ErrorClass::LeaseLost) | Ok(()), Then::Forget) => (DeliveryState::Gone, Action::Forget),
+        (Err(ErrorClass::LeaseLost), _) => overtaken(cx),
         (Ok(()), _) if !cx.lease_live => (DeliveryState::Gone, Action::Forget),
         (Ok(()), Then::Requeue) => (DeliveryState::Admitted, Action::Requeue { alone: false }),
         (Ok(()), Then::RequeueAlone) => (DeliveryState::Admitted, Action::Requeue { alone: true }),
@@ -284,6 +325,7 @@ fn waiting(event: Event) -> (DeliveryState, Action) {
         | Event::Stored(_)
         | Event::Settled(_)
         | Event::SameKeyCompleted
+        | Event::Nothing
         | Event::SameKeyDelayed(_) => (DeliveryState::Waiting, Action::None),
     }
 }
@@ -293,7 +335,7 @@ fn settling(how: Settle, event: Event, cx: &Context) -> (DeliveryState, Action) 
         // The broker lets go of it by itself, and what is completed is in the ledger.
         Event::Settled(Err(ErrorClass::Transient)) if cx.gives_up => (DeliveryState::Gone, Action::Forget),
         Event::Settled(Ok(()) | Err(ErrorClass::LeaseLost)) => (DeliveryState::Gone, Action::Forget),
-        Event::Settled(Err(ErrorClass::Transient | ErrorClass::Conflict)) => {
+        Event::Settled(Err(ErrorClass::Transient | ErrorClass::Conflict | ErrorClass::Failed)) => {
             (DeliveryState::Settling(how), Action::Again)
         }
         Event::Settled(Err(ErrorClass::Permanent)) => (DeliveryState::Settling(how), Action::Stop),
@@ -308,6 +350,7 @@ fn settling(how: Settle, event: Event, cx: &Context) -> (DeliveryState, Action) 
         | Event::LeaseEnded
         | Event::Due
         | Event::SameKeyCompleted
+        | Event::Nothing
         | Event::SameKeyDelayed(_)
         | Event::HandBack(_) => (DeliveryState::Settling(how), Action::None),
     }
@@ -329,26 +372,6 @@ fn give_up(why: Why) -> (DeliveryState, Action) {
 fn publish(claim: Option<Claim>, why: Why, cx: &Context) -> (DeliveryState, Action) {
     let settle = cx.shares_ledger && cx.lease_live;
     (DeliveryState::Publishing { claim, why }, Action::Publish { settle })
-}
-
-fn used_up(attempts: u32, crashed: bool) -> Why {
-    let (cause, failure, reason) = if crashed {
-        (Cause::CrashLoop, Failure::Crash, "the process died while the handler had this message")
-    } else {
-        (Cause::RetriesExhausted, Failure::Retry, "its attempts were used up before this start")
-    };
-    Why { cause, failure, reason: reason.to_owned(), attempts }
-}
-
-/// Whoever received it so often was never done with it. It may be what ends every worker that starts it,
-/// with all that would count its attempts.
-fn goes_round(attempts: u32, cx: &Context) -> Why {
-    let (times, most) = (cx.receives, cx.max_receives);
-    let reason = format!(
-        "it was received {times} times and nobody was done with it; from {most} on (`retry.max_receives`) \
-         it is not started"
-    );
-    Why { cause: Cause::CrashLoop, failure: Failure::Crash, reason, attempts }
 }
 
 fn failed(

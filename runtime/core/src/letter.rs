@@ -10,6 +10,7 @@ pub use stored::{LetterId, StoredLetter};
 use crate::effects::ID_HEADER;
 use crate::header::Header;
 use crate::outcome::Letter;
+use crate::trace::ORIGIN;
 
 /// What the names begin with. A message's own headers of such names give way.
 pub const PREFIX: &str = "pelton-";
@@ -73,10 +74,11 @@ pub fn own(headers: &[Header]) -> impl Iterator<Item = Header> + '_ {
 }
 
 /// Whether a header is a mark of ours, and not the message's own. The id that it has from an outbox is its
-/// own, and so is what makes its idempotency key another: it is the same message wherever it goes.
+/// own, and so is what makes its idempotency key another, and where its trace began: it is the same message
+/// wherever it goes.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {
-    name.starts_with(PREFIX) && name != ID_HEADER && name != NEW_KEY
+    name.starts_with(PREFIX) && ![ID_HEADER, NEW_KEY, ORIGIN].contains(&name)
 }
 
 /// Takes them apart again: what is said of the letter. `own` gives the rest.
@@ -119,6 +121,7 @@ mod tests {
         let letter = Letter {
             message,
             identity: None,
+            scope: None,
             claim: None,
             skipped: 0,
             settle: None,

@@ -19,8 +19,10 @@ pub mod broker;
 pub mod chunk_size;
 pub mod contain;
 pub mod counters;
+pub mod database;
 pub mod delivery;
 pub mod effects;
+pub mod flow;
 pub mod hash;
 pub mod header;
 pub mod last_words;
@@ -34,6 +36,7 @@ pub mod ports;
 pub mod retry;
 pub mod rollout;
 pub mod shown;
+pub mod trace;
 pub mod units;
 pub mod watermark;
 

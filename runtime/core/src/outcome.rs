@@ -2,7 +2,7 @@
 
 use crate::effects::Staged;
 use crate::message::{Identity, Message, Receipt};
-use crate::ports::Claim;
+use crate::ports::{Claim, Scope};
 use std::sync::Arc;
 
 /// What one handling of one message came to. Made by the host, never by the guest alone.
@@ -33,6 +33,14 @@ pub enum Outcome {
     /// A batch handler failed as a whole: this message is run again alone, and this start is not
     /// an attempt, so that one message of a batch cannot use up the attempts of the others.
     BatchFault,
+    /// Not an attempt, as long as that comes to an end: what it ran on came to nothing for a reason that is
+    /// not the message's, such as a transaction that was in the way of another. It runs again at once.
+    Again {
+        /// Why, in words.
+        reason: String,
+        /// It was handled with others, of which nobody knows whose reason it is: it runs again by itself.
+        alone: bool,
+    },
     /// Not an attempt: the message was handed back before its handler started (an earlier message
     /// of its lane failed, or the chunk was cut short by a slow one).
     NotStarted,
@@ -97,7 +105,7 @@ pub enum Failure {
     Invalid,
     /// It was not started any more: an operator gave up on it.
     Skipped,
-    /// It was handled, and each time others had changed the state that it had read.
+    /// It was handled, and each time others had changed the state that it had read, or were in its way.
     Conflict,
     /// It is a message of the outbox, and its target refused it.
     Refused,
@@ -168,6 +176,8 @@ pub struct Letter {
     pub message: Message,
     /// What the ledger knows it by; `None` for an invalid message.
     pub identity: Option<Identity>,
+    /// What numbers it: told only where the ledger is shared.
+    pub scope: Option<Scope>,
     /// The claim that ends with this letter; `None` for a message that was never claimed.
     pub claim: Option<Claim>,
     /// Offsets right before its position that hold no message: done with it.

@@ -32,6 +32,17 @@ pub const OUTBOX_NAMES: &[&str] = &["outbox-sending", "outbox-sent", "outbox-not
 /// effects never comes there.
 pub const EFFECT_NAMES: &[&str] = &["effects-checked", "effects-written"];
 
+/// The points of a ledger in a database, in the order a message meets them. A worker whose ledgers are its
+/// own never comes there.
+pub const DATABASE_NAMES: &[&str] = &[
+    "database-claiming",
+    "database-claimed",
+    "database-completing",
+    "database-committing",
+    "database-committed",
+    "database-completed",
+];
+
 /// The points of what runs for one pipeline alone: its panic ends this pipeline, and not the process. Each
 /// adapter of a broker has a list of its own.
 pub const TASK_NAMES: &[&str] = &["driver-turn", "guest-chunk", "queue-read", "shadow"];
@@ -48,7 +59,7 @@ pub fn on_reach(hook: fn(&'static str)) {
 /// Marks that the point `name` is reached.
 #[inline(always)]
 pub fn reach(name: &'static str) {
-    reach_one_of(&[NAMES, DEPLOY_NAMES, EFFECT_NAMES, OUTBOX_NAMES, TASK_NAMES], name);
+    reach_one_of(&[NAMES, DEPLOY_NAMES, EFFECT_NAMES, OUTBOX_NAMES, DATABASE_NAMES, TASK_NAMES], name);
 }
 
 /// The same, of a point that is in one of these lists.

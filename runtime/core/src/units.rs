@@ -11,6 +11,24 @@ pub const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
 /// The same for sizes.
 pub const SIZE: &str = "a size such as \"64MiB\", \"512KiB\", \"1GiB\" or a number of bytes";
 
+/// The same for rates.
+pub const RATE: &str =
+    "a rate such as \"500/s\", \"30/m\" or \"100/h\", of 1000000/s at most and 1/h at least";
+
+/// Parses `500/s`, `30/m`, `100/h`: so many a second.
+#[must_use]
+pub fn rate(text: &str) -> Option<f64> {
+    let (number, unit) = text.trim().split_once('/')?;
+    let seconds = match unit.trim() {
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        _ => return None,
+    };
+    let number: f64 = split(number).filter(|(_, rest)| rest.is_empty())?.0;
+    Some(number / seconds).filter(|rate| (1.0 / 3_600.0..=1e6).contains(rate))
+}
+
 /// Parses `250ms`, `1.5s`, `5m`, `1h`, `14d`; none that is longer than `LONGEST`.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
@@ -65,6 +83,15 @@ fn split(text: &str) -> Option<(f64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_of_a_second_a_minute_or_an_hour() {
+        let rates = ["500/s", "0.5/s", "30/m", "3600/h", " 1 / s ", "1/h", "1000000/s"];
+        assert_eq!(rates.map(rate), [500.0, 0.5, 0.5, 1.0, 1.0, 1.0 / 3_600.0, 1e6].map(Some));
+        let odd =
+            ["", "5", "/s", "5/d", "5s", "0/s", "-5/s", "1e9/s", "NaN/s", "inf/s", "1000001/s", "0.5/h"];
+        assert_eq!(odd.map(rate), [None; 12]);
+    }
 
     #[test]
     fn durations_and_sizes() {

@@ -87,7 +87,7 @@ fn nothing_is_allocated_for_a_message_that_passes_through_the_core() {
         for batch in batches {
             let read = (batch * BATCH..(batch + 1) * BATCH).map(|n| {
                 let position = Position { partition: 0, offset: n };
-                let known = Known { identity: Identity::Position(position), key: None };
+                let known = Known { identity: Identity::Position(position), key: None, seen: None };
                 let (receipt, lane) = (Receipt(n), Some(Lane(n)));
                 let of = Delivery::of(message.clone());
                 (Delivery { receipt, lane, position: Some(position), assignment: 1, ..of }, Ok(known))
@@ -155,10 +155,12 @@ fn rules(source: Capabilities) -> Rules {
         max_message_bytes: 1 << 20,
         concurrency: 4,
         max_chunk: 256,
+        chunk_us: pelton_core::chunk_size::CHUNK_US,
         dedup: true,
         source,
         handler: "sha256:0".into(),
         redrive: false,
         effects: false,
+        flow: pelton_core::flow::FlowRules::default(),
     }
 }

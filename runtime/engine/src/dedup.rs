@@ -30,17 +30,29 @@ pub enum DedupKey {
     },
     /// The body, by its digest, and the ordering key.
     Body,
+    /// The `source` and the `id` of a CloudEvent: only the two together are of one event.
+    CloudEvent,
+    /// The id that SNS gave, which is the same in every queue of a topic.
+    Sns,
     /// Nothing is a duplicate; attempts are counted by message id.
     Off,
 }
 
+/// What an opened CloudEvent has for headers.
+const SOURCE_AND_ID: [&str; 2] = ["ce-source", "ce-id"];
+/// What an opened notification of SNS has for a header.
+const SNS_ID: &str = "sns-message-id";
+
 impl DedupKey {
-    /// Parses `message-id`, `header:NAME`, `json:/pointer`, `body` or `off`. `None` for others.
+    /// Parses `message-id`, `header:NAME`, `json:/pointer`, `body`, `cloudevent`, `sns` or `off`. `None` for
+    /// others.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "message-id" => return Some(Self::MessageId),
             "body" => return Some(Self::Body),
+            "cloudevent" => return Some(Self::CloudEvent),
+            "sns" => return Some(Self::Sns),
             "off" => return Some(Self::Off),
             _ => {}
         }
@@ -72,6 +84,13 @@ impl DedupKey {
                 let header = message.headers().find(name);
                 header.map(|h| Key::text(h.value)).ok_or_else(|| "no such header".to_owned())
             }
+            Self::CloudEvent => cloud_event(message),
+            Self::Sns => {
+                let header = message.headers().find(SNS_ID).map(|header| Key::text(header.value));
+                header.ok_or_else(|| {
+                    "it has no envelope of SNS, and raw delivery leaves the id of SNS out".to_owned()
+                })
+            }
             Self::Json { pointer, .. } => pointer.find(message.body()).map(|scalar| match scalar {
                 Scalar::Text(text) => Key::text(text.into_bytes()),
                 Scalar::Number(digits) => Key::number(digits),
@@ -91,6 +110,8 @@ impl DedupKey {
             Self::MessageId => "message-id".to_owned(),
             Self::Off => "off".to_owned(),
             Self::Body => "body".to_owned(),
+            Self::CloudEvent => "cloudevent".to_owned(),
+            Self::Sns => "sns".to_owned(),
             Self::Header(name) => format!("header:{name}"),
             Self::Json { text, .. } => format!("json:{text}"),
         };
@@ -100,8 +121,15 @@ impl DedupKey {
         )
     }
 
-    /// What the ledger and the handler know a delivery by. `Err` makes it an invalid message.
-    pub fn known(&self, delivery: &Delivery, digest: Digest, ledger_key: Digest) -> Result<Known, String> {
+    /// What the ledger and the handler know a delivery by: keys are looked for in what the handler sees,
+    /// where that is another message. `Err` makes it an invalid message.
+    pub fn known(
+        &self,
+        delivery: &Delivery,
+        seen: Option<&Message>,
+        digest: Digest,
+        ledger_key: Digest,
+    ) -> Result<Known, String> {
         if let Some(why) = delivery.unreadable {
             return Err(why.to_owned());
         }
@@ -111,9 +139,9 @@ impl DedupKey {
             && id.is_graphic(PRINTABLE)
         {
             // The usual case: the id is not made into text.
-            return Ok(Known { identity: Identity::Position(position), key: None });
+            return Ok(Known { identity: Identity::Position(position), key: None, seen: None });
         }
-        let key = self.of(&delivery.message, digest)?;
+        let key = self.of(seen.unwrap_or(&delivery.message), digest)?;
         let bytes = key.bytes();
         let identity = match delivery.position {
             Some(position) if own_id => Identity::Position(position),
@@ -125,8 +153,18 @@ impl DedupKey {
             Some(text) => Some(text.into()),
             None => Some(sha256(digest(&bytes)).into()),
         };
-        Ok(Known { identity, key })
+        Ok(Known { identity, key, seen: None })
     }
+}
+
+/// Source and id of an event. The length keeps two pairs from becoming one text.
+fn cloud_event(message: &Message) -> Result<Key<'_>, String> {
+    let [source, id] = SOURCE_AND_ID.map(|name| message.headers().find(name));
+    let (Some(source), Some(id)) = (source, id) else {
+        return Err(format!("it has no headers `{}` and `{}`", SOURCE_AND_ID[0], SOURCE_AND_ID[1]));
+    };
+    let length = source.value.len().to_string();
+    Ok(Key::text([length.as_bytes(), b":", source.value, b"#", id.value].concat()))
 }
 
 /// A message's content: its body and its ordering key, if it has one, by their digests. No body at all is
@@ -154,183 +192,4 @@ pub(crate) fn sha256(digest: [u8; 16]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use pelton_core::{Header, HeaderList, Parts, Position, Receipt};
-    use std::collections::BTreeSet;
-    use std::sync::Arc;
-
-    /// Any function serves: the tests only compare.
-    fn digest(bytes: &[u8]) -> [u8; 16] {
-        let mut out = [0; 16];
-        bytes.iter().enumerate().for_each(|(i, b)| out[i % 16] ^= b.rotate_left(i as u32));
-        out
-    }
-
-    fn list(value: &[u8]) -> HeaderList {
-        [Header::new("k", value)].iter().collect()
-    }
-
-    fn delivery(id: &str, position: Option<Position>) -> Delivery {
-        let headers = list(b"v");
-        let message =
-            Message::new(Parts { headers: headers.view(), body: br#"{"n":7}"#, ..Parts::named(id) });
-        Delivery {
-            receipt: Receipt(1),
-            message,
-            lane: None,
-            position,
-            skipped: 0,
-            receives: 0,
-            assignment: 0,
-            lease_until: None,
-            instance: None,
-            unreadable: None,
-        }
-    }
-
-    #[test]
-    fn an_id_is_a_position_where_the_source_numbers_it() {
-        let position = Position { partition: 1, offset: 9 };
-        let known =
-            DedupKey::MessageId.known(&delivery("orders/9", Some(position)), digest, digest).unwrap();
-        assert_eq!(known, Known { identity: Identity::Position(position), key: None });
-        let known = DedupKey::MessageId.known(&delivery("a", None), digest, digest).unwrap();
-        assert_eq!(known.identity, Identity::Key(digest(b"a")));
-    }
-
-    fn known(policy: &str, change: impl FnOnce(Parts<'_>) -> Message) -> Result<Known, String> {
-        let mut delivery = delivery("a", None);
-        delivery.message = change(delivery.message.parts());
-        DedupKey::parse(policy).unwrap().known(&delivery, sum, sum)
-    }
-
-    /// Of more bits than `digest`: no two of these tests' keys have one.
-    fn sum(bytes: &[u8]) -> [u8; 16] {
-        let fold = |all: u128, byte: &u8| {
-            (all ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
-        };
-        bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, fold).to_be_bytes()
-    }
-
-    #[test]
-    fn keys_come_from_headers_bodies_and_pointers() {
-        let header = known("header:k", Message::new).unwrap();
-        assert_eq!((header.identity, header.key.as_deref()), (Identity::Key(sum(b"v")), Some("v")));
-        let text = known("json:/id", |m| Message::new(Parts { body: br#"{"id":"7"}"#, ..m })).unwrap();
-        assert_eq!((text.identity, text.key.as_deref()), (Identity::Key(sum(b"7")), Some("7")));
-        assert!(known("body", Message::new).unwrap().key.unwrap().starts_with("sha256-"));
-    }
-
-    /// Every key is one of its own: to the ledger, and to the services that a handler calls.
-    fn differ(all: Vec<Known>) {
-        let count = all.len();
-        let identities: BTreeSet<Identity> = all.iter().map(|known| known.identity).collect();
-        let keys: BTreeSet<Arc<str>> = all.into_iter().filter_map(|known| known.key).collect();
-        assert_eq!((identities.len(), keys.len()), (count, count));
-        assert!(keys.iter().all(|key| key.len() <= PRINTABLE && key.bytes().all(|b| b.is_ascii_graphic())));
-    }
-
-    #[test]
-    fn a_header_is_its_bytes_whatever_they_are() {
-        let mut values: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
-        values.extend((0..=255_u64).map(|id| (id << 56 | 0xfffe_0080_c0ff).to_be_bytes().to_vec()));
-        values.extend((0..=255_u16).map(|id| (0xd800 + id).to_le_bytes().to_vec()));
-        values.extend([
-            vec![0xff; 1 << 20],
-            vec![0xff; (1 << 20) - 1],
-            "\u{fffd}".into(),
-            "\u{fffd}\u{fffd}".into(),
-        ]);
-        let of = |value: Vec<u8>| {
-            known("header:k", |m| Message::new(Parts { headers: list(&value).view(), ..m })).unwrap()
-        };
-        differ(values.into_iter().map(of).collect());
-    }
-
-    #[test]
-    fn json_values_are_told_apart_by_kind_and_by_digits() {
-        let values = [
-            "1",
-            "\"1\"",
-            "1.0",
-            "\"1.0\"",
-            "1e0",
-            "true",
-            "\"true\"",
-            "false",
-            "\"false\"",
-            "-1",
-            "0",
-            "-0",
-            "18446744073709551615",
-            "18446744073709551616",
-            "18446744073709551617",
-            "9007199254740993",
-            "9007199254740992",
-            "123456789012345678901234567890",
-            "123456789012345678901234567891",
-            "1e400",
-            "1e401",
-            "0.1",
-            "0.10",
-            "0.1000000000000000055511151231257827",
-            "\"\\u0000\"",
-            "\"null\"",
-        ];
-        let of = |value: &&str| {
-            let body = format!("{{\"id\":{value}}}");
-            known("json:/id", |m| Message::new(Parts { body: body.as_bytes(), ..m }))
-        };
-        differ(values.iter().map(|value| of(value).unwrap()).collect());
-        assert_eq!(of(&"\"\\u0031\"").unwrap(), of(&"\"1\"").unwrap(), "one string, written in two ways");
-    }
-
-    #[test]
-    fn what_a_body_is_has_its_key_and_whether_it_is_there() {
-        let contents = [
-            (None, false),
-            (None, true),
-            (Some("a"), false),
-            (Some("a"), true),
-            (Some("b"), true),
-            (Some(""), true),
-        ];
-        let of = |(key, tombstone): &(Option<&str>, bool)| {
-            let (key, tombstone) = (key.map(str::as_bytes), *tombstone);
-            known("body", |m| Message::new(Parts { key, tombstone, body: b"", ..m })).unwrap()
-        };
-        differ(contents.iter().map(of).collect());
-        let plain = known("body", Message::new).unwrap();
-        let older = sha256(sum(br#"{"n":7}"#));
-        assert_eq!(plain.identity, Identity::Key(sum(older.as_bytes())), "as older versions know it");
-    }
-
-    #[test]
-    fn an_empty_key_is_no_key() {
-        let empty = [
-            known("header:k", |m| Message::new(Parts { headers: list(b"").view(), ..m })),
-            known("json:/id", |m| Message::new(Parts { body: br#"{"id":""}"#, ..m })),
-            known("message-id", |m| Message::new(Parts { name: "".into(), ..m })),
-        ];
-        for why in empty.map(Result::unwrap_err) {
-            assert!(why.contains("it is there, and empty") && why.contains("Mend the producer"), "{why}");
-        }
-    }
-
-    #[test]
-    fn odd_ids_are_handed_on_as_digests() {
-        let known = DedupKey::MessageId.known(&delivery("a\nb", None), digest, digest).unwrap();
-        assert!(known.key.unwrap().starts_with("sha256-"));
-    }
-
-    #[test]
-    fn a_missing_key_says_which_and_what_to_do() {
-        let why =
-            DedupKey::parse("header:x").unwrap().known(&delivery("a", None), digest, digest).unwrap_err();
-        assert!(why.contains("`header:x`") && why.contains("replay"), "{why}");
-        assert_eq!(DedupKey::parse("jsn:/a"), None);
-        assert_eq!(DedupKey::parse("json:a"), None);
-    }
-}
+mod tests;

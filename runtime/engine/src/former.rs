@@ -16,7 +16,7 @@ impl DedupKey {
     #[must_use]
     pub fn former(&self, message: &Message, digest: Digest, ledger_key: Digest) -> Option<FormerKey> {
         let (text, shared) = match self {
-            Self::MessageId | Self::Off => return None,
+            Self::MessageId | Self::CloudEvent | Self::Sns | Self::Off => return None,
             Self::Header(name) => {
                 let header = message.headers().find(name)?;
                 let lossy = std::str::from_utf8(header.value).is_err();

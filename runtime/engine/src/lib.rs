@@ -17,11 +17,15 @@
 )]
 #![forbid(unsafe_code)]
 
+mod decode;
 mod dedup;
 mod driver;
 mod feeders;
+mod flow;
 mod former;
 mod key;
+mod moved;
+mod observe;
 mod perform;
 mod pointer;
 mod relay;
@@ -33,6 +37,8 @@ mod worker;
 pub use dedup::{DedupKey, Digest};
 pub use driver::{PipelineSpec, Ports};
 pub use key::Key;
+pub use moved::MovedLedger;
+pub use observe::Observers;
 pub use relay::{Outbox, Outlet, OutletStatus};
 pub use stats::PipelineStats;
 pub use stopped::{Stopped, Why};

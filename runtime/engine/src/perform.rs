@@ -5,16 +5,26 @@ use crate::driver::Ports;
 use crate::stats::SkipAsk;
 use pelton_core::contain::{Panicked, contain, contained};
 use pelton_core::number::{micros, millis};
-use pelton_core::pipeline::{Blocking, Command, Input};
+use pelton_core::pipeline::{Blocking, Command, Input, Known, Read, Unread};
 use pelton_core::points;
-use pelton_core::ports::{ErrorClass, Revocation, Settle};
-use pelton_core::{Identity, Letter, Receipt, Time};
+use pelton_core::ports::{
+    Capabilities, ClaimItem, Decoded, ErrorClass, OperationKind, Revocation, Scope, Settle,
+};
+use pelton_core::{Delivery, Letter, Message, Receipt, Time};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
+
+impl Ports {
+    /// Of the source. One that is in the ledger's database is not where its pipeline has a ledger elsewhere.
+    pub fn capabilities(&self) -> Capabilities {
+        let of_source = self.source.capabilities();
+        Capabilities { shares_ledger: of_source.shares_ledger && !self.ledger.is_shared(), ..of_source }
+    }
+}
 
 /// What arrives at a pipeline's task.
 pub enum Arrival {
@@ -26,6 +36,8 @@ pub enum Arrival {
     Unsettled(Option<u64>),
     /// Somebody wants to know what the watermarks wait for.
     Blocking(oneshot::Sender<Vec<Blocking>>),
+    /// Somebody wants to know when the oldest message held was published.
+    Oldest(oneshot::Sender<Option<u64>>),
     /// Something that runs for this pipeline has panicked.
     Panicked(Panicked),
     /// The source has said that it cannot go on in this process; its log says why.
@@ -59,10 +71,16 @@ impl Performer {
                 let lost = || Input::Received(Err(ErrorClass::Transient));
                 self.spawn("receiving", lost, async move { me.receive(max, max_bytes).await });
             }
-            Command::Claim { chunk, items, alone } => {
+            Command::Claim { chunk, mut items, alone } => {
+                if self.ports.ledger.needs_scope() {
+                    let scope = |item: &ClaimItem| Some(self.ports.source.scope(&item.message));
+                    items.iter_mut().for_each(|item| item.scope = scope(item));
+                }
                 let lost = move || Input::Claimed { chunk, verdicts: Err(ErrorClass::Transient) };
                 self.spawn("claiming", lost, async move {
+                    let (begun, count) = (me.ports.observers.begin(), items.len());
                     let verdicts = me.ports.ledger.claim(items, alone).await;
+                    me.ports.observers.asked(begun, OperationKind::Claim, count, &verdicts);
                     me.answer(Input::Claimed { chunk, verdicts });
                 });
             }
@@ -72,20 +90,23 @@ impl Performer {
             }
             Command::Complete { batch, items } => {
                 self.spawn_begun("completing", none_stored(batch, items.len()), async move {
+                    let begun = me.ports.observers.begin();
                     let results = me.ports.ledger.complete(items).await;
-                    me.stored(batch, results);
+                    me.stored(batch, begun, OperationKind::Complete, results);
                 });
             }
             Command::Release { batch, items } => {
                 self.spawn_begun("releasing", none_stored(batch, items.len()), async move {
+                    let begun = me.ports.observers.begin();
                     let results = me.ports.ledger.release(items).await;
-                    me.stored(batch, results);
+                    me.stored(batch, begun, OperationKind::Release, results);
                 });
             }
             Command::Publish { batch, items } => {
                 self.spawn("writing dead letters", none_stored(batch, items.len()), async move {
+                    let begun = me.ports.observers.begin();
                     let results = me.publish(items).await;
-                    me.stored(batch, results);
+                    me.stored(batch, begun, OperationKind::Publish, results);
                 });
             }
             Command::Settle { batch, items } => {
@@ -106,6 +127,7 @@ impl Performer {
                 }
             })),
             Command::Holds { waiting, unwanted } => me.ports.source.holds(waiting, &unwanted),
+            Command::Wants { most } => me.ports.source.wants(most),
             Command::LetGo { partitions } => me.ports.source.let_go(partitions),
             Command::GiveSuspectTurn | Command::Stop => {}
         }
@@ -190,37 +212,74 @@ impl Performer {
     }
 
     async fn receive(&self, max: usize, max_bytes: usize) {
+        let observers = &self.ports.observers;
+        let begun = observers.begin();
         let answer = self.ports.source.receive(max, max_bytes).await.map_err(|class| self.of_source(class));
+        observers.received(begun, &answer);
         let now = self.now();
         points::reach("received");
-        let known = answer.map(|deliveries| {
-            let pair = |mut d: pelton_core::Delivery| {
-                d.lease_until = d.lease_until.map(|left| now.plus(left.0));
-                let known = self.dedup.known(&d, self.digest, self.ledger_key);
-                (d, known)
-            };
-            deliveries.into_iter().map(pair).collect()
-        });
-        self.answer(Input::Received(known));
+        let Ok(mut deliveries) = answer else {
+            return self.answer(Input::Received(answer.map(|_| Vec::new())));
+        };
+        for delivery in &mut deliveries {
+            delivery.lease_until = delivery.lease_until.map(|left| now.plus(left.0));
+        }
+        let known = match &self.ports.decoder {
+            Some(decoder) => {
+                let begun = observers.begin();
+                let known = self.decode(&**decoder, deliveries).await;
+                observers.decoded(begun, &known);
+                known
+            }
+            None => deliveries.into_iter().map(|d| self.known(d, Decoded::AsItIs)).collect(),
+        };
+        self.answer(Input::Received(Ok(known)));
+    }
+
+    pub(crate) fn known(&self, delivery: Delivery, decoded: Decoded) -> Read {
+        let seen = match decoded {
+            Decoded::AsItIs => None,
+            Decoded::Seen(message) => Some(message),
+            Decoded::Nothing => return (delivery, Err(Unread::Nothing)),
+            Decoded::Invalid(why) => return (delivery, Err(Unread::Invalid(why))),
+        };
+        let known = self.dedup.known(&delivery, seen.as_ref(), self.digest, self.ledger_key);
+        let known = known.map(|known| Known { seen, ..known });
+        (delivery, known.map_err(Unread::Invalid))
     }
 
     /// What is given up on without a claim may have been started before: the ledger says how often.
     async fn publish(&self, mut letters: Vec<Letter>) -> Vec<Result<(), ErrorClass>> {
-        let unclaimed = |letter: &Letter| letter.identity.filter(|_| letter.claim.is_none());
-        let asked: Vec<Identity> = letters.iter().filter_map(unclaimed).collect();
+        if self.ports.ledger.is_shared() {
+            letters.iter_mut().for_each(|letter| letter.scope = Some(self.scope(&letter.message)));
+        }
+        let unclaimed = |letter: &Letter| {
+            let identity = letter.identity.filter(|_| letter.claim.is_none())?;
+            let (message, scope) = (letter.message.clone(), letter.scope.clone());
+            Some(ClaimItem { identity, message, attempts: 0, scope })
+        };
+        let asked: Vec<ClaimItem> = letters.iter().filter_map(unclaimed).collect();
         if !asked.is_empty() {
             let starts = match self.ports.ledger.starts(asked).await {
                 Ok(starts) => starts,
                 Err(class) => return vec![Err(class); letters.len()],
             };
-            let of = letters.iter_mut().filter(|letter| unclaimed(letter).is_some());
+            let is_unclaimed = |letter: &&mut Letter| letter.identity.is_some() && letter.claim.is_none();
+            let of = letters.iter_mut().filter(is_unclaimed);
             of.zip(starts).for_each(|(letter, starts)| letter.attempts = letter.attempts.max(starts));
         }
         self.ports.letters.publish(letters).await
     }
 
+    /// What numbers a message.
+    fn scope(&self, message: &Message) -> Scope {
+        self.ports.source.scope(message)
+    }
+
     async fn settle(&self, batch: u64, items: Vec<(Receipt, Settle)>) {
+        let begun = self.ports.observers.begin();
         let mut results = self.ports.source.settle(items).await;
+        self.ports.observers.answered(begun, OperationKind::Settle, &results);
         results
             .iter_mut()
             .filter_map(|result| result.as_mut().err())
@@ -248,8 +307,10 @@ impl Performer {
         }
         let started = Instant::now();
         let me = self.clone();
-        let report = Box::new(move |handler: &Arc<str>, outcomes| {
+        let mut observed = self.ports.observers.chunk(&work);
+        let report = Box::new(move |handler: &Arc<str>, outcomes: Vec<_>| {
             points::reach("handled");
+            observed.handled(handler, &outcomes);
             me.answer(Input::Handled { chunk, handler: handler.clone(), outcomes });
         });
         self.ports.handler.handle(work, report).await;
@@ -261,12 +322,21 @@ impl Performer {
     async fn extend(&self, batch: u64, items: Vec<Receipt>) {
         let lease_ms = self.ports.source.capabilities().lease_ms.unwrap_or(0);
         let until = self.now().plus(lease_ms);
+        let begun = self.ports.observers.begin();
         let results = self.ports.source.extend(items).await;
+        self.ports.observers.answered(begun, OperationKind::Extend, &results);
         let results = results.into_iter().map(|r| r.map(|()| until)).collect();
         self.answer(Input::Extended { batch, results });
     }
 
-    fn stored(&self, batch: u64, results: Vec<Result<(), ErrorClass>>) {
+    fn stored(
+        &self,
+        batch: u64,
+        begun: Option<Instant>,
+        kind: OperationKind,
+        results: Vec<Result<(), ErrorClass>>,
+    ) {
+        self.ports.observers.answered(begun, kind, &results);
         points::reach("settled");
         self.answer(Input::Stored { batch, results });
     }

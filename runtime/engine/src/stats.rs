@@ -1,12 +1,14 @@
 //! Numbers of a running pipeline, for the live line and the log.
 
+use crate::flow::FlowNumbers;
 use crate::perform::Arrival;
 use crate::relay::{OutletStats, OutletStatus};
 use crate::stopped::Why;
-use pelton_core::pipeline::{Blocking, Counts, Fate, Named, Skip, Skipped};
+use pelton_core::flow::{FlowStatus, Steering};
+use pelton_core::pipeline::{Blocking, Counts, Fate, Input, Named, Skip, Skipped};
 use pelton_core::{Counter, Counters};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 /// What is asked of the task about messages to give up on.
@@ -24,11 +26,15 @@ pub struct PipelineStats {
     in_flight: AtomicU64,
     waiting: AtomicU64,
     held_back: AtomicBool,
+    elsewhere: AtomicU64,
     task: OnceLock<mpsc::UnboundedSender<Arrival>>,
     stopped: OnceLock<String>,
     outlets: OnceLock<Arc<[Arc<OutletStats>]>>,
     /// The limit, while so much waits in the outbox that nothing more is received.
     full_outbox: AtomicU64,
+    flow: FlowNumbers,
+    /// What an operator wants now: a task that begins later begins with it.
+    wanted: Mutex<Steering>,
 }
 
 impl PipelineStats {
@@ -39,11 +45,36 @@ impl PipelineStats {
         self.in_flight.store(counts.in_flight, Relaxed);
         self.waiting.store(counts.waiting, Relaxed);
         self.held_back.store(counts.held_back, Relaxed);
+        self.elsewhere.store(counts.elsewhere, Relaxed);
     }
 
-    pub(crate) fn attach(&self, task: mpsc::UnboundedSender<Arrival>) {
+    pub(crate) fn set_flow(&self, status: FlowStatus) {
+        self.flow.set(status);
+    }
+
+    /// How the flow stands now: whether it is paused, where its breaker is, what its rate is.
+    #[must_use]
+    pub fn flow(&self) -> FlowStatus {
+        self.flow.get()
+    }
+
+    /// Says what an operator wants from now on, whole: it replaces what was wanted before. What is said
+    /// before its task begins holds from its first moment.
+    pub fn steer(&self, steering: Steering) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.clone_from(&steering);
+        if let Some(task) = self.task.get() {
+            // One that has ended starts nothing any more.
+            drop(task.send(Arrival::Input(Input::Steer(steering))));
+        }
+    }
+
+    /// What its task begins with.
+    pub(crate) fn attach(&self, task: mpsc::UnboundedSender<Arrival>) -> Steering {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         // A pipeline has one task.
         drop(self.task.set(task));
+        wanted.clone()
     }
 
     pub(crate) fn relay(&self, outlets: Arc<[Arc<OutletStats>]>) {
@@ -96,6 +127,14 @@ impl PipelineStats {
         if asked { answered.await.unwrap_or_default() } else { Vec::new() }
     }
 
+    /// When the oldest message that is held was published, in milliseconds since the epoch; none when nothing
+    /// is held that says so, and once its task has ended.
+    pub async fn oldest_published_ms(&self) -> Option<u64> {
+        let (answer, answered) = oneshot::channel();
+        self.task.get()?.send(Arrival::Oldest(answer)).ok()?;
+        answered.await.ok().flatten()
+    }
+
     /// Gives up on a message, now or as it comes; none once its task has ended.
     pub async fn skip(&self, skip: Skip) -> Option<Skipped> {
         self.ask(|answer| SkipAsk::Begin(skip, answer)).await
@@ -136,6 +175,7 @@ impl PipelineStats {
             in_flight: self.in_flight.load(Relaxed),
             waiting: self.waiting.load(Relaxed),
             held_back: self.held_back.load(Relaxed),
+            elsewhere: self.elsewhere.load(Relaxed),
         }
     }
 }

@@ -19,6 +19,9 @@ pub enum Why {
     Store,
     /// Its source cannot go on in this process; the log says why. The other pipelines go on.
     Source,
+    /// It is paused, and the worker was to end when nothing is left: so many messages are, as far as its
+    /// source can tell.
+    Paused(Option<u64>),
     /// Something of it has panicked. The other pipelines go on.
     Panicked(Panicked),
 }
@@ -28,6 +31,14 @@ impl std::fmt::Display for Why {
         match self {
             Self::Store => f.write_str("its store failed: the last error in the log says why"),
             Self::Source => f.write_str("its source cannot go on: the last error in the log says why"),
+            Self::Paused(left) => {
+                let left = left.map_or_else(|| "messages".to_owned(), |left| format!("{left} messages"));
+                write!(
+                    f,
+                    "it is paused, and {left} may be left of what the worker was to handle until nothing is; \
+                     `pelton resume` has it go on"
+                )
+            }
             Self::Panicked(panicked) => panicked.fmt(f),
         }
     }

@@ -4,8 +4,10 @@
 pub(crate) mod http;
 pub(crate) mod origin;
 
+use crate::guest::given::{ClockSwitch, RandomSwitch};
+use crate::interfaces::state::StoreBound;
 use http::{HttpGrant, HttpLimits, HttpSwitch};
-use pelton_core::effects::{Bucket, StagedMessage, StateHome, Target};
+use pelton_core::effects::{Bucket, Database, StagedMessage, StateHome, Target};
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,14 +20,22 @@ pub struct Grants {
     pub environment: Vec<(String, String)>,
     /// Key-value state.
     pub state: Option<StateGrant>,
+    /// Stores of it that may not hold more than so much.
+    pub state_bounds: Vec<Arc<StoreBound>>,
     /// Outgoing messages.
     pub outbox: Option<OutboxGrant>,
+    /// The database that it may run statements in.
+    pub sql: Option<SqlGrant>,
     /// Places that it may send HTTP requests to.
     pub http: Vec<HttpGrant>,
     /// How much HTTP it may do.
     pub http_limits: HttpLimits,
     /// Who answers its requests.
     pub http_switch: HttpSwitch,
+    /// What it is told of the time.
+    pub clock: ClockSwitch,
+    /// What it is given for random bytes.
+    pub random: RandomSwitch,
     /// Texts that nothing may show: what a handler writes, and its reasons, have a mark in their place.
     pub secrets: Vec<String>,
 }
@@ -44,6 +54,15 @@ pub struct StateGrant {
 pub struct OutboxGrant {
     /// All of them.
     pub targets: Vec<Outlet>,
+}
+
+/// A database, by the name that the handler uses.
+#[derive(Clone)]
+pub struct SqlGrant {
+    /// The handler's name for it.
+    pub name: String,
+    /// Who runs its statements.
+    pub database: Arc<dyn Database>,
 }
 
 /// Says what a target cannot carry of a message.
@@ -68,6 +87,7 @@ impl fmt::Debug for Grants {
             .field("environment", &self.environment.len())
             .field("state", &self.state.as_ref().map(|state| state.stores.len()))
             .field("outbox", &self.outbox.as_ref().map(|outbox| outbox.targets.len()))
+            .field("sql", &self.sql.as_ref().map(|sql| &sql.name))
             .field("http", &self.http)
             .finish_non_exhaustive()
     }
@@ -86,7 +106,9 @@ impl PartialEq for Grants {
             && self.secrets == other.secrets
             && stores(self) == stores(other)
             && targets(self) == targets(other)
+            && self.sql.as_ref().map(|sql| &sql.name) == other.sql.as_ref().map(|sql| &sql.name)
             && self.http == other.http
             && self.http_limits == other.http_limits
+            && (self.clock, self.random) == (other.clock, other.random)
     }
 }

@@ -39,11 +39,13 @@ pub use grants::http::{
     HttpAnswer, HttpError, HttpGrant, HttpLimits, HttpRequest, HttpResolver, HttpResponse, HttpScript,
     HttpSwitch, HttpTarget, IDEMPOTENCY_HEADER, PrivateAddresses,
 };
-pub use grants::{Grants, OutboxGrant, Outlet, Refuses, StateGrant};
+pub use grants::{Grants, OutboxGrant, Outlet, Refuses, SqlGrant, StateGrant};
+pub use guest::given::{ClockSwitch, RandomSwitch};
 pub use guest::sink::{LogLevel, LogLine, LogSink, TracingSink};
 pub use host::Host;
 pub use interfaces::counts::EffectCounts;
 pub use interfaces::http::{HttpCounts, http_error_codes};
+pub use interfaces::state::StoreBound;
 pub use interfaces::{Want, missing, unused, wants};
 pub use ipnet::IpNet;
 pub use kinds::kind::{HandlerKind, PROTOCOL_SECTION, Protocol};
@@ -56,4 +58,4 @@ pub use memory_state::{MemoryState, StateConflict};
 pub use options::{CompileBudget, HandlerSpec, HostOptions, Isolation};
 pub use run::handler::WasmHandler;
 pub use run::instance_pool::RoomNeed;
-pub use run::threads::{NoThreads, there_is_room_for};
+pub use run::threads::{NoThreads, there_is_room_for, yield_to_others};

@@ -118,6 +118,13 @@ impl StateHome for MemoryState {
         Box::pin(std::future::ready(Ok(keys)))
     }
 
+    fn size(&self, bucket: Bucket) -> BoxFuture<'_, Result<u64, StateError>> {
+        let contents = self.lock();
+        let all = contents.committed.iter().filter(|((of, _), _)| *of == bucket);
+        let size = all.map(|((_, key), (value, _))| (key.len() + value.len()) as u64).sum();
+        Box::pin(std::future::ready(Ok(size)))
+    }
+
     fn stamp(&self) -> Stamp {
         let mut contents = self.lock();
         contents.last_stamp += 1;

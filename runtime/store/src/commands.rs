@@ -2,6 +2,7 @@
 
 use crate::ledger::show::{self, LedgerEntry};
 use crate::letters::{self, Kept, LetterFilter};
+use crate::numbers::unsigned;
 use crate::queue::send::{self, SendError};
 use crate::status::{self, PipelineStatus};
 use crate::{Store, StoreError};
@@ -86,6 +87,16 @@ impl Store {
             }
             Ok(())
         })
+    }
+
+    /// How many letters a pipeline has in one place. `queue` is as for `letters`.
+    pub fn letter_count(&self, pipeline: &str, queue: Option<&str>) -> Result<u64, StoreError> {
+        let Some(kept) = self.kept(pipeline, queue)? else { return Ok(0) };
+        let (sql, id) = match kept {
+            Kept::Table(pipeline) => ("SELECT letters FROM pipelines WHERE id = ?1", pipeline),
+            Kept::Queue(queue) => ("SELECT depth FROM queues WHERE id = ?1", queue),
+        };
+        Ok(self.db().query_row(sql, [id], |r| r.get(0)).map(unsigned)?)
     }
 
     /// Removes letters for good; how many there were.

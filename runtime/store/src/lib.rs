@@ -18,6 +18,7 @@
     )
 )]
 
+mod books;
 mod clock;
 mod commands;
 mod db;
@@ -29,6 +30,7 @@ mod outbox;
 mod queue;
 mod state;
 mod status;
+mod steering;
 #[cfg(test)]
 mod tests;
 mod wake;
@@ -42,22 +44,24 @@ pub use ledger::topics::TopicBefore;
 pub use ledger::{FormerKeys, NotedLetters, PipelineOptions, PipelineStore};
 pub use letters::LetterFilter;
 pub use letters::elsewhere::DoneLetters;
-pub use outbox::{KnownTarget, OutboxLetter, OutboxLetterFilter, Purge, Where};
+pub use outbox::Where;
 pub use queue::EmbeddedSource;
 pub use queue::broker::{EmbeddedConfig, configure, configure_letters};
-pub use queue::publish::QueuePublisher;
+pub use queue::publish::{QueuePublisher, QueueTarget};
 pub use queue::send::SendError;
-pub use state::StateEntry;
+pub use state::KeptState;
 pub use status::PipelineStatus;
 
 use db::{Folder, Gate, Log, Owner, Readers};
 use ledger::former::Former;
-use ledger::{Pipeline, recovery};
+use ledger::{LettersTo, Pipeline, recovery};
 use outbox::targets::Targets;
 use pelton_core::Delivery;
+use pelton_core::effects::Stamps;
+use pelton_core::ports::Scope;
 use queue::Queue;
-use rusqlite::Connection;
-use state::{DataDirState, Stamps};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use state::DataDirState;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -69,6 +73,12 @@ use writer::Writer;
 #[must_use]
 pub fn sqlite_version() -> &'static str {
     rusqlite::version()
+}
+
+/// What numbers the messages of a queue, by the id of its data directory.
+#[must_use]
+pub fn queue_scope(data_dir_id: &str, queue: &str) -> Scope {
+    format!("{data_dir_id}/{queue}").into()
 }
 
 /// Settings of a store.
@@ -177,7 +187,7 @@ impl Store {
         let log = Mutex::new(Log::take_over(&mut db)?);
         let id: String =
             db.query_row("SELECT value FROM meta WHERE name = 'data_dir_id'", [], |r| r.get(0))?;
-        let stamps = Arc::new(Stamps::begin(&db)?);
+        let stamps = Arc::new(state::stamps(&db)?);
         let (id, db, queues) = (id.into(), Mutex::new(db), Mutex::default());
         Ok(Self { inner: Arc::new(Inner { options, gate, db, log, queues, id, stamps, running }) })
     }
@@ -187,6 +197,22 @@ impl Store {
     #[must_use]
     pub fn data_dir_id(&self) -> &Arc<str> {
         &self.inner.id
+    }
+
+    /// The id of a data directory in which nothing is to be changed; none where there is no database.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn data_dir_id_in(dir: &Path) -> Result<Option<Arc<str>>, StoreError> {
+        let path = db::file(dir);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        db.busy_timeout(db::BUSY)?;
+        let sql = "SELECT value FROM meta WHERE name = 'data_dir_id'";
+        let id: Option<String> = db.query_row(sql, [], |r| r.get(0)).optional()?;
+        Ok(id.map(Into::into))
     }
 
     /// Sees that a data directory is one, where it is there already, and that nobody else can put anything
@@ -208,9 +234,12 @@ impl Store {
     /// The ledger and the dead letters of a pipeline. Of the owner only. Blocks.
     pub fn pipeline(&self, name: &str, options: PipelineOptions) -> Result<PipelineStore, StoreError> {
         let running = self.running()?;
-        let letters_to = match &options.dead_letter_queue {
-            Some(queue) => Some(self.open_queue(queue)?),
-            None => None,
+        let queue = |name: &Option<String>| name.as_ref().map(|name| self.open_queue(name)).transpose();
+        let by_cause = options.letters_by_cause.iter();
+        let by_cause = by_cause.map(|(cause, name)| Ok((*cause, queue(name)?)));
+        let letters_to = LettersTo {
+            usual: queue(&options.dead_letter_queue)?,
+            by_cause: by_cause.collect::<Result<_, StoreError>>()?,
         };
         let db = self.db();
         let sql = "INSERT INTO pipelines(name, handler) VALUES (?1, ?2)
@@ -246,7 +275,7 @@ impl Store {
     /// time: the next one when the pipeline of the last has ended.
     pub fn queue(&self, pipeline: &PipelineStore, queue: &str) -> Result<EmbeddedSource, StoreError> {
         let running = self.running()?;
-        let scope = format!("{}/{queue}", self.data_dir_id()).into();
+        let scope = queue_scope(self.data_dir_id(), queue);
         let queue = self.open_queue(queue)?;
         queue.load(&self.db())?;
         running.waker.watch(queue.clone());
@@ -268,6 +297,22 @@ impl Store {
     #[must_use]
     pub fn failed(&self) -> Option<String> {
         self.inner.running.as_ref().and_then(|r| r.writer.failed())
+    }
+
+    /// Why nothing can be written: it has failed, or its disk is full now; in words, none while all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.running.as_ref().and_then(|r| r.writer.trouble())
+    }
+
+    /// Returns once the writer has come to it: it moves. No disk is waited for.
+    pub async fn writer_moves(&self) {
+        if let Some(running) = &self.inner.running {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            running.writer.send(writer::Op::Beat(answer));
+            // Of one that has ended nobody asks whether it moves.
+            drop(answered.await);
+        }
     }
 
     /// Ends the writer after what it has been given, and folds the log into the database. Blocks.

@@ -1,9 +1,10 @@
-// Package effects is what a handler may do beside its answer, where its pipeline grants it: [HTTP], [Config], [State]
-// and [Outbox]. What is written and sent commits with the message at hand; on anything but a nil error it never was.
+// Package effects is what a handler may do beside its answer, where its pipeline grants it: [HTTP], [Config], [State],
+// [Outbox] and [SQL]. What is written and sent commits with the message at hand; on anything but a nil error it never was.
 //
 //	answer, err := effects.HTTP.Post("https://api.example/charges", "application/json", body)
 //	total, err := effects.State.Increment("charges", 1)
 //	id, err := effects.Outbox.Send("receipts", effects.Outgoing{Body: receipt})
+//	rows, err := effects.SQL("shop").Query("select stock from items where id = $1", 7)
 //
 // Package fake stands in for them in tests.
 package effects
@@ -11,9 +12,9 @@ package effects
 import "pelton/sdk/go/internal/host"
 
 // Error is why an effect did not happen. Returned by a handler it is a retry. Its Code is one of `not-granted`,
-// `unknown-target`, `refused`, `limit`, `unavailable`, `status` (of [Response.OK]), and of HTTP the names that
-// wasi:http has: `connection-timeout`, `connection-refused`, `HTTP-request-denied`, `destination-IP-prohibited`,
-// `HTTP-response-body-size` and so on.
+// `unknown-target`, `unknown-database`, `refused`, `limit`, `too-large`, `unavailable`, `value`, `status` (of
+// [Response.OK]), of SQL the database's own, as `23505`, and of HTTP the names that wasi:http has: `connection-timeout`,
+// `connection-refused`, `HTTP-request-denied`, `destination-IP-prohibited`, `HTTP-response-body-size` and so on.
 //
 //	var failed *effects.Error
 //	if errors.As(err, &failed) && failed.Code == "connection-timeout" { ... }

@@ -26,8 +26,12 @@ type World struct {
 	// Requests were sent, in their order.
 	Requests []Request
 	// Sent are messages that were sent, in their order.
-	Sent    []Sent
-	answers []given
+	Sent []Sent
+	// Statements were run or staged, in their order.
+	Statements []Statement
+	answers    []given
+	replies    []reply
+	isOver     bool
 }
 
 // Request is one that was sent.
@@ -119,6 +123,8 @@ func (w *World) do(name string, in any) (any, error) {
 		return host.StateKeys{Keys: keys}, nil
 	case host.OutboxSend:
 		return w.sent(asked), nil
+	case host.Statement:
+		return w.run(name, asked)
 	default:
 		return host.ConfigAll{Values: w.Config}, nil
 	}

@@ -11,7 +11,7 @@
 Returning settles the message. `Retry` asks for another try, `Reject` makes a dead letter at once, and any
 other exception is a retry with its traceback. What is printed becomes log lines with the message's id.
 
-`http`, `config`, `state` and `outbox` are what a handler may do beside its answer, where handler.toml says so in
+`http`, `config`, `state`, `outbox` and `sql` are what a handler may do beside its answer, where handler.toml says so in
 `uses` and its pipeline grants it. `pelton.testing` stands in for them in tests.
 
 It is plain Python and imports nothing of the runtime, so handlers are tested like any function.
@@ -22,6 +22,7 @@ from ._effects import EffectError
 from ._failure import Reject, Retry
 from ._handler import batch_handler, handler
 from ._message import Header, Message
+from .sql import sql
 
 __all__ = [
     "EffectError",
@@ -34,5 +35,6 @@ __all__ = [
     "handler",
     "http",
     "outbox",
+    "sql",
     "state",
 ]

@@ -33,7 +33,7 @@ def main() -> int:
         "--uses",
         metavar="WORDS",
         default=os.environ.get("PELTON_USES", ""),
-        help="what the handler does beside its answer, as `pelton build` takes it from handler.toml: http,config,state,outbox",
+        help="what the handler does beside its answer, as `pelton build` takes it from handler.toml: http,config,state,outbox,sql",
     )
     given = parser.parse_args()
     uses = given.uses.replace(",", " ").split()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-EFFECTS = ("http", "config", "state", "outbox")
+EFFECTS = ("http", "config", "state", "outbox", "sql")
+
+DENIED = ("not-granted", "unknown-target", "unknown-database", "HTTP-request-denied", "destination-IP-prohibited")
 
 # By the words of `uses` in handler.toml.
 doers: dict[str, Any] = {}
@@ -14,15 +16,18 @@ doers: dict[str, Any] = {}
 class EffectError(Exception):
     """Why an effect did not happen: `code` for programs, the text for people.
 
-    Not caught it is a retry. The code is one of `not-granted`, `unknown-target`, `refused`, `limit`, `unavailable`,
-    `status` (of `raise_for_status`), and for HTTP the names that `wasi:http` has: `connection-timeout`,
+    Not caught it is a retry. The code is one of `not-granted`, `unknown-target`, `unknown-database`, `refused`, `limit`,
+    `too-large`, `unavailable`, `status` (of `raise_for_status`), `value`; for SQL the database's own, as `23505`, with
+    `constraint` and `detail` where it says them; and for HTTP the names that `wasi:http` has: `connection-timeout`,
     `connection-refused`, `HTTP-request-denied`, `destination-IP-prohibited`, `HTTP-response-body-size` and so on.
     """
 
-    def __init__(self, code: str, text: str = "") -> None:
+    def __init__(self, code: str, text: str = "", *, constraint: str | None = None, detail: str | None = None) -> None:
         super().__init__(f"{text} ({code})" if text else code)
         self.code = code
         self.text = text
+        self.constraint = constraint
+        self.detail = detail
 
     @property
     def is_timeout(self) -> bool:
@@ -32,7 +37,7 @@ class EffectError(Exception):
     @property
     def is_denied(self) -> bool:
         """Nothing but another configuration makes it succeed."""
-        return self.code in ("not-granted", "unknown-target", "HTTP-request-denied", "destination-IP-prohibited")
+        return self.code in DENIED
 
 
 def doer(effect: str) -> Any:

@@ -70,6 +70,13 @@ class Message:
         except UnicodeDecodeError:
             return default
 
+    @property
+    def traceparent(self) -> str | None:
+        """Where the message stands in a trace, as W3C writes it: `00-TRACE-SPAN-FLAGS`. Where traces are recorded
+        that is the span that this handler runs in. HTTP requests and messages of the outbox have it already."""
+        found = [value for name, value in self.headers if name.lower() == "traceparent"]
+        return found[-1].decode("ascii", "replace") if found else None
+
     def header_bytes(self, name: str) -> bytes | None:
         """The value of the first header of this name. All of them are in `headers`."""
         return next((value for found, value in self.headers if found == name), None)

@@ -11,6 +11,7 @@ from componentize_py_types import Err, Ok
 from . import _effects
 from ._effects import EffectError
 from .http import Headers, Response
+from .sql import Rows
 
 # What one write of a stream takes at most, by the standard.
 WRITE = 4096
@@ -20,7 +21,7 @@ READ = 64 << 10
 
 def install() -> None:
     """Takes what the component was built with: the bindings of anything else are not there."""
-    for word, doer in {"http": Http, "config": Config, "state": State, "outbox": Outbox}.items():
+    for word, doer in {"http": Http, "config": Config, "state": State, "outbox": Outbox, "sql": Sql}.items():
         try:
             _effects.doers[word] = doer()
         except ModuleNotFoundError:
@@ -193,3 +194,42 @@ class Outbox:
         except Err as error:
             codes = {self.wire.Error_UnknownTarget: "unknown-target", self.wire.Error_Limit: "limit"}
             raise EffectError(codes.get(type(error.value), "refused"), error.value.value) from None
+
+
+class Sql:
+    def __init__(self) -> None:
+        self.wire = imported("sql")
+        wire = self.wire
+        self.cases = {bool: wire.Value_Boolean, int: wire.Value_Integer, float: wire.Value_Float, str: wire.Value_Text}
+
+    def query(self, statement: Any) -> Rows:
+        rows = self._asked(self.wire.query, statement)
+        # A null has no value.
+        values = [[getattr(value, "value", None) for value in row] for row in rows.rows]
+        return Rows([c.name for c in rows.columns], [c.type_name for c in rows.columns], values, rows.affected)
+
+    def execute(self, statement: Any) -> int:
+        return self._asked(self.wire.execute, statement)
+
+    def stage(self, statement: Any) -> None:
+        self._asked(self.wire.stage, statement)
+
+    def _asked(self, ask: Any, statement: Any) -> Any:
+        try:
+            return ask(statement.database, statement.text, [self._value(one) for one in statement.parameters])
+        except Err as error:
+            raise self._failed(error.value) from None
+
+    def _value(self, value: Any) -> Any:
+        if value is None:
+            return self.wire.Value_Null()
+        return self.cases.get(type(value), self.wire.Value_Bytes)(value)
+
+    def _failed(self, error: Any) -> EffectError:
+        wire, said = self.wire, error.value
+        if isinstance(error, wire.Error_Database):
+            return EffectError(said.code, said.message, constraint=said.constraint, detail=said.detail)
+        if isinstance(error, wire.Error_TooLarge):
+            return EffectError("too-large", f"the result has more than {said} rows or bytes: ask for less")
+        codes = {wire.Error_UnknownDatabase: "unknown-database", wire.Error_Unavailable: "unavailable"}
+        return EffectError(codes.get(type(error), "refused"), said)

@@ -3,6 +3,7 @@
 
 use crate::http::{Request, Response};
 use crate::outbox::Outgoing;
+use crate::sql::{Column, Rows, Statement, Value};
 use crate::{EffectError, Header};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ mod bindings {
     });
 }
 
-use bindings::pelton::effects::outbox;
+use bindings::pelton::effects::{outbox, sql};
 use bindings::wasi::config::store as config;
 use bindings::wasi::http::outgoing_handler;
 use bindings::wasi::http::types as http;
@@ -256,4 +257,71 @@ pub(crate) fn send_message(message: Outgoing) -> Result<String, EffectError> {
         outbox::Error::Refused(text) => EffectError::new("refused", text),
         outbox::Error::Limit(text) => EffectError::new("limit", text),
     })
+}
+
+pub(crate) fn sql_query(statement: Statement) -> Result<Rows, EffectError> {
+    let Statement { database, text, parameters } = statement;
+    let parameters = parameters.into_iter().map(sql::Value::from).collect::<Vec<_>>();
+    let rows = sql::query(&database, &text, &parameters).map_err(sql_failed)?;
+    let column = |sql::Column { name, type_name }| Column { name, type_name };
+    let columns = rows.columns.into_iter().map(column).collect();
+    let values = |row: Vec<sql::Value>| row.into_iter().map(Value::from).collect();
+    Ok(Rows::new(columns, rows.rows.into_iter().map(values).collect(), rows.affected))
+}
+
+pub(crate) fn sql_execute(statement: Statement) -> Result<u64, EffectError> {
+    let Statement { database, text, parameters } = statement;
+    let parameters = parameters.into_iter().map(sql::Value::from).collect::<Vec<_>>();
+    sql::execute(&database, &text, &parameters).map_err(sql_failed)
+}
+
+pub(crate) fn sql_stage(statement: Statement) -> Result<(), EffectError> {
+    let Statement { database, text, parameters } = statement;
+    let parameters = parameters.into_iter().map(sql::Value::from).collect::<Vec<_>>();
+    sql::stage(&database, &text, &parameters).map_err(sql_failed)
+}
+
+impl From<Value> for sql::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Boolean(is) => Self::Boolean(is),
+            Value::Integer(number) => Self::Integer(number),
+            Value::Float(number) => Self::Float(number),
+            Value::Text(text) => Self::Text(text),
+            Value::Bytes(bytes) => Self::Bytes(bytes),
+        }
+    }
+}
+
+impl From<sql::Value> for Value {
+    fn from(value: sql::Value) -> Self {
+        match value {
+            sql::Value::Null => Self::Null,
+            sql::Value::Boolean(is) => Self::Boolean(is),
+            sql::Value::Integer(number) => Self::Integer(number),
+            sql::Value::Float(number) => Self::Float(number),
+            sql::Value::Text(text) => Self::Text(text),
+            sql::Value::Bytes(bytes) => Self::Bytes(bytes),
+        }
+    }
+}
+
+fn sql_failed(error: sql::Error) -> EffectError {
+    match error {
+        sql::Error::UnknownDatabase(text) => EffectError::new("unknown-database", text),
+        sql::Error::Refused(text) => EffectError::new("refused", text),
+        sql::Error::Unavailable(text) => EffectError::new("unavailable", text),
+        sql::Error::TooLarge(most) => EffectError::too_large(most),
+        sql::Error::Database(said) => {
+            let mut error = EffectError::new(said.code, said.message);
+            if let Some(detail) = said.detail {
+                error = error.with_detail(detail);
+            }
+            match said.constraint {
+                Some(name) => error.with_constraint(name),
+                None => error,
+            }
+        }
+    }
 }

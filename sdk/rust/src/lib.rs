@@ -30,8 +30,8 @@
 //! - [`handler`] for one message at a time, [`batch_handler`] for many.
 //! - `Ok` settles the message, [`Failure`] says retry or reject, `?` on a usual error is a retry,
 //!   and a panic is one line on standard error and counts as a retry.
-//! - [`http`], [`config`], [`state`] and [`outbox`] are what a handler may do beside its answer, where its
-//!   pipeline grants it; in tests `testing` stands in for them.
+//! - [`http`], [`config`], [`state`], [`outbox`] and [`sql`](mod@sql) are what a handler may do beside its
+//!   answer, where its pipeline grants it; in tests `testing` stands in for them.
 //! - What the handler prints becomes log lines with the pipeline's name and the message's id.
 //!
 //! Owns the words a handler is written in, and the way between them and the contract in `wit/`.
@@ -49,6 +49,7 @@ mod failure;
 pub mod http;
 mod message;
 pub mod outbox;
+pub mod sql;
 pub mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -66,6 +67,7 @@ pub use builder::MessageBuilder;
 pub use effect_error::EffectError;
 pub use failure::{Failure, OrReject};
 pub use message::{Header, Message};
+pub use sql::sql;
 
 /// Makes `fn(Message) -> Result<(), Failure>` the component's handler, called with one message at a
 /// time. One per crate.

@@ -111,6 +111,16 @@ impl Message {
         self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_slice())
     }
 
+    /// Where the message stands in a trace, as W3C writes it (`00-TRACE-SPAN-FLAGS`), if it does: where
+    /// traces are recorded that is the span that this handler runs in. HTTP requests and messages of the
+    /// outbox have it already; give it to what else the message causes.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        let is_place = |name: &str| name.eq_ignore_ascii_case("traceparent");
+        let found = self.headers.iter().rfind(|header| is_place(&header.name))?;
+        std::str::from_utf8(&found.value).ok()
+    }
+
     /// When it was published, if the broker says so and the time can be expressed here.
     #[must_use]
     pub fn published_at(&self) -> Option<SystemTime> {
@@ -138,6 +148,13 @@ mod tests {
     struct Point {
         x: i32,
         y: i32,
+    }
+
+    #[test]
+    fn the_last_traceparent_counts_in_any_case_of_letters() {
+        let message = Message::builder().header("traceparent", "a").header("TraceParent", "b").build();
+        assert_eq!(message.traceparent(), Some("b"));
+        assert_eq!(Message::builder().header("traceparent", [0xff]).build().traceparent(), None);
     }
 
     fn reason(body: &[u8]) -> String {

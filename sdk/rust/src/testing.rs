@@ -19,6 +19,11 @@
 //! assert_eq!(effects.sent()[0].target, "receipts");
 //! ```
 
+mod sql;
+
+pub use sql::Reply;
+pub(crate) use sql::{sql_execute, sql_query, sql_stage};
+
 use crate::http::{Request, Response};
 use crate::outbox::Outgoing;
 use crate::{EffectError, Header};
@@ -40,6 +45,7 @@ struct World {
     /// Method, URL, and what is answered; each is used once.
     answers: Vec<(String, String, Result<Answer, EffectError>)>,
     requests: Vec<Request>,
+    databases: sql::Databases,
 }
 
 /// The effects of one test: what it gives and what came of it, on this thread until it is dropped.

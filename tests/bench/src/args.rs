@@ -4,9 +4,9 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 /// The rows, as they are asked for.
-pub const ROWS: [&str; 19] = [
+pub const ROWS: [&str; 22] = [
     "P1", "P2", "P3", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "P14", "P15", "P16", "P17",
-    "P18", "backlog", "modes",
+    "P18", "P19", "P21", "P22", "backlog", "modes",
 ];
 
 /// What a measurement needs to know.
@@ -19,6 +19,11 @@ pub struct Setup {
     pub runs: usize,
     /// The measured component.
     pub guest: PathBuf,
+    /// The component of P16.
+    pub http_guest: PathBuf,
+    /// The components of P19: one message at a time, and many.
+    pub sql_guest: PathBuf,
+    pub sql_batch_guest: PathBuf,
     /// The component of P12 and P13.
     pub orders: PathBuf,
     /// A Python with confluent-kafka, for P3.
@@ -49,6 +54,9 @@ impl Setup {
             quick,
             runs: if quick { 3 } else { 7 },
             guest: path("BENCH_GUEST")?,
+            http_guest: path("BENCH_HTTP_GUEST")?,
+            sql_guest: path("BENCH_SQL_GUEST")?,
+            sql_batch_guest: path("BENCH_SQL_BATCH_GUEST")?,
             orders: path("BENCH_ORDERS")?,
             python: path("BENCH_PYTHON")?,
             node: path("BENCH_NODE")?,

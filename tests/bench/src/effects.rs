@@ -12,10 +12,12 @@ use crate::report::{Goal, Row};
 use crate::sample::alternate;
 use anyhow::{Result, ensure};
 use pelton_core::Outcome;
-use pelton_core::effects::{Bucket, Effects, Seen, Staged, StagedMessage, StateHome, Target, Value, Write};
+use pelton_core::effects::{
+    Bucket, Effects, Seen, Staged, StagedMessage, StateEntry, StateHome, Target, Value, Write,
+};
 use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use pelton_core::retry::scatter;
-use pelton_store::{Options, StateEntry, Store, Where};
+use pelton_store::{Options, Store, Where};
 use rusqlite::{Connection, params};
 use std::path::Path;
 use std::sync::Arc;

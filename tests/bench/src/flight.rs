@@ -1,4 +1,4 @@
-//! P16: what a message costs that is in flight when all of it leaves: with a million in flight, and with
+//! P22: what a message costs that is in flight when all of it leaves: with a million in flight, and with
 //! ten thousand.
 //!
 //! The core alone, with ports that answer at once: what is measured is whether its work for one message
@@ -61,7 +61,7 @@ pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
             _ => each(source, leave, FEW, many / FEW),
         })?;
         Ok(Row {
-            id: "P16",
+            id: "P22",
             what: format!("{what}: with {many} in flight, against {FEW}"),
             unit: "us/message",
             ours,
@@ -100,7 +100,7 @@ impl Flight {
         flight.perform();
         for first in (0..count).step_by(AT_ONCE as usize) {
             let read = (first..count.min(first + AT_ONCE)).map(|n| {
-                let known = Known { identity: identity(source, n), key: None };
+                let known = Known { identity: identity(source, n), key: None, seen: None };
                 (delivery(source, n), Ok(known))
             });
             let read = read.collect();
@@ -163,6 +163,7 @@ impl Flight {
             Command::Extend { .. }
             | Command::Receive { .. }
             | Command::Holds { .. }
+            | Command::Wants { .. }
             | Command::LetGo { .. }
             | Command::TakeSuspectTurn
             | Command::GiveSuspectTurn
@@ -189,11 +190,13 @@ fn rules(source: Capabilities, count: u64) -> Rules {
         max_message_bytes: 1 << 20,
         concurrency: 4,
         max_chunk: 256,
+        chunk_us: pelton_core::chunk_size::CHUNK_US,
         dedup: true,
         source,
         handler: "sha256:0".into(),
         redrive: false,
         effects: false,
+        flow: pelton_core::flow::FlowRules::default(),
     }
 }
 

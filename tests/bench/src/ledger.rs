@@ -87,7 +87,12 @@ fn key(number: u64, entries: u64, dedup: Dedup) -> [u8; 16] {
 /// As a worker completes them, so that the ledger has the shape it would have.
 async fn complete(ledger: &PipelineStore, keys: Vec<[u8; 16]>) -> Result<()> {
     let message = Message::default();
-    let item = |key| ClaimItem { identity: Identity::Key(key), message: message.clone(), attempts: 0 };
+    let item = |key| ClaimItem {
+        identity: Identity::Key(key),
+        message: message.clone(),
+        attempts: 0,
+        scope: None,
+    };
     let claimed = ledger.claim(keys.iter().copied().map(item).collect(), false).await;
     let verdicts = claimed.map_err(|class| anyhow!("nothing can be claimed: {class:?}"))?;
     let mut batch = Vec::with_capacity(keys.len());

@@ -19,6 +19,7 @@ mod book;
 mod calls;
 mod effects;
 mod flight;
+mod http;
 mod kafka;
 mod ledger;
 mod load;
@@ -31,6 +32,8 @@ mod queue;
 mod redis;
 mod report;
 mod sample;
+mod schemas;
+mod sql;
 mod sqs;
 mod start;
 mod swap;
@@ -48,7 +51,7 @@ use report::Row;
 /// A row of the command line, and what measures it.
 type Measure = fn(&Setup) -> Result<Vec<Row>>;
 
-const MEASURES: [(&[&str], Measure); 18] = [
+const MEASURES: [(&[&str], Measure); 21] = [
     (&["P1"], kafka::against_a_loop),
     (&["P2"], kafka::price_of_the_sandbox),
     (&["P3"], kafka::against_python),
@@ -63,9 +66,12 @@ const MEASURES: [(&[&str], Measure); 18] = [
     (&["P13"], memory::rows),
     (&["P14"], kafka::order::rows),
     (&["P15"], ledger::rows),
-    (&["P16"], flight::rows),
+    (&["P16"], http::rows),
     (&["P17"], effects::state),
     (&["P18"], effects::outbox),
+    (&["P19"], sql::rows),
+    (&["P21"], schemas::rows),
+    (&["P22"], flight::rows),
     (&["backlog"], kafka::backlog::rows),
 ];
 

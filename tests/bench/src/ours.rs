@@ -6,9 +6,9 @@ use crate::load::Load;
 use crate::native::Native;
 use anyhow::{Context, Result, anyhow, ensure};
 use pelton_core::broker::Outgoing;
-use pelton_core::ports::{Handler, Source};
+use pelton_core::ports::{Decoder, Handler, Source};
 use pelton_core::{Counter, Counters, Header, RetryPolicy};
-use pelton_engine::{Control, DedupKey, Phase, PipelineSpec, PipelineStats, Ports};
+use pelton_engine::{Control, DedupKey, Observers, Phase, PipelineSpec, PipelineStats, Ports};
 use pelton_host::{HandlerSpec, Host, HostOptions};
 use pelton_store::{Options, PipelineOptions, PipelineStore, Store, digest, ledger_key};
 use std::path::Path;
@@ -61,6 +61,7 @@ pub struct Ours {
     runtime: Runtime,
     handler: Arc<dyn Handler>,
     pub concurrency: usize,
+    decoder: Option<Arc<dyn Decoder>>,
 }
 
 /// What was handled, and how long that took.
@@ -100,7 +101,12 @@ impl Ours {
         // Their name tells a profile which side a thread is of.
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("ours").build()?;
-        Ok(Self { runtime, handler, concurrency })
+        Ok(Self { runtime, handler, concurrency, decoder: None })
+    }
+
+    /// With something that looks at messages first.
+    pub fn decoding(self, decoder: Arc<dyn Decoder>) -> Self {
+        Self { decoder: Some(decoder), ..self }
     }
 
     /// Empties the queue in `dir`.
@@ -160,7 +166,9 @@ impl Ours {
             ledger: ledger.clone(),
             letters: ledger,
             handler: Arc::new(booked),
+            decoder: self.decoder.clone(),
             outbox: None,
+            observers: Observers::default(),
         };
         let stats = Arc::new(PipelineStats::default());
         let (steer, phase) = watch::channel(Phase::Running);
@@ -220,6 +228,7 @@ impl Ours {
             redo: None,
             max_outbox: u64::MAX,
             fed_by: Vec::new(),
+            flow: pelton_core::flow::FlowRules::default(),
             skip: None,
         }
     }
@@ -242,17 +251,28 @@ pub fn options(handler_digest: Arc<str>) -> Result<PipelineOptions> {
         dedup: true,
         expires_after_ms,
         dead_letter_queue: None,
+        letters_by_cause: Vec::new(),
         handler_digest,
         former_key: None,
+        elsewhere: false,
     })
 }
 
 /// Sends a load to the queue in `dir`.
 pub fn fill(dir: &Path, load: Load, dedup: Dedup) -> Result<()> {
+    send(dir, load, |number| message(load, number, dedup))
+}
+
+/// Sends as many messages with other bodies.
+pub fn fill_with(dir: &Path, load: Load, body: impl Fn(u64) -> Vec<u8>) -> Result<()> {
+    send(dir, load, |number| Outgoing::of(body(number)))
+}
+
+fn send(dir: &Path, load: Load, message: impl Fn(u64) -> Outgoing<'static>) -> Result<()> {
     let store = Store::open_owner(dir, Options::default())?;
     let numbers: Vec<u64> = load.numbers().collect();
     for some in numbers.chunks(SENT_AT_ONCE as usize) {
-        let batch: Vec<Outgoing<'_>> = some.iter().map(|number| message(load, *number, dedup)).collect();
+        let batch: Vec<Outgoing<'_>> = some.iter().map(|number| message(*number)).collect();
         for sent in store.send(NAME, &batch)? {
             sent?;
         }

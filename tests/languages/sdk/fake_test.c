@@ -61,11 +61,44 @@ static void messages(void) {
     assert(strcmp(pelton_fake_message_at(0)->headers[0].value.data, "b") == 0);
 }
 
+static void databases(void) {
+    pelton_sql_column columns[] = {{pelton_text("item"), pelton_text("text")}, {pelton_text("stock"), pelton_text("int8")}};
+    pelton_sql_value values[] = {pelton_sql_text("tea"), pelton_sql_integer(3), pelton_sql_text(""), pelton_sql_null()};
+    pelton_sql_rows table = {columns, 2, values, 2, 2}, rows;
+    pelton_sql_value parameters[] = {pelton_sql_integer(7), pelton_sql_text("a")};
+    uint64_t affected;
+    pelton_fake_sql("select item, stock from items", &table);
+    pelton_fake_sql_affected("insert into orders", 4);
+    pelton_fake_sql_fails("update items", "23514", "stock_not_negative");
+    const char *statement = " select  item, stock\n from items where id = $1 and note = $2";
+    assert(pelton_sql_query("shop", statement, parameters, 2, &rows) == NULL && rows.row_count == 2);
+    assert(strcmp(pelton_sql_at(&rows, 0, "item")->of.bytes.data, "tea") == 0);
+    assert(pelton_sql_at(&rows, 0, "stock")->of.integer == 3 && pelton_sql_at(&rows, 1, "stock")->is == PELTON_SQL_NULL);
+    assert(pelton_sql_at(&rows, 1, "item")->of.bytes.length == 0 && pelton_sql_at(&rows, 2, "item") == NULL);
+    assert(pelton_sql_at(&rows, 0, "price") == NULL);
+    pelton_sql_free(&rows);
+    assert(pelton_sql_execute("shop", "insert into orders values (1)", NULL, 0, &affected) == NULL && affected == 4);
+    assert(pelton_sql_stage("shop", "insert into log values (1)", NULL, 0) == NULL);
+    assert(strncmp(pelton_sql_execute("shop", "delete", NULL, 0, NULL), "refused: ", 9) == 0);
+    const char *stands[] = {"refused", "too-large", "unknown-database"};
+    for (size_t i = 0; i < 3; i++) {
+        pelton_fake_sql_fails(stands[i], stands[i], NULL);
+        assert(strncmp(pelton_sql_execute("shop", stands[i], NULL, 0, NULL), stands[i], strlen(stands[i])) == 0);
+    }
+    assert(strncmp(pelton_sql_execute("shop", "update items set stock = -1", NULL, 0, NULL), "23514: ", 7) == 0);
+    assert(strcmp(pelton_sql_constraint(), "stock_not_negative") == 0 && pelton_sql_detail() == NULL);
+    assert(strncmp(pelton_sql_query("shop", "select 1", NULL, 0, &rows), "25P02: ", 7) == 0 && pelton_sql_constraint() == NULL);
+    const pelton_fake_statement *first = pelton_fake_statement_at(0), *staged = pelton_fake_statement_at(2);
+    assert(first->count == 2 && first->parameters[0].of.integer == 7 && !first->is_staged && staged->is_staged);
+}
+
 int main(void) {
     requests();
     state();
     messages();
+    databases();
     pelton_fake_reset();
     assert(pelton_fake_request_at(0) == NULL && pelton_fake_message_at(0) == NULL);
+    assert(pelton_fake_statement_at(0) == NULL);
     return 0;
 }

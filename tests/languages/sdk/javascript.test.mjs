@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { batchHandler, messageHandler } from "../../../sdk/javascript/component.js";
-import { EffectError, Message, Reject, Retry, config, outbox, state } from "../../../sdk/javascript/index.js";
+import { EffectError, Message, Reject, Retry, config, outbox, sql, state } from "../../../sdk/javascript/index.js";
 import { effects } from "../../../sdk/javascript/testing.js";
 import { connect } from "../../../sdk/javascript/wire.js";
 
@@ -22,6 +22,9 @@ test("messages are read, and what cannot be is rejected", () => {
   assert.deepEqual(message.json(), { a: 1 });
   assert.equal(message.header("t"), "1");
   assert.equal(message.header("T"), undefined);
+  assert.equal(message.traceparent, undefined);
+  const traced = new Message({ headers: [{ name: "traceparent", value: "a" }, { name: "TraceParent", value: "b" }] });
+  assert.equal(traced.traceparent, "b");
   assert.throws(() => new Message({ body: "{" }).json(), Reject);
   assert.throws(() => new Message().json(), /empty/);
   assert.throws(() => new Message({ body: new Uint8Array([255]) }).text(), Reject);
@@ -113,5 +116,58 @@ test("what the host answers becomes values and errors", async () => {
   assert.deepEqual(await fetch("https://a.example", { method: "PUT", timeoutMs: 9 }), ["https://a.example", { method: "PUT" }]);
   connect({ http: false });
   assert.throws(() => state.get("k"), /add `uses = \["state"\]` to handler.toml/);
+  globalThis.fetch = saved;
+});
+
+test("a template makes parameters, and statements are answered by their text", () => {
+  const world = effects();
+  world.sql("select item, stock from items", { rows: [{ item: "tea", stock: 3 }] });
+  world.sql("update items", new EffectError("23514", "no", { constraint: "stock_not_negative" }));
+  const db = sql("shop");
+  const id = "7'; drop table items; --";
+  const rows = db`select item, stock
+                    from items where id = ${id} and since < ${new Date(0)}`;
+  assert.deepEqual([...rows], [{ item: "tea", stock: 3 }]);
+  assert.deepEqual([rows.affected, rows.columns[0].name], [1, "item"]);
+  assert.match(world.statements[0].text, /where id = \$1 and since < \$2$/);
+  assert.deepEqual(world.statements[0].parameters, [id, "1970-01-01T00:00:00.000Z"]);
+  assert.throws(() => db.execute`update items set stock = ${-1}`, { code: "23514", constraint: "stock_not_negative" });
+  assert.throws(() => db.query("select 1"), { code: "25P02" });
+  db.stage("insert into log values ($1)", undefined);
+  assert.deepEqual(world.staged, [{ database: "shop", text: "insert into log values ($1)", parameters: [null] }]);
+  assert.throws(() => db`select ${[1]}`, /\$1 is an array/);
+  world.restore();
+});
+
+test("after what Pelton refuses the transaction stands", () => {
+  const world = effects();
+  const db = sql("shop");
+  for (const code of ["refused", "too-large", "unknown-database"]) {
+    world.sql(code, new EffectError(code));
+    assert.throws(() => db.query(code), { code });
+  }
+  world.sql("select 1", { rows: [{ one: 1 }] });
+  assert.deepEqual([...db.query("select 1")], [{ one: 1 }]);
+  world.restore();
+});
+
+test("values cross as what the database has", () => {
+  const asked = [];
+  const value = (tag, val) => ({ tag, val });
+  const query = (database, text, parameters) => {
+    asked.push(database, text, parameters);
+    const columns = ["a", "b", "c"].map((name) => ({ name, typeName: "t" }));
+    return { columns, rows: [[{ tag: "null" }, value("integer", 2n ** 60n), value("integer", 5n)]], affected: 1n };
+  };
+  const failed = (payload) => () => { throw Object.assign(new Error(), { payload }); };
+  const said = { code: "23505", message: "there already", detail: "Key (id)=(7)", constraint: "orders_pkey" };
+  const saved = globalThis.fetch;
+  connect({ sql: { query, execute: failed(value("database", said)), stage: failed(value("too-large", 10n)) } });
+  const db = sql("shop");
+  assert.deepEqual([...db`select ${1}, ${0.5}, ${2n ** 64n}, ${null}, ${true}`], [{ a: null, b: 2n ** 60n, c: 5 }]);
+  const sent = [value("integer", 1n), value("float", 0.5), value("text", String(2n ** 64n)), { tag: "null" }, value("boolean", true)];
+  assert.deepEqual(asked, ["shop", "select $1, $2, $3, $4, $5", sent]);
+  assert.throws(() => db.execute`x`, { code: "23505", constraint: "orders_pkey", detail: "Key (id)=(7)" });
+  assert.throws(() => db.stage`x`, { code: "too-large", message: /more than 10 rows/ });
   globalThis.fetch = saved;
 });

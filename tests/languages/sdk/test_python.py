@@ -1,7 +1,8 @@
 """The Python SDK by itself, without a component."""
 
 import unittest
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 
 import pelton
 from pelton import EffectError, Header, Message, Reject, Retry, testing
@@ -40,6 +41,8 @@ class Messages(unittest.TestCase):
         self.assertEqual(message.header("t"), "a")
         self.assertEqual((message.header("T"), message.header("bin"), message.header("x", "y")), (None, None, "y"))
         self.assertEqual(message.header_bytes("bin"), b"\xff")
+        traced = Message(headers=[Header("traceparent", b"a"), Header("TraceParent", b"b")])
+        self.assertEqual((message.traceparent, traced.traceparent), (None, "b"))
 
 
 class Effects(unittest.TestCase):
@@ -89,6 +92,42 @@ class Effects(unittest.TestCase):
             self.assertEqual(pelton.outbox.send("mails", "hello", key="k", headers={"a": "b"}, delay=0.0015), "test-1")
         sent = effects.sent[0]
         self.assertEqual((sent.target, sent.key, sent.headers, sent.delay_ms), ("mails", b"k", [Header("a", b"b")], 2))
+
+    def test_statements_are_answered_by_their_text_once_and_noted(self):
+        with testing.effects() as effects:
+            effects.sql("select item, stock from items", rows=[{"item": "tea", "stock": 3}, {"item": "nut", "stock": None}])
+            effects.sql("insert into orders", affected=1)
+            shop = pelton.sql("shop")
+            rows = shop.query("select item, stock\n from items where price < $1 and day = $2", Decimal("1.50"), date(2026, 11, 30))
+            self.assertEqual([row["item"] for row in rows], ["tea", "nut"])
+            self.assertEqual((rows[0][1], rows[0].values(), dict(rows[1])), (3, ("tea", 3), {"item": "nut", "stock": None}))
+            self.assertEqual(self.failed(rows.one).text, "one row was expected, there are 2")
+            with self.assertRaisesRegex(KeyError, "they are item, stock"):
+                rows[0]["price"]
+            self.assertEqual(shop.execute("insert into orders values ($1)", 2**63), 1)
+            shop.stage("insert into log values ($1)", b"x")
+            self.assertEqual(self.failed(lambda: shop.query("select 1")).code, "refused")
+            with self.assertRaisesRegex(TypeError, r"\$2 is a list"):
+                shop.query("select $1, $2", 1, [])
+        self.assertEqual(effects.statements[0].parameters, ("1.50", "2026-11-30"))
+        self.assertEqual(effects.statements[1].parameters, (str(2**63),))
+        self.assertEqual(effects.staged[0].parameters, (b"x",))
+
+    def test_after_a_failed_statement_the_transaction_is_over(self):
+        with testing.effects() as effects:
+            effects.sql("update items", error="23514", constraint="stock_not_negative", detail="d")
+            effects.sql("select 1", rows=[{"one": 1}])
+            failed = self.failed(lambda: pelton.sql("shop").execute("update items set stock = -1"))
+            self.assertEqual((failed.code, failed.constraint, failed.detail), ("23514", "stock_not_negative", "d"))
+            self.assertEqual(self.failed(lambda: pelton.sql("shop").query("select 1")).code, "25P02")
+
+    def test_after_what_pelton_refuses_the_transaction_stands(self):
+        with testing.effects() as effects:
+            for code in ("refused", "too-large", "unknown-database"):
+                effects.sql(code, error=code)
+                self.assertEqual(self.failed(lambda code=code: pelton.sql("shop").query(code)).code, code)
+            effects.sql("select 1", rows=[{"one": 1}])
+            self.assertEqual(pelton.sql("shop").query("select 1").one()["one"], 1)
 
     def test_without_effects_the_error_says_what_a_test_needs(self):
         self.assertIn("pelton.testing.effects()", str(self.failed(lambda: pelton.state.get("a"))))

@@ -20,31 +20,31 @@ const BUCKET: Bucket = Bucket(1);
 /// A list, and what it was written with.
 type Listed = (Stamp, Vec<u8>);
 
+/// What is not committed and can be read: the last shown counts.
 #[derive(Debug, Default)]
-struct Kept {
-    committed: BTreeMap<Vec<u8>, Listed>,
-    /// What is not committed and can be read: the last shown counts.
-    shown: BTreeMap<u64, Vec<Write>>,
+struct ShownWrites {
+    by_number: BTreeMap<u64, Vec<Write>>,
     shows: u64,
 }
 
 /// Who keeps state.
 #[derive(Debug, Clone, Default)]
 pub struct Home {
-    kept: Arc<Mutex<Kept>>,
+    committed: Arc<Mutex<BTreeMap<Vec<u8>, Listed>>>,
+    shown: Arc<Mutex<ShownWrites>>,
     stamps: Arc<AtomicU64>,
 }
 
 /// Hides what is shown when it is dropped.
-struct Guard(Arc<Mutex<Kept>>, u64);
+struct Guard(Arc<Mutex<ShownWrites>>, u64);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        lock(&self.0).shown.remove(&self.1);
+        lock(&self.0).by_number.remove(&self.1);
     }
 }
 
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -63,7 +63,11 @@ impl StateHome for Home {
         _: Option<&'a [u8]>,
         _: usize,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, StateError>> {
-        Box::pin(std::future::ready(Ok(lock(&self.kept).committed.keys().cloned().collect())))
+        Box::pin(std::future::ready(Ok(lock(&self.committed).keys().cloned().collect())))
+    }
+
+    fn size(&self, _: Bucket) -> BoxFuture<'_, Result<u64, StateError>> {
+        Box::pin(std::future::ready(Ok(0)))
     }
 
     fn stamp(&self) -> Stamp {
@@ -71,21 +75,27 @@ impl StateHome for Home {
     }
 
     fn show(&self, writes: &[Write]) -> Shown {
-        let mut kept = lock(&self.kept);
-        kept.shows += 1;
-        let number = kept.shows;
-        kept.shown.insert(number, writes.to_vec());
-        Shown::by(Guard(self.kept.clone(), number))
+        let mut shown = lock(&self.shown);
+        shown.shows += 1;
+        let number = shown.shows;
+        shown.by_number.insert(number, writes.to_vec());
+        Shown::by(Guard(self.shown.clone(), number))
     }
 }
 
 impl Home {
+    /// The same as another worker has it: that one sees what is committed, and of the rest its own.
+    pub fn of_another_worker(&self) -> Self {
+        Self { shown: Arc::default(), ..self.clone() }
+    }
+
     /// A key as a message sees it.
     fn see(&self, key: &[u8]) -> Listed {
-        let kept = lock(&self.kept);
-        let shown = kept.shown.values().rev().flatten().find(|write| write.key == key);
+        let shown = lock(&self.shown);
+        let shown = shown.by_number.values().rev().flatten().find(|write| write.key == key);
         let shown = shown.map(|write| (write.stamp, write.value.clone().unwrap_or_default()));
-        shown.or_else(|| kept.committed.get(key).cloned()).unwrap_or((Stamp::ABSENT, Vec::new()))
+        let committed = || lock(&self.committed).get(key).cloned();
+        shown.or_else(committed).unwrap_or((Stamp::ABSENT, Vec::new()))
     }
 
     /// What one call of these messages stages. Shown from then on.
@@ -125,31 +135,44 @@ impl Home {
     pub fn disturb(&self, random: &mut Random) {
         let stamp = self.stamp();
         let key = vec![random.below(KEYS) as u8];
-        lock(&self.kept).committed.entry(key).or_insert((stamp, Vec::new())).0 = stamp;
+        lock(&self.committed).entry(key).or_insert((stamp, Vec::new())).0 = stamp;
     }
 
     fn stands(&self, effects: &Effects) -> bool {
-        let kept = lock(&self.kept);
-        let now = |seen: &Seen| kept.committed.get(&seen.key).map_or(Stamp::ABSENT, |(stamp, _)| *stamp);
+        let committed = lock(&self.committed);
+        let now = |seen: &Seen| committed.get(&seen.key).map_or(Stamp::ABSENT, |(stamp, _)| *stamp);
         effects.reads.iter().all(|seen| now(seen) == seen.stamp)
     }
 
     fn commit(&self, effects: &Effects) {
-        let mut kept = lock(&self.kept);
+        let mut committed = lock(&self.committed);
         for write in &effects.writes {
             let list = write.value.clone().unwrap_or_default();
-            kept.committed.insert(write.key.clone(), (write.stamp, list));
+            committed.insert(write.key.clone(), (write.stamp, list));
         }
     }
 
     /// The process dies: nothing is shown any more, by whomever.
     pub fn died(&self) {
-        lock(&self.kept).shown.clear();
+        lock(&self.shown).by_number.clear();
+    }
+
+    /// Whether one of these calls has read what another one shows, which is not among them.
+    pub fn is_behind(&self, calls: &[&Effects]) -> bool {
+        let shown = lock(&self.shown);
+        let among =
+            |stamp: Stamp| calls.iter().any(|of| of.writes.iter().any(|write| write.stamp == stamp));
+        let is_seen = |write: &Write, seen: &Seen| write.key == seen.key && write.stamp == seen.stamp;
+        let is_ahead = |seen: &Seen| {
+            let mut all = shown.by_number.values().flatten();
+            all.any(|write| is_seen(write, seen) && !among(seen.stamp))
+        };
+        calls.iter().flat_map(|of| &of.reads).any(is_ahead)
     }
 
     /// How many calls are shown.
     pub fn shown(&self) -> usize {
-        lock(&self.kept).shown.len()
+        lock(&self.shown).by_number.len()
     }
 }
 
@@ -162,11 +185,12 @@ pub struct Broken {
     pub blind: bool,
 }
 
-/// What is to become of completions: those of one call together.
+/// What is to become of completions: those of one call together, and behind one that is `open` none.
 pub fn judge(
     home: &Home,
     items: &[Completion],
     live: impl Fn(Claim) -> bool,
+    open: impl Fn(Claim) -> bool,
     broken: Broken,
 ) -> Vec<Result<(), ErrorClass>> {
     let (mut results, mut ended) = (vec![Err(ErrorClass::Conflict); items.len()], BTreeSet::new());
@@ -178,7 +202,8 @@ pub fn judge(
         let staged = of[0].effects.as_ref();
         let whole = staged.is_none_or(|staged| staged.messages as usize == call);
         let all_live = of.iter().all(|item| is_live(item.claim));
-        let first = of.iter().all(|item| item.after.is_none_or(|claim| !is_live(claim)));
+        let first =
+            of.iter().all(|item| item.after.is_none_or(|claim| !open(claim) || ended.contains(&claim)));
         let stands = broken.blind || staged.is_none_or(|staged| home.stands(&staged.effects));
         let holds = whole && all_live && first && stands;
         let mut committed = Vec::new();

@@ -17,6 +17,7 @@
 
 pub mod checker;
 pub mod effects;
+pub mod fleet;
 pub mod mutants;
 pub mod random;
 mod shapes;
@@ -24,5 +25,6 @@ pub mod sim;
 pub mod world;
 
 pub use checker::Violation;
+pub use fleet::FleetMutant;
 pub use mutants::Mutant;
 pub use sim::run;

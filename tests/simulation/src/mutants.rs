@@ -33,6 +33,16 @@ pub enum Mutant {
     CommitsHalfOfACall,
     /// 16: what was staged is kept, whatever has become of its message.
     KeepsWhatWasStaged,
+    /// 17: the rate of the pipeline is not kept.
+    IgnoresRates,
+    /// 18: the rate of a key is not kept.
+    IgnoresKeyRates,
+    /// 19: nobody tells it what an operator wants.
+    IgnoresPauses,
+    /// 20: it has no breaker.
+    IgnoresBreakers,
+    /// 21: what fails while the breaker is open is an attempt.
+    CountsWhatIsExcused,
 }
 
 impl Mutant {
@@ -50,12 +60,17 @@ impl Mutant {
     ];
 
     /// One for each rule from the eleventh on.
-    pub const MORE: [Self; 6] = [
+    pub const MORE: [Self; 11] = [
         Self::NamesTheNewest,
         Self::BelievesReceives,
         Self::CommitsOutOfOrder,
         Self::LooksAtNoStamp,
         Self::CommitsHalfOfACall,
         Self::KeepsWhatWasStaged,
+        Self::IgnoresRates,
+        Self::IgnoresKeyRates,
+        Self::IgnoresPauses,
+        Self::IgnoresBreakers,
+        Self::CountsWhatIsExcused,
     ];
 }

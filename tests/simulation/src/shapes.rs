@@ -2,6 +2,7 @@
 
 use crate::random::Random;
 use crate::world::{Sent, Shape, Will};
+use pelton_core::flow::{CircuitBreaker, FlowRules, Rate};
 use pelton_core::message::{Identity, Lane, Message, Parts, Position};
 use pelton_core::ports::Capabilities;
 
@@ -35,6 +36,37 @@ pub fn shape(random: &mut Random) -> Shape {
         batch: random.once_in(3),
         // Drawn from what was drawn already: so a seed still means the schedule that it meant.
         redrive: caps.lease_ms.is_some() && caps.native_delay && max_in_flight.is_multiple_of(3),
+        steered: steered(max_bytes, max_in_flight),
+        flow: flow(max_bytes, max_in_flight),
+    }
+}
+
+/// Whether an operator pauses it now and then: one in three.
+fn steered(max_bytes: usize, max_in_flight: usize) -> bool {
+    (max_bytes + max_in_flight).is_multiple_of(3)
+}
+
+/// The same that are steered are limited, each in other ways. Drawn from what was drawn already, as above.
+fn flow(max_bytes: usize, max_in_flight: usize) -> FlowRules {
+    if !steered(max_bytes, max_in_flight) {
+        return FlowRules::default();
+    }
+    let number = (max_bytes + max_in_flight) / 3;
+    let part = (number % 4) as f64;
+    let rate = Rate { per_second: 20.0 + part * 30.0, burst: 1.0 + part };
+    let per_key = Rate { per_second: 10.0, burst: 1.0 + part / 2.0 };
+    let breaker = CircuitBreaker {
+        failure_rate: 0.5,
+        minimum: 2 + number as u64 % 3,
+        window_ms: 1_000_000_000,
+        open_ms: 60,
+    };
+    FlowRules {
+        rate: number.is_multiple_of(2).then_some(rate),
+        per_key: (number / 2).is_multiple_of(2).then_some(per_key),
+        ramp_up: None,
+        breaker: (number / 4).is_multiple_of(2).then_some(breaker),
+        origin_ms: 0,
     }
 }
 
@@ -54,6 +86,10 @@ pub fn one(random: &mut Random, shape: &Shape, n: usize, key: u64, lane: Option<
     let numbered =
         shape.caps.cumulative || (shape.caps.shares_ledger && key == n as u64 && random.once_in(2));
     let length = random.below(150);
+    // Without a lane it shares a key with others all the same.
+    let name = format!("m{n}");
+    let ordering = lane.map_or(n as u64 % 3, |lane| 10 + lane.0).to_le_bytes();
+    let key = shape.flow.per_key.map(|_| &ordering[..1]);
     Sent {
         // Drawn from what was drawn already, as above.
         receives: match (shape.caps.lease_ms, length % 8) {
@@ -62,7 +98,7 @@ pub fn one(random: &mut Random, shape: &Shape, n: usize, key: u64, lane: Option<
             (Some(_), 1) if length.is_multiple_of(3) => 5_000,
             _ => 1,
         },
-        message: Message::new(Parts { body: &vec![0; length as usize], ..Parts::named(&format!("m{n}")) }),
+        message: Message::new(Parts { body: &vec![0; length as usize], key, ..Parts::named(&name) }),
         identity: if numbered { position } else { Identity::Key(bytes) },
         lane,
         will: (0..attempts).map(|_| will(random)).collect(),

@@ -2,6 +2,7 @@
 
 use crate::random::Random;
 use crate::shapes::{one, shape};
+use pelton_core::flow::FlowRules;
 use pelton_core::message::{Delivery, Identity, Lane, Message, Position, Receipt, Time};
 use pelton_core::ports::{Capabilities, Claim, ErrorClass, Settle, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,9 @@ pub struct Shape {
     pub effects: bool,
     /// What is given up on is left to the broker, which moves it to its own dead letters after a while.
     pub redrive: bool,
+    /// An operator pauses it now and then.
+    pub steered: bool,
+    pub flow: FlowRules,
 }
 
 /// How often a message that was given up on comes back before its broker moves it.

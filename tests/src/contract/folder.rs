@@ -26,8 +26,10 @@ pub fn ledger(dir: &Path) -> (Store, PipelineStore) {
         dedup: true,
         expires_after_ms: 86_400_000,
         dead_letter_queue: None,
+        letters_by_cause: Vec::new(),
         handler_digest: "sha256:none".into(),
         former_key: None,
+        elsewhere: false,
     };
     let ledger = store.pipeline(PIPELINE, options).expect("the pipeline opens");
     (store, ledger)

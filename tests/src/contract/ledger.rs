@@ -48,6 +48,7 @@ pub async fn the_larger_count_of_attempts_holds(probe: Probe) {
             identity: pelton_core::Identity::Key([7; 16]),
             message: delivery.message.clone(),
             attempts,
+            scope: None,
         };
         match probe.ports.ledger.claim(vec![item], false).await.expect("the ledger answers")[0] {
             Verdict::Fresh { attempt, .. } => attempt,

@@ -12,6 +12,7 @@ mod ending;
 mod fidelity;
 pub mod folder;
 mod ledger;
+pub mod ledgers;
 mod letters;
 mod order;
 pub mod outbox;

@@ -219,8 +219,12 @@ impl Probe {
 
     /// Claims deliveries as one chunk.
     pub async fn claim(&self, deliveries: &[&Delivery], alone: bool) -> Vec<Verdict> {
-        let item =
-            |d: &&Delivery| ClaimItem { identity: identity(d), message: d.message.clone(), attempts: 0 };
+        let item = |d: &&Delivery| ClaimItem {
+            identity: identity(d),
+            message: d.message.clone(),
+            attempts: 0,
+            scope: None,
+        };
         let verdicts = self.ports.ledger.claim(deliveries.iter().map(item).collect(), alone).await;
         let verdicts = verdicts.expect("the ledger answers");
         assert_eq!(verdicts.len(), deliveries.len(), "one verdict for each item");
@@ -283,6 +287,7 @@ impl Probe {
         let letter = Letter {
             message: d.message.clone(),
             identity: claim.map(|_| identity(d)),
+            scope: None,
             claim,
             skipped: d.skipped,
             settle: shared.then_some(d.receipt),

@@ -83,10 +83,15 @@ impl Certificates {
         std::fs::read_to_string(self.ca_file()).expect("the authority's certificate")
     }
 
+    /// A file of one of them: `pem` is its certificate, `key` its key.
+    #[must_use]
+    pub fn file(&self, leaf: Leaf, end: &str) -> PathBuf {
+        self.dir.path().join(format!("{}.{end}", leaf.name()))
+    }
+
     pub(super) fn acceptor(&self, leaf: Leaf, h2: bool) -> TlsAcceptor {
-        let file = |end: &str| self.dir.path().join(format!("{}.{end}", leaf.name()));
-        let chain = vec![CertificateDer::from_pem_file(file("pem")).expect("a certificate")];
-        let key = PrivateKeyDer::from_pem_file(file("key")).expect("a key");
+        let chain = vec![CertificateDer::from_pem_file(self.file(leaf, "pem")).expect("a certificate")];
+        let key = PrivateKeyDer::from_pem_file(self.file(leaf, "key")).expect("a key");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

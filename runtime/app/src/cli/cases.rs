@@ -15,6 +15,8 @@ pub const CASES: &str = r#"A case gives a message and says what is wanted of it 
   timeout = "1s"                   # limits to run within; else the pipeline's. Also memory = "64MiB"
   within = "100ms"                 # fails when it takes longer
   fresh = true                     # on a new instance
+  now_ms = 1796040000000           # the time that it is told, since 1970
+  seed = 7                         # its random bytes are those of this number, on a new instance
 
 With several messages, each is a [[case.message]] with what it is and what is wanted of it. They are handed over
 together, in order; `again = true` delivers the one before it once more, as the next attempt.
@@ -39,6 +41,13 @@ What the handler does beside its answer is said in the case too. Nothing of it l
   key = "c1"                       # also headers, topic, delay
   json = { total_cents = 1350 }    # or body = "text": a part of it
 
+  [[case.sql]]                     # where the handler runs SQL: the case is one transaction, rolled back
+  run = "update stock set units = 1"                 # on the tables of handler.toml's [sql] schema
+  [[case.sql]]
+  query = "select item, units from stock"
+  before = [{ item = "tea", units = 1 }]             # the rows before the messages, these columns of them
+  after = [{ item = "tea", units = 0 }]              # and after; a numeric or a date is text
+
 A message that comes `again` had not completed, as if the worker had died behind its handler: its requests have
 happened, and nothing that it wrote or sent is there. It has to send the same idempotency keys again.
 
@@ -47,4 +56,5 @@ Exit codes: 0 all passed; 1 something failed, or cannot be built.
 Example:
   pelton test
   pelton test handlers/orders --only gateway
+  pelton test --postgres           # with a database, where the handler runs SQL
   pelton test --json > results.json"#;

@@ -57,6 +57,18 @@ pub struct BuildArgs {
     pub install: bool,
 }
 
+/// The database that a handler's statements run in, where it is tried out.
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// Run its SQL statements in the PostgreSQL at this address, postgres://USER:PASSWORD@HOST/NAME. Without
+    /// it, in that of the variable DATABASE_URL.
+    #[arg(long, value_name = "URL", conflicts_with = "postgres")]
+    pub database: Option<String>,
+    /// Start a PostgreSQL that is on this machine for them, and stop it at the end.
+    #[arg(long)]
+    pub postgres: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct TestArgs {
     /// The project's folder.
@@ -74,6 +86,8 @@ pub struct TestArgs {
     /// Print one JSON object on standard output; all else goes to standard error.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub sql: SqlArgs,
 }
 
 #[derive(Debug, Args)]
@@ -84,4 +98,6 @@ pub struct DevArgs {
     /// Where something is missing, run the lines that install it, as for `build`.
     #[arg(long)]
     pub install: bool,
+    #[command(flatten)]
+    pub sql: SqlArgs,
 }

@@ -54,21 +54,12 @@ impl ReplayArgs {
 }
 
 /// Milliseconds since the epoch.
-fn timestamp(text: &str) -> Result<i64, String> {
+pub(super) fn timestamp(text: &str) -> Result<i64, String> {
     let time = text.parse::<jiff::Timestamp>();
     time.map(|t| t.as_millisecond()).map_err(|_| "must be a time such as 2026-11-01T00:00:00Z".to_owned())
 }
 
 fn place(text: &str) -> Result<FromOffset, String> {
-    let (topic, place) = match text.rsplit_once('/') {
-        Some((topic, place)) => (Some(topic.to_owned()), place),
-        None => (None, text),
-    };
-    let numbers = place.split_once(':').and_then(|(p, o)| Some((p.parse().ok()?, o.parse().ok()?)));
-    match numbers {
-        Some((partition, offset)) if partition >= 0 && offset >= 0 => {
-            Ok(FromOffset { topic, partition, offset })
-        }
-        _ => Err("must be PARTITION:OFFSET, such as 3:1200, or TOPIC/PARTITION:OFFSET".to_owned()),
-    }
+    let wrong = "must be PARTITION:OFFSET, such as 3:1200, or TOPIC/PARTITION:OFFSET";
+    FromOffset::parse(text).ok_or_else(|| wrong.to_owned())
 }

@@ -51,12 +51,19 @@ pub enum StateCommand {
         file: Option<PathBuf>,
     },
     /// Remove a key. A message that has read it and is not completed yet runs again.
-    #[command(after_help = "Example:\n  pelton state delete orders customer-7")]
+    #[command(
+        after_help = "Example:\n  pelton state delete orders customer-7\n  pelton state delete orders \
+            --all --data-dir"
+    )]
     Delete {
         #[command(flatten)]
         of: StoreOf,
         /// The key.
-        key: String,
+        #[arg(required_unless_present = "all")]
+        key: Option<String>,
+        /// All keys of the store.
+        #[arg(long, conflicts_with = "key")]
+        all: bool,
     },
     /// Write all keys and values as lines of JSON, which `import` reads.
     #[command(after_help = "Example:\n  pelton state export orders > state.jsonl")]
@@ -86,6 +93,9 @@ pub struct StoreOf {
     /// The store: `default` is the pipeline's own, any other is one of `[stores]`.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub store: String,
+    /// What is in `data_dir`, of a pipeline whose home is a database now.
+    #[arg(long)]
+    pub data_dir: bool,
 }
 
 impl StateCommand {

@@ -2,12 +2,15 @@
 
 use super::import_changes::want_changes;
 use super::{store_fail, table};
-use crate::config::{self, Config, Invalid, Problem};
+use crate::admin;
+use crate::config::{self, Config, HomeConfig, Invalid, PipelineConfig, Problem};
 use crate::deploy::catalog::Catalog;
 use crate::deploy::short;
 use crate::exit::{CONFIG, Fail, Outcome};
 use crate::grants::{self, Home, advice};
+use crate::homes;
 use crate::worker::assemble::{self, targets};
+use crate::worker::left_behind::left_behind;
 use crate::worker::{diagnose, sandbox};
 use pelton_core::broker::Diagnosis;
 use pelton_host::WasmHandler;
@@ -21,12 +24,17 @@ use tempfile::TempDir;
 pub fn check(file: &Path, connect: bool) -> Outcome {
     let (mut config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::invalid(&invalid))?;
     match Store::is_ours(&config.data_dir).and_then(|()| Store::waiting_in(&config.data_dir)) {
-        Ok(waiting) => problems.extend(grants::dropped(&config, waiting)),
+        Ok(waiting) => {
+            problems.extend(grants::dropped(&config, waiting));
+            let kept = Store::state_in(&config.data_dir).map_err(store_fail)?;
+            problems.extend(grants::left_behind(&config, &kept));
+        }
         Err(why) => problems.push(Problem::new("data_dir", why.to_string())),
     }
     let found = grants::resolve(&mut config, Home::Nowhere).map_err(store_fail)?;
     warn(&found.warnings);
     problems.extend(found.problems);
+    problems.extend(admin::problems(&config));
     sandbox::room_for_worker()?;
     let (cache, _scratch) = match cache(&config) {
         Ok(found) => found,
@@ -57,6 +65,10 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     problems.extend(against);
     if connect {
         ask_brokers(&config, &mut problems);
+        ask_databases(&config, &mut problems);
+        let left = left_behind(&config);
+        warn(&left.not_known);
+        problems.extend(left.problems);
     }
     if !problems.is_empty() {
         return Err(Fail::invalid(&Invalid { file: file.to_owned(), problems }));
@@ -135,6 +147,26 @@ fn ask_brokers(config: &Config, problems: &mut Vec<Problem>) {
         for (path, target) in targets(pipeline) {
             note(&path, target.diagnose(), problems);
         }
+    }
+}
+
+/// Asks the databases, each once for all the pipelines that have their ledgers there.
+fn ask_databases(config: &Config, problems: &mut Vec<Problem>) {
+    let data_dir = Store::data_dir_id_in(&config.data_dir).ok().flatten().unwrap_or_default();
+    let mut asked: Vec<&HomeConfig> = Vec::new();
+    for pipeline in &config.pipelines {
+        let Some(home) = &pipeline.ledger.home else { continue };
+        if asked.iter().any(|other| other.is_same(home)) {
+            continue;
+        }
+        asked.push(home);
+        let is_there =
+            |other: &&PipelineConfig| other.ledger.home.as_ref().is_some_and(|its| its.is_same(home));
+        let uses = config.pipelines.iter().filter(is_there).map(|other| homes::wants(other, &data_dir));
+        let found = home.database.diagnose(&uses.collect::<Vec<_>>());
+        let path = assemble::database_path(pipeline, home);
+        found.warnings.iter().for_each(|what| note!("warning: {path}: {what}"));
+        problems.extend(found.problems.iter().map(|what| Problem::in_lines(path.as_str(), what)));
     }
 }
 

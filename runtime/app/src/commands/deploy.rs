@@ -14,6 +14,7 @@ use crate::deploy::state::{Kept, Pin};
 use crate::deploy::{rollout, signature};
 use crate::exit::{Fail, Outcome};
 use crate::grants;
+use crate::homes::Homes;
 use crate::worker::{assemble, sandbox};
 use pelton_core::rollout::SHARE;
 use pelton_host::{Description, describe, missing};
@@ -54,7 +55,7 @@ pub fn deploy(file: &Path, args: &DeployArgs) -> Outcome {
     let mut trial = trial::Shown::new(&pipeline.name);
     let progress = |progress| match progress {
         Progress::Trial(now) => trial.show(now),
-        Progress::Accepted | Progress::Replay { .. } => {}
+        Progress::Accepted | Progress::Replay { .. } | Progress::Log(_) | Progress::LogDropped { .. } => {}
     };
     match ask(&config.data_dir, Request::Deploy(request), progress)? {
         Some(Reply::Deploy(done)) => report(&pipeline.name, done),
@@ -178,7 +179,12 @@ fn for_the_next_start(
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
     let mut granted = config.clone();
     granted.pipelines.retain(|other| other.name == pipeline.name);
-    assemble::grant(file, &mut granted, &store)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let homes = Homes::new(store.data_dir_id());
+    {
+        let _within = runtime.enter();
+        assemble::grant(file, &mut granted, &store, &homes)?;
+    }
     let host = sandbox::host(config, sandbox::cache_dir(config))?;
     let handler = host
         .load_bytes(&pipeline.name, bytes, &find(&granted, &pipeline.name)?.handler.spec)
@@ -197,6 +203,7 @@ fn for_the_next_start(
         state.configured =
             fetch::look(component, state, config.max_component_bytes).or(state.configured.take());
     })?;
+    runtime.block_on(homes.close());
     store.close();
     Ok(())
 }

@@ -6,5 +6,5 @@ use crate::project::{Project, dev};
 
 /// Runs until it is told to stop.
 pub fn dev(args: &DevArgs) -> Outcome {
-    dev::run(&Project::find(&args.dir)?, args.install)
+    dev::run(&Project::find(&args.dir)?, args.install, &args.sql)
 }

@@ -1,16 +1,17 @@
 //! `pelton outbox`: what handlers have sent, and its targets do not have yet.
 
 use super::encoded::text_or_base64;
-use super::{confirm, find, load, open_beside, table};
+use super::{Home, confirm, find, load, open_beside, table};
 use crate::cli::{OutboxCommand, TargetOf};
 use crate::config::Config;
 use crate::exit::{Fail, Outcome, is_read};
 use crate::output;
 use crate::telemetry::time;
+use crate::worker::assemble::open_fail;
 use pelton_core::Header;
-use pelton_core::effects::Waiting;
+use pelton_core::broker::OpenError;
+use pelton_core::effects::{KnownTarget, Purge, Waiting};
 use pelton_core::shown::shown;
-use pelton_store::{KnownTarget, Purge, Store};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -34,7 +35,7 @@ pub fn outbox(file: &Path, command: &OutboxCommand) -> Outcome {
 struct Asked<'c> {
     /// The pipeline: one that the configuration has, or had.
     pipeline: &'c str,
-    store: Store,
+    home: Home<'c>,
     /// Those that are meant, and for which something waits.
     targets: Vec<KnownTarget>,
     /// ` for the target mails`.
@@ -42,11 +43,15 @@ struct Asked<'c> {
 }
 
 impl<'c> Asked<'c> {
-    fn open(config: &Config, which: &'c TargetOf) -> Result<Self, Fail> {
+    fn open(config: &'c Config, which: &'c TargetOf) -> Result<Self, Fail> {
         let pipeline = &*which.pipeline;
-        let store = open_beside(config)?;
-        let mut targets = store.targets(pipeline)?;
-        let configured = match find(config, pipeline) {
+        let found = find(config, pipeline);
+        let home = match &found {
+            Ok(configured) => Home::open(config, configured)?,
+            Err(_) => Home::in_data_dir(open_beside(config)?, pipeline),
+        };
+        let mut targets = home.books.targets(home.owner).map_err(|error| open_fail(pipeline, error))?;
+        let configured = match found {
             Ok(configured) => configured.grants.outbox.iter().map(|(name, _)| name.as_str()).collect(),
             // Messages of one that is gone keep a worker from starting, until they are purged.
             Err(_) if !targets.is_empty() => Vec::new(),
@@ -60,7 +65,11 @@ impl<'c> Asked<'c> {
         }
         targets.retain(|known| known.backlog.rows > 0);
         let of_target = which.target.as_ref().map(|name| format!(" for the target {name}"));
-        Ok(Self { pipeline, store, targets, of_target: of_target.unwrap_or_default() })
+        Ok(Self { pipeline, home, targets, of_target: of_target.unwrap_or_default() })
+    }
+
+    fn fail(&self, error: OpenError) -> Fail {
+        open_fail(self.pipeline, error)
     }
 
     /// Sees all that wait for a target now, and none that come later; the last row.
@@ -68,7 +77,8 @@ impl<'c> Asked<'c> {
         let (mut after, mut left) = (0, target.backlog.rows);
         while left > 0 {
             let most = usize::try_from(left).map_or(PAGE, |left| left.min(PAGE));
-            let page = self.store.outbox(target.target, after, most)?;
+            let page =
+                self.home.books.waiting(target.target, after, most).map_err(|error| self.fail(error))?;
             // A relay has sent the others meanwhile.
             let Some(last) = page.last() else { break };
             after = last.row;
@@ -120,7 +130,8 @@ impl<'c> Asked<'c> {
         let mut gone = 0;
         for target in &self.targets {
             let last = self.each(target, |_| Ok(()))?;
-            gone += self.store.purge_outbox(target.target, Purge::UpTo(last))?;
+            let purged = self.home.books.purge(target.target, Purge::UpTo(last));
+            gone += purged.map_err(|error| self.fail(error))?;
         }
         let messages = if gone == 1 { "message" } else { "messages" };
         say!("purged {} {messages} of the outbox of {name}{}", table::number(gone), self.of_target);

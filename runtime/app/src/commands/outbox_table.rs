@@ -3,8 +3,10 @@
 use super::table;
 use crate::config::PipelineConfig;
 use crate::control::protocol::{RunningStatus, TargetStatus};
+use crate::registry::TargetConfig;
+use pelton_core::broker::OpenError;
+use pelton_core::effects::{HomeBooks, KnownTarget};
 use pelton_core::units;
-use pelton_store::{KnownTarget, Store, StoreError};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -13,11 +15,12 @@ struct Row {
     name: String,
     /// Where it is, for people.
     place: String,
-    waiting: u64,
+    /// None where its home cannot be asked.
+    waiting: Option<u64>,
     /// How old the oldest that waits is.
     oldest_ms: Option<u64>,
     /// Letters of what it has refused.
-    letters: u64,
+    letters: Option<u64>,
     /// What only the worker knows.
     running: Option<TargetStatus>,
 }
@@ -26,12 +29,13 @@ struct Row {
 pub struct OutboxTable(Vec<Row>);
 
 impl OutboxTable {
+    /// Those that `home` has of it, which knows it as `owner`.
     pub fn of(
         pipeline: &PipelineConfig,
-        store: &Store,
+        (home, owner): (&dyn HomeBooks, &str),
         running: Option<&RunningStatus>,
-    ) -> Result<Self, StoreError> {
-        let known = store.targets(&pipeline.name)?;
+    ) -> Result<Self, OpenError> {
+        let known = home.targets(owner)?;
         let of_name = |name: &str| known.iter().find(|target| target.name == name);
         let row = |name: &str, place: String| {
             let target = of_name(name);
@@ -39,9 +43,9 @@ impl OutboxTable {
             Row {
                 name: name.to_owned(),
                 place,
-                waiting: backlog.rows,
+                waiting: Some(backlog.rows),
                 oldest_ms: backlog.oldest_at_ms.map(age),
-                letters: target.map_or(0, |target| target.letters),
+                letters: Some(target.map_or(0, |target| target.letters)),
                 running: running.and_then(|running| running.outbox.get(name)).cloned(),
             }
         };
@@ -56,6 +60,19 @@ impl OutboxTable {
         Ok(Self(rows))
     }
 
+    /// What only the worker knows, where its home cannot be asked.
+    pub fn unknown(pipeline: &PipelineConfig, running: Option<&RunningStatus>) -> Self {
+        let row = |(name, to): &(String, TargetConfig)| Row {
+            name: name.clone(),
+            place: to.describe(),
+            waiting: None,
+            oldest_ms: None,
+            letters: None,
+            running: running.and_then(|running| running.outbox.get(name)).cloned(),
+        };
+        Self(pipeline.grants.outbox.iter().map(row).collect())
+    }
+
     /// Whether there is anything to show.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -63,15 +80,16 @@ impl OutboxTable {
 
     pub fn print(&self) {
         let n = table::number;
+        let unknown = || "?".to_owned();
         let row = |row: &Row| {
             let oldest = row.oldest_ms.map(|ms| units::written(Duration::from_millis(ms / 1_000 * 1_000)));
             let sent = row.running.as_ref().map(|running| n(running.sent));
             vec![
                 row.name.clone(),
                 row.place.clone(),
-                n(row.waiting),
+                row.waiting.map_or_else(unknown, n),
                 oldest.unwrap_or_default(),
-                n(row.letters),
+                row.letters.map_or_else(unknown, n),
                 sent.unwrap_or_default(),
             ]
         };

@@ -6,6 +6,8 @@ use crate::config::{Config, PipelineConfig};
 use crate::control::client;
 use crate::control::protocol::{self, ReplayRequest, ReplayResult, Reply, Request};
 use crate::exit::{Fail, Outcome};
+use crate::homes::Homes;
+use crate::moves;
 use crate::signals::{self, WorkerSignals};
 use crate::telemetry::logs;
 use crate::telemetry::progress::Progress;
@@ -88,7 +90,10 @@ fn by_worker(
     });
     let show = |sent| match sent {
         protocol::Progress::Replay { settled } => progress.shows(settled),
-        protocol::Progress::Accepted | protocol::Progress::Trial(_) => {}
+        protocol::Progress::Accepted
+        | protocol::Progress::Trial(_)
+        | protocol::Progress::Log(_)
+        | protocol::Progress::LogDropped { .. } => {}
     };
     match client::ask(&config.data_dir, request, show)? {
         Some(Reply::Replay(done)) => {
@@ -108,24 +113,32 @@ fn alone(
     (progress, signals): (&Progress, &WorkerSignals),
 ) -> Result<ReplayResult, Fail> {
     let store = Store::open_owner(&config.data_dir, options(config)).map_err(store_fail)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
+    let homes = Homes::new(store.data_dir_id());
     let mut granted = config.clone();
-    assemble::grant(file, &mut granted, &store)?;
+    {
+        let _within = runtime.enter();
+        assemble::grant(file, &mut granted, &store, &homes)?;
+    }
     let host = sandbox::host(config, sandbox::cache_dir(config))?;
     let started = assemble::load_handlers(file, &granted, &host)?.pop();
     let handler = started
         .map(|started| started.handler)
         .ok_or_else(|| Fail::usage(format!("`{}` has no handler", pipeline.name)))?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
     let ended = runtime.block_on(async {
         let (phase, phases) = watch::channel(Phase::Running);
         signals.work(phase);
-        let ledger = assemble::ledger(&store, pipeline, &handler)?;
+        let ledger = assemble::ledger((&store, &homes), pipeline, &handler)?;
         let letters = assemble::letters(config, pipeline, &store, &ledger)?;
         let source = open((parts, args.rate), config, pipeline, (&store, &ledger))?;
-        let outbox = assemble::outbox(&store, pipeline)?;
+        let outbox = assemble::outbox((&store, &homes), pipeline)?;
         let work = Work { config, pipeline, store: &store, redo: args.redo, outbox };
-        work.drive(source, ledger, letters, handler, phases, |settled| progress.shows(settled)).await
+        let show = |settled| progress.shows(settled);
+        let port = moves::ledger(config, (&store, &homes), pipeline, &ledger).map_err(Fail::refused)?;
+        let done = work.drive(source, (&ledger, port), letters, handler, phases, show).await;
+        homes.close().await;
+        done
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     store.close();

@@ -10,6 +10,7 @@ use crate::control::client::{ask, unexpected};
 use crate::control::protocol::{Reply, Request, SkipRequest};
 use crate::deploy::catalog::Catalog;
 use crate::exit::{Fail, Outcome};
+use crate::homes::Homes;
 use crate::worker::assemble;
 use crate::worker::skip::letter::write_letter;
 use crate::worker::skip::{SkipTarget, look, named};
@@ -71,7 +72,13 @@ fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Op
     let store = Store::open_owner(&config.data_dir, options(&config)).map_err(store_fail)?;
     let catalog = Catalog::open(&config.data_dir, &pipeline.name);
     let digest = catalog.state().promoted().map(|kept| kept.digest.clone()).unwrap_or_default();
-    let ledger = assemble::ledger_of(&store, &pipeline, digest.as_str().into())?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
+    let homes = Homes::new(store.data_dir_id());
+    let ledger = {
+        let _within = runtime.enter();
+        assemble::ledger_of((&store, &homes), &pipeline, digest.as_str().into())?
+    };
     let place = SkipTarget {
         config: Arc::new(config),
         pipeline,
@@ -86,11 +93,11 @@ fn alone(config: Config, pipeline: PipelineConfig, args: &SkipArgs) -> Result<Op
         Look::Here(found) => found,
         Look::Comes => return Err(Fail::refused(format!("{} is not there", place.text))),
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pelton-io").build()?;
     let written = runtime.block_on(async {
         let letters = assemble::letters(&place.config, &place.pipeline, &store, &ledger)?;
-        write_letter(&place, letters, found, args.reason.clone()).await.map_err(Fail::refused)
+        let written = write_letter(&place, letters, found, args.reason.clone()).await;
+        homes.close().await;
+        written.map_err(Fail::refused)
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     let note = written.and_then(|after| after().map_err(Fail::refused));

@@ -1,16 +1,23 @@
 //! `pelton status`.
 
+use super::ledger_table::LedgerReport;
 use super::outbox_table::OutboxTable;
 use super::source_table::SourceTable;
-use super::{letters, load, open_beside, table};
-use crate::config::Config;
+use super::steer::told;
+use super::{Home, letters, load, open_beside, store_fail, table};
+use crate::config::{Config, PipelineConfig};
 use crate::control::client::{self, NoReply};
 use crate::control::protocol::{Reply, RunningStatus, WorkerStatus};
+use crate::control::steering::{FlowReport, SteeringStatus};
 use crate::exit::{Fail, Outcome};
 use crate::output;
+use crate::telemetry::time::{now_ms, rfc3339};
+use crate::worker::assemble::open_fail;
+use crate::worker::steer::kept::Kept;
 use crate::worker::store::statuses;
+use pelton_core::shown::shown;
 use pelton_core::{Cause, Counter};
-use pelton_store::{PipelineStatus, Store, StoreError};
+use pelton_store::{PipelineStatus, Store};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,7 +55,7 @@ fn ask(pid: u32, config: &Config) -> Result<(Option<WorkerStatus>, Option<Fail>)
 
 fn show(all: &[PipelineReport], worker: Option<u32>) {
     print(all);
-    for PipelineReport { name, broker, running, outbox, .. } in all {
+    for PipelineReport { name, broker, running, outbox, ledger, .. } in all {
         let counted = running.as_ref().map(|running| &running.counted).filter(|all| !all.is_empty());
         match broker {
             Some(Err(problems)) => {
@@ -66,12 +73,17 @@ fn show(all: &[PipelineReport], worker: Option<u32>) {
         if let Some(counted) = counted {
             say!("this worker, since it began: {}", in_words(counted));
         }
+        if let Some(ledger) = ledger {
+            paragraph(&format!("{name}:"));
+            ledger.lines().iter().for_each(|line| say!("{line}"));
+        }
         if !outbox.is_empty() {
             paragraph(&format!("{name}, outbox:"));
             outbox.print();
             outbox.troubles().for_each(|trouble| say!("{trouble}"));
         }
     }
+    all.iter().for_each(|one| show_steering(&one.name, &one.steering));
     let running = all.iter().filter_map(|one| Some((one.name.as_str(), one.running.as_ref()?)));
     show_troubles(&running.collect::<Vec<_>>());
     paragraph(
@@ -101,6 +113,9 @@ fn show_troubles(all: &[(&str, &RunningStatus)]) {
             n(running.instances)
         ));
     }
+    for (name, flow) in all.iter().map(|(name, running)| (name, &running.flow)) {
+        show_flow(name, flow);
+    }
     let lost = |running: &RunningStatus| running.counted.get("lost_upstream").copied().filter(|n| *n > 0);
     for (name, lost) in all.iter().filter_map(|(name, running)| Some((name, lost(running)?))) {
         paragraph(&format!(
@@ -126,6 +141,9 @@ pub struct PipelineReport {
     /// None when no worker says.
     running: Option<RunningStatus>,
     outbox: OutboxTable,
+    /// None where the ledger is in the data directory.
+    ledger: Option<LedgerReport>,
+    steering: SteeringStatus,
 }
 
 /// Looks at every pipeline, in the order of the configuration. Blocks: brokers are asked, for some
@@ -134,7 +152,7 @@ pub fn look(
     config: &Config,
     store: &Store,
     worker: Option<&WorkerStatus>,
-) -> Result<Vec<PipelineReport>, StoreError> {
+) -> Result<Vec<PipelineReport>, Fail> {
     let mut all = Vec::new();
     for ((name, mut counts), pipeline) in statuses(config, store)?.into_iter().zip(&config.pipelines) {
         let running = worker.and_then(|worker| worker.pipelines.get(&name)).cloned();
@@ -149,10 +167,85 @@ pub fn look(
         {
             counts.dead_letters = held;
         }
-        let outbox = OutboxTable::of(pipeline, store, running.as_ref())?;
-        all.push(PipelineReport { name, counts, broker, running, outbox });
+        let ledger = LedgerReport::of(config, pipeline);
+        if let Some(letters) = ledger.as_ref().and_then(|ledger| ledger.stands.as_ref().ok()?.letters) {
+            counts.dead_letters += letters;
+        }
+        let outbox = outbox(store, pipeline, running.as_ref())?;
+        let steering = match &running {
+            Some(running) => running.steering.clone(),
+            None => steering(store, &name, ledger.as_ref())?,
+        };
+        all.push(PipelineReport { name, counts, broker, running, outbox, ledger, steering });
     }
     Ok(all)
+}
+
+/// What waits to be sent. A database that is away is said to be so with its ledger.
+fn outbox(
+    store: &Store,
+    pipeline: &PipelineConfig,
+    running: Option<&RunningStatus>,
+) -> Result<OutboxTable, Fail> {
+    if pipeline.ledger.effects().is_some() && pipeline.grants.outbox.is_empty() {
+        return Ok(OutboxTable::unknown(pipeline, running));
+    }
+    let table = Home::beside(store.clone(), pipeline).and_then(|home| {
+        let table = OutboxTable::of(pipeline, (&*home.books, home.owner), running);
+        table.map_err(|error| open_fail(&pipeline.name, error))
+    });
+    match table {
+        Err(_) if pipeline.ledger.effects().is_some() => Ok(OutboxTable::unknown(pipeline, running)),
+        table => table,
+    }
+}
+
+/// What operators want of it, as the next worker of this data directory begins.
+fn steering(store: &Store, name: &str, ledger: Option<&LedgerReport>) -> Result<SteeringStatus, Fail> {
+    let kept = Kept::read(store, name).map_err(store_fail)?;
+    let now = now_ms();
+    let fleet = ledger.and_then(|ledger| ledger.stands.as_ref().ok()?.steering.as_ref());
+    // What its database says counts, and where that is away, what it said last.
+    Ok(fleet.map_or_else(|| kept.at(now), |fleet| kept.own.at(now).beside(&fleet.at(now))))
+}
+
+/// What operators want, for people.
+fn show_steering(name: &str, steering: &SteeringStatus) {
+    if let Some(pause) = &steering.paused {
+        paragraph(&format!("{name} is paused {}", told(pause)));
+    }
+    for (partition, pause) in &steering.partitions {
+        paragraph(&format!("{name}: {} is paused {}", shown(partition), told(pause)));
+    }
+    if let Some(rate) = &steering.rate {
+        paragraph(&format!(
+            "{name} starts at most {} messages a second on each worker, until {}, as {} wants it",
+            rate.per_second,
+            rfc3339(rate.until_ms),
+            shown(&rate.by)
+        ));
+    }
+}
+
+/// What limits its starts, for people.
+fn show_flow(name: &str, flow: &FlowReport) {
+    let opened = table::number(flow.opened);
+    match flow.breaker.as_deref() {
+        Some("open") => paragraph(&format!(
+            "{name}: its breaker is open, since most starts failed: nothing is started for a while (opened \
+             {opened} times since the worker began)"
+        )),
+        Some("half-open") => paragraph(&format!(
+            "{name}: its breaker is half open: one message at a time is started, to see whether it goes well"
+        )),
+        Some(_) | None => {}
+    }
+    if let Some(rate) = flow.rate.filter(|_| flow.ramping) {
+        paragraph(&format!(
+            "{name}: starts at most {rate:.1} messages a second now, and more by and by: it ramps up after \
+             an outage"
+        ));
+    }
 }
 
 /// What was counted, for people.
@@ -192,7 +285,8 @@ fn print(all: &[PipelineReport]) {
 
 /// The object of `status --json` and of `run --until-empty`.
 pub fn to_json(all: &[PipelineReport], worker: Option<u32>) -> Value {
-    let one = |PipelineReport { counts: s, broker, running, outbox, .. }: &PipelineReport| {
+    let one = |report: &PipelineReport| {
+        let PipelineReport { counts: s, broker, running, outbox, ledger, steering, .. } = report;
         let of_cause = |cause: &Cause| (cause.as_str().to_owned(), s.counters[Counter::of(*cause)].into());
         let written: Map<String, Value> = Cause::ALL.iter().map(of_cause).collect();
         let mut json = json!({
@@ -205,6 +299,10 @@ pub fn to_json(all: &[PipelineReport], worker: Option<u32>) -> Value {
             "waiting": running.as_ref().map(|running| running.waiting),
             "held_back": running.as_ref().map(|running| running.held_back),
             "waits_for_room": running.as_ref().map(|running| running.waits_for_room),
+            "paused": steering.paused,
+            "paused_partitions": steering.partitions,
+            "rate": steering.rate,
+            "flow": running.as_ref().map(|running| &running.flow),
         });
         for counter in SHOWN {
             json[counter.name()] = s.counters[counter].into();
@@ -217,6 +315,9 @@ pub fn to_json(all: &[PipelineReport], worker: Option<u32>) -> Value {
         }
         if !outbox.is_empty() {
             json["outbox"] = outbox.to_json();
+        }
+        if let Some(ledger) = ledger {
+            json["ledger"] = ledger.to_json();
         }
         if let Some(running) = running.as_ref().filter(|running| !running.counted.is_empty()) {
             json["counted"] = json!(running.counted);

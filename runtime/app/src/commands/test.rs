@@ -5,6 +5,8 @@ use crate::exit::{Fail, REFUSED};
 use crate::harness::time;
 use crate::output;
 use crate::project::cases::{Case, Ran, Runner, read_all};
+use crate::project::grants::{ProjectGrants, Uses};
+use crate::project::sql::{self, CaseDatabase, TrialDatabase};
 use crate::project::{Project, build, install, limits, shell};
 use pelton_core::shown::path as shown_path;
 use serde_json::{Value, json};
@@ -31,7 +33,9 @@ pub fn test(args: &TestArgs) -> Result<u8, Fail> {
         build::build(&project)?;
     }
     let units = units(&project, args)?;
-    let mut runner = Runner::new(&project, &cases)?;
+    // Before the runner, whose handlers run their statements in it.
+    let database = database(&project, args, &cases)?;
+    let mut runner = Runner::new(&project, &cases, database.as_ref().map(|(cases, _)| cases))?;
     let mut ran = Vec::new();
     let mut file = None;
     for case in &cases {
@@ -52,6 +56,27 @@ pub fn test(args: &TestArgs) -> Result<u8, Fail> {
         summary(units, cases.len(), failed);
     }
     Ok(if good { 0 } else { REFUSED })
+}
+
+/// The database of the cases, where the handler runs statements, with the server that may be its own.
+fn database(
+    project: &Project,
+    args: &TestArgs,
+    cases: &[Case],
+) -> Result<Option<(CaseDatabase, TrialDatabase)>, Fail> {
+    let grants = ProjectGrants::of(project, &Uses::default()).map_err(Fail::refused)?;
+    let says = || project.manifest.sql.is_some() || cases.iter().any(|case| !case.effects.sql.is_empty());
+    // Where no pipeline says it, the project does.
+    let Some(name) = grants.database().filter(|_| !cases.is_empty() && (!grants.is_open() || says()))
+    else {
+        return Ok(None);
+    };
+    let found = TrialDatabase::find(&args.sql, None)?.ok_or_else(|| sql::nowhere("test"))?;
+    let home = sql::home(project, name, &found.url)?;
+    print(args, "");
+    print(args, &format!("database: {}; what a case does there is rolled back", sql::named(&home, &found)));
+    let opened = CaseDatabase::open(project, &home, limits::spec(project).timeout)?;
+    Ok(Some((opened, found)))
 }
 
 /// Whether the language's own tests hold; none, where there are none or they are not asked for.

@@ -1,12 +1,19 @@
 //! What the program works with: every value there, in its own type, within its bounds.
 
-use super::grants::{GrantsConfig, grants, stores};
+use super::admin::{AdminConfig, admin};
+use super::databases::{HomeConfig, databases};
+use super::decode::{DecodeConfig, decode};
+use super::flow::flow;
+use super::grants::{GrantsConfig, Nameable, StoreConfig, grants, stores};
 use super::handler::{HandlerConfig, handler};
+use super::ledger::{LedgerConfig, OfPipeline, ledger};
+use super::telemetry::{TelemetryConfig, telemetry};
 use super::{DAY, MIB, is_name};
-use crate::registry::{LettersConfig, SourceConfig, dead_letters, source};
-use crate::settings::{Problems, Section};
+use crate::registry::{LettersByCause, LettersConfig, SourceConfig, dead_letters, source};
+use crate::settings::Section;
 use pelton_core::RetryPolicy;
-use pelton_core::broker::{Contradiction, Dedup, PipelineView};
+use pelton_core::broker::{Dedup, PipelineView};
+use pelton_core::flow::FlowRules;
 use pelton_core::number::millis;
 use pelton_engine::DedupKey;
 use std::path::{Path, PathBuf};
@@ -20,8 +27,14 @@ pub struct Config {
     pub max_message_bytes: usize,
     pub max_component_bytes: usize,
     pub compile_timeout: Duration,
+    /// What the worker tells others of itself.
+    pub telemetry: TelemetryConfig,
+    /// Where it can be asked over HTTP.
+    pub admin: AdminConfig,
     /// Stores of state that pipelines may share.
-    pub stores: Vec<String>,
+    pub stores: Vec<StoreConfig>,
+    /// Databases that pipelines may name.
+    pub databases: Vec<HomeConfig>,
     pub pipelines: Vec<PipelineConfig>,
 }
 
@@ -32,12 +45,17 @@ pub struct PipelineConfig {
     pub source: SourceConfig,
     pub max_in_flight: usize,
     pub max_in_flight_bytes: usize,
+    pub decode: DecodeConfig,
     pub handler: HandlerConfig,
+    pub flow: FlowRules,
     pub retry: RetryPolicy,
     pub dedup: DedupKey,
     pub expires_after: Duration,
     pub dead_letters: LettersConfig,
+    /// Where letters of some causes go instead.
+    pub letters_by_cause: LettersByCause,
     pub grants: GrantsConfig,
+    pub ledger: LedgerConfig,
 }
 
 /// Takes a file apart. Problems are noted; what is returned then is of no use.
@@ -58,7 +76,9 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
         );
     }
     let stores = stores(&root);
-    let of_all = OfAll { base, max_message_bytes, stores: &stores };
+    let databases = databases(&root, base);
+    let others = Nameable { stores: &stores, databases: &databases };
+    let of_all = OfAll { base, max_message_bytes, others };
     let pipelines = sections.into_iter().map(|(name, section)| pipeline(name, section, &of_all)).collect();
     let shutdown_timeout = root.duration("shutdown_timeout", Duration::from_secs(30));
     let compile_timeout = root.duration("compile_timeout", Duration::from_secs(120));
@@ -71,10 +91,12 @@ pub fn config(root: Section<'_>, base: &Path) -> Config {
         max_message_bytes,
         max_component_bytes: root.size("max_component_bytes", 32 * MIB),
         compile_timeout,
+        telemetry: telemetry(root.section("telemetry"), base),
+        admin: admin(root.section("admin"), base),
         stores,
+        databases,
         pipelines,
     };
-    together(&config, root.problems);
     root.finish();
     config
 }
@@ -91,7 +113,11 @@ impl Config {
             retry: pipeline.retry,
             dedup: match pipeline.dedup {
                 DedupKey::MessageId => Dedup::Id,
-                DedupKey::Header(_) | DedupKey::Json { .. } | DedupKey::Body => Dedup::Key,
+                DedupKey::Header(_)
+                | DedupKey::Json { .. }
+                | DedupKey::Body
+                | DedupKey::CloudEvent
+                | DedupKey::Sns => Dedup::Key,
                 DedupKey::Off => Dedup::Off,
             },
             expires_after: pipeline.expires_after,
@@ -102,16 +128,16 @@ impl Config {
     }
 }
 
-/// Rules that no setting can break alone: those of a source and its pipeline, and of two that read the same.
-fn together(config: &Config, problems: &Problems) {
-    for (number, pipeline) in config.pipelines.iter().enumerate() {
-        let broker = pipeline.source.broker();
-        let mut found = broker.contradictions(&config.view(pipeline));
-        let before = config.pipelines[..number].iter();
-        found.extend(before.flat_map(|first| broker.conflict(first.source.broker(), &first.name)).next());
-        for Contradiction { key, what } in found {
-            problems.note(&format!("pipelines.{}.{key}", pipeline.name), what);
+impl PipelineConfig {
+    /// The places of its letters, each once: the usual one, then those of some causes.
+    pub fn letter_places(&self) -> Vec<&LettersConfig> {
+        let mut places = vec![&self.dead_letters];
+        for (_, place) in &self.letters_by_cause {
+            if !places.contains(&place) {
+                places.push(place);
+            }
         }
+        places
     }
 }
 
@@ -119,11 +145,11 @@ fn together(config: &Config, problems: &Problems) {
 struct OfAll<'f> {
     base: &'f Path,
     max_message_bytes: usize,
-    stores: &'f [String],
+    others: Nameable<'f>,
 }
 
 fn pipeline(name: String, section: Section<'_>, of_all: &OfAll<'_>) -> PipelineConfig {
-    let OfAll { base, max_message_bytes, stores } = *of_all;
+    let OfAll { base, max_message_bytes, others } = *of_all;
     if !is_name(&name) {
         let path = section.path.clone();
         section
@@ -141,17 +167,32 @@ fn pipeline(name: String, section: Section<'_>, of_all: &OfAll<'_>) -> PipelineC
     }
     let (dedup, expires_after) = dedup(section.section("dedup"));
     let granted = section.section("grants");
-    let handler = handler(section.section("handler"), base, granted.has("http"));
-    let grants = grants(granted, base, handler.spec.timeout, stores);
+    let grants_sql = granted.has("sql");
+    let waits = granted.has("http") || grants_sql;
+    let handler = handler(section.section("handler"), base, waits);
+    let grants = grants(granted, base, handler.spec.timeout, others);
+    let of = OfPipeline {
+        name: &name,
+        timeout: handler.spec.timeout,
+        sql: grants.sql.as_ref(),
+        grants_sql,
+        databases: others.databases,
+    };
+    let ledger = ledger(section.section("ledger"), &of);
+    let (dead_letters, letters_by_cause) = dead_letters(&section, &source);
     let pipeline = PipelineConfig {
         max_in_flight: section.number("max_in_flight", 1..=1_000_000, 1_000),
         max_in_flight_bytes,
+        decode: decode(section.section("decode"), base, max_message_bytes),
+        flow: flow(section.section("flow"), handler.spec.timeout, handler.spec.concurrency),
         handler,
         grants,
+        ledger,
         retry: retry(section.section("retry")),
         dedup,
         expires_after,
-        dead_letters: dead_letters(&section, &source),
+        dead_letters,
+        letters_by_cause,
         name,
         source,
     };
@@ -203,7 +244,7 @@ fn dedup(section: Section<'_>) -> (DedupKey, Duration) {
     let text = section.text("key").unwrap_or_else(|| "message-id".to_owned());
     let key = DedupKey::parse(&text);
     if key.is_none() {
-        let words = "`message-id`, `header:NAME`, `json:/pointer`, `body` or `off`";
+        let words = "`message-id`, `header:NAME`, `json:/pointer`, `body`, `cloudevent`, `sns` or `off`";
         section.problem("key", format!("is `{text}`, must be {words}"));
     }
     let expires_after = section.duration("expires_after", 14 * DAY);

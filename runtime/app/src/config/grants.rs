@@ -1,6 +1,7 @@
 //! What a pipeline grants its handler, as it is configured. Nothing is looked up yet: where values stand is
 //! known, and what they are is not.
 
+use super::databases::{HomeConfig, named};
 use super::given::{Given, is_variable};
 use super::http::{HttpConfig, LimitsConfig, http};
 use super::is_name;
@@ -25,6 +26,10 @@ pub struct GrantsConfig {
     pub environment: Vec<String>,
     /// Stores of state, by name; `default` is the pipeline's own, any other is shared.
     pub state: Vec<String>,
+    /// Bytes that some of these may hold, at most.
+    pub state_bounds: Vec<(String, u64)>,
+    /// The database that it may run statements in.
+    pub sql: Option<HomeConfig>,
     /// Where goes what the handler sends, by the name that it uses.
     pub outbox: Vec<(String, TargetConfig)>,
     /// Messages of the outbox that may wait; beyond, the pipeline pauses.
@@ -47,26 +52,41 @@ impl GrantsConfig {
         !self.state.is_empty() || !self.outbox.is_empty()
     }
 
+    /// Bytes that a store of it may hold, at most.
+    pub fn bound_of(&self, store: &str) -> Option<u64> {
+        self.state_bounds.iter().find(|(bounded, _)| bounded == store).map(|(_, max)| *max)
+    }
+
     /// Whether something of a message may be done more than once, when it is handled more than once.
     pub fn acts(&self) -> bool {
-        self.stages() || !self.http.is_empty()
+        self.stages() || self.sql.is_some() || !self.http.is_empty()
     }
 }
 
-/// Reads the section `grants` of a pipeline, whose handler may run for `timeout`. `stores` are those that
-/// may be shared.
-pub fn grants(section: Section<'_>, base: &Path, timeout: Duration, stores: &[String]) -> GrantsConfig {
+/// What the file has beside a pipeline, and its grants may name.
+#[derive(Clone, Copy)]
+pub struct Nameable<'f> {
+    /// The stores that may be shared.
+    pub stores: &'f [StoreConfig],
+    pub databases: &'f [HomeConfig],
+}
+
+/// Reads the section `grants` of a pipeline, whose handler may run for `timeout`.
+pub fn grants(section: Section<'_>, base: &Path, timeout: Duration, others: Nameable<'_>) -> GrantsConfig {
     let OutboxLimit(limit) = OutboxLimit::default();
     let (http, http_limits) = http(&section, base, timeout);
-    let grants = GrantsConfig {
+    let mut grants = GrantsConfig {
         http,
         http_limits,
         config: section.has("config").then(|| values(&section.section("config"), base)),
         environment: environment(&section),
-        state: state(&section, stores),
+        state: state(&section, others.stores),
+        state_bounds: Vec::new(),
+        sql: sql(&section, others.databases),
         outbox: outbox(&section),
         outbox_limit: OutboxLimit(section.number("outbox_limit", 1..=100_000_000, limit)),
     };
+    grants.state_bounds = bounds(&grants.state, others.stores);
     if section.has("outbox_limit") && grants.outbox.is_empty() {
         section
             .problem("outbox_limit", "is given without `outbox`; name a target there, or leave this out");
@@ -75,8 +95,16 @@ pub fn grants(section: Section<'_>, base: &Path, timeout: Duration, stores: &[St
     grants
 }
 
-/// The stores that are shared, by name: `[stores.NAME]`.
-pub fn stores(root: &Section<'_>) -> Vec<String> {
+/// A store that pipelines share: `[stores.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    pub name: String,
+    /// Bytes of all its keys and values, at most.
+    pub max_bytes: Option<u64>,
+}
+
+/// The stores that are shared.
+pub fn stores(root: &Section<'_>) -> Vec<StoreConfig> {
     let named = |(name, section): (String, Section<'_>)| {
         if name == OWN_STORE {
             let what =
@@ -86,10 +114,17 @@ pub fn stores(root: &Section<'_>) -> Vec<String> {
             let what = "is no name for a store: use 1 to 64 of a-z, A-Z, 0-9, `-` and `_`";
             section.problems.note(&section.path, what);
         }
+        let max_bytes = section.has("max_bytes").then(|| section.size("max_bytes", 0) as u64);
         section.finish();
-        name
+        StoreConfig { name, max_bytes }
     };
     root.sections("stores").into_iter().map(named).collect()
+}
+
+/// Of those that are granted.
+fn bounds(granted: &[String], all: &[StoreConfig]) -> Vec<(String, u64)> {
+    let granted = all.iter().filter(|store| granted.contains(&store.name));
+    granted.filter_map(|store| Some((store.name.clone(), store.max_bytes?))).collect()
 }
 
 fn values(section: &Section<'_>, base: &Path) -> Vec<(String, Given)> {
@@ -112,7 +147,7 @@ fn environment(section: &Section<'_>) -> Vec<String> {
     names
 }
 
-fn state(section: &Section<'_>, shared: &[String]) -> Vec<String> {
+fn state(section: &Section<'_>, shared: &[StoreConfig]) -> Vec<String> {
     let names = match section.written("state") {
         None | Some(Written::Flag(false)) => return Vec::new(),
         Some(Written::Flag(true)) => return vec![OWN_STORE.to_owned()],
@@ -127,7 +162,7 @@ fn state(section: &Section<'_>, shared: &[String]) -> Vec<String> {
     for (place, name) in names.iter().enumerate() {
         if names[..place].contains(name) {
             section.problem("state", format!("names `{name}` twice"));
-        } else if name != OWN_STORE && !shared.contains(name) {
+        } else if name != OWN_STORE && !shared.iter().any(|store| store.name == *name) {
             let what = format!(
                 "names `{name}`, which is no store of this file; write `[stores.{name}]`, or \"default\" for \
                  the pipeline's own"
@@ -136,6 +171,33 @@ fn state(section: &Section<'_>, shared: &[String]) -> Vec<String> {
         }
     }
     names
+}
+
+/// At most one: no two commit together.
+fn sql(section: &Section<'_>, databases: &[HomeConfig]) -> Option<HomeConfig> {
+    let names = match section.written("sql")? {
+        Written::Texts(names) => names,
+        Written::Flag(_) | Written::Text(_) | Written::Table(_) | Written::Other(_) => {
+            section.problem("sql", "must be a list of one name, such as [\"shop\"], of `[databases.shop]`");
+            return None;
+        }
+    };
+    match names.as_slice() {
+        [] => {
+            section.problem("sql", "is an empty list; name a database, or leave it out");
+            None
+        }
+        [name] => named(section, "sql", name, databases),
+        [_, _, ..] => {
+            let what = format!(
+                "names {} databases, and one can commit with a message; leave one here, and reach the \
+                 others by `grants.http`",
+                names.len()
+            );
+            section.problem("sql", what);
+            None
+        }
+    }
 }
 
 fn outbox(section: &Section<'_>) -> Vec<(String, TargetConfig)> {

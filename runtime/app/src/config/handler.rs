@@ -78,7 +78,7 @@ pub const TRIAL: Plan = Plan {
 /// Instances side by side where handlers wait for answers of others, and nothing else is said.
 const WAITING: usize = 16;
 
-/// Reads the section `handler` of a pipeline. `waits` says that it may do HTTP.
+/// Reads the section `handler` of a pipeline. `waits` says that it may do HTTP or run statements.
 pub fn handler(section: Section<'_>, base: &Path, waits: bool) -> HandlerConfig {
     let defaults = HandlerSpec::default();
     let concurrency = if waits { WAITING } else { defaults.concurrency };

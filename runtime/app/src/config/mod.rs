@@ -1,17 +1,32 @@
 //! The configuration: read, checked as a whole, and without options from then on.
 
+mod admin;
 mod checked;
+mod databases;
+mod decode;
+mod flow;
 mod given;
 mod grants;
 mod handler;
 mod http;
+mod ledger;
+mod otlp;
+#[cfg(feature = "schemas")]
+mod schema;
+mod telemetry;
+mod together;
 
 pub use crate::settings::Problem;
+pub use admin::{AdminConfig, AdminListen, Role, TlsFiles, TokenFile};
 pub use checked::{Config, PipelineConfig};
+pub use databases::HomeConfig;
+pub use flow::slowest;
 pub use given::{Given, SECRET_BYTES, certificates};
-pub use grants::{GrantsConfig, OWN_STORE};
+pub use grants::{GrantsConfig, OWN_STORE, StoreConfig};
 pub use handler::{Component, HandlerConfig, Reload, TRIAL};
 pub use http::HttpConfig;
+pub use otlp::{OtlpConfig, TracesConfig};
+pub use telemetry::TelemetryConfig;
 
 use crate::input;
 use crate::settings::{Lookup, Problems, Section};
@@ -101,5 +116,6 @@ pub fn parse(text: &str, base: &Path, env: Lookup<'_>) -> Result<(Config, Vec<Pr
     })?;
     let problems = Problems::default();
     let config = checked::config(Section::new("", table, env, &problems), base);
+    together::together(&config, &problems);
     Ok((config, problems.into_all()))
 }

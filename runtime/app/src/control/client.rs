@@ -1,6 +1,8 @@
 //! Asking the worker of a data directory.
 
-use super::protocol::{Answer, Body, Head, PELTON, PROTOCOL, Progress, Question, Reply, Request};
+use super::protocol::{
+    Answer, Body, Head, HealthReport, PELTON, PROTOCOL, Progress, Question, Reply, Request,
+};
 use super::socket::connect;
 use crate::exit::Fail;
 use pelton_core::shown::shown;
@@ -60,6 +62,20 @@ pub fn ask(
 pub fn status(data_dir: &Path) -> Result<Reply, NoReply> {
     let stream = connect(data_dir).map_err(|error| NoReply::Lost(format!("does not answer: {error}")))?;
     converse(stream, Request::Status, STATUS, |_| {})
+}
+
+/// Asks the worker whether it is well. Blocks, for a moment at most.
+pub fn health(data_dir: &Path, ready: bool) -> Result<Reply, NoReply> {
+    match connect(data_dir) {
+        Ok(stream) => converse(stream, Request::Health { ready }, STATUS, |_| {}),
+        // It holds the data directory, and has opened no socket yet: it lives, and does not work.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            let wrong = vec!["worker: starts, or ends: its pipelines do not run".to_owned()];
+            let wrong = if ready { wrong } else { Vec::new() };
+            Ok(Reply::Health(HealthReport { ok: !ready, wrong }))
+        }
+        Err(error) => Err(NoReply::Lost(format!("does not answer: {error}"))),
+    }
 }
 
 /// A reply to another request than the one that was made.

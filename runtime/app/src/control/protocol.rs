@@ -5,7 +5,14 @@
 //! of who writes it. `PROTOCOL` counts up when a line of today could be misunderstood by a program of today.
 //! A new request or field needs no new number: who does not know it says so.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use super::steering::{
+    FlowReport, LogLine, LogsRequest, PauseRequest, RateRequest, ResetReply, ResetRequest, ResumeRequest,
+    Steered, SteeringStatus,
+};
+pub use super::versions::{
+    Deployment, Difference, KeptVersion, Rollback, RunningVersion, Starts, Trial, Version, Versions,
+};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The protocol of this program. Programs before the second sent a word and JSON, without a number.
@@ -84,6 +91,8 @@ pub enum Refusal {
 pub enum Request {
     /// How the pipelines stand.
     Status,
+    /// Whether it lives, or with `ready` whether it does its work.
+    Health { ready: bool },
     /// The versions of a handler.
     Versions { pipeline: String },
     /// Gives a pipeline another version of its handler, which the client has put into the catalog.
@@ -96,6 +105,16 @@ pub enum Request {
     Skip(SkipRequest),
     /// Reads a part of what a pipeline reads once more.
     Replay(ReplayRequest),
+    /// Holds a pipeline, or one partition of what it reads.
+    Pause(PauseRequest),
+    /// Has what is held go on.
+    Resume(ResumeRequest),
+    /// Sets how many messages a second a pipeline may start, for a while.
+    Rate(RateRequest),
+    /// Moves what a pipeline reads next, back or on.
+    Reset(ResetRequest),
+    /// What the worker has logged, and logs from now on.
+    Logs(LogsRequest),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,6 +165,7 @@ pub struct ReplayRequest {
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     Status(WorkerStatus),
+    Health(HealthReport),
     Versions(Versions),
     Deploy(Deployment),
     Rollback {
@@ -162,6 +182,14 @@ pub enum Reply {
         note: Option<String>,
     },
     Replay(ReplayResult),
+    /// How the pipeline is steered from now on: after a pause, a resume or a rate.
+    Steer(Steered),
+    Reset(ResetReply),
+    /// The log lines have been told as progress.
+    Logs {
+        /// Lines that the client was too slow for.
+        dropped: u64,
+    },
 }
 
 /// What is told before the reply.
@@ -174,6 +202,18 @@ pub enum Progress {
     Trial(Trial),
     /// Messages that a replay is done with.
     Replay { settled: u64 },
+    /// A line of the log.
+    Log(LogLine),
+    /// Lines of the log that were lost here, because the client was too slow for them.
+    LogDropped { lines: u64 },
+}
+
+/// Whether a worker is well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthReport {
+    pub ok: bool,
+    /// What is wrong, a line each.
+    pub wrong: Vec<String>,
 }
 
 /// How the pipelines stand, by name.
@@ -206,6 +246,12 @@ pub struct RunningStatus {
     /// The targets of its outbox that are at brokers, by their names.
     #[serde(default)]
     pub outbox: BTreeMap<String, TargetStatus>,
+    /// What operators want of it now.
+    #[serde(default)]
+    pub steering: SteeringStatus,
+    /// What limits its starts now.
+    #[serde(default)]
+    pub flow: FlowReport,
 }
 
 /// What the worker knows of a target of an outbox.
@@ -237,108 +283,6 @@ pub struct BlockedBy {
     pub held_ms: u64,
     pub attempt: u32,
     pub doing: String,
-}
-
-/// The versions of a handler: what `pelton versions --json` prints.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Versions {
-    pub pipeline: String,
-    pub versions: Vec<Version>,
-}
-
-/// One version: what is kept of it, and what it does where it runs.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Version {
-    pub digest: String,
-    #[serde(flatten)]
-    pub kept: Option<KeptVersion>,
-    pub state: String,
-    pub share: f64,
-    #[serde(flatten)]
-    pub running: Option<RunningVersion>,
-    /// Of a version on trial: how it differs from the one in use, where it has copies.
-    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
-    pub shadow: Option<Option<Difference>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeptVersion {
-    pub size: u64,
-    pub imports: Vec<String>,
-    pub origin: String,
-    pub since_ms: u64,
-    /// A rollback has left it.
-    pub left: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunningVersion {
-    pub handled: u64,
-    pub failed: BTreeMap<String, u64>,
-    pub p50_us: u64,
-    pub p99_us: u64,
-}
-
-/// A value that is there, though it may be null.
-fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Difference>>, D::Error> {
-    Option::<Difference>::deserialize(from).map(Some)
-}
-
-/// How a version in the shadow differs from the one in use.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
-    pub agreed: u64,
-    pub differed: u64,
-    pub dropped: u64,
-    /// Workers before this field refused nothing.
-    #[serde(default)]
-    pub refused: u64,
-    pub slower_percent: Option<f64>,
-    pub first: Option<String>,
-}
-
-/// How a trial stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Trial {
-    pub share: f64,
-    pub canary: Starts,
-    pub stable: Starts,
-    pub shadow: Option<Difference>,
-}
-
-/// First attempts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Starts {
-    pub started: u64,
-    pub failed: u64,
-}
-
-/// What became of a deploy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Deployment {
-    /// It is the version in use.
-    Unchanged,
-    /// It takes all messages.
-    Deployed,
-    /// It is tried out.
-    Trying {
-        share: f64,
-    },
-    /// It has passed its trial.
-    Promoted,
-    SentBack {
-        why: String,
-    },
-}
-
-/// What became of a rollback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rollback {
-    TrialEnded,
-    Unchanged,
-    RolledBack,
 }
 
 /// What came of a replay.

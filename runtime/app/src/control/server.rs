@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 /// How long a client may take to say what it wants, and to take a line of the answer.
@@ -34,26 +34,49 @@ pub trait Service: Send + Sync + 'static {
 }
 
 /// The other side of one request.
-pub struct Client {
+pub struct Client(Side);
+
+enum Side {
+    /// A command.
+    Socket(SocketClient),
+    /// Something of this process, which is told no progress: it waits as long as the other end is there.
+    Within(mpsc::Receiver<()>),
+}
+
+/// A client at the socket.
+struct SocketClient {
     read: BufReader<Take<OwnedReadHalf>>,
     write: OwnedWriteHalf,
 }
 
 impl Client {
-    fn new(stream: UnixStream) -> Self {
-        let (read, write) = stream.into_split();
-        Self { read: BufReader::new(read.take(REQUEST_BYTES)), write }
+    /// One in this process. It is gone when the other end of `waits` is.
+    pub fn within(waits: mpsc::Receiver<()>) -> Self {
+        Self(Side::Within(waits))
     }
 
     /// Tells it how far it is. False when it does not take that: it has gone, or is stopped.
     pub async fn progress(&mut self, progress: Progress) -> bool {
-        self.write(Body::Progress { progress }).await.is_ok()
+        match &mut self.0 {
+            Side::Socket(client) => client.write(Body::Progress { progress }).await.is_ok(),
+            Side::Within(waits) => !waits.is_closed(),
+        }
     }
 
     /// Waits until it goes, or says more than it may.
     pub async fn gone(&mut self) {
-        // Whatever it reads, there is nothing to be said any more.
-        drop(self.read.read(&mut [0; 1]).await);
+        match &mut self.0 {
+            // Whatever it reads, there is nothing to be said any more.
+            Side::Socket(client) => drop(client.read.read(&mut [0; 1]).await),
+            Side::Within(waits) => drop(waits.recv().await),
+        }
+    }
+}
+
+impl SocketClient {
+    fn new(stream: UnixStream) -> Self {
+        let (read, write) = stream.into_split();
+        Self { read: BufReader::new(read.take(REQUEST_BYTES)), write }
     }
 
     async fn write(&mut self, body: Body) -> Result<(), Error> {
@@ -89,7 +112,7 @@ async fn accept_all(listener: UnixListener, service: Arc<impl Service>) {
             Ok((stream, _)) => {
                 let service = service.clone();
                 drop(tokio::spawn(async move {
-                    match contained(answer(Client::new(stream), service)).await {
+                    match contained(answer(SocketClient::new(stream), service)).await {
                         Ok(answered) => tracing::debug!(?answered, "a client of the socket"),
                         Err(panicked) => {
                             tracing::error!("{panicked}, while a command was answered; please report it")
@@ -108,18 +131,22 @@ async fn accept_all(listener: UnixListener, service: Arc<impl Service>) {
 }
 
 /// One request. An error is about the client: nobody else is told.
-async fn answer(mut client: Client, service: Arc<impl Service>) -> Result<(), Error> {
-    let body = match client.request().await {
+async fn answer(mut socket: SocketClient, service: Arc<impl Service>) -> Result<(), Error> {
+    let body = match socket.request().await {
         Ok(request) => {
-            client.write(Body::Progress { progress: Progress::Accepted }).await?;
-            Body::from(service.answer(request, &mut client).await)
+            socket.write(Body::Progress { progress: Progress::Accepted }).await?;
+            let mut client = Client(Side::Socket(socket));
+            let body = Body::from(service.answer(request, &mut client).await);
+            let Side::Socket(back) = client.0 else { return Ok(()) };
+            socket = back;
+            body
         }
         Err((refusal, error)) => {
             tracing::debug!(?refusal, error, "a client of the socket is refused");
             Body::Error { error, refusal: Some(refusal) }
         }
     };
-    client.write(body).await
+    socket.write(body).await
 }
 
 /// What a line asks for. `Err` is for people, of whatever version their program is: both versions, and what

@@ -143,6 +143,11 @@ pub async fn deploy(deployer: &Deployer, target: &Arc<Target>, order: Order) -> 
     }
     let order = Arc::new(order);
     let shadow = order.plan.is_some_and(|plan| plan.shadow);
+    if shadow && target.handler.spec.grants.sql.is_some() {
+        let why = "cannot be tried in the shadow: its pipeline grants `sql`, and what a statement does \
+                   counts; try it with --canary and without --shadow";
+        return Err(Refused { why: why.to_owned(), cause: Cause::Settings });
+    }
     // What it writes to the log is not to be taken for what has happened.
     let name = if shadow { format!("{} (shadow)", target.pipeline) } else { target.pipeline.clone() };
     let handler = load(deployer, target, &order, name).await?;

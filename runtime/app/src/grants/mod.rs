@@ -2,27 +2,32 @@
 //! names become places. What is read here may be a secret, and is shown nowhere.
 
 pub mod advice;
+mod flow;
 mod nowhere;
 mod stand_in;
 
-pub use stand_in::{stand_ins, targets};
+pub use stand_in::{no_database, stand_ins, targets};
 
 use crate::config::certificates;
 use crate::config::{
     Config, Given, GrantsConfig, HttpConfig, OWN_STORE, PipelineConfig, Problem, SECRET_BYTES,
 };
+use crate::homes::Homes;
 use crate::registry::TargetConfig;
-use pelton_core::broker::{not_a_handlers, too_large};
-use pelton_core::effects::{Bucket, StagedMessage, StateHome, Target};
-use pelton_host::{Grants, HttpGrant, HttpLimits, OutboxGrant, Outlet, Refuses, StateGrant};
-use pelton_store::{KnownTarget, Store, StoreError, Where};
+use pelton_core::broker::{OpenError, not_a_handlers, too_large};
+use pelton_core::database::DatabaseHome;
+use pelton_core::effects::{Bucket, Database, KnownTarget, StagedMessage, StateHome, Target};
+use pelton_host::{
+    Grants, HttpGrant, HttpLimits, OutboxGrant, Outlet, Refuses, SqlGrant, StateGrant, StoreBound,
+};
+use pelton_store::{KeptState, Store, StoreError, Where};
 use std::sync::Arc;
 
 /// Who keeps state and outbox.
 #[derive(Clone, Copy)]
 pub enum Home<'s> {
-    /// The data directory, which this process owns.
-    Store(&'s Store),
+    /// The data directory, which this process owns, and the databases that it has open.
+    Worker(&'s Store, &'s Homes),
     /// Nobody: components are looked at, and no message is handled.
     Nowhere,
 }
@@ -39,11 +44,23 @@ pub struct Found {
 pub fn resolve(config: &mut Config, home: Home<'_>) -> Result<Found, StoreError> {
     let mut found = Found::default();
     let max = config.max_message_bytes;
+    passwords(config, &mut found);
     for pipeline in &mut config.pipelines {
         let grants = granted(pipeline, home, max, &mut found)?;
         pipeline.handler.spec.grants = Arc::new(grants);
     }
     Ok(found)
+}
+
+/// Sees that the passwords of databases are where they should be: each is read again for each connection.
+fn passwords(config: &Config, found: &mut Found) {
+    for home in &config.databases {
+        let path = format!("databases.{}.password", home.name);
+        match home.password() {
+            Ok(warning) => found.warnings.extend(warning.map(|what| Problem::new(path, what))),
+            Err(why) => found.problems.push(Problem::new(path, why)),
+        }
+    }
 }
 
 /// What a pipeline grants, without its values: enough to tell what is granted.
@@ -79,55 +96,121 @@ fn granted(
     let config = config.map(|all| all.iter().filter_map(|one| named(one, &mut reading)).collect());
     let environment = granted.environment.iter().filter_map(|name| reading.variable(name)).collect();
     let secrets = reading.secrets();
+    let database = database(pipeline, home, found);
+    let state = state(pipeline, home, database.as_deref())?;
+    let state_bounds = bounds(granted, state.as_ref());
     Ok(Grants {
         http,
         http_limits,
         config,
         environment,
         secrets,
-        state: state(name, granted, home)?,
-        outbox: outbox(name, granted, home, max)?,
+        sql: sql(pipeline, home, found),
+        state,
+        state_bounds,
+        outbox: outbox(pipeline, home, database.as_deref(), max)?,
         ..Grants::default()
     })
 }
 
-fn state(pipeline: &str, granted: &GrantsConfig, home: Home<'_>) -> Result<Option<StateGrant>, StoreError> {
-    if granted.state.is_empty() {
+/// The database that its handler may run statements in.
+fn sql(pipeline: &PipelineConfig, home: Home<'_>, found: &mut Found) -> Option<SqlGrant> {
+    let sql = pipeline.grants.sql.as_ref()?;
+    let path = format!("pipelines.{}.grants.sql", pipeline.name);
+    let database = match home {
+        Home::Nowhere => Ok(Some(Arc::new(nowhere::NoDatabase) as Arc<dyn Database>)),
+        Home::Worker(_, homes) => homes.part(pipeline).map(|part| part.and_then(|part| part.sql())),
+    };
+    match database {
+        Ok(Some(database)) => Some(SqlGrant { name: sql.name.clone(), database }),
+        Ok(None) => {
+            let what = format!("names {}, which runs no statements of handlers", sql.database.describe());
+            found.problems.push(Problem::new(path, what));
+            None
+        }
+        Err(error) => {
+            found.problems.push(Problem::new(path, error.to_string()));
+            None
+        }
+    }
+}
+
+/// The database that keeps its state and outbox; none where that is the data directory, or nobody.
+fn database(pipeline: &PipelineConfig, home: Home<'_>, found: &mut Found) -> Option<Arc<dyn DatabaseHome>> {
+    let wanted = pipeline.ledger.effects()?;
+    let Home::Worker(_, homes) = home else { return None };
+    let opened = homes.home(wanted);
+    let failed = |error: &OpenError| {
+        found.problems.push(Problem::new(format!("pipelines.{}.ledger", pipeline.name), error.to_string()));
+    };
+    opened.inspect_err(failed).ok()
+}
+
+fn state(
+    pipeline: &PipelineConfig,
+    home: Home<'_>,
+    database: Option<&dyn DatabaseHome>,
+) -> Result<Option<StateGrant>, StoreError> {
+    let names = &pipeline.grants.state;
+    if names.is_empty() {
         return Ok(None);
     }
-    let kept: Arc<dyn StateHome> = match home {
-        Home::Store(store) => store.state_home()?,
-        Home::Nowhere => Arc::new(nowhere::NoState),
+    let in_database = database.and_then(|database| Some((database, database.state()?)));
+    let kept: Arc<dyn StateHome> = match (&in_database, home) {
+        (Some((_, kept)), _) => kept.clone(),
+        (None, Home::Worker(store, _)) => store.state_home()?,
+        (None, Home::Nowhere) => Arc::new(nowhere::NoState),
     };
     let bucket = |name: &String| {
-        let bucket = match home {
-            Home::Store(store) => store.bucket(pipeline, name, name != OWN_STORE)?,
-            Home::Nowhere => Bucket(0),
+        let is_shared = name != OWN_STORE;
+        let bucket = match (&in_database, home) {
+            (Some((database, _)), _) => {
+                database.bucket((!is_shared).then_some(&*pipeline.ledger.name), name)
+            }
+            (None, Home::Worker(store, _)) => store.bucket(&pipeline.name, name, is_shared)?,
+            (None, Home::Nowhere) => Bucket(0),
         };
         Ok((name.clone(), bucket))
     };
-    let stores = granted.state.iter().map(bucket).collect::<Result<_, StoreError>>()?;
+    let stores = names.iter().map(bucket).collect::<Result<_, StoreError>>()?;
     Ok(Some(StateGrant { home: kept, stores }))
 }
 
+fn bounds(granted: &GrantsConfig, state: Option<&StateGrant>) -> Vec<Arc<StoreBound>> {
+    let bound = |(name, bucket): &(String, Bucket)| {
+        granted.bound_of(name).map(|max| Arc::new(StoreBound::new(name, *bucket, max)))
+    };
+    state.iter().flat_map(|state| &state.stores).filter_map(bound).collect()
+}
+
 fn outbox(
-    pipeline: &str,
-    granted: &GrantsConfig,
+    pipeline: &PipelineConfig,
     home: Home<'_>,
+    database: Option<&dyn DatabaseHome>,
     max: usize,
 ) -> Result<Option<OutboxGrant>, StoreError> {
+    let (name, granted) = (&*pipeline.name, &pipeline.grants);
     if granted.outbox.is_empty() {
         return Ok(None);
     }
+    if let Some(database) = database {
+        let outlet = |(name, to): &(String, TargetConfig)| Outlet {
+            name: name.clone(),
+            target: database.target(&pipeline.ledger.name, name),
+            refuses: refuses(to, max),
+        };
+        return Ok(Some(OutboxGrant { targets: granted.outbox.iter().map(outlet).collect() }));
+    }
+    let pipeline = name;
     let known = match home {
-        Home::Store(store) => store.targets(pipeline)?,
+        Home::Worker(store, _) => store.targets(pipeline)?,
         Home::Nowhere => Vec::new(),
     };
     let outlet = |(name, to): &(String, TargetConfig)| {
         let target = match (known.iter().find(|known| known.name == *name), home) {
             // It stays where it is until the pipeline begins with it: another may be running.
             (Some(known), _) => known.target,
-            (None, Home::Store(store)) => target(store, pipeline, name, to)?,
+            (None, Home::Worker(store, _)) => target(store, pipeline, name, to)?,
             (None, Home::Nowhere) => Target(0),
         };
         Ok(Outlet { name: name.clone(), target, refuses: refuses(to, max) })
@@ -145,13 +228,18 @@ pub fn target(store: &Store, pipeline: &str, name: &str, to: &TargetConfig) -> R
 pub fn dropped(config: &Config, waiting: Vec<KnownTarget>) -> Vec<Problem> {
     let is_kept = |waiting: &KnownTarget| {
         let pipeline = config.pipelines.iter().find(|pipeline| pipeline.name == waiting.pipeline);
-        let targets = pipeline.into_iter().flat_map(|pipeline| &pipeline.grants.outbox);
-        targets.into_iter().any(|(name, to)| *name == waiting.name && to.place().is_some())
+        let targets = pipeline.iter().flat_map(|pipeline| &pipeline.grants.outbox);
+        let is_here = pipeline.is_some_and(|pipeline| pipeline.ledger.effects().is_none());
+        is_here && targets.into_iter().any(|(name, to)| *name == waiting.name && to.place().is_some())
     };
     let problem = |waiting: KnownTarget| {
         let KnownTarget { pipeline, name, backlog, .. } = waiting;
-        let is_there = config.pipelines.iter().any(|other| other.name == pipeline);
-        let missing = if is_there { "is not there, or a queue" } else { "is not there, nor its pipeline" };
+        let now = config.pipelines.iter().find(|other| other.name == pipeline);
+        let missing = match now.map(|now| now.ledger.effects().is_some()) {
+            Some(false) => "is not there, or a queue",
+            Some(true) => "has its outbox in a database now",
+            None => "is not there, nor its pipeline",
+        };
         let what = format!(
             "{missing}, and {} to be sent to it: keep it as it was until `pelton status` shows none, or \
              until `pelton outbox purge {pipeline} --target {name}` has removed them for good",
@@ -160,6 +248,31 @@ pub fn dropped(config: &Config, waiting: Vec<KnownTarget>) -> Vec<Problem> {
         Problem::new(format!("pipelines.{pipeline}.grants.outbox.{name}"), what)
     };
     waiting.into_iter().filter(|waiting| !is_kept(waiting)).map(problem).collect()
+}
+
+/// Which state would stay behind in the data directory: its pipeline has a database for that now.
+pub fn left_behind(config: &Config, kept: &[KeptState]) -> Vec<Problem> {
+    let problem = |kept: &KeptState| {
+        let KeptState { pipeline, store, keys } = kept;
+        let is_it = |it: &&PipelineConfig| match pipeline {
+            Some(name) => it.name == *name,
+            None => it.grants.state.contains(store),
+        };
+        let pipeline = config.pipelines.iter().find(is_it)?;
+        let home = pipeline.ledger.effects().filter(|_| pipeline.grants.state.contains(store))?;
+        let (name, place) = (&pipeline.name, home.database.describe());
+        let which = if store == OWN_STORE { String::new() } else { format!(" --store {store}") };
+        let keys = if *keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") };
+        let what = format!(
+            "is in {place} now, and {keys} of the store {store} would stay behind in `data_dir`: take \
+                them along with \
+             `pelton state export {name}{which} --data-dir | pelton state import {name}{which} -`, and \
+             remove them \
+             here with `pelton state delete {name}{which} --all --data-dir`"
+        );
+        Some(Problem::new(format!("pipelines.{name}.grants.state"), what))
+    };
+    kept.iter().filter_map(problem).collect()
 }
 
 fn count(messages: u64) -> String {

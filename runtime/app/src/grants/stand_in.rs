@@ -1,11 +1,18 @@
 //! What a handler has where it is tried out. Names and places are those of its pipeline; no secret is read.
 
+use super::nowhere::NoDatabase;
 use super::refuses;
 use crate::config::{Given, GrantsConfig};
-use pelton_host::{Grants, HttpGrant, HttpLimits, Refuses};
+use pelton_host::{Grants, HttpGrant, HttpLimits, Refuses, SqlGrant};
+use std::sync::Arc;
+
+/// A database under this name that runs nothing.
+pub fn no_database(name: &str) -> SqlGrant {
+    SqlGrant { name: name.to_owned(), database: Arc::new(NoDatabase) }
+}
 
 /// As the pipeline grants it, with `test-NAME` for each value that comes from elsewhere. State, outbox and
-/// environment are left to whoever tries it out.
+/// environment are left to whoever tries it out, and statements are not run.
 pub fn stand_ins(granted: &GrantsConfig) -> Grants {
     let config = |all: &Vec<(String, Given)>| {
         all.iter().map(|(name, given)| (name.clone(), stand_in(name, given))).collect()
@@ -20,6 +27,7 @@ pub fn stand_ins(granted: &GrantsConfig) -> Grants {
     });
     Grants {
         config: granted.config.as_ref().map(config),
+        sql: granted.sql.as_ref().map(|home| no_database(&home.name)),
         http: http.collect(),
         http_limits: HttpLimits { ca: None, proxy: None, ..granted.http_limits.limits.clone() },
         ..Grants::default()

@@ -10,6 +10,7 @@ pub fn told(outcome: &Outcome) -> (&'static str, Option<&str>, Option<u64>) {
         Outcome::Retry { reason, after_ms } => ("retry", Some(reason), *after_ms),
         Outcome::Reject { reason } => ("reject", Some(reason), None),
         Outcome::Fault { kind, reason } => (Failure::from(*kind).as_str(), Some(reason), None),
+        Outcome::Again { reason, .. } => ("again", Some(reason), None),
         Outcome::BatchFault | Outcome::NotStarted | Outcome::Interrupted => ("not-started", None, None),
     }
 }

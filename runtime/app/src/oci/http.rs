@@ -78,9 +78,16 @@ fn roots() -> Result<Vec<Certificate<'static>>, String> {
 }
 
 /// TLS with the system's certificates, and with the cryptography that the rest of the program has.
-pub(super) fn agent(plain: bool) -> Result<Agent, String> {
+pub fn agent(plain: bool) -> Result<Agent, String> {
+    agent_trusting(plain, Vec::new())
+}
+
+/// The same with more certificates that are trusted.
+pub fn agent_trusting(plain: bool, more: Vec<Certificate<'static>>) -> Result<Agent, String> {
     // One that is spoken to without TLS needs none, but where it leads to may.
-    let roots = roots().or_else(|why| if plain { Ok(Vec::new()) } else { Err(why) })?;
+    let needs_none = plain || !more.is_empty();
+    let mut roots = roots().or_else(|why| if needs_none { Ok(Vec::new()) } else { Err(why) })?;
+    roots.extend(more);
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(roots)))
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))

@@ -11,6 +11,7 @@ mod manifest;
 pub mod reference;
 mod registry;
 
+pub use http::{agent, agent_trusting};
 use layout::Layout;
 use manifest::{Descriptor, Document, Written};
 use pelton_host::Description;

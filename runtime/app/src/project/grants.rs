@@ -2,16 +2,21 @@
 //! or, where there is none, anything. Nothing of it leaves the process, and no secret is read.
 
 use super::{Project, limits};
-use crate::grants::{stand_ins, targets};
+use crate::grants::{no_database, stand_ins, targets};
 use crate::harness::World;
+use pelton_core::effects::Database;
 use pelton_host::{
     Grants, HttpGrant, HttpScript, HttpSwitch, HttpTarget, IDEMPOTENCY_HEADER, PrivateAddresses, Refuses,
+    SqlGrant,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The store that a handler has for itself.
 pub const OWN_STORE: &str = "default";
+
+/// What a database is called where no pipeline says it.
+const OWN_DATABASE: &str = "main";
 
 /// Grants, and what stands for the world.
 pub struct ProjectGrants {
@@ -57,8 +62,25 @@ impl ProjectGrants {
         let nowhere = "https://nowhere.invalid".to_owned();
         let http =
             uses.origins.iter().chain([&nowhere]).map(|origin| to(origin)).collect::<Result<_, _>>()?;
-        let base = Grants { config: Some(Vec::new()), http, ..Grants::default() };
+        let sql = Some(no_database(OWN_DATABASE));
+        let base = Grants { config: Some(Vec::new()), sql, http, ..Grants::default() };
         Ok(Self { base, environment: Vec::new(), world: World::new(stores, targets), is_open: true })
+    }
+
+    /// What the handler calls its database; none when it is granted none.
+    pub fn database(&self) -> Option<&str> {
+        self.base.sql.as_ref().map(|granted| &*granted.name)
+    }
+
+    /// Statements run in this database from now on.
+    pub fn run_in(&mut self, database: Arc<dyn Database>) {
+        let name = self.database().unwrap_or(OWN_DATABASE).to_owned();
+        self.base.sql = Some(SqlGrant { name, database });
+    }
+
+    /// Whether no pipeline says what is granted.
+    pub fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// With these values of configuration, and requests that are answered by a script or refused.

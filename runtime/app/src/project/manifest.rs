@@ -35,6 +35,9 @@ pub struct Manifest {
     /// What the handler does beside its answer; for `build` to read, as [`USES`].
     #[serde(default)]
     pub uses: Vec<Effect>,
+    /// Where it runs SQL statements: what its database begins with.
+    #[serde(default)]
+    pub sql: Option<SqlManifest>,
     /// What `build` makes.
     pub component: PathBuf,
     /// What `build` makes instead, where that is a core module: Pelton makes `component` of it.
@@ -61,6 +64,7 @@ pub enum Effect {
     Config,
     State,
     Outbox,
+    Sql,
 }
 
 impl Effect {
@@ -70,6 +74,7 @@ impl Effect {
             Self::Config => "config",
             Self::State => "state",
             Self::Outbox => "outbox",
+            Self::Sql => "sql",
         }
     }
 }
@@ -83,6 +88,14 @@ impl Manifest {
         let words: Vec<&str> = self.uses.iter().map(|effect| effect.word()).collect();
         words.join(" ")
     }
+}
+
+/// The section `sql`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlManifest {
+    /// A file of statements that make the tables.
+    pub schema: PathBuf,
 }
 
 /// What has to be there before building.

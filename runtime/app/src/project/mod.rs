@@ -14,6 +14,7 @@ pub mod manifest;
 mod module;
 mod rust;
 pub mod shell;
+pub mod sql;
 pub mod template;
 mod tools;
 

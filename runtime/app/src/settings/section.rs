@@ -56,6 +56,11 @@ impl<'c> Section<'c> {
         self.table.get(key)
     }
 
+    /// A variable of the environment that says something by itself; none where it is empty.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.is_empty())
+    }
+
     /// Whether the key is there at all.
     pub fn has(&self, key: &'static str) -> bool {
         self.get(key).is_some()
@@ -310,6 +315,10 @@ impl Settings for Section<'_> {
 
     fn duration(&self, key: &'static str, default: Duration) -> Duration {
         self.duration(key, default)
+    }
+
+    fn size(&self, key: &'static str, default: usize) -> usize {
+        self.size(key, default)
     }
 
     fn number(&self, key: &'static str, bounds: RangeInclusive<u64>, default: u64) -> u64 {

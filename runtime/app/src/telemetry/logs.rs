@@ -1,6 +1,7 @@
 //! Logs, on standard error, written by a thread of its own: to log never waits.
 
 use super::line::bounded;
+use super::ring::IntoRing;
 use super::throttle::Throttle;
 use crate::cli::LogFormat;
 use crate::output::{self, Behind, Rank};
@@ -34,10 +35,16 @@ pub fn start(format: LogFormat) {
         LogFormat::Text => {
             let fields = debug_fn(|writer, field, value| field_as_text(writer, field.name(), value));
             let logs = logs.with_ansi(output::has_colors()).fmt_fields(fields.delimited(" "));
-            logs.finish().with(throttle).init();
+            logs.finish().with(throttle).with(IntoRing).init();
         }
         LogFormat::Json => {
-            logs.json().flatten_event(true).with_current_span(false).finish().with(throttle).init();
+            logs.json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .finish()
+                .with(throttle)
+                .with(IntoRing)
+                .init();
         }
     }
     if let Some(why) = wrong {
@@ -126,6 +133,9 @@ impl Drop for Event<'_> {
             return self.lines.behind.take(&self.text, self.rank);
         };
         let mut text = Cow::Borrowed(text);
+        if is_json && self.rank == Rank::Guest {
+            text = with_fields(&text).map_or(text, Cow::Owned);
+        }
         if is_json && text.trim_end().contains(shown::is_hidden) {
             text = Cow::Owned(output::json_text(&text));
         }
@@ -135,11 +145,38 @@ impl Drop for Event<'_> {
     }
 }
 
+/// A handler's line has fields of its own, which are JSON in a text until now. None where it has not.
+fn with_fields(line: &str) -> Option<String> {
+    // Within a text each of these quotes has a backslash before it.
+    const KEY: &str = ",\"fields\":";
+    let at = line.find(&format!("{KEY}\""))? + KEY.len();
+    let rest = line.get(at..)?;
+    let mut texts = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+    let fields = texts.next()?.ok()?;
+    let behind = rest.get(texts.byte_offset()..)?;
+    serde_json::from_str::<serde::de::IgnoredAny>(&fields).ok().filter(|_| fields.starts_with('{'))?;
+    Some(format!("{}{fields}{behind}", line.get(..at)?))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::levels;
+    use super::{levels, with_fields};
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn fields_of_a_handler_are_json_within_json() {
+        let line = r#"{"message":"a \",\"fields\":\"{}","stream":"stdout","fields":"{\"n\":[1,\"x\\\"y\"]}","z":1}"#;
+        let json = with_fields(line).expect("it has some");
+        let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+        assert_eq!(json["fields"], serde_json::json!({ "n": [1, "x\"y"] }));
+        assert_eq!((&json["z"], &json["message"]), (&1.into(), &"a \",\"fields\":\"{}".into()));
+        for odd in
+            ["{\"a\":1}", r#"{"a":1,"fields":"7"}"#, r#"{"a":1,"fields":"{"}"#, r#"{"a":1,"fields":{}}"#]
+        {
+            assert_eq!(with_fields(odd), None, "{odd}");
+        }
+    }
 
     #[test]
     fn wrong_levels_are_told() {

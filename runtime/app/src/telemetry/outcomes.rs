@@ -29,6 +29,14 @@ impl Handler for Telling {
         self.0.max_chunk()
     }
 
+    fn takes_batches(&self) -> bool {
+        self.0.takes_batches()
+    }
+
+    fn chunk_us(&self) -> u64 {
+        self.0.chunk_us()
+    }
+
     fn handle(&self, work: Vec<Work>, mut report: Report) -> BoxFuture<'static, ()> {
         let names = work.clone();
         let telling: Report = Box::new(move |digest, settled| {

@@ -29,6 +29,8 @@ const BOUNDED: [&str; 2] = ["guest", super::outcomes::TARGET];
 /// Lines that were not written.
 static DROPPED_OF_LIBRARIES: AtomicU64 = AtomicU64::new(0);
 static DROPPED_OF_OURS: AtomicU64 = AtomicU64::new(0);
+/// All of them, since the process began.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Lets through what is said for the first time, and what is asked for by name.
 pub struct Throttle {
@@ -136,9 +138,15 @@ impl<S: Subscriber> Layer<S> for Throttle {
         let admitted = self.admit(speaker, self.kind(event), Instant::now());
         if !admitted {
             speaker.dropped().fetch_add(1, Relaxed);
+            DROPPED.fetch_add(1, Relaxed);
         }
         admitted
     }
+}
+
+/// How many lines were not written, since the process began.
+pub fn dropped() -> u64 {
+    DROPPED.load(Relaxed)
 }
 
 /// Says how many lines were dropped, from time to time, until it is aborted.

@@ -1,17 +1,25 @@
 //! What brokers say of how they are set up, against the configuration.
 
 use crate::config::{Config, PipelineConfig};
+use crate::registry::LettersConfig;
 use pelton_core::broker::{DeadLetterPlace, Diagnosis, PipelineView};
 
 /// Looks at where a pipeline's dead letters go, by asking its broker. Blocks.
 pub fn diagnose_letters(pipeline: &PipelineConfig, view: &PipelineView) -> Diagnosis {
-    let place = pipeline.dead_letters.place();
-    place.map_or_else(Diagnosis::default, |place| place.diagnose(pipeline.source.broker(), view))
+    let mut found = Diagnosis::default();
+    for place in places(pipeline) {
+        found.add(place.diagnose(pipeline.source.broker(), view));
+    }
+    found
+}
+
+fn places(pipeline: &PipelineConfig) -> impl Iterator<Item = &dyn DeadLetterPlace> {
+    pipeline.letter_places().into_iter().filter_map(LettersConfig::place)
 }
 
 /// What `check` says of a pipeline: of its source, and of where its letters go. Blocks.
 pub fn look(pipeline: &PipelineConfig, view: &PipelineView) -> [Diagnosis; 2] {
-    let (source, place) = (pipeline.source.broker(), pipeline.dead_letters.place());
+    let source = pipeline.source.broker();
     let with_rights = |mut found: Diagnosis, rights: &dyn Fn() -> Diagnosis| {
         // Where something is wrong already, the rest may follow from that.
         if found.problems.is_empty() {
@@ -22,7 +30,9 @@ pub fn look(pipeline: &PipelineConfig, view: &PipelineView) -> [Diagnosis; 2] {
     [
         with_rights(source.diagnose(view), &|| source.rights()),
         with_rights(diagnose_letters(pipeline, view), &|| {
-            place.map_or_else(Diagnosis::default, |place| place.rights(source))
+            let mut found = Diagnosis::default();
+            places(pipeline).for_each(|place| found.add(place.rights(source)));
+            found
         }),
     ]
 }
@@ -34,8 +44,7 @@ pub fn advise(config: &Config) {
     for pipeline in config.pipelines.iter().cloned() {
         let view = config.view(&pipeline);
         let asks_source = pipeline.source.broker().is_diagnosed_at_start();
-        let letters = pipeline.dead_letters.place();
-        let asks_letters = letters.is_some_and(DeadLetterPlace::is_diagnosed_at_start);
+        let asks_letters = places(&pipeline).any(DeadLetterPlace::is_diagnosed_at_start);
         if !asks_source && !asks_letters {
             continue;
         }

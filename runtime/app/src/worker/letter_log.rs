@@ -3,6 +3,7 @@
 
 use pelton_core::ports::{BoxFuture, Counted, DeadLetters, ErrorClass};
 use pelton_core::shown::shown;
+use pelton_core::trace::{self, SpanContext};
 use pelton_core::{Cause, Letter, Panicked};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +52,8 @@ struct Line {
     attempts: u32,
     /// The first line of it.
     reason: String,
+    /// Where it stands in a trace that is recorded.
+    trace: Option<SpanContext>,
 }
 
 impl Line {
@@ -61,6 +64,7 @@ impl Line {
             failure: letter.failure.as_str(),
             attempts: letter.attempts,
             reason: shown(reason).at_most(REASON_BYTES).to_string(),
+            trace: trace::of_headers(letter.message.headers()).filter(|trace| trace.sampled),
         }
     }
 }
@@ -84,7 +88,7 @@ impl LoggedLetters {
     fn written(&self, cause: Cause, line: Option<Line>) {
         let cause = cause.as_str();
         let more = self.causes().entry(cause).or_default().log(Instant::now());
-        let (Some(Line { message_id, failure, attempts, reason }), Some(more)) = (line, more) else {
+        let (Some(Line { message_id, failure, attempts, reason, trace }), Some(more)) = (line, more) else {
             return;
         };
         let pipeline = self.pipeline.as_str();
@@ -96,6 +100,8 @@ impl LoggedLetters {
             failure,
             attempts,
             reason,
+            trace_id = trace.map(|trace| tracing::field::display(trace.trace)),
+            span_id = trace.map(|trace| tracing::field::display(trace.span)),
             "a message is a dead letter{}",
             more.unwrap_or_default()
         );

@@ -4,13 +4,27 @@
 pub mod answer;
 pub mod assemble;
 pub mod diagnose;
+mod done_objects;
+mod flush;
+pub mod health;
+pub mod left_behind;
 mod letter_log;
+mod letters_by_cause;
 mod live_line;
+mod local_counts;
+pub mod metrics;
+mod pipeline;
 pub mod reload;
 pub mod replay;
+pub mod reset;
 pub mod run;
+mod sampled;
 pub mod sandbox;
+#[cfg(feature = "schemas")]
+mod schemas;
+mod service;
 pub mod shutdown;
 pub mod skip;
 pub mod state;
+pub mod steer;
 pub mod store;

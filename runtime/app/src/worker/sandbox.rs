@@ -25,7 +25,8 @@ pub fn cache_dir(config: &Config) -> PathBuf {
 const OPEN_FILES: u64 = 64;
 
 /// Whether a worker can open its files and start its threads, before it starts one: of both pools and the
-/// sandbox's clock and cache, of the store, of signals and the log, of brokers' I/O and of what blocks.
+/// sandbox's clock and cache, of the store, of signals and the log, of brokers' I/O, of the API and of what
+/// blocks.
 pub fn room_for_worker() -> Result<(), Fail> {
     if let Some(most) = getrlimit(Resource::Nofile).current.filter(|most| *most < OPEN_FILES) {
         let why = format!(
@@ -35,7 +36,7 @@ pub fn room_for_worker() -> Result<(), Fail> {
         return Err(Fail::new(CONFIG, anyhow::anyhow!(why)));
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    there_is_room_for(3 * cores + 14).map_err(|error| Fail::new(CONFIG, error))
+    there_is_room_for(3 * cores + 17).map_err(|error| Fail::new(CONFIG, error))
 }
 
 /// Sets up the sandbox, with compiled code in `cache_dir`; what the user's other commands have compiled is

@@ -16,6 +16,11 @@ pub fn stopped_fail(store: &Store, stopped: &[Stopped]) -> Fail {
             ),
         );
     }
+    if stopped.iter().all(|one| matches!(one.why, Why::Paused(_))) {
+        let one =
+            |Stopped { pipeline, why }: &Stopped| format!("pipeline {pipeline} was not emptied: {why}");
+        return Fail::refused(stopped.iter().map(one).collect::<Vec<_>>().join("; "));
+    }
     let one = |Stopped { pipeline, why }: &Stopped| format!("pipeline {pipeline} stopped: {why}");
     let all: Vec<String> = stopped.iter().map(one).collect();
     Fail::new(

@@ -1,32 +1,20 @@
 //! What a running worker has: its pipelines, and what they share.
 
-use crate::config::{Config, PipelineConfig};
+use super::health::Health;
+pub use super::pipeline::RunningPipeline;
+use super::sampled::Sampling;
+use super::steer::Steering;
+use crate::config::Config;
 use crate::deploy::rollout::{Deployer, Target};
-use pelton_engine::{Change, Phase, PipelineStats, Ports};
-use pelton_store::{PipelineStore, Store};
+use crate::homes::Homes;
+use crate::telemetry::exports::Exports;
+use pelton_engine::{Change, Phase};
+use pelton_store::Store;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Mutex, watch};
-
-/// One pipeline of the worker, to be asked, and to be given another handler.
-pub struct RunningPipeline {
-    pub pipeline: PipelineConfig,
-    pub ports: Ports,
-    pub ledger: PipelineStore,
-    pub stats: Arc<PipelineStats>,
-    /// Where its handler, which `ports` has too, is replaced.
-    pub target: Arc<Target>,
-}
-
-impl RunningPipeline {
-    /// The same pipeline, as another configuration has it.
-    pub fn with(&self, pipeline: PipelineConfig) -> Self {
-        let target = Arc::new(self.target.with(pipeline.handler.clone()));
-        let (ports, ledger, stats) = (self.ports.clone(), self.ledger.clone(), self.stats.clone());
-        Self { pipeline, ports, ledger, stats, target }
-    }
-}
 
 /// What a worker reads again, and whom it tells of it.
 pub struct Reloads {
@@ -48,11 +36,21 @@ impl Reloads {
 pub struct WorkerState {
     config: RwLock<Arc<Config>>,
     pub store: Store,
+    pub homes: Arc<Homes>,
+    /// What goes to a collector.
+    pub exports: Exports,
     pipelines: RwLock<Vec<Arc<RunningPipeline>>>,
     pub deployer: Deployer,
+    /// What operators want of the pipelines.
+    pub steering: Arc<Steering>,
     pub reloads: Reloads,
+    /// When somebody looks at the numbers.
+    pub sampling: Sampling,
+    /// Series that were left out so far, since there were too many.
+    pub dropped_series: AtomicU64,
     /// Of the worker.
     pub phase: watch::Receiver<Phase>,
+    pub health: Arc<Health>,
     /// Set to draining when the pipelines have ended.
     stop: watch::Sender<Phase>,
     /// Held by the replay that runs.
@@ -61,16 +59,31 @@ pub struct WorkerState {
 
 impl WorkerState {
     pub fn new(
-        config: Config,
-        deployer: Deployer,
+        (config, homes, exports): (Config, Arc<Homes>, Exports),
+        (deployer, steering): (Deployer, Arc<Steering>),
         pipelines: Vec<RunningPipeline>,
         reloads: Reloads,
-        phase: watch::Receiver<Phase>,
+        (phase, health): (watch::Receiver<Phase>, Arc<Health>),
     ) -> Arc<Self> {
         let (stop, _) = watch::channel(Phase::Running);
         let pipelines = RwLock::new(pipelines.into_iter().map(Arc::new).collect());
         let (config, store) = (RwLock::new(Arc::new(config)), deployer.store.clone());
-        Arc::new(Self { config, store, pipelines, deployer, reloads, phase, stop, turn: Mutex::new(()) })
+        Arc::new(Self {
+            config,
+            store,
+            homes,
+            exports,
+            pipelines,
+            deployer,
+            steering,
+            reloads,
+            sampling: Sampling::default(),
+            dropped_series: AtomicU64::new(0),
+            phase,
+            health,
+            stop,
+            turn: Mutex::new(()),
+        })
     }
 
     /// The configuration that holds now.

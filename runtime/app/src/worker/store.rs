@@ -32,7 +32,10 @@ pub fn store_fail(error: StoreError) -> Fail {
 /// What the ledger says of every pipeline, in the order of the configuration.
 pub fn statuses(config: &Config, store: &Store) -> Result<Vec<(String, PipelineStatus)>, StoreError> {
     let one = |p: &PipelineConfig| {
-        let status = store.status(&p.name, p.source.queue(), p.dead_letters.queue())?;
+        let mut status = store.status(&p.name, p.source.queue(), p.dead_letters.queue())?;
+        for place in p.letter_places().into_iter().skip(1).filter(|place| place.is_here()) {
+            status.dead_letters += store.letter_count(&p.name, place.queue())?;
+        }
         Ok((p.name.clone(), status))
     };
     config.pipelines.iter().map(one).collect()

@@ -9,6 +9,7 @@ pub fn letter(message: Message, reason: &str) -> Letter {
     Letter {
         message,
         identity: None,
+        scope: None,
         claim: None,
         skipped: 0,
         settle: None,

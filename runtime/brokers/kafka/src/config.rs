@@ -2,12 +2,14 @@
 
 use crate::admin::{self, unreadable_files};
 use crate::diagnose;
-use crate::{KafkaOptions, KafkaProducer, KafkaPublisher, KafkaSource, Order, publish, refused_option};
+use crate::{KafkaOptions, KafkaProducer, KafkaPublisher, KafkaSource, Order};
+use crate::{partition_named, publish, refused_option};
 use pelton_core::broker::{
-    Books, BooksError, Broker, Contradiction, Dedup, Diagnosis, OpenError, Outgoing, PipelineView,
-    Publisher, Replay, Settings, SharedBooks, SourceStatus, Uncarried, WorkerName,
+    Books, BooksError, Broker, Contradiction, Dedup, Diagnosis, Messaging, OpenError, Outgoing,
+    PipelineView, Publisher, Replay, Reset, Settings, SharedBooks, SourceStatus, Uncarried, WorkerName,
 };
 use pelton_core::ports::Source;
+use pelton_core::shown::shown;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,6 +118,20 @@ impl Broker for KafkaConfig {
         format!("kafka {}", self.topics.join(", "))
     }
 
+    fn messaging(&self) -> Messaging {
+        Messaging {
+            system: "kafka",
+            destination: self.topics.join(","),
+            group: Some(self.group_id.clone()),
+            settles: "commit",
+        }
+    }
+
+    /// Topics may come and go; records are told apart by the ids of theirs.
+    fn identity(&self) -> Option<String> {
+        Some(format!("kafka group {}", self.group_id))
+    }
+
     fn is_same(&self, other: &dyn Broker) -> bool {
         other.of::<Self>() == Some(self)
     }
@@ -177,8 +193,23 @@ impl Broker for KafkaConfig {
         Ok(self)
     }
 
+    fn reset(&self) -> Result<&dyn Reset, String> {
+        Ok(self)
+    }
+
     fn rights(&self) -> Diagnosis {
         diagnose::of_source(self)
+    }
+
+    fn has_partition(&self, name: &str) -> Result<(), String> {
+        let known = partition_named(name).filter(|(topic, _)| self.topics.iter().any(|read| read == topic));
+        known.map(drop).ok_or_else(|| {
+            let topics = self.topics.join(", ");
+            format!(
+                "`{}` is no partition that is read here: write TOPIC/NUMBER; the topics are {topics}",
+                shown(name)
+            )
+        })
     }
 
     fn status(&self) -> Option<Result<SourceStatus, Vec<String>>> {

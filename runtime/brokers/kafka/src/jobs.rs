@@ -49,6 +49,7 @@ mod tests {
         let letter = |name: usize| Letter {
             message: Message::new(Parts::named(&name.to_string())),
             identity: None,
+            scope: None,
             claim: None,
             skipped: 0,
             settle: None,

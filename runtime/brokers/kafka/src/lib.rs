@@ -49,6 +49,7 @@ mod receipt;
 mod refused;
 mod renew;
 mod replay;
+mod reset;
 mod rights;
 mod skip;
 mod state;
@@ -64,7 +65,9 @@ pub use outbox_config::{KafkaTarget, configure_target};
 use inspect::{PartitionStatus, inspect};
 use letters::{KafkaLetters, LetterOptions};
 use options::refused_option;
-use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Revocation, Scope, Settle, Source};
+use pelton_core::ports::{
+    BoxFuture, Capabilities, Depth, ErrorClass, Lag, Revocation, Scope, Settle, Source,
+};
 use pelton_core::{Message, Panicked, Receipt};
 use producer::KafkaProducer;
 use publish::KafkaPublisher;
@@ -93,6 +96,12 @@ pub enum KafkaSourceError {
 
 /// How long the broker may take for the last commit and the goodbye.
 const LEAVE: Duration = Duration::from_secs(10);
+
+/// A partition by its name, as the status has it: `orders/3`.
+fn partition_named(name: &str) -> Option<(&str, i32)> {
+    let (topic, number) = name.rsplit_once('/')?;
+    Some((topic, number.parse().ok().filter(|number| *number >= 0)?))
+}
 
 /// A member of a consumer group, as a source.
 pub struct KafkaSource {
@@ -129,6 +138,10 @@ impl KafkaSource {
         made.map(drop).map_err(KafkaSourceError::Options)
     }
 }
+
+/// How often it is looked whether the broker has answered, and how many times.
+const DEPTH_LOOK: Duration = Duration::from_millis(50);
+const DEPTH_LOOKS: u32 = 60;
 
 impl Source for KafkaSource {
     fn capabilities(&self) -> Capabilities {
@@ -180,6 +193,25 @@ impl Source for KafkaSource {
         Box::pin(std::future::ready(Ok(Lag { unsettled: state.unsettled() })))
     }
 
+    /// The thread that polls asks, and is waited for.
+    fn depth(&self) -> BoxFuture<'_, Result<Depth, ErrorClass>> {
+        Box::pin(async move {
+            self.shared.state().wants_depth = true;
+            for _ in 0..DEPTH_LOOKS {
+                if !self.shared.state().wants_depth {
+                    break;
+                }
+                tokio::time::sleep(DEPTH_LOOK).await;
+            }
+            let state = self.shared.state();
+            let ours = state.partitions.iter().filter(|p| p.ours);
+            let unsettled = ours.map(partition::Partition::depth).sum::<Option<u64>>();
+            let unsettled = unsettled.filter(|_| state.assigned && !state.wants_depth);
+            let depth = unsettled.map(|unsettled| Depth { unsettled, oldest_at_ms: None });
+            depth.ok_or(ErrorClass::Transient)
+        })
+    }
+
     fn revoked(&self) -> BoxFuture<'_, Revocation> {
         Box::pin(async move {
             loop {
@@ -204,6 +236,11 @@ impl Source for KafkaSource {
         let state = self.shared.state();
         let ours = state.partitions.iter().filter(|p| p.ours);
         ours.map(|p| p.partition_status(self.shared.options.max_uncommitted)).collect()
+    }
+
+    fn partition(&self, name: &str) -> Option<u32> {
+        let (topic, number) = partition_named(name)?;
+        self.shared.options.partition(topic, number)
     }
 
     fn trouble(&self) -> Option<String> {

@@ -225,7 +225,8 @@ fn range(reason: &str) -> Option<String> {
     Some(format!("{from} to {to}"))
 }
 
-fn in_ledger(topic: u32, partition: i32) -> Option<u32> {
+/// The number that the ledger knows a partition by, from that of its topic.
+pub(super) fn in_ledger(topic: u32, partition: i32) -> Option<u32> {
     let partition = u32::try_from(partition).ok().filter(|number| number >> PARTITION_BITS == 0)?;
     let fits = topic >> (u32::BITS - PARTITION_BITS) == 0;
     fits.then_some(topic << PARTITION_BITS | partition)

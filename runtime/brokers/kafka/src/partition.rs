@@ -47,6 +47,10 @@ pub struct Partition {
     pub fetched: Option<i64>,
     /// The end at the time of the assignment, open transactions included; none until it is known.
     pub end: Option<i64>,
+    /// The end that this client saw last, when somebody wanted to know how much waits.
+    latest: Option<i64>,
+    /// All before it has come to the poll, marks of transactions too.
+    passed: Option<i64>,
     /// A transaction is open before that end.
     pub open: bool,
     /// One was, so that an end that the poll comes to may be one before it.
@@ -91,6 +95,8 @@ impl Partition {
             begin: None,
             fetched: None,
             end: None,
+            latest: None,
+            passed: None,
             open: false,
             was_open: false,
             at_end: false,
@@ -236,6 +242,18 @@ impl Partition {
     /// more when that end is not known yet, or its beginning is behind it.
     pub fn unsettled(&self) -> u64 {
         self.left() + self.uncommitted() + u64::from(self.jumped.is_some())
+    }
+
+    /// It ends there now, for who sees no open transactions; and all before `passed` has come to the poll.
+    pub fn ends_now(&mut self, end: i64, passed: Option<i64>) {
+        (self.latest, self.passed) = (Some(end), passed);
+    }
+
+    /// Records that are not settled, up to the end that it had last; none while that is not known.
+    pub fn depth(&self) -> Option<u64> {
+        let (latest, next) = (self.latest?, self.next()?.max(self.passed.unwrap_or(0)));
+        let left = if self.met >= Some(latest) { 0 } else { latest - next };
+        Some(u64::try_from(left).unwrap_or(0) + self.uncommitted())
     }
 
     /// Those that are not fetched.

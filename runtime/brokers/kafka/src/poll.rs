@@ -126,6 +126,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
         }
         looked = 0;
         hold_back(consumer, shared, full);
+        Learner::look(consumer, shared);
         if asked.is_none_or(|at: Instant| at.elapsed() >= ENDS_INTERVAL) && wants_to_know(shared) {
             asked = Some(Instant::now());
             learner.learn(consumer, shared);

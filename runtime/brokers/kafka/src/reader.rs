@@ -203,9 +203,9 @@ impl Reader {
     }
 
     /// What numbers the records of a topic whose broker gives topics no ids.
-    pub fn scope_without_id(&self, topic: &str, options: &KafkaOptions) -> Scope {
+    pub fn scope_without_id(&self, topic: &str, bootstrap_servers: &str) -> Scope {
         let cluster = self.consumer.client().fetch_cluster_id(POLL);
-        scope_without_id(cluster, &options.bootstrap_servers, topic)
+        scope_without_id(cluster, bootstrap_servers, topic)
     }
 
     /// Reads the parts of one topic, each in order, until `see` answers false.

@@ -6,10 +6,11 @@ use crate::advice::advice;
 use crate::config::KafkaConfig;
 use crate::inspect::{PartitionStatus, inspect};
 use crate::options::KafkaOptions;
-use crate::reader::{Damaged, Part, Unread};
+use crate::reader::{Damaged, Part, Reader, Unread};
 use crate::replay::KafkaReplay;
 use pelton_core::broker::{AfterLetter, FindMessage, FoundContent, FoundMessage, Look, WantedMessage};
 use pelton_core::pipeline::Named;
+use pelton_core::ports::Scope;
 use pelton_core::{Channel, Delivery, Message, Parts};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
@@ -42,6 +43,21 @@ impl FindMessage for KafkaConfig {
             |_| text.to_owned(),
             |(topic, partition, offset)| format!("{topic}/{partition}/{offset}"),
         )
+    }
+
+    fn scopes(&self, text: &str) -> Result<Vec<Scope>, String> {
+        let reader = Reader::open(&self.bootstrap_servers, &self.librdkafka, ANSWER_TIMEOUT)?;
+        let scope = |topic: &String| match reader.all_of(topic)? {
+            None => Ok(None),
+            Some(parts) => match reader.id_of(topic, &parts)? {
+                Some(id) => Ok(Some(id.into())),
+                None => Ok(Some(reader.scope_without_id(topic, &self.bootstrap_servers))),
+            },
+        };
+        let place = parse(text).ok().map(|(topic, _, _)| topic);
+        let meant = place.filter(|place| self.topics.iter().any(|topic| topic == place));
+        let all = self.topics.iter().filter(|topic| meant.is_none_or(|meant| meant == topic.as_str()));
+        all.map(scope).filter_map(Result::transpose).collect()
     }
 
     fn look(&self, wanted: &WantedMessage) -> Result<Look, String> {

@@ -149,6 +149,8 @@ pub struct SourceState {
     pub assigned: bool,
     /// Somebody wants to know how much is left: the ends of the partitions are to be asked for.
     pub wants_ends: bool,
+    /// Somebody wants to know how much waits now.
+    pub wants_depth: bool,
     pub closing: bool,
     /// Nothing can be fetched any more in this process; the log says why.
     pub failed: bool,

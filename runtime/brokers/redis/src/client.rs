@@ -81,6 +81,18 @@ impl Client {
         self.run(async |connection| facts::stream(connection, stream, group).await)
     }
 
+    /// Sets the entry behind which a group of a stream goes on.
+    ///
+    /// # Errors
+    /// In words: the server does not answer, or refuses.
+    pub fn set_place(&self, stream: &str, group: &str, last: &str) -> Answer<()> {
+        self.run(async |connection| {
+            let mut command = redis::cmd("XGROUP");
+            command.arg("SETID").arg(stream).arg(group).arg(last);
+            Ok(command.query_async::<()>(connection).await?)
+        })
+    }
+
     /// How a list stands, and its workers.
     ///
     /// # Errors

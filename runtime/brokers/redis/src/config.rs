@@ -7,8 +7,8 @@ use crate::{
     Server, StreamOptions, admin, diagnose, publish, rights,
 };
 use pelton_core::broker::{
-    Books, Broker, Contradiction, Dedup, Diagnosis, OpenError, Outgoing, PipelineView, Publisher, Replay,
-    Settings, SharedBooks, SourceStatus, Uncarried, WorkerName,
+    Books, Broker, Contradiction, Dedup, Diagnosis, Messaging, OpenError, Outgoing, PipelineView,
+    Publisher, Replay, Reset, Settings, SharedBooks, SourceStatus, Uncarried, WorkerName,
 };
 use pelton_core::ports::Source;
 use std::sync::Arc;
@@ -171,6 +171,28 @@ impl Broker for RedisConfig {
         }
     }
 
+    fn messaging(&self) -> Messaging {
+        Messaging {
+            system: "redis",
+            destination: self.key.clone(),
+            group: match &self.kind {
+                RedisKind::Stream(stream) => Some(stream.group.clone()),
+                RedisKind::List(_) => None,
+            },
+            settles: "ack",
+        }
+    }
+
+    fn identity(&self) -> Option<String> {
+        let scope = self.server(&self.key).map(|server| server.scope().to_string());
+        // One that is no address is refused before anybody asks.
+        let place = scope.unwrap_or_else(|_| self.key.clone());
+        Some(match &self.kind {
+            RedisKind::Stream(stream) => format!("redis stream {place}, group {}", stream.group),
+            RedisKind::List(_) => format!("redis list {place}"),
+        })
+    }
+
     fn is_same(&self, other: &dyn Broker) -> bool {
         other.of::<Self>() == Some(self)
     }
@@ -246,6 +268,13 @@ impl Broker for RedisConfig {
     }
 
     fn replay(&self) -> Result<&dyn Replay, String> {
+        match self.kind {
+            RedisKind::Stream(_) => Ok(self),
+            RedisKind::List(_) => Err("a list".to_owned()),
+        }
+    }
+
+    fn reset(&self) -> Result<&dyn Reset, String> {
         match self.kind {
             RedisKind::Stream(_) => Ok(self),
             RedisKind::List(_) => Err("a list".to_owned()),

@@ -75,6 +75,28 @@ pub async fn group(
     Ok(Some(GroupFacts { pending, lag, last_delivered }))
 }
 
+/// When the oldest entry came that is not acknowledged, in milliseconds since the epoch, as its id says.
+pub async fn oldest_ms(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    group: &str,
+    facts: &GroupFacts,
+) -> Result<Option<u64>, Fault> {
+    let mut oldest = None;
+    if facts.pending > 0 {
+        let mut command = redis::cmd("XPENDING");
+        command.arg(stream).arg(group).arg("-").arg("+").arg(1);
+        let first: Vec<(String, Value, Count, Value)> = command.query_async(connection).await?;
+        oldest = first.first().and_then(|(id, ..)| EntryId::parse(id));
+    }
+    if oldest.is_none()
+        && let Some(next) = facts.last_delivered.after()
+    {
+        oldest = count_from(connection, stream, next, 1).await?.1;
+    }
+    Ok(oldest.map(|id| id.ms))
+}
+
 /// How many entries there are from one on, of so many at most, and the last of them. (By the id behind the
 /// last one: nothing may be asked for that is behind the very last id.) They stay at the server: each may
 /// have a megabyte.

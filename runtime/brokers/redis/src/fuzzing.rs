@@ -44,6 +44,7 @@ pub fn letter_of(message: Message) {
     let written = Letter {
         message,
         identity: None,
+        scope: None,
         claim: None,
         skipped: 0,
         settle: None,

@@ -67,6 +67,8 @@ pub struct InFlightTable {
     out: HashMap<String, ServerPosition>,
     pace: FetchBudget,
     lease: Duration,
+    /// So many at most are wanted beside what the pipeline has.
+    wanted: usize,
 }
 
 impl InFlightTable {
@@ -78,6 +80,7 @@ impl InFlightTable {
             out: HashMap::new(),
             pace: FetchBudget::new(lease, at_least, at_most, Instant::now()),
             lease,
+            wanted: usize::MAX,
         }
     }
 
@@ -91,7 +94,13 @@ impl InFlightTable {
             let expired = self.held.forget_expired(now);
             expired.iter().for_each(|(receipt, held)| self.left(*receipt, held));
         }
-        allowed.saturating_sub(self.held.staying())
+        let ahead = self.wanted.saturating_sub(self.waiting.len());
+        allowed.saturating_sub(self.held.staying()).min(ahead)
+    }
+
+    /// No more than so many are wanted beside what the pipeline has: each delivery is counted.
+    pub fn wants(&mut self, most: usize) {
+        self.wanted = most;
     }
 
     /// So many of what the pipeline has wait for others there, and are not counted.

@@ -38,6 +38,7 @@ mod outbox_config;
 mod points;
 mod publish;
 mod replay;
+mod reset;
 mod rights;
 mod server;
 mod shared;

@@ -6,6 +6,7 @@ use crate::in_flight::instance;
 use crate::one::Pending;
 use pelton_core::broker::{AfterLetter, FindMessage, FoundMessage, Look, WantedMessage};
 use pelton_core::pipeline::Named;
+use pelton_core::ports::Scope;
 use pelton_core::{Delivery, Lane, Message};
 
 impl FindMessage for RedisConfig {
@@ -16,6 +17,10 @@ impl FindMessage for RedisConfig {
 
     fn ledger_key(&self, text: &str) -> String {
         parse(text, self).map_or_else(|_| text.to_owned(), |id| format!("{}/{id}", self.key))
+    }
+
+    fn scopes(&self, _: &str) -> Result<Vec<Scope>, String> {
+        Ok(vec![self.server(&self.key)?.scope()])
     }
 
     fn look(&self, wanted: &WantedMessage) -> Result<Look, String> {

@@ -6,8 +6,8 @@ use crate::{
     Connection, SqsLetters, SqsOptions, SqsPublisher, SqsSource, admin, diagnose, publish, queue_name,
 };
 use pelton_core::broker::{
-    Books, Broker, Contradiction, DeadLetterPlace, Diagnosis, LetterReader, Listener, OpenError, Outgoing,
-    PipelineView, Publisher, Replay, Settings, SharedBooks, SourceStatus, Uncarried, WorkerName,
+    Books, Broker, Contradiction, DeadLetterPlace, Diagnosis, LetterReader, Listener, Messaging, OpenError,
+    Outgoing, PipelineView, Publisher, Replay, Settings, SharedBooks, SourceStatus, Uncarried, WorkerName,
 };
 use pelton_core::ports::{DeadLetters, Source};
 use std::sync::Arc;
@@ -142,6 +142,19 @@ fn is_http(url: &str) -> bool {
 impl Broker for SqsConfig {
     fn describe(&self) -> String {
         format!("sqs {}", self.queue.name())
+    }
+
+    fn messaging(&self) -> Messaging {
+        Messaging {
+            system: "aws_sqs",
+            destination: self.queue.name().to_owned(),
+            group: None,
+            settles: "ack",
+        }
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(format!("sqs {}", self.queue.url))
     }
 
     fn is_same(&self, other: &dyn Broker) -> bool {
@@ -364,37 +377,4 @@ fn letter_queue(settings: &dyn Settings, source: &dyn Broker) -> QueueConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_queues_are_told_from_others() {
-        let good = [
-            "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
-            "http://localhost:9324/000000000000/orders_1-x.fifo",
-            "http://[::1]:9324/queue/orders",
-            "http://[::1]/queue/orders",
-            "http://elasticmq/orders",
-        ];
-        assert_eq!(good.map(is_queue_url), [true; 5]);
-        let bad = [
-            "",
-            "orders",
-            "arn:aws:sqs:us-east-1:123456789012:orders",
-            "sqs://localhost/0/orders",
-            "http://localhost",
-            "http://localhost/",
-            "http://localhost/0/orders/",
-            "http:///0/orders",
-            "http://:9324/0/orders",
-            "http://localhost:99999/0/orders",
-            "http://me:secret@localhost/0/orders",
-            "http://local host/0/orders",
-            "http://localhost/0/the orders",
-            "http://localhost/0/orders?x=y",
-            "http://localhost/0/orders.old",
-            "http://localhost/0/.fifo",
-        ];
-        bad.into_iter().for_each(|url| assert!(!is_queue_url(url), "{url}"));
-    }
-}
+mod tests;

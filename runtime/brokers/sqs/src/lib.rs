@@ -61,7 +61,7 @@ use fault::Fault;
 use letters::SqsLetters;
 use options::LONGEST_WAIT;
 use options::queue_name;
-use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Scope, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Counted, Depth, ErrorClass, Lag, Scope, Settle, Source};
 use pelton_core::{Delivery, Message, Panicked, Receipt};
 use publish::SqsPublisher;
 use queue_admin::{QueueAdmin, QueueFacts, Redrive};
@@ -251,8 +251,23 @@ impl Source for SqsSource {
         })
     }
 
+    /// Asked once: its counts lag behind anyway.
+    fn depth(&self) -> BoxFuture<'_, Result<Depth, ErrorClass>> {
+        Box::pin(async move {
+            match self.unsettled().await {
+                Ok(unsettled) => Ok(Depth { unsettled, oldest_at_ms: None }),
+                Err(fault) => Err(fault.class),
+            }
+        })
+    }
+
     fn holds(&self, waiting: usize, _unwanted: &[u32]) {
         self.shared.state().waits_there(waiting);
+        self.shared.room.notify_one();
+    }
+
+    fn wants(&self, most: usize) {
+        self.shared.state().wants(most);
         self.shared.room.notify_one();
     }
 

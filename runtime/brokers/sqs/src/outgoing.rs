@@ -14,6 +14,7 @@ use aws_sdk_sqs::types::{
 };
 use pelton_core::broker::{Outgoing, Unsent};
 use pelton_core::contain::{Panicked, contained};
+use pelton_core::trace::{SpanContext, TRACEPARENT, xray};
 use pelton_core::{Header, letter};
 use std::collections::{BTreeMap, HashMap};
 use tokio::task::{JoinError, JoinSet};
@@ -208,15 +209,24 @@ fn attributes_of(sent: &SqsMessage<'_>, encoding: Option<&str>) -> Attributes {
     .chain(sent.more.iter().cloned())
     .collect();
     let of_service = |h: &Header| h.name.starts_with(SYSTEM_PREFIX);
-    let own: Vec<Header> = letter::own(&message.headers).filter(|h| !of_service(h)).collect();
+    let mut own: Vec<Header> = letter::own(&message.headers).filter(|h| !of_service(h)).collect();
+    if own.len() + ours.len() > attributes::MOST {
+        // The service's own attribute says the same, and takes no place: others have theirs.
+        own.retain(|header| !header.name.eq_ignore_ascii_case(TRACEPARENT));
+    }
     attributes::pack(&own, &ours, &message.headers)
 }
 
 /// Where the message stands in a trace, as the service takes it: `Root=1-...`. It counts for nothing
 /// against the size.
 fn trace(headers: &[Header]) -> Option<HashMap<SystemName, SystemValue>> {
-    let said = headers.iter().find(|h| h.name == TRACE)?;
-    let text = std::str::from_utf8(&said.value).ok()?;
+    let said = |name: &str| headers.iter().rfind(|header| header.name.eq_ignore_ascii_case(name));
+    // That of the standard is newer, where there are both: it is written as a message goes on.
+    let newer = said(TRACEPARENT).and_then(|header| SpanContext::parse(&header.value));
+    let text = match newer {
+        Some(context) => xray(&context),
+        None => String::from_utf8(said(TRACE)?.value.clone()).ok()?,
+    };
     let is_trace =
         text.contains("Root=") && text.len() <= MAX_TRACE && text.bytes().all(|b| b.is_ascii_graphic());
     let value = SystemValue::builder().data_type("String").string_value(text).build();
@@ -269,6 +279,24 @@ mod tests {
         for odd in [&b""[..], b"Root=1 2", b"no trace", b"Root=\xff", &[b'R'; 2_000]] {
             assert!(!told(odd), "{odd:?}");
         }
+    }
+
+    #[test]
+    fn a_trace_takes_no_place_from_others() {
+        const PARENT: &str = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
+        let entry = |headers: usize| {
+            let mut all = vec![Header::new("Traceparent", PARENT), Header::new(TRACE, "Root=1-old")];
+            all.extend((0..headers).map(|n| Header::new(format!("h{n}"), "v")));
+            let message = Outgoing { headers: all.into(), ..Outgoing::of(&b"x"[..]) };
+            let entry = entry_of(&SqsMessage { message, ..SqsMessage::default() }).unwrap();
+            let system = entry.message_system_attributes().unwrap();
+            let told = system[&SystemName::AwsTraceHeader].string_value().unwrap().to_owned();
+            (entry.message_attributes().unwrap().len(), told)
+        };
+        let told = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+        assert_eq!(entry(9), (10, told.to_owned()));
+        assert_eq!(entry(10), (10, told.to_owned()), "the tenth has its place");
+        assert_eq!(entry(11), (1, told.to_owned()), "eleven never had");
     }
 
     #[test]

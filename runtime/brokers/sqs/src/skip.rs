@@ -6,6 +6,7 @@ use crate::convert::instance;
 use pelton_core::Delivery;
 use pelton_core::broker::{AfterLetter, FindMessage, FoundMessage, Look, WantedMessage};
 use pelton_core::pipeline::Named;
+use pelton_core::ports::Scope;
 
 /// Others that are received at most before it is given up on: what they were received counts for them.
 const OTHERS: usize = 1_000;
@@ -23,6 +24,10 @@ impl FindMessage for SqsConfig {
 
     fn ledger_key(&self, text: &str) -> String {
         text.to_owned()
+    }
+
+    fn scopes(&self, _: &str) -> Result<Vec<Scope>, String> {
+        Ok(vec![self.queue.url.as_str().into()])
     }
 
     fn look(&self, wanted: &WantedMessage) -> Result<Look, String> {

@@ -72,6 +72,8 @@ pub struct SourceState {
     pub closing: bool,
     /// What was fetched had to go back, since nobody asked for it: nothing more is fetched until then.
     unwanted: bool,
+    /// So many are wanted beside what the pipeline has: each receive is counted.
+    wanted: usize,
     /// When a message stops to be ours, which makes room where there was none: nobody else would tell.
     room_at: Option<Instant>,
     /// What is wrong, by what was done: a service may take receives and refuse deletes.
@@ -108,6 +110,7 @@ impl SourceState {
             lease: options.lease(),
             closing: false,
             unwanted: false,
+            wanted: usize::MAX,
             room_at: None,
             troubles: BTreeMap::new(),
             said: KindThrottle::default(),
@@ -145,14 +148,15 @@ impl SourceState {
         let allowed = self.pace.allows(now);
         // A request is paid for, however little it may bring: where many may be held, it waits until it can
         // bring all that one does.
-        let needed = if allowed >= ROOMY { BATCH } else { 1 };
+        let needed = if allowed >= ROOMY { BATCH.min(self.wanted).max(1) } else { 1 };
         self.room_at = None;
         if self.table.len() + self.promised + needed > allowed {
             let (lost, next) = self.table.forget_expired(now);
             self.lost += lost;
             self.room_at = next;
         }
-        let room = allowed.saturating_sub(self.table.len() + self.promised).min(BATCH);
+        let ahead = self.wanted.saturating_sub(self.buffer.len() + self.promised);
+        let room = allowed.saturating_sub(self.table.len() + self.promised).min(BATCH).min(ahead);
         if room < needed || self.closing || self.unwanted {
             return None;
         }
@@ -163,6 +167,12 @@ impl SourceState {
     /// So many of what the pipeline has wait for others there.
     pub fn waits_there(&mut self, count: usize) {
         self.pace.waits_there(count);
+    }
+
+    /// With none wanted, what is here goes back at the next `sweep`.
+    pub fn wants(&mut self, most: usize) {
+        self.wanted = most;
+        self.unwanted &= most == 0;
     }
 
     /// A receive that may bring another number takes the place of one that was promised.
@@ -184,7 +194,6 @@ impl SourceState {
         self.buffer.insert(receipt.0, Waiting { delivery, since });
     }
 
-    /// The first leaves the buffer.
     fn pop(&mut self) -> Option<Waiting> {
         let (receipt, first) = self.buffer.pop_first()?;
         if let Some(lane) = first.delivery.lane {
@@ -224,7 +233,8 @@ impl SourceState {
 
     /// When the first of what is in the buffer has waited too long.
     fn stale_at(&self) -> Option<Instant> {
-        self.buffer.values().next().map(|waiting| waiting.since + self.lease / 2)
+        let wait = if self.wanted == 0 { Duration::ZERO } else { self.lease / 2 };
+        self.buffer.values().next().map(|waiting| waiting.since + wait)
     }
 
     /// Gives back what nobody has asked for while half of its lease went by. To fetch it again would only

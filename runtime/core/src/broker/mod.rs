@@ -5,6 +5,7 @@ mod books;
 mod letters;
 mod publish;
 mod replay;
+mod reset;
 mod settings;
 mod skip;
 mod status;
@@ -14,6 +15,7 @@ pub use books::{Books, BooksError, DoneLetters, KnownTopic, OpenError, SharedBoo
 pub use letters::{LetterQuery, LetterReader, Listener};
 pub use publish::{Outgoing, Published, Publisher, ReplayMark, Sent, Uncarried, Unsent, too_large};
 pub use replay::{BoundedSource, FromOffset, PlanError, Replay, ReplayFrom, ReplayPlan, ReplayRange};
+pub use reset::{Reset, ResetMove, ResetTo};
 pub use settings::Settings;
 pub use skip::{AfterLetter, FindMessage, FoundContent, FoundMessage, Look, WantedMessage};
 pub use status::{Below, Cell, Column, Fact, Facts, Row, SourceStatus};
@@ -30,6 +32,14 @@ use std::time::Duration;
 pub trait Broker: FindMessage + Any + Debug + Send + Sync {
     /// What it reads, for people: `kafka orders, refunds`.
     fn describe(&self) -> String;
+
+    /// The same in the words of OpenTelemetry, for metrics and traces.
+    fn messaging(&self) -> Messaging;
+
+    /// What tells what is read from every other that could be read under the same name, as far as the
+    /// configuration says it: the same on every worker that shares it. For people too, so without a login.
+    /// None of a queue that only this data directory has.
+    fn identity(&self) -> Option<String>;
 
     /// Whether another is configured alike: then a reload leaves its pipeline alone.
     fn is_same(&self, other: &dyn Broker) -> bool;
@@ -60,6 +70,20 @@ pub trait Broker: FindMessage + Any + Debug + Send + Sync {
     /// How what was handled is read once more. `Err` says what is read, which keeps none of it:
     /// `an embedded queue`.
     fn replay(&self) -> Result<&dyn Replay, String>;
+
+    /// Whether it may read a partition of this name, such as `orders/3`, as far as the configuration says it.
+    ///
+    /// # Errors
+    /// It does not, in words.
+    fn has_partition(&self, name: &str) -> Result<(), String> {
+        let _unknown = name;
+        Err(format!("{} has no partitions: pause all of the pipeline", self.describe()))
+    }
+
+    /// How what is read next is moved. `Err` says what is read, which has no place that could be moved.
+    fn reset(&self) -> Result<&dyn Reset, String> {
+        Err(self.describe())
+    }
 
     /// Asks the broker whether this user may do there what a worker does, and whether it would be let in now.
     /// Nothing is tried that would change anything. Blocks.
@@ -169,6 +193,19 @@ impl dyn DeadLetterPlace {
         let any: &dyn Any = self;
         any.downcast_ref()
     }
+}
+
+/// A source as OpenTelemetry names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Messaging {
+    /// `messaging.system`: `kafka`, `aws_sqs`, `redis`, and `pelton` for embedded queues.
+    pub system: &'static str,
+    /// `messaging.destination.name`: what is read; several names have a comma between them.
+    pub destination: String,
+    /// `messaging.consumer.group.name`, where there are groups.
+    pub group: Option<String>,
+    /// The operation that settles: `commit` or `ack`.
+    pub settles: &'static str,
 }
 
 /// What was found by asking a broker.

@@ -19,6 +19,9 @@ pub trait Settings {
     /// A duration such as `30s`.
     fn duration(&self, key: &'static str, default: Duration) -> Duration;
 
+    /// A size such as `64KiB`, in bytes.
+    fn size(&self, key: &'static str, default: usize) -> usize;
+
     /// A whole number within bounds.
     fn number(&self, key: &'static str, bounds: RangeInclusive<u64>, default: u64) -> u64;
 

@@ -3,7 +3,7 @@
 use super::{Books, PipelineView};
 use crate::Delivery;
 use crate::pipeline::Named;
-use crate::ports::Source;
+use crate::ports::{Scope, Source};
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,14 @@ pub trait FindMessage {
     /// What the ledger knows it by, where its producer has given it no id. A text that names nothing is
     /// given back.
     fn ledger_key(&self, text: &str) -> String;
+
+    /// What numbers the messages that a text may mean, as their source tells it to a ledger that is shared:
+    /// of one that is a place that of the place, of any other all there are. None of a queue that only this
+    /// data directory has. Asks the broker where only that knows. Blocks.
+    ///
+    /// # Errors
+    /// The broker does not answer, or not like that.
+    fn scopes(&self, text: &str) -> Result<Vec<Scope>, String>;
 
     /// Looks for a message that the pipeline does not hold. Blocks.
     ///

@@ -3,19 +3,18 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::DeliveryState as S;
-use super::Event as E;
-use super::*;
+mod fleet;
+
+use super::{DeliveryState as S, Event as E, *};
 use crate::outcome::FaultKind;
 use Action::{Again, Complete, Forget, Handle, Publish, Release, Requeue, Stop, Suspect, Wait};
-use ErrorClass::{LeaseLost, Permanent, Transient};
+use ErrorClass::{Conflict, Failed, LeaseLost, Permanent, Transient};
 
 const C: Claim = Claim { chunk: 7, index: 3 };
 const ACK: Settle = Settle::Ack;
 const BACK: Settle = Settle::GiveBack;
 
-/// A broker that holds retries, a live lease, attempt 3 the last one, the policy's wait 100 ms and its
-/// longest one 10 s.
+/// A broker that holds retries, a live lease; attempt 3 is the last one, waits are 100 ms and 10 s at most.
 const PLAIN: Context = Context {
     max_attempts: 3,
     max_receives: 1_000,
@@ -77,6 +76,10 @@ fn fresh(attempt: u32, crashed: bool) -> Event {
     E::Claimed(Verdict::Fresh { claim: C, attempt, crashed })
 }
 
+fn again() -> Event {
+    E::Handled(Outcome::Again { reason: "a deadlock".to_owned(), alone: false })
+}
+
 fn retry(after_ms: Option<u64>) -> Event {
     E::Handled(Outcome::Retry { reason: "later".to_owned(), after_ms })
 }
@@ -117,6 +120,7 @@ fn admitted() {
         (PLAIN, S::Admitted, E::Invalid("no key".to_owned()), (unclaimed(), Publish { settle: true })),
         (PLAIN, S::Admitted, E::LeaseEnded, (S::Gone, Forget)),
         (PLAIN, S::Admitted, E::SameKeyCompleted, settle(ACK)),
+        (PLAIN, S::Admitted, E::Nothing, settle(ACK)),
         (PLAIN, S::Admitted, E::SameKeyDelayed(40), settle(later(40))),
         (PLAIN, S::Admitted, E::HandBack(0), settle(BACK)),
         (PLAIN, S::Admitted, E::HandBack(40), settle(later(40))),
@@ -220,11 +224,13 @@ fn handled_and_not_an_attempt() {
     let alone = || releasing(false, Then::RequeueAlone);
     let again = || releasing(false, Then::Requeue);
     let back = || releasing(false, Then::GiveBack);
+    let with_others = Outcome::Again { reason: "a deadlock".to_owned(), alone: true };
     let shared_drain = Context { draining: true, ..SHARED };
     let late_drain = Context { draining: true, ..LATE_SHARED };
     hold(vec![
         // At the last attempt too: none of these may end in a letter.
         (PLAIN, handling(3), done(Outcome::BatchFault), (alone(), release(None))),
+        (PLAIN, handling(3), done(with_others), (alone(), release(None))),
         (PLAIN, handling(3), done(Outcome::NotStarted), (again(), release(None))),
         (DRAIN, handling(3), done(Outcome::NotStarted), (back(), release(None))),
         (shared_drain, handling(3), done(Outcome::NotStarted), (back(), release(Some(BACK)))),
@@ -260,7 +266,6 @@ fn completed() {
         (PLAIN, completing(), E::Stored(Ok(())), settle(ACK)),
         (SHARED, completing(), E::Stored(Ok(())), (S::Gone, Forget)),
         (LATE, completing(), E::Stored(Ok(())), (S::Gone, Forget)),
-        (PLAIN, completing(), E::Stored(Err(LeaseLost)), (S::Gone, Forget)),
         (PLAIN, completing(), E::Stored(Err(Transient)), (completing(), Again)),
         (PLAIN, completing(), E::Stored(Err(Permanent)), (completing(), Stop)),
     ]);
@@ -291,7 +296,6 @@ fn given_up_on() {
         (PLAIN, letter(), E::Stored(Ok(())), settle(ACK)),
         (SHARED, letter(), E::Stored(Ok(())), (S::Gone, Forget)),
         (LATE, letter(), E::Stored(Ok(())), (S::Gone, Forget)),
-        (PLAIN, letter(), E::Stored(Err(LeaseLost)), (S::Gone, Forget)),
         (PLAIN, letter(), E::Stored(Err(Transient)), (letter(), Again)),
         (PLAIN, letter(), E::Stored(Err(Permanent)), (letter(), Stop)),
         (PLAIN, unclaimed(), E::Stored(Ok(())), settle(ACK)),
@@ -315,7 +319,6 @@ fn released() {
         (LATE, from(Then::Requeue), ok(), (S::Gone, Forget)),
         (PLAIN, from(Then::RequeueAlone), ok(), (S::Admitted, Requeue { alone: true })),
         (PLAIN, from(Then::Forget), ok(), (S::Gone, Forget)),
-        (PLAIN, from(Then::Retry(100)), E::Stored(Err(LeaseLost)), (S::Gone, Forget)),
         (PLAIN, from(Then::Requeue), E::Stored(Err(Transient)), (from(Then::Requeue), Again)),
         (PLAIN, from(Then::Requeue), E::Stored(Err(Permanent)), (from(Then::Requeue), Stop)),
     ]);
@@ -345,6 +348,7 @@ fn is_named(state: &DeliveryState, event: &Event) -> bool {
                 | E::Invalid(_)
                 | E::LeaseEnded
                 | E::SameKeyCompleted
+                | E::Nothing
                 | E::SameKeyDelayed(_)
                 | E::HandBack(_)
         ),
@@ -366,17 +370,20 @@ fn a_pair_that_means_nothing_changes_nothing() {
         held.into_iter().chain(ending)
     };
     let events = || {
-        let stored = [Ok(()), Err(Transient), Err(LeaseLost), Err(Permanent)];
+        let classes = [Transient, LeaseLost, Permanent, Conflict, Failed];
+        let stored = std::iter::once(Ok(())).chain(classes.map(Err));
         let verdicts = [Verdict::Duplicate, Verdict::AlreadyDeadLettered, Verdict::Suspect];
+        let verdicts = verdicts.into_iter().chain([Verdict::Elsewhere { wait_ms: 1 }]);
         let outcomes = [Outcome::Ok(None), Outcome::BatchFault, Outcome::NotStarted, Outcome::Interrupted];
         let plain = [E::Start, E::ClaimFailed, E::LaneStopped, E::LeaseEnded, E::Due, E::SameKeyCompleted];
-        let told = [E::Invalid(String::new()), E::SameKeyDelayed(1), E::HandBack(1), fresh(1, false)];
+        let told =
+            [E::Nothing, E::Invalid(String::new()), E::SameKeyDelayed(1), E::HandBack(1), fresh(1, false)];
         plain
             .into_iter()
             .chain(told)
-            .chain([retry(None), reject(), fault(FaultKind::Trap)])
-            .chain(stored.into_iter().flat_map(|r| [E::Stored(r), E::Settled(r)]))
-            .chain(verdicts.into_iter().map(E::Claimed))
+            .chain([retry(None), reject(), fault(FaultKind::Trap), again()])
+            .chain(stored.flat_map(|r| [E::Stored(r), E::Settled(r)]))
+            .chain(verdicts.map(E::Claimed))
             .chain(outcomes.into_iter().map(E::Handled))
     };
     let mut pairs = 0;

@@ -4,6 +4,13 @@ use crate::effects::Staged;
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::ports::{Claim, ErrorClass, Settle, Verdict};
 
+/// So often in a row a message runs again at once, after others have changed the state that it had read;
+/// then it is retried as after any failure.
+pub const MAX_CONFLICTS: u32 = 10;
+
+/// What another worker has is not asked for again sooner, whatever its ledger says.
+pub(super) const ELSEWHERE_MS: u64 = 10;
+
 /// Where a delivery is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryState {
@@ -43,7 +50,7 @@ pub enum DeliveryState {
         /// What follows.
         then: Then,
     },
-    /// A retry that waits here, because the broker cannot hold it.
+    /// A retry that waits here, because the broker cannot hold it; or what another worker has.
     Waiting,
     /// The broker is being told.
     Settling(Settle),
@@ -62,6 +69,29 @@ pub struct Why {
     pub reason: String,
     /// Handler starts.
     pub attempts: u32,
+}
+
+impl Why {
+    /// Its attempts were used up before this start, or by the last one, which ended with the process.
+    pub(super) fn used_up(attempts: u32, crashed: bool) -> Self {
+        let (cause, failure, reason) = if crashed {
+            (Cause::CrashLoop, Failure::Crash, "the process died while the handler had this message")
+        } else {
+            (Cause::RetriesExhausted, Failure::Retry, "its attempts were used up before this start")
+        };
+        Self { cause, failure, reason: reason.to_owned(), attempts }
+    }
+
+    /// Whoever received it so often was never done with it. It may be what ends every worker that starts it,
+    /// with all that would count its attempts.
+    pub(super) fn goes_round(attempts: u32, cx: &Context) -> Self {
+        let (times, most) = (cx.receives, cx.max_receives);
+        let reason = format!(
+            "it was received {times} times and nobody was done with it; from {most} on \
+             (`retry.max_receives`) it is not started"
+        );
+        Self { cause: Cause::CrashLoop, failure: Failure::Crash, reason, attempts }
+    }
 }
 
 /// What follows the release of a claim.
@@ -104,6 +134,8 @@ pub enum Event {
     LeaseEnded,
     /// The wait is over.
     Due,
+    /// It says nothing to a handler, and is done with.
+    Nothing,
     /// Another delivery with its key was completed.
     SameKeyCompleted,
     /// Another delivery with its key waits for a retry at the broker.
@@ -170,7 +202,8 @@ pub struct Context {
     pub native_delay: bool,
     /// Whether the lease is still ours.
     pub lease_live: bool,
-    /// How often in a row it was handled, and could not complete since others had changed what it had read.
+    /// How often in a row it was handled, and could not complete since others had changed what it had read,
+    /// or were in its way.
     pub conflicts: u32,
     /// The policy's wait for this attempt, in milliseconds.
     pub delay_ms: u64,

@@ -7,10 +7,20 @@
 //! ([`Ledger::complete`](crate::ports::Ledger::complete)), and it hands what is to be sent to the relay
 //! ([`OutboxHome`]).
 
+mod books;
+mod last_writes;
 mod outbox;
+mod overlay;
+mod sql;
 mod state;
 
+pub use books::{HomeBooks, KnownTarget, OutboxLetter, OutboxLetterFilter, Purge, StateEntry};
+pub use last_writes::LastWrites;
 pub use outbox::{Backlog, ID_HEADER, OutboxHome, RowEnd, StagedMessage, Target, Waiting};
+pub use overlay::{Overlay, ShownValue, Stamps};
+pub use sql::{
+    Column, Database, OpenTransaction, Rows, SqlError, SqlValue, Statement, Transaction, TransactionState,
+};
 pub use state::{Bucket, Seen, Shown, Stamp, StateError, StateHome, Value, Write};
 
 use std::sync::{Arc, OnceLock};
@@ -24,6 +34,9 @@ pub struct Effects {
     pub writes: Vec<Write>,
     /// What it sends, in its order.
     pub messages: Vec<StagedMessage>,
+    /// The transaction of its statements, where it ran any.
+    pub transaction: Option<OpenTransaction>,
+    failure: OnceLock<String>,
     shown: OnceLock<Shown>,
 }
 
@@ -31,7 +44,22 @@ impl Effects {
     /// Whether nothing was staged: a completion then carries none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.reads.is_empty() && self.writes.is_empty() && self.messages.is_empty()
+        self.reads.is_empty()
+            && self.writes.is_empty()
+            && self.messages.is_empty()
+            && self.transaction.is_none()
+    }
+
+    /// Says why this can never be committed: with [`ErrorClass::Failed`](crate::ports::ErrorClass::Failed),
+    /// or why it has to run again, with `Conflict`. The first words count.
+    pub fn fail(&self, reason: String) {
+        self.failure.get_or_init(|| reason);
+    }
+
+    /// What was said of it.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Lets whoever reads from now on see what is written here, as long as this lives: until it has

@@ -61,7 +61,7 @@ pub struct Backlog {
     pub oldest_at_ms: Option<u64>,
 }
 
-/// Who keeps the outbox. One relay for each target asks it.
+/// Who keeps the outbox. One relay of a process for each target asks it.
 pub trait OutboxHome: Send + Sync {
     /// At most `max` messages that wait for a target, in the order of commit, those behind row `after`; fewer
     /// where they are large. None is the end.
@@ -79,6 +79,15 @@ pub trait OutboxHome: Send + Sync {
     /// What waits for a target now. Kept in memory: it costs nothing.
     fn backlog(&self, target: Target) -> Backlog;
 
-    /// Resolves when something was committed for a target since it was asked last.
+    /// Which of the times it is in which messages for a target are sent from this process; none while they
+    /// are sent from another. What was read in an earlier one may have been sent since. Kept in memory.
+    fn turn(&self, _target: Target) -> Option<u64> {
+        Some(0)
+    }
+
+    /// No relay of this process asks for a target any more: the turn may be another's.
+    fn leaves(&self, _target: Target) {}
+
+    /// Resolves when something was committed for a target since it was asked last, or its turn is another.
     fn committed(&self, target: Target) -> BoxFuture<'_, ()>;
 }

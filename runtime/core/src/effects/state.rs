@@ -92,6 +92,9 @@ pub trait StateHome: Send + Sync {
         max: usize,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, StateError>>;
 
+    /// How many bytes the committed keys and values of a store have together. It may look at all of them.
+    fn size(&self, bucket: Bucket) -> BoxFuture<'_, Result<u64, StateError>>;
+
     /// A new stamp.
     fn stamp(&self) -> Stamp;
 

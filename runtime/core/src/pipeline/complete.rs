@@ -22,7 +22,7 @@ use crate::ports::{Completion, ErrorClass};
 impl Pipeline {
     /// What a handler did; or nothing of it, if what is ahead in the lane runs again.
     pub(super) fn outcome(&mut self, slot: Slot, outcome: Outcome) {
-        let Some(place) = self.place(slot) else { return self.feed(slot, Event::Handled(outcome)) };
+        let Some(place) = self.place(slot) else { return self.goes_on(slot, outcome) };
         match self.commits.ahead(place) {
             Ahead::RunsAgain => {
                 self.feed(slot, Event::LaneStopped);
@@ -32,8 +32,16 @@ impl Pipeline {
             }
             // It may have failed on what never comes to be.
             Ahead::Open if is_failure(&outcome) => self.commits.defer(place, slot, outcome),
-            Ahead::Open | Ahead::Nothing => self.feed(slot, Event::Handled(outcome)),
+            Ahead::Open | Ahead::Nothing => self.goes_on(slot, outcome),
         }
+    }
+
+    fn goes_on(&mut self, slot: Slot, outcome: Outcome) {
+        if matches!(outcome, Outcome::Again { .. }) {
+            self.counts.counters[Counter::Conflicts] += 1;
+            self.entries[slot].conflicts += 1;
+        }
+        self.feed(slot, Event::Handled(outcome));
     }
 
     /// A message's place in its lane, where lanes commit in order.
@@ -98,7 +106,7 @@ impl Pipeline {
         match self.calls.gathers(number, &staged, self.entries[slot].started.0, slot) {
             Gathered::Waits => {}
             Gathered::All => {
-                let wait = self.backoff.next_ms();
+                let wait = self.backoff.next_ms(self.now);
                 self.at(wait, Timer::AllAgain(number));
             }
             Gathered::Broken => self.completed(slot, Err(ErrorClass::Conflict)),
@@ -129,11 +137,11 @@ impl Pipeline {
             return self.feed(slot, Event::Stored(result));
         }
         let (place, call) = (self.place(slot), self.shared(slot));
-        let mut conflicts = result == Err(ErrorClass::Conflict);
-        if let Some(place) = place {
-            // What only was behind another that runs again has no conflict of its own.
-            conflicts = self.commits.answered(place, conflicts);
-        }
+        let runs_again =
+            matches!(result, Err(ErrorClass::Conflict | ErrorClass::Failed | ErrorClass::LeaseLost));
+        let is_first = place.map_or(runs_again, |place| self.commits.answered(place, runs_again));
+        // What only was behind another that runs again has no conflict of its own.
+        let conflicts = is_first && result == Err(ErrorClass::Conflict);
         self.counts.counters[Counter::Conflicts] += u64::from(conflicts);
         self.entries[slot].conflicts += u32::from(conflicts);
         self.feed(slot, Event::Stored(result));
@@ -174,14 +182,19 @@ impl Pipeline {
             self.reissue(slot);
         }
         for (slot, outcome) in answered.deferred {
-            self.feed(slot, outcome.map_or(Event::LaneStopped, Event::Handled));
+            match outcome {
+                Some(outcome) => self.goes_on(slot, outcome),
+                None => self.feed(slot, Event::LaneStopped),
+            }
         }
     }
 }
 
 fn is_failure(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Retry { .. } | Outcome::Reject { .. } | Outcome::Fault { .. } => true,
+        Outcome::Retry { .. } | Outcome::Reject { .. } | Outcome::Fault { .. } | Outcome::Again { .. } => {
+            true
+        }
         Outcome::Ok(_) | Outcome::BatchFault | Outcome::NotStarted | Outcome::Interrupted => false,
     }
 }

@@ -15,6 +15,8 @@ pub struct Counts {
     pub waiting: u64,
     /// Nothing more is asked for, because these have taken all the room there is for them.
     pub held_back: bool,
+    /// How often a message was not started, since another worker had it.
+    pub elsewhere: u64,
 }
 
 impl Counts {

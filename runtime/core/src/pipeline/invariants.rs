@@ -72,6 +72,7 @@ impl Pipeline {
                     .try_for_each(|(asker, (receipt, how))| self.check_settle(*asker, *receipt, *how))
             }
             Command::Holds { .. }
+            | Command::Wants { .. }
             | Command::Extend { .. }
             | Command::LetGo { .. }
             | Command::TakeSuspectTurn
@@ -201,9 +202,8 @@ impl Pipeline {
         holds(waiting == in_lanes, 5, || {
             format!("{waiting} wait in lanes, and {in_lanes} are noted there")
         })?;
-        let aside = at(EntryLocation::SameKey) + at(EntryLocation::Suspects);
         let asked = self.chunks.awaited() + self.actions.awaited() + self.timers.asking();
-        let aside = aside + self.calls.waiting() + self.commits.waiting();
+        let aside = self.entries.aside() + self.calls.waiting() + self.commits.waiting();
         let (held, cared_for) = (self.entries.len(), waiting + aside + asked + self.entries.resting());
         holds(held == cared_for, 5, || format!("{held} are held, and something comes for {cared_for}"))
     }
@@ -261,6 +261,8 @@ impl Pipeline {
                 }),
                 EntryLocation::SameKey => is_behind(slot),
                 EntryLocation::Suspects => self.suspects.is_waiting(slot),
+                EntryLocation::KeyLimited => self.awaits_key(slot),
+                EntryLocation::Paused => self.is_of_paused(slot),
                 EntryLocation::Taken | EntryLocation::Leaving | EntryLocation::Out => false,
             },
             DeliveryState::Claiming => in_chunks.contains(&slot),
@@ -296,6 +298,8 @@ impl Pipeline {
             | DeliveryState::Gone => None,
         };
         holds(has_claim(entry, claim), 7, || format!("{} has lost its claim, or kept it", name(entry)))?;
+        let rests = !entry.elsewhere || entry.state == DeliveryState::Waiting;
+        holds(rests, 5, || format!("another worker has {}, and it does not wait for that", name(entry)))?;
         let owner = entry.identity.and_then(|identity| self.keys.owner(identity));
         let owns = !entry.holds_key || owner == Some(slot);
         holds(owns, 8, || format!("{} has its key, and so has another", name(entry)))?;

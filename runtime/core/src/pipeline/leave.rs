@@ -11,9 +11,10 @@
 //! it concerns only what came with it, or with one before it.
 
 use super::Pipeline;
-use super::parts::departure::Departure;
+use super::parts::departure::{Departure, FILL_MS};
 use super::parts::entry::{Entry, EntryLocation, Slot};
 use super::parts::partitions::DrainFate;
+use super::parts::timers::Timer;
 use super::protocol::Command;
 use crate::delivery::{DeliveryState, Event, Then};
 use crate::message::Time;
@@ -24,7 +25,7 @@ impl Pipeline {
     /// nothing is started any more, and letters and settlements that fail are not tried again.
     pub(super) fn drain(&mut self) {
         self.departure.drain();
-        self.departure.begins(self.now);
+        self.begins_to_leave();
         self.suspects.clear();
         self.keys.stop_waiting();
         for partition in self.partitions.all() {
@@ -40,7 +41,7 @@ impl Pipeline {
             return self.lose(ended);
         }
         self.partitions.end(ended);
-        self.departure.begins(self.now);
+        self.begins_to_leave();
         for (partition, assignment) in ended.iter().copied() {
             // What came with the next assignment stays.
             if !self.partitions.is_newer_than(partition, assignment) {
@@ -48,6 +49,14 @@ impl Pipeline {
                 self.give_back_all(held);
                 self.partitions.leaves_in_order(partition, assignment);
             }
+        }
+    }
+
+    /// Something begins to leave: what waits for tokens is looked at again when that has been long enough.
+    fn begins_to_leave(&mut self) {
+        self.departure.begins(self.now);
+        if self.flow.has_no_token() {
+            self.at(FILL_MS + 1, Timer::Resume);
         }
     }
 
@@ -88,12 +97,13 @@ impl Pipeline {
     }
 
     /// Whether a delivery is on its way out: with everything, or with its partition.
-    fn is_leaving(&self, entry: &Entry) -> bool {
+    pub(super) fn is_leaving(&self, entry: &Entry) -> bool {
         self.departure.drains() || self.partitions.is_revoked(entry)
     }
 
     fn fills(&self, entry: &Entry) -> bool {
-        !self.departure.gives_up() && !entry.suspect && self.partitions.fills_gap(entry)
+        let may_start = !self.departure.gives_up() && self.flow.fills_gaps();
+        may_start && !entry.suspect && self.partitions.fills_gap(entry)
     }
 
     /// Sets the limit of a partition that leaves: all that may be held of it.

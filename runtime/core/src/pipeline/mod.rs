@@ -11,6 +11,7 @@
 mod blocking;
 mod complete;
 mod counts;
+mod flow;
 mod invariants;
 mod leave;
 mod parts;
@@ -39,6 +40,7 @@ use parts::commits::Commits;
 use parts::departure::Departure;
 use parts::entries::Entries;
 use parts::fences::Fences;
+use parts::flow::Flow;
 use parts::keys::Keys;
 use parts::lanes::Lanes;
 use parts::leases::Leases;
@@ -46,7 +48,7 @@ use parts::partitions::Partitions;
 use parts::skips::Skips;
 use parts::suspects::{Suspects, Turn};
 use parts::timers::Timers;
-pub use protocol::{Command, Input, Known, Read, Rules};
+pub use protocol::{Command, Input, Known, Read, Rules, Unread};
 pub use skip::{Fate, Named, Skip, Skipped};
 
 /// The deliveries of one pipeline. Owned by one task; takes no lock and never waits.
@@ -75,6 +77,7 @@ pub struct Pipeline {
     timers: Timers,
     backoff: Backoff,
     departure: Departure,
+    flow: Flow,
     actions: Actions,
     counts: Counts,
 }
@@ -85,8 +88,9 @@ impl Pipeline {
     pub fn new(rules: Rules, random: u64) -> Self {
         Self {
             capacity: Capacity::new(&rules),
-            chunks: Chunks::new(rules.concurrency, rules.max_chunk),
+            chunks: Chunks::new(rules.concurrency, rules.max_chunk, rules.chunk_us),
             leases: rules.source.lease_ms.map(Leases::new),
+            flow: Flow::new(&rules.flow),
             rules,
             now: Time::default(),
             random,
@@ -126,6 +130,7 @@ impl Pipeline {
             Input::Extended { batch, results } => self.extended(batch, results),
             Input::SuspectTurn => self.suspects.take_turn(Turn::Granted),
             Input::Revoked { partitions, lost } => self.revoked(&partitions, lost),
+            Input::Steer(steering) => self.steer(steering),
             Input::Drain => self.drain(),
         }
     }
@@ -138,7 +143,11 @@ impl Pipeline {
         self.fire_timers();
         self.withdraw_lost();
         if !self.departure.has_stopped() {
+            self.turn_flow();
             self.pass_keys_on();
+            while self.give_back_unstarted() {
+                self.pass_keys_on();
+            }
             self.start_suspect();
             self.form_chunks();
             self.ask_for_turn();
@@ -155,7 +164,7 @@ impl Pipeline {
     #[must_use]
     pub fn next_wake(&self) -> Option<Time> {
         let lease = self.leases.as_ref().and_then(Leases::next);
-        self.timers.next().into_iter().chain(lease).min()
+        self.timers.next().into_iter().chain(lease).chain(self.flow.next()).min()
     }
 
     /// True when nothing is held and no answer but that of `Receive` is awaited.

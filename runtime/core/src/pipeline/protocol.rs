@@ -1,6 +1,7 @@
 //! What a pipeline is told, and what it says is to be done.
 
-use crate::message::{Delivery, Identity, Receipt, Time};
+use crate::flow::{FlowRules, Steering};
+use crate::message::{Delivery, Identity, Message, Receipt, Time};
 use crate::outcome::{Letter, Outcome};
 use crate::ports::{Capabilities, ClaimItem, Completion, ErrorClass, Release, Settle, Verdict, Work};
 use crate::retry::RetryPolicy;
@@ -23,6 +24,8 @@ pub struct Rules {
     pub concurrency: usize,
     /// The most messages in a chunk.
     pub max_chunk: usize,
+    /// How much work a chunk should hold, in microseconds.
+    pub chunk_us: u64,
     /// Whether a completed key is a duplicate from then on.
     pub dedup: bool,
     /// What the source can do.
@@ -33,6 +36,8 @@ pub struct Rules {
     pub redrive: bool,
     /// Whether handlers may have effects: then the messages of a lane commit in its order.
     pub effects: bool,
+    /// How fast messages are started, and when none is.
+    pub flow: FlowRules,
 }
 
 /// What a message is known by.
@@ -42,10 +47,21 @@ pub struct Known {
     pub identity: Identity,
     /// Its deduplication key in printable form, where that is not its id: for the idempotency key.
     pub key: Option<Arc<str>>,
+    /// What handlers see in its place, where that is something else.
+    pub seen: Option<Message>,
 }
 
-/// A delivery with what its message is known by, or why it has no deduplication key.
-pub type Read = (Delivery, Result<Known, String>);
+/// Why a message is not given to a handler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unread {
+    /// It cannot be read, or has no deduplication key: in words.
+    Invalid(String),
+    /// It says nothing to a handler.
+    Nothing,
+}
+
+/// A delivery with what its message is known by, or why no handler is to see it.
+pub type Read = (Delivery, Result<Known, Unread>);
 
 /// What has happened.
 #[derive(Debug)]
@@ -105,6 +121,8 @@ pub enum Input {
         /// They are another's already: nothing of them may be settled.
         lost: bool,
     },
+    /// What an operator wants, whole: it replaces what was wanted before.
+    Steer(Steering),
     /// Stop receiving; finish what runs, hand back the rest.
     Drain,
 }
@@ -134,6 +152,11 @@ pub enum Command {
         waiting: usize,
         /// Partitions of which nothing more is wanted now: all of them, each time.
         unwanted: Vec<u32>,
+    },
+    /// Tell the source how much is to be fetched ahead of what is asked for.
+    Wants {
+        /// Messages, at most.
+        most: usize,
     },
     /// Give a chunk to the handler.
     Handle {

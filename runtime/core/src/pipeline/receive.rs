@@ -3,7 +3,7 @@
 use super::Pipeline;
 use super::parts::entry::{Entry, EntryLocation, Slot};
 use super::parts::fences::Around;
-use super::protocol::{Known, Read};
+use super::protocol::{Known, Read, Unread};
 use crate::delivery::{DeliveryState, Event};
 use crate::message::{Delivery, Identity, Lane};
 use crate::ports::ErrorClass;
@@ -12,16 +12,42 @@ impl Pipeline {
     pub(super) fn received(&mut self, answer: Result<Vec<Read>, ErrorClass>) {
         self.admission.is_answered();
         match answer {
-            Ok(deliveries) => deliveries.into_iter().for_each(|(d, i)| self.admit(d, i)),
+            Ok(deliveries) => self.take_in(deliveries),
             Err(ErrorClass::Permanent) => self.stop(),
-            Err(ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict) => self.pause(),
+            Err(
+                ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict | ErrorClass::Failed,
+            ) => self.pause(),
         }
         self.admission.is_taken_in();
         let lanes = &self.lanes;
         self.fences.answered(|lane| lanes.is_out(lane));
     }
 
-    fn admit(&mut self, delivery: Delivery, known: Result<Known, String>) {
+    fn take_in(&mut self, deliveries: Vec<Read>) {
+        if self.flow.looks_at_ages() {
+            let first = deliveries.iter().filter(|(delivery, _)| delivery.receives <= 1);
+            self.look_at_ages(first.filter_map(|(delivery, _)| delivery.message.published_at_ms()));
+        }
+        if self.flow.pauses_partitions() {
+            self.say_again_what_is_paused(&deliveries);
+        }
+        deliveries.into_iter().for_each(|(delivery, known)| self.admit(delivery, known));
+    }
+
+    /// What comes of a paused partition was fetched before, or the partition was another's when the source
+    /// was told.
+    fn say_again_what_is_paused(&mut self, deliveries: &[Read]) {
+        let paused = self.flow.paused_partitions();
+        let is_paused = |(delivery, _): &Read| {
+            delivery.position.is_some_and(|position| paused.contains(&position.partition))
+        };
+        if deliveries.iter().any(is_paused) {
+            let command = self.capacity.pause(paused);
+            self.actions.command(command);
+        }
+    }
+
+    fn admit(&mut self, delivery: Delivery, known: Result<Known, Unread>) {
         if self.was_on_its_way(&delivery) {
             return;
         }
@@ -30,9 +56,9 @@ impl Pipeline {
         if delivery.lease_until.is_some_and(|until| until <= self.now) {
             return self.counts_for_watermark(&delivery, None);
         }
-        let (known, invalid) = match known {
+        let (known, unread) = match known {
             Ok(known) => (Some(known), None),
-            Err(reason) => (None, Some(reason)),
+            Err(why) => (None, Some(why)),
         };
         let identity = known.as_ref().map(|known| known.identity).filter(|_| self.tracks_redelivery());
         if let Some(slot) = identity.and_then(|identity| self.again(identity, &delivery)) {
@@ -43,12 +69,11 @@ impl Pipeline {
         if self.is_skipped(slot) {
             return;
         }
-        if let Some(reason) = invalid {
-            self.feed(slot, Event::Invalid(reason));
-        } else if self.departure.drains() || self.is_fenced(slot) {
-            self.hand_back(slot, 0);
-        } else {
-            self.enqueue(slot);
+        match unread {
+            Some(Unread::Invalid(reason)) => self.feed(slot, Event::Invalid(reason)),
+            Some(Unread::Nothing) => self.feed(slot, Event::Nothing),
+            None if self.departure.drains() || self.is_fenced(slot) => self.hand_back(slot, 0),
+            None => self.enqueue(slot),
         }
     }
 

@@ -12,13 +12,18 @@ impl Pipeline {
     pub(super) fn request(&mut self) {
         let held = self.held();
         self.hold_back_partitions(held);
-        let free = self.capacity.free(held);
+        let worth = self.flow.worth(|chunk| self.chunks.is_in_work(chunk));
+        let free = self.capacity.free(held, worth);
         self.counts.waiting = held.waiting as u64;
         self.counts.held_back = free.is_held_back;
         if let Some(news) = self.capacity.report_waiting(held.waiting) {
             self.actions.command(news);
         }
-        let may_ask = self.admission.may_ask() && !self.departure.drains();
+        let most = if self.flow.is_closed() { 0 } else { worth };
+        if let Some(news) = self.capacity.report_wanted(most) {
+            self.actions.command(news);
+        }
+        let may_ask = self.admission.may_ask() && !self.departure.drains() && !self.flow.is_closed();
         if may_ask && free.is_enough && !self.backoff.is_paused(self.now) {
             self.admission.ask();
             self.actions.command(Command::Receive { max: free.count, max_bytes: free.bytes });
@@ -27,7 +32,8 @@ impl Pipeline {
 
     pub(super) fn held(&self) -> Held {
         let waiting = self.lanes.behind() + self.entries.waiting();
-        Held { count: self.entries.len(), waiting, bytes: self.entries.weight() }
+        let ready = self.lanes.waiting() - self.lanes.behind();
+        Held { count: self.entries.len(), waiting, ready, bytes: self.entries.weight() }
     }
 
     /// Names the partitions of which nothing more is wanted for now, if it is time to look.
@@ -49,7 +55,10 @@ impl Pipeline {
     fn waits(&self, entry: &Entry) -> bool {
         match entry.location() {
             EntryLocation::Lanes => entry.lane.is_some_and(|lane| self.lanes.is_out(lane)),
-            EntryLocation::SameKey | EntryLocation::Suspects => true,
+            EntryLocation::SameKey
+            | EntryLocation::Suspects
+            | EntryLocation::KeyLimited
+            | EntryLocation::Paused => true,
             EntryLocation::Taken => entry.state == DeliveryState::Waiting,
             EntryLocation::Leaving | EntryLocation::Out => false,
         }

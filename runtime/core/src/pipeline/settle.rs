@@ -54,7 +54,13 @@ impl Pipeline {
     }
 
     pub(super) fn forget(&mut self, slot: Slot) {
+        if self.flow.has_keys() {
+            self.ends_key_turn(slot);
+        }
         let entry = self.entries.remove(slot);
+        if entry.durable.is_some() {
+            self.flow.forget(entry.identity);
+        }
         debug_assert!(!entry.claimed, "invariant 7: {:?} is forgotten with its claim", entry.message.id());
         if let Some(leases) = &mut self.leases {
             leases.drop(slot, entry.lease);

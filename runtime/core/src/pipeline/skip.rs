@@ -73,11 +73,11 @@ impl Pipeline {
         };
         let entry = &self.entries[slot];
         let waits = matches!(entry.state, DeliveryState::Admitted | DeliveryState::Waiting);
-        if matches!(entry.state, DeliveryState::Handling { .. }) {
-            return Skipped::InWork(doing(&entry.state));
+        if matches!(entry.state, DeliveryState::Handling { .. }) || entry.elsewhere {
+            return Skipped::InWork(doing(entry));
         }
         if !waits || !entry.lease_live || entry.leaving {
-            return Skipped::Passing(doing(&entry.state));
+            return Skipped::Passing(doing(entry));
         }
         self.take_aside(slot);
         self.give_up_on(slot, skip);
@@ -131,8 +131,11 @@ impl Pipeline {
         match location {
             EntryLocation::Taken => return,
             EntryLocation::Lanes => self.lanes.remove(lane, order, slot),
-            // They are passed over when their turn or their key comes.
-            EntryLocation::SameKey | EntryLocation::Suspects => self.lanes.ended(lane),
+            // They are passed over when what they wait for comes.
+            EntryLocation::SameKey
+            | EntryLocation::Suspects
+            | EntryLocation::KeyLimited
+            | EntryLocation::Paused => self.lanes.ended(lane),
             EntryLocation::Leaving | EntryLocation::Out => {}
         }
         self.entries.put(slot, EntryLocation::Out);

@@ -28,7 +28,11 @@ impl Pipeline {
             if self.chunks.free_workers() == 0 || holds_others {
                 return;
             }
-            let size = self.chunks.next_size(self.lanes.waiting() - self.lanes.behind());
+            let most = self.may_start();
+            if most == 0 {
+                return;
+            }
+            let size = self.chunks.next_size(self.lanes.waiting() - self.lanes.behind()).min(most);
             let slots = self.take_chunk(size);
             if !slots.is_empty() {
                 self.claim(slots, false);
@@ -48,14 +52,19 @@ impl Pipeline {
                 break;
             }
             self.lanes.take();
-            if suspect {
+            if self.waits_for_flow(next) {
+                // What follows it in its lane waits with it.
+                self.lanes.seal();
+            } else if suspect {
                 self.set_aside(next);
             } else if self.takes_key(next) {
                 if is_contended {
                     self.contends(next);
                 }
+                self.takes_key_token(next);
                 slots.push(next);
             } else {
+                self.ends_key_turn(next);
                 // What follows it in its lane waits with it.
                 self.lanes.seal();
             }
@@ -80,6 +89,7 @@ impl Pipeline {
     fn set_aside(&mut self, slot: Slot) {
         self.entries.put(slot, EntryLocation::Suspects);
         self.entries[slot].suspect = false;
+        self.ends_key_turn(slot);
         self.suspects.wait(slot);
     }
 
@@ -112,9 +122,11 @@ impl Pipeline {
             let entry = &self.entries[*slot];
             let attempts = self.rules.retry.attempts_elsewhere(entry.receives);
             let (identity, message) = (entry.claimed_identity(), entry.message.clone());
-            items.push(ClaimItem { identity, message, attempts });
+            items.push(ClaimItem { identity, message, attempts, scope: None });
         }
+        let count = slots.len();
         let chunk = self.chunks.begin(slots);
+        self.flow.begins(chunk, count);
         self.actions.command(Command::Claim { chunk, items, alone });
     }
 
@@ -125,9 +137,14 @@ impl Pipeline {
         let verdicts = match verdicts {
             Ok(verdicts) if verdicts.len() == slots.len() => verdicts,
             Ok(_) | Err(ErrorClass::Permanent) => return self.stop(),
-            Err(ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict) => {
+            Err(
+                ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict | ErrorClass::Failed,
+            ) => {
                 self.pause();
-                slots.iter().rev().for_each(|s| self.feed(*s, Event::ClaimFailed));
+                for slot in slots.iter().rev() {
+                    self.gives_tokens_back(self.limited_key(*slot));
+                    self.feed(*slot, Event::ClaimFailed);
+                }
                 return;
             }
         };
@@ -146,7 +163,7 @@ impl Pipeline {
         let mut work = Vec::with_capacity(slots.len());
         let mut stopped: Vec<Lane> = Vec::new();
         for (slot, verdict) in slots.iter().zip(verdicts) {
-            let lane = self.entries[*slot].lane;
+            let (lane, key) = (self.entries[*slot].lane, self.limited_key(*slot));
             self.feed(*slot, Event::Claimed(*verdict));
             // A duplicate may be gone already.
             let started = self.entries.get(*slot).and_then(|e| match e.state {
@@ -157,15 +174,17 @@ impl Pipeline {
                 if !matches!(verdict, Verdict::Duplicate | Verdict::AlreadyDeadLettered) {
                     stopped.extend(lane);
                 }
+                self.gives_tokens_back(key);
                 continue;
             };
             let ends = self.departure.gives_up() || self.partitions.is_revoked(entry);
             if (ends && self.leaves(entry)) || lane.is_some_and(|l| stopped.contains(&l)) {
+                self.gives_tokens_back(key);
                 self.feed(*slot, Event::LaneStopped);
                 continue;
             }
             work.push(Work {
-                message: entry.message.clone(),
+                message: entry.seen.as_ref().unwrap_or(&entry.message).clone(),
                 attempt,
                 lane,
                 key: entry.key.clone(),
@@ -191,6 +210,11 @@ impl Pipeline {
                 if !outcome.is_ok() {
                     self.entries[slot].handler = Some(handler.clone());
                 }
+                if matches!(outcome, Outcome::NotStarted) {
+                    self.gives_tokens_back(self.limited_key(slot));
+                }
+                let outcome =
+                    if self.flow.has_breaker() { self.judged(slot, chunk, outcome) } else { outcome };
                 self.outcome(slot, outcome);
             }
         }
@@ -216,7 +240,8 @@ impl Pipeline {
         if self.suspects.turn() != Turn::Granted {
             return;
         }
-        if self.entries.at(EntryLocation::Suspects) == 0 || self.departure.drains() {
+        let is_any = self.entries.at(EntryLocation::Suspects) > 0 && self.may_start_suspect();
+        if !is_any || self.departure.drains() {
             return self.give_turn();
         }
         if self.chunks.free_workers() == 0 || self.backoff.is_paused(self.now) {
@@ -227,7 +252,9 @@ impl Pipeline {
         let next = self.suspects.next(|slot| entries.get(slot).is_some_and(waits));
         debug_assert!(next.is_some(), "a suspect waits for its turn and is not in the queue for it");
         match next {
+            Some(slot) if self.waits_for_partition(slot) => self.give_turn(),
             Some(slot) if self.takes_key(slot) => {
+                self.takes_key_token(slot);
                 self.suspects.take_turn(Turn::Held(slot));
                 self.claim(vec![slot], true);
             }
@@ -238,7 +265,11 @@ impl Pipeline {
     /// Asks for the turn once all chunks are formed: forming them finds the suspects.
     pub(super) fn ask_for_turn(&mut self) {
         let wait = self.entries.at(EntryLocation::Suspects) > 0;
-        if self.suspects.turn() == Turn::None && wait && !self.departure.drains() {
+        if self.suspects.turn() == Turn::None
+            && wait
+            && !self.departure.drains()
+            && self.may_start_suspect()
+        {
             self.suspects.take_turn(Turn::Asked);
             self.actions.command(Command::TakeSuspectTurn);
         }

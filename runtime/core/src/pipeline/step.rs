@@ -24,6 +24,8 @@ impl Pipeline {
         self.counts.counters[Counter::WaitsCut] +=
             u64::from(asks_for_more(&before, &event, cx.max_delay_ms));
         let rested = before == DeliveryState::Waiting;
+        let elsewhere = matches!(event, Event::Claimed(Verdict::Elsewhere { .. }));
+        self.counts.elsewhere += u64::from(elsewhere);
         let (state, action) = step(before, event, &cx);
         if let DeliveryState::Handling { attempt, .. } = &state {
             entry.attempt = *attempt;
@@ -47,6 +49,7 @@ impl Pipeline {
             self.contended -= 1;
         }
         entry.state = state;
+        entry.elsewhere = rests && (elsewhere || rested && entry.elsewhere);
         self.entries.rests(rested, rests);
         if steps_out {
             self.entries.put(slot, EntryLocation::Leaving);
@@ -79,7 +82,12 @@ impl Pipeline {
                 (Asker::Watermark(..), Err(ErrorClass::Permanent)) => self.stop(),
                 (
                     Asker::Watermark(..),
-                    Err(ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict),
+                    Err(
+                        ErrorClass::Transient
+                        | ErrorClass::LeaseLost
+                        | ErrorClass::Conflict
+                        | ErrorClass::Failed,
+                    ),
                 ) => self.commit_failed(),
                 (Asker::Watermark(..), Ok(())) => {}
             }
@@ -99,7 +107,7 @@ impl Pipeline {
 
     fn commit_failed(&mut self) {
         if self.partitions.commit_failed() {
-            let wait = self.backoff.next_ms();
+            let wait = self.backoff.next_ms(self.now);
             self.at(wait, Timer::Recommit);
         }
     }
@@ -113,6 +121,14 @@ impl Pipeline {
             (DeliveryState::Completing { attempt, .. }, Event::Stored(Err(ErrorClass::Conflict)))
                 if conflicts > MAX_CONFLICTS =>
             {
+                Some(*attempt)
+            }
+            (DeliveryState::Handling { attempt, .. }, Event::Handled(Outcome::Again { .. }))
+                if conflicts > MAX_CONFLICTS =>
+            {
+                Some(*attempt)
+            }
+            (DeliveryState::Completing { attempt, .. }, Event::Stored(Err(ErrorClass::Failed))) => {
                 Some(*attempt)
             }
             (
@@ -169,13 +185,18 @@ impl Pipeline {
             Action::Settle(how) => self.settle(slot, how),
             Action::Again if self.waits_for_call(slot) => {}
             Action::Again => {
-                let wait = self.backoff.next_ms();
+                let wait = self.backoff.next_ms(self.now);
                 self.at(wait, Timer::Again(slot));
             }
             Action::Wait(ms) => {
                 let due = self.at(ms, Timer::Due(slot));
                 self.entries[slot].due = Some(due);
-                if self.leaves(&self.entries[slot]) {
+                // A retry has said so when it was released.
+                if self.entries[slot].elsewhere {
+                    self.came_to_nothing(slot);
+                }
+                // It may have gone back with that.
+                if self.entries.get(slot).is_some_and(|entry| self.leaves(entry)) {
                     self.give_back(slot);
                 }
             }
@@ -209,6 +230,7 @@ impl Pipeline {
         let letter = Letter {
             message: entry.message.clone(),
             identity: entry.identity,
+            scope: None,
             claim: *claim,
             skipped: entry.skipped,
             settle: (settle && self.rules.source.shares_ledger).then_some(entry.receipt),
@@ -287,7 +309,7 @@ fn note(entry: &mut Entry, before: &DeliveryState, event: &Event) {
     match (before, event) {
         (DeliveryState::Claiming, Event::Claimed(Verdict::Fresh { .. })) => entry.claimed = true,
         (DeliveryState::Claiming, Event::Claimed(Verdict::Duplicate))
-        | (DeliveryState::Admitted, Event::SameKeyCompleted) => {
+        | (DeliveryState::Admitted, Event::SameKeyCompleted | Event::Nothing) => {
             entry.durable = Some(Durable::Completed);
         }
         (DeliveryState::Claiming, Event::Claimed(Verdict::AlreadyDeadLettered)) => {

@@ -104,7 +104,7 @@ impl Pipeline {
             match result {
                 Ok(until) => self.hold_lease(slot, Some(until)),
                 Err(ErrorClass::LeaseLost) => self.lease_ended(slot),
-                Err(ErrorClass::Transient | ErrorClass::Conflict) => {
+                Err(ErrorClass::Transient | ErrorClass::Conflict | ErrorClass::Failed) => {
                     let lease = &mut self.entries[slot].lease;
                     self.leases.iter_mut().for_each(|leases| leases.not_extended(slot, lease, self.now));
                 }
@@ -115,7 +115,7 @@ impl Pipeline {
 
     /// Nothing is started or asked for until a while has passed; longer each time in a row.
     pub(super) fn pause(&mut self) {
-        let wait = self.backoff.next_ms();
+        let wait = self.backoff.next_ms(self.now);
         let until = self.at(wait, Timer::Resume);
         self.backoff.pause(until);
     }

@@ -1,21 +1,25 @@
 //! The task of one pipeline.
 
+mod flow;
 mod outbox;
 mod reports;
+mod rules;
 #[cfg(test)]
 mod tests;
 
 use crate::dedup::{DedupKey, Digest};
 use crate::feeders::Feeders;
+use crate::observe::Observers;
 use crate::perform::{Arrival, Performer};
 use crate::relay::{Outbox, Relays};
 use crate::stats::{PipelineStats, SkipAsk};
 use crate::stopped::{Stopped, Why};
 use crate::worker::{Control, Phase};
 use pelton_core::contain::contained;
-use pelton_core::pipeline::{Command, Input, Pipeline, Rules, Skip};
+use pelton_core::flow::{FlowRules, FlowStatus};
+use pelton_core::pipeline::{Command, Input, Pipeline, Skip};
 use pelton_core::points;
-use pelton_core::ports::{DeadLetters, Handler, Ledger, Source};
+use pelton_core::ports::{DeadLetters, Decoder, Handler, Ledger, Source};
 use pelton_core::{Counter, RetryPolicy, Time};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,11 +35,6 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long what is under way may still take to be answered, once the shutdown timeout has passed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Deliveries that may wait for others of their key, for a retry or for their turn, beside those that
-/// `max_in_flight` counts; where that is more, as many as it says. What they weigh counts against the bytes
-/// like all else.
-const MIN_WAITING: usize = 10_000;
 
 /// What a pipeline is told at its start. Checked by the configuration.
 #[derive(Debug, Clone)]
@@ -68,6 +67,8 @@ pub struct PipelineSpec {
     pub max_outbox: u64,
     /// Pipelines that send into what this one reads: one that ends when it is empty ends behind them.
     pub fed_by: Vec<Arc<str>>,
+    /// How fast messages are started, and when none is. Its `origin_ms` is set as it begins.
+    pub flow: FlowRules,
     /// A message to give up on as it comes: for commands that do nothing else.
     pub skip: Option<Skip>,
 }
@@ -81,10 +82,14 @@ pub struct Ports {
     pub ledger: Arc<dyn Ledger>,
     /// Where messages go that were given up on.
     pub letters: Arc<dyn DeadLetters>,
+    /// What stands between messages and what handlers see, where that is anything.
+    pub decoder: Option<Arc<dyn Decoder>>,
     /// What runs them.
     pub handler: Arc<dyn Handler>,
     /// What handlers send, where they may send anything to another broker.
     pub outbox: Option<Outbox>,
+    /// Who is told what it does.
+    pub observers: Observers,
 }
 
 pub(crate) struct Driver {
@@ -114,6 +119,8 @@ pub(crate) struct Driver {
     outbox_is_full: bool,
     outbox_reported: Option<Instant>,
     random: u64,
+    /// How the flow stood when that was last reported.
+    flow: FlowStatus,
     /// Why it ends, if nobody told it to.
     why: Option<Why>,
 }
@@ -128,22 +135,9 @@ impl Driver {
         stats: Arc<PipelineStats>,
         feeders: Feeders,
     ) -> Self {
-        let rules = Rules {
-            retry: spec.retry,
-            max_in_flight: spec.max_in_flight,
-            max_waiting: spec.max_in_flight.max(MIN_WAITING),
-            max_in_flight_bytes: spec.max_in_flight_bytes,
-            max_message_bytes: spec.max_message_bytes,
-            concurrency: spec.concurrency,
-            max_chunk: ports.handler.max_chunk(),
-            dedup: spec.dedup.dedups(),
-            source: ports.source.capabilities(),
-            handler: ports.handler.digest(),
-            redrive: spec.redrive,
-            effects: spec.effects,
-        };
+        let rules = rules::of(&spec, &ports);
         let (answers, arrivals) = mpsc::unbounded_channel();
-        stats.attach(answers.clone());
+        let wanted = stats.attach(answers.clone());
         let dedup = Arc::new(spec.dedup);
         let origin = Instant::now();
         let performer = Performer {
@@ -158,6 +152,7 @@ impl Driver {
             answers,
         };
         let mut pipeline = Pipeline::new(rules, random);
+        pipeline.apply(pelton_core::Time::default(), Input::Steer(wanted));
         if let Some(skip) = spec.skip {
             pipeline.skip(pelton_core::Time::default(), skip);
         }
@@ -183,6 +178,7 @@ impl Driver {
             outbox_is_full: false,
             outbox_reported: None,
             random,
+            flow: FlowStatus::default(),
             why: None,
         }
     }
@@ -222,6 +218,7 @@ impl Driver {
         let name = &self.name;
         match &why {
             Why::Store => {}
+            Why::Paused(_) => tracing::warn!(pipeline = %name, "this pipeline ends: {why}"),
             Why::Source => {
                 tracing::error!(pipeline = %name, "this pipeline ends, and the others go on: {why}")
             }
@@ -267,7 +264,7 @@ impl Driver {
         if idle && self.draining || self.is_abandoned() {
             return false;
         }
-        if idle && self.control.until_empty && !self.asked_unsettled && self.may_poll() {
+        if self.control.until_empty && self.rests() && !self.asked_unsettled && self.may_poll() {
             self.asked_unsettled = true;
             self.feeders.look();
             self.performer.ask_unsettled();
@@ -278,10 +275,11 @@ impl Driver {
     fn count(&mut self) {
         let counts = self.pipeline.counts();
         self.stats.set(counts);
+        self.report_flow();
         self.report_held_back(counts.held_back, counts.waiting);
         let duplicates = counts.counters[Counter::Duplicates];
         let more = duplicates - self.duplicates;
-        if more > 0 && !self.performer.ports.source.capabilities().shares_ledger {
+        if more > 0 && !self.performer.ports.capabilities().shares_ledger {
             self.performer.ports.ledger.count_duplicates(more);
         }
         self.duplicates = duplicates;
@@ -315,6 +313,7 @@ impl Driver {
                 // Who asked may have gone.
                 drop(answer.send(self.pipeline.blocking(now)));
             }
+            Arrival::Oldest(answer) => drop(answer.send(self.pipeline.oldest_published_ms())),
             Arrival::Panicked(panicked) => self.ends_in_order(now, Why::Panicked(panicked)),
             Arrival::SourceEnded => self.ends_in_order(now, Why::Source),
             Arrival::Skip(ask) => self.skip(now, ask),
@@ -322,14 +321,7 @@ impl Driver {
                 self.turn = Some(permit);
                 self.pipeline.apply(now, Input::SuspectTurn);
             }
-            Arrival::Unsettled(left) => {
-                self.asked_unsettled = false;
-                if left == Some(0) && self.pipeline.is_idle() && self.is_all_sent() {
-                    self.drain(now);
-                } else {
-                    self.poll_at = Some(Instant::now() + POLL_INTERVAL);
-                }
-            }
+            Arrival::Unsettled(left) => self.hear_unsettled(now, left),
         }
     }
 
@@ -371,7 +363,7 @@ impl Driver {
         let origin = self.performer.origin;
         let timer = self.pipeline.next_wake().map(|at| origin + Duration::from_millis(at.0));
         let polls = self.control.until_empty && !self.asked_unsettled && !self.draining;
-        let poll = self.poll_at.filter(|_| polls && self.pipeline.is_idle());
+        let poll = self.poll_at.filter(|_| polls && self.rests());
         let look = self.outbox_is_full.then(|| Instant::now() + POLL_INTERVAL);
         let wakes = timer.into_iter().chain(self.deadline).chain(self.abandon).chain(poll).chain(look);
         let wake = wakes.min();

@@ -4,6 +4,7 @@
 
 use super::{PipelineSpec, Ports};
 use crate::dedup::DedupKey;
+use crate::observe::Observers;
 use crate::relay::made_up::{Way, World, lock};
 use crate::relay::{Outbox, Outlet};
 use crate::stats::PipelineStats;
@@ -11,10 +12,10 @@ use crate::worker::{Control, Phase, run};
 use pelton_core::effects::Target;
 use pelton_core::message::Parts;
 use pelton_core::ports::{
-    BoxFuture, Capabilities, Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Handler, Lag, Ledger,
-    Release, Report, Scope, Settle, Source, Verdict, Work,
+    BoxFuture, Capabilities, Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Handled, Handler, Lag,
+    Ledger, Observer, Operation, OperationKind, Release, Report, Scope, Settle, Source, Verdict, Work,
 };
-use pelton_core::{Counter, Delivery, Identity, Letter, Message, Outcome, Receipt, RetryPolicy};
+use pelton_core::{Counter, Delivery, Letter, Message, Outcome, Receipt, RetryPolicy};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -110,8 +111,12 @@ impl Ledger for Made {
         done(vec![Ok(()); batch.len()])
     }
 
-    fn starts(&self, identities: Vec<Identity>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>> {
-        done(Ok(vec![0; identities.len()]))
+    fn starts(&self, items: Vec<ClaimItem>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>> {
+        done(Ok(vec![0; items.len()]))
+    }
+
+    fn completed(&self, items: Vec<ClaimItem>) -> BoxFuture<'_, Result<Vec<bool>, ErrorClass>> {
+        done(Ok(vec![false; items.len()]))
     }
 }
 
@@ -164,6 +169,7 @@ fn spec(effects: bool, max_outbox: u64) -> PipelineSpec {
         max_outbox,
         redo: None,
         fed_by: Vec::new(),
+        flow: pelton_core::flow::FlowRules::default(),
         skip: None,
     }
 }
@@ -174,8 +180,10 @@ fn ports(made: &Arc<Made>, world: &Arc<World>) -> Ports {
         source: made.clone(),
         ledger: made.clone(),
         letters: made.clone(),
+        decoder: None,
         handler: made.clone(),
         outbox: Some(Outbox { home: world.clone(), outlets: vec![outlet] }),
+        observers: Observers::default(),
     }
 }
 
@@ -248,4 +256,57 @@ async fn a_pipeline_without_effects_is_told_no_scope() {
     let job = (spec(false, 100), Ports { outbox: None, ..ports(&made, &world) }, Arc::default());
     assert_eq!(run(vec![job], control, 1).await, Ok(()));
     assert_eq!(*lock(&made.scopes), [None, None]);
+}
+
+/// What an observer was told: of each kind the messages, and each message by id with its outcome.
+#[derive(Default)]
+struct Told {
+    operations: Mutex<Vec<(OperationKind, usize, usize)>>,
+    handled: Mutex<Vec<(String, u32, bool)>>,
+    wants_messages: bool,
+}
+
+impl Observer for Told {
+    fn wants_messages(&self) -> bool {
+        self.wants_messages
+    }
+
+    fn handled(&self, handled: &Handled<'_>) {
+        let one = |(place, outcome): &(usize, Outcome)| {
+            let work = handled.work.get(*place);
+            let (id, attempt) = work.map_or_else(Default::default, |w| (w.message.id().text(), w.attempt));
+            (id.into_owned(), attempt, outcome.is_ok())
+        };
+        lock(&self.handled).extend(handled.outcomes.iter().map(one));
+    }
+
+    fn operation(&self, operation: &Operation<'_>) {
+        lock(&self.operations).push((operation.kind, operation.messages, operation.received.len()));
+    }
+}
+
+#[tokio::test]
+async fn observers_are_told_of_each_batch_and_see_messages_where_one_wants_them() {
+    let (made, world) = (Made::with(3), Arc::new(World::default()));
+    let (_phase, control) = control(true);
+    let (nosy, other) =
+        (Arc::new(Told { wants_messages: true, ..Told::default() }), Arc::<Told>::default());
+    let observers = Observers::new(vec![nosy.clone(), other.clone()]);
+    let job = (spec(false, 100), Ports { outbox: None, observers, ..ports(&made, &world) }, Arc::default());
+    assert_eq!(run(vec![job], control, 1).await, Ok(()));
+    let mut handled = lock(&nosy.handled).clone();
+    handled.sort();
+    let expected = |n: &str| (n.to_owned(), 1, true);
+    assert_eq!(handled, [expected("0"), expected("1"), expected("2")]);
+    assert_eq!(lock(&other.handled).len(), 3);
+    for kind in
+        [OperationKind::Receive, OperationKind::Claim, OperationKind::Complete, OperationKind::Settle]
+    {
+        let of_kind =
+            lock(&other.operations).iter().filter(|(other, ..)| *other == kind).map(|o| o.1).sum();
+        let messages: usize = of_kind;
+        assert_eq!(messages, 3, "{kind:?}");
+    }
+    assert_eq!(*lock(&nosy.operations), *lock(&other.operations));
+    assert_eq!(lock(&other.operations).iter().map(|(.., received)| received).sum::<usize>(), 3);
 }

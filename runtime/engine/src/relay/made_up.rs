@@ -26,6 +26,10 @@ pub struct World {
     pub batches: Mutex<Vec<Vec<u64>>>,
     pub away: Mutex<bool>,
     pub panics: bool,
+    /// None while another process sends.
+    pub turns: Mutex<Vec<Option<u64>>>,
+    /// Nobody asks any more.
+    pub left: Notify,
     pub noted: Notify,
     /// How often somebody looked how much waits.
     pub looks: AtomicU64,
@@ -92,6 +96,14 @@ impl OutboxHome for World {
         self.looks.fetch_add(1, SeqCst);
         let rows = u64::try_from(lock(&self.rows).len()).unwrap();
         Backlog { rows, oldest_at_ms: None }
+    }
+
+    fn turn(&self, _: Target) -> Option<u64> {
+        lock(&self.turns).last().copied().unwrap_or(Some(0))
+    }
+
+    fn leaves(&self, _: Target) {
+        self.left.notify_one();
     }
 
     fn committed(&self, _: Target) -> BoxFuture<'_, ()> {

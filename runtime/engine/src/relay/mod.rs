@@ -15,6 +15,7 @@ use crate::perform::Arrival;
 use pelton_core::broker::OutboxTarget;
 use pelton_core::contain::contained;
 use pelton_core::effects::{OutboxHome, Target};
+pub(crate) use run::wall_ms;
 use run::{Phase, Relay};
 pub(crate) use stats::OutletStats;
 pub use stats::OutletStatus;

@@ -1,6 +1,6 @@
 //! What a relay reads of the outbox.
 
-use super::order::{Fate, Ticket};
+use super::order::{Fate, Order, Ticket};
 use super::run::{HomeIsGone, Relay, wall_ms};
 use pelton_core::effects::{StagedMessage, Waiting};
 use pelton_core::ports::ErrorClass;
@@ -18,6 +18,9 @@ impl Relay {
     pub(super) async fn next(&mut self) -> Result<Vec<Ticket>, HomeIsGone> {
         let most = self.outlet.way.most().max(1);
         loop {
+            if !self.has_turn() {
+                return Ok(Vec::new());
+            }
             let now = self.now();
             if now < self.away_until || self.is_late() {
                 return Ok(Vec::new());
@@ -30,13 +33,31 @@ impl Relay {
         }
     }
 
+    /// Whether messages are sent from here now. What is known in a turn counts in that one alone.
+    fn has_turn(&mut self) -> bool {
+        if !self.keeps_turn() {
+            self.turn = self.home.turn(self.outlet.target);
+            self.order = Order::default();
+            self.read.clear();
+            (self.bytes, self.read_to, self.at_end) = (0, 0, false);
+        }
+        self.turn.is_some()
+    }
+
+    /// Whether the turn is the one in which all that is known was read.
+    pub(super) fn keeps_turn(&self) -> bool {
+        self.turn == self.home.turn(self.outlet.target)
+    }
+
     /// Reads what was committed behind all that is known.
     async fn look(&mut self) -> Result<(), HomeIsGone> {
         let page = match self.home.waiting(self.outlet.target, self.read_to, PAGE).await {
             Ok(page) => page,
             Err(ErrorClass::Permanent) => return Err(HomeIsGone),
             // The home says why.
-            Err(ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict) => {
+            Err(
+                ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict | ErrorClass::Failed,
+            ) => {
                 self.at_end = true;
                 return Ok(());
             }
@@ -100,7 +121,12 @@ impl Relay {
                     return Ok(());
                 }
                 Err(ErrorClass::Permanent) => return Err(HomeIsGone),
-                Err(ErrorClass::Transient | ErrorClass::LeaseLost | ErrorClass::Conflict) => {
+                Err(
+                    ErrorClass::Transient
+                    | ErrorClass::LeaseLost
+                    | ErrorClass::Conflict
+                    | ErrorClass::Failed,
+                ) => {
                     failures += 1;
                     self.pause(failures).await?;
                 }

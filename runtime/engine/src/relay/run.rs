@@ -37,6 +37,8 @@ pub struct Relay {
     pub(super) home: Arc<dyn OutboxHome>,
     stats: Arc<OutletStats>,
     phase: watch::Receiver<Phase>,
+    /// That in which all that is known was read.
+    pub(super) turn: Option<u64>,
     origin: Instant,
     random: u64,
     draws: u64,
@@ -76,6 +78,7 @@ impl Relay {
             home,
             stats,
             phase,
+            turn: None,
             origin: Instant::now(),
             draws: 0,
             order: Order::default(),
@@ -127,6 +130,9 @@ impl Relay {
 
     async fn send(&mut self, batch: Vec<Ticket>) -> Result<(), HomeIsGone> {
         let (messages, mut fates) = self.fetch(&batch).await?;
+        if !self.keeps_turn() {
+            return Ok(());
+        }
         let keys: HashMap<u64, Option<u64>> = batch.iter().map(|ticket| (ticket.row, ticket.key)).collect();
         let ticket = |row: u64| Ticket { row, key: keys.get(&row).copied().flatten() };
         let told = if messages.is_empty() { Vec::new() } else { self.publish(messages).await? };
@@ -217,7 +223,7 @@ impl Relay {
                 match result {
                     Ok(()) => self.count(&end.1),
                     // It is gone already.
-                    Err(ErrorClass::LeaseLost | ErrorClass::Conflict) => {}
+                    Err(ErrorClass::LeaseLost | ErrorClass::Conflict | ErrorClass::Failed) => {}
                     Err(ErrorClass::Transient) => left.push(end),
                     Err(ErrorClass::Permanent) => return Err(HomeIsGone),
                 }
@@ -284,6 +290,12 @@ impl Relay {
     }
 }
 
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.home.leaves(self.outlet.target);
+    }
+}
+
 /// In milliseconds, after so many failures in a row.
 fn backoff(failures: u32, random: u64) -> u64 {
     let (first, most) = BACKOFF_MS;
@@ -325,7 +337,8 @@ fn all_unsent(messages: Vec<Waiting>, words: &str) -> Told {
     messages.into_iter().map(|waiting| (waiting, Err(Unsent::for_now(words)))).collect()
 }
 
-#[allow(clippy::disallowed_methods, reason = "when a message is due is stored as a time of the wall clock")]
+/// The wall clock, in milliseconds since the epoch.
+#[allow(clippy::disallowed_methods, reason = "messages are due, and were published, by the wall clock")]
 pub fn wall_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }

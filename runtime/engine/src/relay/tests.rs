@@ -184,3 +184,25 @@ async fn a_panic_is_told_to_the_pipeline() {
     let Some(Arrival::Panicked(panicked)) = bench.arrivals.recv().await else { panic!("it is not told") };
     assert!(panicked.to_string().contains("sending to the target audit"), "{panicked}");
 }
+
+#[tokio::test]
+async fn what_another_process_has_sent_in_its_turn_is_not_sent_again() {
+    let world = World::default();
+    *lock(&world.away) = true;
+    (1..=4).for_each(|row| world.put(row, Some("k"), None));
+    let bench = bench(world);
+    let stats = bench.relays.stats();
+    while stats[0].trouble().is_none() {
+        tokio::task::yield_now().await;
+    }
+    // All four are known here now, and another sends two of them.
+    lock(&bench.world.turns).push(None);
+    lock(&bench.world.rows).retain(|row, _| *row > 2);
+    *lock(&bench.world.away) = false;
+    lock(&bench.world.turns).push(Some(1));
+    bench.world.news.notify_one();
+    bench.world.has_ended(2).await;
+    assert_eq!(*lock(&bench.world.taken), [3, 4]);
+    bench.relays.finish(Instant::now() + Duration::from_secs(60), Duration::ZERO).await;
+    bench.world.left.notified().await;
+}

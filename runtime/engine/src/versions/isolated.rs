@@ -55,6 +55,14 @@ impl Handler for Isolated {
         self.of.max_chunk
     }
 
+    fn takes_batches(&self) -> bool {
+        self.newest().takes_batches()
+    }
+
+    fn chunk_us(&self) -> u64 {
+        self.of.chunk_us
+    }
+
     fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()> {
         let handler = self.newest();
         Box::pin(async move { handler.handle(work, report).await })

@@ -42,6 +42,7 @@ struct Inner {
     slots: RwLock<Arc<Slots>>,
     old: Mutex<Vec<Old>>,
     max_chunk: usize,
+    chunk_us: u64,
     interrupted: AtomicBool,
 }
 
@@ -95,12 +96,13 @@ impl HandlerVersions {
     /// One version, that takes everything.
     #[must_use]
     pub fn new(handler: Arc<dyn Handler>) -> Self {
-        let max_chunk = handler.max_chunk();
+        let (max_chunk, chunk_us) = (handler.max_chunk(), handler.chunk_us());
         let slots = Slots { stable: HandlerVersion::new(handler, Arc::default()), canary: None };
         Self(Arc::new(Inner {
             slots: RwLock::new(Arc::new(slots)),
             old: Mutex::default(),
             max_chunk,
+            chunk_us,
             interrupted: AtomicBool::new(false),
         }))
     }
@@ -241,6 +243,14 @@ impl Handler for HandlerVersions {
 
     fn max_chunk(&self) -> usize {
         self.0.max_chunk
+    }
+
+    fn takes_batches(&self) -> bool {
+        self.0.slots().stable.handler.takes_batches()
+    }
+
+    fn chunk_us(&self) -> u64 {
+        self.0.chunk_us
     }
 
     fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()> {

@@ -44,7 +44,7 @@ impl FailureKind {
             Outcome::Fault { kind: FaultKind::Timeout, .. } => Some(Self::Timeout),
             Outcome::Fault { kind: FaultKind::Memory, .. } => Some(Self::Memory),
             Outcome::Fault { kind: FaultKind::Instantiate, .. } => Some(Self::Instantiate),
-            Outcome::Ok(_) | Outcome::NotStarted | Outcome::Interrupted => None,
+            Outcome::Ok(_) | Outcome::Again { .. } | Outcome::NotStarted | Outcome::Interrupted => None,
         }
     }
 }

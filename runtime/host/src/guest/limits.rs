@@ -99,9 +99,14 @@ impl Limiter {
         self.memory_max
     }
 
+    /// Bytes of the host that could be held for the guest beside what there is.
+    pub(crate) fn room(&self) -> usize {
+        self.memory_max.saturating_sub(self.memory).saturating_sub(self.hosted)
+    }
+
     /// Whether so much more of the host could be held for the guest.
     pub(crate) fn has_room_for(&self, more: usize) -> bool {
-        self.memory.saturating_add(self.hosted).saturating_add(more) <= self.memory_max
+        more <= self.room()
     }
 
     /// What a resource of the host holds for the guest has changed, from so many bytes to so many. Whatever

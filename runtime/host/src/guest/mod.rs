@@ -1,6 +1,7 @@
 //! What a guest sees of the host, and what the host keeps of a guest.
 
 pub(crate) mod bindings;
+pub(crate) mod given;
 pub(crate) mod limits;
 pub(crate) mod link;
 pub(crate) mod messaging;
@@ -13,4 +14,5 @@ pub(crate) mod request;
 pub(crate) mod secrets;
 pub(crate) mod sink;
 pub(crate) mod state;
+pub(crate) mod structured;
 pub(crate) mod text;

@@ -4,10 +4,12 @@ use crate::guest::pipeline_log::{PipelineLog, lock};
 use crate::guest::reason::REASON_BYTES;
 use crate::guest::secrets::Secrets;
 use crate::guest::sink::{LogLevel, LogLine};
+use crate::guest::structured::{self, Structured};
 use crate::guest::text;
 use crate::interfaces::call::CallInWork;
 use pelton_core::last_words::last_words;
 use pelton_core::ports::Work;
+use pelton_core::trace::{self, SpanContext};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -37,6 +39,15 @@ pub(crate) struct Output {
     first: AtomicUsize,
     count: AtomicUsize,
     inner: Mutex<Inner>,
+}
+
+/// A line on its way out.
+struct Line<'l> {
+    stream: &'static str,
+    bytes: &'l [u8],
+    fields: Option<&'l str>,
+    /// Bytes that the guest wrote.
+    printed: usize,
 }
 
 struct Inner {
@@ -219,21 +230,41 @@ impl Output {
         let text = self.log.secrets.hide(&line[..end]);
         let text = text.strip_suffix(b"\r").unwrap_or(&text);
         let name = if stream == Stream::Out { "stdout" } else { "stderr" };
-        let taken = text.is_empty() || self.emit(inner, LogLevel::Info, name, text);
+        let taken = text.is_empty() || self.emit_printed(inner, name, text);
         line.drain(..end);
         inner.lines[stream as usize] = line;
         taken
     }
 
+    /// A line as it was printed: what loggers write has its level, and fields.
+    fn emit_printed(&self, inner: &mut Inner, stream: &'static str, bytes: &[u8]) -> bool {
+        match structured::parse(bytes) {
+            None => self.emit(inner, LogLevel::Info, stream, bytes),
+            Some(Structured { level, message, fields }) => {
+                // Its escapes are undone now: what they kept from being found is looked for once more.
+                let secrets = &self.log.secrets;
+                let message = secrets.hide(message.as_bytes());
+                let fields = fields.as_deref().map(|fields| secrets.hide(fields.as_bytes()));
+                let fields = fields.as_deref().and_then(|fields| std::str::from_utf8(fields).ok());
+                self.emit_line(inner, level, Line { stream, bytes: &message, fields, printed: bytes.len() })
+            }
+        }
+    }
+
     /// False when there is no room for it, of the message or of the pipeline.
     fn emit(&self, inner: &mut Inner, level: LogLevel, stream: &'static str, bytes: &[u8]) -> bool {
-        let cost = (bytes.len() + 1).max(LINE_COST);
+        self.emit_line(inner, level, Line { stream, bytes, fields: None, printed: bytes.len() })
+    }
+
+    fn emit_line(&self, inner: &mut Inner, level: LogLevel, line: Line<'_>) -> bool {
+        let Line { stream, bytes, fields, printed } = line;
+        let cost = (printed + 1).max(LINE_COST);
         if inner.spent.saturating_add(cost) > self.quota() {
-            inner.dropped += bytes.len() as u64 + 1;
+            inner.dropped += printed as u64 + 1;
             return false;
         }
         inner.spent += cost;
-        if !self.log.admit(cost, bytes.len() + 1) {
+        if !self.log.admit(cost, printed + 1) {
             return false;
         }
         let mut text = std::mem::take(&mut inner.scratch);
@@ -245,6 +276,8 @@ impl Output {
             level,
             stream,
             text: &text,
+            fields,
+            trace: self.trace(inner),
         });
         inner.scratch = text;
         true
@@ -253,6 +286,12 @@ impl Output {
     /// Bytes that the call may print.
     fn quota(&self) -> usize {
         self.log.per_message.saturating_mul(self.count.load(Relaxed))
+    }
+
+    /// Where the message stands in a trace that is recorded.
+    fn trace(&self, inner: &Inner) -> Option<SpanContext> {
+        let work = inner.work.as_ref()?.get(self.first.load(Relaxed))?;
+        trace::of_headers(work.message.headers()).filter(|context| context.sampled)
     }
 
     /// The id of the message, or of the first one of a batch.
@@ -311,6 +350,35 @@ mod tests {
         output.end();
         let lines = kept.0.lock().unwrap().concat();
         (lines, tail)
+    }
+
+    #[test]
+    fn a_line_that_is_json_has_its_level_and_fields_and_the_trace_of_its_message() {
+        use pelton_core::{Header, HeaderList, Message, Parts};
+        const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        #[derive(Default)]
+        struct Told(Mutex<Vec<String>>);
+        impl LogSink for Told {
+            fn line(&self, line: &LogLine<'_>) {
+                let trace = line.trace.map(|trace| trace.to_string());
+                let told = format!("{:?} {} {:?} {trace:?}", line.level, line.text, line.fields);
+                self.0.lock().unwrap().push(told);
+            }
+        }
+        let told = Arc::new(Told::default());
+        let secrets = Arc::new(Secrets::new(&["hunter22-hunter22".to_owned()]));
+        let log = PipelineLog::new("p", Arc::clone(&told) as Arc<dyn LogSink>, secrets, 1 << 20, 1 << 20);
+        let output = Output::new(&log);
+        let headers: HeaderList = [Header::new("traceparent", PARENT)].iter().collect();
+        let message = Message::new(Parts { headers: headers.view(), ..Parts::named("m") });
+        output.assign([Work { message, ..crate::testing::work("m") }].into());
+        output
+            .write(Stream::Out, b"{\"level\":\"warn\",\"msg\":\"low \\u0068unter22-hunter22\",\"n\":2}\n");
+        output.write(Stream::Err, b"{\"n\":2}\n");
+        let lines = told.0.lock().unwrap().clone();
+        let (fields, trace) = ("Some(\"{\\\"n\\\":2}\")", format!("Some({PARENT:?})"));
+        assert_eq!(lines[0], format!("Warn low [secret] {fields} {trace}"));
+        assert_eq!(lines[1], format!("Info {{\"n\":2}} None {trace}"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) struct PipelineLog {
     pub(super) pipeline: Arc<str>,
     pub(super) sink: Arc<dyn LogSink>,
     /// What no line may show.
-    pub(super) secrets: Arc<Secrets>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(super) per_message: usize,
     bucket: Mutex<Bucket>,
 }
@@ -93,6 +93,8 @@ impl PipelineLog {
             level: LogLevel::Warn,
             stream: "host",
             text: &text,
+            fields: None,
+            trace: None,
         });
     }
 }

@@ -1,5 +1,7 @@
 //! Where the lines of guests go.
 
+use pelton_core::trace::SpanContext;
+
 /// How important a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
@@ -24,6 +26,10 @@ pub struct LogLine<'a> {
     pub stream: &'static str,
     /// The text, at most 4 KiB before escaping.
     pub text: &'a str,
+    /// What else the line said, where it was a JSON object: that, as JSON.
+    pub fields: Option<&'a str>,
+    /// Where the message stands in a trace that is recorded.
+    pub trace: Option<SpanContext>,
 }
 
 /// Where lines go. Called on guest threads, once a line; must not block for long.
@@ -46,6 +52,9 @@ impl LogSink for TracingSink {
                     pipeline = line.pipeline,
                     message_id = line.message_id,
                     stream = line.stream,
+                    trace_id = line.trace.map(|trace| tracing::field::display(trace.trace)),
+                    span_id = line.trace.map(|trace| tracing::field::display(trace.span)),
+                    fields = line.fields.map(tracing::field::display),
                     "{}",
                     line.text
                 )

@@ -1,5 +1,6 @@
 //! What belongs to one store: its WASI context, its limits, its output, and who watches it.
 
+use crate::guest::given;
 use crate::guest::limits::{Gauge, HOSTCALL_BYTES, Limiter, PROGRAM_HOSTCALL_BYTES, RANDOM_BYTES, handles};
 use crate::guest::output::{Output, Stream};
 use crate::guest::pipeline_log::PipelineLog;
@@ -75,6 +76,11 @@ impl About {
         self.control.lock().refuse_to_shadow();
     }
 
+    /// Whoever watches the chunk that has the store now.
+    pub(crate) fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control.lock())
+    }
+
     /// The messages in work; none while an instance starts.
     pub(crate) fn call(&self) -> Option<CallInWork> {
         self.output.call()
@@ -117,6 +123,8 @@ pub(crate) fn store(setting: &Setting, about: About, given: Option<Given>) -> St
             wasi.envs(environment).stdout(Pipe(Arc::clone(&about.output), Stream::Out))
         }
     };
+    let grants = &setting.shared.grants;
+    given::set(&mut wasi, grants.clock, grants.random);
     let mut wasi = wasi.build_p1();
     wasi.ctx().table.set_max_capacity(handles(memory));
     let limits = Limiter::new(memory, Arc::clone(&about.gauge));
@@ -133,8 +141,7 @@ pub(crate) fn store(setting: &Setting, about: About, given: Option<Given>) -> St
 
 /// Runs in a guest that has not ended within the last ticks of the clock.
 fn on_tick(cx: StoreContextMut<'_, GuestState>) -> wasmtime::Result<UpdateDeadline> {
-    let control = Arc::clone(&cx.data().about.control.lock());
-    control.tick()?;
+    cx.data().about.control().tick()?;
     Ok(UpdateDeadline::Yield(1))
 }
 

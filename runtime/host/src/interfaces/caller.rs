@@ -22,13 +22,18 @@ pub(crate) struct Caller<'a> {
 pub(crate) struct NoMessage;
 
 impl NoMessage {
-    pub(crate) const WORDS: &'static str = "no message is in work: state and messages are for the time in \
-        which one is handled, not for the start";
+    pub(crate) const WORDS: &'static str = "no message is in work: state, messages and statements are for \
+        the time in which one is handled, not for the start";
 }
 
 impl<'a> Caller<'a> {
     pub(crate) fn new(about: &'a About, shared: &'a Granted, memory: usize) -> Self {
         Self { about, shared, grants: &shared.grants, memory }
+    }
+
+    /// The memory of its instance, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// The messages in work.

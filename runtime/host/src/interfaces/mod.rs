@@ -9,6 +9,7 @@ pub(crate) mod counts;
 mod effect_id;
 pub(crate) mod http;
 pub(crate) mod outbox;
+pub(crate) mod sql;
 pub(crate) mod staging;
 pub(crate) mod state;
 pub(crate) mod worker_calls;
@@ -37,7 +38,7 @@ pub(crate) struct Interface {
 
 /// All of them.
 pub(crate) const ALL: &[Interface] =
-    &[http::INTERFACE, config::INTERFACE, state::INTERFACE, outbox::INTERFACE];
+    &[http::INTERFACE, config::INTERFACE, state::INTERFACE, outbox::INTERFACE, sql::INTERFACE];
 
 /// An interface that a component imports, and that its pipeline must grant.
 #[derive(Debug, Clone, PartialEq, Eq)]

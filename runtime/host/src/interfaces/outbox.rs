@@ -15,6 +15,7 @@ use pelton_core::Header;
 use pelton_core::effects::StagedMessage;
 use pelton_core::ports::Work;
 use pelton_core::shown::shown;
+use pelton_core::trace;
 use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
@@ -124,7 +125,9 @@ fn stage(caller: &Caller<'_>, target: &str, message: OutboxMessage) -> Result<Ar
     let call = caller.call()?;
     let mut message = message;
     let place = cause(call.messages(), &mut message.headers)?;
-    message.headers.retain(|header| !header.name.eq_ignore_ascii_case(ID));
+    // Where its trace began is said anew, if it ever is a letter.
+    let is_handed_on = |name: &str| [ID, trace::ORIGIN].iter().any(|own| name.eq_ignore_ascii_case(own));
+    message.headers.retain(|header| !is_handed_on(&header.name));
     check(&message)?;
     let work = &call.messages()[place];
     let bounds = caller.bounds()?;
@@ -134,7 +137,7 @@ fn stage(caller: &Caller<'_>, target: &str, message: OutboxMessage) -> Result<Ar
         let parts: Vec<&[u8]> = parts.into_iter().flatten().map(str::as_bytes).collect();
         let id: Arc<str> = effect_id::of("outbox", work, &parts).into();
         let OutboxMessage { topic, key, headers, body, delay_ms } = message;
-        let staged = StagedMessage {
+        let mut staged = StagedMessage {
             target: outlet.target,
             id: Arc::clone(&id),
             topic,
@@ -143,6 +146,7 @@ fn stage(caller: &Caller<'_>, target: &str, message: OutboxMessage) -> Result<Ar
             body,
             delay_ms,
         };
+        hand_on_trace(&mut staged, work, outlet);
         let weight = staging::weight(&staged);
         if weight > MESSAGE_BYTES {
             return Err(refused(format!(
@@ -156,6 +160,27 @@ fn stage(caller: &Caller<'_>, target: &str, message: OutboxMessage) -> Result<Ar
         staging.send(place, staged, bounds)?;
         Ok(id)
     })
+}
+
+/// It is a part of its cause's trace, unless the handler says another. Where there is no room for that it
+/// goes without.
+fn hand_on_trace(staged: &mut StagedMessage, work: &Work, outlet: &Outlet) {
+    let has = |staged: &StagedMessage, name: &str| {
+        staged.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name))
+    };
+    if has(staged, trace::TRACEPARENT) {
+        return;
+    }
+    let own = staged.headers.len();
+    for (name, value) in trace::continued(work.message.headers()) {
+        if !has(staged, name) {
+            staged.headers.push(Header::new(name, value));
+        }
+    }
+    let is_more = staged.headers.len() > own;
+    if is_more && (staging::weight(staged) > MESSAGE_BYTES || (outlet.refuses)(staged).is_some()) {
+        staged.headers.truncate(own);
+    }
 }
 
 /// Which of the messages in work causes it: the one that its header names, else the first. The header goes.

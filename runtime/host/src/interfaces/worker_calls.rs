@@ -7,11 +7,13 @@
 use crate::grants::http::{HttpError, HttpRequest, HttpResponse};
 use crate::guest::protocol::Call;
 use crate::interfaces::outbox::{self, OutboxMessage, SendFailure};
+use crate::interfaces::sql::{self, Asked, SqlFailure};
 use crate::interfaces::state::{self, StateFailure};
 use crate::interfaces::{Caller, config};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pelton_core::Header;
+use pelton_core::effects::{SqlError, Statement};
 use pelton_core::shown::shown;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -58,11 +60,14 @@ async fn made(caller: &Caller<'_>, call: Call) -> Answer {
         "config.get" => config_get(caller, &fields),
         "config.all" => config_all(caller),
         "state.get" => state_get(caller, &fields).await,
-        "state.set" => state_set(caller, &fields, Some(fields.bytes("value")?)),
-        "state.delete" => state_set(caller, &fields, None),
+        "state.set" => state_set(caller, &fields, Some(fields.bytes("value")?)).await,
+        "state.delete" => state_set(caller, &fields, None).await,
         "state.increment" => state_increment(caller, &fields).await,
         "state.list" => state_list(caller, &fields).await,
         "outbox.send" => outbox_send(caller, fields),
+        "sql.query" => sql_query(caller, &fields).await,
+        "sql.execute" => Ok(json!({ "affected": sql::execute(caller, asked(&fields)?).await? })),
+        "sql.stage" => Ok(sql::stage(caller, asked(&fields)?).await.map(|()| json!({}))?),
         name => Err(refused(&format!("there is no call `{}`", shown(name).at_most(64)))),
     }
 }
@@ -104,9 +109,9 @@ async fn state_get(caller: &Caller<'_>, fields: &Fields) -> Answer {
     Ok(json!({ "value": value.map(|value| STANDARD.encode(value)) }))
 }
 
-fn state_set(caller: &Caller<'_>, fields: &Fields, value: Option<Vec<u8>>) -> Answer {
+async fn state_set(caller: &Caller<'_>, fields: &Fields, value: Option<Vec<u8>>) -> Answer {
     let bucket = state::store(caller, fields.text("store")?)?;
-    state::write(caller, bucket, vec![(fields.text("key")?.to_owned(), value)])?;
+    state::write(caller, bucket, vec![(fields.text("key")?.to_owned(), value)]).await?;
     Ok(json!({}))
 }
 
@@ -141,6 +146,20 @@ fn outbox_send(caller: &Caller<'_>, fields: Fields) -> Answer {
         delay_ms: fields.optional("delay_ms", Fields::number)?,
     };
     Ok(json!({ "id": &*outbox::send(caller, fields.text("target")?, message)? }))
+}
+
+async fn sql_query(caller: &Caller<'_>, fields: &Fields) -> Answer {
+    Ok(sql::rows(&sql::query(caller, asked(fields)?, caller.memory()).await?))
+}
+
+fn asked(fields: &Fields) -> Result<Asked, Failure> {
+    let parameters = match fields.get("parameters") {
+        None => Some(Vec::new()),
+        Some(given) => given.as_array().and_then(|list| sql::parameters(list)),
+    };
+    let text = fields.text("statement")?.to_owned();
+    let parameters = parameters.ok_or_else(|| fields.is_no("parameters", sql::FORM))?;
+    Ok(Asked { database: fields.text("database")?.to_owned(), statement: Statement { text, parameters } })
 }
 
 fn granted(is_granted: bool, what: &str) -> Result<(), Failure> {
@@ -232,6 +251,24 @@ impl From<SendFailure> for Failure {
             SendFailure::UnknownTarget(words) => failure("unknown-target", &words),
             SendFailure::Refused(words) => failure("refused", &words),
             SendFailure::Limit(words) => failure("limit", &words),
+        }
+    }
+}
+
+impl From<SqlFailure> for Failure {
+    fn from(failed: SqlFailure) -> Self {
+        match failed {
+            SqlFailure::UnknownDatabase(words) => failure("unknown-database", &words),
+            SqlFailure::Failed(SqlError::Refused(words)) => failure("refused", &words),
+            SqlFailure::Failed(SqlError::Unavailable(words)) => failure("unavailable", &words),
+            SqlFailure::Failed(SqlError::TooLarge(most)) => {
+                failure("too-large", &format!("the result has more than {most} rows or bytes"))
+            }
+            SqlFailure::Failed(SqlError::Database { code, message, detail, constraint }) => {
+                let said =
+                    json!({ "code": code, "message": message, "detail": detail, "constraint": constraint });
+                failure("database", &said.to_string())
+            }
         }
     }
 }

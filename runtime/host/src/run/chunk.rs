@@ -1,6 +1,7 @@
 //! One chunk: its messages, one call after another, and the instance they run on.
 
 use crate::guest::reason::Stop;
+use crate::interfaces::sql::CallEnd;
 use crate::interfaces::staging::Staging;
 use crate::kinds::Answers;
 use crate::options::Isolation;
@@ -9,8 +10,9 @@ use crate::run::clock::Ticking;
 use crate::run::control::Control;
 use crate::run::handler::HandlerShared;
 use crate::run::instance::{Answered, Instance};
+use crate::run::together::Together;
 use crate::run::watch::watch;
-use pelton_core::effects::Staged;
+use pelton_core::effects::{Effects, Staged};
 use pelton_core::outcome::{FaultKind, Outcome};
 use pelton_core::points;
 use pelton_core::ports::{Report, Work};
@@ -26,12 +28,14 @@ const INSTANCE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A chunk that is being handled.
 pub(crate) struct Chunk {
-    handler: Arc<HandlerShared>,
-    control: Arc<Control>,
+    pub(super) handler: Arc<HandlerShared>,
+    pub(super) control: Arc<Control>,
     work: Arc<[Work]>,
-    book: ChunkOutcomes,
+    pub(super) book: ChunkOutcomes,
     /// What it stages is thrown away, and shown to nobody: its messages are copies.
     is_shadow: bool,
+    /// What the messages that share a transaction have done so far.
+    pub(super) together: Together,
     _ticking: Ticking,
 }
 
@@ -45,7 +49,8 @@ impl Chunk {
         is_shadow: bool,
     ) -> Self {
         let book = ChunkOutcomes::new(Arc::clone(&handler.digest), Arc::clone(&work), report);
-        Self { book, handler, control, work, is_shadow, _ticking: ticking }
+        let together = Together::default();
+        Self { book, handler, control, work, is_shadow, together, _ticking: ticking }
     }
 
     /// Runs to the end; everything is reported when it resolves.
@@ -59,11 +64,7 @@ impl Chunk {
         if let Some(warm) = &mut instance {
             warm.assign(&self.work, &self.control);
         }
-        let step = if self.handler.maker.takes_batches() && isolation != Isolation::Message {
-            self.work.len()
-        } else {
-            1
-        };
+        let step = if self.handler.takes_chunks() { self.work.len() } else { 1 };
         while !self.control.interrupted()
             && let Some(range) = self.book.next(step)
         {
@@ -72,6 +73,7 @@ impl Chunk {
                 instance = None;
             }
         }
+        self.commit_together();
         if let Some(warm) =
             instance.filter(|_| isolation == Isolation::Reuse && !self.control.interrupted())
         {
@@ -100,13 +102,22 @@ impl Chunk {
                 };
                 watch(control, call, cut).await
             };
+            let statements = self.control.sql.end_call();
             let stop = match ended.and_then(|answered| answered) {
-                Ok(answered) => return self.settle(answered, range.len(), instance),
+                Ok(answered) if statements.is_none() && self.book.held() == 0 => {
+                    let settled = self.settle(answered, range.len(), instance);
+                    let Err(stop) = settled else { return };
+                    return Box::pin(self.fail(&stop, None, range.len())).await;
+                }
+                Ok(answered) => {
+                    // In boxes, as all that is rare: the future of every call would be as large.
+                    return Box::pin(self.settle_with(answered, statements, range.len(), instance)).await;
+                }
                 Err(stop) => stop,
             };
             *instance = None;
             if !matches!(stop, Stop::NoRoom) {
-                return self.fail(&stop, range.len());
+                return Box::pin(self.fail(&stop, statements, range.len())).await;
             }
             if !self.handler.maker.wait(INSTANCE_TIMEOUT).await {
                 return self.book.give_up();
@@ -115,28 +126,73 @@ impl Chunk {
         }
     }
 
-    fn settle(&mut self, answered: Answered, asked: usize, instance: &mut Option<Instance>) {
+    /// Settles what has run no statement, and shares none.
+    fn settle(
+        &mut self,
+        answered: Answered,
+        asked: usize,
+        instance: &mut Option<Instance>,
+    ) -> Result<(), Stop> {
+        let Some(Answered { answers, staging }) = self.answers(answered, asked, instance)? else {
+            return Ok(());
+        };
+        let staged = staging.and_then(|staging| self.staged(*staging, asked));
+        match answers {
+            Answers::One(Outcome::Ok(_)) => self.settle_well(staged),
+            Answers::One(answer) => self.book.settle(answer),
+            Answers::Many(answers) => self.settle_many(answers, staged),
+        }
+        Ok(())
+    }
+
+    /// The same for what has, or does.
+    async fn settle_with(
+        &mut self,
+        answered: Answered,
+        statements: Option<CallEnd>,
+        asked: usize,
+        instance: &mut Option<Instance>,
+    ) {
+        match self.answers(answered, asked, instance) {
+            Ok(Some(Answered { answers, staging })) => {
+                let staging = staging.map(|staging| *staging).unwrap_or_default();
+                self.settle_statements(answers, statements, staging).await;
+            }
+            Ok(None) => {}
+            Err(stop) => self.fail(&stop, statements, asked).await,
+        }
+    }
+
+    /// What a call has answered; none where that says nothing, since in the shadow something was refused to
+    /// it.
+    fn answers(
+        &mut self,
+        answered: Answered,
+        asked: usize,
+        instance: &mut Option<Instance>,
+    ) -> Result<Option<Answered>, Stop> {
         if instance.as_ref().is_some_and(Instance::is_over) {
             *instance = None;
         }
         if self.control.was_refused() {
-            return self.refused(asked);
+            self.refused(asked);
+            return Ok(None);
         }
-        let staged = answered.staging.and_then(|staging| self.staged(staging, asked));
-        match answered.answers {
-            Answers::One(Outcome::Ok(_)) => {
-                staged.iter().for_each(|staged| self.show(staged));
-                self.book.settle(Outcome::Ok(staged));
-            }
-            Answers::One(answer) => self.book.settle(answer),
-            Answers::Many(answers) if answers.len() == asked => self.settle_many(answers, staged),
-            Answers::Many(answers) => {
+        match &answered.answers {
+            Answers::Many(answers) if answers.len() != asked => {
                 *instance = None;
                 let reason =
                     format!("the batch handler gave {} results for {asked} messages", answers.len());
-                self.fail(&Stop::Fault(FaultKind::Trap, reason), asked);
+                Err(Stop::Fault(FaultKind::Trap, reason))
             }
+            Answers::One(_) | Answers::Many(_) => Ok(Some(answered)),
         }
+    }
+
+    /// The one running message was handled.
+    pub(super) fn settle_well(&mut self, staged: Option<Staged>) {
+        staged.iter().for_each(|staged| self.show(&staged.effects));
+        self.book.settle(Outcome::Ok(staged));
     }
 
     /// In the shadow something was refused to these messages: they are handed back, and counted.
@@ -155,10 +211,10 @@ impl Chunk {
 
     /// What a call has staged belongs to all its messages: it is committed with all of them. When one of
     /// them failed none of it is, and each is run alone, to stage its own.
-    fn settle_many(&mut self, answers: Vec<Outcome>, staged: Option<Staged>) {
+    pub(super) fn settle_many(&mut self, answers: Vec<Outcome>, staged: Option<Staged>) {
         match staged {
             Some(staged) if answers.iter().all(Outcome::is_ok) => {
-                self.show(&staged);
+                self.show(&staged.effects);
                 answers.iter().for_each(|_| self.book.settle(Outcome::Ok(Some(staged.clone()))));
             }
             Some(_) if answers.len() > 1 => self.book.settle_all(&Outcome::BatchFault),
@@ -167,14 +223,19 @@ impl Chunk {
     }
 
     /// Lets the messages that follow read what this call has written, though it is not committed yet.
-    fn show(&self, staged: &Staged) {
+    pub(super) fn show(&self, effects: &Effects) {
         if let Some(state) = &self.handler.maker.setting.shared.grants.state {
-            staged.effects.show_by(&*state.home);
+            effects.show_by(&*state.home);
         }
     }
 
     /// A fault of a batch is nobody's own: each of its messages is to be run alone.
-    fn fail(&mut self, stop: &Stop, asked: usize) {
+    async fn fail(&mut self, stop: &Stop, statements: Option<CallEnd>, asked: usize) {
+        if let Some(statements) = statements
+            && !self.undo(statements, matches!(stop, Stop::Fault(..))).await
+        {
+            return;
+        }
         match stop {
             // It is in the shadow, and might have gone well elsewhere.
             _ if self.control.was_refused() => self.refused(asked),

@@ -15,8 +15,10 @@ pub(crate) struct ChunkOutcomes {
     report: Report,
     digest: Arc<str>,
     ready: Vec<(usize, Outcome)>,
-    /// The messages that the handler has now. Those before are settled.
+    /// The messages that the handler has now. Those before are settled, or held.
     running: Range<usize>,
+    /// Handled, and not settled before what they share is.
+    held: Vec<usize>,
     failed: Vec<Lane>,
     cut: bool,
 }
@@ -29,6 +31,7 @@ impl ChunkOutcomes {
             report,
             digest,
             running: 0..0,
+            held: Vec::new(),
             failed: Vec::new(),
             cut: false,
         }
@@ -67,6 +70,37 @@ impl ChunkOutcomes {
             self.failed.push(lane);
         }
         self.ready.push((at, outcome));
+    }
+
+    /// Holds the one running message: it was handled, and what becomes of that is not known yet.
+    pub(crate) fn hold(&mut self) {
+        self.held.push(self.running.start);
+        self.running.start += 1;
+    }
+
+    /// How many the handler has now.
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// How many are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Settles what is held, all alike. Lanes of which something is not well go no further.
+    pub(crate) fn settle_held(&mut self, outcome: &Outcome) {
+        for at in std::mem::take(&mut self.held) {
+            if let Some(lane) = self.work[at].lane.filter(|_| !outcome.is_ok()) {
+                self.failed.push(lane);
+            }
+            self.ready.push((at, outcome.clone()));
+        }
+    }
+
+    /// Whether something of the chunk is not begun.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.cut && self.running.end < self.work.len()
     }
 
     /// Settles all running messages alike.
@@ -108,6 +142,8 @@ impl Drop for ChunkOutcomes {
                 "the sandbox itself failed; this is a fault of the runtime, please report it".to_owned();
             self.settle_all(&Outcome::Fault { kind: FaultKind::Trap, reason });
         }
+        let reason = "the transaction that it shared was lost".to_owned();
+        self.settle_held(&Outcome::Again { reason, alone: true });
         self.cut();
         self.flush();
     }

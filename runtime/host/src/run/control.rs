@@ -4,6 +4,7 @@
 //! or to be ended, are kept here. Nothing here is touched more than once a message unless the
 //! guest runs long enough to meet the clock.
 
+use crate::interfaces::sql;
 use pelton_core::number::nanos;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -45,6 +46,8 @@ pub(crate) struct Control {
     refused: AtomicBool,
     interrupted: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// The transaction of what runs.
+    pub(crate) sql: sql::InChunk,
 }
 
 impl Control {
@@ -60,7 +63,13 @@ impl Control {
             refused: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             waker: Mutex::new(None),
+            sql: sql::InChunk::default(),
         }
+    }
+
+    /// The same for a chunk whose messages share a transaction.
+    pub(crate) fn sharing(self, sharers: Option<usize>) -> Self {
+        Self { sql: sharers.map(sql::InChunk::shared_by).unwrap_or_default(), ..self }
     }
 
     pub(crate) fn timeout(&self) -> Duration {

@@ -8,6 +8,7 @@ use crate::run::chunk::Chunk;
 use crate::run::control::Control;
 use crate::run::instance::Maker;
 use crate::run::instance_pool::Idle;
+use pelton_core::chunk_size::{CHUNK_US, SHARED_CHUNK_US};
 use pelton_core::contain::contained;
 use pelton_core::ports::{BoxFuture, Handler, Report, Work};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -62,6 +63,19 @@ impl HandlerShared {
         })
     }
 
+    /// Whether one call takes all of a chunk.
+    pub(crate) fn takes_chunks(&self) -> bool {
+        self.maker.takes_batches() && self.isolation != Isolation::Message
+    }
+
+    /// How many messages of a chunk of so many share a transaction; none where each call has its own.
+    fn sharers(&self, messages: usize) -> Option<usize> {
+        let sql = self.maker.setting.shared.grants.sql.as_ref();
+        let is_one_call = messages == 1 || self.takes_chunks();
+        let most = sql.filter(|_| !is_one_call)?.database.shared_by()?;
+        Some(most.clamp(1, messages))
+    }
+
     pub(crate) fn note_refused(&self, messages: usize) {
         self.refused.fetch_add(messages as u64, Relaxed);
     }
@@ -95,12 +109,13 @@ impl WasmHandler {
         info: ComponentInfo,
         spec: &HandlerSpec,
     ) -> Self {
+        let takes_chunks = shared.takes_chunks();
         Self {
             sandbox,
             shared,
             running: Arc::default(),
             info,
-            max_chunk: spec.max_chunk.max(1),
+            max_chunk: max_chunk(spec, takes_chunks),
             timeout: spec.timeout,
             background: false,
         }
@@ -138,6 +153,16 @@ impl WasmHandler {
     }
 }
 
+/// The most messages in a chunk. One with a transaction of its own keeps a connection until it has committed,
+/// so that it is a chunk, unless the messages of a chunk share theirs.
+fn max_chunk(spec: &HandlerSpec, takes_chunks: bool) -> usize {
+    let max = spec.max_chunk.max(1);
+    match &spec.grants.sql {
+        Some(sql) if !takes_chunks => sql.database.shared_by().unwrap_or(1).clamp(1, max),
+        Some(_) | None => max,
+    }
+}
+
 impl Handler for WasmHandler {
     fn digest(&self) -> Arc<str> {
         Arc::clone(&self.shared.digest)
@@ -147,8 +172,18 @@ impl Handler for WasmHandler {
         self.max_chunk
     }
 
+    fn takes_batches(&self) -> bool {
+        self.shared.takes_chunks()
+    }
+
+    fn chunk_us(&self) -> u64 {
+        let grants = &self.shared.maker.setting.shared.grants;
+        if grants.sql.is_some() && self.max_chunk > 1 { SHARED_CHUNK_US } else { CHUNK_US }
+    }
+
     fn handle(&self, work: Vec<Work>, report: Report) -> BoxFuture<'static, ()> {
-        let control = Arc::new(Control::new(self.timeout, self.background));
+        let control = Control::new(self.timeout, self.background);
+        let control = Arc::new(control.sharing(self.shared.sharers(work.len())));
         let entered = self.running.enter(&control);
         let ticking = self.sandbox.clock.enter();
         let shared = Arc::clone(&self.shared);

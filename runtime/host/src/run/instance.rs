@@ -24,7 +24,7 @@ pub(crate) struct Maker {
 pub(crate) struct Answered {
     pub(crate) answers: Answers,
     /// What it has staged, if it has asked for an effect.
-    pub(crate) staging: Option<Staging>,
+    pub(crate) staging: Option<Box<Staging>>,
 }
 
 /// A warm instance.

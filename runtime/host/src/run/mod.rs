@@ -9,4 +9,5 @@ pub(crate) mod instance;
 pub(crate) mod instance_pool;
 pub(crate) mod pools;
 pub(crate) mod threads;
+pub(crate) mod together;
 pub(crate) mod watch;

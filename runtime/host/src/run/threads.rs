@@ -43,7 +43,7 @@ pub fn there_is_room_for(wanted: usize) -> Result<(), NoThreads> {
 /// Makes the calling thread nicer than its process was begun: by so much, as far as there is niceness. The
 /// process may have been begun nice itself, and nobody but root may take that back. On Linux a thread has a
 /// niceness of its own, which the threads and processes that it starts begin with.
-pub(crate) fn yield_to_others(by: i32) -> rustix::io::Result<()> {
+pub fn yield_to_others(by: i32) -> rustix::io::Result<()> {
     let begun = getpriority_process(Some(getpid()))?;
     let nicer = begun.saturating_add(by).min(NICEST);
     setpriority_process(None, nicer.max(getpriority_process(None)?))

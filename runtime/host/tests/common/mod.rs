@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 pub mod deeds;
+pub mod sql;
 pub mod worker;
 
 use pelton_core::Header;
@@ -65,6 +66,7 @@ pub struct Line {
     pub level: LogLevel,
     pub stream: &'static str,
     pub text: String,
+    pub fields: Option<String>,
 }
 
 /// Keeps lines.
@@ -79,6 +81,7 @@ impl LogSink for Lines {
             level: line.level,
             stream: line.stream,
             text: line.text.to_owned(),
+            fields: line.fields.map(str::to_owned),
         });
     }
 }

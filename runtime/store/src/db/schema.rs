@@ -20,6 +20,7 @@ pub const STEPS: &[Step] = &[
     |db| db.execute_batch(COUNTERS),
     |db| db.execute_batch(KEY_FORMS),
     |db| db.execute_batch(EFFECTS),
+    |db| db.execute_batch(STEERING),
 ];
 
 const FIRST: &str = "
@@ -181,6 +182,12 @@ CREATE TABLE outbox_letters(
     key BLOB, headers BLOB, body BLOB NOT NULL, delay_ms INTEGER, committed_at INTEGER NOT NULL,
     failed_at INTEGER NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX outbox_letters_by_target ON outbox_letters(target, id);
+";
+
+/// What operators want of pipelines, beside the configuration.
+const STEERING: &str = "
+-- By the name of a pipeline, which need not have run yet. words is JSON of the program's own.
+CREATE TABLE steering(pipeline TEXT PRIMARY KEY, words TEXT NOT NULL) WITHOUT ROWID;
 ";
 
 /// Completed keys, which were rows of one table with an index, are filed by the time of their completion.

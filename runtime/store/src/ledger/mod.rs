@@ -1,6 +1,7 @@
 //! The ledger of one pipeline: what lives in memory of it, and the port.
 
 pub mod attempted;
+pub mod behind;
 pub mod entries;
 pub mod former;
 pub mod identity;
@@ -21,7 +22,7 @@ use identity::Item;
 use pelton_core::ports::{
     BoxFuture, Claim, ClaimItem, Completion, DeadLetters, ErrorClass, Ledger, Release, Verdict,
 };
-use pelton_core::{Identity, Letter, Position};
+use pelton_core::{Cause, Counter, Letter, Position, Receipt};
 use ranges::{RangeKind, Ranges};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeSet, HashMap};
@@ -38,10 +39,29 @@ pub struct PipelineOptions {
     pub expires_after_ms: u64,
     /// The embedded queue that letters go to; none keeps them in the database's own table.
     pub dead_letter_queue: Option<String>,
+    /// The same of letters of some causes, which have places of their own here.
+    pub letters_by_cause: Vec<(Cause, Option<String>)>,
     /// Digest of the handler, for `status`.
     pub handler_digest: Arc<str>,
     /// What an earlier version knew a message by, where that was something else.
     pub former_key: Option<FormerKeys>,
+    /// Its ledger is in a database. Then nothing is counted here but by [`PipelineStore::count`].
+    pub elsewhere: bool,
+}
+
+/// Where letters are written: into queues, or where there is none into the table.
+#[derive(Default)]
+pub struct LettersTo {
+    pub usual: Option<Arc<Queue>>,
+    pub by_cause: Vec<(Cause, Option<Arc<Queue>>)>,
+}
+
+impl LettersTo {
+    /// The queue for letters of a cause.
+    pub fn queue(&self, cause: Cause) -> Option<&Arc<Queue>> {
+        let own = self.by_cause.iter().find(|(own, _)| *own == cause);
+        own.map_or(self.usual.as_ref(), |(_, queue)| queue.as_ref())
+    }
 }
 
 /// One pipeline, as the writer sees it.
@@ -51,10 +71,14 @@ pub struct Pipeline {
     pub dedup: bool,
     /// How long completed keys are kept, in milliseconds.
     pub kept_ms: u64,
-    pub letters_to: Option<Arc<Queue>>,
+    pub letters_to: LettersTo,
     pub source: OnceLock<Arc<Queue>>,
     /// Where keys may be completed under a form that is no more.
     pub former: OnceLock<Former>,
+    /// Whether it has its ledger in a database.
+    pub elsewhere: bool,
+    /// Completions that are behind others.
+    pub held: behind::Held,
     state: Mutex<LedgerState>,
 }
 
@@ -73,7 +97,7 @@ pub struct LedgerState {
 
 impl Pipeline {
     /// One that knows nothing yet.
-    pub fn new(id: i64, name: &str, options: &PipelineOptions, letters_to: Option<Arc<Queue>>) -> Self {
+    pub fn new(id: i64, name: &str, options: &PipelineOptions, letters_to: LettersTo) -> Self {
         Self {
             id,
             name: name.into(),
@@ -82,6 +106,8 @@ impl Pipeline {
             letters_to,
             source: OnceLock::new(),
             former: OnceLock::new(),
+            elsewhere: options.elsewhere,
+            held: behind::Held::default(),
             state: Mutex::default(),
         }
     }
@@ -206,6 +232,21 @@ impl PipelineStore {
         self.forget(Forget::AttemptsBefore(Position { partition, offset }));
     }
 
+    /// Counts for ever what a pipeline has done whose ledger is in a database. True when it is on disk; else
+    /// nothing of it was counted. Not to be dropped before it is known: it may count all the same.
+    pub async fn count(&self, counts: Vec<(Counter, u64)>) -> bool {
+        let count = |(counter, number)| Change::Count(counter, number);
+        let counted = self.change(counts.into_iter().map(count).collect()).await;
+        counted.iter().all(Result::is_ok)
+    }
+
+    /// Removes a message of the queue that is read, which was given up on: what waits for it in its lane goes
+    /// on. Whether that is on disk.
+    pub async fn remove(&self, receipt: Receipt, key: Option<&[u8]>) -> bool {
+        let removed = self.change(vec![Change::Remove(receipt, key.map(Into::into))]).await;
+        removed.iter().all(Result::is_ok)
+    }
+
     fn forget(&self, what: Forget) {
         self.writer.send(Op::Forget { pipeline: self.pipeline.clone(), what });
     }
@@ -233,22 +274,29 @@ impl Ledger for PipelineStore {
     }
 
     fn complete(&self, batch: Vec<Completion>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
-        self.change(batch.into_iter().map(Change::Complete).collect())
+        behind::complete(self, batch)
     }
 
     fn release(&self, batch: Vec<Release>) -> BoxFuture<'_, Vec<Result<(), ErrorClass>>> {
         self.change(batch.into_iter().map(Change::Release).collect())
     }
 
-    fn starts(&self, identities: Vec<Identity>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>> {
+    fn starts(&self, items: Vec<ClaimItem>) -> BoxFuture<'_, Result<Vec<u32>, ErrorClass>> {
         let (answer, answered) = oneshot::channel();
+        let identities = items.iter().map(|item| item.identity).collect();
         self.writer.send(Op::Starts { pipeline: self.pipeline.clone(), identities, answer });
+        Box::pin(async move { answered.await.unwrap_or(Err(ErrorClass::Permanent)) })
+    }
+
+    fn completed(&self, items: Vec<ClaimItem>) -> BoxFuture<'_, Result<Vec<bool>, ErrorClass>> {
+        let (answer, answered) = oneshot::channel();
+        self.writer.send(Op::Completed { pipeline: self.pipeline.clone(), items, answer });
         Box::pin(async move { answered.await.unwrap_or(Err(ErrorClass::Permanent)) })
     }
 
     fn count_duplicates(&self, count: u64) {
         // Handed over by now; nobody waits for a count to be on disk.
-        drop(self.change(vec![Change::Duplicates(count)]));
+        drop(self.change(vec![Change::Count(Counter::Duplicates, count)]));
     }
 }
 

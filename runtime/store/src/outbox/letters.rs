@@ -5,40 +5,8 @@ use super::rows;
 use crate::numbers::{signed, unsigned};
 use crate::queue::rows as messages;
 use crate::{Store, StoreError};
-use pelton_core::effects::{StagedMessage, Target};
+use pelton_core::effects::{OutboxLetter, OutboxLetterFilter, StagedMessage, Target};
 use rusqlite::{Connection, OptionalExtension, params};
-
-/// A message that its target has refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxLetter {
-    /// Its number: never another's.
-    pub id: u64,
-    /// The name of its target, in its pipeline.
-    pub target: String,
-    /// The message, whole.
-    pub message: StagedMessage,
-    /// Why it was refused, in words.
-    pub reason: String,
-    /// When it was committed, in milliseconds since the epoch.
-    pub committed_at_ms: u64,
-    /// When it was refused, in milliseconds since the epoch.
-    pub failed_at_ms: u64,
-}
-
-/// Which letters of the outbox are meant.
-#[derive(Debug, Clone, Default)]
-pub struct OutboxLetterFilter {
-    /// Only this one.
-    pub id: Option<u64>,
-    /// Only those of the target of this name.
-    pub target: Option<String>,
-    /// Only those after this number: for paging.
-    pub after: u64,
-    /// Only those up to this one; none for all.
-    pub until: Option<u64>,
-    /// At most so many.
-    pub limit: usize,
-}
 
 impl Store {
     /// Letters of a pipeline's outbox that match, oldest first. Blocks, as all that follow do.

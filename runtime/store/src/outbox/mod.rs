@@ -10,8 +10,7 @@ use crate::numbers::unsigned;
 use crate::queue::Queue;
 use crate::{Store, StoreError, db};
 use home::DataDirOutbox;
-pub use letters::{OutboxLetter, OutboxLetterFilter};
-use pelton_core::effects::{Backlog, OutboxHome, Target, Waiting};
+use pelton_core::effects::{KnownTarget, OutboxHome, Purge, Target, Waiting};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,23 +22,6 @@ pub enum Where<'a> {
     Queue(&'a str),
     /// Anywhere else: a relay sends what is committed to the outbox.
     Relay,
-}
-
-/// A target that a pipeline has, or had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownTarget {
-    /// Its number.
-    pub target: Target,
-    /// The pipeline.
-    pub pipeline: String,
-    /// Its name there.
-    pub name: String,
-    /// The embedded queue that it is; none for one that a relay sends to.
-    pub queue: Option<String>,
-    /// What waits for it to be sent: nothing ever for a queue.
-    pub backlog: Backlog,
-    /// Letters of what it has refused.
-    pub letters: u64,
 }
 
 impl Store {
@@ -152,15 +134,6 @@ impl Store {
             Ok(gone)
         })
     }
-}
-
-/// Which messages of an outbox are removed.
-#[derive(Debug, Clone, Copy)]
-pub enum Purge<'a> {
-    /// These rows.
-    Rows(&'a [u64]),
-    /// All up to this row: those that somebody was shown, and none that came later.
-    UpTo(u64),
 }
 
 fn known(db: &Connection, which: &str, of: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<Vec<KnownTarget>> {

@@ -1,12 +1,12 @@
 //! The embedded queue, as it is configured.
 
 use pelton_core::broker::{
-    Books, Broker, Contradiction, Diagnosis, FindMessage, FoundContent, FoundMessage, Look, OpenError,
-    Outgoing, PipelineView, Publisher, Replay, Settings, SharedBooks, SourceStatus, Uncarried,
+    Books, Broker, Contradiction, Diagnosis, FindMessage, FoundContent, FoundMessage, Look, Messaging,
+    OpenError, Outgoing, PipelineView, Publisher, Replay, Settings, SharedBooks, SourceStatus, Uncarried,
     WantedMessage, WorkerName,
 };
 use pelton_core::pipeline::Named;
-use pelton_core::ports::Source;
+use pelton_core::ports::{Scope, Source};
 use std::sync::Arc;
 
 /// An embedded queue as a source.
@@ -52,6 +52,14 @@ fn is_name(name: &str) -> bool {
 impl Broker for EmbeddedConfig {
     fn describe(&self) -> String {
         format!("queue {}", self.queue)
+    }
+
+    fn messaging(&self) -> Messaging {
+        Messaging { system: "pelton", destination: self.queue.clone(), group: None, settles: "ack" }
+    }
+
+    fn identity(&self) -> Option<String> {
+        None
     }
 
     fn is_same(&self, other: &dyn Broker) -> bool {
@@ -121,6 +129,10 @@ impl FindMessage for EmbeddedConfig {
 
     fn ledger_key(&self, text: &str) -> String {
         text.to_owned()
+    }
+
+    fn scopes(&self, _: &str) -> Result<Vec<Scope>, String> {
+        Ok(Vec::new())
     }
 
     /// The letter and the removal are one transaction.

@@ -13,7 +13,7 @@ use crate::ledger::Pipeline;
 use crate::numbers::unsigned;
 use crate::writer::{Change, Writer};
 use pelton_core::contain::contain;
-use pelton_core::ports::{BoxFuture, Capabilities, ErrorClass, Lag, Scope, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Depth, ErrorClass, Lag, Scope, Settle, Source};
 use pelton_core::{Channel, Delivery, Message, Receipt, points};
 use rusqlite::Connection;
 use sched::Sched;
@@ -263,6 +263,27 @@ impl Source for EmbeddedSource {
         Box::pin(async move {
             match read.await.map(|read| read.unwrap_or_else(|panicked| panicked.resume())) {
                 Ok(Ok(depth)) => Ok(Lag { unsettled: unsigned(depth) }),
+                _ => Err(ErrorClass::Transient),
+            }
+        })
+    }
+
+    fn depth(&self) -> BoxFuture<'_, Result<Depth, ErrorClass>> {
+        let (reader, queue) = (self.reader.clone(), self.queue.id);
+        // The first row is the oldest: numbers are given in the order of publishing.
+        const DEPTH: &str = "SELECT depth, (SELECT published_at FROM messages WHERE id >= ?1 << 40 AND \
+             id < (?1 + 1) << 40 ORDER BY id LIMIT 1) FROM queues WHERE id = ?1";
+        let read = tokio::task::spawn_blocking(move || {
+            contain(|| {
+                let db = reader.lock().unwrap_or_else(PoisonError::into_inner);
+                db.query_row(DEPTH, [queue], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Option<i64>>(1)?)))
+            })
+        });
+        Box::pin(async move {
+            match read.await.map(|read| read.unwrap_or_else(|panicked| panicked.resume())) {
+                Ok(Ok((depth, oldest))) => {
+                    Ok(Depth { unsettled: unsigned(depth), oldest_at_ms: oldest.map(unsigned) })
+                }
                 _ => Err(ErrorClass::Transient),
             }
         })

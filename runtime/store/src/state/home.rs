@@ -1,11 +1,10 @@
 //! State as handlers see it: what is committed, and over it what is shown.
 
-use super::overlay::{Overlay, ShownValue};
-use super::{Stamps, rows};
+use super::rows;
 use crate::db;
 use crate::error::{StoreError, class_of};
 use crate::writer::Writer;
-use pelton_core::effects::{Bucket, Shown, Stamp, StateError, StateHome, Value, Write};
+use pelton_core::effects::{Bucket, Overlay, Shown, Stamp, Stamps, StateError, StateHome, Value, Write};
 use pelton_core::ports::{BoxFuture, ErrorClass};
 use rusqlite::Connection;
 use std::path::Path;
@@ -30,7 +29,7 @@ impl DataDirState {
     pub fn open(path: &Path, stamps: Arc<Stamps>, writer: Arc<Writer>) -> Result<Self, StoreError> {
         let open = |_| Ok(Mutex::new(db::reader(path)?));
         let readers = (0..READERS).map(open).collect::<Result<_, StoreError>>()?;
-        Ok(Self { overlay: Arc::default(), readers, next: AtomicUsize::new(0), stamps, writer })
+        Ok(Self { overlay: writer.shown.clone(), readers, next: AtomicUsize::new(0), stamps, writer })
     }
 
     /// With a connection that nobody else has now.
@@ -55,18 +54,14 @@ impl DataDirState {
         // What is shown first: what leaves there is in the database by then.
         let shown = self.overlay.of(bucket, keys);
         if shown.iter().all(Option::is_some) {
-            return Ok(shown.into_iter().flatten().map(value).collect());
+            return Ok(shown.into_iter().flatten().map(Value::from).collect());
         }
         self.with(|db| {
             let all = keys.iter().zip(shown);
-            all.map(|(key, shown)| shown.map_or_else(|| rows::get(db, bucket, key), |v| Ok(value(v))))
+            all.map(|(key, shown)| shown.map_or_else(|| rows::get(db, bucket, key), |v| Ok(v.into())))
                 .collect()
         })
     }
-}
-
-fn value((bytes, stamp): ShownValue) -> Value {
-    Value { bytes: bytes.map(|bytes| bytes.to_vec()), stamp }
 }
 
 impl StateHome for DataDirState {
@@ -85,6 +80,10 @@ impl StateHome for DataDirState {
         max: usize,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, StateError>> {
         Box::pin(std::future::ready(self.with(|db| rows::keys(db, bucket, after, max))))
+    }
+
+    fn size(&self, bucket: Bucket) -> BoxFuture<'_, Result<u64, StateError>> {
+        Box::pin(std::future::ready(self.with(|db| rows::size(db, bucket))))
     }
 
     fn stamp(&self) -> Stamp {

@@ -1,15 +1,15 @@
 //! Key-value state of handlers: where it is kept, and what people do with it.
 
 mod home;
-pub mod overlay;
 pub mod rows;
 
 use crate::commands::pipeline_made;
-use crate::{Store, StoreError};
+use crate::numbers::unsigned;
+use crate::{Store, StoreError, db};
 pub use home::DataDirState;
-use pelton_core::effects::{Bucket, Stamp, StateHome};
-use rusqlite::{Connection, OptionalExtension, params};
-use std::sync::atomic::{AtomicU64, Ordering};
+use pelton_core::effects::{Bucket, Stamps, StateEntry, StateHome};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 /// The number that stands for the pipeline of a store that several share.
@@ -18,38 +18,47 @@ const SHARED: i64 = 0;
 /// What a page of keys and values may take, in bytes, beyond its last one.
 const PAGE_BYTES: usize = 4 << 20;
 
-/// A key and its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateEntry {
-    /// The key.
-    pub key: Vec<u8>,
-    /// The value.
-    pub value: Vec<u8>,
+/// Stamps of this process, from a number of SQLite's on, which the system's randomness has seeded.
+pub fn stamps(db: &Connection) -> rusqlite::Result<Stamps> {
+    let first: i64 = db.query_row("SELECT random()", [], |r| r.get(0))?;
+    Ok(Stamps::from(first.cast_unsigned()))
 }
 
-/// Stamps of this process. Numbers from a random one on: 64 bits, so that no two processes meet while a
-/// message is handled, which is as long as a stamp is remembered outside of its row.
-pub struct Stamps(AtomicU64);
-
-impl Stamps {
-    /// From a number of SQLite's, which the system's randomness has seeded.
-    pub fn begin(db: &Connection) -> rusqlite::Result<Self> {
-        let first: i64 = db.query_row("SELECT random()", [], |r| r.get(0))?;
-        Ok(Self(AtomicU64::new(first.cast_unsigned())))
-    }
-
-    /// One that nobody has had.
-    pub fn next(&self) -> Stamp {
-        loop {
-            let stamp = Stamp(self.0.fetch_add(1, Ordering::Relaxed));
-            if stamp != Stamp::ABSENT {
-                return stamp;
-            }
-        }
-    }
+/// A store of the data directory that has keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptState {
+    /// The pipeline that it belongs to; none where it is shared.
+    pub pipeline: Option<String>,
+    /// Its name.
+    pub store: String,
+    /// How many keys it has.
+    pub keys: u64,
 }
 
 impl Store {
+    /// The stores of a directory that have keys. Nothing is changed there: none where there is no database,
+    /// or one of a version that had no state. Blocks.
+    pub fn state_in(dir: &Path) -> Result<Vec<KeptState>, StoreError> {
+        let path = db::file(dir);
+        if !path.is_file() {
+            return Ok(Vec::new());
+        }
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        db.busy_timeout(db::BUSY)?;
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('stores', 'state')";
+        if db.query_row(sql, [], |r| r.get::<_, i64>(0))? < 2 {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT p.name, s.name, (SELECT count(*) FROM state WHERE bucket = s.id) FROM stores s
+                   LEFT JOIN pipelines p ON p.id = s.pipeline
+                   WHERE EXISTS (SELECT 1 FROM state WHERE bucket = s.id) ORDER BY s.id";
+        let mut statement = db.prepare(sql)?;
+        let kept = statement.query_map([], |r| {
+            Ok(KeptState { pipeline: r.get(0)?, store: r.get(1)?, keys: unsigned(r.get(2)?) })
+        })?;
+        Ok(kept.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// State as handlers see it. Of the owner only; one for the process, opened when it is first asked for.
     pub fn state_home(&self) -> Result<Arc<dyn StateHome>, StoreError> {
         let running = self.running()?;
@@ -116,6 +125,11 @@ impl Store {
         Ok(rows::entries(&self.db(), bucket, after, (max, PAGE_BYTES))?)
     }
 
+    /// Bytes of all keys and values of a store.
+    pub fn state_size(&self, bucket: Bucket) -> Result<u64, StoreError> {
+        Ok(rows::size(&self.db(), bucket)?)
+    }
+
     /// Sets keys, in one transaction: on disk when it returns. A message that has read one of them, and is
     /// not completed, runs again.
     pub fn state_set(&self, bucket: Bucket, entries: &[StateEntry]) -> Result<(), StoreError> {
@@ -136,16 +150,5 @@ impl Store {
                 keys.iter().map(|key| rows::remove(db, bucket, key)).collect();
             Ok(gone?.into_iter().filter(|gone| *gone).count())
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_write_has_the_stamp_of_what_is_not_there() {
-        let stamps = Stamps(AtomicU64::new(u64::MAX));
-        assert_eq!([stamps.next(), stamps.next()], [Stamp(u64::MAX), Stamp(1)]);
     }
 }

@@ -1,8 +1,7 @@
 //! Rows of `state`: how they are read and written.
 
-use super::StateEntry;
-use crate::numbers::signed;
-use pelton_core::effects::{Bucket, Stamp, Value};
+use crate::numbers::{signed, unsigned};
+use pelton_core::effects::{Bucket, LastWrites, Stamp, StateEntry, Value};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The committed value of a key.
@@ -21,6 +20,17 @@ pub fn stamp(db: &Connection, bucket: Bucket, key: &[u8]) -> rusqlite::Result<St
     let stamp = |r: &rusqlite::Row<'_>| r.get::<_, i64>(0);
     let found = db.prepare_cached(sql)?.query_row(params![bucket.0, key], stamp).optional()?;
     Ok(found.map_or(Stamp::ABSENT, |stamp| Stamp(stamp.cast_unsigned())))
+}
+
+/// Writes all that a group has written.
+pub fn write(db: &Connection, writes: &LastWrites) -> rusqlite::Result<()> {
+    for write in writes.iter() {
+        match &write.value {
+            Some(value) => set(db, write.bucket, &write.key, value, write.stamp)?,
+            None => remove(db, write.bucket, &write.key).map(drop)?,
+        }
+    }
+    Ok(())
 }
 
 /// Sets a key.
@@ -55,6 +65,12 @@ pub fn keys(
     let mut statement = db.prepare_cached(sql)?;
     let page = params![bucket.0, after.unwrap_or_default(), signed(max)];
     statement.query_map(page, |r| r.get(0))?.collect()
+}
+
+/// Bytes of all keys and values of a store.
+pub fn size(db: &Connection, bucket: Bucket) -> rusqlite::Result<u64> {
+    let sql = "SELECT coalesce(sum(length(key) + length(value)), 0) FROM state WHERE bucket = ?1";
+    db.prepare_cached(sql)?.query_row([bucket.0], |r| r.get::<_, i64>(0)).map(unsigned)
 }
 
 /// Keys and values in the order of keys, those behind `after`: at most `max`, and no more once they have

@@ -1,9 +1,10 @@
 //! What handlers stage: committed with the completion, or not at all.
 
 use super::support::*;
-use crate::{Purge, StateEntry, Where};
+use crate::Where;
 use pelton_core::effects::{
-    Bucket, Effects, RowEnd, Seen, Staged, StagedMessage, Stamp, StateHome, Target, Value, Write,
+    Bucket, Effects, OutboxLetterFilter, Purge, RowEnd, Seen, Staged, StagedMessage, Stamp, StateEntry,
+    StateHome, Target, Value, Write,
 };
 use pelton_core::ports::{Claim, Completion, ErrorClass, Ledger};
 use pelton_core::{Counter, Delivery};
@@ -139,7 +140,6 @@ async fn what_was_read_and_has_changed_is_a_conflict_that_leaves_nothing() {
     assert_eq!(state.worker.store.outbox(target, 0, 9).unwrap(), []);
     let status = state.worker.status();
     assert_eq!((status.counters[Counter::Handled], status.in_flight, status.queued), (1, 1, 0));
-
     // The claim is live: it runs again.
     let again = state.increment("a").await;
     assert_eq!(state.complete(vec![completion(&held[0], claims[0], Some(again))]).await, [Ok(())]);
@@ -249,8 +249,8 @@ async fn the_outbox_is_in_the_order_of_commit_and_keeps_what_was_not_sent() {
     assert!(why.contains("1 messages wait to be sent to the target `audit`"), "{why}");
 }
 
-fn letters() -> crate::OutboxLetterFilter {
-    crate::OutboxLetterFilter { limit: 10, ..Default::default() }
+fn letters() -> OutboxLetterFilter {
+    OutboxLetterFilter { limit: 10, ..Default::default() }
 }
 
 #[tokio::test]

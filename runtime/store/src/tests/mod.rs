@@ -5,6 +5,7 @@
 
 mod aging;
 mod atomic;
+mod behind;
 mod clock;
 mod counters;
 mod damage;

@@ -40,8 +40,12 @@ async fn what_others_counted_is_not_held_against_who_died_in_company() {
     worker.send(&numbers(0..3));
     let held = worker.take(3).await;
     let started = async |worker: &Worker, deliveries: &[Delivery], alone| {
-        let item =
-            |d: &Delivery| ClaimItem { identity: identity(d), message: d.message.clone(), attempts: 4 };
+        let item = |d: &Delivery| ClaimItem {
+            identity: identity(d),
+            message: d.message.clone(),
+            attempts: 4,
+            scope: None,
+        };
         let verdicts = worker.ledger.claim(deliveries.iter().map(item).collect(), alone).await.unwrap();
         let attempt = |verdict| match verdict {
             Verdict::Fresh { attempt, .. } => attempt,

@@ -3,14 +3,15 @@
 
 use super::effects::{Stateful, entry, staged};
 use super::support::*;
-use crate::writer::Change;
-use crate::{Options, StateEntry, Store, Where, ledger};
+use crate::ledger::behind;
+use crate::{Options, Store, Where};
 use pelton_core::Delivery;
-use pelton_core::effects::{Effects, Staged, StagedMessage, Target, Write};
+use pelton_core::effects::{Effects, Staged, StagedMessage, StateEntry, Target, Write};
 use pelton_core::ports::{BoxFuture, Claim, Completion, ErrorClass, Ledger, Release, Settle, Verdict};
 use pelton_core::retry::scatter;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Processes that die, one after another.
@@ -42,6 +43,8 @@ struct Call {
 struct Observer {
     draws: u64,
     model: Values,
+    /// Calls that have committed, by their first message: in which order is still to be seen.
+    done: BTreeMap<String, Call>,
     /// Ids of the messages that are completed, in the order of commit.
     completed: Vec<String>,
     conflicts: u64,
@@ -72,6 +75,19 @@ impl Observer {
         KEYS[self.index(KEYS.len())]
     }
 
+    /// A call has committed.
+    fn is_done(&mut self, call: Call) {
+        self.done.insert(call.messages[0].0.message.id().to_string(), call);
+    }
+
+    /// Does in the plain map what calls have done, in the order of their commits: that of the outbox.
+    fn follow(&mut self, store: &Store) {
+        let order = waiting(store);
+        while let Some(call) = order.get(self.completed.len()).and_then(|id| self.done.remove(id)) {
+            self.commit(&call);
+        }
+    }
+
     /// Does in the plain map what a call has done, which is committed as the next one.
     fn commit(&mut self, call: &Call) {
         for (key, found) in &call.read {
@@ -90,6 +106,7 @@ impl Observer {
 impl Life {
     fn open(dir: &Path) -> Self {
         let state = Stateful::open(dir);
+        state.worker.ledger.pipeline.held.longest.set(Duration::from_millis(2)).unwrap();
         let target = |name, place| state.worker.store.target(NAME, name, place).unwrap();
         let (queue, relay) = (target("queue", Where::Queue("effects")), target("relay", Where::Relay));
         Self { state, queue, relay, ended: Vec::new(), sent: VecDeque::new() }
@@ -195,10 +212,8 @@ impl Life {
             |call: &Call| call.messages.iter().map(|(d, claim)| item(call, d, *claim)).collect::<Vec<_>>();
         let items: Vec<Completion> = some.iter().flat_map(of).collect();
         if !items.is_empty() {
-            let ledger = &self.state.worker.ledger;
-            let changes = items.into_iter().map(Change::Complete).collect();
-            // Handed over by now, whoever waits for the answer.
-            self.sent.push_back((some, ledger::change(&ledger.writer, &ledger.pipeline, changes)));
+            // Handed over by now, or held behind what was not, whoever waits for the answer.
+            self.sent.push_back((some, behind::complete(&self.state.worker.ledger, items)));
         }
     }
 
@@ -212,7 +227,7 @@ impl Life {
             if of[0].is_ok() {
                 let is_live = |claim| self.state.worker.ledger.pipeline.is_live(claim);
                 assert!(!call.after.is_some_and(is_live), "it has overtaken its lane");
-                observer.commit(&call);
+                observer.is_done(call);
             } else {
                 assert_eq!(of[0], Err(ErrorClass::Conflict));
                 observer.conflicts += 1;
@@ -226,6 +241,8 @@ impl Life {
         while !self.sent.is_empty() {
             self.answered(observer).await;
         }
+        observer.follow(&self.state.worker.store);
+        assert!(observer.done.is_empty(), "some have committed, and sent nothing");
         let (key, value) = (observer.key(), observer.below(1_000));
         let beside = Store::open_beside(dir, Options::default()).unwrap();
         beside.state_set(self.state.bucket, &[entry(key, &value.to_string())]).unwrap();
@@ -254,30 +271,37 @@ impl Life {
             let done: Vec<bool> = call.messages.iter().map(|(d, _)| done(d)).collect();
             assert!(done.iter().all(|one| *one == done[0]), "half of a call is done");
             if done[0] {
-                observer.commit(&call);
+                observer.is_done(call);
             }
         }
+        observer.follow(store);
+        assert!(observer.done.is_empty(), "some have committed, and sent nothing");
         let mut found = Values::new();
         for StateEntry { key, value } in store.state_entries(self.state.bucket, None, 100).unwrap() {
             let text = |bytes| String::from_utf8(bytes).unwrap();
             found.insert(text(key), text(value).parse().unwrap());
         }
         assert_eq!(found, observer.model);
-        let ids = |sql| {
-            let db = store.db();
-            let mut ids = db.prepare(sql).unwrap();
-            ids.query_map([], |r| r.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap()
-        };
         let sql = "SELECT message_id FROM messages WHERE id >> 40 = (SELECT id FROM queues
                    WHERE name = 'effects') ORDER BY id";
-        assert_eq!(ids(sql), observer.completed, "what is in the queue");
-        let waiting = ids("SELECT message_id FROM outbox ORDER BY id");
-        assert_eq!(waiting, observer.completed, "what waits in the outbox");
+        assert_eq!(ids(store, sql), observer.completed, "what is in the queue");
+        assert_eq!(waiting(store), observer.completed, "what waits in the outbox");
         let once: BTreeSet<&String> = observer.completed.iter().collect();
         assert_eq!(once.len(), observer.completed.len(), "some are completed twice");
         let depth = store.outbox_home().unwrap().backlog(self.relay).rows;
         assert_eq!(depth, observer.completed.len() as u64);
     }
+}
+
+fn ids(store: &Store, sql: &str) -> Vec<String> {
+    let db = store.db();
+    let mut ids = db.prepare(sql).unwrap();
+    ids.query_map([], |r| r.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap()
+}
+
+/// What waits in the outbox, in the order of commit.
+fn waiting(store: &Store) -> Vec<String> {
+    ids(store, "SELECT message_id FROM outbox ORDER BY id")
 }
 
 fn message(target: Target, id: &str) -> StagedMessage {

@@ -53,8 +53,10 @@ pub fn options() -> PipelineOptions {
         dedup: true,
         expires_after_ms: 86_400_000,
         dead_letter_queue: None,
+        letters_by_cause: Vec::new(),
         handler_digest: "sha256:none".into(),
         former_key: None,
+        elsewhere: false,
     }
 }
 
@@ -87,8 +89,12 @@ impl Worker {
     }
 
     pub async fn claim(&self, deliveries: &[Delivery], alone: bool) -> Result<Vec<Verdict>, ErrorClass> {
-        let item =
-            |d: &Delivery| ClaimItem { identity: identity(d), message: d.message.clone(), attempts: 0 };
+        let item = |d: &Delivery| ClaimItem {
+            identity: identity(d),
+            message: d.message.clone(),
+            attempts: 0,
+            scope: None,
+        };
         self.ledger.claim(deliveries.iter().map(item).collect(), alone).await
     }
 
@@ -147,6 +153,7 @@ pub fn letter(d: &Delivery, claim: Claim) -> Letter {
     Letter {
         message: d.message.clone(),
         identity: Some(identity(d)),
+        scope: None,
         claim: Some(claim),
         skipped: d.skipped,
         settle: Some(d.receipt),

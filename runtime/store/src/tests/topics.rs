@@ -26,7 +26,7 @@ pub fn item_in(partition: u32, offset: u64) -> ClaimItem {
 /// An empty message.
 pub fn item_of(id: String, identity: Identity) -> ClaimItem {
     let message = Message::new(Parts::named(&id));
-    ClaimItem { identity, message, attempts: 0 }
+    ClaimItem { identity, message, attempts: 0, scope: None }
 }
 
 async fn verdict(ledger: &PipelineStore, offset: u64) -> Verdict {
@@ -56,6 +56,7 @@ pub fn letter(offset: u64, skipped: u64, claim: Claim) -> Letter {
     Letter {
         message,
         identity: Some(identity),
+        scope: None,
         claim: Some(claim),
         skipped,
         settle: None,

@@ -38,8 +38,16 @@ impl Changes<'_> {
             Change::Release(item) => self.release(item),
             Change::Publish(letter) => self.publish(&letter, true),
             Change::Note(letter) => self.publish(&letter, false),
-            Change::Duplicates(count) => {
-                self.count(Counter::Duplicates, count);
+            Change::Count(counter, number) => {
+                self.tally.counts(self.pipeline).counters[counter] += number;
+                Ok(Ok(()))
+            }
+            Change::Remove(receipt, Some(key)) => {
+                self.remove(receipt, &key);
+                Ok(Ok(()))
+            }
+            Change::Remove(receipt, None) => {
+                self.settle(receipt, Settle::Ack)?;
                 Ok(Ok(()))
             }
             Change::Settle(receipt, how) => {
@@ -53,7 +61,11 @@ impl Changes<'_> {
         }
     }
 
+    /// Of what its own ledger does.
     fn count(&mut self, counter: Counter, number: u64) {
+        if self.pipeline.elsewhere {
+            return;
+        }
         self.tally.counts(self.pipeline).counters[counter] += number;
     }
 
@@ -142,7 +154,7 @@ impl Changes<'_> {
     }
 
     fn write(&mut self, item: &Letter) -> rusqlite::Result<()> {
-        let Some(queue) = &self.pipeline.letters_to else {
+        let Some(queue) = self.pipeline.letters_to.queue(item.cause) else {
             letters::insert(self.db, self.pipeline.id, item, self.now)?;
             self.tally.counts(self.pipeline).letters += 1;
             return Ok(());

@@ -101,6 +101,20 @@ pub fn mark(message: &Message) -> Vec<u8> {
     digest.finalize()[..16].to_vec()
 }
 
+/// Which of these were completed before, by key or by position.
+pub fn were_completed(
+    db: &Connection,
+    pipeline: &Pipeline,
+    items: &[ClaimItem],
+) -> rusqlite::Result<Vec<bool>> {
+    let mut keys = completed(db, pipeline, items)?.into_iter();
+    let is_completed = |item: &ClaimItem| match item.identity {
+        Identity::Key(_) => keys.next().unwrap_or(false),
+        Identity::Position(position) => pipeline.dedup && pipeline.completed(position),
+    };
+    Ok(items.iter().map(is_completed).collect())
+}
+
 /// Whether the keys among these were completed, asked all at once. None without deduplication.
 fn completed(db: &Connection, pipeline: &Pipeline, items: &[ClaimItem]) -> rusqlite::Result<Vec<bool>> {
     let key = |item| match item {

@@ -7,6 +7,7 @@ use super::Change;
 use super::changes::Changes;
 use crate::outbox::rows;
 use crate::outbox::targets::OpenTarget;
+use crate::state::rows as state;
 use pelton_core::effects::{Effects, Seen, Staged, StagedMessage};
 use pelton_core::points;
 use pelton_core::ports::{Claim, Completion, ErrorClass};
@@ -94,7 +95,8 @@ impl Changes<'_> {
 
     fn commit_effects(&mut self, effects: &Arc<Effects>) -> rusqlite::Result<Result<(), ErrorClass>> {
         for seen in &effects.reads {
-            if !self.tally.state.still_stands(self.db, seen)? {
+            let kept = |seen: &Seen| state::stamp(self.db, seen.bucket, &seen.key);
+            if !self.tally.state.leave(seen, kept)? {
                 self.log_conflict(seen);
                 return Ok(Err(ErrorClass::Conflict));
             }

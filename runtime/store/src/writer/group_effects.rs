@@ -2,13 +2,14 @@
 
 use super::new_rows::NewRows;
 use super::outbox_rows::OutboxRows;
-use super::staged_state::StagedState;
 use crate::ledger::Pipeline;
 use crate::ledger::identity::{Item, encode_items};
 use crate::ledger::key::Key;
 use crate::ledger::ranges::{self, Merged, RangeKind};
 use crate::numbers::signed;
 use crate::queue::{Queue, rows};
+use crate::state::rows as state_rows;
+use pelton_core::effects::LastWrites;
 use pelton_core::points;
 use pelton_core::ports::Claim;
 use pelton_core::{Counters, Position, Receipt};
@@ -46,7 +47,7 @@ pub struct GroupEffects {
     /// By queue: a group touches few.
     effects: Vec<(Arc<Queue>, Vec<Effect>)>,
     pub new_rows: NewRows,
-    pub state: StagedState,
+    pub state: LastWrites,
     pub outbox: OutboxRows,
 }
 
@@ -130,7 +131,8 @@ impl GroupEffects {
             rows::delete(db, first, last)?;
         }
         self.new_rows.write(db)?;
-        if self.state.write(db)? | self.outbox.write(db)? {
+        state_rows::write(db, &self.state)?;
+        if self.outbox.write(db)? | !self.state.is_empty() {
             points::reach("effects-written");
         }
         Ok(())

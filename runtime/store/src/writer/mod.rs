@@ -11,7 +11,6 @@ mod new_rows;
 mod op;
 mod outbox_rows;
 mod prune;
-mod staged_state;
 
 use crate::numbers::signed;
 pub use forget::Forget;
@@ -26,12 +25,14 @@ use crate::ledger::Pipeline;
 use crate::outbox::targets::Targets;
 use crate::queue::Queue;
 use pelton_core::Identity;
+use pelton_core::effects::Overlay;
 use pelton_core::points;
 use pelton_core::ports::{ClaimItem, ErrorClass, Verdict};
 use rusqlite::Connection;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Operations that are taken in at once; what waits longer is taken in after a commit.
@@ -41,6 +42,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The thread's handle.
 pub struct Writer {
     ops: Sender<Op>,
+    /// What handlers have written that is not committed yet.
+    pub shown: Arc<Overlay>,
+    /// Held while completions are handed over that have effects: in which order is known by what is shown.
+    pub handing_over: std::sync::Mutex<()>,
     shared: Arc<WriterShared>,
     thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -48,6 +53,9 @@ pub struct Writer {
 #[derive(Default)]
 struct WriterShared {
     failed: OnceLock<String>,
+    /// Why the last transaction was not committed, where that may pass.
+    held: std::sync::Mutex<Option<String>>,
+    is_held: AtomicBool,
 }
 
 impl Writer {
@@ -75,7 +83,8 @@ impl Writer {
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let thread = thread.spawn(move || loop_.run(&arrived))?;
-        Ok(Self { ops, shared, thread: std::sync::Mutex::new(Some(thread)) })
+        let thread = std::sync::Mutex::new(Some(thread));
+        Ok(Self { ops, shown: Arc::default(), handing_over: std::sync::Mutex::default(), shared, thread })
     }
 
     /// Hands an operation over. When the thread has ended its answer's channel closes.
@@ -109,6 +118,12 @@ impl Writer {
         self.shared.failed.get().cloned()
     }
 
+    /// Why nothing can be written now, or ever.
+    pub fn trouble(&self) -> Option<String> {
+        let held = || self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.failed().or_else(|| self.shared.is_held.load(Ordering::Relaxed).then(held).flatten())
+    }
+
     /// Ends it after what has been handed over.
     pub fn stop(&self) {
         self.send(Op::Stop);
@@ -120,6 +135,14 @@ impl Writer {
 }
 
 impl WriterShared {
+    /// What the last transaction has come to, unless all was well before too.
+    fn note(&self, held: Option<String>) {
+        if held.is_some() || self.is_held.load(Ordering::Relaxed) {
+            self.is_held.store(held.is_some(), Ordering::Relaxed);
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        }
+    }
+
     fn fail(&self, why: String) {
         if self.failed.set(why.clone()).is_ok() {
             tracing::error!(
@@ -216,6 +239,9 @@ impl Loop {
                 Op::Starts { pipeline, identities, answer } => {
                     reply(answer, self.starts(&pipeline, &identities));
                 }
+                Op::Completed { pipeline, items, answer } => {
+                    reply(answer, self.completed(&pipeline, &items));
+                }
                 Op::Forget { pipeline, what } => self.forget(&pipeline, what),
                 Op::Keep(pipeline) => self.prune.keep(pipeline),
                 Op::Leave(id, answer) => {
@@ -224,12 +250,18 @@ impl Loop {
                     }
                 }
                 Op::Rebase(queues) => self.rebase(&queues),
+                // Nobody may wait any more.
+                Op::Beat(answer) => answer.send(()).unwrap_or_default(),
                 Op::Stop => return false,
                 // Neither waits here: `take` has kept the claims apart.
                 Op::Claim { .. } | Op::Change { .. } => {}
             }
         }
         true
+    }
+
+    fn completed(&self, pipeline: &Pipeline, items: &[ClaimItem]) -> Result<Vec<bool>, ErrorClass> {
+        claims::were_completed(&self.db, pipeline, items).map_err(|error| class_of(&error))
     }
 
     fn starts(&self, pipeline: &Pipeline, identities: &[Identity]) -> Result<Vec<u32>, ErrorClass> {
@@ -287,7 +319,10 @@ impl Loop {
             return Err(ErrorClass::Permanent);
         }
         let done = self.try_transaction(full, body);
-        let Err(error) = done else { return Ok(()) };
+        let Err(error) = done else {
+            self.shared.note(None);
+            return Ok(());
+        };
         let class = error.class();
         if !self.db.is_autocommit()
             && let Err(error) = self.db.execute_batch("ROLLBACK")
@@ -297,6 +332,7 @@ impl Loop {
         if class == ErrorClass::Permanent {
             self.shared.fail(error.to_string());
         } else {
+            self.shared.note(Some(error.to_string()));
             tracing::warn!(%error, "the store could not commit; it tries again. Intake pauses until it \
                 can: free the disk, or end who holds the database");
         }

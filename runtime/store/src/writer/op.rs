@@ -5,7 +5,7 @@ use crate::ledger::Pipeline;
 use crate::queue::Queue;
 use pelton_core::effects::RowEnd;
 use pelton_core::ports::{BoxFuture, ClaimItem, Completion, ErrorClass, Release, Settle, Verdict};
-use pelton_core::{Identity, Letter, Receipt};
+use pelton_core::{Counter, Identity, Letter, Receipt};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -17,8 +17,10 @@ pub enum Change {
     /// A letter that is durable elsewhere already.
     Note(Box<Letter>),
     Settle(Receipt, Settle),
-    /// So many deliveries of a broker were duplicates.
-    Duplicates(u64),
+    /// A message that was given up on, out or not, leaves the queue; by its key, if it has one.
+    Remove(Receipt, Option<Box<[u8]>>),
+    /// So many of what a counter counts.
+    Count(Counter, u64),
 }
 
 /// Changes that come together, each with an answer of its own.
@@ -67,6 +69,8 @@ pub struct How {
 
 /// What the thread is asked.
 pub enum Op {
+    /// Answered at once: it moves.
+    Beat(Answer<()>),
     Claim {
         pipeline: Arc<Pipeline>,
         items: Vec<ClaimItem>,
@@ -78,6 +82,12 @@ pub enum Op {
         pipeline: Arc<Pipeline>,
         identities: Vec<Identity>,
         answer: Answer<Result<Vec<u32>, ErrorClass>>,
+    },
+    /// Which of these were completed before.
+    Completed {
+        pipeline: Arc<Pipeline>,
+        items: Vec<ClaimItem>,
+        answer: Answer<Result<Vec<bool>, ErrorClass>>,
     },
     Change {
         changes: ChangeList,

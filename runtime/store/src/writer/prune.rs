@@ -203,10 +203,12 @@ mod tests {
             dedup: true,
             expires_after_ms: KEPT_MS,
             dead_letter_queue: None,
+            letters_by_cause: Vec::new(),
             handler_digest: "sha256:none".into(),
             former_key: None,
+            elsewhere: false,
         };
-        let pipeline = Pipeline::new(1, "orders", &options, None);
+        let pipeline = Pipeline::new(1, "orders", &options, crate::ledger::LettersTo::default());
         {
             let entries = &mut pipeline.state().entries;
             entries.add(&db, &[[7; 16]], completed_at).unwrap();

@@ -9,6 +9,10 @@ type Error struct {
 	Code string
 	// Text is for people.
 	Text string
+	// Constraint is the one that does not hold, of a statement that failed for one.
+	Constraint string
+	// Detail is what the database says besides.
+	Detail string
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (%s)", e.Text, e.Code) }
@@ -22,7 +26,7 @@ var Call Caller
 // Do calls whoever there is.
 func Do(name string, in, out any) error {
 	if Call == nil {
-		return &Error{"unavailable", "there is no Pelton here: in a test, begin with `world := fake.New(t)` of pelton/sdk/go/fake"}
+		return &Error{Code: "unavailable", Text: "there is no Pelton here: in a test, begin with `world := fake.New(t)` of pelton/sdk/go/fake"}
 	}
 	return Call(name, in, out)
 }

@@ -8,6 +8,7 @@
 //! read by nobody (16).
 
 mod effects;
+mod flow;
 mod turns;
 
 use crate::effects::Serial;
@@ -74,6 +75,7 @@ pub struct Checker {
     calls: Vec<(Staged, u32)>,
     /// Who was in work when which message killed the process.
     blamed: BTreeSet<(Identity, usize)>,
+    flow: flow::FlowBook,
     pub found: Vec<Violation>,
 }
 
@@ -101,6 +103,7 @@ impl Checker {
         self.handlers.clear();
         self.conflicted.clear();
         self.drains = 0;
+        self.flow = flow::FlowBook::default();
     }
 
     /// A delivery reaches the core. What came with an assignment that has ended does not count.

@@ -4,12 +4,30 @@
 use super::{Job, Sim};
 use crate::effects::{Broken, judge};
 use crate::mutants::Mutant;
-use pelton_core::pipeline::Input;
+use pelton_core::pipeline::{Command, Input};
 use pelton_core::ports::{Completion, ErrorClass, Settle};
 use std::sync::Arc;
 
+/// What is behind others waits so long at most.
+const HELD: u64 = 1_000;
+
 impl Sim {
+    /// Whether a batch waits for what it has read to be committed, as a store has it wait: not for ever.
+    fn is_held(&mut self, batch: u64, items: &[Completion]) -> bool {
+        let calls: Vec<_> =
+            items.iter().filter_map(|item| Some(&*item.effects.as_ref()?.effects)).collect();
+        let until = *self.held.entry(batch).or_insert(self.now + HELD);
+        let is_held = self.now < until && self.home.is_behind(&calls);
+        if !is_held {
+            self.held.remove(&batch);
+        }
+        is_held
+    }
+
     pub(super) fn complete(&mut self, batch: u64, items: Vec<Completion>) {
+        if self.is_held(batch, &items) {
+            return self.at(50, Job::Perform(Command::Complete { batch, items }));
+        }
         if self.fails_for_good() {
             let results = vec![Err(ErrorClass::Permanent); items.len()];
             return self.at(20, Job::Tell(Input::Stored { batch, results }, Vec::new()));
@@ -22,7 +40,8 @@ impl Sim {
             blind: self.mutant == Some(Mutant::LooksAtNoStamp),
         };
         let world = &self.world;
-        let judged = judge(&self.home, &asked, |claim| world.live.contains_key(&claim), broken);
+        let live = |claim| world.live.contains_key(&claim);
+        let judged = judge(&self.home, &asked, live, live, broken);
         let mut judged = judged.into_iter();
         let (mut results, mut ended, mut last) = (Vec::new(), Vec::new(), None);
         for (item, busy) in items.iter().zip(busy) {

@@ -1,6 +1,7 @@
 //! One schedule: the loop that the engine is, with chance in place of threads.
 
 mod complete;
+mod flow;
 mod notes;
 mod ports;
 mod revoke;
@@ -12,6 +13,7 @@ use crate::mutants::Mutant;
 use crate::random::Random;
 use crate::world::{MAX_RECEIVES, World};
 use pelton_core::effects::Staged;
+use pelton_core::flow::FlowRules;
 use pelton_core::message::Time;
 use pelton_core::pipeline::{Command, Input, Pipeline, Rules};
 use pelton_core::ports::{Claim, Work};
@@ -55,6 +57,8 @@ struct Sim {
     chunks: BTreeMap<u64, Vec<(usize, u32)>>,
     /// The messages of each batch that the ledger is asked to complete.
     completing: BTreeMap<u64, Vec<usize>>,
+    /// Batches that wait for what they have read to be committed, each until when at most.
+    held: BTreeMap<u64, u64>,
     /// When the core hears, or has heard, last of a chunk.
     reported: BTreeMap<u64, u64>,
     /// Leases that were renewed, until the core learns of it.
@@ -75,6 +79,8 @@ struct Sim {
     home: Home,
     /// What handlers do with it: apart, so that a seed still means the schedule that it meant without.
     whim: Random,
+    /// Chunks whose claim was answered since the core has last decided.
+    answered: Vec<u64>,
     /// What a mutant keeps.
     kept: Vec<Staged>,
     /// The core was told something that it has not decided on.
@@ -86,7 +92,7 @@ struct Sim {
 pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
     let mut random = Random::new(seed);
     let world = World::new(&mut random);
-    let pipeline = fresh(&world, &mut random);
+    let pipeline = fresh(&world, &mut random, flow::rules(&world.shape.flow, mutant));
     let mut sim = Sim {
         random,
         world,
@@ -97,6 +103,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         claims: BTreeMap::new(),
         chunks: BTreeMap::new(),
         completing: BTreeMap::new(),
+        held: BTreeMap::new(),
         reported: BTreeMap::new(),
         renewals: BTreeMap::new(),
         now: 0,
@@ -109,6 +116,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
         version: 0,
         home: Home::default(),
         whim: Random::new(seed ^ 0xeffe),
+        answered: Vec::new(),
         kept: Vec::new(),
         told: true,
         trace,
@@ -117,7 +125,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Vec<Violation> {
     sim.checker.found
 }
 
-fn fresh(world: &World, random: &mut Random) -> Pipeline {
+fn fresh(world: &World, random: &mut Random, flow: FlowRules) -> Pipeline {
     let shape = &world.shape;
     let retry = RetryPolicy {
         max_attempts: shape.max_attempts,
@@ -136,11 +144,13 @@ fn fresh(world: &World, random: &mut Random) -> Pipeline {
         max_message_bytes: 160,
         concurrency: shape.concurrency,
         max_chunk: 8,
+        chunk_us: pelton_core::chunk_size::CHUNK_US,
         dedup: shape.dedup,
         source: shape.caps,
         handler: "sha256:0".into(),
         redrive: shape.redrive,
         effects: shape.effects,
+        flow,
     };
     Pipeline::new(rules, random.draw())
 }
@@ -149,6 +159,9 @@ impl Sim {
     fn live(&mut self) {
         for step in 0..BOUND {
             self.calm = step > TROUBLE;
+            if step == TROUBLE + 1 && self.world.shape.steered {
+                self.steer();
+            }
             self.flush();
             if self.calm && self.world.unsettled() == 0 && self.pipeline.is_idle() {
                 break;
@@ -182,6 +195,9 @@ impl Sim {
         if !self.calm && self.world.shape.effects && self.whim.once_in(20) {
             self.home.disturb(&mut self.whim);
         }
+        if !self.calm && self.world.shape.steered && self.whim.once_in(40) {
+            self.steer();
+        }
         if self.draining && self.pipeline.is_idle() {
             self.say("drained");
             self.die(None);
@@ -209,6 +225,7 @@ impl Sim {
         self.claims.clear();
         self.chunks.clear();
         self.completing.clear();
+        self.held.clear();
         self.reported.clear();
         self.untold.clear();
         self.checker.died(&self.world, killer);
@@ -216,7 +233,9 @@ impl Sim {
         self.home.died();
         (self.draining, self.revoking) = (false, false);
         self.told = true;
-        self.pipeline = fresh(&self.world, &mut self.random);
+        self.answered.clear();
+        let flow = self.flow();
+        self.pipeline = fresh(&self.world, &mut self.random, flow);
     }
 
     fn work_off(&mut self) {
@@ -261,6 +280,7 @@ impl Sim {
                 self.checker.renewed(receipt, until, self.now);
             }
         }
+        self.note_told(&input);
         self.note_waits(&input);
         self.apply(input);
     }
@@ -292,6 +312,7 @@ impl Sim {
         if let Err(broken) = self.pipeline.check_all() {
             self.checker.broken(broken.invariant, format!("the core's own check: {}", broken.what));
         }
+        self.note_unstarted(&commands);
         for command in commands {
             if self.trace {
                 self.say(&format!("  {command:?}"));
@@ -329,6 +350,7 @@ impl Sim {
                 }
                 _ => {}
             }
+            self.note_decision(&command);
             if let Command::Settle { items, .. } = &command {
                 for (receipt, how) in items {
                     self.checker.told(&self.world, *receipt, *how, self.now);

@@ -30,7 +30,9 @@ impl Sim {
                 for (place, outcome) in outcomes {
                     let (n, attempt) = self.chunks[chunk][*place];
                     self.checker.handled_by(n, handler);
+                    let excused = self.checker.outcome_is_told(&self.world, *chunk, n, outcome, self.now);
                     if let Outcome::Retry { after_ms: Some(ms), .. } = outcome
+                        && !excused
                         && attempt < self.world.shape.max_attempts
                     {
                         self.checker.waits(n, self.now + ms);

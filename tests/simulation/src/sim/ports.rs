@@ -25,7 +25,7 @@ impl Sim {
         match command {
             Command::Receive { max, max_bytes } => self.receive(max, max_bytes),
             // Heeded at once, where it was decided.
-            Command::Holds { .. } => {}
+            Command::Holds { .. } | Command::Wants { .. } => {}
             Command::Claim { chunk, items, alone } => self.claim(chunk, items, alone),
             Command::Handle { chunk, work } => {
                 let left = work.into_iter().enumerate().collect();
@@ -95,6 +95,7 @@ impl Sim {
         let known = |d: &Delivery| Known {
             identity: self.world.sent[self.world.of(d.receipt)].identity,
             key: None,
+            seen: None,
         };
         let mut read: Vec<_> = deliveries
             .into_iter()

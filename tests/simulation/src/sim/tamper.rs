@@ -51,6 +51,10 @@ impl Sim {
                 self.at(20, Job::Tell(Input::Stored { batch, results }, ended));
                 None
             }
+            (Some(Mutant::CountsWhatIsExcused), Command::Release { batch, mut items }) => {
+                items.iter_mut().for_each(|item| item.counts = true);
+                Some(Command::Release { batch, items })
+            }
             (Some(Mutant::CommitsOutOfOrder), Command::Complete { batch, mut items }) => {
                 items.iter_mut().for_each(|item| item.after = None);
                 Some(Command::Complete { batch, items })

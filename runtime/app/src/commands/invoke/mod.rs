@@ -138,7 +138,7 @@ impl Calls {
 fn code(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Ok(_) => 0,
-        Outcome::Retry { .. } => RETRY,
+        Outcome::Retry { .. } | Outcome::Again { .. } => RETRY,
         Outcome::Reject { .. } => REJECT,
         Outcome::Fault { .. } => FAULT,
         // The harness settles these itself.

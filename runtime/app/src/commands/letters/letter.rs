@@ -7,6 +7,7 @@ use crate::telemetry::time;
 use pelton_core::letter::{LetterId, StoredLetter};
 use pelton_core::shown::{Keep, shown};
 use pelton_core::{Channel, HeaderList, Message, Name, Parts};
+use pelton_decode::Opening;
 use pelton_store::digest;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ const TEXT: usize = 16 << 10;
 
 /// What the ledger knows the letter's message by; none when it cannot be read from it.
 pub fn ledger_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<Vec<u8>> {
-    let message = message(pipeline, letter);
+    let message = seen(pipeline, letter);
     pipeline.dedup.of(&message, digest).ok().map(|key| key.bytes().into_owned())
 }
 
@@ -26,8 +27,15 @@ fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<String>
     if is_of_outbox(&letter.id) {
         return None;
     }
-    let message = message(pipeline, letter);
+    let message = seen(pipeline, letter);
     pipeline.dedup.of(&message, digest).ok().map(|key| key.shown())
+}
+
+/// The letter's message as its handler would see it: there a key is looked for.
+fn seen(pipeline: &PipelineConfig, letter: &StoredLetter) -> Message {
+    let message = message(pipeline, letter);
+    let opening = pipeline.decode.envelope.map(Opening::new);
+    opening.and_then(|opening| opening.seen(&message)).unwrap_or(message)
 }
 
 fn message(pipeline: &PipelineConfig, letter: &StoredLetter) -> Message {

@@ -2,17 +2,20 @@
 
 mod back;
 pub mod letter;
+mod numbered;
 mod refused;
 mod stored;
 
-use crate::commands::books;
+use crate::commands::fleet::FleetLedger;
+use crate::commands::{Home, books};
 use crate::config::{Config, PipelineConfig};
 use crate::exit::{Fail, Outcome};
 use crate::telemetry::progress::Progress;
-use crate::worker::assemble::open_fail;
+use crate::worker::assemble::{database_fail, open_fail};
 use crate::worker::store::store_fail;
 use back::Back;
-use pelton_core::broker::{LetterQuery, LetterReader, Listener, OpenError};
+use numbered::Numbered;
+use pelton_core::broker::{DeadLetterPlace, LetterQuery, LetterReader, Listener, OpenError};
 use pelton_core::letter::{LetterId, NEW_KEY, StoredLetter};
 use pelton_core::{Cause, Header};
 use pelton_store::Store;
@@ -26,15 +29,20 @@ use stored::StoredLetters;
 pub struct Letters<'c> {
     pipeline: &'c PipelineConfig,
     /// Where the pipeline keeps them: in the data directory, or an embedded queue; or what a broker did not
-    /// take. Nothing where all are left to the broker.
-    here: Option<StoredLetters<'c>>,
-    /// Where a broker keeps them.
-    there: Option<Box<dyn LetterReader + 'c>>,
+    /// take. Behind that are places of some causes there. Nothing where all are left to the broker.
+    here: Vec<StoredLetters<'c>>,
+    /// Where brokers keep them, or the database of the ledger.
+    there: Vec<Box<dyn LetterReader + 'c>>,
+    /// Whose page was given last.
+    given: KeptBy,
     /// What targets of its outbox have refused.
     refused: RefusedLetters<'c>,
     leaves_outbox: bool,
     gives_new_keys: bool,
     back: Back<'c>,
+    config: &'c Config,
+    /// Opened when a letter goes back into a queue: its message has the id that it had.
+    fleet: Option<FleetLedger<'c>>,
 }
 
 impl<'c> Letters<'c> {
@@ -46,19 +54,33 @@ impl<'c> Letters<'c> {
     ) -> Result<Self, Fail> {
         let books = Arc::new(books(config, pipeline));
         let store = books.store().map_err(store_fail)?.clone();
-        let there = match pipeline.dead_letters.place() {
-            Some(place) => {
-                let source = pipeline.source.broker();
-                let reader = place.reader(source, &pipeline.name, books.clone(), heard);
-                Some(reader.map_err(|error| open_fail(&pipeline.name, error))?)
+        let mut there: Vec<Box<dyn LetterReader>> = Vec::new();
+        for place in pipeline.letter_places() {
+            if let Some(place) = place.place() {
+                let reader = place.reader(pipeline.source.broker(), &pipeline.name, books.clone(), heard);
+                there.push(reader.map_err(|error| open_fail(&pipeline.name, error))?);
             }
-            None => None,
-        };
-        let is_here = !pipeline.dead_letters.is_redrive();
-        let here = is_here.then(|| StoredLetters::of(pipeline, store.clone()));
-        let refused = RefusedLetters::of(pipeline, store);
+            if place.database().is_some() {
+                there.extend(database_letters(pipeline)?);
+            }
+        }
+        let here = StoredLetters::all(pipeline, &store);
+        let refused = RefusedLetters::of(pipeline, Home::beside(store, pipeline)?);
         let back = Back::of(pipeline, books);
-        Ok(Self { pipeline, here, there, refused, leaves_outbox: false, gives_new_keys: false, back })
+        let (leaves_outbox, gives_new_keys, fleet) = (false, false, None);
+        let given = KeptBy::Outbox;
+        Ok(Self {
+            pipeline,
+            here,
+            there,
+            given,
+            refused,
+            leaves_outbox,
+            gives_new_keys,
+            back,
+            config,
+            fleet,
+        })
     }
 
     /// Those of the outbox are not met, unless they are asked for by id or cause.
@@ -80,9 +102,7 @@ impl<'c> Letters<'c> {
         mut see: impl FnMut(&mut Self, Vec<StoredLetter>) -> Outcome,
     ) -> Result<u64, Fail> {
         let seen = self.walk(query, limit, &mut see);
-        if let Some(there) = &mut self.there {
-            there.end();
-        }
+        self.there.iter_mut().for_each(|there| there.end());
         seen
     }
 
@@ -95,13 +115,15 @@ impl<'c> Letters<'c> {
         // All before the first letter is seen: what goes back from the one may fail into the other.
         let is_of_outbox = query.id.as_ref().is_some_and(is_of_outbox)
             || query.cause.as_deref() == Some(Cause::Outbox.as_str());
-        let places = match query.id {
-            _ if is_of_outbox => &[KeptBy::Outbox][..],
-            Some(LetterId::Number(_)) if self.here.is_some() => &[KeptBy::Here],
-            _ if self.leaves_outbox => &[KeptBy::Here, KeptBy::There],
-            _ => &[KeptBy::Here, KeptBy::There, KeptBy::Outbox],
+        let here = (0..self.here.len()).map(KeptBy::Here);
+        let all = here.clone().chain((0..self.there.len()).map(KeptBy::There));
+        let places: Vec<KeptBy> = match query.id {
+            _ if is_of_outbox => vec![KeptBy::Outbox],
+            Some(LetterId::Number(_)) if !self.here.is_empty() => here.take(1).collect(),
+            _ if self.leaves_outbox => all.collect(),
+            _ => all.chain([KeptBy::Outbox]).collect(),
         };
-        let begun: Vec<_> = places.iter().map(|place| (*place, self.begin(*place, query))).collect();
+        let begun: Vec<_> = places.into_iter().map(|place| (place, self.begin(place, query))).collect();
         let mut seen = 0;
         for (place, begun) in begun {
             // What is here is met also when the broker cannot be asked.
@@ -112,6 +134,7 @@ impl<'c> Letters<'c> {
                     break;
                 }
                 seen += page.len() as u64;
+                self.given = place;
                 see(self, page)?;
             }
         }
@@ -128,8 +151,11 @@ impl<'c> Letters<'c> {
 
     fn at(&mut self, place: KeptBy) -> Option<&mut (dyn LetterReader + 'c)> {
         match place {
-            KeptBy::Here => self.here.as_mut().map(|here| here as &mut dyn LetterReader),
-            KeptBy::There => self.there.as_deref_mut(),
+            KeptBy::Here(number) => self.here.get_mut(number).map(|here| here as &mut dyn LetterReader),
+            KeptBy::There(number) => match self.there.get_mut(number) {
+                Some(there) => Some(&mut **there),
+                None => None,
+            },
             KeptBy::Outbox => Some(&mut self.refused),
         }
     }
@@ -143,19 +169,40 @@ impl<'c> Letters<'c> {
         if self.gives_new_keys {
             letters.iter_mut().for_each(give_new_key);
         }
-        if let KeptBy::Outbox = KeptBy::of(&letters) {
+        if letters.is_empty() {
+            return Ok(0);
+        }
+        if let KeptBy::Outbox = self.given {
             return self.send_again(&letters);
         }
-        // Whoever keeps them now: when they fail again it may be the other.
-        if let Some(there) = &mut self.there {
-            there.goes_back(&letters);
-        }
-        if let (KeptBy::Here, Some(here), true) = (KeptBy::of(&letters), &self.here, self.back.is_here()) {
+        self.open_again(&letters)?;
+        // Whoever keeps them now: when they fail again it may be another.
+        self.there.iter_mut().for_each(|there| there.goes_back(&letters));
+        if let (KeptBy::Here(number), true) = (self.given, self.back.is_here())
+            && let Some(here) = self.here.get(number)
+        {
             return Ok(here.replay(letters)?);
         }
         let (gone, refused) = self.back.put(letters)?;
         let count = self.purge(&gone)?;
         refused.map(|()| count)
+    }
+
+    /// A message that goes back into an embedded queue is the one that it was: a ledger in a database
+    /// forgets it first. Brokers make another of it.
+    fn open_again(&mut self, letters: &[StoredLetter]) -> Outcome {
+        if !self.back.is_here() {
+            return Ok(());
+        }
+        if self.fleet.is_none() {
+            self.fleet = FleetLedger::open(self.config, self.pipeline)?;
+        }
+        let Some(fleet) = &mut self.fleet else { return Ok(()) };
+        for letter in letters {
+            let key = letter::ledger_key(self.pipeline, letter);
+            fleet.forget(key.as_deref().unwrap_or(letter.message_id.as_bytes()))?;
+        }
+        Ok(())
     }
 
     /// Into the outbox of their targets.
@@ -169,17 +216,20 @@ impl<'c> Letters<'c> {
                 letter.id, letter.id
             )));
         }
-        self.refused.replay(letters).map_err(store_fail)
+        self.refused.replay(letters).map_err(|error| self.fail(error))
     }
 
     /// How many letters of the outbox are not met.
     pub fn left(&self) -> Result<u64, Fail> {
-        if self.leaves_outbox { self.refused.count().map_err(store_fail) } else { Ok(0) }
+        if self.leaves_outbox { self.refused.count().map_err(|error| self.fail(error)) } else { Ok(0) }
     }
 
     /// Removes letters of a page for good; how many were still there.
     pub fn purge(&mut self, letters: &[StoredLetter]) -> Result<u64, Fail> {
-        let removed = self.at(KeptBy::of(letters)).map_or(Ok(0), |reader| reader.remove(letters));
+        if letters.is_empty() {
+            return Ok(0);
+        }
+        let removed = self.at(self.given).map_or(Ok(0), |reader| reader.remove(letters));
         removed.map_err(|error| self.fail(error))
     }
 
@@ -193,29 +243,26 @@ impl<'c> Letters<'c> {
     }
 }
 
+/// Those that the database of the ledger keeps.
+fn database_letters(pipeline: &PipelineConfig) -> Result<Option<Box<dyn LetterReader>>, Fail> {
+    let Some(home) = pipeline.ledger.home.as_ref() else { return Ok(None) };
+    let letters = home.database.books().and_then(|books| books.letters(&pipeline.ledger.name));
+    let numbered = |letters| Some(Box::new(Numbered(letters)) as Box<dyn LetterReader>);
+    letters.map(numbered).map_err(|error| database_fail(pipeline, error))
+}
+
 /// The time that it failed: each letter of a message has another.
 fn give_new_key(letter: &mut StoredLetter) {
     letter.headers.retain(|header| header.name != NEW_KEY);
     letter.headers.push(Header::new(NEW_KEY, letter.failed_at_ms.to_string()));
 }
 
-/// Who keeps letters.
+/// Who keeps letters; of several by number.
 #[derive(Clone, Copy)]
 enum KeptBy {
-    Here,
-    There,
+    Here(usize),
+    There(usize),
     Outbox,
-}
-
-impl KeptBy {
-    /// Of a page. The ids tell.
-    fn of(page: &[StoredLetter]) -> Self {
-        match page.first().map(|letter| &letter.id) {
-            Some(LetterId::Number(_)) => Self::Here,
-            Some(id) if is_of_outbox(id) => Self::Outbox,
-            _ => Self::There,
-        }
-    }
 }
 
 /// Says on standard error what is to be said of letters, and how far they are read.
@@ -240,16 +287,22 @@ impl Listener for Said {
 /// How many letters a pipeline has, where a broker keeps them; none when none does, or does not say, which is
 /// said. Blocks.
 pub fn count(config: &Config, pipeline: &PipelineConfig, store: &Store) -> Option<u64> {
-    let place = pipeline.dead_letters.place()?;
+    let places = pipeline.letter_places();
+    if places.iter().all(|place| place.place().is_none()) {
+        return None;
+    }
     let books = books(config, pipeline).sharing(store);
-    let there = place.count(pipeline.source.broker(), &books, &Said::default());
-    let there = there.map_err(|error| open_fail(&pipeline.name, error).words());
+    let of = |place: &dyn DeadLetterPlace| {
+        let count = place.count(pipeline.source.broker(), &books, &Said::default());
+        count.map_err(|error| open_fail(&pipeline.name, error).words())
+    };
+    let there = places.iter().filter_map(|place| place.place()).map(of);
+    // What is here is also what a broker did not take.
+    let here = StoredLetters::all(pipeline, store);
+    let here = here.iter().map(|here| here.count().map_err(|error| error.to_string()));
+    let counted = there.chain(here).sum::<Result<u64, String>>();
     let warning = |why: &String| {
         note!("warning: pipelines.{}.dead_letter: letters are not counted: {why}", pipeline.name);
     };
-    let there = there.inspect_err(warning).ok()?;
-    // Those that the broker did not take.
-    let status = store.status(&pipeline.name, None, None);
-    let here = if pipeline.dead_letters.is_redrive() { 0 } else { status.map_or(0, |s| s.dead_letters) };
-    Some(there.saturating_add(here))
+    counted.inspect_err(warning).ok()
 }

@@ -1,11 +1,12 @@
 //! Letters of the outbox: messages that their target has refused. They are kept with the outbox, wherever the
 //! pipeline keeps its own letters, and go back to their target.
 
+use crate::commands::Home;
 use crate::config::PipelineConfig;
 use pelton_core::broker::{LetterQuery, LetterReader, OpenError};
+use pelton_core::effects::{OutboxLetter, OutboxLetterFilter};
 use pelton_core::letter::{LetterId, StoredLetter};
 use pelton_core::{Cause, Failure};
-use pelton_store::{OutboxLetter, OutboxLetterFilter, Store, StoreError};
 
 /// What their ids begin with. The numbers are counted apart from those of other letters.
 const PREFIX: &str = "outbox-";
@@ -13,7 +14,7 @@ const PREFIX: &str = "outbox-";
 /// Those of one pipeline.
 pub struct RefusedLetters<'c> {
     pipeline: &'c PipelineConfig,
-    store: Store,
+    home: Home<'c>,
     /// What the next page is asked for by; none when there is none.
     next: Option<OutboxLetterFilter>,
 }
@@ -52,8 +53,8 @@ fn stored(letter: OutboxLetter) -> StoredLetter {
 }
 
 impl<'c> RefusedLetters<'c> {
-    pub fn of(pipeline: &'c PipelineConfig, store: Store) -> Self {
-        Self { pipeline, store, next: None }
+    pub fn of(pipeline: &'c PipelineConfig, home: Home<'c>) -> Self {
+        Self { pipeline, home, next: None }
     }
 
     /// Where a letter goes again, in words; none when its target is not configured any more.
@@ -63,13 +64,13 @@ impl<'c> RefusedLetters<'c> {
     }
 
     /// Puts letters back into the outbox, in one transaction; how many were still there.
-    pub fn replay(&self, letters: &[StoredLetter]) -> Result<u64, StoreError> {
-        Ok(self.store.replay_outbox(&numbers(letters))? as u64)
+    pub fn replay(&self, letters: &[StoredLetter]) -> Result<u64, OpenError> {
+        self.home.books.replay_letters(&numbers(letters))
     }
 
     /// How many there are.
-    pub fn count(&self) -> Result<u64, StoreError> {
-        let targets = self.store.targets(&self.pipeline.name)?;
+    pub fn count(&self) -> Result<u64, OpenError> {
+        let targets = self.home.books.targets(self.home.owner)?;
         Ok(targets.iter().map(|target| target.letters).sum())
     }
 }
@@ -84,7 +85,7 @@ impl LetterReader for RefusedLetters<'_> {
         let is_meant = query.cause.as_deref().is_none_or(|cause| cause == Cause::Outbox.as_str());
         self.next = None;
         if let (true, None | Some(Some(_))) = (is_meant, id) {
-            let until = self.store.last_outbox_letter(&self.pipeline.name).map_err(failed)?;
+            let until = self.home.books.last_letter(self.home.owner)?;
             self.next =
                 Some(OutboxLetterFilter { id: id.flatten(), until, ..OutboxLetterFilter::default() });
         }
@@ -94,7 +95,7 @@ impl LetterReader for RefusedLetters<'_> {
     fn next(&mut self, limit: usize) -> Result<Vec<StoredLetter>, OpenError> {
         let Some(mut filter) = self.next.take() else { return Ok(Vec::new()) };
         filter.limit = limit;
-        let page = self.store.outbox_letters(&self.pipeline.name, &filter).map_err(failed)?;
+        let page = self.home.books.letters(self.home.owner, &filter)?;
         if let Some(last) = page.last() {
             self.next = Some(OutboxLetterFilter { after: last.id, ..filter });
         }
@@ -102,10 +103,6 @@ impl LetterReader for RefusedLetters<'_> {
     }
 
     fn remove(&mut self, letters: &[StoredLetter]) -> Result<u64, OpenError> {
-        Ok(self.store.purge_outbox_letters(&numbers(letters)).map_err(failed)? as u64)
+        self.home.books.purge_letters(&numbers(letters))
     }
-}
-
-fn failed(error: StoreError) -> OpenError {
-    OpenError::Books(error.into())
 }

@@ -3,16 +3,16 @@
 mod lines;
 
 use super::encoded::text_or_base64;
-use super::{find, load, open_beside, table};
+use super::{Home, find, load, open_beside, table};
 use crate::cli::{StateCommand, StoreOf};
 use crate::config::{Config, OWN_STORE, PipelineConfig};
 use crate::exit::{Fail, Outcome, is_read};
 use crate::input::{self, Unread};
 use crate::output;
-use crate::worker::store::store_fail;
-use pelton_core::effects::Bucket;
+use crate::worker::assemble::open_fail;
+use pelton_core::broker::OpenError;
+use pelton_core::effects::{Bucket, StateEntry};
 use pelton_core::shown::{Keep, path as shown_path, shown};
-use pelton_store::{StateEntry, Store};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -32,7 +32,10 @@ pub fn state(file: &Path, command: &StateCommand) -> Outcome {
         StateCommand::List { json, .. } => asked.list(*json),
         StateCommand::Get { key, file, json, .. } => asked.get(key, file.as_deref(), *json),
         StateCommand::Set { key, value, file, .. } => asked.set(key, value.as_deref(), file.as_deref()),
-        StateCommand::Delete { key, .. } => asked.delete(key),
+        StateCommand::Delete { key, .. } => match key {
+            Some(key) => asked.delete(key),
+            None => asked.delete_all(),
+        },
         StateCommand::Export { .. } => asked.export(),
         StateCommand::Import { lines, .. } => asked.import(lines),
     }
@@ -42,32 +45,50 @@ pub fn state(file: &Path, command: &StateCommand) -> Outcome {
 struct Asked<'c> {
     pipeline: &'c PipelineConfig,
     name: &'c str,
-    store: Store,
+    home: Home<'c>,
+    /// Bytes that the store may hold, at most.
+    max_bytes: Option<u64>,
 }
 
 impl<'c> Asked<'c> {
     fn open(config: &'c Config, of: &'c StoreOf) -> Result<Self, Fail> {
         let pipeline = find(config, &of.pipeline)?;
         let name = of.store.as_str();
-        if name != OWN_STORE && !config.stores.iter().any(|store| store == name) {
-            let all: Vec<&str> =
-                [OWN_STORE].into_iter().chain(config.stores.iter().map(String::as_str)).collect();
+        if name != OWN_STORE && !config.stores.iter().any(|store| store.name == name) {
+            let shared = config.stores.iter().map(|store| store.name.as_str());
+            let all: Vec<&str> = [OWN_STORE].into_iter().chain(shared).collect();
             return Err(Fail::usage(format!(
                 "there is no store `{}`; the configuration has {}",
                 shown(name).at_most(WORD),
                 all.join(", ")
             )));
         }
-        Ok(Self { pipeline, name, store: open_beside(config)? })
+        let home = match of.data_dir {
+            true => Home::in_data_dir(open_beside(config)?, &pipeline.name),
+            false => Home::open(config, pipeline)?,
+        };
+        let max_bytes =
+            config.stores.iter().find(|store| store.name == name).and_then(|store| store.max_bytes);
+        Ok(Self { pipeline, name, home, max_bytes })
     }
 
     fn is_shared(&self) -> bool {
         self.name != OWN_STORE
     }
 
+    /// Whose it is; nobody's where it is shared.
+    fn owner(&self) -> Option<&'c str> {
+        (!self.is_shared()).then_some(self.home.owner)
+    }
+
+    fn fail(&self) -> impl Fn(OpenError) -> Fail + 'c {
+        let name = &*self.pipeline.name;
+        move |error| open_fail(name, error)
+    }
+
     /// None when nobody has written there yet.
     fn known(&self) -> Result<Option<Bucket>, Fail> {
-        self.store.known_bucket(&self.pipeline.name, self.name, self.is_shared()).map_err(store_fail)
+        self.home.books.known_bucket(self.owner(), self.name).map_err(self.fail())
     }
 
     /// Made when it is not there yet.
@@ -80,7 +101,7 @@ impl<'c> Asked<'c> {
                 self.name
             );
         }
-        self.store.bucket(&self.pipeline.name, self.name, self.is_shared()).map_err(store_fail)
+        self.home.books.make_bucket(self.owner(), self.name).map_err(self.fail())
     }
 
     /// `the store default of orders`.
@@ -96,7 +117,8 @@ impl<'c> Asked<'c> {
         let (mut after, mut count) = (None::<Vec<u8>>, 0);
         if let Some(bucket) = self.known()? {
             loop {
-                let page = self.store.state_keys(bucket, after.as_deref(), PAGE)?;
+                let page =
+                    self.home.books.state_keys(bucket, after.as_deref(), PAGE).map_err(self.fail())?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.clone());
                 count += page.len();
@@ -113,12 +135,24 @@ impl<'c> Asked<'c> {
         if count == 0 && !json {
             say!("{} has no keys", self.place());
         }
+        self.says_how_full()
+    }
+
+    /// Of a store that has a bound.
+    fn says_how_full(&self) -> Outcome {
+        let Some(max) = self.max_bytes else { return Ok(()) };
+        let bytes = match self.known()? {
+            Some(bucket) => self.home.books.state_size(bucket).map_err(self.fail())?,
+            None => 0,
+        };
+        let (bytes, max) = (table::number(bytes), table::number(max));
+        note!("{} holds {bytes} bytes of keys and values, of {max} at most", self.place());
         Ok(())
     }
 
     fn get(&self, key: &str, file: Option<&Path>, json: bool) -> Outcome {
         let value = match self.known()? {
-            Some(bucket) => self.store.state_get(bucket, key.as_bytes())?,
+            Some(bucket) => self.home.books.state_get(bucket, key.as_bytes()).map_err(self.fail())?,
             None => None,
         };
         let value = value.ok_or_else(|| self.missing(key))?;
@@ -158,14 +192,18 @@ impl<'c> Asked<'c> {
         };
         is_value(&value).map_err(Fail::refused)?;
         let entry = StateEntry { key: key.as_bytes().to_vec(), value };
-        self.store.state_set(self.made()?, std::slice::from_ref(&entry))?;
+        let bucket = self.made()?;
+        self.home.books.state_set(bucket, std::slice::from_ref(&entry)).map_err(self.fail())?;
         say!("set `{}` in {}", shown(key).at_most(WORD), self.place());
         Ok(())
     }
 
     fn delete(&self, key: &str) -> Outcome {
         let gone = match self.known()? {
-            Some(bucket) => self.store.state_delete(bucket, &[key.as_bytes().to_vec()])?,
+            Some(bucket) => {
+                let keys = [key.as_bytes().to_vec()];
+                self.home.books.state_delete(bucket, &keys).map_err(self.fail())?
+            }
             None => 0,
         };
         if gone == 0 {
@@ -175,11 +213,28 @@ impl<'c> Asked<'c> {
         Ok(())
     }
 
+    fn delete_all(&self) -> Outcome {
+        let mut gone = 0;
+        if let Some(bucket) = self.known()? {
+            loop {
+                let keys = self.home.books.state_keys(bucket, None, PAGE).map_err(self.fail())?;
+                if keys.is_empty() {
+                    break;
+                }
+                gone += self.home.books.state_delete(bucket, &keys).map_err(self.fail())?;
+            }
+        }
+        let keys = if gone == 1 { "key" } else { "keys" };
+        say!("removed {} {keys} from {}", table::number(gone), self.place());
+        Ok(())
+    }
+
     fn export(&self) -> Outcome {
         let Some(bucket) = self.known()? else { return Ok(()) };
         let mut after = None::<Vec<u8>>;
         loop {
-            let page = self.store.state_entries(bucket, after.as_deref(), PAGE)?;
+            let page =
+                self.home.books.state_entries(bucket, after.as_deref(), PAGE).map_err(self.fail())?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.key.clone());
             page.iter().for_each(|entry| output::json(&json_of(&entry.key, &entry.value)));
@@ -190,7 +245,8 @@ impl<'c> Asked<'c> {
     fn import(&self, file: &Path) -> Outcome {
         let mut lines = lines::StateLines::open(file)?;
         let bucket = self.made()?;
-        let done = lines.each_chunk(|entries| Ok(self.store.state_set(bucket, entries)?));
+        let done =
+            lines.each_chunk(|entries| self.home.books.state_set(bucket, entries).map_err(self.fail()));
         lines.bar.clear();
         let (set, refused) = (table::number(lines.set), table::number(lines.refused));
         if let Err(fail) = done {

@@ -2,10 +2,10 @@
 
 use super::body::{BodyParts, is_part};
 use super::http::{self, Expected, RawRequest, missing_header};
-use super::written::{Headers, duration};
+use super::sql::{RawSql, SqlWanted};
+use super::written::{Headers, base64_of, duration};
 use crate::harness::Sent;
 use crate::project::grants::OWN_STORE;
-use base64::Engine;
 use pelton_core::shown::shown;
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,6 +25,7 @@ pub struct CaseEffects {
     /// None: anything may be there.
     pub after: Option<BTreeMap<String, BTreeMap<Vec<u8>, StateWanted>>>,
     pub sent: Vec<SentWanted>,
+    pub sql: Vec<SqlWanted>,
 }
 
 impl CaseEffects {
@@ -70,6 +71,8 @@ pub struct RawEffects {
     stores_after: Option<BTreeMap<String, RawStore>>,
     #[serde(default)]
     sent: Vec<RawSent>,
+    #[serde(default)]
+    sql: Vec<RawSql>,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +95,7 @@ impl RawEffects {
         };
         let message =
             |(raw, number): (RawSent, usize)| sent(raw).map_err(|why| format!("sent {number}: {why}"));
+        let sql = |(raw, number): (RawSql, usize)| raw.read().map_err(|why| format!("sql {number}: {why}"));
         let before = with_default(self.stores, self.state);
         let after = match (self.stores_after, self.state_after) {
             (None, None) => None,
@@ -103,6 +107,7 @@ impl RawEffects {
             before: each("state", before, given)?,
             after: after.map(|after| each("state_after", after, wanted)).transpose()?,
             sent: self.sent.into_iter().zip(1..).map(message).collect::<Result<_, _>>()?,
+            sql: self.sql.into_iter().zip(1..).map(sql).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -149,9 +154,7 @@ fn wanted(value: toml::Value) -> Result<StateWanted, String> {
         toml::Value::Integer(number) => Ok(StateWanted::Bytes(number.to_string().into_bytes())),
         toml::Value::Boolean(false) => Ok(StateWanted::Absent),
         toml::Value::Table(table) if table.len() == 1 && table.contains_key("base64") => {
-            let text = table["base64"].as_str().ok_or("base64 must be a text")?;
-            let bytes = base64::engine::general_purpose::STANDARD.decode(text);
-            bytes.map(StateWanted::Bytes).map_err(|error| format!("base64: {error}"))
+            base64_of(&table).map(StateWanted::Bytes)
         }
         value @ (toml::Value::Table(_) | toml::Value::Array(_)) => {
             serde_json::to_value(value).map(StateWanted::Json).map_err(|error| error.to_string())

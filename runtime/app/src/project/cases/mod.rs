@@ -5,9 +5,11 @@ mod effects;
 mod http;
 mod judge;
 mod judge_effects;
+mod judge_sql;
 mod read;
 mod run;
 mod script;
+mod sql;
 mod written;
 
 pub use read::{Case, read_all};

@@ -32,6 +32,10 @@ pub struct Case {
     pub memory: Option<usize>,
     /// On an instance of its own.
     pub fresh: bool,
+    /// What it is told of the time, in milliseconds since 1970; else the machine's.
+    pub now_ms: Option<u64>,
+    /// What its random bytes come from; else the machine's.
+    pub seed: Option<u64>,
     /// The most that all of it may take.
     pub within: Option<Duration>,
 }
@@ -68,6 +72,8 @@ struct RawCase {
     within: Option<String>,
     #[serde(default)]
     fresh: bool,
+    now_ms: Option<u64>,
+    seed: Option<u64>,
     #[serde(default)]
     no_logs: Vec<String>,
     #[serde(flatten)]
@@ -175,6 +181,8 @@ fn checked(mut raw: RawCase, folder: &Path, file: &Path, pipeline: &str) -> Resu
             .map(|text| units::size(&text).ok_or(format!("memory must be {}", units::SIZE)))
             .transpose()?,
         fresh: raw.fresh,
+        now_ms: raw.now_ms,
+        seed: raw.seed,
         within: duration("within", raw.within)?,
     })
 }

@@ -1,16 +1,17 @@
 //! Runs cases, one after another, on instances that stay warm as in a worker.
 
 use super::effects::Stores;
-use super::read::{Case, Step};
+use super::read::{Case, Step, Wanted};
 use super::script::Script;
-use super::{judge, judge_effects};
+use super::{judge, judge_effects, judge_sql};
 use crate::exit::Fail;
-use crate::harness::{Answered, Committed, Harness, Line};
+use crate::harness::{Answered, Committed, Given, Harness, Line};
 use crate::project::grants::{ProjectGrants, Uses};
+use crate::project::sql::CaseDatabase;
 use crate::project::{Project, build, limits};
 use pelton_core::Outcome;
 use pelton_core::effects::Staged;
-use pelton_host::{HandlerSpec, Isolation};
+use pelton_host::{ClockSwitch, HandlerKind, HandlerSpec, Isolation, RandomSwitch};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,22 +35,34 @@ pub struct Runner<'p> {
     grants: ProjectGrants,
     script: Arc<Script>,
     loaded: Vec<(HandlerSpec, Harness)>,
+    /// What statements run in, where the handler runs any.
+    database: Option<&'p CaseDatabase>,
 }
+
+/// Messages that are handed over together.
+type Messages = [(Given, Wanted)];
 
 impl<'p> Runner<'p> {
     /// Loads the component with the project's usual limits, and what these cases need to be granted.
     ///
     /// # Errors
     /// It is no handler, or a case cannot be granted what it wants.
-    pub fn new(project: &'p Project, cases: &[Case]) -> Result<Self, Fail> {
-        let grants = ProjectGrants::of(project, &uses(cases)).map_err(Fail::refused)?;
+    pub fn new(
+        project: &'p Project,
+        cases: &[Case],
+        database: Option<&'p CaseDatabase>,
+    ) -> Result<Self, Fail> {
+        let mut grants = ProjectGrants::of(project, &uses(cases)).map_err(Fail::refused)?;
+        if let Some(database) = database {
+            grants.run_in(database.database());
+        }
         let script: Arc<Script> = Arc::default();
         let usual = HandlerSpec {
             grants: grants.with(&BTreeMap::new(), Some(script.clone())),
             ..limits::spec(project)
         };
         let harness = build::validate(project, &usual)?;
-        Ok(Self { project, usual: usual.clone(), grants, script, loaded: vec![(usual, harness)] })
+        Ok(Self { project, usual: usual.clone(), grants, script, loaded: vec![(usual, harness)], database })
     }
 
     /// Runs a case to its end.
@@ -59,13 +72,16 @@ impl<'p> Runner<'p> {
     pub fn run(&mut self, case: &Case) -> Result<Ran, Fail> {
         let place = self.load(case)?;
         let harness = &self.loaded[place].1;
-        let problems = judge_effects::not_granted(&case.effects, &self.grants);
-        self.begin(case);
+        let mut problems = judge_effects::not_granted(&case.effects, &self.grants);
+        problems.extend(self.begin(case)?);
         let mut ran = Ran { problems, logs: Vec::new(), took: Duration::ZERO };
+        if !ran.problems.is_empty() && self.database.is_some() {
+            return Ok(ran);
+        }
         let mut committed = Committed::default();
         let many = case.steps.iter().map(Vec::len).sum::<usize>() > 1;
         let mut number = 0;
-        for (step, later) in case.steps.iter().zip(1..).map(|(step, next)| (step, &case.steps[next..])) {
+        for (step, later) in self.pieces(case, harness) {
             self.script.next_delivery();
             let work = step.iter().map(|(given, _)| given.clone().work()).collect();
             let mut answered = harness.handle(work)?;
@@ -80,17 +96,35 @@ impl<'p> Runner<'p> {
         }
         ran.problems.extend(self.script.problems());
         ran.problems.extend(self.effects_problems(case, &committed));
+        ran.problems.extend(
+            self.database.iter().flat_map(|database| judge_sql::after(&case.effects.sql, database)),
+        );
         ran.problems.extend(judge::whole(case, &ran.logs, ran.took));
         Ok(ran)
     }
 
-    fn begin(&self, case: &Case) {
+    /// The messages of a case as they are handed over, with those that come later. Each message of its own
+    /// commits before the next one starts where it runs statements.
+    fn pieces<'c>(&self, case: &'c Case, harness: &Harness) -> Vec<(&'c Messages, &'c [Step])> {
+        let is_batch = harness.info().kind == HandlerKind::Batch;
+        let most = if self.database.is_some() && !is_batch { 1 } else { usize::MAX };
+        let steps = case.steps.iter().zip(1..);
+        steps
+            .flat_map(|(step, next)| step.chunks(most).map(move |piece| (piece, &case.steps[next..])))
+            .collect()
+    }
+
+    /// What is wrong with what it begins with.
+    fn begin(&self, case: &Case) -> Result<Vec<String>, Fail> {
         let mut entries = Vec::new();
         for (store, keys) in &case.effects.before {
             entries.extend(keys.iter().map(|(key, value)| (store.clone(), key.clone(), value.clone())));
         }
         self.grants.world.begin(entries);
         self.script.begin(&case.effects.http, self.grants.key_headers());
+        let Some(database) = self.database else { return Ok(Vec::new()) };
+        database.begin().map_err(|why| Fail::in_lines(&why))?;
+        Ok(judge_sql::before(&case.effects.sql, database))
     }
 
     /// Commits what the messages of a step have staged. A message that comes again had not completed: the
@@ -98,7 +132,7 @@ impl<'p> Runner<'p> {
     fn commit(
         &self,
         harness: &Harness,
-        step: &Step,
+        step: &Messages,
         later: &[Step],
         answered: &mut Answered,
         committed: &mut Committed,
@@ -111,8 +145,18 @@ impl<'p> Runner<'p> {
                 if places.iter().any(|place| comes_again(*place)) {
                     continue;
                 }
+                if let Some(Err(why)) = self.database.map(|database| database.holds(&staged.effects)) {
+                    // The ledger does the same: the transaction is rolled back, and the message fails by it.
+                    for place in places {
+                        answered.outcomes[place] = Outcome::Retry { reason: why.clone(), after_ms: None };
+                    }
+                    continue;
+                }
                 match self.grants.world.commit(&staged) {
-                    Ok(done) => committed.add(done),
+                    Ok(done) => {
+                        committed.add(done);
+                        self.database.inspect(|database| database.keep(&staged.effects));
+                    }
                     Err(_) => conflicts.extend(places),
                 }
             }
@@ -143,7 +187,14 @@ impl<'p> Runner<'p> {
     fn load(&mut self, case: &Case) -> Result<usize, Fail> {
         let mut spec = limits::within(&self.usual, case.timeout, case.memory);
         spec.grants = self.grants.with(&case.effects.config, Some(self.script.clone()));
-        if case.fresh {
+        let given = (case.now_ms.map(Duration::from_millis), case.seed);
+        if given != (None, None) {
+            let grants = Arc::make_mut(&mut spec.grants);
+            grants.clock = given.0.map_or(ClockSwitch::Real, ClockSwitch::Given);
+            grants.random = given.1.map_or(RandomSwitch::Real, RandomSwitch::Given);
+        }
+        // What is given to it begins anew with each instance.
+        if case.fresh || case.seed.is_some() {
             spec.isolation = Isolation::Batch;
         }
         if let Some(place) = self.loaded.iter().position(|(loaded, _)| *loaded == spec) {
@@ -180,7 +231,7 @@ fn calls(outcomes: &mut [Outcome]) -> Vec<(Staged, Vec<usize>)> {
 }
 
 fn problems_of<'a>(
-    step: &'a Step,
+    step: &'a Messages,
     outcomes: &'a [Outcome],
     lines: &'a [Line],
 ) -> impl Iterator<Item = Option<String>> + 'a {

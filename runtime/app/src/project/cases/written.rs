@@ -57,6 +57,13 @@ pub fn one_body(
     Ok(Some(body))
 }
 
+/// The bytes of `{ base64 = "..." }`.
+pub fn base64_of(table: &toml::Table) -> Result<Vec<u8>, String> {
+    let text = table.get("base64").and_then(toml::Value::as_str).filter(|_| table.len() == 1);
+    let text = text.ok_or("base64 must be a text, and stand alone")?;
+    base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| format!("base64: {error}"))
+}
+
 pub fn duration(key: &str, text: Option<String>) -> Result<Option<Duration>, String> {
     text.map(|text| units::duration(&text).ok_or(format!("{key} must be {}", units::DURATION))).transpose()
 }

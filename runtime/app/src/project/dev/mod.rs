@@ -7,10 +7,12 @@ mod files;
 mod grants;
 mod queue;
 mod show;
+mod tables;
 mod typed;
 mod worker;
 
 use super::{Project, build, install, manifest};
+use crate::cli::SqlArgs;
 use crate::exit::{Fail, Outcome};
 use crate::output;
 use crate::signals;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
+use tables::DevTables;
 use typed::Waiting;
 use worker::Worker;
 
@@ -48,11 +51,16 @@ pub enum Event {
 }
 
 /// Builds, runs and watches until SIGINT, SIGTERM or SIGHUP, then lets the worker finish.
-pub fn run(project: &Project, install: bool) -> Outcome {
+pub fn run(project: &Project, install: bool, sql: &SqlArgs) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     listen(&stop)?;
     install::ready(project, install)?;
-    let place = DevQueue::make(project)?;
+    // A server that is its own ends with this function.
+    let tables = DevTables::find(project, sql)?;
+    let place = DevQueue::make(project, tables.as_ref())?;
+    if let Some(tables) = &tables {
+        tables.make(project, &place.config)?;
+    }
     let (events, heard) = sync_channel(EVENTS);
     let mut loop_ = Loop {
         project: project.clone(),

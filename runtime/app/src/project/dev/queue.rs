@@ -2,6 +2,7 @@
 //! reads from.
 
 use super::grants;
+use super::tables::{DevTables, FOLDER};
 use crate::exit::Fail;
 use crate::input;
 use crate::program;
@@ -9,12 +10,11 @@ use crate::project::Project;
 use anyhow::Context;
 use pelton_core::shown::path as shown_path;
 use pelton_host::file::FileError;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use toml::{Table, Value};
-
-/// The folder for it, inside the project.
-const FOLDER: &str = ".pelton";
 
 /// A configuration and its queue.
 pub struct DevQueue {
@@ -29,21 +29,13 @@ impl DevQueue {
     ///
     /// # Errors
     /// `pelton.toml` is no TOML, or nothing can be written.
-    pub fn make(project: &Project) -> Result<Self, Fail> {
-        let file = project.dir.join("pelton.toml");
-        let text = match input::written(&file) {
-            Err(FileError::Missing) => String::new(),
-            read => read.map_err(|why| Fail::refused(input::of(&file, &why)))?,
-        };
-        let wrong = |why: toml::de::Error| {
-            Fail::in_lines(&format!("{}: {}", shown_path(&file), input::not_toml(&text, &why)))
-        };
-        let table: Table = text.parse().map_err(wrong)?;
+    pub fn make(project: &Project, tables: Option<&DevTables>) -> Result<Self, Fail> {
+        let table = written(project)?;
         let folder = project.dir.join(FOLDER);
         let config = folder.join("dev.toml");
-        let (pipeline, table) = derived(project, &table);
+        let (pipeline, table) = derived(project, &table, tables);
         std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(&config, table.to_string()))
+            .and_then(|()| write(&config, &table.to_string()))
             .with_context(|| format!("{} cannot be written", config.display()))
             .map_err(Fail::refused_by)?;
         let here = std::env::current_dir().unwrap_or_default();
@@ -76,9 +68,30 @@ impl DevQueue {
     }
 }
 
+/// `pelton.toml`, as it stands there.
+fn written(project: &Project) -> Result<Table, Fail> {
+    let file = project.dir.join("pelton.toml");
+    let text = match input::written(&file) {
+        Err(FileError::Missing) => String::new(),
+        read => read.map_err(|why| Fail::refused(input::of(&file, &why)))?,
+    };
+    let wrong = |why: toml::de::Error| {
+        Fail::in_lines(&format!("{}: {}", shown_path(&file), input::not_toml(&text, &why)))
+    };
+    text.parse().map_err(wrong)
+}
+
+/// It may have the login of a database: nobody else reads it.
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut open = std::fs::OpenOptions::new();
+    let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())
+}
+
 /// The pipeline of this project as it is configured, but for where messages come from, where letters go,
 /// and what keeps a new version out. The loop says when a build is to be taken.
-fn derived(project: &Project, table: &Table) -> (String, Table) {
+fn derived(project: &Project, table: &Table, tables: Option<&DevTables>) -> (String, Table) {
     let none = Table::new();
     let pipelines = table.get("pipelines").and_then(Value::as_table).unwrap_or(&none);
     let is_ours = |value: &Value| {
@@ -93,6 +106,7 @@ fn derived(project: &Project, table: &Table) -> (String, Table) {
     };
     pipeline.remove("source");
     pipeline.remove("dead_letter");
+    let ledger = pipeline.remove("ledger").filter(|_| tables.is_some());
     if let Some(Value::Table(granted)) = pipeline.remove("grants") {
         pipeline.insert("grants".to_owned(), Value::Table(grants::derived(granted)));
     }
@@ -110,6 +124,13 @@ fn derived(project: &Project, table: &Table) -> (String, Table) {
     handler.insert("reload".to_owned(), Value::String("manual".to_owned()));
     pipeline.insert("handler".to_owned(), Value::Table(handler));
     let mut whole = Table::new();
+    if let Some(tables) = tables {
+        whole.insert("databases".to_owned(), Value::Table(tables.section(table)));
+        // What it is called and where it is, the database here says.
+        let transaction = ledger.as_ref().and_then(|ledger| ledger.get("transaction")).cloned();
+        let ledger = transaction.map(|how| Table::from_iter([("transaction".to_owned(), how)]));
+        pipeline.extend(ledger.map(|ledger| ("ledger".to_owned(), Value::Table(ledger))));
+    }
     if let Some(stores) = table.get("stores") {
         whole.insert("stores".to_owned(), stores.clone());
     }
@@ -137,7 +158,7 @@ mod tests {
              \"x\"\nmemory = \"64MiB\"\n[pipelines.mine.source]\ntype = \
              \"kafka\"\n[pipelines.mine.retry]\nmax_attempts = 3"
         );
-        let (name, table) = derived(&project, &text.parse().expect("TOML"));
+        let (name, table) = derived(&project, &text.parse().expect("TOML"), None);
         assert_eq!(name, "mine");
         let pipeline = &table["pipelines"]["mine"];
         assert!(pipeline.get("source").is_none());

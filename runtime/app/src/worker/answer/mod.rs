@@ -1,11 +1,12 @@
 //! What only the running worker knows and does, asked for by commands.
 
+mod logs;
 mod status;
 pub mod versions;
 
 use super::state::WorkerState;
-use super::{replay, skip};
-use crate::control::protocol::{Reply, Request};
+use super::{health, replay, reset, skip};
+use crate::control::protocol::{HealthReport, Reply, Request};
 use crate::control::server::{Client, Service, serve};
 use crate::control::socket::listen;
 use std::sync::Arc;
@@ -25,6 +26,11 @@ impl Service for WorkerState {
                     .map(Reply::Status)
                     .map_err(|_| format!("no pipeline answers within {STATUS_TIMEOUT:?}"))
             }
+            Request::Health { ready } => {
+                let checks = if ready { worker.health.ready() } else { worker.health.live() };
+                let wrong = health::lines(&checks, false);
+                Ok(Reply::Health(HealthReport { ok: wrong.is_empty(), wrong }))
+            }
             Request::Versions { pipeline } => versions::versions(worker, &pipeline).map(Reply::Versions),
             Request::Deploy(order) => versions::deploy(worker, order, client).await.map(Reply::Deploy),
             Request::Rollback { pipeline, to } => {
@@ -41,6 +47,14 @@ impl Service for WorkerState {
             Request::Replay(wanted) => {
                 replay::running::replay(worker, wanted, client).await.map(Reply::Replay)
             }
+            Request::Pause(wanted) => worker.steering.pause(worker, wanted).await.map(Reply::Steer),
+            Request::Resume(wanted) => worker.steering.resume(worker, wanted).await.map(Reply::Steer),
+            Request::Rate(wanted) => worker.steering.rate(worker, wanted).await.map(Reply::Steer),
+            Request::Logs(wanted) => {
+                let dropped = logs::logs(worker, wanted, client).await?;
+                Ok(Reply::Logs { dropped })
+            }
+            Request::Reset(wanted) => reset::running::reset(worker, wanted).await.map(Reply::Reset),
         }
     }
 }

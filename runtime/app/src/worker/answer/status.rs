@@ -1,8 +1,10 @@
 //! How the pipelines stand.
 
 use crate::control::protocol::{BlockedBy, PartitionReport, RunningStatus, TargetStatus, WorkerStatus};
+use crate::control::steering::{FlowReport, SteeringStatus};
 use crate::worker::state::{RunningPipeline, WorkerState};
 use pelton_core::Counter;
+use pelton_core::flow::FlowStatus;
 use pelton_core::pipeline::Blocking;
 use pelton_core::ports::PartitionStatus;
 use pelton_engine::OutletStatus;
@@ -13,7 +15,9 @@ pub async fn status(worker: &WorkerState) -> WorkerStatus {
     let mut all = WorkerStatus::default();
     for live in &worker.pipelines() {
         let (host, name) = (&worker.deployer.host, &live.pipeline.name);
-        let mut status = of_pipeline(live, host.room_need(name), host.http_counts(name)).await;
+        let mut status =
+            of_pipeline(live, host.room_need(name), host.http_counts(name), worker.steering.status(name))
+                .await;
         let refused = host.effect_counts(name).named().into_iter().filter(|(_, number)| *number > 0);
         status.counted.extend(refused.map(|(what, number)| (what.to_owned(), number)));
         all.pipelines.insert(name.clone(), status);
@@ -21,18 +25,18 @@ pub async fn status(worker: &WorkerState) -> WorkerStatus {
     all
 }
 
-async fn of_pipeline(live: &RunningPipeline, room: RoomNeed, http: HttpCounts) -> RunningStatus {
+async fn of_pipeline(
+    live: &RunningPipeline,
+    room: RoomNeed,
+    http: HttpCounts,
+    steering: SteeringStatus,
+) -> RunningStatus {
     let blocking = live.stats.blocking().await;
     let of_partition = |status: PartitionStatus| (status.name.clone(), partition(&status, &blocking));
     let stopped = live.stats.stopped();
-    let trouble = stopped
-        .map(|why| format!("it has stopped: {why}"))
-        .or_else(|| live.ports.source.trouble())
-        .or_else(|| live.ports.letters.trouble())
-        .or_else(|| live.stats.outbox_trouble());
     let now = live.stats.counts();
     RunningStatus {
-        trouble,
+        trouble: live.trouble(),
         stopped: stopped.map(str::to_owned),
         partitions: live.ports.source.partition_status().into_iter().map(of_partition).collect(),
         counted: counted(live, room, http),
@@ -42,6 +46,21 @@ async fn of_pipeline(live: &RunningPipeline, room: RoomNeed, http: HttpCounts) -
         waits_for_room: room.waits,
         instances: u64::try_from(room.instances).unwrap_or(u64::MAX),
         outbox: live.stats.outlets().into_iter().map(target).collect(),
+        steering,
+        flow: flow(live.stats.flow()),
+    }
+}
+
+fn flow(now: FlowStatus) -> FlowReport {
+    FlowReport {
+        breaker: now.breaker.map(|state| state.as_str().to_owned()),
+        opened: now.opened,
+        excused: now.excused,
+        rate: now.rate,
+        ramping: now.ramping,
+        limited_ms: now.limited_ms,
+        limited_keys: now.limited_keys,
+        forgotten_keys: now.forgotten_keys,
     }
 }
 
@@ -59,8 +78,15 @@ fn counted(live: &RunningPipeline, room: RoomNeed, http: HttpCounts) -> BTreeMap
     let ports = &live.ports;
     let counters = live.stats.counts().counters;
     let own = COUNTED.map(|counter| (counter.name(), counters[counter]));
-    let own = own.into_iter().chain([("waits_for_room", room.waited)]).chain(http.named());
+    let elsewhere = live.stats.counts().elsewhere;
+    let own = own
+        .into_iter()
+        .chain([("waits_for_room", room.waited), ("elsewhere", elsewhere)])
+        .chain(http.named());
     let own = own.filter(|(_, number)| *number > 0);
+    let decoded =
+        ports.decoder.iter().flat_map(|decoder| decoder.counted()).filter(|(_, number)| *number > 0);
+    let own = own.chain(decoded);
     let mut all = BTreeMap::new();
     for (name, number) in ports.source.counted().into_iter().chain(ports.letters.counted()).chain(own) {
         *all.entry(name.to_owned()).or_default() += number;

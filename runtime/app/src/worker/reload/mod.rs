@@ -6,12 +6,13 @@
 
 mod load;
 
-use super::assemble;
 use super::state::{RunningPipeline, WorkerState};
+use super::{assemble, flush};
 use crate::config::{self, Config, GrantsConfig, PipelineConfig, Reload};
 use crate::deploy::fetch::{self, Want};
 use crate::deploy::rollout::{Deployed, Order, Refused, deploy, note_configured};
 use crate::deploy::start::{self, Started};
+use crate::systemd;
 use load::{beside, load_all};
 use pelton_core::ports::Handler;
 use pelton_engine::Change;
@@ -41,11 +42,18 @@ enum Step {
 /// nothing has changed, or what could not be done.
 pub async fn reload(worker: &Arc<WorkerState>, only: Option<&str>) -> Result<Done, String> {
     let _turn = worker.reloads.running.lock().await;
+    systemd::reloading();
+    let done = read_again(worker, only).await;
+    systemd::ready();
+    done
+}
+
+async fn read_again(worker: &Arc<WorkerState>, only: Option<&str>) -> Result<Done, String> {
     let file = worker.reloads.file.clone();
-    let store = worker.store.clone();
+    let (store, homes) = (worker.store.clone(), worker.homes.clone());
     let read = move || {
         let mut new = config::load(&file).map_err(|error| error.to_string())?;
-        assemble::grant(&file, &mut new, &store).map_err(|fail| fail.in_one())?;
+        assemble::grant(&file, &mut new, &store, &homes).map_err(|fail| fail.in_one())?;
         Ok::<_, String>(new)
     };
     let new = Arc::new(tokio::task::spawn_blocking(read).await.map_err(|ended| ended.to_string())??);
@@ -61,6 +69,8 @@ pub async fn reload(worker: &Arc<WorkerState>, only: Option<&str>) -> Result<Don
             Err(why) => problems.push(why),
         }
     }
+    let running: Vec<_> = worker.pipelines().iter().map(|live| live.pipeline.clone()).collect();
+    worker.homes.keep(&running).await;
     done.iter().for_each(|what| tracing::info!("reloaded: {what}"));
     if problems.is_empty() { Ok(done) } else { Err(problems.join("; ")) }
 }
@@ -80,6 +90,8 @@ fn needs_no_restart(old: &Config, new: &Config) -> Result<(), String> {
         ("max_message_bytes", old.max_message_bytes == new.max_message_bytes),
         ("max_component_bytes", old.max_component_bytes == new.max_component_bytes),
         ("compile_timeout", old.compile_timeout == new.compile_timeout),
+        ("[telemetry]", old.telemetry == new.telemetry),
+        ("[admin]", old.admin == new.admin),
     ];
     let changed: Vec<&str> = same.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
     if changed.is_empty() {
@@ -133,6 +145,11 @@ fn change(live: &Arc<RunningPipeline>, new: &PipelineConfig) -> Step {
     // And so are these two.
     otherwise.handler.spec.concurrency = old.handler.spec.concurrency;
     otherwise.handler.spec.max_chunk = old.handler.spec.max_chunk;
+    // What it has of a database is the pipeline's, and a statement takes no longer than its call.
+    otherwise.grants.sql.clone_from(&old.grants.sql);
+    if old.ledger.home.is_some() {
+        otherwise.handler.spec.timeout = old.handler.spec.timeout;
+    }
     if otherwise == *new {
         Step::Handler(live.clone(), new.clone())
     } else {
@@ -144,6 +161,7 @@ fn change(live: &Arc<RunningPipeline>, new: &PipelineConfig) -> Step {
 fn merge(old: &Config, new: &Config, only: Option<&str>) -> Config {
     let Some(only) = only else { return new.clone() };
     let mut merged = old.clone();
+    merged.databases.clone_from(&new.databases);
     merged.pipelines.retain(|p| p.name != only);
     merged.pipelines.extend(new.pipelines.iter().filter(|p| p.name == only).cloned());
     merged.pipelines.sort_by(|a, b| a.name.cmp(&b.name));
@@ -179,7 +197,7 @@ async fn perform(
 }
 
 /// Drains a pipeline, and waits for its end.
-async fn end(worker: &WorkerState, live: &RunningPipeline) {
+pub(super) async fn end(worker: &WorkerState, live: &RunningPipeline) {
     let (done, ended) = oneshot::channel();
     let name = live.pipeline.name.as_str().into();
     live.target.versions.send_back("the pipeline ends");
@@ -189,20 +207,24 @@ async fn end(worker: &WorkerState, live: &RunningPipeline) {
         // An error: the worker ends, and all its pipelines with it.
         drop(ended.await);
     }
+    flush::flush(live).await;
     worker.forget(&live.pipeline.name);
 }
 
-async fn begin(
+/// Opens a pipeline whose handler is loaded, and has it run.
+pub(super) async fn begin(
     worker: &Arc<WorkerState>,
     config: &Arc<Config>,
     pipeline: &PipelineConfig,
     started: Started,
 ) -> Result<(), String> {
-    let (store, config, of) = (worker.store.clone(), config.clone(), pipeline.clone());
-    let open = move || assemble::open(&store, &config, &of, started);
+    let (store, homes, exports) = (worker.store.clone(), worker.homes.clone(), worker.exports.clone());
+    let (config, of) = (config.clone(), pipeline.clone());
+    let open = move || assemble::open((&store, &homes, &exports), &config, &of, started);
     let opened = tokio::task::spawn_blocking(open).await.map_err(|ended| ended.to_string())?;
     let (live, job) = opened.map_err(|fail| format!("{}: {}", pipeline.name, fail.words()))?;
     let name = pipeline.name.clone();
+    worker.steering.begin(&[&live]).await.map_err(|why| format!("{name}: {why}"))?;
     worker.add(live);
     if worker.reloads.changes.send(Change::Add(Box::new(job))).is_err() {
         worker.forget(&name);

@@ -3,16 +3,17 @@
 pub mod running;
 
 use super::assemble::{self, open_fail};
+use super::local_counts::LocalCounts;
 use super::shutdown::stopped_fail;
-use crate::books::PipelineBooks;
+use crate::books::{PipelineBooks, PipelineLedger};
 use crate::config::{Config, PipelineConfig};
 use crate::control::protocol::ReplayResult;
 use crate::exit::Fail;
 use pelton_core::Counter;
 use pelton_core::broker::{BoundedSource, Replay};
-use pelton_core::ports::{DeadLetters, Handler};
-use pelton_engine::{Control, Outbox, Phase, PipelineSpec, PipelineStats, Ports};
-use pelton_store::{PipelineStore, Store};
+use pelton_core::ports::{DeadLetters, Handler, Ledger};
+use pelton_engine::{Control, Observers, Outbox, Phase, PipelineSpec, PipelineStats, Ports};
+use pelton_store::Store;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub fn open(
     (parts, rate): (&str, Option<f64>),
     config: &Config,
     pipeline: &PipelineConfig,
-    (store, ledger): (&Store, &PipelineStore),
+    (store, ledger): (&Store, &PipelineLedger),
 ) -> Result<Arc<dyn BoundedSource>, Fail> {
     let replay = replays(pipeline).map_err(Fail::refused)?;
     let books = Arc::new(PipelineBooks::new(config, &pipeline.name, store, ledger));
@@ -67,16 +68,22 @@ impl Work<'_> {
     pub async fn drive(
         &self,
         source: Arc<dyn BoundedSource>,
-        ledger: PipelineStore,
+        (ledger, port): (&PipelineLedger, Arc<dyn Ledger>),
         letters: Arc<dyn DeadLetters>,
         handler: Arc<dyn Handler>,
         phase: watch::Receiver<Phase>,
         mut show: impl FnMut(u64),
     ) -> Result<ReplayResult, Fail> {
-        let ledger = if self.redo { ledger.redoing() } else { ledger };
+        let redoing =
+            || ledger.redoing().map_err(|why| Fail::refused(format!("`{}` {why}", self.pipeline.name)));
+        let port = if self.redo { redoing()? } else { port };
         let outbox = self.outbox.clone();
-        let ports = Ports { source: source.clone(), ledger: Arc::new(ledger), letters, handler, outbox };
+        let decoder = assemble::decoder(self.pipeline)?;
+        let observers = Observers::default();
+        let ports =
+            Ports { source: source.clone(), ledger: port, letters, decoder, handler, outbox, observers };
         let stats = Arc::new(PipelineStats::default());
+        let local_counts = LocalCounts::of(ledger, &stats);
         let control = Control { phase, until_empty: true, shutdown_timeout: self.config.shutdown_timeout };
         let random = RandomState::new().hash_one(self.pipeline.name.as_str());
         let spec = assemble::spec(self.config, self.pipeline);
@@ -89,6 +96,9 @@ impl Work<'_> {
                 _ = tick.tick() => show(source.settled()),
             }
         };
+        if let Some(local_counts) = local_counts {
+            local_counts.flush().await;
+        }
         ended.map_err(|stopped| stopped_fail(self.store, &stopped))?;
         let counters = stats.counts().counters;
         Ok(ReplayResult {

@@ -53,7 +53,7 @@ async fn read(
         live.ports.handler.isolated_handle().ok_or("the worker's handler runs for its pipeline alone")?;
     // The receiving end lives as long as this does.
     let show = move |settled: u64| progress.send(settled).unwrap_or_default();
-    let work = work.drive(source, live.ledger.clone(), letters, handler, phase, show);
+    let work = work.drive(source, (&live.ledger, live.ports.ledger.clone()), letters, handler, phase, show);
     let watching = async {
         let (mut draining, mut stopping) = (worker.phase.clone(), worker.stopping());
         loop {

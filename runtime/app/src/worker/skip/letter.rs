@@ -1,15 +1,16 @@
 //! Writing the letter of one message that no pipeline holds: by an engine of its own, with a source of one
 //! message.
 
-use super::{SkipTarget, named, order};
+use super::{SkipTarget, named, order, scope};
 use crate::deploy::catalog::Catalog;
 use crate::worker::assemble;
+use crate::worker::local_counts::LocalCounts;
 use pelton_core::broker::{AfterLetter, FoundContent, FoundMessage};
 use pelton_core::ports::{
     BoxFuture, Capabilities, DeadLetters, ErrorClass, Handler, Lag, Report, Scope, Settle, Source, Work,
 };
 use pelton_core::{Delivery, Message, Outcome, Receipt};
-use pelton_engine::{Control, Phase, PipelineSpec, PipelineStats, Ports};
+use pelton_engine::{Control, Observers, Phase, PipelineSpec, PipelineStats, Ports};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,15 +28,30 @@ pub async fn write_letter(
 ) -> Result<AfterLetter, String> {
     let FoundMessage { content, after } = found;
     let written = match content {
+        FoundContent::Read { delivery, shares_ledger: true } if place.ledger.part.is_some() => {
+            // Its letter and the queue are not in one place: first the letter, then it is removed.
+            let (receipt, message) = (delivery.receipt, delivery.message.clone());
+            let one = One::new(*delivery, false, scope(place)?);
+            let written = drive(place, letters, Arc::new(one), &reason).await?;
+            if written && !place.ledger.own.remove(receipt, message.key()).await {
+                return Err(format!(
+                    "the letter of {} is written, and it is in the queue still: it is passed over when it \
+                     comes",
+                    place.text
+                ));
+            }
+            written
+        }
         FoundContent::Read { delivery, shares_ledger } => {
-            drive(place, letters, Arc::new(One::new(*delivery, shares_ledger)), &reason).await?
+            let one = One::new(*delivery, shares_ledger, scope(place)?);
+            drive(place, letters, Arc::new(one), &reason).await?
         }
         FoundContent::Unread { source, bare, why } => {
             if drive(place, letters.clone(), source, &reason).await? {
                 return Ok(after);
             }
             let reason = format!("{reason} (nothing could be read at this place{})", why()?);
-            drive(place, letters, Arc::new(One::new(*bare, false)), &reason).await?
+            drive(place, letters, Arc::new(One::new(*bare, false, scope(place)?)), &reason).await?
         }
     };
     if written { Ok(after) } else { Err(format!("there is no message at {}", place.text)) }
@@ -51,10 +67,19 @@ async fn drive(
     let catalog = Catalog::open(&place.config.data_dir, &place.pipeline.name);
     let digest = catalog.state().promoted().map(|kept| kept.digest.clone()).unwrap_or_default();
     let handler: Arc<dyn Handler> = Arc::new(Nobody(digest.as_str().into()));
-    let ports = Ports { source, letters, ledger: Arc::new(place.ledger.clone()), handler, outbox: None };
+    let ports = Ports {
+        source,
+        letters,
+        ledger: place.ledger.port(),
+        handler,
+        decoder: None,
+        outbox: None,
+        observers: Observers::default(),
+    };
     let skip = Some(order(named(place)?, reason.to_owned()));
     let spec = PipelineSpec { skip, ..assemble::spec(&place.config, &place.pipeline) };
     let stats = Arc::new(PipelineStats::default());
+    let local_counts = LocalCounts::of(&place.ledger, &stats);
     // The sender lives as long as the engine runs.
     let (_phase, phase) = watch::channel(Phase::Running);
     let control = Control { phase, until_empty: true, shutdown_timeout: place.config.shutdown_timeout };
@@ -62,6 +87,9 @@ async fn drive(
     let ended = tokio::time::timeout(LETTER_TIMEOUT, running).await;
     let late =
         |_| format!("the letter was not written within {LETTER_TIMEOUT:?}: see the log, and ask again");
+    if let Some(local_counts) = local_counts {
+        local_counts.flush().await;
+    }
     ended.map_err(late)?.map_err(|_| "the store failed: nothing more can be promised".to_owned())?;
     Ok(stats.counts().counters.dead_letters() > 0)
 }
@@ -73,13 +101,14 @@ struct One {
     /// that ends when nothing is left must not end without it.
     arrived: AtomicBool,
     shares_ledger: bool,
+    scope: Option<Scope>,
     closed: Notify,
 }
 
 impl One {
-    fn new(delivery: Delivery, shares_ledger: bool) -> Self {
+    fn new(delivery: Delivery, shares_ledger: bool, scope: Option<Scope>) -> Self {
         let delivery = Mutex::new(Some(delivery));
-        Self { delivery, arrived: AtomicBool::new(false), shares_ledger, closed: Notify::new() }
+        Self { delivery, arrived: AtomicBool::new(false), shares_ledger, scope, closed: Notify::new() }
     }
 }
 
@@ -118,9 +147,9 @@ impl Source for One {
         Box::pin(std::future::ready(Ok(Lag { unsettled: u64::from(!self.arrived.load(SeqCst)) })))
     }
 
-    /// Nothing of it is started.
+    /// As its own source has it: a ledger that is shared knows it by that.
     fn scope(&self, message: &Message) -> Scope {
-        message.origin().into()
+        self.scope.clone().unwrap_or_else(|| message.origin().into())
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -159,7 +188,7 @@ mod tests {
     /// The answer of `receive` and that of `lag` come to the engine in any order.
     #[test]
     fn the_message_is_left_until_the_engine_has_it() {
-        let one = One::new(Delivery::of(pelton_core::Message::default()), true);
+        let one = One::new(Delivery::of(pelton_core::Message::default()), true, None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut left = || match one.lag().as_mut().poll(&mut cx) {
             Poll::Ready(Ok(lag)) => lag.unsettled,

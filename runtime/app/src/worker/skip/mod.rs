@@ -3,11 +3,13 @@
 pub mod letter;
 pub mod running;
 
-use crate::books::PipelineBooks;
-use crate::config::{Config, PipelineConfig};
+use crate::books::{PipelineBooks, PipelineLedger};
+use crate::config::{Config, HomeConfig, PipelineConfig};
+use crate::homes;
 use pelton_core::broker::{Look, WantedMessage};
 use pelton_core::pipeline::{Named, Skip};
-use pelton_store::{PipelineStore, Store};
+use pelton_core::ports::Scope;
+use pelton_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ pub struct SkipTarget {
     pub config: Arc<Config>,
     pub pipeline: PipelineConfig,
     pub store: Store,
-    pub ledger: PipelineStore,
+    pub ledger: PipelineLedger,
     /// As it was typed.
     pub text: String,
     /// How long it may take to come.
@@ -52,6 +54,9 @@ pub fn look(place: &SkipTarget) -> Result<Look, String> {
 
 /// Refuses what the ledger knows as done.
 fn is_open(place: &SkipTarget) -> Result<(), String> {
+    if let Some(home) = place.pipeline.ledger.home.as_ref() {
+        return is_open_in(home, place);
+    }
     let (name, source) = (&place.pipeline.name, &place.pipeline.source);
     let (queue, key) = (source.queue(), source.broker().ledger_key(&place.text));
     let known = place.store.ledger_show(name, queue, &key).map_err(|error| error.to_string())?;
@@ -64,6 +69,37 @@ fn is_open(place: &SkipTarget) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// The same, of a ledger that is in a database.
+fn is_open_in(home: &HomeConfig, place: &SkipTarget) -> Result<(), String> {
+    let SkipTarget { pipeline, store, text, .. } = place;
+    let (name, key) = (&pipeline.name, pipeline.source.broker().ledger_key(text));
+    let mut books = home.database.books().map_err(|error| error.to_string())?;
+    for item in homes::items(pipeline, store.data_dir_id(), key.as_bytes())? {
+        let known = books.known(&pipeline.ledger.name, &item).map_err(|error| error.to_string())?;
+        match known.unwrap_or_default() {
+            known if known.completed_at_ms.is_some() => {
+                return Err(format!("{text} is completed: there is nothing to skip"));
+            }
+            known if known.lettered => {
+                return Err(format!(
+                    "{text} was given up on before: `pelton dlq list {name}` shows its letter"
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What tells a message from those of other sources with such an id, for a ledger that is shared.
+pub fn scope(place: &SkipTarget) -> Result<Option<Scope>, String> {
+    if place.ledger.part.is_none() {
+        return Ok(None);
+    }
+    let scopes = homes::scopes(&place.pipeline, place.store.data_dir_id(), &place.text)?;
+    Ok(scopes.into_iter().next())
 }
 
 /// What the core is told.

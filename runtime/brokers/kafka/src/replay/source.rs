@@ -128,7 +128,9 @@ impl Reading {
     /// Of another topic of this name the ledger knows what says nothing of this one.
     fn meet(&self, reader: &Reader, topic: &str, parts: &[Part]) -> Result<(), String> {
         let id = reader.id_of(topic, parts)?;
-        let scope = id.as_deref().map_or_else(|| reader.scope_without_id(topic, &self.options), Into::into);
+        let scope = id
+            .as_deref()
+            .map_or_else(|| reader.scope_without_id(topic, &self.options.bootstrap_servers), Into::into);
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.to_owned(), scope);
         let (Some(id), Some(number)) = (id, self.options.topic(topic)) else {
             return Ok(());

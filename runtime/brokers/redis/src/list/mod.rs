@@ -299,6 +299,11 @@ impl Source for RedisList {
         }
     }
 
+    fn wants(&self, most: usize) {
+        self.list.shared.shelf().wants(most);
+        self.list.shared.room.notify_one();
+    }
+
     fn scope(&self, _message: &Message) -> Scope {
         self.list.shared.scope.clone()
     }

@@ -22,7 +22,7 @@ use super::fields::EntryId;
 use super::in_flight::{InFlightTable, ServerPosition};
 use super::server::{ANSWER, Server};
 use super::shared::{SourceShared, lock};
-use pelton_core::ports::{BoxFuture, Capabilities, Counted, ErrorClass, Lag, Scope, Settle, Source};
+use pelton_core::ports::{BoxFuture, Capabilities, Counted, Depth, ErrorClass, Lag, Scope, Settle, Source};
 use pelton_core::{Channel, Delivery, Message, Panicked, Receipt};
 use redis::aio::MultiplexedConnection;
 use std::sync::atomic::AtomicBool;
@@ -102,6 +102,10 @@ impl RedisStream {
     }
 
     async fn unsettled(&self) -> Result<u64, Fault> {
+        self.stands().await.map(|depth| depth.unsettled)
+    }
+
+    async fn stands(&self) -> Result<Depth, Fault> {
         // Before there is a group nobody can say what it has to do.
         let mut joined = self.stream.joined.subscribe();
         let waited =
@@ -116,8 +120,13 @@ impl RedisStream {
         };
         let (stream, group) = (&self.stream.options.stream, &self.stream.options.group);
         let facts = super::facts::group(&mut open, stream, group).await?;
+        let Some(facts) = facts else {
+            *side = Some(open);
+            return Ok(Depth::default());
+        };
+        let oldest_at_ms = super::facts::oldest_ms(&mut open, stream, group, &facts).await?;
         *side = Some(open);
-        Ok(facts.map_or(0, |facts| facts.unsettled()))
+        Ok(Depth { unsettled: facts.unsettled(), oldest_at_ms })
     }
 
     async fn leave(&self, tasks: Vec<JoinHandle<()>>) {
@@ -183,8 +192,17 @@ impl Source for RedisStream {
         })
     }
 
+    fn depth(&self) -> BoxFuture<'_, Result<Depth, ErrorClass>> {
+        Box::pin(async move { self.stream.shared.came_to(ASKING, self.stands().await) })
+    }
+
     fn holds(&self, waiting: usize, _unwanted: &[u32]) {
         self.stream.shared.shelf().waits_there(waiting);
+        self.stream.shared.room.notify_one();
+    }
+
+    fn wants(&self, most: usize) {
+        self.stream.shared.shelf().wants(most);
         self.stream.shared.room.notify_one();
     }
 

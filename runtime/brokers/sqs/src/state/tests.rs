@@ -203,3 +203,23 @@ fn giving_back_costs_no_more_for_each_the_more_there_are() {
     assert_eq!((jobs, state.waiting(), state.by_lane.len()), (200_000, 0, 0));
     assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
 }
+
+#[test]
+fn what_is_not_wanted_goes_back_at_once_and_nothing_is_fetched_until_it_is() {
+    let (mut state, now) = (state(), Instant::now());
+    assert_eq!(state.promise(now), Some(BATCH));
+    state.wants(0);
+    assert_eq!((state.promise(now), state.sweep_at()), (None, None));
+    // It was on its way.
+    state.kept_promise(BATCH);
+    arrive(&mut state, "a", None, now);
+    assert_eq!(state.sweep_at(), Some(now));
+    assert_eq!((state.sweep(now).len(), state.waiting()), (1, 0));
+    state.wants(1);
+    assert_eq!((state.promise(now), state.promise(now)), (Some(1), None));
+    state.kept_promise(1);
+    arrive(&mut state, "b", None, now);
+    assert_eq!((state.promise(now), take(&mut state, now).len()), (None, 1));
+    state.wants(usize::MAX);
+    assert_eq!(state.promise(now), Some(BATCH));
+}

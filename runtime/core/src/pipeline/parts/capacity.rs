@@ -27,6 +27,8 @@ pub struct Held {
     pub count: usize,
     /// Those of them that no worker could start.
     pub waiting: usize,
+    /// Those that the next worker could.
+    pub ready: usize,
     pub bytes: usize,
 }
 
@@ -53,6 +55,10 @@ pub struct Capacity {
     /// How many wait, as the source was told last; and of which partitions nothing is wanted.
     reported_waiting: usize,
     unwanted: BTreeSet<u32>,
+    /// How many it may fetch ahead, as it was told last.
+    reported_wanted: usize,
+    /// Those that an operator has paused, of which nothing is wanted either.
+    paused: BTreeSet<u32>,
     /// Until then nobody looks again which these are.
     looked_until: Time,
     /// How much was held then, in thousandths of what may be.
@@ -69,18 +75,23 @@ impl Capacity {
             cumulative: rules.source.cumulative,
             reported_waiting: 0,
             unwanted: BTreeSet::new(),
+            reported_wanted: usize::MAX,
+            paused: BTreeSet::new(),
             looked_until: Time::default(),
             looked_part: 0,
         }
     }
 
-    pub fn free(&self, held: Held) -> Free {
+    /// What may be received. No more than `worth` are to be held that only wait to be started.
+    pub fn free(&self, held: Held, worth: usize) -> Free {
         let places = self.max_in_flight.saturating_sub(held.count.saturating_sub(held.waiting));
         let count = places.min(self.max_count().saturating_sub(held.count));
         let bytes = self.max_bytes.saturating_sub(held.bytes);
         let wanted = self.max_in_flight.div_ceil(PART);
         let is_enough = count >= wanted && bytes >= self.max_message_bytes;
         let is_held_back = !is_enough && held.waiting > 0 && places >= wanted;
+        let count = count.min(worth.saturating_sub(held.ready));
+        let is_enough = is_enough && count >= wanted.min(worth.div_ceil(PART)).max(1);
         let at_once = (self.max_bytes / PART).max(self.max_message_bytes);
         let bytes = if self.cumulative { bytes.min(at_once) } else { bytes };
         Free { count, bytes, is_enough, is_held_back }
@@ -101,8 +112,28 @@ impl Capacity {
         Some(self.holds())
     }
 
+    /// Tells the source how many it may fetch ahead, once that is another number by an eighth. What settles
+    /// by a watermark does not count receives.
+    pub fn report_wanted(&mut self, most: usize) -> Option<Command> {
+        let before = self.reported_wanted;
+        let is_near = most > 1 && before > 1 && most.abs_diff(before) <= before / 8;
+        if self.cumulative || most == before || is_near {
+            return None;
+        }
+        self.reported_wanted = most;
+        Some(Command::Wants { most })
+    }
+
     fn holds(&self) -> Command {
-        Command::Holds { waiting: self.reported_waiting, unwanted: self.unwanted.iter().copied().collect() }
+        let unwanted = self.unwanted.union(&self.paused).copied().collect();
+        Command::Holds { waiting: self.reported_waiting, unwanted }
+    }
+
+    /// Of these partitions nothing is wanted, whatever waits: told again, it also concerns those that were
+    /// another's when it was told before.
+    pub fn pause(&mut self, partitions: &BTreeSet<u32>) -> Command {
+        self.paused.clone_from(partitions);
+        self.holds()
     }
 
     /// Whether it is time to look of which partitions nothing more is wanted; and when it is again.

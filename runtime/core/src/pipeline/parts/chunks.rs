@@ -30,8 +30,8 @@ struct Chunk {
 }
 
 impl Chunks {
-    pub fn new(workers: usize, max: usize) -> Self {
-        let sizer = ChunkSizer::new(max);
+    pub fn new(workers: usize, max: usize, chunk_us: u64) -> Self {
+        let sizer = ChunkSizer::new(max, chunk_us);
         Self { in_work: BTreeMap::new(), last: 0, busy: 0, workers, sizer, awaited: 0 }
     }
 

@@ -3,7 +3,7 @@
 use crate::message::Time;
 
 /// How long retries that fill a gap are waited for: others wait for the partition.
-const FILL_MS: u64 = 1_000;
+pub const FILL_MS: u64 = 1_000;
 
 #[derive(Debug, Default)]
 pub struct Departure {

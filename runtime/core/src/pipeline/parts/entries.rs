@@ -17,8 +17,7 @@ pub struct Entries {
     partitions: BTreeMap<u32, usize>,
     /// How many there are at each location.
     located: [usize; EntryLocation::COUNT],
-    /// Those of a lane that wait for another with their key, or for the turn of suspects: by order of
-    /// receipt.
+    /// Those of a lane that wait beside it: by order of receipt.
     aside: BTreeSet<(Lane, u64, Slot)>,
     /// Those that wait for their retry.
     resting: usize,
@@ -46,9 +45,14 @@ impl Entries {
         self.resting
     }
 
-    /// How many wait for their retry, for another with their key, or for the turn of suspects.
+    /// How many wait for something else than a worker: for their retry, or beside their lane.
     pub fn waiting(&self) -> usize {
-        self.resting + self.at(EntryLocation::SameKey) + self.at(EntryLocation::Suspects)
+        self.resting + self.aside()
+    }
+
+    /// How many wait beside their lane.
+    pub fn aside(&self) -> usize {
+        EntryLocation::ASIDE.into_iter().map(|location| self.at(location)).sum()
     }
 
     /// How many of a partition there are.
@@ -113,7 +117,7 @@ impl Entries {
         let Some(lane) = lane else { return };
         if is_aside {
             self.aside.insert((lane, order, slot));
-        } else if matches!(before, EntryLocation::SameKey | EntryLocation::Suspects) {
+        } else if before.is_aside() {
             self.aside.remove(&(lane, order, slot));
         }
     }
@@ -153,8 +157,7 @@ impl Entries {
         self.places.iter().zip(0u32..).filter_map(|(place, index)| held(place, index))
     }
 
-    /// Deliveries of a lane that wait for the turn of suspects, or for another with their key; in
-    /// the order of receipt.
+    /// Deliveries of a lane that wait beside it, in the order of receipt.
     pub fn aside_of(&self, lane: Lane) -> impl Iterator<Item = Slot> + '_ {
         let of_lane = (lane, 0, 0)..=(lane, u64::MAX, Slot::MAX);
         self.aside.range(of_lane).map(|(_, _, slot)| *slot)

@@ -16,6 +16,8 @@ pub type Slot = u64;
 pub struct Entry {
     pub receipt: Receipt,
     pub message: Message,
+    /// What handlers see in its place.
+    pub seen: Option<Message>,
     pub lane: Option<Lane>,
     pub position: Option<Position>,
     /// The one that its partition came with, for sources that take partitions back.
@@ -55,10 +57,13 @@ pub struct Entry {
     pub since: Time,
     /// The number of its last start here; 0 for none yet.
     pub attempt: u32,
-    /// How often in a row it could not complete, since others had changed the state that it had read.
+    /// How often in a row it could not complete, since others had changed the state that it had read, or were
+    /// in its way.
     pub conflicts: u32,
     /// Nothing else is started while it is in work, since it has had so many.
     pub contended: bool,
+    /// It has waited for a token of its key, and may have one.
+    pub has_key_turn: bool,
     /// The last chunk in which it was given to a handler, and its place there.
     pub started: (u64, usize),
     /// The one ahead of it in its lane that is to be completed before it.
@@ -67,6 +72,8 @@ pub struct Entry {
     pub handler: Option<Arc<str>>,
     /// When its wait is over, while it waits here.
     pub due: Option<Time>,
+    /// It waits since another worker has it, by the word of a ledger that they share.
+    pub elsewhere: bool,
     /// Where it is kept; [`Entries::put`](super::entries::Entries::put) changes it.
     pub(super) location: EntryLocation,
 }
@@ -74,11 +81,12 @@ pub struct Entry {
 impl Entry {
     /// What has just been received, as number `order`.
     pub fn new(delivery: Delivery, known: Option<Known>, order: u64, now: Time) -> Self {
-        let (identity, key) = known.map_or((None, None), |k| (Some(k.identity), k.key));
+        let (identity, key, seen) = known.map_or((None, None, None), |k| (Some(k.identity), k.key, k.seen));
         Self {
             receipt: delivery.receipt,
-            weight: delivery.message.weight(),
+            weight: delivery.message.weight() + seen.as_ref().map_or(0, Message::weight),
             message: delivery.message,
+            seen,
             lane: delivery.lane,
             position: delivery.position,
             assignment: delivery.assignment,
@@ -102,10 +110,12 @@ impl Entry {
             attempt: 0,
             conflicts: 0,
             contended: false,
+            has_key_turn: false,
             started: (0, 0),
             after: None,
             handler: None,
             due: None,
+            elsewhere: false,
             location: EntryLocation::Out,
         }
     }
@@ -114,9 +124,9 @@ impl Entry {
         self.location
     }
 
-    /// It waits for another with its key, or for the turn of suspects: it counts as out of its lane.
+    /// It waits beside its lane, and counts as out of it.
     pub fn is_aside(&self) -> bool {
-        matches!(self.location, EntryLocation::SameKey | EntryLocation::Suspects)
+        self.location.is_aside()
     }
 
     /// Invalid messages have none, and are never claimed.
@@ -137,6 +147,10 @@ pub enum EntryLocation {
     SameKey,
     /// Waits for the turn of suspects.
     Suspects,
+    /// Waits for a token of its key.
+    KeyLimited,
+    /// Waits for its partition to go on, which an operator has paused.
+    Paused,
     /// Taken by a chunk, or waits for its retry here: its lane waits for it.
     Taken,
     /// On its way back to the broker: its lane waits until it is there.
@@ -146,8 +160,17 @@ pub enum EntryLocation {
 }
 
 impl EntryLocation {
+    /// Whether what is there waits for something else than a worker: for another with its key, the turn of
+    /// suspects, a token of its key, or its partition.
+    pub fn is_aside(self) -> bool {
+        Self::ASIDE.contains(&self)
+    }
+
+    /// Where such a message may be.
+    pub const ASIDE: [Self; 4] = [Self::SameKey, Self::Suspects, Self::KeyLimited, Self::Paused];
+
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 8;
 }
 
 /// What is on disk of a message, so that the broker may forget it.

@@ -13,6 +13,8 @@ pub mod departure;
 pub mod entries;
 pub mod entry;
 pub mod fences;
+pub mod flow;
+pub mod key_limits;
 pub mod keys;
 pub mod lanes;
 pub mod leases;

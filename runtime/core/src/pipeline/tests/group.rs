@@ -3,7 +3,7 @@
 
 use crate::Outcome;
 use crate::message::{Delivery, Identity, Lane, Message, Parts, Position, Receipt, Time};
-use crate::pipeline::{Command, Counts, Input, Known, Pipeline, Rules};
+use crate::pipeline::{Blocking, Command, Counts, Input, Known, Pipeline, Rules};
 use crate::ports::{Capabilities, Claim, Settle, Verdict};
 use crate::retry::RetryPolicy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,8 @@ pub struct Group {
     running: BTreeMap<u64, (u64, usize)>,
     /// Records whose last start ended with the process.
     pub suspects: BTreeSet<u64>,
+    /// Records that another worker has, each for how long.
+    pub elsewhere: BTreeMap<u64, u64>,
     /// Every start, by offset.
     pub started: Vec<u64>,
     /// Every commit: assignment and offset.
@@ -61,17 +63,20 @@ impl Group {
             max_message_bytes: 1_000,
             concurrency: 100,
             max_chunk: 1,
+            chunk_us: crate::chunk_size::CHUNK_US,
             dedup: true,
             source,
             handler: "sha256:0".into(),
             redrive: false,
             effects: false,
+            flow: crate::flow::FlowRules::default(),
         };
         let mut group = Self {
             pipeline: Pipeline::new(rules, 1),
             now: Time(0),
             running: BTreeMap::new(),
             suspects: BTreeSet::new(),
+            elsewhere: BTreeMap::new(),
             started: Vec::new(),
             committed: Vec::new(),
             let_go: 0,
@@ -92,7 +97,7 @@ impl Group {
         self.asked = None;
         let read = (0..many).map(|offset| {
             let delivery = delivery(1, Position { partition: P, offset }, offset);
-            (delivery, Ok(Known { identity: Identity::Key([1; 16]), key: Some("k".into()) }))
+            (delivery, Ok(Known { identity: Identity::Key([1; 16]), key: Some("k".into()), seen: None }))
         });
         let read = read.collect();
         self.apply(Input::Received(Ok(read)));
@@ -105,7 +110,7 @@ impl Group {
             let position = Position { partition, offset: *offset };
             (
                 delivery(assignment, position, *lane),
-                Ok(Known { identity: Identity::Position(position), key: None }),
+                Ok(Known { identity: Identity::Position(position), key: None, seen: None }),
             )
         });
         let read = read.collect();
@@ -158,6 +163,10 @@ impl Group {
         self.running.keys().copied().collect()
     }
 
+    pub fn blocking(&self) -> Vec<Blocking> {
+        self.pipeline.blocking(self.now)
+    }
+
     pub fn counts(&self) -> Counts {
         self.pipeline.counts()
     }
@@ -186,10 +195,12 @@ impl Group {
         let input = match command {
             Command::Claim { chunk, items, alone } => {
                 let verdicts = (0..).zip(&items).map(|(index, item)| {
-                    let suspect =
-                        !alone && self.suspects.contains(&item.message.id().text().parse().unwrap());
+                    let offset = item.message.id().text().parse().unwrap();
+                    let suspect = !alone && self.suspects.contains(&offset);
                     let claim = Claim { chunk, index };
-                    if suspect {
+                    if let Some(wait_ms) = self.elsewhere.get(&offset) {
+                        Verdict::Elsewhere { wait_ms: *wait_ms }
+                    } else if suspect {
                         Verdict::Suspect
                     } else {
                         Verdict::Fresh { claim, attempt: 1, crashed: false }
@@ -222,6 +233,7 @@ impl Group {
                 self.asked = Some(max);
                 return;
             }
+            Command::Wants { .. } => return,
             Command::Holds { unwanted, .. } => {
                 self.unwanted = unwanted;
                 return;

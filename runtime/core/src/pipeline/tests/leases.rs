@@ -37,9 +37,11 @@ pub fn within(max_in_flight: usize, max_in_flight_bytes: usize) -> Pipeline {
         max_message_bytes: 1_000,
         concurrency: 1,
         max_chunk: 1,
+        chunk_us: crate::chunk_size::CHUNK_US,
         dedup: true,
         redrive: false,
         effects: false,
+        flow: crate::flow::FlowRules::default(),
         source,
         handler: "sha256:0".into(),
     };
@@ -67,7 +69,10 @@ fn receive_in(pipeline: &mut Pipeline, now: Time, receipts: &[u64], lane: impl F
             instance: None,
             unreadable: None,
         };
-        (delivery, Ok(Known { identity: Identity::Key(u128::from(*n).to_be_bytes()), key: None }))
+        (
+            delivery,
+            Ok(Known { identity: Identity::Key(u128::from(*n).to_be_bytes()), key: None, seen: None }),
+        )
     });
     let read = read.collect();
     pipeline.apply(now, Input::Received(Ok(read)));
@@ -154,6 +159,47 @@ fn a_lease_that_nothing_was_said_of_is_asked_for_again() {
     pipeline.apply(Time(100), Input::Extended { batch, results: vec![Ok(Time(400))] });
     let again = (100..LEASE_MS).find_map(|ms| asked(&pipeline.flush(Time(ms))));
     assert_eq!(again.map(|(_, items)| items), Some(vec![Receipt(2), Receipt(3)]));
+}
+
+/// A database that all workers share may be away for long.
+#[test]
+fn while_the_ledger_is_away_leases_are_extended_and_nothing_is_started_received_or_counted() {
+    let mut pipeline = pipeline();
+    receive(&mut pipeline, Time(0), &[1, 2, 3]);
+    let (mut claims, mut extended, mut receives, mut starts) = (Vec::new(), 0, 0, 0);
+    for ms in 0..21_400 {
+        for command in pipeline.flush(Time(ms)) {
+            let input = match command {
+                Command::Claim { chunk, items, .. } => {
+                    claims.push(ms);
+                    assert_eq!(items[0].attempts, 0);
+                    let claim = Claim { chunk, index: 0 };
+                    let fresh = || vec![Verdict::Fresh { claim, attempt: 1, crashed: false }];
+                    let verdicts = if ms < 20_000 { Err(ErrorClass::Transient) } else { Ok(fresh()) };
+                    Input::Claimed { chunk, verdicts }
+                }
+                Command::Handle { .. } => {
+                    starts += 1;
+                    continue;
+                }
+                Command::Extend { batch, items } => {
+                    extended += items.len();
+                    let results = vec![Ok(Time(ms + LEASE_MS)); items.len()];
+                    Input::Extended { batch, results }
+                }
+                Command::Receive { .. } => {
+                    receives += 1;
+                    continue;
+                }
+                other => panic!("unexpected: {other:?}"),
+            };
+            pipeline.apply(Time(ms), input);
+        }
+    }
+    let waits: Vec<u64> = claims.windows(2).map(|two| two[1] - two[0]).collect();
+    assert_eq!(waits, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+    assert!(extended > 3 * 150 && receives <= 1, "{extended} were extended, {receives} asked for");
+    assert_eq!((pipeline.counts().in_flight, starts), (3, 1), "it goes on by itself");
 }
 
 /// How often a delivery is looked at until the leases of all of them have ended.

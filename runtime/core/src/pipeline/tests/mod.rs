@@ -4,6 +4,8 @@
 
 mod assignments;
 mod effects;
+mod elsewhere;
+mod flow;
 mod gaps;
 mod group;
 mod interruptions;

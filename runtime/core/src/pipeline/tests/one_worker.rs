@@ -3,7 +3,7 @@
 use crate::effects::{Bucket, Effects, Seen, Staged, Stamp};
 use crate::message::{Delivery, Identity, Lane, Message, Parts, Receipt, Time};
 use crate::outcome::Outcome;
-use crate::pipeline::{Command, Input, Known, Pipeline, Rules};
+use crate::pipeline::{Command, Input, Known, Pipeline, Rules, Skip, Skipped};
 use crate::ports::{Capabilities, Claim, Completion, ErrorClass, Release, Settle, Verdict};
 use crate::retry::RetryPolicy;
 use crate::{Counter, Letter};
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub type Answer = Result<(), ErrorClass>;
 pub const CONFLICT: Answer = Err(ErrorClass::Conflict);
 pub const BUSY: Answer = Err(ErrorClass::Transient);
+pub const FAILED: Answer = Err(ErrorClass::Failed);
+pub const OVERTAKEN: Answer = Err(ErrorClass::LeaseLost);
 
 /// One worker, and a ledger that answers completions as it is told.
 pub struct OneWorker {
@@ -25,6 +27,13 @@ pub struct OneWorker {
     released: Vec<(u64, Release)>,
     pub letters: Vec<Letter>,
     pub settled: Vec<(u64, Settle)>,
+    /// What another worker has, each for how long.
+    pub elsewhere: BTreeMap<u64, u64>,
+    /// Claims are not answered before the test says so.
+    pub holds_claims: bool,
+    held: Vec<Command>,
+    /// How often each was claimed.
+    pub claimed: BTreeMap<u64, u32>,
     /// Too many to look at all of them each time.
     pub is_many: bool,
 }
@@ -54,11 +63,13 @@ pub fn rules(max_chunk: usize) -> Rules {
         max_message_bytes: 1_000,
         concurrency: 1,
         max_chunk,
+        chunk_us: crate::chunk_size::CHUNK_US,
         dedup: true,
         source,
         handler: "sha256:0".into(),
         redrive: false,
         effects: true,
+        flow: crate::flow::FlowRules::default(),
     }
 }
 
@@ -79,6 +90,10 @@ impl OneWorker {
             released: Vec::new(),
             letters: Vec::new(),
             settled: Vec::new(),
+            elsewhere: BTreeMap::new(),
+            holds_claims: false,
+            held: Vec::new(),
+            claimed: BTreeMap::new(),
             is_many: false,
         };
         worker.perform();
@@ -115,15 +130,33 @@ impl OneWorker {
         }
     }
 
+    /// The ledger answers the claims that were held.
+    pub fn answer_claims(&mut self) {
+        self.holds_claims = false;
+        std::mem::take(&mut self.held).into_iter().for_each(|command| self.answer(command));
+        self.perform();
+    }
+
+    /// An operator gives up on a message.
+    pub fn skip(&mut self, skip: Skip) -> Skipped {
+        self.pipeline.skip(self.now, skip)
+    }
+
     pub fn answer(&mut self, command: Command) {
         let input = match command {
+            Command::Claim { .. } if self.holds_claims => return self.held.push(command),
             Command::Claim { chunk, items, .. } => {
-                let fresh = (0..).zip(&items).map(|(index, item)| {
+                let verdicts = (0..).zip(&items).map(|(index, item)| {
+                    let n = item.message.id().text().parse().unwrap();
+                    *self.claimed.entry(n).or_default() += 1;
+                    if let Some(wait_ms) = self.elsewhere.get(&n) {
+                        return Verdict::Elsewhere { wait_ms: *wait_ms };
+                    }
                     let claim = Claim { chunk, index };
-                    self.claims.insert(claim, item.message.id().text().parse().unwrap());
+                    self.claims.insert(claim, n);
                     Verdict::Fresh { claim, attempt: 1, crashed: false }
                 });
-                Input::Claimed { chunk, verdicts: Ok(fresh.collect()) }
+                Input::Claimed { chunk, verdicts: Ok(verdicts.collect()) }
             }
             Command::Handle { chunk, work } => {
                 let of = |work: crate::ports::Work| work.message.id().text().parse().unwrap();
@@ -146,7 +179,7 @@ impl OneWorker {
                 self.settled.extend(items.into_iter().map(|(receipt, how)| (receipt.0, how)));
                 Input::Settled { batch, results }
             }
-            Command::Receive { .. } | Command::Holds { .. } => return,
+            Command::Receive { .. } | Command::Holds { .. } | Command::Wants { .. } => return,
             other => panic!("unexpected: {other:?}"),
         };
         self.pipeline.apply(self.now, input);
@@ -202,7 +235,7 @@ fn delivery(n: u64, lane: u64) -> Delivery {
 fn known(n: u64) -> Known {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&n.to_le_bytes());
-    Known { identity: Identity::Key(key), key: None }
+    Known { identity: Identity::Key(key), key: None, seen: None }
 }
 
 /// What calls stage: each its own, of so many messages.
@@ -215,6 +248,10 @@ fn staged(messages: u32) -> Staged {
 
 pub fn ok() -> Outcome {
     Outcome::Ok(Some(staged(1)))
+}
+
+pub fn again() -> Outcome {
+    Outcome::Again { reason: "its transaction was in the way of another".to_owned(), alone: false }
 }
 
 pub fn retry() -> Outcome {

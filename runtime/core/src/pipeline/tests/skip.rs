@@ -32,9 +32,11 @@ fn holding(receives: u32) -> Pipeline {
         max_message_bytes: 1_000,
         concurrency: 1,
         max_chunk: 1,
+        chunk_us: crate::chunk_size::CHUNK_US,
         dedup: true,
         redrive: false,
         effects: false,
+        flow: crate::flow::FlowRules::default(),
         source,
         handler: "sha256:0".into(),
     };
@@ -53,7 +55,7 @@ fn holding(receives: u32) -> Pipeline {
         instance: None,
         unreadable: None,
     };
-    let known = Known { identity: Identity::Key([1; 16]), key: None };
+    let known = Known { identity: Identity::Key([1; 16]), key: None, seen: None };
     pipeline.apply(Time(0), Input::Received(Ok(vec![(delivery, Ok(known))])));
     pipeline
 }

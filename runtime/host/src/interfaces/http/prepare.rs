@@ -10,6 +10,7 @@ use crate::interfaces::call::CallInWork;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use pelton_core::ports::Work;
+use pelton_core::trace;
 
 /// By this header a request says which message it belongs to, where several are in work. It is taken out.
 pub(crate) const MESSAGE: HeaderName = HeaderName::from_static("pelton-message");
@@ -54,6 +55,9 @@ pub(super) fn prepare<'g, B>(
             ordinals(&mut |all| key = Some(all.next(work, method.as_str(), &authority, &path)));
         }
         identify(request.headers_mut(), name, key)?;
+    }
+    if let Some(work) = work {
+        hand_on_trace(request.headers_mut(), work);
     }
     let message = work.map(|work| work.idempotency_key().to_string());
     Ok(Way { grant, message })
@@ -141,6 +145,20 @@ fn header_name(name: &str) -> Result<HeaderName, Failed> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         Code::Configuration.says(format!("`{}` is no name of a header", text::clean(name, 64)))
     })
+}
+
+/// What the request causes is a part of the message's trace, unless the handler says another. Its baggage is
+/// for those that the handler gives it to.
+fn hand_on_trace(headers: &mut HeaderMap, work: &Work) {
+    if headers.contains_key(trace::TRACEPARENT) {
+        return;
+    }
+    let all = trace::continued(work.message.headers());
+    for (name, value) in all.filter(|(name, _)| *name != trace::BAGGAGE) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
 }
 
 /// What is not the same when it is done twice.
@@ -253,5 +271,27 @@ mod tests {
         assert_eq!(key(&[], &["l", "m"]).unwrap(), None, "whose would it be");
         assert_eq!(key(&[("pelton-message", "p:m")], &["l", "m"]).unwrap(), Some(alone));
         assert_eq!(key(&[("pelton-message", "p:x")], &["l", "m"]).unwrap_err().code, Code::Denied);
+    }
+
+    #[test]
+    fn the_trace_of_the_message_goes_along_and_its_baggage_does_not() {
+        use pelton_core::{Header, HeaderList, Message, Parts};
+        const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let traced = [("Traceparent", PARENT), ("tracestate", "a=b"), ("baggage", "user=7"), ("x", "y")];
+        let asked = |of_message: &[(&str, &str)], own: &[(&'static str, &'static str)]| {
+            let headers: Vec<Header> = of_message.iter().map(|(n, v)| Header::new(*n, *v)).collect();
+            let list: HeaderList = headers.iter().collect();
+            let message = Message::new(Parts { headers: list.view(), ..work("m").message.parts() });
+            let mut map = HeaderMap::new();
+            own.iter().for_each(|(name, value)| drop(map.insert(*name, HeaderValue::from_static(value))));
+            hand_on_trace(&mut map, &Work { message, ..work("m") });
+            let mut all: Vec<String> =
+                map.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(asked(&traced, &[]), [format!("traceparent={PARENT}"), "tracestate=a=b".to_owned()]);
+        assert_eq!(asked(&traced, &[("traceparent", "mine")]), ["traceparent=mine"]);
+        assert_eq!(asked(&[("traceparent", "nonsense\r\nx: y")], &[]), [""; 0]);
     }
 }

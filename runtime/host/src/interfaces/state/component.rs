@@ -22,13 +22,13 @@ impl GuestState {
     }
 
     /// Writes, and counts what is kept for it from now on.
-    pub(super) fn write_state(
+    pub(super) async fn write_state(
         &mut self,
         store: &Resource<OpenStore>,
         writes: Vec<(String, Option<Vec<u8>>)>,
     ) -> wasmtime::Result<Result<(), StateFailure>> {
         let bucket = self.bucket(store)?;
-        let written = write(&self.caller(), bucket, writes);
+        let written = write(&self.caller(), bucket, writes).await;
         self.charge_staged()?;
         Ok(written)
     }
@@ -106,7 +106,7 @@ macro_rules! same_in_all_versions {
                 key: String,
                 value: Vec<u8>,
             ) -> wasmtime::Result<Result<(), Error>> {
-                Ok(self.write_state(&store, vec![(key, Some(value))])?.map_err(Error::from))
+                Ok(self.write_state(&store, vec![(key, Some(value))]).await?.map_err(Error::from))
             }
 
             async fn delete(
@@ -114,7 +114,7 @@ macro_rules! same_in_all_versions {
                 store: Resource<OpenStore>,
                 key: String,
             ) -> wasmtime::Result<Result<(), Error>> {
-                Ok(self.write_state(&store, vec![(key, None)])?.map_err(Error::from))
+                Ok(self.write_state(&store, vec![(key, None)]).await?.map_err(Error::from))
             }
 
             async fn exists(

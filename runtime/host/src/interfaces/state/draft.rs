@@ -87,7 +87,7 @@ impl batch::Host for GuestState {
         pairs: Vec<(String, Vec<u8>)>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let writes = pairs.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        Ok(self.write_state(&store, writes)?.map_err(Error::from))
+        Ok(self.write_state(&store, writes).await?.map_err(Error::from))
     }
 
     async fn delete_many(
@@ -96,6 +96,6 @@ impl batch::Host for GuestState {
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let writes = keys.into_iter().map(|key| (key, None)).collect();
-        Ok(self.write_state(&store, writes)?.map_err(Error::from))
+        Ok(self.write_state(&store, writes).await?.map_err(Error::from))
     }
 }

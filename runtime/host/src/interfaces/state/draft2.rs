@@ -138,7 +138,7 @@ impl atomics::Host for GuestState {
                 Err(failure) => CasError::StoreError(failure.into()),
             }));
         }
-        let written = super::write(&self.caller(), bucket, vec![(key, Some(value))]);
+        let written = super::write(&self.caller(), bucket, vec![(key, Some(value))]).await;
         self.charge_staged()?;
         Ok(written.map_err(|failure| CasError::StoreError(failure.into())))
     }
@@ -160,7 +160,7 @@ impl batch::Host for GuestState {
         pairs: Vec<(String, Vec<u8>)>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let writes = pairs.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        Ok(self.write_state(&store, writes)?.map_err(Error::from))
+        Ok(self.write_state(&store, writes).await?.map_err(Error::from))
     }
 
     async fn delete_many(
@@ -169,6 +169,6 @@ impl batch::Host for GuestState {
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let writes = keys.into_iter().map(|key| (key, None)).collect();
-        Ok(self.write_state(&store, writes)?.map_err(Error::from))
+        Ok(self.write_state(&store, writes).await?.map_err(Error::from))
     }
 }

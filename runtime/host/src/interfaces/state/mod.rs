@@ -4,11 +4,13 @@
 //! saw. A write is staged. Whether what was read still stands is found out by the transaction that completes
 //! the messages, and by nobody before.
 
+mod bound;
 mod component;
 mod draft;
 mod draft2;
 mod list;
 
+pub use bound::StoreBound;
 pub(crate) use list::{Listed, list};
 
 use crate::grants::{Grants, StateGrant};
@@ -210,15 +212,15 @@ async fn read_many(
 }
 
 /// Writes keys, or removes them: all, or none when that is refused.
-pub(crate) fn write(
+pub(crate) async fn write(
     caller: &Caller<'_>,
     bucket: Bucket,
     writes: Vec<(String, Option<Vec<u8>>)>,
 ) -> Result<(), StateFailure> {
-    caller.counted(Refused::State, stage(caller, bucket, writes))
+    caller.counted(Refused::State, stage(caller, bucket, writes).await)
 }
 
-fn stage(
+async fn stage(
     caller: &Caller<'_>,
     bucket: Bucket,
     writes: Vec<(String, Option<Vec<u8>>)>,
@@ -229,6 +231,10 @@ fn stage(
     for (text, value) in writes {
         check_value(value.as_deref().unwrap_or_default())?;
         checked.push((key(bucket, &text)?, value));
+    }
+    if let Some(bound) = caller.grants.state_bounds.iter().find(|bound| bound.is_of(bucket)) {
+        let writes: Vec<_> = checked.iter().map(|((_, key), value)| (&**key, value.as_deref())).collect();
+        bound.take(&**home, &writes).await?;
     }
     // What one of several has staged before another is refused is the call's own, and it is told.
     caller.with(|staging| {
@@ -269,7 +275,7 @@ async fn add(
     let next = next.ok_or_else(|| {
         refused(format!("the counter is at {now}, and must stay between {min} and {}", i64::MAX))
     })?;
-    stage(caller, bucket, vec![(text.to_owned(), Some(next.to_string().into_bytes()))])?;
+    stage(caller, bucket, vec![(text.to_owned(), Some(next.to_string().into_bytes()))]).await?;
     Ok(next)
 }
 

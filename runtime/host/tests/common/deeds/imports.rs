@@ -38,6 +38,14 @@ pub fn imports(world: World) -> String {
                 + &swaps()
                 + &of("pelton:effects/outbox@0.1.0", "send", "send", OUTBOX_PARAMS)
         }
+        World::Sql | World::SqlBatch => {
+            let sql = "pelton:effects/sql@0.1.0";
+            let params = "(param i32 i32 i32 i32 i32 i32 i32)";
+            imports(World::Draft2)
+                + &of(sql, "query", "query", params)
+                + &of(sql, "execute", "execute", params)
+                + &of(sql, "stage", "stage", params)
+        }
         World::Outbox => of("pelton:effects/outbox@0.1.0", "send", "send", OUTBOX_PARAMS),
         World::Producer => {
             let types = "wasi:messaging/types@0.2.0-draft";
@@ -93,6 +101,49 @@ const SET_COUNTED: &str = "(func $set_counted (param $count i32) (local $n i32)
       (if (i32.load8_u (i32.const 64)) (then (call $done) (return)))
       (local.set $n (i32.add (local.get $n) (i32.const 1)))
       (br $each))))";
+/// What a statement gave: how many rows, and each value. Of an error its case, and its words, code or number.
+const SQL: &str = "(func $sql_error
+    (call $letter (i32.const 1))
+    (call $letter (i32.add (i32.const 6) (i32.load8_u (i32.const 72))))
+    (call $letter (i32.const 5))
+    (if (i32.eq (i32.load8_u (i32.const 72)) (i32.const 4))
+      (then (call $say_number (i64.load (i32.const 80))))
+      (else (call $say (i32.load (i32.const 80)) (i32.load (i32.const 84))))))
+  (func $sql_value (param $at i32) (local $case i32)
+    (local.set $case (i32.load8_u (local.get $at)))
+    (if (i32.eq (local.get $case) (i32.const 0)) (then (call $mark (i32.const 0)) (return)))
+    (if (i32.eq (local.get $case) (i32.const 1)) (then
+      (call $mark (i32.sub (i32.const 3) (i32.load8_u offset=8 (local.get $at)))) (return)))
+    (if (i32.eq (local.get $case) (i32.const 2)) (then
+      (call $say_number (i64.load offset=8 (local.get $at))) (return)))
+    (if (i32.eq (local.get $case) (i32.const 3)) (then
+      (call $say_number (i64.trunc_sat_f64_s (f64.load offset=8 (local.get $at)))) (return)))
+    (call $say (i32.load offset=8 (local.get $at)) (i32.load offset=12 (local.get $at))))
+  (func $sql_row (param $at i32) (param $count i32)
+    (block $end (loop $each
+      (br_if $end (i32.eqz (local.get $count)))
+      (call $sql_value (local.get $at))
+      (local.set $at (i32.add (local.get $at) (i32.const 16)))
+      (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+      (br $each))))
+  (func $queried (local $at i32) (local $count i32)
+    (if (i32.load8_u (i32.const 64)) (then (call $sql_error) (return)))
+    (call $say_number (i64.load (i32.const 88)))
+    (local.set $at (i32.load (i32.const 80)))
+    (local.set $count (i32.load (i32.const 84)))
+    (if (i32.gt_u (local.get $count) (i32.const 10)) (then (return)))
+    (block $end (loop $each
+      (br_if $end (i32.eqz (local.get $count)))
+      (call $sql_row (i32.load (local.get $at)) (i32.load offset=4 (local.get $at)))
+      (local.set $at (i32.add (local.get $at) (i32.const 8)))
+      (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+      (br $each))))
+  (func $executed
+    (if (i32.load8_u (i32.const 64))
+      (then (call $sql_error))
+      (else (call $say_number (i64.load (i32.const 72))))))
+  (func $statement_staged
+    (if (i32.load8_u (i32.const 64)) (then (call $sql_error)) (else (call $mark (i32.const 4)))))";
 const PRODUCE: &str =
     "(func $produce_it (param i32 i32 i32 i32 i32 i32 i32 i32) (local $client i32) (local \
     $message i32)
@@ -109,6 +160,7 @@ pub fn helpers(world: World) -> String {
     match world {
         World::Draft => [LIST_BY_NUMBER, SET_COUNTED].concat(),
         World::Draft2 | World::Batch => [LIST_BY_TEXT, SET_COUNTED].concat(),
+        World::Sql | World::SqlBatch => [LIST_BY_TEXT, SET_COUNTED, SQL].concat(),
         World::Producer => PRODUCE.to_owned(),
         World::Outbox | World::ConfigRc | World::ConfigSpin | World::ConfigRuntime | World::Environment => {
             String::new()

@@ -40,6 +40,15 @@ pub enum Deed {
     ConfigAll,
     /// All variables: names and values.
     Environment,
+    /// Runs a statement of the database `shop`, perhaps with one text as its parameter.
+    Query(&'static str, Option<&'static str>),
+    Execute(&'static str, Option<&'static str>),
+    Stage(&'static str, Option<&'static str>),
+    /// Of another database.
+    QueryOf(&'static str, &'static str),
+    /// The same statement so many times; only the last answer is shown.
+    ExecuteTimes(&'static str, u32),
+    StageTimes(&'static str, u32),
     /// Prints it: to the log.
     Say(&'static str),
     Retry,
@@ -77,6 +86,9 @@ pub enum World {
     Draft2,
     /// Draft 2, with a handler of batches.
     Batch,
+    /// Draft 2 of state, the outbox, and SQL.
+    Sql,
+    SqlBatch,
     Outbox,
     Producer,
     ConfigRc,
@@ -91,6 +103,8 @@ impl World {
             Self::Draft => "draft",
             Self::Draft2 => "draft-two",
             Self::Batch => "batch",
+            Self::Sql => "sql",
+            Self::SqlBatch => "sql-batch",
             Self::Outbox => "outbox",
             Self::Producer => "producer",
             Self::ConfigRc => "config-rc",
@@ -121,7 +135,7 @@ pub fn component_of(world: World, letters: &[(char, &[Deed])]) -> Vec<u8> {
         .replace("HELPERS", &helpers(world))
         .replace("DATA", &code.data)
         .replace("DEEDS", &deeds)
-        .replace("EXPORT", if world == World::Batch { MANY } else { ONE });
+        .replace("EXPORT", if matches!(world, World::Batch | World::SqlBatch) { MANY } else { ONE });
     encode(&wat, world.name())
 }
 
@@ -156,6 +170,18 @@ const MANY: &str =
       (local.set $i (i32.add (local.get $i) (i32.const 1)))
       (br_if $each (i32.lt_u (local.get $i) (local.get $len))))
     (i32.const 512))";
+
+/// A deed again and again, of which only what the last one says is kept.
+fn repeated(deed: &str, times: u32) -> String {
+    format!(
+        "(global.set $times (i32.const {times}))
+         (loop $again
+           (global.set $trace (i32.const 65536))
+           {deed}
+           (global.set $times (i32.sub (global.get $times) (i32.const 1)))
+           (br_if $again (global.get $times)))"
+    )
+}
 
 impl Code {
     /// Where a text is and how long, as two constants.
@@ -271,6 +297,18 @@ impl Code {
                                   (i32.mul (i32.const 2) (i32.load (i32.const 68))))"
                     .to_owned()
             }
+            Deed::Query(text, parameter) => self.sql("query", "queried", "shop", text, parameter),
+            Deed::QueryOf(database, text) => self.sql("query", "queried", database, text, None),
+            Deed::Execute(text, parameter) => self.sql("execute", "executed", "shop", text, parameter),
+            Deed::Stage(text, parameter) => self.sql("stage", "statement_staged", "shop", text, parameter),
+            Deed::ExecuteTimes(text, times) => {
+                let deed = self.deed(Deed::Execute(text, None));
+                repeated(&deed, times)
+            }
+            Deed::StageTimes(text, times) => {
+                let deed = self.deed(Deed::Stage(text, None));
+                repeated(&deed, times)
+            }
             Deed::Say(text) => format!("(call $say {})", self.text(text)),
             Deed::Retry => "(global.set $answer (i32.const 1))".to_owned(),
             Deed::Reject(reason) => {
@@ -283,6 +321,32 @@ impl Code {
             Deed::SetCounted(count) => format!("(call $set_counted (i32.const {count}))"),
             of_state => panic!("{of_state:?} is none of these"),
         }
+    }
+
+    fn sql(
+        &mut self,
+        function: &str,
+        then: &str,
+        database: &str,
+        text: &str,
+        parameter: Option<&str>,
+    ) -> String {
+        let (database, text) = (self.text(database), self.text(text));
+        let parameters = match parameter {
+            Some(parameter) => {
+                let place = self.text(parameter);
+                let at = self.next.next_multiple_of(8);
+                let mut bytes = "\\04\\00\\00\\00\\00\\00\\00\\00".to_owned();
+                for number in place.split(['(', ')', ' ']).filter_map(|word| word.parse::<u32>().ok()) {
+                    number.to_le_bytes().iter().for_each(|b| write!(bytes, "\\{b:02x}").unwrap());
+                }
+                writeln!(self.data, "(data (i32.const {at}) \"{bytes}\")").unwrap();
+                self.next = at + 16;
+                format!("(i32.const {at}) (i32.const 1)")
+            }
+            None => "(i32.const 0) (i32.const 0)".to_owned(),
+        };
+        format!("(call ${function} {database} {text} {parameters} (i32.const 64)) (call ${then})")
     }
 
     fn send(&mut self, message: Outgoing) -> String {

@@ -1,0 +1,26 @@
+//! The ports of a pipeline, with spans for what is recorded.
+
+use super::about::Traced;
+use super::handler::TracedHandler;
+use super::letters::TracedLetters;
+use super::source::TracedSource;
+use pelton_core::ports::{DeadLetters, Handler, Source};
+use std::sync::Arc;
+
+impl Traced {
+    /// The source, with spans for what it receives and settles.
+    pub fn source(&self, source: Arc<dyn Source>) -> Arc<dyn Source> {
+        Arc::new(TracedSource::new(source, self.clone()))
+    }
+
+    /// The place for letters, with a span for each, whose context goes along.
+    pub fn letters(&self, letters: Arc<dyn DeadLetters>) -> Arc<dyn DeadLetters> {
+        let place = format!("dead letters of {}", self.name);
+        Arc::new(TracedLetters::new(letters, self.clone(), place))
+    }
+
+    /// The handler, with a span for each call that is recorded, whose context its messages have.
+    pub fn handler(&self, handler: Arc<dyn Handler>) -> Arc<dyn Handler> {
+        Arc::new(TracedHandler::new(handler, self.clone()))
+    }
+}

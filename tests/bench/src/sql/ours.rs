@@ -1,0 +1,46 @@
+//! Our side: the real worker on an embedded queue, with a handler that writes a row.
+
+use crate::args::Setup;
+use crate::load::Load;
+use crate::ours::{self, Dedup, NAME};
+use anyhow::{Context, Result, ensure};
+use pelton_tests::postgres::Db;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// How messages share transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handling {
+    /// One for each message.
+    Message,
+    /// One for the messages of a chunk.
+    Chunk,
+    /// One for the call of a batch handler.
+    Batch,
+}
+
+/// Empties a queue of the load.
+pub fn run(setup: &Setup, db: &Db, handling: Handling, connections: usize, load: Load) -> Result<()> {
+    let dir = tempfile::tempdir_in(&setup.work_dir)?;
+    ours::fill(&dir.path().join("data"), load, Dedup::MessageId)?;
+    let component = if handling == Handling::Batch { &setup.sql_batch_guest } else { &setup.sql_guest };
+    let transaction = if handling == Handling::Chunk { "transaction = \"chunk\"" } else { "" };
+    let config = format!(
+        "data_dir = \"data\"\n[databases.bench]\nurl = {:?}\nmax_connections = {connections}\n\
+         [pipelines.{NAME}.handler]\ncomponent = {component:?}\nconcurrency = {connections}\n\
+         [pipelines.{NAME}.grants]\nsql = [\"bench\"]\n[pipelines.{NAME}.ledger]\n{transaction}\n",
+        db.url()
+    );
+    std::fs::write(dir.path().join("pelton.toml"), config)?;
+    command(setup, dir.path(), &["db", "init", "--database", "bench"])?;
+    command(setup, dir.path(), &["run", "--until-empty"])
+}
+
+fn command(setup: &Setup, dir: &Path, words: &[&str]) -> Result<()> {
+    let mut command = Command::new(&setup.pelton);
+    // Compiled once for all runs.
+    command.args(words).current_dir(dir).env("XDG_CACHE_HOME", setup.work_dir.join("cache"));
+    let ended = command.stdin(Stdio::null()).output().context("the worker can be started")?;
+    ensure!(ended.status.success(), "pelton {words:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    Ok(())
+}
