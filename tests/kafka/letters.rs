@@ -194,3 +194,30 @@ fn letters_are_found_behind_and_before_what_was_never_committed() {
     site.done(&["dlq", "replay", "orders", "--all"]);
     assert!(site.letters("orders").is_empty());
 }
+
+/// Letters that others read as events are to our own commands what they were.
+#[test]
+fn letters_that_are_events_are_shown_and_go_back_as_they_were() {
+    let broker = Broker::start();
+    broker.topic("orders", 1);
+    broker.produce("orders", &[bad("k", "no order", 0)]);
+    let site = with_letters(&broker, "orders", "envelope = \"cloudevents\"");
+    site.until_empty();
+    let record = broker.records("orders-dlt").remove(0);
+    let said = ["ce_source", "ce_type", "ce_peltoncause", "tenant", "pelton-cause"];
+    let said = said.map(|name| record.header(name).to_owned());
+    assert_eq!(said, ["/pelton/orders", "pelton.dead-letter", "rejected", "north", "rejected"]);
+    assert_eq!(record.text(), "no order", "the body is the data");
+    let letters = site.letters("orders");
+    assert_eq!(
+        (&letters[0]["body"], &letters[0]["message_id"]),
+        (&"no order".into(), &"orders/0/0".into())
+    );
+    assert!(!letters[0].to_string().contains("ce_"), "{}", letters[0]);
+    site.done(&["dlq", "replay", "orders", "--all"]);
+    let back = broker.records("orders").pop().expect("it is there");
+    assert_eq!((back.text().as_str(), back.header("tenant")), ("no order", "north"));
+    assert!(!back.headers.iter().any(|(name, _)| name.starts_with("ce_")), "{:?}", back.headers);
+    site.until_empty();
+    assert_eq!(site.letters("orders").len(), 1, "it fails again, and is an event again");
+}

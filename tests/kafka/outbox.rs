@@ -114,3 +114,36 @@ fn a_replay_that_does_it_again_asks_and_sends_under_other_ids() {
     let all = ids(&broker);
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 3, "{all:?}");
 }
+
+/// What a handler sends leaves as an event, and is read as one by whoever reads the topic.
+#[test]
+fn a_topic_has_events_and_a_pipeline_that_reads_them_knows_a_repetition() {
+    let broker = Broker::start();
+    broker.topic("audit", 1);
+    let target = format!(
+        "audit = {{ type = \"kafka\", bootstrap_servers = \"{}\", topic = \"audit\", envelope = \
+         \"cloudevents\" }}",
+        broker.address
+    );
+    let sends = Pipeline::new("sends", plugin("deeds")).with("grants", "state = true");
+    let reads = Pipeline::new("reads", plugin("deeds"))
+        .with("", &source(&broker, "audit", "reads", ""))
+        .with("decode", "envelope = \"cloudevents\"")
+        .with("dedup", "key = \"cloudevent\"")
+        .with("grants", "state = true")
+        .with("grants.outbox", "audit = { type = \"embedded\", queue = \"next\" }");
+    let site = Site::new(&[sends.with("grants.outbox", &target), reads]);
+    site.send_lines("sends", &[], &[SENDS.to_owned()]);
+    let worker = site.worker().ready();
+    let sent =
+        until("it is there", || Some(broker.records("audit")).filter(|all| all.len() == 1)).remove(0);
+    let attributes = ["ce_specversion", "ce_source", "ce_type"].map(|name| sent.header(name).to_owned());
+    assert_eq!(attributes, ["1.0", "/pelton/sends", "pelton.message"]);
+    assert_eq!((sent.header("ce_id"), sent.text().as_str()), (sent.header("pelton-id"), SENDS));
+    assert_eq!(sent.key, Some(b"c".to_vec()));
+    // As a relay sends it that has died before it could note the answer.
+    broker.produce("audit", &[Record { partition: None, timestamp: None, ..sent }]);
+    until("the repetition is known", || (site.status("reads").duplicates == 1).then_some(()));
+    worker.stop();
+    assert_eq!(site.status("reads").handled, 1);
+}

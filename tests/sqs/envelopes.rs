@@ -1,7 +1,9 @@
 //! Envelopes as they come through queues of SQS: notifications of SNS, and pointers to objects in S3.
 
 use crate::{Shop, order, pipeline, taken};
+use pelton_tests::components::plugin;
 use pelton_tests::s3_stub::S3Stub;
+use pelton_tests::site::Pipeline;
 use pelton_tests::sqs::{Counts, Sent, Sqs};
 use pelton_tests::wait::until;
 use serde_json::json;
@@ -167,4 +169,76 @@ fn messages_wait_while_s3_is_away_and_a_worker_that_waits_ends_in_time() {
     sqs.send(&url, &[pointing("ExtendedPayloadSize", "3")]);
     worker.log.wait("it waits again", |line| line.says("S3 answers 500"));
     worker.stop();
+}
+
+/// What a queue holds now. It stays there.
+fn held(sqs: &Sqs, url: &str) -> Vec<serde_json::Value> {
+    let received = sqs.receive(url, 0);
+    received.iter().map(|one| serde_json::from_str(one.body().unwrap_or_default()).expect("JSON")).collect()
+}
+
+#[test]
+fn letters_leave_as_events_and_come_back_as_they_were() {
+    let sqs = Sqs::start();
+    let (url, letters) = (sqs.queue("orders", &[]), sqs.queue("orders-letters", &[]));
+    let typed = ("content-type".to_owned(), b"application/json".to_vec());
+    let json = Sent { body: r#"{"id": "none"}"#.to_owned(), attributes: vec![typed], ..Sent::default() };
+    let bodies = [json.body.clone(), "no order".to_owned()];
+    sqs.send(&url, &[json, Sent { body: bodies[1].clone(), ..Sent::default() }]);
+    let place = format!("queue_url = \"{letters}\"\nenvelope = \"cloudevents\"");
+    let shop = Shop::new(&[pipeline(&url, "").with("dead_letter", &place)]);
+    shop.until_empty();
+    let events = held(&sqs, &letters);
+    assert_eq!(events.len(), 2, "{events:?}");
+    for event in &events {
+        assert_eq!((&event["specversion"], &event["type"]), (&"1.0".into(), &"pelton.dead-letter".into()));
+        assert_eq!(
+            (&event["source"], &event["peltoncause"]),
+            (&"/pelton/orders".into(), &"rejected".into())
+        );
+        match event["datacontenttype"].as_str() {
+            Some("application/json") => assert_eq!(event["data"], json!({ "id": "none" })),
+            _ => assert_eq!(event["data_base64"], "bm8gb3JkZXI="),
+        }
+    }
+    let mut shown: Vec<String> =
+        shop.letters().iter().map(|letter| letter["body"].as_str().expect("text").to_owned()).collect();
+    shown.sort_by_key(|body| bodies.iter().position(|one| one == body));
+    assert_eq!(shown, bodies);
+    shop.done(&["dlq", "replay", "orders", "--all"]);
+    let back = sqs.receive(&url, 0);
+    let mut back: Vec<&str> = back.iter().filter_map(|one| one.body()).collect();
+    back.sort_by_key(|body| bodies.iter().position(|one| one == body));
+    assert_eq!(back, bodies);
+}
+
+/// A queue carries an event in its body; a pipeline with `envelope = "cloudevents"` opens it.
+#[test]
+fn what_is_sent_to_a_queue_is_an_event_in_its_body() {
+    let sqs = Sqs::start();
+    let url = sqs.queue("orders", &[]);
+    let target =
+        format!("orders = {{ type = \"sqs\", queue_url = \"{url}\", envelope = \"cloudevents\" }}");
+    let sends = Pipeline::new("sends", plugin("deeds"))
+        .with("grants", "state = true")
+        .with("grants.outbox", &target);
+    let reads = Pipeline::new("orders", plugin("deeds"))
+        .with("", &crate::source(&url, ""))
+        .with("decode", "envelope = \"cloudevents\"")
+        .with("grants", "state = true")
+        .with("grants.outbox", "orders = { type = \"embedded\", queue = \"next\" }");
+    let site = Shop::new(&[sends]);
+    let sent = r#"{"send": ["orders"], "key": "c"}"#;
+    site.0.send_lines("sends", &[], &[sent.to_owned()]);
+    site.until_empty();
+    let events = held(&sqs, &url);
+    assert_eq!(
+        (&events[0]["type"], &events[0]["source"]),
+        (&"pelton.message".into(), &"/pelton/sends".into())
+    );
+    assert_eq!(events[0]["data"], serde_json::from_str::<serde_json::Value>(sent).expect("JSON"));
+    let reader = Shop::new(&[reads]);
+    reader.until_empty();
+    let status = reader.status();
+    assert_eq!((&status["handled"], &status["dead_letters"]), (&1.into(), &0.into()), "{status}");
 }

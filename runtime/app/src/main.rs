@@ -25,6 +25,7 @@ mod control;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod deploy;
+mod events;
 mod exit;
 mod grants;
 mod harness;

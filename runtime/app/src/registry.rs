@@ -1,9 +1,11 @@
 //! The brokers and databases of this build, and what their parts of the configuration are called.
 
+use crate::events;
 use crate::settings::Section;
 use pelton_core::Cause;
 use pelton_core::broker::{Broker, DeadLetterPlace, OutboxTarget};
 use pelton_core::database::{DatabaseConfig, Password};
+use pelton_decode::Form;
 use pelton_store::EmbeddedConfig;
 use std::fmt;
 use std::sync::Arc;
@@ -142,10 +144,11 @@ impl PartialEq for TargetConfig {
     }
 }
 
-/// Reads the table of a target of the outbox, which the handler calls `name`; none when it has no type that
-/// is known.
-pub fn target(section: Section<'_>, name: &str) -> Option<TargetConfig> {
-    let target = match section.text("type").as_deref() {
+/// Reads the table of a target of the outbox, which the handlers of `pipeline` call `name`; none when it has
+/// no type that is known.
+pub fn target(section: Section<'_>, pipeline: &str, name: &str) -> Option<TargetConfig> {
+    let word = section.text("type");
+    let target = match word.as_deref() {
         #[cfg(feature = "kafka")]
         Some("kafka") => TargetConfig::at(pelton_kafka::configure_target(&section)),
         #[cfg(feature = "redis")]
@@ -164,6 +167,15 @@ pub fn target(section: Section<'_>, name: &str) -> Option<TargetConfig> {
         Some(other) => {
             section.problem("type", not_here(other));
             return None;
+        }
+    };
+    // Records have headers enough for the attributes of an event; elsewhere they are in its body.
+    let form = if word.as_deref() == Some("kafka") { Form::Binary } else { Form::Structured };
+    let target = match target {
+        TargetConfig::At(place) => TargetConfig::At(events::target(&section, place, form, pipeline)),
+        queue @ TargetConfig::Queue(_) => {
+            events::none(&section, "embedded queues");
+            queue
         }
     };
     section.finish();
@@ -272,21 +284,22 @@ fn one_by_cause(section: Section<'_>, source: &SourceConfig) -> LettersConfig {
 
 fn place_of_letters(section: Section<'_>, source: &SourceConfig) -> LettersConfig {
     if let Some(name) = section.text("database") {
-        const OTHERS: [&str; 6] = ["queue", "topic", "queue_url", "redrive", "stream", "list"];
+        const OTHERS: [&str; 7] = ["queue", "topic", "queue_url", "redrive", "stream", "list", "envelope"];
         for key in OTHERS.into_iter().filter(|key| section.has(key)) {
             section.problem(key, "is given beside `database`; leave one of them out");
         }
         section.finish();
         return LettersConfig::Database(name);
     }
-    let place = PLACES.iter().find_map(|place| place(&section, source.broker()));
-    let target = place.map_or_else(
-        || {
+    let place = PLACES.iter().find_map(|(form, place)| Some((*form, place(&section, source.broker())?)));
+    let target = match place {
+        Some((form, place)) => LettersConfig::At(events::letters(&section, place, form)),
+        None => {
             let queue = pelton_store::configure_letters(&section, source.broker());
+            events::none(&section, "letters in `data_dir`");
             queue.map_or(LettersConfig::DataDir, LettersConfig::Queue)
-        },
-        LettersConfig::At,
-    );
+        }
+    };
     section.finish();
     target
 }
@@ -295,14 +308,14 @@ fn place_of_letters(section: Section<'_>, source: &SourceConfig) -> LettersConfi
 /// meant.
 type PlaceOf = fn(&Section<'_>, &dyn Broker) -> Option<Arc<dyn DeadLetterPlace>>;
 
-/// Those of the brokers, in the order in which they are asked.
-const PLACES: &[PlaceOf] = &[
+/// Those of the brokers, in the order in which they are asked, and the form of events there.
+const PLACES: &[(Form, PlaceOf)] = &[
     #[cfg(feature = "sqs")]
-    |section, source| Some(Arc::new(pelton_sqs::configure_letters(section, source)?)),
+    (Form::Structured, |section, source| Some(Arc::new(pelton_sqs::configure_letters(section, source)?))),
     #[cfg(feature = "kafka")]
-    |section, source| Some(Arc::new(pelton_kafka::configure_letters(section, source)?)),
+    (Form::Binary, |section, source| Some(Arc::new(pelton_kafka::configure_letters(section, source)?))),
     #[cfg(feature = "redis")]
-    |section, source| Some(Arc::new(pelton_redis::configure_letters(section, source)?)),
+    (Form::Structured, |section, source| Some(Arc::new(pelton_redis::configure_letters(section, source)?))),
 ];
 
 /// Reads the table of a database, by what its address begins with; none when this build has none of the kind.

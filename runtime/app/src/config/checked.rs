@@ -170,7 +170,7 @@ fn pipeline(name: String, section: Section<'_>, of_all: &OfAll<'_>) -> PipelineC
     let grants_sql = granted.has("sql");
     let waits = granted.has("http") || grants_sql;
     let handler = handler(section.section("handler"), base, waits);
-    let grants = grants(granted, base, handler.spec.timeout, others);
+    let grants = grants(granted, &name, base, handler.spec.timeout, others);
     let of = OfPipeline {
         name: &name,
         timeout: handler.spec.timeout,

@@ -72,7 +72,13 @@ pub struct Nameable<'f> {
 }
 
 /// Reads the section `grants` of a pipeline, whose handler may run for `timeout`.
-pub fn grants(section: Section<'_>, base: &Path, timeout: Duration, others: Nameable<'_>) -> GrantsConfig {
+pub fn grants(
+    section: Section<'_>,
+    pipeline: &str,
+    base: &Path,
+    timeout: Duration,
+    others: Nameable<'_>,
+) -> GrantsConfig {
     let OutboxLimit(limit) = OutboxLimit::default();
     let (http, http_limits) = http(&section, base, timeout);
     let mut grants = GrantsConfig {
@@ -83,7 +89,7 @@ pub fn grants(section: Section<'_>, base: &Path, timeout: Duration, others: Name
         state: state(&section, others.stores),
         state_bounds: Vec::new(),
         sql: sql(&section, others.databases),
-        outbox: outbox(&section),
+        outbox: outbox(&section, pipeline),
         outbox_limit: OutboxLimit(section.number("outbox_limit", 1..=100_000_000, limit)),
     };
     grants.state_bounds = bounds(&grants.state, others.stores);
@@ -200,14 +206,14 @@ fn sql(section: &Section<'_>, databases: &[HomeConfig]) -> Option<HomeConfig> {
     }
 }
 
-fn outbox(section: &Section<'_>) -> Vec<(String, TargetConfig)> {
+fn outbox(section: &Section<'_>, pipeline: &str) -> Vec<(String, TargetConfig)> {
     let mut all = Vec::new();
     for (name, table) in section.sections("outbox") {
         if !is_name(&name) {
             let what = "is no name for a target: use 1 to 64 of a-z, A-Z, 0-9, `-` and `_`";
             table.problems.note(&table.path, what);
         }
-        all.extend(target(table, &name).map(|target| (name, target)));
+        all.extend(target(table, pipeline, &name).map(|target| (name, target)));
     }
     all
 }

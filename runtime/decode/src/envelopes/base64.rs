@@ -13,3 +13,8 @@ const ENGINE: GeneralPurpose = GeneralPurpose::new(
 pub fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, String> {
     ENGINE.decode(text).map_err(|error| format!("is bad base64: {error}"))
 }
+
+/// A text of bytes, with padding.
+pub fn encode(bytes: &[u8]) -> String {
+    ENGINE.encode(bytes)
+}

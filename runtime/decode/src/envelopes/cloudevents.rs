@@ -12,13 +12,15 @@ pub const PREFIX: &str = "ce-";
 /// What they begin with in headers: in HTTP and its like, in Kafka, and in AMQP with its two spellings.
 const PREFIXES: [&str; 4] = [PREFIX, "ce_", "cloudevents:", "cloudevents_"];
 
-const CONTENT_TYPE: &str = "content-type";
+pub const CONTENT_TYPE: &str = "content-type";
 /// What begins the type of content that is a whole event, and that of several.
-const STRUCTURED: &str = "application/cloudevents";
+pub const STRUCTURED: &str = "application/cloudevents";
+/// The one that is read and written.
+pub const STRUCTURED_JSON: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch";
 
-const VERSION: &str = "1.0";
-const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
+pub const VERSION: &str = "1.0";
+pub const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
 /// What is in one.
 pub fn open(message: &Message) -> Result<Opened, String> {
@@ -33,7 +35,7 @@ pub fn open(message: &Message) -> Result<Opened, String> {
     let not_one = |why: String| format!("it is no CloudEvent of version {VERSION}: {why}");
     if content_type.starts_with(STRUCTURED) {
         let format = content_type.split(';').next().unwrap_or_default().trim_end();
-        if format != "application/cloudevents+json" {
+        if format != STRUCTURED_JSON {
             let format = shown(format).at_most(100).to_string();
             return Err(not_one(format!(
                 "it is written in `{format}`, and JSON is read, or attributes in headers"
@@ -69,7 +71,7 @@ fn content_type(message: &Message) -> String {
 }
 
 /// The attribute that a header is, in small letters.
-fn attribute(header: &str) -> Option<String> {
+pub fn attribute(header: &str) -> Option<String> {
     let is_prefix =
         |prefix: &&str| header.get(..prefix.len()).is_some_and(|p| p.eq_ignore_ascii_case(prefix));
     let prefix = PREFIXES.iter().find(|prefix| is_prefix(prefix))?;
@@ -143,7 +145,7 @@ fn data_of(data: &str, content: Option<&str>) -> Result<Vec<u8>, String> {
     string(data).map(String::into_bytes).map_err(|why| format!("it has a `data` that {why}"))
 }
 
-fn is_json(content: &str) -> bool {
+pub fn is_json(content: &str) -> bool {
     let kind = content.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind.ends_with("/json") || kind.ends_with("+json")
 }
@@ -158,7 +160,7 @@ fn value(written: &str) -> Result<String, String> {
 }
 
 /// Whether an attribute may be called so.
-fn is_attribute(name: &str) -> Result<(), String> {
+pub fn is_attribute(name: &str) -> Result<(), String> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     if !name.is_empty() && name.bytes().all(allowed) {
         return Ok(());

@@ -1,10 +1,10 @@
 //! Envelopes: what other programs have put around what a handler is for.
 
-mod base64;
+pub(crate) mod base64;
 mod celery;
-mod cloudevents;
+pub(crate) mod cloudevents;
 mod eventbridge;
-mod json;
+pub(crate) mod json;
 mod notifications;
 pub(crate) mod pointer;
 mod seen;
