@@ -59,10 +59,11 @@ impl Rig {
 
     /// With its pipelines begun.
     pub fn of(site: Site) -> Self {
+        // The pipelines are there once they are answered for. That of a worker before is no answer.
+        let socket = site.data().join("pelton.sock");
+        drop(std::fs::remove_file(&socket));
         let worker = site.worker().ready();
         let rig = Self { site, worker };
-        // The pipelines are there once they are answered for.
-        let socket = rig.site.data().join("pelton.sock");
         pelton_tests::wait::until("commands are answered", || socket.exists().then_some(()));
         rig
     }

@@ -13,7 +13,8 @@ fn it_keeps_what_was_committed_and_each_test_has_a_database() {
     assert_eq!(one.number("SELECT sum(n) FROM t"), 55);
     let held = one.session();
     until("the sessions before it have ended", || (one.sessions() == 1).then_some(()));
-    assert_eq!(server.terminate_backends(&one), 1);
+    // One that only asked may be on its way out.
+    assert!(server.terminate_backends(&one) >= 1);
     assert!(held.try_run("SELECT 1").is_err(), "its backend is gone");
 }
 

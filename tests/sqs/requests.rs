@@ -17,9 +17,9 @@ fn shop(stub: &Stub, wait_time: &str) -> Shop {
     Shop::new(&[Pipeline::new("orders", plugin("orders")).with("", &source)])
 }
 
-/// Sends ten messages a second, so many at once; requests for each million of them, once the worker knows how
-/// fast its handler is.
-fn requests_per_million(at_once: u64) -> usize {
+/// Sends ten messages a second, so many at once; the requests that were made for each round of them, once the
+/// worker knows how fast its handler is: the median, since a machine with other work splits some round.
+fn requests_for(at_once: u64) -> usize {
     const MESSAGES: u64 = 60;
     /// While it does not, it holds no more than it runs at once.
     const FIRST: u64 = 60;
@@ -31,36 +31,35 @@ fn requests_per_million(at_once: u64) -> usize {
         // Those that wait have brought nothing yet.
         stub.count(&[Receive, Delete, DeleteBatch, Change, ChangeBatch, Attributes]) - stub.polls()
     };
-    let mut before = 0;
+    let mut rounds = Vec::new();
     for first in (0..FIRST + MESSAGES).step_by(at_once as usize) {
-        if first == FIRST {
-            before = made();
-        }
+        let before = made();
         let some: Vec<Sent> = (first..first + at_once).map(|n| plain(n, 0)).collect();
         stub.send("orders", &some);
         // The pattern itself; what follows waits for facts.
         std::thread::park_timeout(Duration::from_millis(100) * at_once as u32);
         until("they are done", || (stub.counts("orders") == Counts::default()).then_some(()));
+        if first >= FIRST {
+            rounds.push(made() - before);
+        }
     }
-    let made = made() - before;
     worker.stop();
-    made * 1_000_000 / MESSAGES as usize
+    rounds.sort_unstable();
+    rounds[rounds.len() / 2]
 }
 
 /// A long poll is answered with the first message that comes, so one that comes alone takes one receive; and
 /// one delete, since to wait for the next one would keep it back from a crash for longer than it ran. That is
-/// the least for messages that come one by one: two requests each.
+/// the least for messages that come one by one.
 #[test]
 fn messages_that_come_one_by_one_cost_a_receive_and_a_delete_each() {
-    let made = requests_per_million(1);
-    assert!(made <= 2_000_000 * 12 / 10, "{made} requests for a million messages");
+    assert_eq!(requests_for(1), 2);
 }
 
 /// Ten that come together take one receive and one batch of deletes: a fifth of a request each.
 #[test]
 fn messages_that_come_in_tens_cost_a_receive_and_a_delete_for_ten() {
-    let made = requests_per_million(10);
-    assert!(made <= 200_000 * 12 / 10, "{made} requests for a million messages");
+    assert_eq!(requests_for(10), 2);
 }
 
 #[test]
