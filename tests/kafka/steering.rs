@@ -98,6 +98,15 @@ fn a_pause_keeps_the_assignment_and_of_one_partition_leaves_the_others_alone() {
         (broker.committed("orders", "orders", 2)[0] == Some(10)).then_some(())
     });
     assert_eq!(status(&site)["paused_partitions"]["orders/1"]["reason"], "a bad record");
+    let here = || {
+        let all = status(&site)["broker"]["partitions"].clone();
+        let paused = |number: usize| all[number]["here"]["paused"].as_bool().expect("it is said");
+        assert!((0..2).all(|number| all[number]["here"]["crowded"] == false), "{all}");
+        [paused(0), paused(1)]
+    };
+    assert_eq!(here(), [false, true]);
+    let said = site.done(&["status"]);
+    assert!(said.contains("paused") && !said.contains("too much of it waits"), "{said}");
     assert!(taken(&worker.log).iter().all(|number| number % 2 == 0), "{:?}", taken(&worker.log));
     // It stays so over a restart.
     worker.stop();
@@ -110,6 +119,7 @@ fn a_pause_keeps_the_assignment_and_of_one_partition_leaves_the_others_alone() {
     assert!(taken(&worker.log).iter().all(|number| number % 2 == 0));
     // All of it: the member stays in its group.
     site.done(&["pause", "orders"]);
+    assert_eq!(here(), [true, true]);
     let before = assigned(&worker);
     site.done(&["resume", "orders"]);
     until("all is committed", || {

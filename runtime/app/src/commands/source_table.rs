@@ -100,9 +100,11 @@ fn waits(here: Option<&PartitionReport>, worker_runs: bool) -> String {
         return if worker_runs { "not assigned here" } else { "" }.to_owned();
     };
     let Some(BlockedBy { offset, held_ms, attempt, doing }) = &here.blocked_by else {
-        return String::new();
+        return if here.paused { "paused" } else { "" }.to_owned();
     };
-    let held = if here.crowded {
+    let held = if here.paused {
+        "; paused by an operator".to_owned()
+    } else if here.crowded {
         "; paused, too much of it waits for others of its key".to_owned()
     } else if here.held_back {
         format!("; paused by max_uncommitted, {} behind", here.behind)

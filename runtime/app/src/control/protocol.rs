@@ -273,6 +273,9 @@ pub struct PartitionReport {
     pub behind: u64,
     pub held_back: bool,
     pub crowded: bool,
+    /// An operator has paused it, or the whole pipeline.
+    #[serde(default)]
+    pub paused: bool,
     pub blocked_by: Option<BlockedBy>,
 }
 

@@ -32,7 +32,11 @@ async fn of_pipeline(
     steering: SteeringStatus,
 ) -> RunningStatus {
     let blocking = live.stats.blocking().await;
-    let of_partition = |status: PartitionStatus| (status.name.clone(), partition(&status, &blocking));
+    let is_paused = |name: &str| steering.paused.is_some() || steering.partitions.contains_key(name);
+    let of_partition = |status: PartitionStatus| {
+        let paused = is_paused(&status.name);
+        (status.name.clone(), partition(&status, paused, &blocking))
+    };
     let stopped = live.stats.stopped();
     let now = live.stats.counts();
     RunningStatus {
@@ -94,7 +98,7 @@ fn counted(live: &RunningPipeline, room: RoomNeed, http: HttpCounts) -> BTreeMap
     all
 }
 
-fn partition(part: &PartitionStatus, blocking: &[Blocking]) -> PartitionReport {
+fn partition(part: &PartitionStatus, paused: bool, blocking: &[Blocking]) -> PartitionReport {
     let blocked_by = blocking.iter().find(|b| b.partition == part.partition).map(|b| BlockedBy {
         offset: b.offset,
         held_ms: b.held_ms,
@@ -106,7 +110,9 @@ fn partition(part: &PartitionStatus, blocking: &[Blocking]) -> PartitionReport {
         received: part.received,
         behind: part.behind,
         held_back: part.held_back,
-        crowded: part.crowded,
+        // Its reader knows that it is not wanted, and not why.
+        crowded: part.crowded && !paused,
+        paused,
         blocked_by,
     }
 }
