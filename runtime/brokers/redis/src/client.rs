@@ -7,6 +7,7 @@ use super::fields::{EntryId, Field};
 use super::list::Keys;
 use super::number::Count;
 use super::server::{ANSWER, Server};
+use super::stream::live;
 use pelton_broker_common::blocking::BlockingRuntime;
 use redis::aio::MultiplexedConnection;
 use std::cell::RefCell;
@@ -79,6 +80,14 @@ impl Client {
     /// In words: the server does not answer, or refuses.
     pub fn stream(&self, stream: &str, group: &str) -> Answer<StreamFacts> {
         self.run(async |connection| facts::stream(connection, stream, group).await)
+    }
+
+    /// The consumers of a group that give signs of life. Takes seconds where there are any, or were just now.
+    ///
+    /// # Errors
+    /// In words: the server does not answer, or refuses.
+    pub fn live_consumers(&self, stream: &str, group: &str) -> Answer<Vec<String>> {
+        self.run(async |connection| live(connection, stream, group).await)
     }
 
     /// Sets the entry behind which a group of a stream goes on.

@@ -3,6 +3,10 @@
 use crate::config::{RedisConfig, RedisKind, StreamConfig};
 use crate::fields::EntryId;
 use pelton_core::broker::{Books, OpenError, PipelineView, PlanError, Reset, ResetMove, ResetTo};
+use pelton_core::shown::shown;
+
+/// Consumers that a line names.
+const NAMED: usize = 5;
 
 impl Reset for RedisConfig {
     fn plan(
@@ -53,12 +57,28 @@ impl Reset for RedisConfig {
     fn perform(&self, _: &PipelineView, moves: &[ResetMove]) -> Result<(), OpenError> {
         let stream = stream(self)?;
         let client = self.client(&self.key).map_err(OpenError::Refused)?;
+        let others = client.live_consumers(&self.key, &stream.group).map_err(OpenError::Refused)?;
+        if !others.is_empty() {
+            return Err(OpenError::Refused(at_work(&self.key, &stream.group, &others)));
+        }
         for ResetMove { to, .. } in moves {
             let id = to.strip_prefix("behind ").unwrap_or(to);
             client.set_place(&self.key, &stream.group, id).map_err(OpenError::Refused)?;
         }
         Ok(())
     }
+}
+
+/// Others would be handed what is read again, beside what they hold of it already.
+fn at_work(stream: &str, group: &str, others: &[String]) -> String {
+    let mut names: Vec<String> =
+        others.iter().take(NAMED).map(|name| format!("`{}`", shown(name))).collect();
+    names.extend((others.len() > NAMED).then(|| format!("{} more", others.len() - NAMED)));
+    format!(
+        "the group `{group}` of `{stream}` has other consumers at work: {}. End the other workers that read \
+         with it, paused ones too, and ask again",
+        names.join(", ")
+    )
 }
 
 /// A group stands at the last entry that it was given.

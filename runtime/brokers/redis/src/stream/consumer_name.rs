@@ -5,19 +5,22 @@
 //! restart, is not used again.
 
 use super::Stream;
-use crate::facts::consumers;
+use crate::facts::{ConsumerFacts, consumers};
 use crate::fault::Fault;
 use crate::server::ANSWER;
 use redis::Script;
 use redis::aio::MultiplexedConnection;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two signs of life.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// Who is silent for so long has died, or stands still.
 const SILENCE_LIMIT: Duration = HEARTBEAT_INTERVAL.saturating_mul(3);
+/// By so much two clocks that count milliseconds may differ.
+const CLOCK_SLACK: Duration = Duration::from_millis(10);
 /// An id that nothing comes after. Not the very last: that the server takes for `>`, and hands out what is
 /// new.
 const LATE: &str = "18446744073709551615-0";
@@ -68,6 +71,29 @@ pub async fn leave(stream: &Stream) -> Result<(), Fault> {
     let mut call = LEAVE.prepare_invoke();
     call.key(&stream.options.stream).arg(&stream.options.group).arg(&stream.options.consumer);
     Ok(call.invoke_async(&mut connection).await?)
+}
+
+/// The consumers of a group that show themselves while they are looked at. One that has just left does not,
+/// whatever is pending for it.
+pub async fn live(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    group: &str,
+) -> Result<Vec<String>, Fault> {
+    let (began, mut seen) = (Instant::now(), BTreeSet::new());
+    loop {
+        // Asked for before the server looks: what was silent for less has shown itself since the first look.
+        let looked_for = began.elapsed();
+        let all = consumers(connection, stream, group).await?;
+        let silent = |one: &ConsumerFacts| Duration::from_millis(one.silent_ms) + CLOCK_SLACK;
+        seen.extend(all.iter().filter(|one| silent(one) < looked_for).map(|one| one.name.clone()));
+        // Who was silent for long at the first look does not begin to live now.
+        let may_live = all.iter().any(|one| silent(one) < looked_for + SILENCE_LIMIT);
+        if !may_live || looked_for > 2 * SILENCE_LIMIT {
+            return Ok(seen.into_iter().collect());
+        }
+        tokio::time::sleep(HEARTBEAT_INTERVAL / 2).await;
+    }
 }
 
 /// How long the name has not been used; none when the group does not know it.

@@ -13,6 +13,7 @@ mod options;
 mod read;
 mod replay;
 
+pub use consumer_name::live;
 pub use options::{Completed, StreamOptions};
 pub use replay::{ReplayOptions, StreamReplay};
 
