@@ -77,6 +77,11 @@ impl Subject for Kafka {
     }
 }
 
+/// A topic of one's own making, as a source.
+pub fn source_of(broker: Arc<Broker>, topic: &str) -> Box<dyn Fixture> {
+    Box::new(Group::open(broker, topic.to_owned(), folder::empty()))
+}
+
 struct Group {
     topic: String,
     producer: FutureProducer,
@@ -122,7 +127,7 @@ impl Open {
             group_id: topic.to_owned(),
             auto_offset_reset: "earliest".to_owned(),
             has_read: false,
-            out_of_range: "stop".to_owned(),
+            out_of_range: "earliest".to_owned(),
             group_protocol: "classic".to_owned(),
             order: Order::Key,
             librdkafka: raw.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),

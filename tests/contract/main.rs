@@ -3,6 +3,7 @@
 //! A source that is added brings a `Subject`, and a line in `subjects`. What an outbox sends to brings an
 //! `OutboxSubject`, and a ledger a `LedgerSubject`: see `ledgers`.
 
+mod depth;
 mod embedded;
 mod kafka;
 mod ledgers;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     trials.push(Trial::test("a_source_that_can_less_is_asked_less_and_told_why", less_is_asked));
     trials.extend(mutants::trials());
     trials.extend(ledgers::trials());
+    trials.extend(depth::trials());
     trials.extend(outbox::subjects().iter().flat_map(contract::outbox::outbox_trials));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

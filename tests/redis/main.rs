@@ -10,6 +10,7 @@
 mod again;
 mod basics;
 mod crash;
+mod depth;
 mod full;
 mod hostile;
 mod hot_key;

@@ -14,6 +14,7 @@ mod basics;
 mod bench;
 mod books;
 mod crash;
+mod depth;
 mod elsewhere;
 mod envelopes;
 mod hostile;

@@ -23,3 +23,18 @@ pub fn until<T>(what: &str, mut fact: impl FnMut() -> Option<T>) -> T {
         std::thread::park_timeout(POLL_INTERVAL);
     }
 }
+
+/// The same for a fact that has to be waited for itself, on a runtime of tokio.
+///
+/// # Panics
+/// When it is not there after `DEADLINE`; `what` says what was waited for.
+pub async fn until_it<T>(what: &str, mut fact: impl AsyncFnMut() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = fact().await {
+            return found;
+        }
+        assert!(since.elapsed() < DEADLINE, "after {DEADLINE:?} still not: {what}");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}

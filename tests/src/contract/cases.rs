@@ -46,6 +46,7 @@ cases! {
         what_is_held_is_not_delivered_again [],
         the_lag_counts_what_is_not_settled [ExactLag, Individual],
         what_is_held_is_left [],
+        the_depth_is_what_is_left_and_since_when_it_waits [],
     }
     fidelity {
         bodies_arrive_byte_for_byte [],

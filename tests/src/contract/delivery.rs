@@ -5,7 +5,7 @@ use super::probe::ids;
 use crate::wait::POLL_INTERVAL;
 use pelton_core::ports::Settle;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub async fn the_source_says_what_its_description_says(probe: Probe) {
     assert_eq!(probe.ports.source.capabilities(), probe.can.source);
@@ -119,4 +119,43 @@ pub async fn what_is_held_is_left(probe: Probe) {
     while left().await > 0 {
         tokio::time::sleep(POLL_INTERVAL).await;
     }
+}
+
+/// Metrics show it: too much for a moment, where the broker's counts lag behind, and never for long.
+pub async fn the_depth_is_what_is_left_and_since_when_it_waits(probe: Probe) {
+    let depth = async || loop {
+        match probe.ports.source.depth().await {
+            Ok(depth) => return depth,
+            Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
+        }
+    };
+    let comes_to = async |wanted: u64| {
+        while depth().await.unsettled != wanted {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    comes_to(0).await;
+    assert_eq!(depth().await.oldest_at_ms, None, "nothing waits");
+    let since = now_ms();
+    probe.send_numbers(0..10).await;
+    let until = now_ms();
+    comes_to(10).await;
+    if let Some(oldest) = depth().await.oldest_at_ms {
+        // Some services count in whole seconds.
+        assert!((since - 1_000..=until + 1_000).contains(&oldest), "{since} <= {oldest} <= {until}");
+    }
+    let held = probe.take(4).await;
+    comes_to(10).await;
+    probe.settle_all(&held, Settle::Ack).await;
+    comes_to(6).await;
+    let rest = probe.take(6).await;
+    probe.settle_all(&rest, Settle::Ack).await;
+    comes_to(0).await;
+    assert_eq!(depth().await.oldest_at_ms, None, "nothing waits any more");
+}
+
+fn now_ms() -> u64 {
+    #[allow(clippy::disallowed_methods, reason = "brokers stamp messages with it")]
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
+    u64::try_from(now.as_millis()).expect("it is not so late")
 }

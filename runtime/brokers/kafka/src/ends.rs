@@ -145,30 +145,6 @@ impl Learner {
         }
     }
 
-    /// Asks where the partitions end now, if somebody wants to know how much waits.
-    pub fn look(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
-        let state = shared.state();
-        if !state.wants_depth {
-            return;
-        }
-        let of = state.partitions.iter().filter(|p| p.ours).map(|p| (p.topic.to_string(), p.number));
-        let all: Vec<At> = of.collect();
-        drop(state);
-        let told = ends(consumer, &all, REQUEST_TIMEOUT).unwrap_or_default();
-        let passed = consumer.position().unwrap_or_default();
-        let mut state = shared.state();
-        state.wants_depth = false;
-        for ((topic, number), end) in told {
-            let passed = passed.find_partition(&topic, number).and_then(|found| match found.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            });
-            if let Some((_, partition)) = state.find(&topic, number) {
-                partition.ends_now(end, passed);
-            }
-        }
-    }
-
     /// Where a partition ends, if that is behind the end that this client sees.
     pub fn behind(
         &mut self,

@@ -25,6 +25,7 @@ mod context;
 mod convert;
 mod dead_letter_config;
 mod dead_letter_record;
+mod depth;
 mod diagnose;
 mod ends;
 #[cfg(feature = "fuzzing")]
@@ -139,10 +140,6 @@ impl KafkaSource {
     }
 }
 
-/// How often it is looked whether the broker has answered, and how many times.
-const DEPTH_LOOK: Duration = Duration::from_millis(50);
-const DEPTH_LOOKS: u32 = 60;
-
 impl Source for KafkaSource {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -193,23 +190,8 @@ impl Source for KafkaSource {
         Box::pin(std::future::ready(Ok(Lag { unsettled: state.unsettled() })))
     }
 
-    /// The thread that polls asks, and is waited for.
     fn depth(&self) -> BoxFuture<'_, Result<Depth, ErrorClass>> {
-        Box::pin(async move {
-            self.shared.state().wants_depth = true;
-            for _ in 0..DEPTH_LOOKS {
-                if !self.shared.state().wants_depth {
-                    break;
-                }
-                tokio::time::sleep(DEPTH_LOOK).await;
-            }
-            let state = self.shared.state();
-            let ours = state.partitions.iter().filter(|p| p.ours);
-            let unsettled = ours.map(partition::Partition::depth).sum::<Option<u64>>();
-            let unsettled = unsettled.filter(|_| state.assigned && !state.wants_depth);
-            let depth = unsettled.map(|unsettled| Depth { unsettled, oldest_at_ms: None });
-            depth.ok_or(ErrorClass::Transient)
-        })
+        Box::pin(depth::depth(&self.shared))
     }
 
     fn revoked(&self) -> BoxFuture<'_, Revocation> {

@@ -1,6 +1,10 @@
 //! One partition, as this member knows it.
 
+#[cfg(test)]
+mod tests;
+
 use super::beginning::{Beginning, Found};
+use super::depth::PartitionBounds;
 use super::topic_id::TopicId;
 use pelton_core::Channel;
 use pelton_core::ports::PartitionStatus;
@@ -47,10 +51,8 @@ pub struct Partition {
     pub fetched: Option<i64>,
     /// The end at the time of the assignment, open transactions included; none until it is known.
     pub end: Option<i64>,
-    /// The end that this client saw last, when somebody wanted to know how much waits.
-    latest: Option<i64>,
-    /// All before it has come to the poll, marks of transactions too.
-    passed: Option<i64>,
+    /// What the broker has of it, when somebody wanted to know how much waits.
+    pub bounds: Option<PartitionBounds>,
     /// A transaction is open before that end.
     pub open: bool,
     /// One was, so that an end that the poll comes to may be one before it.
@@ -95,8 +97,7 @@ impl Partition {
             begin: None,
             fetched: None,
             end: None,
-            latest: None,
-            passed: None,
+            bounds: None,
             open: false,
             was_open: false,
             at_end: false,
@@ -198,6 +199,17 @@ impl Partition {
         self.at_end |= self.ours && self.end.is_some_and(|end| offset >= end);
     }
 
+    /// All before this offset has come to the poll. Where all that was read is settled, what lies between are
+    /// marks of transactions and what was aborted: committed, nobody takes them for records that are left.
+    pub fn pass_marks(&mut self, offset: i64) {
+        let goes_on = self.doubtful || self.again.is_some() || self.jumped.is_some() || !self.judged;
+        let settled = self.position.or(self.begin);
+        let is_settled = self.next().is_some() && settled >= self.next();
+        if self.takes() && !goes_on && is_settled && settled < Some(offset) {
+            self.position = Some(offset);
+        }
+    }
+
     /// Whether nothing but marks of transactions may be left before its end.
     pub fn may_end_in_marks(&self) -> bool {
         self.takes() && !self.at_end && !self.open && self.end > self.next()
@@ -244,18 +256,6 @@ impl Partition {
         self.left() + self.uncommitted() + u64::from(self.jumped.is_some())
     }
 
-    /// It ends there now, for who sees no open transactions; and all before `passed` has come to the poll.
-    pub fn ends_now(&mut self, end: i64, passed: Option<i64>) {
-        (self.latest, self.passed) = (Some(end), passed);
-    }
-
-    /// Records that are not settled, up to the end that it had last; none while that is not known.
-    pub fn depth(&self) -> Option<u64> {
-        let (latest, next) = (self.latest?, self.next()?.max(self.passed.unwrap_or(0)));
-        let left = if self.met >= Some(latest) { 0 } else { latest - next };
-        Some(u64::try_from(left).unwrap_or(0) + self.uncommitted())
-    }
-
     /// Those that are not fetched.
     fn left(&self) -> u64 {
         let begins_behind = self.fetched.is_none() && self.end.is_some_and(|end| self.begin > Some(end));
@@ -287,114 +287,5 @@ impl Partition {
         let from = self.position.or(self.begin);
         let beyond = self.fetched.zip(from).map_or(0, |(fetched, from)| fetched - from);
         u64::try_from(beyond).unwrap_or(0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::topic_id::CommitMark;
-    use super::*;
-
-    fn committed(offset: i64) -> Beginning {
-        Beginning {
-            offset: Offset::Offset(offset),
-            found: Some(Found { offset, mark: CommitMark::Ours(None) }),
-        }
-    }
-
-    fn read_to(next: i64) -> Partition {
-        let mut partition = Partition::new("p", "orders".into(), 0, 0);
-        partition.assign(committed(10));
-        partition.judged = true;
-        (10..next).for_each(|offset| partition.fetch(offset));
-        partition
-    }
-
-    #[test]
-    fn what_is_passed_over_is_committed_once_all_before_it_is_settled() {
-        let mut partition = read_to(20);
-        partition.jump(20, 50);
-        assert_eq!((partition.next(), partition.position), (Some(50), None));
-        partition.pass(15);
-        assert_eq!(partition.position, Some(15));
-        partition.pass(20);
-        assert_eq!(partition.position, Some(50));
-
-        let mut nothing_in_work = read_to(10);
-        nothing_in_work.jump(10, 50);
-        assert_eq!(nothing_in_work.position, Some(50));
-
-        let mut all_settled = read_to(20);
-        all_settled.pass(20);
-        all_settled.jump(20, 50);
-        assert_eq!(all_settled.position, Some(50));
-    }
-
-    #[test]
-    fn where_the_library_begins_is_committed_with_the_first_record() {
-        let mut partition = Partition::new("p", "orders".into(), 0, 0);
-        partition.assign(Beginning { offset: Offset::Beginning, found: None });
-        assert_eq!((partition.next(), partition.left()), (None, 1));
-        partition.fetch(7);
-        assert_eq!((partition.position, partition.next()), (Some(7), Some(8)));
-    }
-
-    #[test]
-    fn what_is_not_settled_is_counted_from_where_reading_is() {
-        let mut partition = read_to(10);
-        partition.end = Some(50);
-        assert_eq!(partition.left(), 40);
-        partition.fetch(10);
-        assert_eq!((partition.left(), partition.unsettled()), (39, 40), "what was fetched is not settled");
-        partition.pass(11);
-        assert_eq!(partition.unsettled(), 39);
-        let mut partition = read_to(10);
-        partition.end = Some(50);
-        partition.begin = Some(50);
-        assert_eq!(partition.left(), 0, "it was at its end when it came");
-        partition.begin = Some(90);
-        assert_eq!(partition.left(), 1, "the broker will refuse where it begins");
-    }
-
-    #[test]
-    fn an_end_before_an_open_transaction_is_none() {
-        let mut partition = read_to(20);
-        partition.pass(20);
-        partition.ends();
-        partition.learn(30, 20);
-        partition.ends();
-        assert!(partition.open && partition.unsettled() == 10);
-        // It was aborted: its records never come, and the library meets the end behind them.
-        partition.learn(30, 31);
-        assert_eq!(partition.unsettled(), 10, "they may be on their way");
-        partition.since = Instant::now().checked_sub(2 * OLD).expect("the machine runs for longer");
-        partition.meets(20);
-        partition.drained();
-        assert_eq!(partition.unsettled(), 10);
-        partition.meets(31);
-        partition.drained();
-        assert_eq!(partition.unsettled(), 0);
-    }
-
-    #[test]
-    fn an_end_counts_once_what_lies_before_it_was_taken_in() {
-        let mut partition = read_to(20);
-        partition.end = Some(50);
-        partition.meets(50);
-        partition.drained();
-        assert!(!partition.at_end, "what is said may be of before its assignment");
-        partition.since = Instant::now().checked_sub(2 * OLD).expect("the machine runs for longer");
-        partition.meets(50);
-        assert!(!partition.at_end, "records may be on their way to the poll");
-        assert!(partition.may_end_in_marks());
-        partition.reaches(49);
-        assert!(!partition.at_end, "there may be a record at 49");
-        partition.fetch(20);
-        partition.drained();
-        assert!(partition.at_end);
-        partition.fetch(21);
-        partition.pause(true);
-        partition.drained();
-        assert!(!partition.at_end, "what was read ahead is thrown away by a pause");
     }
 }

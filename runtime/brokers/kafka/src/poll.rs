@@ -9,8 +9,8 @@ use super::partition::Partition;
 use super::range::out_of_range;
 use super::receipt::MAX_PLACES;
 use super::renew::look;
-use super::state::{FetchRoom, SourceShared};
-use super::{commit, convert};
+use super::state::{FetchRoom, SourceShared, SourceState};
+use super::{commit, convert, depth};
 use crate::points;
 use pelton_core::contain::standing_at;
 use rdkafka::config::FromClientConfigAndContext;
@@ -31,6 +31,8 @@ const STUCK: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(5);
 /// Records between two looks at what is to be paused or committed.
 const RECORDS_BETWEEN_CHECKS: u32 = 256;
+/// Between two looks, while nothing comes, at what has passed that is no record.
+const MARKS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long until the broker is asked again where the partitions end.
 const ENDS_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -88,6 +90,7 @@ fn commit_last(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
 /// Until the source closes.
 fn poll(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
     let (mut looked, mut asked, mut learner) = (0, None, Learner::default());
+    let mut marks_at = Instant::now();
     // The record before has seen that there is room for another.
     let mut has_room = false;
     loop {
@@ -111,22 +114,24 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
             commit::commit(consumer, shared, |p| !p.leaving);
         }
         looked += 1;
-        let look = full || polled.is_none() || looked >= RECORDS_BETWEEN_CHECKS;
+        let mut look = full || polled.is_none() || looked >= RECORDS_BETWEEN_CHECKS;
         has_room = false;
         match polled {
             Some(Ok(record)) => {
                 let place = || format!("{}/{}:{}", record.topic(), record.partition(), record.offset());
-                has_room = standing_at(place, || take_in(shared, &record)) && !look;
+                let taken = standing_at(place, || take_in(shared, &record));
+                look |= taken == TakenIn::Aside;
+                has_room = taken == TakenIn::WithRoom && !look;
             }
             Some(Err(error)) => handle_error(shared, &error),
-            None => run_dry(consumer, shared),
+            None => run_dry(consumer, shared, &mut marks_at),
         }
         if !look {
             continue;
         }
         looked = 0;
         hold_back(consumer, shared, full);
-        Learner::look(consumer, shared);
+        depth::look(consumer, shared);
         if asked.is_none_or(|at: Instant| at.elapsed() >= ENDS_INTERVAL) && wants_to_know(shared) {
             asked = Some(Instant::now());
             learner.learn(consumer, shared);
@@ -135,13 +140,25 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
     }
 }
 
-/// Whether there is room for another, as far as this has seen.
-fn take_in(shared: &SourceShared, record: &BorrowedMessage<'_>) -> bool {
+/// What came of a record, as far as this has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TakenIn {
+    /// There is room for another.
+    WithRoom,
+    /// There may be none.
+    Done,
+    /// Its partition is not wanted now: no more is to be fetched of it.
+    Aside,
+}
+
+fn take_in(shared: &SourceShared, record: &BorrowedMessage<'_>) -> TakenIn {
     points::reach("kafka-record");
     let mut state = shared.state();
-    let Some((place, partition)) = state.find(record.topic(), record.partition()) else { return false };
+    let Some((place, partition)) = state.find(record.topic(), record.partition()) else {
+        return TakenIn::Done;
+    };
     if !partition.takes() {
-        return false;
+        return TakenIn::Done;
     }
     let delivery =
         (place < MAX_PLACES).then(|| convert::delivery(record, place, partition, &shared.options));
@@ -153,7 +170,7 @@ fn take_in(shared: &SourceShared, record: &BorrowedMessage<'_>) -> bool {
         );
         state.failed = true;
         shared.arrived.notify_one();
-        return false;
+        return TakenIn::Done;
     };
     partition.fetch(record.offset());
     let wanted = !partition.unwanted;
@@ -164,7 +181,11 @@ fn take_in(shared: &SourceShared, record: &BorrowedMessage<'_>) -> bool {
     if is_awaited {
         shared.arrived.notify_one();
     }
-    has_room
+    match (wanted, has_room) {
+        (false, _) => TakenIn::Aside,
+        (true, true) => TakenIn::WithRoom,
+        (true, false) => TakenIn::Done,
+    }
 }
 
 fn handle_error(shared: &SourceShared, error: &KafkaError) {
@@ -200,13 +221,15 @@ fn handle_error(shared: &SourceShared, error: &KafkaError) {
 
 /// The poll has found nothing. Behind the last record of a partition there may be marks of transactions,
 /// which are not handed over: the library knows that they have passed.
-fn run_dry(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
+fn run_dry(consumer: &BaseConsumer<Context>, shared: &SourceShared, marks_at: &mut Instant) {
     let mut state = shared.state();
     state.partitions.iter_mut().for_each(Partition::drained);
-    if !state.wants_ends || !state.partitions.iter().any(Partition::may_end_in_marks) {
+    let may_end = state.wants_ends && state.partitions.iter().any(Partition::may_end_in_marks);
+    drop(state);
+    if !may_end && marks_at.elapsed() < MARKS_INTERVAL {
         return;
     }
-    drop(state);
+    *marks_at = Instant::now();
     let Ok(passed) = consumer.position() else { return };
     let mut state = shared.state();
     for element in passed.elements() {
@@ -214,6 +237,7 @@ fn run_dry(consumer: &BaseConsumer<Context>, shared: &SourceShared) {
             (state.find(element.topic(), element.partition()), element.offset())
         {
             partition.reaches(offset);
+            partition.pass_marks(offset);
         }
     }
 }
@@ -225,18 +249,20 @@ fn wants_to_know(shared: &SourceShared) -> bool {
 }
 
 /// Pauses what must not be fetched now, and resumes what may be again: all partitions when the buffer stays
-/// full, one whose committed offset lags too far behind, one of which too much waits in the pipeline.
+/// full, one whose committed offset lags too far behind, one of which nothing is wanted now. The first record
+/// of such a one is fetched, and no more: since when the oldest waits is known by it.
 fn hold_back(consumer: &BaseConsumer<Context>, shared: &SourceShared, full: bool) {
     let options = &shared.options;
     let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
     let mut state = shared.state();
     let roomy =
         state.buffer.len() <= options.max_buffered / 4 && state.bytes <= options.max_buffered_bytes / 4;
-    for partition in state.partitions.iter_mut().filter(|p| p.ours) {
+    let SourceState { partitions, aside, .. } = &mut *state;
+    for partition in partitions.iter_mut().filter(|p| p.ours) {
         let behind = partition.uncommitted();
-        let stop = full || partition.unwanted || behind >= options.max_uncommitted;
-        let go =
-            roomy && !partition.unwanted && behind < options.max_uncommitted - options.max_uncommitted / 4;
+        let unwanted = partition.unwanted && aside.contains_key(&partition.id);
+        let stop = full || unwanted || behind >= options.max_uncommitted;
+        let go = roomy && !unwanted && behind < options.max_uncommitted - options.max_uncommitted / 4;
         if stop && !partition.paused {
             pause.add_partition(&partition.topic, partition.number);
             partition.pause(true);

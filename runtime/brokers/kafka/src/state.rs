@@ -134,7 +134,7 @@ pub struct SourceState {
     pub bytes: usize,
     /// Fetched of partitions of which nothing is wanted now, by their number: these are paused, and the
     /// others go on.
-    aside: BTreeMap<u32, VecDeque<Delivery>>,
+    pub aside: BTreeMap<u32, VecDeque<Delivery>>,
     /// All that were ever ours, in the order they came: receipts name them by their place.
     pub partitions: Vec<Partition>,
     /// By name.

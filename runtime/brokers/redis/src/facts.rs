@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 
 /// Entries that are counted one by one where the server cannot tell.
 const COUNTED: u64 = 10_000;
+/// The same where it can, and may be wrong.
+const COUNTED_BESIDE: u64 = 1_000;
 const COUNTED_AT_ONCE: u64 = 100;
 
 /// How a group stands.
@@ -18,7 +20,8 @@ const COUNTED_AT_ONCE: u64 = 100;
 pub struct GroupFacts {
     /// Entries that were handed to a worker and are not acknowledged.
     pub pending: u64,
-    /// Entries that no worker was given yet; at least so many, where the server cannot tell.
+    /// Entries that no worker was given yet: exact up to 1,000. Above, it is what the server counts, where it
+    /// does, and else at least so many from 10,000 on.
     pub lag: u64,
     /// The last entry that was handed out.
     pub last_delivered: EntryId,
@@ -56,24 +59,40 @@ pub async fn group(
     };
     let last_delivered =
         get::<String>(&told, "last-delivered-id").and_then(|id| EntryId::parse(&id)).unwrap_or_default();
-    let lag = match get::<Option<Count>>(&told, "lag").flatten() {
-        // Its count is off when it has started again from its log (seen with 7.0), and stays so; or when
-        // the group was told to have read more than it has (ENTRIESREAD). It says how many, and the stream
-        // whether any.
-        Some(Count(lag)) if lag > 0 => {
-            let next = last_delivered.after();
-            let any = match next {
-                Some(next) => count_from(connection, stream, next, 1).await?.0,
-                None => 0,
-            };
-            if any == 0 { 0 } else { lag }
-        }
-        // Older servers do not count, and newer ones cannot when entries were deleted.
-        _ => count_after(connection, stream, last_delivered).await?,
-    };
+    let told_lag = get::<Option<Count>>(&told, "lag").flatten().map(|Count(lag)| lag);
+    let lag = lag(connection, stream, last_delivered, told_lag).await?;
     let pending = get::<Count>(&told, "pending").unwrap_or_default().0;
     Ok(Some(GroupFacts { pending, lag, last_delivered }))
 }
+
+/// How many entries come after the last one that was handed out. The server's own count may be off, and
+/// stays so (seen with 7.0): what was trimmed away before it was handed out stays in it, a start from the
+/// log changes it, and a group may be told to have read more than it has (ENTRIESREAD). So a few are counted
+/// one by one, and its count is asked for more.
+async fn lag(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    last_delivered: EntryId,
+    told: Option<u64>,
+) -> Result<u64, Fault> {
+    let (Count(length), first): (_, String) =
+        FIRST.prepare_invoke().key(stream).invoke_async(connection).await?;
+    if EntryId::parse(&first).is_none_or(|first| first > last_delivered) {
+        return Ok(length);
+    }
+    // Older servers do not count, and newer ones cannot when entries were deleted.
+    let most = if told.is_some() { COUNTED_BESIDE } else { COUNTED };
+    let found = count_after(connection, stream, last_delivered, most).await?;
+    Ok(if found < most { found } else { found.max(told.unwrap_or(0)).min(length) })
+}
+
+/// The length of a stream, and its first id.
+static FIRST: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
+         return { redis.call('XLEN', KEYS[1]), #first > 0 and first[1][1] or '' }",
+    )
+});
 
 /// When the oldest entry came that is not acknowledged, in milliseconds since the epoch, as its id says.
 pub async fn oldest_ms(
@@ -89,10 +108,12 @@ pub async fn oldest_ms(
         let first: Vec<(String, Value, Count, Value)> = command.query_async(connection).await?;
         oldest = first.first().and_then(|(id, ..)| EntryId::parse(id));
     }
-    if oldest.is_none()
+    // A group that was set back has older ones to hand out.
+    if oldest.is_none_or(|oldest| oldest > facts.last_delivered)
         && let Some(next) = facts.last_delivered.after()
     {
-        oldest = count_from(connection, stream, next, 1).await?.1;
+        let first = count_from(connection, stream, next, 1).await?.1;
+        oldest = oldest.into_iter().chain(first).min();
     }
     Ok(oldest.map(|id| id.ms))
 }
@@ -123,10 +144,11 @@ async fn count_after(
     connection: &mut MultiplexedConnection,
     stream: &str,
     after: EntryId,
+    most: u64,
 ) -> Result<u64, Fault> {
     let (mut count, mut next) = (0, after.after());
     while let Some(from) = next
-        && count < COUNTED
+        && count < most
     {
         let (some, last) = count_from(connection, stream, from, COUNTED_AT_ONCE).await?;
         count += some;

@@ -139,7 +139,7 @@ impl SqsSource {
         let client = self.shared.connection.client().await;
         let told = queue_admin::facts(client, &self.shared.options.queue_url).await?.unsettled();
         // Counts of the service lag behind: what waits here is there for certain.
-        Ok(told.max(self.shared.state().waiting()))
+        Ok(told.max(u64::try_from(self.shared.state().waiting().len()).unwrap_or(u64::MAX)))
     }
 
     async fn leave(&self, tasks: Vec<JoinHandle<()>>) {
@@ -255,7 +255,12 @@ impl Source for SqsSource {
     fn depth(&self) -> BoxFuture<'_, Result<Depth, ErrorClass>> {
         Box::pin(async move {
             match self.unsettled().await {
-                Ok(unsettled) => Ok(Depth { unsettled, oldest_at_ms: None }),
+                Ok(unsettled) => {
+                    // What the pipeline has taken it knows itself; of the rest the service does not tell.
+                    let state = self.shared.state();
+                    let oldest_at_ms = state.waiting().filter_map(|d| d.message.published_at_ms()).min();
+                    Ok(Depth { unsettled, oldest_at_ms })
+                }
                 Err(fault) => Err(fault.class),
             }
         })

@@ -221,9 +221,9 @@ impl SourceState {
         (taken, stale)
     }
 
-    /// How many the pipeline has not taken.
-    pub fn waiting(&self) -> u64 {
-        u64::try_from(self.buffer.len()).unwrap_or(u64::MAX)
+    /// What the pipeline has not taken.
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = &Delivery> {
+        self.buffer.values().map(|waiting| &waiting.delivery)
     }
 
     /// When `sweep` is due.
