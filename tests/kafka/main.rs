@@ -12,6 +12,7 @@ mod anew;
 mod basics;
 mod content;
 mod crash;
+mod fleet;
 mod hostile;
 mod hot_key;
 mod letters;

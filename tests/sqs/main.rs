@@ -17,6 +17,7 @@ mod crash;
 mod depth;
 mod elsewhere;
 mod envelopes;
+mod flow;
 mod hostile;
 mod hosts;
 mod hot_key;
