@@ -1,5 +1,7 @@
 //! Flow: tokens, keys, pauses and the breaker of a pipeline whose broker has leases.
 
+mod outage;
+
 use crate::flow::{BreakerState, CircuitBreaker, FlowRules, RampUp, Rate, Steering};
 use crate::message::{Delivery, Identity, Lane, Message, Parts, Receipt, Time};
 use crate::outcome::Outcome;
