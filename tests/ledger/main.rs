@@ -13,6 +13,7 @@ mod letters;
 mod login;
 mod rows;
 mod schema;
+mod skip;
 mod trouble;
 mod workers;
 
