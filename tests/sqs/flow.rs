@@ -1,5 +1,5 @@
-//! A breaker on a real queue: while what is downstream is away nothing is received, what was goes back at once,
-//! and no message uses its attempts up.
+//! A breaker on a real queue: while what is downstream is away nothing is received, what was goes back at
+//! once, and no message uses its attempts up.
 
 use crate::{Shop, source};
 use pelton_tests::components::plugin;
