@@ -9,6 +9,7 @@ mod kafka;
 mod ledgers;
 mod mutants;
 mod outbox;
+mod outbox_queue;
 mod redis;
 mod sqs;
 

@@ -69,13 +69,14 @@ impl Settings for Table {
 }
 
 /// All of them.
-pub fn subjects() -> [Arc<dyn OutboxSubject>; 5] {
+pub fn subjects() -> [Arc<dyn OutboxSubject>; 6] {
     [
         Arc::new(Topics::default()),
         Arc::new(Queues { kind: "", ..Queues::default() }),
         Arc::new(Queues { kind: ".fifo", ..Queues::default() }),
         Arc::new(RedisKind::Stream),
         Arc::new(RedisKind::List),
+        Arc::new(crate::outbox_queue::Embedded),
     ]
 }
 

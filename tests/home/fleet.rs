@@ -153,6 +153,38 @@ fn an_embedded_target_gets_what_was_committed_in_the_database() {
     assert_eq!(db.number("SELECT count(*) FROM pelton_outbox"), 0);
 }
 
+/// What was put into the queue and not noted in the database is put there again, and known by its id.
+#[test]
+fn an_embedded_target_has_each_message_once_though_workers_die() {
+    const COUNT: usize = 80;
+    let server = server();
+    let db = server.database();
+    // It may not send: each message is a letter there.
+    let reads = Pipeline::new("receipts", plugin("deeds"))
+        .with("grants", "state = true")
+        .with("grants.outbox", OTHERS);
+    let site = Site::with(
+        &head(&db),
+        &[pipeline("", "mails = { type = \"embedded\", queue = \"receipts\" }"), reads],
+    );
+    site.done(&["db", "init", "--database", "shop"]);
+    let body = r#"{"add": "total", "send": ["mails"], "key": "c"}"#;
+    let mut worker = site.worker().ready();
+    for round in 1..=2_usize {
+        site.send_lines("deeds", &[], &vec![body.to_owned(); COUNT / 2]);
+        let so_far = (round * COUNT / 2 - COUNT / 4) as u64;
+        until("some have come", || (site.status("receipts").dead_letters >= so_far).then_some(()));
+        assert_eq!(worker.kill().code, None, "it was killed");
+        worker = site.worker().ready();
+    }
+    until("all have come", || (site.status("receipts").dead_letters >= COUNT as u64).then_some(()));
+    until("all are noted", || (db.number("SELECT count(*) FROM pelton_outbox") == 0).then_some(()));
+    until("nothing is left", || (site.status("receipts").left() == 0).then_some(()));
+    worker.stop();
+    assert_eq!(site.done(&["state", "get", "deeds", "total"]), format!("{COUNT}\n"));
+    assert_eq!(site.status("receipts").dead_letters, COUNT as u64, "each is there once");
+}
+
 #[test]
 fn nothing_stays_behind_when_a_pipeline_moves_into_a_database() {
     let server = server();
