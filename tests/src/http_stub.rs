@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// One request.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,8 @@ pub struct Reply {
     pub endless: bool,
     /// Nothing is said at all.
     pub silent: bool,
+    /// So long between two bytes of the answer.
+    pub between_bytes: Option<Duration>,
 }
 
 impl Reply {
@@ -124,10 +127,25 @@ fn serve(server: &Shared, client: TcpStream) {
         }
         head.push_str(&format!("content-length: {}\r\n\r\n", reply.body.len()));
         let body = if request.method == "HEAD" { &[][..] } else { &reply.body };
-        if write.write_all(head.as_bytes()).and_then(|()| write.write_all(body)).is_err() {
+        let written = match reply.between_bytes {
+            Some(wait) => drip(&mut write, &[head.as_bytes(), body].concat(), wait),
+            None => write.write_all(head.as_bytes()).and_then(|()| write.write_all(body)),
+        };
+        if written.is_err() {
             return;
         }
     }
+}
+
+/// Writes one byte after another, as slow networks and hostile servers do.
+#[allow(clippy::disallowed_methods, reason = "the wait is what it is for")]
+fn drip(write: &mut TcpStream, bytes: &[u8], wait: Duration) -> std::io::Result<()> {
+    write.set_nodelay(true)?;
+    for byte in bytes {
+        write.write_all(&[*byte])?;
+        std::thread::sleep(wait);
+    }
+    Ok(())
 }
 
 fn read(from: &mut BufReader<TcpStream>) -> Option<Request> {

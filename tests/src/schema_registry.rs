@@ -76,7 +76,6 @@ impl SchemaRegistry {
     }
 
     /// Registers a schema. Its id.
-    #[must_use]
     pub fn register(&self, subject: &str, kind: &str, schema: &str, references: &Value) -> u32 {
         let body = json!({ "schema": schema, "schemaType": kind, "references": references });
         register(&mut lock(&self.state), subject, &body)
@@ -154,6 +153,10 @@ fn perform(state: &mut State, request: &Request) -> Reply {
             let latest = state.versions.iter().filter(|one| one.subject == *subject).count() as u64;
             let number = if *wanted == "latest" { latest } else { wanted.parse().unwrap_or(0) };
             version(state, |one| one.subject == *subject && one.version == number)
+        }
+        ("GET", ["subjects"]) => {
+            let all: Vec<&str> = state.versions.iter().map(|one| one.subject.as_str()).collect();
+            found(&json!(all))
         }
         ("GET", ["schemas", "ids", id]) => schema(state, id.parse().unwrap_or(0)),
         ("GET", ["schemas", "guids", wanted]) => {

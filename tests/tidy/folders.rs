@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// The folders and files of `runtime/app/src`. Each may import those above it: so there are no circles,
 /// nothing imports `commands`, and what commands share is in none of them. `main` knows all.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     "cli",
     "crash",
     "input",

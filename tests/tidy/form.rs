@@ -7,7 +7,7 @@ const COLUMNS: usize = 110;
 /// Lines of a file.
 const LINES: usize = 400;
 /// Tests wait for facts. These sleeps are no waiting, or are between two looks at a fact.
-const SLEEPS: [(&str, &str); 11] = [
+const SLEEPS: [(&str, &str); 12] = [
     ("tests/bench/src/http/server.rs", "a server that takes its time is what is measured"),
     ("tests/bench/src/ours.rs", "between two looks at whether a load is done"),
     ("tests/bench/src/work.rs", "a handler that takes its time is what is measured"),
@@ -15,6 +15,7 @@ const SLEEPS: [(&str, &str); 11] = [
     ("tests/languages/chaos/lib.rs", "a handler that sleeps for ever has to be ended"),
     ("tests/src/gateway/behave.rs", "a server that is slow is what its clients must bear"),
     ("tests/src/gateway/http1.rs", "a body that comes a byte at a time"),
+    ("tests/src/http_stub.rs", "an answer that comes a byte at a time"),
     ("tests/src/payment_gateway.rs", "a gateway that is slow is what handlers have to bear"),
     ("tests/src/contract/ledgers/probe.rs", "between two claims of what another worker has"),
     ("tests/src/contract/delivery.rs", "between two looks at what a source has delivered"),

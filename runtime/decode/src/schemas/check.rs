@@ -64,6 +64,20 @@ impl Schemas {
     }
 }
 
+impl Schemas {
+    /// Asks the registry, where there is one, whether it answers and has a schema of the subject that can be
+    /// used. Blocks.
+    ///
+    /// # Errors
+    /// The key of the setting that is wrong, and what is wrong: goes on where the key stops.
+    pub fn diagnose(&self) -> Result<(), (&'static str, String)> {
+        match &self.0.source {
+            Source::File(_) => Ok(()),
+            Source::Registry(registry) => registry.diagnose(),
+        }
+    }
+}
+
 impl Schema for Schemas {
     fn check(&self, messages: Vec<Message>) -> BoxFuture<'_, Vec<Verdict>> {
         Box::pin(async move {

@@ -2,8 +2,9 @@
 //!
 //! `{"$ref": "#"}` looks at a value by itself again, without an end. `allOf` of two that are `allOf` of
 //! two, and so on, looks at one value a million times. Both are found before a body is looked at: by
-//! counting, for each schema, how many others it applies to the very same value.
+//! counting, for each schema, how many others it applies to the very same value, wherever they stand.
 
+use super::resources::{DYNAMIC, RECURSIVE, Resources};
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -16,38 +17,47 @@ const MAX_DEPTH: usize = 64;
 /// Keywords whose schema, or list of schemas, is for the same value.
 const IN_PLACE: [&str; 7] = ["allOf", "anyOf", "oneOf", "not", "if", "then", "else"];
 const BY_NAME: [&str; 2] = ["dependentSchemas", "dependencies"];
-const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+const REFERENCES: [&str; 3] = ["$ref", DYNAMIC, RECURSIVE];
 
-/// By how many schemas one value is looked at, at most. Refuses a schema by which that has no end, or is
-/// too often.
-pub(super) fn most(root: &Value) -> Result<usize, String> {
-    let mut counter = Counter { root, known: HashMap::new() };
-    counter.all(root)?;
+/// By how many schemas one value is looked at, at most, in a schema and in those that were given with it by
+/// name. Refuses one by which that has no end, or is too often.
+pub(super) fn most<'s>(
+    root: &'s Value,
+    others: impl IntoIterator<Item = (&'s str, &'s Value)>,
+) -> Result<usize, String> {
+    let resources = Resources::of(root, others);
+    let roots: Vec<&Value> = resources.0.iter().map(|resource| resource.root).collect();
+    let mut counter = Counter { resources, known: HashMap::new() };
+    for (place, root) in roots.into_iter().enumerate() {
+        counter.all(root, place)?;
+    }
     let most = counter.known.values().flatten().max().copied().unwrap_or(1);
     Ok(usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 struct Counter<'s> {
-    root: &'s Value,
+    resources: Resources<'s>,
     /// By the place of a schema in memory; none while it is being counted.
     known: HashMap<*const Value, Option<u64>>,
 }
 
 impl<'s> Counter<'s> {
-    /// Counts each schema that there may be: whatever is an object.
-    fn all(&mut self, value: &'s Value) -> Result<(), String> {
+    /// Counts each schema that there may be in a resource: whatever is an object.
+    fn all(&mut self, value: &'s Value, within: usize) -> Result<(), String> {
         match value {
             Value::Object(fields) => {
-                self.count(value, 0)?;
-                fields.values().try_for_each(|field| self.all(field))
+                let within = self.resources.at(value, within);
+                self.count(value, within, 0)?;
+                fields.values().try_for_each(|field| self.all(field, within))
             }
-            Value::Array(items) => items.iter().try_for_each(|item| self.all(item)),
+            Value::Array(items) => items.iter().try_for_each(|item| self.all(item, within)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
         }
     }
 
-    fn count(&mut self, schema: &'s Value, depth: usize) -> Result<u64, String> {
+    fn count(&mut self, schema: &'s Value, within: usize, depth: usize) -> Result<u64, String> {
         let Value::Object(fields) = schema else { return Ok(1) };
+        let within = self.resources.at(schema, within);
         let place: *const Value = schema;
         match self.known.get(&place) {
             Some(Some(count)) => return Ok(*count),
@@ -60,8 +70,8 @@ impl<'s> Counter<'s> {
         self.known.insert(place, None);
         let mut count = 1u64;
         for (name, value) in fields {
-            for one in self.applied(name, value) {
-                count = count.saturating_add(self.count(one, depth + 1)?);
+            for (within, one) in self.applied(name, value, within) {
+                count = count.saturating_add(self.count(one, within, depth + 1)?);
             }
         }
         if count > MAX {
@@ -71,53 +81,17 @@ impl<'s> Counter<'s> {
         Ok(count)
     }
 
-    /// The schemas that a keyword applies to the same value.
-    fn applied(&self, name: &str, value: &'s Value) -> Vec<&'s Value> {
+    /// The schemas that a keyword applies to the same value, each with what it stands in.
+    fn applied(&self, name: &str, value: &'s Value, within: usize) -> Vec<(usize, &'s Value)> {
         if REFERENCES.contains(&name) {
-            return value.as_str().and_then(|to| self.target(to)).into_iter().collect();
+            return value.as_str().map(|to| self.resources.targets(to, within, name)).unwrap_or_default();
         }
-        match value {
+        let of: Vec<&Value> = match value {
             Value::Array(all) if IN_PLACE.contains(&name) => all.iter().collect(),
             Value::Object(_) if IN_PLACE.contains(&name) => vec![value],
             Value::Object(all) if BY_NAME.contains(&name) => all.values().collect(),
             _ => Vec::new(),
-        }
-    }
-
-    /// What a reference within the schema leads to, by its pointer or its anchor.
-    fn target(&self, to: &str) -> Option<&'s Value> {
-        let pointer = to.strip_prefix('#').or_else(|| {
-            let id = self.root.get("$id")?.as_str()?;
-            to.strip_prefix(id.trim_end_matches('#'))?.strip_prefix('#')
-        })?;
-        if pointer.is_empty() || pointer.starts_with('/') {
-            return self.root.pointer(&decoded(pointer));
-        }
-        anchored(self.root, pointer)
-    }
-}
-
-/// Without the escapes of addresses.
-fn decoded(pointer: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = pointer.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let pair = behind.get(..2).filter(|_| *first == b'%');
-        let value = pair.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        bytes.push(value.unwrap_or(*first));
-        rest = behind.get(if value.is_some() { 2 } else { 0 }..).unwrap_or_default();
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn anchored<'s>(value: &'s Value, anchor: &str) -> Option<&'s Value> {
-    match value {
-        Value::Object(fields) => {
-            let has = |name: &str| fields.get(name).and_then(Value::as_str) == Some(anchor);
-            let is_it = has("$anchor") || has("$dynamicAnchor");
-            if is_it { Some(value) } else { fields.values().find_map(|field| anchored(field, anchor)) }
-        }
-        Value::Array(items) => items.iter().find_map(|item| anchored(item, anchor)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        };
+        of.into_iter().map(|one| (within, one)).collect()
     }
 }

@@ -37,10 +37,7 @@ impl JsonSchema {
         for reference in &document.references {
             known.insert(reference.name.clone(), parsed(&reference.text)?);
         }
-        let mut most = expansion::most(&schema)?;
-        for reference in known.values() {
-            most = most.max(expansion::most(reference)?);
-        }
+        let most = expansion::most(&schema, known.iter().map(|(name, one)| (name.as_str(), one)))?;
         let patterns = PatternOptions::fancy_regex()
             .backtrack_limit(MAX_BACKTRACKS)
             .size_limit(PATTERN_BYTES)
@@ -231,6 +228,48 @@ mod tests {
         .unwrap();
         assert_eq!(check(&tree, r#"{"left": {"right": {}}}"#), Ok(()));
         assert!(check(&tree, r#"{"left": {"right": 1}}"#).unwrap_err().starts_with("at /left/right: "));
+    }
+
+    fn with(root: &Value, others: &[(&str, Value)]) -> Result<JsonSchema, String> {
+        let reference =
+            |(name, text): &(&str, Value)| Reference { name: (*name).to_owned(), text: text.to_string() };
+        let references = others.iter().map(reference).collect();
+        JsonSchema::new(&Document { text: root.to_string(), references })
+    }
+
+    #[test]
+    fn references_over_several_documents_have_an_end_too() {
+        let (to_a, to_b) = (json!({"$ref": "a.json"}), json!({"allOf": [{"$ref": "b.json#/$defs/b"}]}));
+        let b = json!({"$defs": {"b": {"$ref": "a.json"}}});
+        let id = "https://shop/main.json";
+        let within = json!({"$ref": "x.json", "$defs": {"x": {"$id": "x.json", "$ref": "y.json"},
+            "y": {"$id": "y.json", "anyOf": [{"$ref": "x.json#"}]}}});
+        for (root, others) in [
+            (&to_b, vec![("b.json", b.clone()), ("a.json", to_b.clone())]),
+            (&to_a, vec![("a.json", to_a.clone())]),
+            (&json!({"$id": id, "$ref": "b.json"}), vec![("b.json", json!({"$ref": id}))]),
+            (&within, Vec::new()),
+            (&json!({"definitions": {"a": {"$id": "#a", "$ref": "#a"}}}), Vec::new()),
+        ] {
+            let why = with(root, &others).err().unwrap();
+            assert!(why.contains("without an end"), "{root}: {why}");
+        }
+        let chain: Vec<(String, Value)> =
+            (0..90).map(|n| (format!("d{n}.json"), json!({"$ref": format!("d{}.json", n + 1)}))).collect();
+        let chain: Vec<(&str, Value)> =
+            chain.iter().map(|(name, schema)| (name.as_str(), schema.clone())).collect();
+        assert!(with(&json!({"$ref": "d0.json"}), &chain).err().unwrap().contains("in each other"));
+        // Names that end alike are not one; a tree over two documents has an end.
+        let old = json!({"type": "string"});
+        let new = json!({"$ref": "../v1/common.json"});
+        let two =
+            with(&json!({"$ref": "v2/common.json"}), &[("v1/common.json", old), ("v2/common.json", new)]);
+        assert_eq!(check(&two.unwrap(), "\"x\""), Ok(()));
+        let node = json!({"type": "object", "properties": {"next": {"$ref": "list.json"}}});
+        let list = json!({"$ref": "node.json"});
+        let tree = with(&list, &[("node.json", node), ("list.json", list.clone())]).unwrap();
+        assert_eq!(check(&tree, r#"{"next": {"next": {}}}"#), Ok(()));
+        assert!(check(&tree, r#"{"next": {"next": 1}}"#).is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod json;
 mod out;
 mod protobuf;
 mod registry;
+mod resources;
 mod wire;
 
 use avro::AvroSchema;

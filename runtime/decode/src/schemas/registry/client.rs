@@ -13,12 +13,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::http::{Request, StatusCode};
 
 /// For one question, whole.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// For a schema with all that it refers to.
+const TIMEOUT_OF_ALL: Duration = Duration::from_secs(60);
 /// Bytes of an answer, and of all that one schema is made of.
 const ANSWER_BYTES: u64 = 1 << 20;
 const ALL_BYTES: usize = 4 << 20;
@@ -87,16 +89,30 @@ impl Client {
         &self.config.url
     }
 
+    /// The subject that schemas have to be of.
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.config.subject.as_deref()
+    }
+
     /// A schema with its references. The error says that there is no answer, and why.
     pub(super) fn fetch(&self, named: SchemaRef) -> Result<Fetched, String> {
-        match self.whole(named) {
-            Ok(fetched) => Ok(fetched),
-            Err(Refused::Away(why)) => Err(why),
-            Err(Refused::Unknown(said)) => Ok(Fetched::Unusable(format!("is not in the registry: {said}"))),
-            Err(Refused::TooLarge) => {
-                Ok(Fetched::Unusable(format!("has more than {ANSWER_BYTES} bytes, or refers to what has")))
-            }
-        }
+        answered(self.whole(named))
+    }
+
+    /// The newest schema of the subject. Without one it is asked whether it answers.
+    pub(super) fn newest(&self) -> Result<Option<Fetched>, String> {
+        let Some(subject) = self.subject() else {
+            return match self.get::<Vec<Value>>("/subjects?limit=1") {
+                Ok(_) | Err(Refused::TooLarge) => Ok(None),
+                Err(Refused::Away(why) | Refused::Unknown(why)) => Err(why),
+            };
+        };
+        let newest = self.get(&format!("/subjects/{}/versions/latest", encoded(subject)));
+        let whole = |answer: Answer| match self.of_another_kind(&answer) {
+            Some(other) => Ok(Fetched::Unusable(other)),
+            None => self.with_references(answer),
+        };
+        answered(newest.and_then(whole)).map(Some)
     }
 
     fn whole(&self, named: SchemaRef) -> Result<Fetched, Refused> {
@@ -150,7 +166,13 @@ impl Client {
         let mut document = Document { text: answer.schema, references: Vec::new() };
         let mut seen: HashSet<Named> = answer.references.iter().cloned().collect();
         let mut open = answer.references;
+        let begun = Instant::now();
         while let Some(next) = open.pop() {
+            if begun.elapsed() > TIMEOUT_OF_ALL {
+                let seconds = TIMEOUT_OF_ALL.as_secs();
+                let why = format!("does not say within {seconds} s all that a schema refers to");
+                return Err(Refused::Away(why));
+            }
             if seen.len() > MAX_REFERENCES {
                 return Ok(Fetched::Unusable(format!("refers to more than {MAX_REFERENCES} others")));
             }
@@ -233,6 +255,18 @@ impl Client {
             }
             Some(Auth::Bearer(token)) => Some(format!("Bearer {}", secret(token)?)),
         })
+    }
+}
+
+/// What an answer says of a schema. The error says that there is none.
+fn answered(answer: Result<Fetched, Refused>) -> Result<Fetched, String> {
+    match answer {
+        Ok(fetched) => Ok(fetched),
+        Err(Refused::Away(why)) => Err(why),
+        Err(Refused::Unknown(said)) => Ok(Fetched::Unusable(format!("is not in the registry: {said}"))),
+        Err(Refused::TooLarge) => {
+            Ok(Fetched::Unusable(format!("has more than {ANSWER_BYTES} bytes, or refers to what has")))
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::{CompiledSchema, Document, Framing, compiled};
 use cache::{Cache, Kept};
 pub(super) use client::MAX_REFERENCES;
 use client::{Client, Fetched};
+use pelton_core::shown::shown;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::Agent;
@@ -142,6 +143,27 @@ impl Registry {
             let seconds = away.since.elapsed().as_secs();
             tracing::info!("the schema registry {} answers again after {seconds} s", self.client.name());
         }
+    }
+
+    /// What stands against reading by it, asked of it now: by which key, and how that goes on. Blocks.
+    pub(super) fn diagnose(&self) -> Result<(), (&'static str, String)> {
+        let url = self.client.name();
+        let newest = self.client.newest().map_err(|why| {
+            let then = "messages would wait: see that it runs, and that this machine may ask it";
+            ("registry", format!("is {url}, which {why}; {then}"))
+        })?;
+        let (Some(fetched), Some(subject)) = (newest, self.client.subject()) else { return Ok(()) };
+        let found = match fetched {
+            Fetched::Unusable(why) => Err(why),
+            Fetched::Document(document) => {
+                self.compile(&document).map(drop).map_err(|why| format!("cannot be used: {why}"))
+            }
+        };
+        found.map_err(|why| {
+            let subject = shown(subject);
+            let then = "register one there, or mend `subject` or `type`";
+            ("subject", format!("is `{subject}`, whose newest schema {why}; {then}"))
+        })
     }
 
     /// Why messages wait.
