@@ -13,6 +13,7 @@
 mod batches;
 mod combinations;
 mod databases;
+mod decoding;
 mod duplicates;
 mod dynamodb;
 mod effects;
@@ -29,6 +30,7 @@ mod lanes;
 mod older;
 mod payments;
 mod pressure;
+mod registries;
 mod replay;
 mod sending;
 mod skip;

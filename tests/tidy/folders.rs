@@ -21,6 +21,7 @@ const ORDER: [&str; 27] = [
     "grants",
     "books",
     "exit",
+    "decoders",
     "systemd",
     "signals",
     "harness",

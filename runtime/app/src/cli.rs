@@ -81,7 +81,8 @@ pub enum Command {
     /// Check the configuration and the handlers, and report everything that is wrong.
     #[command(after_help = "Example:\n  pelton check --config pelton.toml\n  pelton check --connect")]
     Check {
-        /// Connect to the brokers and databases too, and see that what the pipelines need is there.
+        /// Connect to the brokers, databases and schema registries too, and see that what the pipelines
+        /// need is there.
         #[arg(long)]
         connect: bool,
     },

@@ -24,6 +24,7 @@ mod config;
 mod control;
 #[cfg(feature = "crash-points")]
 mod crash;
+mod decoders;
 mod deploy;
 mod events;
 mod exit;

@@ -69,6 +69,12 @@ impl DedupKey {
         *self != Self::Off
     }
 
+    /// Whether keys are in what a message says, and not its own id.
+    #[must_use]
+    pub fn is_of_content(&self) -> bool {
+        !matches!(self, Self::MessageId | Self::Off)
+    }
+
     /// Whether keys are values of JSON: a number's digits may be a string's, too.
     #[must_use]
     pub fn is_json(&self) -> bool {
@@ -133,7 +139,7 @@ impl DedupKey {
         if let Some(why) = delivery.unreadable {
             return Err(why.to_owned());
         }
-        let own_id = matches!(self, Self::MessageId | Self::Off);
+        let own_id = !self.is_of_content();
         let id = delivery.message.id();
         if let (Some(position), true, false) = (delivery.position, own_id, id.is_empty())
             && id.is_graphic(PRINTABLE)

@@ -77,6 +77,10 @@ pub struct TestArgs {
     /// Only the cases with this text in their names, and no unit tests.
     #[arg(long, value_name = "TEXT")]
     pub only: Option<String>,
+    /// As this pipeline of the project's pelton.toml: its limits, what it grants, and what it decodes.
+    /// Without it, as the first that runs the handler.
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
     /// Test the component that is there.
     #[arg(long)]
     pub no_build: bool,
@@ -95,6 +99,10 @@ pub struct DevArgs {
     /// The project's folder.
     #[arg(default_value = ".")]
     pub dir: PathBuf,
+    /// As this pipeline of the project's pelton.toml: its limits, what it grants, and what it decodes.
+    /// Without it, as the first that runs the handler.
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
     /// Where something is missing, run the lines that install it, as for `build`.
     #[arg(long)]
     pub install: bool,

@@ -4,6 +4,8 @@ use super::import_changes::want_changes;
 use super::{store_fail, table};
 use crate::admin;
 use crate::config::{self, Config, HomeConfig, Invalid, PipelineConfig, Problem};
+#[cfg(feature = "schemas")]
+use crate::decoders;
 use crate::deploy::catalog::Catalog;
 use crate::deploy::short;
 use crate::exit::{CONFIG, Fail, Outcome};
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Checks the file, then every component as `run` does: read, compiled, linked and started once. With
-/// `connect` the brokers too.
+/// `connect` the brokers, databases and registries too.
 pub fn check(file: &Path, connect: bool) -> Outcome {
     let (mut config, mut problems) = config::load_loose(file).map_err(|invalid| Fail::invalid(&invalid))?;
     match Store::is_ours(&config.data_dir).and_then(|()| Store::waiting_in(&config.data_dir)) {
@@ -66,6 +68,8 @@ pub fn check(file: &Path, connect: bool) -> Outcome {
     if connect {
         ask_brokers(&config, &mut problems);
         ask_databases(&config, &mut problems);
+        #[cfg(feature = "schemas")]
+        problems.extend(config.pipelines.iter().filter_map(decoders::schemas::diagnose));
         let left = left_behind(&config);
         warn(&left.not_known);
         problems.extend(left.problems);

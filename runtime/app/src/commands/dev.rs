@@ -2,9 +2,11 @@
 
 use crate::cli::DevArgs;
 use crate::exit::Outcome;
-use crate::project::{Project, dev};
+use crate::project::{Project, dev, limits};
 
 /// Runs until it is told to stop.
 pub fn dev(args: &DevArgs) -> Outcome {
-    dev::run(&Project::find(&args.dir)?, args.install, &args.sql)
+    let project = Project::find(&args.dir)?.tried_as(args.pipeline.as_ref());
+    limits::has_pipeline(&project)?;
+    dev::run(&project, args.install, &args.sql)
 }

@@ -61,9 +61,9 @@ impl Asked<'_> {
 
     fn list(&self, mut letters: Letters<'_>, json: bool) -> Outcome {
         if json {
-            letters.each(&self.query(), PAGE, |_, page| {
+            letters.each(&self.query(), PAGE, |letters, page| {
                 for one in page {
-                    output::json(&letter::to_json(self.pipeline, &one));
+                    output::json(&letter::to_json(self.pipeline, &one, letters.dedup_key(&one)));
                 }
                 is_read()
             })?;
@@ -99,10 +99,13 @@ impl Asked<'_> {
             Ok(())
         })?;
         let one = found.ok_or_else(|| self.missing(id))?;
+        let dedup_key = letters.dedup_key(&one);
         if json {
-            output::json(&letter::to_json(self.pipeline, &one));
+            output::json(&letter::to_json(self.pipeline, &one, dedup_key));
         } else {
-            letter::describe(self.pipeline, &one).iter().for_each(|line| say!("{line}"));
+            letter::describe(self.pipeline, &one, dedup_key.as_deref())
+                .iter()
+                .for_each(|line| say!("{line}"));
         }
         Ok(())
     }

@@ -14,7 +14,8 @@ use std::path::Path;
 
 /// Runs all there is; the exit code is 1 when anything fails.
 pub fn test(args: &TestArgs) -> Result<u8, Fail> {
-    let project = Project::find(&args.dir)?;
+    let project = Project::find(&args.dir)?.tried_as(args.pipeline.as_ref());
+    limits::has_pipeline(&project)?;
     let name = &project.manifest.name;
     // Before what takes long: a case that cannot be read is found at once.
     let mut cases = read_all(&project.dir, name)?;

@@ -23,6 +23,16 @@ impl DecodeConfig {
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether what a handler sees is more than what is in an envelope: an object of S3, or what a schema
+    /// makes of a body.
+    pub fn makes_another_body(&self) -> bool {
+        #[cfg(feature = "schemas")]
+        if self.schema.as_ref().is_some_and(PipelineSchema::makes_another_body) {
+            return true;
+        }
+        self.objects.is_some()
+    }
 }
 
 /// Reads the section; files are relative to `base`.

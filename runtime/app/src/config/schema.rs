@@ -20,6 +20,13 @@ pub struct PipelineSchema {
     digest: Option<String>,
 }
 
+impl PipelineSchema {
+    /// Whether handlers see JSON in the place of what came.
+    pub fn makes_another_body(&self) -> bool {
+        self.schemas.pass == Pass::Json
+    }
+}
+
 /// Reads `schema`; files are relative to `base`.
 pub fn schema(decode: &Section<'_>, base: &Path, max_message_bytes: usize) -> Option<PipelineSchema> {
     if !decode.has("schema") {

@@ -19,6 +19,8 @@ pub struct Given {
     pub published_at_ms: Option<u64>,
     pub replayed: bool,
     pub tombstone: bool,
+    /// What the handler sees instead, where that is another message.
+    pub seen: Option<Message>,
 }
 
 impl Default for Given {
@@ -35,16 +37,17 @@ impl Default for Given {
             published_at_ms: None,
             replayed: false,
             tombstone: false,
+            seen: None,
         }
     }
 }
 
 impl Given {
-    /// As the engine hands it to a handler. Its idempotency key is what a pipeline of this name gives.
-    pub fn work(self) -> Work {
+    /// As a broker has it.
+    pub fn message(&self) -> Message {
         let mut headers = HeaderList::default();
         self.headers.iter().for_each(|(name, value)| headers.push(name, Some(value)));
-        let message = Message::new(Parts {
+        Message::new(Parts {
             channel: &Arc::new(Channel::new(&self.pipeline, &self.origin)),
             name: Name::Text(&self.id),
             key: self.key.as_deref(),
@@ -53,7 +56,12 @@ impl Given {
             published_at_ms: self.published_at_ms,
             replayed: self.replayed,
             tombstone: self.tombstone,
-        });
+        })
+    }
+
+    /// As the engine hands it to a handler. Its idempotency key is what a pipeline of this name gives.
+    pub fn work(self) -> Work {
+        let message = self.seen.clone().unwrap_or_else(|| self.message());
         Work { message, attempt: self.attempt, lane: None, key: None, scope: None, redo: None }
     }
 }

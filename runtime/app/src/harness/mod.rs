@@ -4,11 +4,13 @@
 //! The commands that try a handler out share it. Limits, grants, deadlines and the cutting of output are
 //! those of a worker, since it is the worker's own host.
 
+mod decoding;
 mod lines;
 mod message;
 mod words;
 mod world;
 
+pub use decoding::Decoding;
 pub use lines::Line;
 pub use message::Given;
 pub use words::{time, told};

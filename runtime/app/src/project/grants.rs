@@ -42,7 +42,7 @@ impl ProjectGrants {
     /// One of the origins of `uses` is none.
     pub fn of(project: &Project, uses: &Uses) -> Result<Self, String> {
         let Some(pipeline) = limits::pipeline(project) else { return Self::open(uses) };
-        let (granted, max) = (&pipeline.grants, pipeline.max_message_bytes);
+        let (granted, max) = (&pipeline.config.grants, pipeline.max_message_bytes);
         Ok(Self {
             base: stand_ins(granted),
             environment: granted.environment.clone(),

@@ -2,8 +2,10 @@
 //! granted, and whether a worker takes each build.
 
 use super::Project;
-use crate::config::{self, Component, GrantsConfig, PipelineConfig};
+use crate::config::{self, Component, PipelineConfig};
+use crate::exit::Fail;
 use crate::input;
+use pelton_core::shown::{path as shown_path, shown};
 use pelton_core::units;
 use pelton_host::HandlerSpec;
 use pelton_host::file::FileError;
@@ -26,7 +28,7 @@ pub fn spec(project: &Project) -> HandlerSpec {
 
 /// The pipeline of the project.
 pub struct ProjectPipeline {
-    pub grants: GrantsConfig,
+    pub config: PipelineConfig,
     pub max_message_bytes: usize,
 }
 
@@ -38,13 +40,31 @@ pub fn pipeline(project: &Project) -> Option<ProjectPipeline> {
     let env = |name: &str| Some(std::env::var(name).unwrap_or_else(|_| "test".to_owned()));
     let (config, _) = config::parse(&text, &project.dir, &env).ok()?;
     let component = project.component();
-    let is_ours = |pipeline: &&PipelineConfig| {
-        matches!(&pipeline.handler.component, Component::File(file) if *file == component)
-            || pipeline.name == project.manifest.name
+    let is_ours = |pipeline: &PipelineConfig| match &project.pipeline {
+        Some(named) => pipeline.name == *named,
+        None => {
+            matches!(&pipeline.handler.component, Component::File(file) if *file == component)
+                || pipeline.name == project.manifest.name
+        }
     };
-    let pipeline = config.pipelines.iter().find(is_ours)?;
     let max_message_bytes = config.max_message_bytes;
-    Some(ProjectPipeline { grants: pipeline.grants.clone(), max_message_bytes })
+    let config = config.pipelines.into_iter().find(is_ours)?;
+    Some(ProjectPipeline { config, max_message_bytes })
+}
+
+/// Refuses the name of a pipeline that `pelton.toml` does not have.
+///
+/// # Errors
+/// There is none of that name.
+pub fn has_pipeline(project: &Project) -> Result<(), Fail> {
+    match &project.pipeline {
+        Some(name) if pipeline(project).is_none() => Err(Fail::usage(format!(
+            "{} has no pipeline `{}` that can be read; `pelton check` says what is wrong with it",
+            shown_path(&project.dir.join("pelton.toml")),
+            shown(name)
+        ))),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Has somebody who builds beside a worker know when that takes each build by itself.
@@ -83,8 +103,12 @@ fn handler(project: &Project, table: &Table) -> Option<Value> {
     table.get("pipelines")?.as_table()?.iter().find_map(|(name, pipeline)| {
         let handler = pipeline.get("handler")?;
         let component = handler.get("component").and_then(Value::as_str);
-        let ours = component.is_some_and(|path| project.dir.join(path) == project.component());
-        (ours || *name == project.manifest.name).then(|| handler.clone())
+        let runs_it = component.is_some_and(|path| project.dir.join(path) == project.component());
+        let is_ours = match &project.pipeline {
+            Some(named) => name == named,
+            None => runs_it || *name == project.manifest.name,
+        };
+        is_ours.then(|| handler.clone())
     })
 }
 

@@ -17,6 +17,8 @@ pub const MANIFEST: &str = "handler.toml";
 pub struct Project {
     pub dir: PathBuf,
     pub manifest: Manifest,
+    /// The pipeline of `pelton.toml` that it is tried out as; without one, the first that runs it.
+    pub pipeline: Option<String>,
 }
 
 /// What `handler.toml` says.
@@ -147,11 +149,16 @@ impl Project {
             Ok(text) => {
                 let manifest =
                     parse(&text).map_err(|why| Fail::in_lines(&format!("{}: {why}", shown_path(&file))))?;
-                Ok(Self { dir, manifest })
+                Ok(Self { dir, manifest, pipeline: None })
             }
             Err(FileError::Missing) => Self::guess(dir),
             Err(why) => Err(Fail::refused(input::of(&file, &why))),
         }
+    }
+
+    /// The same, as this pipeline of its `pelton.toml`.
+    pub fn tried_as(self, pipeline: Option<&String>) -> Self {
+        Self { pipeline: pipeline.cloned(), ..self }
     }
 
     /// The component's file.
@@ -172,7 +179,7 @@ impl Project {
         let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("handler").to_lowercase();
         let text = template::file(language, MANIFEST, &name).ok_or_else(none)?;
         let manifest = parse(&text).map_err(|why| anyhow::anyhow!("the template of {language}: {why}"))?;
-        Ok(Self { dir, manifest })
+        Ok(Self { dir, manifest, pipeline: None })
     }
 }
 

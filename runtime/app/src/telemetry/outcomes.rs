@@ -2,8 +2,8 @@
 //! under load.
 
 use crate::harness::told;
-use pelton_core::Outcome;
-use pelton_core::ports::{BoxFuture, Handler, Report, Work};
+use pelton_core::ports::{BoxFuture, Counted, Decoded, Decoder, Handler, Report, Work};
+use pelton_core::{Message, Outcome};
 use std::sync::Arc;
 
 /// What `PELTON_LOG` calls them.
@@ -18,7 +18,49 @@ pub fn logged(handler: Arc<dyn Handler>) -> Arc<dyn Handler> {
     }
 }
 
+/// The same of a decoder: what no handler sees has an outcome too.
+pub fn decoded(decoder: Arc<dyn Decoder>) -> Arc<dyn Decoder> {
+    if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
+        Arc::new(TellingDecoder(decoder))
+    } else {
+        decoder
+    }
+}
+
 struct Telling(Arc<dyn Handler>);
+
+struct TellingDecoder(Arc<dyn Decoder>);
+
+impl Decoder for TellingDecoder {
+    fn decode(&self, messages: Vec<Message>) -> BoxFuture<'_, Vec<Decoded>> {
+        Box::pin(async move {
+            let names = messages.clone();
+            let decoded = self.0.decode(messages).await;
+            names.iter().zip(&decoded).for_each(|(message, decoded)| undelivered(message, decoded));
+            decoded
+        })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.0.trouble()
+    }
+
+    fn counted(&self) -> Counted {
+        self.0.counted()
+    }
+}
+
+fn undelivered(message: &Message, decoded: &Decoded) {
+    let (word, reason) = match decoded {
+        Decoded::AsItIs | Decoded::Seen(_) => return,
+        Decoded::Nothing => ("skipped", None),
+        Decoded::Invalid(why) => ("invalid", Some(why.as_str())),
+    };
+    tracing::debug!(
+        target: TARGET, pipeline = %message.pipeline(), message_id = %message.id(), outcome = word, reason,
+        "decoded"
+    );
+}
 
 impl Handler for Telling {
     fn digest(&self) -> Arc<str> {

@@ -9,6 +9,7 @@ use super::state::RunningPipeline;
 use super::store::store_fail;
 use crate::books::{NameFile, PipelineBooks, PipelineLedger};
 use crate::config::{Config, HomeConfig, Invalid, PipelineConfig, Problem};
+use crate::decoders;
 use crate::deploy::rollout::Target;
 use crate::deploy::start::{self, Started};
 use crate::exit::{CONFIG, Fail, INTERNAL};
@@ -22,8 +23,7 @@ use crate::telemetry::outcomes;
 use pelton_core::Cause;
 use pelton_core::broker::{OpenError, OutboxTarget};
 use pelton_core::database::DatabaseHome;
-use pelton_core::ports::{DeadLetters, Decoder, Handler, Source};
-use pelton_decode::{MessageDecoder, ObjectStore, Opening};
+use pelton_core::ports::{DeadLetters, Handler, Source};
 use pelton_engine::{HandlerVersions, Job, Observers, Outbox, Outlet, PipelineSpec, PipelineStats, Ports};
 use pelton_host::{Host, WasmHandler};
 use pelton_store::{FormerKeys, PipelineOptions, QueueTarget, Store, StoreError, digest, ledger_key};
@@ -60,7 +60,7 @@ pub fn probe(config: &Config, pipeline: &PipelineConfig) -> Vec<Problem> {
     let problem = |what| Problem::new(format!("pipelines.{}.source", pipeline.name), what);
     let mut against: Vec<Problem> = against.into_iter().map(problem).collect();
     #[cfg(feature = "schemas")]
-    against.extend(super::schemas::open(pipeline).err());
+    against.extend(decoders::schemas::open(pipeline).err());
     let moved = moves::missing(config, pipeline).unwrap_or_else(|why| vec![why]);
     let path = format!("pipelines.{}.ledger", pipeline.name);
     against.extend(moved.into_iter().map(|what| Problem::new(&path, what)));
@@ -130,14 +130,14 @@ pub fn open(
     let letters: Arc<dyn DeadLetters> = Arc::new(LoggedLetters::new(letters, &pipeline.name));
     let versions = Arc::new(HandlerVersions::new(handler));
     let handler = outcomes::logged(versions.clone());
-    let objects = done_objects::open(pipeline).map_err(decode_fail)?;
+    let objects = decoders::objects(pipeline)?;
     let ports = done_objects::deleting(pipeline, objects.as_ref(), (source, letters, handler));
     let (source, letters, handler) = traced(exports, pipeline, ports);
     let outbox = outbox((store, homes), pipeline)?;
     let moved = |why: String| Fail::refused(format!("pipelines.{}.ledger: {why}", pipeline.name));
     let port = moves::ledger(config, (store, homes), pipeline, &ledger).map_err(moved)?;
     moves::note(config, store, pipeline).map_err(moved)?;
-    let decoder = decoder_with(pipeline, objects)?;
+    let decoder = decoders::open_with(pipeline, objects)?.map(outcomes::decoded);
     let observed = Arc::new(Observed::default());
     let observers = Observers::new(vec![observed.clone()]);
     let ports = Ports { source, letters, ledger: port, decoder, handler, outbox, observers };
@@ -151,36 +151,6 @@ pub fn open(
     let sampled = Arc::default();
     let live = RunningPipeline { pipeline, ports, ledger, stats, observed, sampled, local_counts, target };
     Ok((live, job))
-}
-
-/// What its handler sees of messages, where that is not what its broker has. Blocks.
-pub fn decoder(pipeline: &PipelineConfig) -> Result<Option<Arc<dyn Decoder>>, Fail> {
-    decoder_with(pipeline, done_objects::open(pipeline).map_err(decode_fail)?)
-}
-
-fn decoder_with(
-    pipeline: &PipelineConfig,
-    objects: Option<Arc<dyn ObjectStore>>,
-) -> Result<Option<Arc<dyn Decoder>>, Fail> {
-    if pipeline.decode.is_nothing() {
-        return Ok(None);
-    }
-    let mut decoder = MessageDecoder::new();
-    if let Some(envelope) = pipeline.decode.envelope {
-        decoder = decoder.opening(Opening::new(envelope));
-    }
-    if let Some(objects) = objects {
-        decoder = decoder.objects(objects);
-    }
-    #[cfg(feature = "schemas")]
-    if let Some(schemas) = super::schemas::open(pipeline).map_err(decode_fail)? {
-        decoder = decoder.schema(Arc::new(schemas));
-    }
-    Ok(Some(Arc::new(decoder)))
-}
-
-fn decode_fail(problem: Problem) -> Fail {
-    Fail::new(CONFIG, anyhow::anyhow!("{}: {}", problem.path, problem.what))
 }
 
 /// The same ports, with spans for what is recorded of them. Without a collector they are what they were.

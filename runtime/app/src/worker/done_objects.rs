@@ -1,8 +1,7 @@
 //! Objects that are deleted when the message that points to them is handled: never before it is acknowledged,
 //! and never one of a letter.
 
-use crate::config::{PipelineConfig, Problem};
-use crate::oci;
+use crate::config::PipelineConfig;
 use pelton_core::ports::{
     BoxFuture, Capabilities, Counted, DeadLetters, ErrorClass, Handler, Lag, PartitionStatus, Report,
     Revocation, Scope, Settle, Source, Work,
@@ -20,21 +19,6 @@ const MOST: usize = 10_000;
 /// How often a deletion is tried, and the wait between.
 const TRIES: u32 = 3;
 const WAIT: Duration = Duration::from_secs(1);
-
-/// How a pipeline reads the objects that its messages point to; none where they do not. Asks nobody. Blocks.
-pub fn open(pipeline: &PipelineConfig) -> Result<Option<Arc<dyn ObjectStore>>, Problem> {
-    let Some(objects) = &pipeline.decode.objects else { return Ok(None) };
-    let path = format!("pipelines.{}.decode.endpoint_url", pipeline.name);
-    let plain = objects.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
-    let agent = oci::agent(plain).map_err(|why| Problem::new(&path, why))?;
-    #[cfg(feature = "s3")]
-    return Ok(Some(Arc::new(pelton_decode::S3Objects::new(objects.clone(), agent))));
-    #[cfg(not(feature = "s3"))]
-    {
-        drop(agent);
-        Err(Problem::new(path, "is of S3, which this build leaves out; build with `--features s3`"))
-    }
-}
 
 /// The ports of a pipeline.
 type ListenedPorts = (Arc<dyn Source>, Arc<dyn DeadLetters>, Arc<dyn Handler>);

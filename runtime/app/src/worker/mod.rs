@@ -20,8 +20,6 @@ pub mod reset;
 pub mod run;
 mod sampled;
 pub mod sandbox;
-#[cfg(feature = "schemas")]
-mod schemas;
 mod service;
 pub mod shutdown;
 pub mod skip;

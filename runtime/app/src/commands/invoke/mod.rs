@@ -1,11 +1,12 @@
 //! `pelton invoke`: one message through the real sandbox, without a pipeline.
 
+mod decoded;
 mod effects;
 
 use super::{find, load, table};
 use crate::cli::{InvokeArgs, LogFormat};
 use crate::exit::{Fail, REFUSED};
-use crate::harness::{Answered, Committed, Given, Harness, Line, time, told};
+use crate::harness::{Answered, Committed, Decoding, Given, Harness, Line, time, told};
 use crate::telemetry::logs;
 use crate::telemetry::time::now_ms;
 use crate::{input, output};
@@ -33,12 +34,16 @@ struct Calls {
 
 /// Handles a message as often as asked; the exit code tells the last outcome.
 pub fn invoke(config: &Path, args: &InvokeArgs) -> Result<u8, Fail> {
-    let (mut spec, tried) = spec(config, args)?;
+    let (mut spec, tried, decoding) = spec(config, args)?;
     spec.grants = tried.grants.clone();
-    let work = message(args)?.work();
+    let given = message(args)?;
     // Why a request has no answer is said there.
     logs::start(LogFormat::Text);
     let harness = Harness::load("invoke", &args.file, &spec)?;
+    let work = match decoded::of(given, decoding.as_ref())? {
+        Ok(work) => work,
+        Err(unhandled) => return Ok(unhandled.show(&harness, args.json)),
+    };
     let calls = call(&harness, &work, args.times as usize)?;
     let done = tried.commit(calls.outcomes());
     if harness.denied() > 0 && args.allow_http.is_empty() {
@@ -56,15 +61,16 @@ pub fn invoke(config: &Path, args: &InvokeArgs) -> Result<u8, Fail> {
     Ok(last.map_or(REFUSED, code))
 }
 
-/// Limits and grants: those of a pipeline, if one is named, and what is asked for beside.
-fn spec(file: &Path, args: &InvokeArgs) -> Result<(HandlerSpec, Tried), Fail> {
-    let (mut spec, tried) = match &args.pipeline {
+/// Limits, grants and what is decoded: those of a pipeline, if one is named, and what is asked for beside.
+fn spec(file: &Path, args: &InvokeArgs) -> Result<(HandlerSpec, Tried, Option<Decoding>), Fail> {
+    let (mut spec, tried, decoding) = match &args.pipeline {
         Some(name) => {
             let config = load(file)?;
-            let spec = find(&config, name)?.handler.spec.clone();
-            (spec, Tried::of(file, config, name, &args.allow_http)?)
+            let pipeline = find(&config, name)?;
+            let (spec, decoding) = (pipeline.handler.spec.clone(), Decoding::of(pipeline)?);
+            (spec, Tried::of(file, config, name, &args.allow_http)?, decoding)
         }
-        None => (HandlerSpec::default(), Tried::alone(&args.allow_http)),
+        None => (HandlerSpec::default(), Tried::alone(&args.allow_http), None),
     };
     spec.digest = None;
     spec.protocol = args.protocol.or(spec.protocol);
@@ -74,7 +80,7 @@ fn spec(file: &Path, args: &InvokeArgs) -> Result<(HandlerSpec, Tried), Fail> {
     if args.fresh {
         spec.isolation = Isolation::Message;
     }
-    Ok((spec, tried))
+    Ok((spec, tried, decoding))
 }
 
 fn message(args: &InvokeArgs) -> Result<Given, Fail> {

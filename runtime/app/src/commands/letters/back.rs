@@ -1,6 +1,6 @@
 //! The way back: letters go into what their pipeline reads.
 
-use super::letter;
+use super::keys::KeyedLetter;
 use crate::books::StoreBooks;
 use crate::config::PipelineConfig;
 use crate::exit::Fail;
@@ -30,19 +30,20 @@ impl<'c> Back<'c> {
 
     /// Where a letter would go, in words.
     pub fn destination(&self, letter: &StoredLetter) -> String {
-        self.pipeline.source.broker().destination(&self.returning(letter))
+        self.pipeline.source.broker().destination(&self.returning(letter, None))
     }
 
-    /// Puts letters back, and waits until they are there: those that are. When this is cut short before they
+    /// Puts letters back, each with what the ledger knows its message by, and waits until they are there:
+    /// those that are. When this is cut short before they
     /// are removed where they were, a message is there twice, never lost. The second says why one is not
     /// there.
     pub fn put(
         &mut self,
-        letters: Vec<StoredLetter>,
+        letters: Vec<KeyedLetter>,
     ) -> Result<(Vec<StoredLetter>, Result<(), Fail>), Fail> {
         let results = self.send(&letters)?;
         let (mut gone, mut refused) = (Vec::new(), Ok(()));
-        for (letter, result) in letters.into_iter().zip(results) {
+        for ((letter, _), result) in letters.into_iter().zip(results) {
             match result {
                 Ok(sent) => {
                     if sent.as_new {
@@ -60,9 +61,10 @@ impl<'c> Back<'c> {
         Ok((gone, refused))
     }
 
-    fn send(&mut self, letters: &[StoredLetter]) -> Result<Vec<Published>, Fail> {
+    fn send(&mut self, letters: &[KeyedLetter]) -> Result<Vec<Published>, Fail> {
         let fail = |error| open_fail(&self.pipeline.name, error);
-        let batch: Vec<Outgoing<'_>> = letters.iter().map(|letter| self.returning(letter)).collect();
+        let returning = letters.iter().map(|(letter, key)| self.returning(letter, key.as_deref()));
+        let batch: Vec<Outgoing<'_>> = returning.collect();
         let publisher = match &mut self.publisher {
             Some(publisher) => publisher,
             none => none.insert(self.pipeline.source.broker().publisher(&*self.books).map_err(fail)?),
@@ -70,9 +72,7 @@ impl<'c> Back<'c> {
         publisher.publish(&batch).map_err(|error| fail(error.into()))
     }
 
-    fn returning<'l>(&self, letter: &'l StoredLetter) -> Outgoing<'l> {
-        // Only the books know a message by it, and it takes a copy of the message to tell.
-        let ledger_key = if self.is_here() { letter::ledger_key(self.pipeline, letter) } else { None };
+    fn returning<'l>(&self, letter: &'l StoredLetter, ledger_key: Option<&'l [u8]>) -> Outgoing<'l> {
         let name = letter.replay_name(&self.pipeline.name).into();
         let replay = Some(ReplayMark { name, ledger_key: ledger_key.map(Into::into) });
         Outgoing { replay, ..letter.outgoing() }

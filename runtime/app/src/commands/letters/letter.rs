@@ -6,53 +6,14 @@ use crate::config::PipelineConfig;
 use crate::telemetry::time;
 use pelton_core::letter::{LetterId, StoredLetter};
 use pelton_core::shown::{Keep, shown};
-use pelton_core::{Channel, HeaderList, Message, Name, Parts};
-use pelton_decode::Opening;
-use pelton_store::digest;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 
 /// Bytes of a name or a value that are shown, and of a text.
 const WORD: usize = 512;
 const TEXT: usize = 16 << 10;
 
-/// What the ledger knows the letter's message by; none when it cannot be read from it.
-pub fn ledger_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<Vec<u8>> {
-    let message = seen(pipeline, letter);
-    pipeline.dedup.of(&message, digest).ok().map(|key| key.bytes().into_owned())
-}
-
-/// The same, as `pelton ledger` takes it. No ledger knows what a handler has sent.
-fn dedup_key(pipeline: &PipelineConfig, letter: &StoredLetter) -> Option<String> {
-    if is_of_outbox(&letter.id) {
-        return None;
-    }
-    let message = seen(pipeline, letter);
-    pipeline.dedup.of(&message, digest).ok().map(|key| key.shown())
-}
-
-/// The letter's message as its handler would see it: there a key is looked for.
-fn seen(pipeline: &PipelineConfig, letter: &StoredLetter) -> Message {
-    let message = message(pipeline, letter);
-    let opening = pipeline.decode.envelope.map(Opening::new);
-    opening.and_then(|opening| opening.seen(&message)).unwrap_or(message)
-}
-
-fn message(pipeline: &PipelineConfig, letter: &StoredLetter) -> Message {
-    Message::new(Parts {
-        channel: &Arc::new(Channel::new(&pipeline.name, &letter.origin)),
-        name: Name::Text(&letter.message_id),
-        key: letter.key.as_deref(),
-        headers: letter.headers.iter().collect::<HeaderList>().view(),
-        body: &letter.body,
-        published_at_ms: letter.published_at_ms,
-        replayed: false,
-        tombstone: letter.tombstone,
-    })
-}
-
 /// The object of `dlq list --json`. Its shape is a contract.
-pub fn to_json(pipeline: &PipelineConfig, letter: &StoredLetter) -> Value {
+pub fn to_json(pipeline: &PipelineConfig, letter: &StoredLetter, dedup_key: Option<String>) -> Value {
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
     put(
@@ -64,7 +25,7 @@ pub fn to_json(pipeline: &PipelineConfig, letter: &StoredLetter) -> Value {
     );
     put("pipeline", pipeline.name.as_str().into());
     put("message_id", letter.message_id.as_str().into());
-    put("dedup_key", dedup_key(pipeline, letter).into());
+    put("dedup_key", dedup_key.into());
     put("cause", letter.cause.as_str().into());
     put("failure", letter.failure.as_str().into());
     put("reason", letter.reason.as_str().into());
@@ -101,8 +62,7 @@ pub fn start(text: &str, max: usize) -> String {
 }
 
 /// One letter, whole, for people: line by line, none of which can be taken for another.
-pub fn describe(pipeline: &PipelineConfig, letter: &StoredLetter) -> Vec<String> {
-    let dedup = dedup_key(pipeline, letter);
+pub fn describe(pipeline: &PipelineConfig, letter: &StoredLetter, dedup_key: Option<&str>) -> Vec<String> {
     let after = if is_of_outbox(&letter.id) {
         " by its target".to_owned()
     } else {
@@ -111,7 +71,7 @@ pub fn describe(pipeline: &PipelineConfig, letter: &StoredLetter) -> Vec<String>
     let mut lines = vec![
         format!("letter      {} of {}", letter.id, pipeline.name),
         format!("message     {}", shown(&letter.message_id).at_most(WORD)),
-        format!("dedup key   {}", shown(dedup.as_deref().unwrap_or("none")).at_most(WORD)),
+        format!("dedup key   {}", shown(dedup_key.unwrap_or("none")).at_most(WORD)),
         format!("cause       {} ({}){after}", letter.cause, letter.failure),
         format!("failed      {}", time::rfc3339(letter.failed_at_ms)),
     ];

@@ -1,6 +1,7 @@
 //! The dead letters of a pipeline, wherever they are kept.
 
 mod back;
+mod keys;
 pub mod letter;
 mod numbered;
 mod refused;
@@ -14,6 +15,7 @@ use crate::telemetry::progress::Progress;
 use crate::worker::assemble::{database_fail, open_fail};
 use crate::worker::store::store_fail;
 use back::Back;
+use keys::{KeyedLetter, LetterKeys};
 use numbered::Numbered;
 use pelton_core::broker::{DeadLetterPlace, LetterQuery, LetterReader, Listener, OpenError};
 use pelton_core::letter::{LetterId, NEW_KEY, StoredLetter};
@@ -40,6 +42,7 @@ pub struct Letters<'c> {
     leaves_outbox: bool,
     gives_new_keys: bool,
     back: Back<'c>,
+    keys: LetterKeys<'c>,
     config: &'c Config,
     /// Opened when a letter goes back into a queue: its message has the id that it had.
     fleet: Option<FleetLedger<'c>>,
@@ -66,7 +69,7 @@ impl<'c> Letters<'c> {
         }
         let here = StoredLetters::all(pipeline, &store);
         let refused = RefusedLetters::of(pipeline, Home::beside(store, pipeline)?);
-        let back = Back::of(pipeline, books);
+        let (back, keys) = (Back::of(pipeline, books), LetterKeys::of(pipeline));
         let (leaves_outbox, gives_new_keys, fleet) = (false, false, None);
         let given = KeptBy::Outbox;
         Ok(Self {
@@ -78,6 +81,7 @@ impl<'c> Letters<'c> {
             leaves_outbox,
             gives_new_keys,
             back,
+            keys,
             config,
             fleet,
         })
@@ -175,9 +179,11 @@ impl<'c> Letters<'c> {
         if let KeptBy::Outbox = self.given {
             return self.send_again(&letters);
         }
-        self.open_again(&letters)?;
+        let keys = self.keys_of(&letters)?;
         // Whoever keeps them now: when they fail again it may be another.
         self.there.iter_mut().for_each(|there| there.goes_back(&letters));
+        let letters: Vec<KeyedLetter> = letters.into_iter().zip(keys).collect();
+        self.open_again(&letters)?;
         if let (KeptBy::Here(number), true) = (self.given, self.back.is_here())
             && let Some(here) = self.here.get(number)
         {
@@ -188,9 +194,19 @@ impl<'c> Letters<'c> {
         refused.map(|()| count)
     }
 
+    /// What the ledger knows their messages by. Only the books of a queue here ask for it.
+    fn keys_of(&self, letters: &[StoredLetter]) -> Result<Vec<Option<Vec<u8>>>, Fail> {
+        if self.back.is_here() { self.keys.ledger_keys(letters) } else { Ok(vec![None; letters.len()]) }
+    }
+
+    /// The dedup key of a letter, as `pelton ledger` takes it.
+    pub fn dedup_key(&self, letter: &StoredLetter) -> Option<String> {
+        self.keys.shown(letter)
+    }
+
     /// A message that goes back into an embedded queue is the one that it was: a ledger in a database
     /// forgets it first. Brokers make another of it.
-    fn open_again(&mut self, letters: &[StoredLetter]) -> Outcome {
+    fn open_again(&mut self, letters: &[KeyedLetter]) -> Outcome {
         if !self.back.is_here() {
             return Ok(());
         }
@@ -198,8 +214,7 @@ impl<'c> Letters<'c> {
             self.fleet = FleetLedger::open(self.config, self.pipeline)?;
         }
         let Some(fleet) = &mut self.fleet else { return Ok(()) };
-        for letter in letters {
-            let key = letter::ledger_key(self.pipeline, letter);
+        for (letter, key) in letters {
             fleet.forget(key.as_deref().unwrap_or(letter.message_id.as_bytes()))?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Letters in the data directory, or in an embedded queue.
 
-use super::letter;
+use super::keys::KeyedLetter;
 use crate::config::PipelineConfig;
 use pelton_core::broker::{LetterQuery, LetterReader, OpenError};
 use pelton_core::letter::{LetterId, StoredLetter};
@@ -58,14 +58,14 @@ impl<'c> StoredLetters<'c> {
         }
     }
 
-    /// Moves letters back into the queue they came from, in one transaction; how many were still there.
-    pub fn replay(&self, letters: Vec<StoredLetter>) -> Result<u64, StoreError> {
-        let keyed = letters.into_iter().filter_map(|one| {
-            let key = letter::ledger_key(self.pipeline, &one);
+    /// Moves letters back into the queue they came from, each with what the ledger knows its message by, in
+    /// one transaction; how many were still there.
+    pub fn replay(&self, letters: Vec<KeyedLetter>) -> Result<u64, StoreError> {
+        let numbered = letters.into_iter().filter_map(|(one, key)| {
             let id = LetterId::Number(self.number(&one.id)?);
             Some((StoredLetter { id, ..one }, key))
         });
-        let letters: Vec<_> = keyed.collect();
+        let letters: Vec<_> = numbered.collect();
         Ok(self.store.replay(&self.pipeline.name, self.queue, &letters)? as u64)
     }
 }

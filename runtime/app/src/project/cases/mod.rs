@@ -6,6 +6,7 @@ mod http;
 mod judge;
 mod judge_effects;
 mod judge_sql;
+mod opened;
 mod read;
 mod run;
 mod script;

@@ -11,8 +11,10 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a case may want of a message; the words of `pelton invoke`.
-const OUTCOMES: &[&str] = &["ok", "retry", "reject", "trap", "timeout", "memory", "instantiate"];
+/// What a case may want of a message; the words of `pelton invoke`. The last two are of messages that no
+/// handler sees.
+const OUTCOMES: &[&str] =
+    &["ok", "retry", "reject", "trap", "timeout", "memory", "instantiate", "invalid", "skipped"];
 
 /// One case, ready to run.
 #[derive(Debug, Clone)]
@@ -53,6 +55,8 @@ pub struct Wanted {
     pub after: Option<Duration>,
     /// Texts that must be in some line of this message.
     pub logs: Vec<String>,
+    /// What is given is what the handler sees: it is not decoded.
+    pub decoded: bool,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +101,7 @@ struct RawMessage {
     published_at_ms: Option<u64>,
     replayed: Option<bool>,
     tombstone: Option<bool>,
+    decoded: Option<bool>,
     #[serde(default)]
     again: bool,
     outcome: Option<String>,
@@ -154,7 +159,7 @@ fn checked(mut raw: RawCase, folder: &Path, file: &Path, pipeline: &str) -> Resu
         }
     }
     let mut steps: Vec<Step> = vec![Vec::new()];
-    let mut last: Option<Given> = None;
+    let mut last: Option<(Given, Wanted)> = None;
     for (place, raw) in raw.message.into_iter().enumerate() {
         let again = raw.again;
         let (given, wanted) = delivery(raw, last.as_ref(), folder, pipeline)
@@ -163,7 +168,7 @@ fn checked(mut raw: RawCase, folder: &Path, file: &Path, pipeline: &str) -> Resu
         if again || steps.last().is_some_and(|step| step.iter().any(|(other, _)| other.id == given.id)) {
             steps.push(Vec::new());
         }
-        last = Some(given.clone());
+        last = Some((given.clone(), wanted.clone()));
         if let Some(step) = steps.last_mut() {
             step.push((given, wanted));
         }
@@ -193,10 +198,12 @@ fn message(table: toml::Table) -> Result<RawMessage, String> {
 
 fn delivery(
     raw: RawMessage,
-    last: Option<&Given>,
+    last: Option<&(Given, Wanted)>,
     folder: &Path,
     pipeline: &str,
 ) -> Result<(Given, Wanted), String> {
+    let was_decoded = raw.again && last.is_some_and(|(_, wanted)| wanted.decoded);
+    let last = last.map(|(given, _)| given);
     let given = match (raw.again, last) {
         (true, None) => return Err("`again` wants a message before it".to_owned()),
         (true, Some(last)) => Given { attempt: last.attempt + 1, ..last.clone() },
@@ -207,7 +214,7 @@ fn delivery(
             ..Given::default()
         },
     };
-    let wanted = wanted(&raw)?;
+    let wanted = Wanted { decoded: raw.decoded.unwrap_or(was_decoded), ..wanted(&raw)? };
     let body = one_body(raw.body, raw.json, raw.body_file, raw.body_base64, folder)?;
     let attempt = raw.attempt.unwrap_or(given.attempt);
     if attempt == 0 {
@@ -224,6 +231,7 @@ fn delivery(
         published_at_ms: raw.published_at_ms.or(given.published_at_ms),
         replayed: raw.replayed.unwrap_or(given.replayed),
         tombstone: raw.tombstone.unwrap_or(given.tombstone),
+        seen: None,
     };
     Ok((given, wanted))
 }
@@ -233,14 +241,14 @@ fn wanted(raw: &RawMessage) -> Result<Wanted, String> {
     if !OUTCOMES.contains(&outcome.as_str()) {
         return Err(format!("the outcome `{outcome}` is none of {}", OUTCOMES.join(", ")));
     }
-    if outcome == "ok" && raw.reason.is_some() {
-        return Err("what is ok has no reason".to_owned());
+    if ["ok", "skipped"].contains(&outcome.as_str()) && raw.reason.is_some() {
+        return Err(format!("what is {outcome} has no reason"));
     }
     if outcome != "retry" && raw.after.is_some() {
         return Err("only a retry comes `after` a while".to_owned());
     }
     let after = duration("after", raw.after.clone())?;
-    Ok(Wanted { outcome, reason: raw.reason.clone(), after, logs: raw.logs.clone() })
+    Ok(Wanted { outcome, reason: raw.reason.clone(), after, logs: raw.logs.clone(), decoded: false })
 }
 
 /// `message-1`, `message-2`, ...

@@ -1,11 +1,12 @@
 //! Runs cases, one after another, on instances that stay warm as in a worker.
 
 use super::effects::Stores;
+use super::opened::Opened;
 use super::read::{Case, Step, Wanted};
 use super::script::Script;
 use super::{judge, judge_effects, judge_sql};
 use crate::exit::Fail;
-use crate::harness::{Answered, Committed, Given, Harness, Line};
+use crate::harness::{Answered, Committed, Decoding, Given, Harness, Line};
 use crate::project::grants::{ProjectGrants, Uses};
 use crate::project::sql::CaseDatabase;
 use crate::project::{Project, build, limits};
@@ -37,6 +38,8 @@ pub struct Runner<'p> {
     loaded: Vec<(HandlerSpec, Harness)>,
     /// What statements run in, where the handler runs any.
     database: Option<&'p CaseDatabase>,
+    /// What its messages are read with before they are handed over, where the pipeline has that.
+    decoding: Option<Decoding>,
 }
 
 /// Messages that are handed over together.
@@ -62,7 +65,10 @@ impl<'p> Runner<'p> {
             ..limits::spec(project)
         };
         let harness = build::validate(project, &usual)?;
-        Ok(Self { project, usual: usual.clone(), grants, script, loaded: vec![(usual, harness)], database })
+        let pipeline = limits::pipeline(project);
+        let decoding = pipeline.map(|pipeline| Decoding::of(&pipeline.config)).transpose()?.flatten();
+        let loaded = vec![(usual.clone(), harness)];
+        Ok(Self { project, usual, grants, script, loaded, database, decoding })
     }
 
     /// Runs a case to its end.
@@ -82,12 +88,13 @@ impl<'p> Runner<'p> {
         let many = case.steps.iter().map(Vec::len).sum::<usize>() > 1;
         let mut number = 0;
         for (step, later) in self.pieces(case, harness) {
+            let opened = Opened::of(step, self.decoding.as_ref())?;
             self.script.next_delivery();
-            let work = step.iter().map(|(given, _)| given.clone().work()).collect();
+            let work = opened.handed.iter().map(|(given, _)| given.clone().work()).collect();
             let mut answered = harness.handle(work)?;
-            self.commit(harness, step, later, &mut answered, &mut committed)?;
+            self.commit(harness, &opened.handed, later, &mut answered, &mut committed)?;
             ran.took += answered.took;
-            for (problem, place) in problems_of(step, &answered.outcomes, &answered.logs).zip(1..) {
+            for (problem, place) in opened.problems(step, &answered).into_iter().zip(1..) {
                 let at = if many { format!("message {}\n", number + place) } else { String::new() };
                 ran.problems.extend(problem.map(|text| format!("{at}{text}")));
             }
@@ -228,14 +235,4 @@ fn calls(outcomes: &mut [Outcome]) -> Vec<(Staged, Vec<usize>)> {
         }
     }
     calls
-}
-
-fn problems_of<'a>(
-    step: &'a Messages,
-    outcomes: &'a [Outcome],
-    lines: &'a [Line],
-) -> impl Iterator<Item = Option<String>> + 'a {
-    step.iter().zip(outcomes).map(|((given, wanted), outcome)| {
-        judge::outcome(wanted, outcome).or_else(|| judge::lines_of(wanted, &given.id, lines))
-    })
 }

@@ -1,6 +1,6 @@
 //! What the pipeline grants, where it is tried out: the same, but what the handler sends stays here.
 
-use std::path::Path;
+use super::paths::{given, path};
 use toml::{Table, Value};
 
 /// From a configuration in the project to one in a folder of it. Files are found from there, and each target
@@ -21,17 +21,6 @@ pub fn derived(mut grants: Table) -> Table {
         outbox.iter_mut().for_each(|(name, target)| here(name, target));
     }
     grants
-}
-
-/// A value that may be in a file.
-fn given(value: &mut Value) {
-    value.get_mut("file").into_iter().for_each(path);
-}
-
-fn path(value: &mut Value) {
-    if let Some(text) = value.as_str() {
-        *value = Value::String(Path::new("..").join(text).display().to_string());
-    }
 }
 
 fn here(name: &str, target: &mut Value) {

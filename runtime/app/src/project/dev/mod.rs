@@ -3,8 +3,10 @@
 //! The worker is the real one, as a process beside this one. It is told to take each build, and a version
 //! that is no good changes nothing. Here is only what stands around it.
 
+mod decode;
 mod files;
 mod grants;
+mod paths;
 mod queue;
 mod show;
 mod tables;
@@ -157,7 +159,7 @@ impl Loop {
         show::say(&format!("{} has changed", shown_path(&changed)));
         if changed == Path::new(manifest::MANIFEST) {
             match Project::find(&self.project.dir) {
-                Ok(project) => self.project = project,
+                Ok(project) => self.project = project.tried_as(self.project.pipeline.as_ref()),
                 Err(why) => return show::say(&format!("{}; what it said before counts", why.words())),
             }
         }

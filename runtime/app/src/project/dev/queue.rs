@@ -1,8 +1,8 @@
 //! Where a handler is tried out: a data directory of its own with an embedded queue, whatever `pelton.toml`
 //! reads from.
 
-use super::grants;
 use super::tables::{DevTables, FOLDER};
+use super::{decode, grants};
 use crate::exit::Fail;
 use crate::input;
 use crate::program;
@@ -94,12 +94,13 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
 fn derived(project: &Project, table: &Table, tables: Option<&DevTables>) -> (String, Table) {
     let none = Table::new();
     let pipelines = table.get("pipelines").and_then(Value::as_table).unwrap_or(&none);
-    let is_ours = |value: &Value| {
+    let is_ours = |name: &str, value: &Value| {
         let component =
             value.get("handler").and_then(|handler| handler.get("component")).and_then(Value::as_str);
-        component.is_some_and(|path| project.dir.join(path) == project.component())
+        let runs_it = component.is_some_and(|path| project.dir.join(path) == project.component());
+        project.pipeline.as_ref().map_or(runs_it, |named| name == named)
     };
-    let found = pipelines.iter().find(|(_, value)| is_ours(value));
+    let found = pipelines.iter().find(|(name, value)| is_ours(name, value));
     let (name, mut pipeline) = match found {
         Some((name, Value::Table(pipeline))) => (name.clone(), pipeline.clone()),
         _ => (project.manifest.name.clone(), Table::new()),
@@ -109,6 +110,9 @@ fn derived(project: &Project, table: &Table, tables: Option<&DevTables>) -> (Str
     let ledger = pipeline.remove("ledger").filter(|_| tables.is_some());
     if let Some(Value::Table(granted)) = pipeline.remove("grants") {
         pipeline.insert("grants".to_owned(), Value::Table(grants::derived(granted)));
+    }
+    if let Some(Value::Table(decode)) = pipeline.remove("decode") {
+        pipeline.insert("decode".to_owned(), Value::Table(decode::derived(decode)));
     }
     let mut handler = pipeline.get("handler").and_then(Value::as_table).cloned().unwrap_or_default();
     for key in ["digest", "require_signature", "rollout"] {

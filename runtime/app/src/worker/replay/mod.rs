@@ -8,6 +8,7 @@ use super::shutdown::stopped_fail;
 use crate::books::{PipelineBooks, PipelineLedger};
 use crate::config::{Config, PipelineConfig};
 use crate::control::protocol::ReplayResult;
+use crate::decoders;
 use crate::exit::Fail;
 use pelton_core::Counter;
 use pelton_core::broker::{BoundedSource, Replay};
@@ -78,7 +79,7 @@ impl Work<'_> {
             || ledger.redoing().map_err(|why| Fail::refused(format!("`{}` {why}", self.pipeline.name)));
         let port = if self.redo { redoing()? } else { port };
         let outbox = self.outbox.clone();
-        let decoder = assemble::decoder(self.pipeline)?;
+        let decoder = decoders::open(self.pipeline)?;
         let observers = Observers::default();
         let ports =
             Ports { source: source.clone(), ledger: port, letters, decoder, handler, outbox, observers };

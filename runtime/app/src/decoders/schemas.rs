@@ -11,6 +11,14 @@ use ureq::tls::{Certificate, PemItem, parse_pem};
 /// Bytes of a file of certificates.
 const CERTIFICATES: usize = 4 << 20;
 
+/// What its registry says against it, asked now; none where there is none, or its configuration is wrong,
+/// which has been said. Blocks.
+pub fn diagnose(pipeline: &PipelineConfig) -> Option<Problem> {
+    let schemas = open(pipeline).ok().flatten()?;
+    let (key, what) = schemas.diagnose().err()?;
+    Some(Problem::new(format!("pipelines.{}.decode.schema.{key}", pipeline.name), what))
+}
+
 /// Reads and compiles what is configured; none where nothing is. Asks no registry. Blocks.
 pub fn open(pipeline: &PipelineConfig) -> Result<Option<Schemas>, Problem> {
     let Some(schema) = &pipeline.decode.schema else { return Ok(None) };
