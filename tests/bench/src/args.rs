@@ -4,9 +4,9 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 /// The rows, as they are asked for.
-pub const ROWS: [&str; 22] = [
+pub const ROWS: [&str; 25] = [
     "P1", "P2", "P3", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "P14", "P15", "P16", "P17",
-    "P18", "P19", "P21", "P22", "backlog", "modes",
+    "P18", "P19", "P20", "P21", "P22", "P23", "P24", "backlog", "modes",
 ];
 
 /// What a measurement needs to know.

@@ -18,6 +18,7 @@ mod args;
 mod book;
 mod calls;
 mod effects;
+mod emptied;
 mod flight;
 mod http;
 mod kafka;
@@ -33,10 +34,12 @@ mod redis;
 mod report;
 mod sample;
 mod schemas;
+mod scrape;
 mod sql;
 mod sqs;
 mod start;
 mod swap;
+mod telemetry;
 mod work;
 mod worker;
 
@@ -51,7 +54,7 @@ use report::Row;
 /// A row of the command line, and what measures it.
 type Measure = fn(&Setup) -> Result<Vec<Row>>;
 
-const MEASURES: [(&[&str], Measure); 21] = [
+const MEASURES: [(&[&str], Measure); 24] = [
     (&["P1"], kafka::against_a_loop),
     (&["P2"], kafka::price_of_the_sandbox),
     (&["P3"], kafka::against_python),
@@ -70,8 +73,11 @@ const MEASURES: [(&[&str], Measure); 21] = [
     (&["P17"], effects::state),
     (&["P18"], effects::outbox),
     (&["P19"], sql::rows),
+    (&["P20"], kafka::fleet::rows),
     (&["P21"], schemas::rows),
     (&["P22"], flight::rows),
+    (&["P23"], telemetry::rows),
+    (&["P24"], scrape::rows),
     (&["backlog"], kafka::backlog::rows),
 ];
 

@@ -10,7 +10,7 @@ use std::process::Child;
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
-const ORDER: &str = r#"{"id":1,"customer":"Ada","amount_cents":100}"#;
+pub const ORDER: &str = r#"{"id":1,"customer":"Ada","amount_cents":100}"#;
 /// How long a thousand pipelines may take to start, or to handle a message each.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -90,7 +90,7 @@ fn measure(worker: &Worker, running: &mut Child, count: usize) -> Result<Residen
 }
 
 /// Waits until each of these pipelines has handled its message.
-fn wait_for(worker: &Worker, running: &mut Child, pipelines: std::ops::Range<usize>) -> Result<()> {
+pub fn wait_for(worker: &Worker, running: &mut Child, pipelines: std::ops::Range<usize>) -> Result<()> {
     let start = Instant::now();
     loop {
         let status = worker.status()?;

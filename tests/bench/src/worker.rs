@@ -17,6 +17,11 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(setup: &Setup, pipelines: usize) -> Result<Self> {
+        Self::with(setup, pipelines, "")
+    }
+
+    /// With more in its configuration.
+    pub fn with(setup: &Setup, pipelines: usize, more: &str) -> Result<Self> {
         let dir = tempfile::tempdir_in(&setup.work_dir)?;
         let mut config = format!("data_dir = {:?}\n", dir.path().join("data"));
         for number in 0..pipelines {
@@ -28,6 +33,7 @@ impl Worker {
                 setup.orders
             )?;
         }
+        config.push_str(more);
         std::fs::write(dir.path().join("pelton.toml"), config)?;
         Ok(Self { pelton: setup.pelton.clone(), dir })
     }

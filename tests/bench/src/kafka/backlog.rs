@@ -41,11 +41,8 @@ pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
 fn highest(setup: &Setup, topic: &Topic, load: Load) -> Result<f64> {
     let dir = tempfile::tempdir_in(&setup.work_dir)?;
     let config = format!(
-        "data_dir = \"data\"\n[pipelines.bench]\nsource = {{ type = \"kafka\", bootstrap_servers = {:?}, \
-         topics = [{:?}], group_id = {:?} }}\n[pipelines.bench.handler]\ncomponent = {:?}\n",
-        topic.broker.address,
-        topic.name(),
-        topic.group(),
+        "data_dir = \"data\"\n[pipelines.bench]\nsource = {}\n[pipelines.bench.handler]\ncomponent = {:?}\n",
+        topic.source(),
         setup.guest
     );
     let file = dir.path().join("pelton.toml");

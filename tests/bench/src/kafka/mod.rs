@@ -4,11 +4,12 @@
 //! from the first record in hand to the last one done: how long a group takes to form is not in it.
 
 pub mod backlog;
+pub mod fleet;
 mod native;
 pub mod order;
 mod ours;
 mod python;
-mod topic;
+pub mod topic;
 
 use crate::args::Setup;
 use crate::book::Set;

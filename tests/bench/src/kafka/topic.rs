@@ -38,6 +38,16 @@ impl Topic {
         format!("group-{}", self.groups.get())
     }
 
+    /// As a worker's `source`, in a group that nobody has used.
+    pub fn source(&self) -> String {
+        format!(
+            "{{ type = \"kafka\", bootstrap_servers = {:?}, topics = [{:?}], group_id = {:?} }}",
+            self.broker.address,
+            self.name(),
+            self.group()
+        )
+    }
+
     /// A new topic with a load, over ten thousand keys.
     pub fn fill(&self, load: Load) -> Result<Load> {
         self.fill_with(load, |number| format!("key-{}", number % KEYS))

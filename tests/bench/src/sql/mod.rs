@@ -17,6 +17,7 @@ use ours::Handling;
 use pelton_tests::postgres::{Db, Postgres, Setup as ServerSetup};
 use pelton_tests::proxy::Proxy;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// What is written. Made anew for each run.
 const TABLES: &str = "
@@ -106,11 +107,16 @@ const CASES: [Case; 7] = [
 ];
 
 pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
+    let (_dir, server) = server(setup)?;
+    CASES.iter().map(|case| row(setup, &server, case)).collect()
+}
+
+/// A server in a folder of its own, which has to outlive it.
+pub fn server(setup: &Setup) -> Result<(TempDir, Postgres)> {
     let dir = tempfile::tempdir_in(&setup.work_dir)?;
     let options = "-c max_connections=100 -c shared_buffers=512MB -c max_wal_size=4GB".to_owned();
     let server = ServerSetup { options, data: Some(dir.path().join("server")), ..ServerSetup::default() };
-    let server = Postgres::start_with(server);
-    CASES.iter().map(|case| row(setup, &server, case)).collect()
+    Ok((dir, Postgres::start_with(server)))
 }
 
 fn row(setup: &Setup, server: &Postgres, case: &Case) -> Result<Row> {

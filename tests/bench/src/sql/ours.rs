@@ -1,12 +1,11 @@
 //! Our side: the real worker on an embedded queue, with a handler that writes a row.
 
 use crate::args::Setup;
+use crate::emptied::command;
 use crate::load::Load;
 use crate::ours::{self, Dedup, NAME};
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use pelton_tests::postgres::Db;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// How messages share transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +32,6 @@ pub fn run(setup: &Setup, db: &Db, handling: Handling, connections: usize, load:
     );
     std::fs::write(dir.path().join("pelton.toml"), config)?;
     command(setup, dir.path(), &["db", "init", "--database", "bench"])?;
-    command(setup, dir.path(), &["run", "--until-empty"])
-}
-
-fn command(setup: &Setup, dir: &Path, words: &[&str]) -> Result<()> {
-    let mut command = Command::new(&setup.pelton);
-    // Compiled once for all runs.
-    command.args(words).current_dir(dir).env("XDG_CACHE_HOME", setup.work_dir.join("cache"));
-    let ended = command.stdin(Stdio::null()).output().context("the worker can be started")?;
-    ensure!(ended.status.success(), "pelton {words:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    command(setup, dir.path(), &["run", "--until-empty"])?;
     Ok(())
 }
