@@ -32,6 +32,7 @@ mod security;
 mod skip;
 mod status;
 mod steering;
+mod tracing;
 
 use pelton_tests::components::plugin;
 use pelton_tests::kafka::{Broker, Record};

@@ -24,6 +24,7 @@ mod replay;
 mod reset;
 mod skip;
 mod takeover;
+mod tracing;
 mod ways;
 
 use pelton_tests::components::plugin;

@@ -32,6 +32,7 @@ mod requests;
 mod shutdown;
 mod skip;
 mod status;
+mod tracing;
 mod workers;
 
 use pelton_tests::components::plugin;

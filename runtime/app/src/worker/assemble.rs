@@ -132,8 +132,8 @@ pub fn open(
     let handler = outcomes::logged(versions.clone());
     let objects = decoders::objects(pipeline)?;
     let ports = done_objects::deleting(pipeline, objects.as_ref(), (source, letters, handler));
-    let (source, letters, handler) = traced(exports, pipeline, ports);
     let outbox = outbox((store, homes), pipeline)?;
+    let ((source, letters, handler), outbox) = traced(exports, pipeline, (ports, outbox));
     let moved = |why: String| Fail::refused(format!("pipelines.{}.ledger: {why}", pipeline.name));
     let port = moves::ledger(config, (store, homes), pipeline, &ledger).map_err(moved)?;
     moves::note(config, store, pipeline).map_err(moved)?;
@@ -156,12 +156,13 @@ pub fn open(
 /// The same ports, with spans for what is recorded of them. Without a collector they are what they were.
 fn traced(exports: &Exports, pipeline: &PipelineConfig, ports: TracedPorts) -> TracedPorts {
     let Some(traced) = exports.traces(pipeline) else { return ports };
-    let (source, letters, handler) = ports;
-    (traced.source(source), traced.letters(letters), traced.handler(handler))
+    let ((source, letters, handler), outbox) = ports;
+    let ports = (traced.source(source), traced.letters(letters), traced.handler(handler));
+    (ports, outbox.map(|outbox| traced.outbox(outbox)))
 }
 
 /// Those of which there are spans.
-type TracedPorts = (Arc<dyn Source>, Arc<dyn DeadLetters>, Arc<dyn Handler>);
+type TracedPorts = ((Arc<dyn Source>, Arc<dyn DeadLetters>, Arc<dyn Handler>), Option<Outbox>);
 
 /// Has its targets be where they are configured to be. What relays send for it; none where that is nothing.
 /// Within the runtime.

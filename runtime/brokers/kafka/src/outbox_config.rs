@@ -51,6 +51,10 @@ impl OutboxTarget for KafkaTarget {
         self.topic.as_ref().map_or_else(|| "kafka".to_owned(), |topic| format!("kafka {topic}"))
     }
 
+    fn system(&self) -> &'static str {
+        "kafka"
+    }
+
     fn is_same(&self, other: &dyn OutboxTarget) -> bool {
         other.of::<Self>() == Some(self)
     }

@@ -75,6 +75,10 @@ impl OutboxTarget for RedisTarget {
         }
     }
 
+    fn system(&self) -> &'static str {
+        "redis"
+    }
+
     fn is_same(&self, other: &dyn OutboxTarget) -> bool {
         other.of::<Self>() == Some(self)
     }

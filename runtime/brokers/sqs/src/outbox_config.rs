@@ -28,6 +28,10 @@ impl OutboxTarget for SqsTarget {
         format!("sqs {}", self.0.name())
     }
 
+    fn system(&self) -> &'static str {
+        "aws_sqs"
+    }
+
     fn is_same(&self, other: &dyn OutboxTarget) -> bool {
         other.of::<Self>() == Some(self)
     }

@@ -15,6 +15,9 @@ pub trait OutboxTarget: Any + Debug + Send + Sync {
     /// Where messages go, for people: `kafka topic audit`.
     fn describe(&self) -> String;
 
+    /// The broker's name in OpenTelemetry: its `messaging.system`.
+    fn system(&self) -> &'static str;
+
     /// Whether another is configured alike, as for a source.
     fn is_same(&self, other: &dyn OutboxTarget) -> bool;
 

@@ -31,6 +31,10 @@ impl OutboxTarget for EventTarget {
         self.target.describe()
     }
 
+    fn system(&self) -> &'static str {
+        self.target.system()
+    }
+
     fn is_same(&self, other: &dyn OutboxTarget) -> bool {
         other.of::<Self>().is_some_and(|other| {
             self.form == other.form && self.source == other.source && self.target.is_same(&*other.target)

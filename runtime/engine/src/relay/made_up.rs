@@ -119,6 +119,10 @@ impl OutboxTarget for Way {
         "made up".to_owned()
     }
 
+    fn system(&self) -> &'static str {
+        "made-up"
+    }
+
     fn is_same(&self, _: &dyn OutboxTarget) -> bool {
         true
     }

@@ -80,6 +80,10 @@ impl OutboxTarget for QueueTarget {
         format!("queue {}", self.queue)
     }
 
+    fn system(&self) -> &'static str {
+        "pelton"
+    }
+
     fn is_same(&self, other: &dyn OutboxTarget) -> bool {
         other.of::<Self>().is_some_and(|other| self.queue == other.queue)
     }

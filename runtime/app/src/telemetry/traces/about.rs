@@ -52,6 +52,17 @@ impl Traced {
         all
     }
 
+    /// What spans say of what is sent to another broker.
+    pub fn sends(&self, system: &'static str, destination: &str) -> Vec<KeyValue> {
+        vec![
+            text_attribute("messaging.system", system),
+            text_attribute("messaging.operation.name", "send"),
+            text_attribute("messaging.operation.type", "send"),
+            text_attribute("messaging.destination.name", destination),
+            text_attribute("pelton.pipeline", self.name.as_str()),
+        ]
+    }
+
     /// What is said of one message: on its span, or on a link to it.
     pub fn of_message(&self, message: &Message) -> Vec<KeyValue> {
         let id = message.id().to_string();

@@ -8,6 +8,7 @@ mod about;
 mod handler;
 mod letters;
 mod limit;
+mod outbox;
 mod ports;
 mod recent;
 mod source;

@@ -3,8 +3,10 @@
 use super::about::Traced;
 use super::handler::TracedHandler;
 use super::letters::TracedLetters;
+use super::outbox::TracedTarget;
 use super::source::TracedSource;
 use pelton_core::ports::{DeadLetters, Handler, Source};
+use pelton_engine::{Outbox, Outlet};
 use std::sync::Arc;
 
 impl Traced {
@@ -17,6 +19,15 @@ impl Traced {
     pub fn letters(&self, letters: Arc<dyn DeadLetters>) -> Arc<dyn DeadLetters> {
         let place = format!("dead letters of {}", self.name);
         Arc::new(TracedLetters::new(letters, self.clone(), place))
+    }
+
+    /// What is sent from the outbox, with a span for each call.
+    pub fn outbox(&self, outbox: Outbox) -> Outbox {
+        let outlet = |outlet: Outlet| {
+            let way = Arc::new(TracedTarget::new(outlet.way, self.clone(), outlet.name.clone()));
+            Outlet { way, ..outlet }
+        };
+        Outbox { outlets: outbox.outlets.into_iter().map(outlet).collect(), ..outbox }
     }
 
     /// The handler, with a span for each call that is recorded, whose context its messages have.
