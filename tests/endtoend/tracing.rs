@@ -122,10 +122,36 @@ fn what_fails_is_recorded_and_handlers_lines_have_its_ids() {
 }
 
 #[test]
+fn variables_of_opentelemetry_win_over_the_file() {
+    let (named, other) = (Collector::start(Mood::Well), Collector::start(Mood::Well));
+    let site = site(&other, "sampler = \"never\"");
+    let mut variables = vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*named.endpoint),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b"),
+        ("OTEL_SERVICE_NAME", "till"),
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+    ];
+    let handles_one = |variables: &[(&str, &str)]| {
+        site.done(&["send", "first", "--body", "{}"]);
+        let worker = site.worker_with(&["--until-empty"], variables);
+        assert_eq!(worker.wait().code, Some(0), "{}", worker.log.tail());
+    };
+    handles_one(&variables);
+    assert_eq!(named.wait("process first", 1).len(), 1);
+    assert_eq!(named.resource("service.name").as_deref(), Some("till"));
+    assert_eq!(named.header("api-key").as_deref(), Some("a b"));
+
+    let requests = named.requests();
+    variables.push(("OTEL_SDK_DISABLED", "true"));
+    handles_one(&variables);
+    assert_eq!((named.requests(), other.requests()), (requests, 0));
+}
+
+#[test]
 fn collectors_on_their_bad_days_cost_spans_and_nothing_else() {
     const MESSAGES: u64 = 100;
     let bodies: Vec<String> = (0..MESSAGES).map(|_| "{}".to_owned()).collect();
-    for mood in [Mood::Hangs, Mood::Answers(429), Mood::Answers(500), Mood::Well] {
+    for mood in [Mood::Hangs, Mood::Resets, Mood::Answers(429), Mood::Answers(500), Mood::Well] {
         let collector = Collector::start(mood);
         let site = site(&collector, "sampler = \"always\", max_per_second = 100000");
         site.send_lines("first", &[], &bodies);

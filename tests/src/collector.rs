@@ -19,6 +19,8 @@ pub enum Mood {
     Well,
     /// It takes connections, and never answers.
     Hangs,
+    /// It ends connections without a word, with what was sent unread.
+    Resets,
     /// It answers with this status.
     Answers(u16),
 }
@@ -33,6 +35,7 @@ pub struct Collector {
 struct Kept {
     spans: Mutex<Vec<Span>>,
     resources: Mutex<Vec<KeyValue>>,
+    heads: Mutex<Vec<String>>,
     requests: AtomicU64,
     mood: Mutex<Mood>,
 }
@@ -49,6 +52,7 @@ impl Collector {
         let kept = Arc::new(Kept {
             spans: Mutex::default(),
             resources: Mutex::default(),
+            heads: Mutex::default(),
             requests: AtomicU64::new(0),
             mood: Mutex::new(mood),
         });
@@ -81,6 +85,15 @@ impl Collector {
         text(&self.kept.resources.lock().unwrap_or_else(PoisonError::into_inner), name)
     }
 
+    /// A header of the last request that was read.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        let heads = self.kept.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heads = heads.iter().filter_map(|line| line.split_once(':'));
+        let found = heads.find(|(theirs, _)| theirs.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.trim().to_owned())
+    }
+
     /// Requests that came, answered or not.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -95,9 +108,16 @@ impl Collector {
 
 impl Kept {
     fn serve(&self, stream: &TcpStream) {
+        if *self.mood.lock().unwrap_or_else(PoisonError::into_inner) == Mood::Resets {
+            // A connection that is closed before all is read is reset.
+            drop(stream.peek(&mut [0]));
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
         let mut read = BufReader::new(stream);
-        while let Some((path, body)) = request(&mut read) {
+        while let Some((path, head, body)) = request(&mut read) {
             let mood = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
+            *self.heads.lock().unwrap_or_else(PoisonError::into_inner) = head;
             if mood == Mood::Well && path == "/v1/traces" {
                 let request =
                     ExportTraceServiceRequest::decode(&*body).expect("it is protobuf of the schema");
@@ -113,6 +133,7 @@ impl Kept {
             let status = match mood {
                 Mood::Well => 200,
                 Mood::Answers(status) => status,
+                Mood::Resets => return,
                 // Until the other side goes.
                 Mood::Hangs => {
                     drop(read.read(&mut [0]));
@@ -127,8 +148,8 @@ impl Kept {
     }
 }
 
-fn request(read: &mut BufReader<&TcpStream>) -> Option<(String, Vec<u8>)> {
-    let (mut path, mut length) = (String::new(), 0);
+fn request(read: &mut BufReader<&TcpStream>) -> Option<(String, Vec<String>, Vec<u8>)> {
+    let (mut path, mut head, mut length) = (String::new(), Vec::new(), 0);
     loop {
         let mut line = String::new();
         if read.read_line(&mut line).ok()? == 0 {
@@ -143,10 +164,11 @@ fn request(read: &mut BufReader<&TcpStream>) -> Option<(String, Vec<u8>)> {
         if line == "\r\n" {
             break;
         }
+        head.push(line);
     }
     let mut body = vec![0; length];
     read.read_exact(&mut body).ok()?;
-    Some((path, body))
+    Some((path, head, body))
 }
 
 /// The value of an attribute, as text.

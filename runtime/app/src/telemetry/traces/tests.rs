@@ -4,7 +4,10 @@
 
 use super::*;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use pelton_core::broker::Messaging;
+use pelton_core::broker::{
+    BooksError, Diagnosis, Messaging, OpenError, OutboxTarget, Outgoing, Published, Publisher, Sent, Unsent,
+};
+use pelton_core::effects::StagedMessage;
 use pelton_core::ports::{
     BoxFuture, Capabilities, ErrorClass, Handler, Lag, Report, Scope, Settle, Source, Work,
 };
@@ -218,4 +221,90 @@ fn with_links_alone_a_handler_begins_a_trace_of_its_own() {
         (SpanContext::parse(seen[0].as_bytes()).unwrap(), SpanContext::parse(PARENT.as_bytes()));
     assert_ne!(place.trace, parent.unwrap().trace);
     assert_eq!((spans[0].parent_span_id.len(), spans[0].links.len()), (0, 1));
+}
+
+/// Takes what has a body, for good or not at all.
+#[derive(Debug)]
+struct Topics;
+
+impl OutboxTarget for Topics {
+    fn describe(&self) -> String {
+        "topics".to_owned()
+    }
+
+    fn system(&self) -> &'static str {
+        "redis"
+    }
+
+    fn is_same(&self, _: &dyn OutboxTarget) -> bool {
+        true
+    }
+
+    fn cannot_carry(&self, _: &StagedMessage) -> Option<String> {
+        None
+    }
+
+    fn longest_delay_ms(&self) -> u64 {
+        0
+    }
+
+    fn most(&self) -> usize {
+        100
+    }
+
+    fn probe(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn diagnose(&self) -> Diagnosis {
+        Diagnosis::default()
+    }
+
+    fn publisher(&self) -> Result<Box<dyn Publisher>, OpenError> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl Publisher for Topics {
+    fn check(&mut self) -> Result<(), Unsent> {
+        Ok(())
+    }
+
+    fn publish(&mut self, batch: &[Outgoing<'_>]) -> Result<Vec<Published>, BooksError> {
+        let sent = |message: &Outgoing<'_>| match message.bytes() {
+            b"" => Err(Unsent::for_good("it is\nempty")),
+            _ => Ok(Sent::as_it_is("1")),
+        };
+        Ok(batch.iter().map(sent).collect())
+    }
+}
+
+/// The spans of one call with these parents and bodies.
+fn sent(config: TracesConfig, messages: &[(Option<&str>, &'static [u8])]) -> Vec<Span> {
+    let (traced, otlp) = traced(config);
+    let target = super::outbox::TracedTarget::new(Arc::new(Topics), traced, "audit".into());
+    let message = |(parent, body): &(Option<&str>, &'static [u8])| {
+        let headers: Vec<Header> =
+            parent.iter().map(|parent| Header::new("traceparent", *parent)).collect();
+        Outgoing { headers: headers.into(), ..Outgoing::of(*body) }
+    };
+    let batch: Vec<Outgoing<'_>> = messages.iter().map(message).collect();
+    assert_eq!(target.publisher().unwrap().publish(&batch).unwrap().len(), messages.len());
+    otlp.kept()
+}
+
+#[test]
+fn a_call_that_sends_is_a_span_with_a_link_to_each_trace_that_is_recorded() {
+    assert_eq!(sent(quiet(), &[(None, b"a"), (None, b"b")]).len(), 0);
+    let [call] = &*sent(quiet(), &[(Some(PARENT), &b"a"[..]); 100]) else { panic!("one call") };
+    assert_eq!((call.links.len(), call.dropped_links_count, call.parent_span_id.len()), (64, 36, 0));
+    assert_eq!((call.name.as_str(), text(call, "messaging.system").as_str()), ("send audit", "redis"));
+    assert_eq!(text(call, "messaging.batch.message_count"), "100");
+
+    let unwanted = PARENT.replace("-01", "-00");
+    let messages: [(_, &[u8]); 3] = [(Some(&*unwanted), b"a"), (Some(&*unwanted), b""), (None, b"")];
+    let [failed] = &*sent(quiet(), &messages) else { panic!("one call") };
+    assert_eq!((failed.links.len(), text(failed, "error.type").as_str()), (1, "permanent"));
+    assert_eq!(failed.status.as_ref().map(|status| status.message.as_str()), Some("it is"));
+    assert_eq!(sent(TracesConfig { failures: false, ..quiet() }, &messages).len(), 0);
 }
