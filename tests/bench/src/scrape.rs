@@ -8,10 +8,12 @@ use crate::worker::{Worker, name};
 use anyhow::{Result, ensure};
 use pelton_tests::redis::free_port;
 use std::process::Child;
-use std::time::Instant;
+use std::thread::park_timeout;
+use std::time::{Duration, Instant};
 
-/// Scrapes for each run of the setup.
-const EACH: usize = 3;
+/// The worker gives a text again for so long, and for so many times as long as it took to make.
+const KEPT: Duration = Duration::from_millis(300);
+const KEPT_TIMES: u32 = 11;
 
 pub fn rows(setup: &Setup) -> Result<Vec<Row>> {
     let count = if setup.quick { 100 } else { 1_000 };
@@ -43,11 +45,14 @@ fn scrapes(
 ) -> Result<(usize, Samples)> {
     wait_for(worker, running, 0..count)?;
     let (mut took, mut bytes) = (Vec::new(), 0);
-    for _ in 0..=setup.runs * EACH {
+    for _ in 0..=setup.runs {
         let start = Instant::now();
         let text = ureq::get(format!("http://{place}/metrics")).call()?.into_body();
         let text = text.into_with_config().limit(1 << 30).read_to_string()?;
-        took.push(start.elapsed().as_secs_f64() * 1e3);
+        let elapsed = start.elapsed();
+        took.push(elapsed.as_secs_f64() * 1e3);
+        // The next text is made anew.
+        park_timeout(KEPT.max(elapsed * KEPT_TIMES));
         let last = format!("=\"{}\"", name(count - 1));
         ensure!(text.contains(&last), "the last pipeline is not in what was scraped");
         bytes = text.len();
